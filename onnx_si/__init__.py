@@ -1,0 +1,31 @@
+"""Exact selective inference for salient regions of ONNX models."""
+
+from onnx_si.errors import (
+    Finding,
+    InputError,
+    NothingToTest,
+    OnnxSIError,
+    SaliencyUnavailable,
+    UnsupportedModel,
+    UnsupportedOp,
+    UsageError,
+)
+from onnx_si.graph import Model, load
+from onnx_si.result import Result
+from onnx_si.run import test
+
+__all__ = [
+    "Finding",
+    "InputError",
+    "Model",
+    "NothingToTest",
+    "OnnxSIError",
+    "Result",
+    "SaliencyUnavailable",
+    "UnsupportedModel",
+    "UnsupportedOp",
+    "UsageError",
+    "load",
+    "test",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,79 @@
+"""Every error that the package raises on purpose.
+
+OnnxSIError                  exit code
+ +- UsageError               2   the call's options don't fit together
+ +- UnsupportedModel         3   a valid model that can't be analysed exactly
+ |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
+ |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
+ +- InputError               4   a file that can't be read, or values that don't fit the model
+ +- NothingToTest            5   the region is empty, or is everything
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class OnnxSIError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is the command line's."""
+
+    exit_code = 1
+
+
+class UsageError(OnnxSIError):
+    """Options that don't fit together or can't be read."""
+
+    exit_code = 2
+
+
+class UnsupportedModel(OnnxSIError):
+    """A valid model whose p-value can't be proved right."""
+
+    exit_code = 3
+
+
+class SaliencyUnavailable(UnsupportedModel):
+    """The wanted saliency map does not exist in this model."""
+
+
+class InputError(OnnxSIError):
+    """A file that can't be read, or values that don't fit the model."""
+
+    exit_code = 4
+
+
+class NothingToTest(OnnxSIError):
+    """The region is empty, or it is the whole image."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One node that stands in the way: where, what, why and what to do."""
+
+    node: str
+    op: str
+    opset: int
+    reason: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"node '{self.node}' ({self.op}, opset {self.opset}): {self.reason}; {self.advice}"
+
+
+class UnsupportedOp(UnsupportedModel):
+    """All nodes between image and map that have no exact rule, raised once for the whole model."""
+
+    def __init__(self, findings: Sequence[Finding]):
+        self.findings = tuple(findings)
+        count = len(self.findings)
+        head = "1 node can't be analysed" if count == 1 else f"{count} nodes can't be analysed"
+        super().__init__("\n  ".join([f"{head} exactly:", *map(str, self.findings)]))
+
+
+class Refusal(Exception):
+    """Raised by an op's handler; the binder adds node, op and opset and makes it a `Finding`."""
+
+    def __init__(self, reason: str, advice: str):
+        self.reason, self.advice = reason, advice
+        super().__init__(f"{reason}; {advice}")

@@ -1,0 +1,169 @@
+"""Read an ONNX file without trusting it: size, format, opset, external data, declared inputs and outputs."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper, inliner
+
+from onnx_si.errors import InputError, UnsupportedModel
+
+OLDEST_OPSET = 7
+MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A declared input or output: its name, element type and shape (None or a name where an axis is free)."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked ONNX model; the proto is never changed in place."""
+
+    proto: onnx.ModelProto
+    path: str | None = None
+    sha256: str | None = None
+
+    @cached_property
+    def opset(self) -> int:
+        """Version of the standard op set."""
+        return self.opsets.get("", 0)
+
+    @cached_property
+    def opsets(self) -> dict[str, int]:
+        """Version of every imported op set by domain."""
+        return {("" if o.domain == "ai.onnx" else o.domain): o.version for o in self.proto.opset_import}
+
+    @cached_property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """Inputs that the caller must give (initialisers listed as inputs are left out)."""
+        given = {t.name for t in self.proto.graph.initializer} | {
+            t.values.name for t in self.proto.graph.sparse_initializer
+        }
+        return tuple(_info(v) for v in self.proto.graph.input if v.name not in given)
+
+    @cached_property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """Declared outputs."""
+        return tuple(_info(v) for v in self.proto.graph.output)
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """Key-value pairs that the model's author stored in the file."""
+        return {p.key: p.value for p in self.proto.metadata_props}
+
+    @property
+    def producer(self) -> str:
+        """Name and version of the tool that wrote the file."""
+        return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
+
+    def with_proto(self, proto: onnx.ModelProto) -> "Model":
+        """The same file's identity with an edited graph."""
+        return Model(proto, self.path, self.sha256)
+
+
+def _info(value: onnx.ValueInfoProto) -> TensorInfo:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return TensorInfo(value.name, kind or "unknown", None)
+    tensor = value.type.tensor_type
+    name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    if not tensor.HasField("shape"):
+        return TensorInfo(value.name, name, None)
+    dims = tuple(d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim)
+    return TensorInfo(value.name, name, dims)
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Load and check an ONNX file.
+
+    Parameters
+    ----------
+    path : path-like
+        The .onnx file; external data must lie beside it or below its folder.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        If the file is missing, too large, truncated or not ONNX, or its external data leaves its folder.
+    UnsupportedModel
+        If the model breaks the ONNX specification or its opset is outside what is supported.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise InputError(f"{file}: {size} bytes; a model file holds at most {MAX_FILE_BYTES} (use external data)")
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: can't be read ({error.strerror}); give the path of an .onnx file") from error
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except DecodeError as error:
+        raise InputError(f"{file}: not an ONNX model, or a truncated one ({size} bytes); export it again") from error
+    if not proto.graph.node or not proto.graph.output:
+        raise InputError(f"{file}: holds no ONNX graph ({size} bytes); export it again")
+    _load_external_data(proto, file)
+    return model_from_proto(proto, path=str(path), sha256=hashlib.sha256(content).hexdigest())
+
+
+def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: str | None = None) -> Model:
+    """Check a model in memory (specification, opset) and inline the functions it defines.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the model breaks the ONNX specification or its opset is outside what is supported.
+    """
+    where = path or "model"
+    newest = onnx.defs.onnx_opset_version()
+    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
+    if opset is None or not OLDEST_OPSET <= opset <= newest:
+        raise UnsupportedModel(f"{where}: opset {opset}; supported are {OLDEST_OPSET} to {newest}: export to one of these")
+    try:
+        onnx.checker.check_model(proto)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise UnsupportedModel(f"{where}: breaks the ONNX specification ({first_line}); export it again") from error
+    if proto.functions:
+        proto = inliner.inline_local_functions(proto)
+    return Model(proto, path, sha256)
+
+
+def _load_external_data(proto: onnx.ModelProto, file: Path) -> None:
+    """Read tensors stored beside the model; anything outside its folder or beyond a file's end is refused."""
+    folder = file.resolve().parent
+    tensors = [t for t in proto.graph.initializer if external_data_helper.uses_external_data(t)]
+    for tensor in tensors:
+        entries = {e.key: e.value for e in tensor.external_data}
+        location = entries.get("location", "")
+        target = (folder / location).resolve()
+        if not location or os.path.isabs(location) or not target.is_relative_to(folder):
+            raise InputError(f"{file}: tensor '{tensor.name}' is stored in '{location}', outside the model's own folder")
+        if not target.is_file():
+            raise InputError(f"{file}: tensor '{tensor.name}' is stored in '{location}', which is missing beside the model")
+        try:
+            end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        except ValueError as error:
+            raise InputError(f"{file}: tensor '{tensor.name}' has a malformed place in '{location}'") from error
+        if end > target.stat().st_size:
+            raise InputError(f"{file}: tensor '{tensor.name}' ends behind the end of '{location}'; the file is truncated")
+    if tensors:
+        try:
+            external_data_helper.load_external_data_for_model(proto, str(folder))
+        except (onnx.checker.ValidationError, ValueError, OSError) as error:
+            raise InputError(f"{file}: external data can't be read ({error})") from error

@@ -1,0 +1,1 @@
+"""The walker over a bound graph and the value domains that it carries."""

@@ -1,0 +1,287 @@
+"""The exact domain: a tensor on a part of the line as knots and the tensor's value at each knot.
+
+Between knots the tensor is affine. A jump is two knots at the same place: the limits from the left and from the right.
+Nothing here steps by an epsilon; a tolerance occurs only where two values are equal up to rounding.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.line import envelope
+from onnx_si.line.walker import NeedsSplit
+from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class PiecewiseLinear:
+    """Values (K, *shape) at nondecreasing knots (K,); affine in between."""
+
+    knots: Array
+    values: Array
+
+    @property
+    def points(self) -> int:
+        return len(self.knots)
+
+    def split(self, at: float) -> tuple["PiecewiseLinear", "PiecewiseLinear"]:
+        """The same on both sides of a point inside; a jump there goes apart."""
+        left, right = self.knots.searchsorted(at, "left"), self.knots.searchsorted(at, "right")
+        if left < right:
+            return (
+                PiecewiseLinear(self.knots[: left + 1], self.values[: left + 1]),
+                PiecewiseLinear(self.knots[right - 1 :], self.values[right - 1 :]),
+            )
+        middle = interpolate(self, np.array([left - 1]), np.array([at]))
+        end = np.array([at])
+        return (
+            PiecewiseLinear(np.concatenate([self.knots[:left], end]), np.concatenate([self.values[:left], middle])),
+            PiecewiseLinear(np.concatenate([end, self.knots[left:]]), np.concatenate([middle, self.values[left:]])),
+        )
+
+
+def line_segment(start: Array, direction: Array, low: float, high: float) -> PiecewiseLinear:
+    """The input start + direction * z for low <= z <= high."""
+    ends = np.array([low, high])
+    return PiecewiseLinear(ends, start + direction * ends.reshape(-1, *(1,) * start.ndim))
+
+
+def interpolate(f: PiecewiseLinear, interval: Index, at: Array) -> Array:
+    """Values at points inside the given intervals; a constant stays what it is to the last bit."""
+    low, high = f.knots[interval], f.knots[interval + 1]
+    share = ((at - low) / (high - low)).reshape(-1, *(1,) * (f.values.ndim - 1))
+    start = f.values[interval]
+    return start + share * (f.values[interval + 1] - start)
+
+
+def merge(tensors: Sequence[PiecewiseLinear]) -> list[PiecewiseLinear]:
+    """The same tensors on common knots; a jump of any is a double knot of all."""
+    first = tensors[0].knots
+    if all(t.knots is first or np.array_equal(t.knots, first) for t in tensors[1:]):
+        return list(tensors)
+    counted = [np.unique(t.knots, return_counts=True) for t in tensors]
+    points = np.unique(np.concatenate([u for u, _ in counted]))
+    count = np.ones(len(points), dtype=np.intp)
+    for unique, times in counted:
+        at = points.searchsorted(unique)
+        count[at] = np.maximum(count[at], times)
+    knots = np.repeat(points, count)
+    second = np.concatenate([[False], knots[1:] == knots[:-1]])
+    return [PiecewiseLinear(knots, _resample(t, knots, second)) for t in tensors]
+
+
+def _resample(f: PiecewiseLinear, knots: Array, second: NDArray[np.bool_]) -> Array:
+    """Values at new knots that contain the old ones; `second` marks the right limits."""
+    if len(f.knots) == len(knots):
+        return f.values
+    left, right = f.knots.searchsorted(knots, "left"), f.knots.searchsorted(knots, "right")
+    known = left < right
+    values = np.empty((len(knots), *f.values.shape[1:]))
+    values[known] = f.values[np.where(second, right - 1, left)[known]]
+    values[~known] = interpolate(f, left[~known] - 1, knots[~known])
+    return values
+
+
+@dataclass(frozen=True)
+class Crossings:
+    """Places where single elements change their piece: interval, element (flat index) and z of each."""
+
+    interval: Index
+    element: Index
+    at: Array
+
+
+def zero_crossings(knots: Array, switch: Array) -> Crossings:
+    """Where elements of `switch` (K, n) change sign strictly inside an interval of positive length."""
+    positive, negative = switch > 0, switch < 0
+    changes = (positive[:-1] & negative[1:]) | (negative[:-1] & positive[1:])
+    changes[knots[1:] <= knots[:-1]] = False
+    interval, element = np.nonzero(changes)
+    before, after = switch[interval, element], switch[interval + 1, element]
+    low, high = knots[interval], knots[interval + 1]
+    at = low + (high - low) * (before / (before - after))
+    return Crossings(interval, element, np.clip(at, low, high))
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Old knots and new ones in one order: where each went, and where each crossing now stands."""
+
+    knots: Array
+    old: Index
+    new: Index
+    interval: Index
+    position: Index
+
+    def __call__(self, f: PiecewiseLinear) -> PiecewiseLinear:
+        """The tensor on the refined knots."""
+        if not len(self.new):
+            return f
+        values = np.empty((len(self.knots), *f.values.shape[1:]))
+        values[self.old] = f.values
+        values[self.new] = self.at_new(f)
+        return PiecewiseLinear(self.knots, values)
+
+    def at_new(self, f: PiecewiseLinear) -> Array:
+        """Values at the new knots only."""
+        return interpolate(f, self.interval, self.knots[self.new])
+
+
+def refine(knots: Array, crossings: Crossings) -> Refinement:
+    """Insert a knot at every crossing; one that rounds to an end of its interval uses the knot that is there."""
+    inside = (crossings.at > knots[crossings.interval]) & (crossings.at < knots[crossings.interval + 1])
+    interval, at = crossings.interval[inside], crossings.at[inside]
+    order = np.lexsort((at, interval))
+    interval_sorted, at_sorted = interval[order], at[order]
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (at_sorted[1:] != at_sorted[:-1]) | (interval_sorted[1:] != interval_sorted[:-1])
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.cumsum(fresh) - 1
+    new_interval, new_at = interval_sorted[fresh], at_sorted[fresh]
+    new = new_interval + 1 + np.arange(len(new_interval))
+    old = np.arange(len(knots)) + new_interval.searchsorted(np.arange(len(knots)), "left")
+    merged = np.empty(len(knots) + len(new))
+    merged[old], merged[new] = knots, new_at
+    at_end = crossings.interval + (crossings.at >= knots[crossings.interval + 1])
+    position = old[at_end]
+    position[inside] = new[rank]
+    return Refinement(merged, old, new, new_interval, position)
+
+
+def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int) -> None:
+    """Ask for a split where knots and crossings together would not fit."""
+    if (len(knots) + len(crossings.at)) * element_bytes <= budget:
+        return
+    places = np.unique(np.concatenate([knots, crossings.at]))
+    if (len(places)) * element_bytes <= budget or len(places) < 4:
+        return
+    raise NeedsSplit(float(places[len(places) // 2]))
+
+
+def _concatenate(parts: Sequence[Crossings]) -> Crossings:
+    if len(parts) == 1:
+        return parts[0]
+    return Crossings(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("interval", "element", "at")))
+
+
+def from_pieces(edges: Array, pieces: Array) -> PiecewiseLinear:
+    """A tensor that is constant on each interval between edges (P+1,), with values (P, *shape)."""
+    changes = np.any((pieces[1:] != pieces[:-1]).reshape(len(pieces) - 1, -1), axis=1)
+    first = np.concatenate([[0], np.nonzero(changes)[0] + 1])
+    starts, ends = edges[first], np.append(edges[first[1:]], edges[-1])
+    knots = np.stack([starts, ends], axis=1).ravel()
+    return PiecewiseLinear(knots, np.repeat(pieces[first], 2, axis=0))
+
+
+@dataclass(frozen=True)
+class ExactDomain:
+    """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be split."""
+
+    budget: int = 64 << 20
+
+    def apply(self, rule: Rule, inputs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        """The rule's output on the inputs' part of the line.
+
+        Raises
+        ------
+        NeedsSplit
+            If it would not fit into the budget.
+        """
+        xs = merge(inputs)
+        self._check(xs)
+        match rule:
+            case Affine():
+                return PiecewiseLinear(xs[0].knots, rule.evaluate(*(x.values for x in xs)))
+            case Kinked():
+                return self._kinked(rule, xs[0])
+            case Maximum():
+                return self._maximum(rule, xs)
+            case Step():
+                return self._step(rule, xs)
+            case Winner():
+                return self._winner(rule, xs)
+            case Gated():
+                return self._gated(rule, xs)
+            case Curved():
+                return self._curved(rule, xs)
+
+    def _check(self, xs: list[PiecewiseLinear]) -> None:
+        none = np.empty(0, dtype=np.intp)
+        for x in xs:
+            _afford(x.knots, Crossings(none, none, np.empty(0)), x.values[0].nbytes, self.budget)
+
+    def _kinked(self, rule: Kinked, x: PiecewiseLinear) -> PiecewiseLinear:
+        shape = x.values.shape[1:]
+        flat = x.values.reshape(len(x.knots), -1)
+        levels = [np.broadcast_to(level, shape).ravel() for level in rule.breakpoints]
+        found = [zero_crossings(x.knots, flat - level if np.any(level) else flat) for level in levels]
+        crossings = _concatenate(found)
+        _afford(x.knots, crossings, x.values[0].nbytes, self.budget)
+        refinement = refine(x.knots, crossings)
+        refined = refinement(x)
+        if len(crossings.at):  # the element that changes its piece stands exactly on the breakpoint
+            exact = np.concatenate([level[c.element] for level, c in zip(levels, found, strict=True)])
+            values = refined.values if refined is not x else refined.values.copy()
+            values.reshape(len(refined.knots), -1)[refinement.position, crossings.element] = exact
+            refined = PiecewiseLinear(refined.knots, values)
+        return PiecewiseLinear(refined.knots, rule.evaluate(refined.values))
+
+    def _envelope(
+        self, rule: Maximum | Winner, xs: list[PiecewiseLinear]
+    ) -> tuple[Array, Refinement, Crossings, Array]:
+        """Upper envelope of the candidates: values at the old knots, refined knots, crossings and values there."""
+        candidates = rule.candidates(*(x.values for x in xs))
+        shape = candidates.shape[2:]
+        flat = candidates.reshape(candidates.shape[0], candidates.shape[1], -1)
+        found = envelope.crossings(xs[0].knots, flat if rule.sign > 0 else -flat)
+        crossings = Crossings(found.interval, found.element, found.at)
+        _afford(xs[0].knots, crossings, candidates[:, 0].nbytes, self.budget)
+        top = flat.max(axis=0) if rule.sign > 0 else flat.min(axis=0)
+        return top.reshape(-1, *shape), refine(xs[0].knots, crossings), crossings, rule.sign * found.value
+
+    def _maximum(self, rule: Maximum, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        top, refinement, crossings, exact = self._envelope(rule, xs)
+        values = np.empty((len(refinement.knots), *top.shape[1:]))
+        values[refinement.old] = top
+        if len(refinement.new):
+            values[refinement.new] = rule.evaluate(*(refinement.at_new(x) for x in xs))
+        values.reshape(len(values), -1)[refinement.position, crossings.element] = exact
+        return PiecewiseLinear(refinement.knots, values)
+
+    def _pieces(self, evaluate: Callable[..., Array], xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        """What `evaluate` gives in the middle of each interval, as a tensor with jumps."""
+        knots = xs[0].knots
+        real = np.nonzero(knots[1:] > knots[:-1])[0]
+        if not len(real):
+            return PiecewiseLinear(knots, evaluate(*(x.values for x in xs)))
+        middles = (0.5 * (x.values[real] + x.values[real + 1]) for x in xs)
+        return from_pieces(np.append(knots[real], knots[-1]), evaluate(*middles))
+
+    def _winner(self, rule: Winner, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        _, refinement, _, _ = self._envelope(rule, xs)
+        return self._pieces(rule.evaluate, [refinement(x) for x in xs])
+
+    def _step(self, rule: Step, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        knots = xs[0].knots
+        switches = rule.switches(*(x.values for x in xs))
+        crossings = _concatenate([zero_crossings(knots, s.reshape(len(knots), -1)) for s in switches])
+        _afford(knots, crossings, max(x.values[0].nbytes for x in xs), self.budget)
+        refinement = refine(knots, crossings)
+        return self._pieces(rule.evaluate, [refinement(x) for x in xs])
+
+    def _gated(self, rule: Gated, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        knots = xs[0].knots
+        real = knots[1:] > knots[:-1]
+        for gate in rule.gates:
+            values = xs[gate].values
+            if np.any(values[1:][real] != values[:-1][real]):
+                raise AssertionError("a gate changes inside an interval")  # the binder let a non-gate through
+        return PiecewiseLinear(knots, rule.evaluate(*(x.values for x in xs)))
+
+    def _curved(self, rule: Curved, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        """Only of tensors that are constant on pieces; the binder refuses every other."""
+        return PiecewiseLinear(xs[0].knots, rule.evaluate(*(x.values for x in xs)))

@@ -1,0 +1,258 @@
+"""Bind a graph to an image: shapes fixed, constants evaluated, one rule for every tensor that changes with the image."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+import onnx_si.ops  # noqa: F401 - registers every handler
+from onnx_si.errors import Finding, InputError, Refusal, UnsupportedOp
+from onnx_si.graph import Model, fold, nodes_between
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.registry import Context, Input, Variable, find
+from onnx_si.ops.rules import Affine, Curved, Gated, Rule, Step, Winner
+
+SHAPE_OPS = frozenset({"Shape", "Size", "EyeLike"})
+"""Ops whose value depends on the shape of their input only."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """Compute one tensor from others by a rule.
+
+    `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody reads afterwards.
+    """
+
+    output: str
+    rule: Rule
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    node: str
+    op: str
+    cost: int
+    dead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A bound graph: what to compute along the line, and every wanted output's value at the image itself."""
+
+    input: str
+    shape: tuple[int, ...]
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[str, ...]
+    values: Mapping[str, NDArray[np.float64]]
+    findings: tuple[Finding, ...]
+    stepwise: frozenset[str]
+
+    @cached_property
+    def cost(self) -> int:
+        """Multiply-adds of one forward pass."""
+        return sum(instruction.cost for instruction in self.instructions)
+
+    def require_exact(self) -> None:
+        """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis."""
+        if self.findings:
+            raise UnsupportedOp(self.findings)
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.decode()
+        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+    return {a.name: plain(helper.get_attribute_value(a)) for a in node.attribute}
+
+
+def _schema_version(node: onnx.NodeProto, opsets: Mapping[str, int]) -> int:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    try:
+        return int(onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain).since_version)
+    except onnx.defs.SchemaError:
+        return -1
+
+
+def _float(value: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(value, dtype=np.float64)
+
+
+class _Binder:
+    """Walks the nodes once; holds what is known of each tensor so far."""
+
+    def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
+        self.opsets = model.opsets
+        self.constants: dict[str, NDArray[Any]] = {
+            t.name: numpy_helper.to_array(t) for t in model.proto.graph.initializer
+        }
+        self.constants.update(given)
+        self.values = {image_name: _float(image)[None]}
+        self.stepwise: set[str] = set()
+        self.instructions: list[Instruction] = []
+        self.findings: list[Finding] = []
+        self.unknown: set[str] = set()
+
+    def visit(self, node: onnx.NodeProto, remaining: Counter[str]) -> None:
+        """Bind one node; free what no later node reads."""
+        named = [name for name in node.input if name]
+        if any(name in self.unknown for name in named):
+            self.unknown.update(node.output)  # its reason is on record already
+        elif not any(name in self.values for name in named) or node.op_type in SHAPE_OPS:
+            self._fold(node)
+        else:
+            self._translate(node)
+        remaining.subtract(set(named))
+        for name in set(named):
+            if not remaining[name]:
+                self.values.pop(name, None)
+
+    def _find(self, node: onnx.NodeProto, refusal: Refusal) -> None:
+        opset = self.opsets.get("" if node.domain == "ai.onnx" else node.domain, 0)
+        name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
+        self.findings.append(Finding(name, node.op_type, opset, refusal.reason, refusal.advice))
+
+    def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
+        """Inputs at the image itself, as the reference evaluator takes them."""
+        return tuple(
+            None if not name else self.constants[name] if name in self.constants else self.values[name][0].astype(np.float32)
+            for name in node.input
+        )
+
+    def _fold(self, node: onnx.NodeProto) -> None:
+        try:
+            made = fold(node, self._arrays(node), self.opsets)
+        except Refusal as refusal:
+            self._find(node, refusal)
+            self.unknown.update(node.output)
+            return
+        self.constants.update((name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None)
+
+    def _input(self, name: str) -> Input:
+        if not name:
+            return None
+        if name in self.values:
+            return Variable(self.values[name].shape[1:], name in self.stepwise)
+        return self.constants[name]
+
+    def _translate(self, node: onnx.NodeProto) -> None:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        version = _schema_version(node, self.opsets)
+        for position, output in enumerate(node.output):
+            if not output:
+                continue
+            try:
+                handler = find(node.op_type, domain, version)
+                inputs = tuple(self._input(name) for name in node.input)
+                rule = handler.build(inputs, _attributes(node), Context(position, len(node.output), version))
+                self._record(node, output, rule)
+            except Refusal as refusal:
+                self._find(node, refusal)
+                self._substitute(node)
+                return
+
+    def _record(self, node: onnx.NodeProto, output: str, rule: Rule) -> None:
+        changing = tuple(name for name in node.input if name in self.values)
+        steady = all(name in self.stepwise for name in changing)
+        if isinstance(rule, Curved) and not steady:
+            self._find(node, Refusal(f"{node.op_type} is {rule.kind}, not piecewise linear", _ADVICE[rule.kind]))
+        value = rule.evaluate(*(self.values[name] for name in changing))
+        shape = affordable(value.shape[1:])
+        if steady or isinstance(rule, Step | Winner):
+            self.stepwise.add(output)
+        terms = rule.terms if isinstance(rule, Affine | Gated) else 1
+        self.values[output] = value
+        self.instructions.append(
+            Instruction(output, rule, changing, shape, node.name, node.op_type, terms * max(1, value.size))
+        )
+
+    def _substitute(self, node: onnx.NodeProto) -> None:
+        """Values of a node without a rule, so that the nodes behind it can be examined too."""
+        try:
+            made = fold(node, self._arrays(node), self.opsets)
+        except Refusal:
+            self.unknown.update(node.output)
+            return
+        for name, value in zip(node.output, made, strict=True):
+            if name and value is not None:
+                self.values[name] = _float(value)[None]
+
+
+_ADVICE = {
+    "smooth": "choose a map in front of it, or train with a piecewise-linear function",
+    "bilinear": "choose a map in front of it",
+}
+
+
+def bind(
+    model: Model,
+    image: NDArray[Any],
+    outputs: tuple[str, ...],
+    *,
+    input_name: str | None = None,
+    given: Mapping[str, NDArray[Any]] | None = None,
+) -> Program:
+    """Bind a model to one image, evaluating it there in float64.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the shape of the model's input, batch axis included.
+    outputs : tuple of str
+        Tensors wanted; everything they don't need is pruned.
+    input_name : str, optional
+        The input that takes the image; default the only one.
+    given : mapping of str to array, optional
+        Values of the other inputs: constants of the analysis.
+
+    Returns
+    -------
+    Program
+        Its `findings` list the nodes that can't be analysed exactly; `require_exact` raises them.
+
+    Raises
+    ------
+    InputError
+        If an output does not exist or can't be evaluated, or an input has no value.
+    """
+    given = dict(given or {})
+    name = input_name or next(info.name for info in model.inputs if info.name not in given)
+    missing = [info.name for info in model.inputs if info.name != name and info.name not in given]
+    nodes = nodes_between(model.proto.graph, outputs)
+    needed = {tensor for node in nodes for tensor in node.input}
+    if needed & set(missing):
+        raise InputError(f"the model's inputs {sorted(needed & set(missing))} have no value; one input takes the image")
+    remaining = Counter(tensor for node in nodes for tensor in set(node.input) if tensor) + Counter(outputs)
+    binder = _Binder(model, name, image, given)
+    for node in nodes:
+        binder.visit(node, remaining)
+    known = {**{k: _float(v) for k, v in binder.constants.items() if k in outputs}}
+    known.update({output: binder.values[output][0] for output in outputs if output in binder.values})
+    lost = [output for output in outputs if output not in known]
+    if lost and not binder.findings:
+        raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")
+    return Program(
+        name,
+        tuple(np.shape(image)),
+        _with_deaths(binder.instructions, outputs),
+        outputs,
+        known,
+        tuple(binder.findings),
+        frozenset(binder.stepwise),
+    )
+
+
+def _with_deaths(instructions: list[Instruction], outputs: tuple[str, ...]) -> tuple[Instruction, ...]:
+    """Mark after which instruction each tensor is no longer needed."""
+    seen, result = set(outputs), []
+    for step in reversed(instructions):
+        dead = tuple(name for name in dict.fromkeys((*step.inputs, step.output)) if name not in seen)
+        seen.update(dead)
+        result.append(Instruction(step.output, step.rule, step.inputs, step.shape, step.node, step.op, step.cost, dead))
+    return tuple(reversed(result))

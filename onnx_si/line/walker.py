@@ -1,0 +1,79 @@
+"""The one walker: carries a value of any domain through a bound program, in pieces that fit into memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+from onnx_si.line.program import Program
+from onnx_si.ops.rules import Rule
+
+
+class Value(Protocol):
+    """What a domain knows of one tensor on a part of the line."""
+
+    @property
+    def points(self) -> int:
+        """How many forward evaluations it stands for."""
+        ...
+
+    def split(self, at: float) -> tuple[Self, Self]:
+        """The same on both sides of a point."""
+        ...
+
+
+V = TypeVar("V", bound=Value)
+
+
+class NeedsSplit(Exception):
+    """Raised by a domain when the next value would not fit: split the line at `at` and carry on with both parts."""
+
+    def __init__(self, at: float):
+        self.at = at
+        super().__init__(f"split at {at}")
+
+
+@dataclass
+class Tally:
+    """Counted work; the one thing here that changes in place."""
+
+    operations: int = 0
+    peak_bytes: int = 0
+
+
+def walk(
+    program: Program, apply: Callable[[Rule, list[V]], V], start: V, tally: Tally
+) -> Iterator[dict[str, V]]:
+    """Carry `start` (the image on a part of the line) through the program.
+
+    Parameters
+    ----------
+    program : Program
+    apply : callable
+        (rule, inputs) -> value; may raise NeedsSplit.
+    start : Value
+    tally : Tally
+        Grows by the multiply-adds done.
+
+    Yields
+    ------
+    dict
+        The program's outputs on consecutive parts of the line, depth first.
+    """
+
+    def run(position: int, live: dict[str, V]) -> Iterator[dict[str, V]]:
+        for index in range(position, len(program.instructions)):
+            step = program.instructions[index]
+            try:
+                value = apply(step.rule, [live[name] for name in step.inputs])
+            except NeedsSplit as split:
+                parts = {name: tensor.split(split.at) for name, tensor in live.items()}
+                yield from run(index, {name: pair[0] for name, pair in parts.items()})
+                yield from run(index, {name: pair[1] for name, pair in parts.items()})
+                return
+            tally.operations += step.cost * value.points
+            live[step.output] = value
+            for name in step.dead:
+                live.pop(name, None)
+        yield {name: live[name] for name in program.outputs if name in live}
+
+    yield from run(0, {program.input: start})

@@ -1,0 +1,93 @@
+"""Comparisons and logic: constant on pieces of the line, with jumps."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from onnx_si.errors import Refusal
+from onnx_si.ops.arrays import align, double
+from onnx_si.ops.elementwise import broadcast_shape
+from onnx_si.ops.registry import Input, Variable, handles
+from onnx_si.ops.rules import Array, Gated, Rule, Step
+
+
+def _operands(a: Input, b: Input) -> Callable[[tuple[Array, ...]], tuple[Array, Array]]:
+    """Both sides with a batch axis, wherever they come from."""
+    ndim = len(broadcast_shape(a, b))
+
+    def sides(xs: tuple[Array, ...]) -> tuple[Array, Array]:
+        rest = iter(xs)
+        left, right = (next(rest) if isinstance(v, Variable) else double(v)[None] for v in (a, b))
+        return align(left, ndim), align(right, ndim)
+
+    return sides
+
+
+def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Rule:
+    """A relation between two tensors; its value jumps where their difference changes sign."""
+    sides = _operands(a, b)
+
+    def switches(*xs: Array) -> tuple[Array, ...]:
+        left, right = sides(xs)
+        return (left - right,)
+
+    return Step(switches, lambda *xs: relation(*sides(xs)).astype(np.float64))
+
+
+@handles("Greater", since=(7, 9, 13))
+def greater(a: Input, b: Input) -> Rule:
+    return compare(a, b, np.greater)
+
+
+@handles("GreaterOrEqual", since=(12, 16))
+def greater_or_equal(a: Input, b: Input) -> Rule:
+    return compare(a, b, np.greater_equal)
+
+
+@handles("Less", since=(7, 9, 13))
+def less(a: Input, b: Input) -> Rule:
+    return compare(a, b, np.less)
+
+
+@handles("LessOrEqual", since=(12, 16))
+def less_or_equal(a: Input, b: Input) -> Rule:
+    return compare(a, b, np.less_equal)
+
+
+@handles("Equal", since=(7, 11, 13, 19))
+def equal(a: Input, b: Input) -> Rule:
+    return compare(a, b, np.equal)
+
+
+def logic(inputs: tuple[Input, ...], function: Callable[..., Array]) -> Rule:
+    """A truth function of tensors that are constant on pieces."""
+    if not all(value.stepwise for value in inputs if isinstance(value, Variable)):
+        raise Refusal("logic on a tensor that is not a truth value", "compare it first")
+    ndim = len(broadcast_shape(*inputs))
+
+    def evaluate(*xs: Array) -> Array:
+        rest = iter(xs)
+        full = (align(next(rest), ndim) if isinstance(v, Variable) else double(v)[None] for v in inputs)
+        return function(*(value != 0 for value in full)).astype(np.float64)
+
+    return Gated(evaluate, gates=tuple(range(sum(isinstance(v, Variable) for v in inputs))))
+
+
+@handles("Not", since=(1,))
+def not_(x: Input) -> Rule:
+    return logic((x,), np.logical_not)
+
+
+@handles("And", since=(7,))
+def and_(a: Input, b: Input) -> Rule:
+    return logic((a, b), np.logical_and)
+
+
+@handles("Or", since=(7,))
+def or_(a: Input, b: Input) -> Rule:
+    return logic((a, b), np.logical_or)
+
+
+@handles("Xor", since=(7,))
+def xor(a: Input, b: Input) -> Rule:
+    return logic((a, b), np.logical_xor)

@@ -1,0 +1,102 @@
+"""Reductions over axes: ReduceSum, ReduceMean, ReduceMax, ReduceMin, ArgMax, ArgMin."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from onnx_si.errors import Refusal
+from onnx_si.ops.arrays import size
+from onnx_si.ops.elementwise import identity
+from onnx_si.ops.registry import Input, Variable, axis_of, handles, integers, variable
+from onnx_si.ops.rules import Affine, Array, Maximum, Rule, Winner
+
+
+def reduced_axes(x: Variable, axes: Input, attribute: list[int] | None, noop: int) -> tuple[int, ...]:
+    """Axes to reduce (an input in newer opsets, an attribute before), counted from 0; all where none is named."""
+    named = integers(axes, "axes") if axes is not None else tuple(attribute or ())
+    if not named:
+        return () if noop else tuple(range(x.ndim))
+    return tuple(sorted(axis_of(axis, x.ndim) for axis in named))
+
+
+def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, share: float) -> Affine:
+    """share * sum over the axes."""
+    behind_batch = tuple(axis + 1 for axis in axes)
+    return Affine(
+        lambda x, w: x.sum(axis=behind_batch, keepdims=keepdims) * w,
+        weights=(np.float64(share),),
+        terms=size(tuple(x.shape[axis] for axis in axes)),
+    )
+
+
+@handles("ReduceSum", since=(1, 11, 13))
+def reduce_sum(
+    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Rule:
+    x = variable(x, "data")
+    over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
+    return summed(x, over, bool(keepdims), 1.0) if over else identity(x)
+
+
+@handles("ReduceMean", since=(1, 11, 13, 18))
+def reduce_mean(
+    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Rule:
+    x = variable(x, "data")
+    over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
+    if not over:
+        return identity(x)
+    return summed(x, over, bool(keepdims), 1 / size(tuple(x.shape[axis] for axis in over)))
+
+
+def along(x: Variable, axes: tuple[int, ...], keepdims: bool) -> Callable[[Array], Array]:
+    """Candidates for a maximum over the axes: they become one axis in front of the batch axis."""
+    rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    order = (*(axis + 1 for axis in axes), 0, *(axis + 1 for axis in rest))
+    kept = [1 if axis in axes else length for axis, length in enumerate(x.shape)]
+    shape = tuple(kept) if keepdims else tuple(x.shape[axis] for axis in rest)
+    count = size(tuple(x.shape[axis] for axis in axes))
+    return lambda x: x.transpose(order).reshape(count, x.shape[0], *shape)
+
+
+def _reduce_extreme(
+    x: Input, axes_input: Input, axes: list[int] | None, keepdims: int, noop: int, sign: int
+) -> Rule:
+    x = variable(x, "data")
+    over = reduced_axes(x, axes_input, axes, noop)
+    if not over:
+        return identity(x)
+    if size(tuple(x.shape[axis] for axis in over)) == 0:
+        raise Refusal("the maximum over no elements", "check the exported model")
+    return Maximum(along(x, over, bool(keepdims)), sign)
+
+
+@handles("ReduceMax", since=(1, 11, 12, 13, 18, 20))
+def reduce_max(
+    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Rule:
+    return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, +1)
+
+
+@handles("ReduceMin", since=(1, 11, 12, 13, 18, 20))
+def reduce_min(
+    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+) -> Rule:
+    return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, -1)
+
+
+def _arg_extreme(x: Input, axis: int, keepdims: int, select_last_index: int, sign: int) -> Rule:
+    x = variable(x, "data")
+    if select_last_index:
+        raise Refusal("select_last_index = 1", "export with the first index among equals")
+    return Winner(along(x, (axis_of(axis, x.ndim),), bool(keepdims)), sign)
+
+
+@handles("ArgMax", since=(1, 11, 12, 13))
+def arg_max(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule:
+    return _arg_extreme(x, axis, keepdims, select_last_index, +1)
+
+
+@handles("ArgMin", since=(1, 11, 12, 13))
+def arg_min(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule:
+    return _arg_extreme(x, axis, keepdims, select_last_index, -1)

@@ -1,0 +1,135 @@
+"""The few kinds of function that a graph is made of; every op's handler returns one of them.
+
+Arrays that a rule receives and returns carry one leading axis more than the tensor in the graph: a batch of
+points of the line. A value domain (`onnx_si.line`) needs to know these classes and no op.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = linear(*xs, *weights) + offset.
+
+    `linear` is linear in the xs for fixed weights, and every output is a sum of products of one x with at most one
+    entry of each weight, so that absolute weights bound how far errors spread. One definition gives
+    the evaluation, the linear part (`slope`) and the absolute linear part (`spread`).
+
+    Parameters
+    ----------
+    linear : callable
+        (*xs, *weights) -> y, each x of shape (batch, *shape).
+    weights : tuple of arrays
+        Handed to `linear` after the xs; empty where every weight is 0 or 1.
+    offset : array or None
+        Added to every point; broadcasts to the output tensor.
+    terms : int
+        How many products are summed into one output: the cost, and the growth of rounding.
+    """
+
+    linear: Callable[..., Array]
+    weights: tuple[Array, ...] = ()
+    offset: Array | None = None
+    terms: int = 1
+    kind: ClassVar[str] = "affine"
+
+    def evaluate(self, *xs: Array) -> Array:
+        y = self.slope(*xs)
+        if self.offset is None:
+            return y
+        fresh = y.flags.writeable and not any(np.may_share_memory(y, x) for x in xs)
+        return np.add(y, self.offset, out=y if fresh else None)
+
+    def slope(self, *xs: Array) -> Array:
+        return self.linear(*xs, *self.weights)
+
+    def spread(self, *xs: Array) -> Array:
+        return self.linear(*xs, *map(np.abs, self.weights))
+
+
+@dataclass(frozen=True)
+class Kinked:
+    """y = function(x) element by element, continuous, affine between the breakpoints.
+
+    `breakpoints` broadcast against the tensor's shape (without the batch axis).
+    """
+
+    function: Callable[[Array], Array]
+    breakpoints: tuple[Array, ...]
+    kind: ClassVar[str] = "piecewise-linear"
+
+    def evaluate(self, x: Array) -> Array:
+        return self.function(x)
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """y = sign * max over the first axis of sign * candidates(*xs), candidates of shape (n, batch, *shape).
+
+    `candidates` only moves (or broadcasts) values; a missing one (padding) is -inf * sign.
+    """
+
+    candidates: Callable[..., Array]
+    sign: int = 1
+    kind: ClassVar[str] = "piecewise-linear"
+
+    def evaluate(self, *xs: Array) -> Array:
+        candidates = self.candidates(*xs)
+        return candidates.max(axis=0) if self.sign > 0 else candidates.min(axis=0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """y is constant wherever no switch changes its sign; it jumps where one does.
+
+    `switches(*xs)` gives arrays (batch, ...) that are affine in the xs; `evaluate` gives the value at points.
+    """
+
+    switches: Callable[..., tuple[Array, ...]]
+    evaluate: Callable[..., Array]
+    kind: ClassVar[str] = "discrete"
+
+
+@dataclass(frozen=True)
+class Winner:
+    """y = the index of the largest (sign +1) or smallest candidate, the first one among equals."""
+
+    candidates: Callable[..., Array]
+    sign: int = 1
+    kind: ClassVar[str] = "discrete"
+
+    def evaluate(self, *xs: Array) -> Array:
+        candidates = self.candidates(*xs)
+        first = candidates.argmax(axis=0) if self.sign > 0 else candidates.argmin(axis=0)
+        return first.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Gated:
+    """y = evaluate(*xs), affine wherever the gates (inputs that are constant on pieces) stay constant.
+
+    `gates` are the positions of the gating inputs among the xs.
+    """
+
+    evaluate: Callable[..., Array]
+    gates: tuple[int, ...]
+    terms: int = 1
+    kind: ClassVar[str] = "piecewise-linear"
+
+
+@dataclass(frozen=True)
+class Curved:
+    """y = evaluate(*xs), not piecewise linear: evaluated everywhere, refused by the exact domain."""
+
+    evaluate: Callable[..., Array]
+    kind: str = "smooth"
+
+
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Curved

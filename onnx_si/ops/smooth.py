@@ -1,0 +1,74 @@
+"""Functions that are not piecewise linear: evaluated in float64, never analysed exactly."""
+
+import numpy as np
+from scipy import special
+
+from onnx_si.ops.arrays import size
+from onnx_si.ops.registry import Context, Input, axis_of, handles, variable
+from onnx_si.ops.rules import Array, Curved, Rule
+
+
+@handles("Sigmoid", since=(6, 13))
+def sigmoid(x: Input) -> Rule:
+    return Curved(special.expit)
+
+
+@handles("Tanh", since=(6, 13))
+def tanh(x: Input) -> Rule:
+    return Curved(np.tanh)
+
+
+@handles("Exp", since=(6, 13))
+def exp(x: Input) -> Rule:
+    return Curved(np.exp)
+
+
+@handles("Log", since=(6, 13))
+def log(x: Input) -> Rule:
+    return Curved(np.log)
+
+
+@handles("Sqrt", since=(6, 13))
+def sqrt(x: Input) -> Rule:
+    return Curved(np.sqrt)
+
+
+@handles("Erf", since=(9, 13))
+def erf(x: Input) -> Rule:
+    return Curved(special.erf)
+
+
+@handles("Softplus", since=(1, 22))
+def softplus(x: Input) -> Rule:
+    return Curved(lambda x: np.logaddexp(x, 0.0))
+
+
+@handles("Elu", since=(6, 22))
+def elu(x: Input, *, alpha: float = 1.0) -> Rule:
+    return Curved(lambda x: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x))
+
+
+@handles("HardSwish", since=(14, 22))
+def hard_swish(x: Input) -> Rule:
+    return Curved(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
+
+
+def _along_softmax_axis(x: Input, axis: int | None, version: int, function: "type[object] | object") -> Rule:
+    """Before opset 13 the axes from `axis` on count as one; from 13 on it is a single axis, the last by default."""
+    shape = variable(x, "input").shape
+    if version >= 13:
+        behind_batch = axis_of(-1 if axis is None else axis, len(shape)) + 1
+        return Curved(lambda x: function(x, axis=behind_batch))  # type: ignore[operator]
+    cut = axis_of(1 if axis is None else axis, len(shape))
+    rows = (size(shape[:cut]), size(shape[cut:]))
+    return Curved(lambda x: function(x.reshape(-1, *rows), axis=2).reshape(x.shape))  # type: ignore[operator]
+
+
+@handles("Softmax", since=(1, 11, 13))
+def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
+    return _along_softmax_axis(x, axis, context.version, special.softmax)
+
+
+@handles("LogSoftmax", since=(1, 11, 13))
+def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
+    return _along_softmax_axis(x, axis, context.version, special.log_softmax)

@@ -1,0 +1,72 @@
+"""Affine preprocessing as part of the graph, so that noise stays in the image file's own units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from onnx_si.errors import UsageError
+from onnx_si.graph import Editor, Model
+from onnx_si.layout import Layout
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """model input = (image * scale - mean) / std, mean and std for all channels or one each."""
+
+    scale: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return (self.scale, self.mean, self.std) != (None, None, None)
+
+
+def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Preprocessing) -> Model:
+    """Prepend the preprocessing; the new model's input has the same name and takes the raw image.
+
+    Raises
+    ------
+    UsageError
+        If a factor is zero or not finite, or the number of values is neither one nor that of the channels.
+    """
+    if not steps:
+        return model
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    editor = Editor(model.with_proto(proto))
+    inner = editor.fresh("preprocessed")
+    for node in editor.proto.graph.node:
+        for position, name in enumerate(node.input):
+            if name == input_name:
+                node.input[position] = inner
+    original = list(editor.proto.graph.node)
+    declared = next(v for v in editor.proto.graph.input if v.name == input_name)
+    dims = [d.dim_value for d in declared.type.tensor_type.shape.dim]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(declared.type.tensor_type.elem_type)
+    channels = dims[layout.channel_axis] if layout.channel_axis is not None else 1
+
+    def values(name: str, numbers: tuple[float, ...]) -> str:
+        if len(numbers) not in (1, channels or len(numbers)) or not np.isfinite(numbers).all():
+            raise UsageError(f"{name} {numbers}; give one number, or one for each of the {channels} channels")
+        shape = [1] * len(dims)
+        if len(numbers) > 1 and layout.channel_axis is not None:
+            shape[layout.channel_axis] = len(numbers)
+        return editor.constant(np.array(numbers, dtype).reshape(shape))
+
+    tensor = input_name
+    if steps.scale is not None:
+        if not steps.scale:
+            raise UsageError("scale 0 makes every image the same")
+        tensor = editor.add("Mul", [tensor, values("scale", (steps.scale,))])
+    if steps.mean is not None:
+        tensor = editor.add("Sub", [tensor, values("mean", steps.mean)])
+    if steps.std is not None:
+        if not all(steps.std):
+            raise UsageError(f"std {steps.std}; zero is not allowed")
+        tensor = editor.add("Div", [tensor, values("std", steps.std)])
+    editor.add("Identity", [tensor], output=inner)
+    added = list(editor.proto.graph.node)[len(original) :]
+    del editor.proto.graph.node[:]
+    editor.proto.graph.node.extend([*added, *original])
+    return editor.finish()

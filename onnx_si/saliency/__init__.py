@@ -1,0 +1,16 @@
+"""Saliency methods, one file each: a model in, a model with one more output out."""
+
+from onnx_si.saliency.choose import build, methods
+from onnx_si.saliency.maps import SaliencyMap, View
+from onnx_si.saliency.threshold import Threshold, default_threshold, parse_threshold, with_margin
+
+__all__ = [
+    "SaliencyMap",
+    "Threshold",
+    "View",
+    "build",
+    "default_threshold",
+    "methods",
+    "parse_threshold",
+    "with_margin",
+]

@@ -1,0 +1,158 @@
+"""Saliency method `cam`: class activation map (Zhou et al., CVPR 2016) as a graph transform.
+
+Found behind a global average (GlobalAveragePool, ReduceMean over space, or an AveragePool of the whole map) whose result
+goes to one Gemm or MatMul: map = sum over channels of the class's weight times the feature map, without bias.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnx_si.errors import SaliencyUnavailable, UsageError
+from onnx_si.graph import Editor, Model
+from onnx_si.layout import Layout
+from onnx_si.line.program import bind
+from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, weighted_channels
+
+SCORE_TAIL = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"})
+BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
+AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool"})
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the class scores come from: the feature map, the weights (classes, channels) and the scores' tensor."""
+
+    features: str
+    layout: Layout
+    size: tuple[int, ...]
+    weights: NDArray[np.float64]
+    scores: str
+    scores_rank: int
+
+
+def find_head(model: Model, image: NDArray[np.float64]) -> Head:
+    """Find the head of a classifier that allows a CAM.
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If no output of the model is computed that way; the message says what was found.
+    """
+    reasons = []
+    for output in model.outputs:
+        found = _trace(model, image, output.name)
+        if isinstance(found, Head):
+            return found
+        reasons.append(f"'{output.name}': {found}")
+    raise SaliencyUnavailable("no CAM: " + "; ".join(reasons))
+
+
+def _back(makers: dict[str, onnx.NodeProto], tensor: str, through: frozenset[str]) -> str:
+    """The tensor in front of a chain of ops."""
+    while tensor in makers and makers[tensor].op_type in through:
+        tensor = makers[tensor].input[0]
+    return tensor
+
+
+def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
+    """Walk back from an output; a text says where the pattern breaks."""
+    makers = {name: node for node in model.proto.graph.node for name in node.output}
+    scores = _back(makers, output, SCORE_TAIL)
+    node = makers.get(scores)
+    if node is not None and node.op_type == "Add":
+        for name in node.input:
+            maker = makers.get(_back(makers, name, frozenset({"Identity", "Cast"})))
+            if maker is not None and maker.op_type in ("MatMul", "Gemm"):
+                node = maker
+    if node is None or node.op_type not in ("MatMul", "Gemm"):
+        return f"its scores come from {node.op_type if node else 'no op'}, not from Gemm or MatMul"
+    pooled = _back(makers, node.input[0], BETWEEN)
+    pool = makers.get(pooled)
+    if pool is None or pool.op_type not in AVERAGES:
+        return f"the input of {node.op_type} comes from {pool.op_type if pool else 'the image'}, not from a global average"
+    features = pool.input[0]
+    program = bind(model, image, (features, pooled, node.input[0], node.input[1], scores))
+    if any(name not in program.values for name in program.outputs):
+        return "an op in front of it can't be evaluated: " + "; ".join(map(str, program.findings))
+    if any(instruction.output == node.input[1] for instruction in program.instructions):
+        return f"the weights of {node.op_type} depend on the image"
+    shape, averaged = program.values[features].shape, program.values[pooled].shape
+    layout = _pooled_layout(shape, averaged)
+    if layout is None:
+        return f"{pool.op_type} averages {shape} to {averaged}, not over all of space"
+    weights = program.values[node.input[1]]
+    weights = weights if any(a.name == "transB" and a.i for a in node.attribute) else weights.T
+    channels = shape[layout.channel_axis or 0]
+    if weights.ndim != 2 or weights.shape[1] != channels:
+        return f"weights of shape {weights.shape} for {channels} channels"
+    rank = program.values[scores].ndim
+    if program.values[scores].size != weights.shape[0]:
+        return f"scores of shape {program.values[scores].shape} for {weights.shape[0]} classes"
+    return Head(features, layout, layout.spatial_shape(shape), weights, scores, rank)
+
+
+def _pooled_layout(shape: tuple[int, ...], averaged: tuple[int, ...]) -> Layout | None:
+    """Channels first or last, told by the average's own shape (with or without the axes that it removed)."""
+    space = len(shape) - 2
+    if space < 1 or shape[0] != 1:
+        return None
+    names, ones = "DHW"[-space:], (1,) * space
+    if averaged in ((1, shape[1]), (1, shape[1], *ones)):
+        return Layout(f"NC{names}", "channels first")
+    if averaged in ((1, shape[-1]), (1, *ones, shape[-1])):
+        return Layout(f"N{names}C", "channels last")
+    return None
+
+
+def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View) -> SaliencyMap:
+    """Append a class activation map.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the model's input shape.
+    target : int or "predicted"
+        The class; the predicted one is recomputed by the graph itself, so that the choice is part of the selection.
+    view : View
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If the head does not allow a CAM.
+    UsageError
+        If there is no such class.
+    """
+    head = find_head(model, image)
+    classes = head.weights.shape[0]
+    editor = Editor(model)
+    notes: tuple[str, ...] = ()
+    if isinstance(target, int):
+        if not 0 <= target < classes:
+            raise UsageError(f"target {target}: the model has {classes} classes, numbered from 0")
+        class_map = weighted_channels(editor, head.features, head.layout, head.weights[target].astype(np.float32))
+    elif classes == 1:
+        class_map = weighted_channels(editor, head.features, head.layout, head.weights[0].astype(np.float32))
+    else:
+        class_map = _predicted(editor, head)
+    flat = editor.add("Reshape", [class_map, editor.constant(np.array(head.size, np.int64))])
+    if head.size != view.space:
+        notes = (f"the map of {head.size} is resized linearly to {view.space} pixels",)
+    public = name_map(editor, resize_map(editor, flat, head.size, view.space))
+    return SaliencyMap(editor.finish(), public, public, False, "cam", target if classes > 1 else 0, notes)
+
+
+def _predicted(editor: Editor, head: Head) -> str:
+    """The map of whichever class has the largest score."""
+    index = editor.add("ArgMax", [head.scores], axis=head.scores_rank - 1, keepdims=0)
+    flat = editor.add("Reshape", [index, editor.constant(np.array([1], np.int64))])
+    weights = editor.add("Gather", [editor.constant(head.weights.astype(np.float32)), flat], axis=0)
+    channels = head.weights.shape[1]
+    shape = [1] * (len(head.size) + 2)
+    shape[head.layout.channel_axis or 0] = channels
+    shaped = editor.add("Reshape", [weights, editor.constant(np.array(shape, np.int64))])
+    weighted = editor.add("Mul", [head.features, shaped])
+    return weighted_channels(editor, weighted, head.layout, np.ones(channels, np.float32))

@@ -1,0 +1,98 @@
+"""Which saliency methods there are, which of them fit a model, and the automatic choice."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import SaliencyUnavailable, UsageError
+from onnx_si.graph import Model
+from onnx_si.line.program import bind
+from onnx_si.saliency.cam import cam, find_head
+from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
+from onnx_si.saliency.output import output_map
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a method fits a model, and why."""
+
+    method: str
+    available: bool
+    reason: str
+
+
+def build(model: Model, image: NDArray[np.float64], method: str, target: int | str, view: View) -> SaliencyMap:
+    """Add the saliency map of a method to a model.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the model's input shape.
+    method : str
+        `auto`, `cam` or `output:NAME`.
+    target : int or "predicted"
+    view : View
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+    SaliencyUnavailable
+        If it does not fit the model.
+    """
+    if method == "auto":
+        return _automatic(model, image, target, view)
+    if method == "cam":
+        return cam(model, image, target, view)
+    kind, _, name = method.partition(":")
+    if kind == "output" and name:
+        return output_map(model, image, name, target, view)
+    raise UsageError(f"saliency '{method}'; allowed are auto, cam and output:NAME")
+
+
+def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[str]:
+    """Graph outputs that are maps with one channel, or a Softmax over two classes."""
+    names = tuple(info.name for info in model.outputs)
+    values = bind(model, image, names).values
+    found = []
+    for name in names:
+        if name not in values:
+            continue
+        shape = values[name].shape
+        try:
+            layout = tensor_layout(shape, view)
+        except SaliencyUnavailable:
+            continue
+        channels = shape[layout.channel_axis] if layout.channel_axis is not None else 1
+        if channels <= 2 and all(n > 1 for n in layout.spatial_shape(shape)):
+            found.append(name)
+    return found
+
+
+def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view: View) -> SaliencyMap:
+    maps = map_outputs(model, image, view)
+    if maps:
+        return output_map(model, image, maps[0], target, view)
+    try:
+        return cam(model, image, target, view)
+    except SaliencyUnavailable as error:
+        raise SaliencyUnavailable(
+            f"no saliency map found: no output is a map, and {error}. Choose an inner tensor with --saliency output:NAME"
+        ) from error
+
+
+def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
+    """Every method with whether it fits the model."""
+    maps = map_outputs(model, image, view)
+    found = [Availability(f"output:{name}", True, "a graph output that is a map") for name in maps]
+    try:
+        head = find_head(model, image)
+        classes, channels = head.weights.shape
+        found.append(Availability("cam", True, f"global average of {channels} channels, then {classes} class scores"))
+    except SaliencyUnavailable as error:
+        found.append(Availability("cam", False, str(error)))
+    if not maps:
+        found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
+    return found

@@ -1,0 +1,128 @@
+"""From a tensor of the model to one map over the image's pixels, by nodes that any runtime can run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from onnx_si.errors import SaliencyUnavailable
+from onnx_si.graph import Editor, Model
+from onnx_si.layout import Layout
+from onnx_si.ops.resize import kernel_matrix, source_positions
+
+
+@dataclass(frozen=True)
+class View:
+    """What a saliency method may know of the image: its shape as the model takes it, the layout, its size in space."""
+
+    shape: tuple[int, ...]
+    layout: Layout
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Size in pixels."""
+        return self.layout.spatial_shape(self.shape)
+
+
+@dataclass(frozen=True)
+class SaliencyMap:
+    """A model with a map over the image's pixels.
+
+    `tensor` is the map as the model's users see it; `margin_tensor` is the one that a threshold is applied to, and where
+    `is_logit` is set it is the logit of the map.
+    """
+
+    model: Model
+    tensor: str
+    margin_tensor: str
+    is_logit: bool
+    method: str
+    target: int | str | None
+    notes: tuple[str, ...]
+
+
+def element_type(model: Model) -> np.dtype[np.floating]:
+    """Floating-point type that the model's own weights and inputs have, for constants added to it."""
+    names = {"double": np.float64, "float16": np.float16}
+    return np.dtype(names.get(model.inputs[0].type, np.float32))
+
+
+def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
+    """Layout of an inner tensor: the axes of space are those whose sizes follow the image's.
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If the tensor is not a map.
+    """
+    rank, space = len(shape), view.space
+    if rank == len(space):
+        return Layout("DHW"[-rank:], "space only")
+    if rank == len(space) + 1:
+        return Layout("N" + "DHW"[-len(space) :], "space behind the batch axis")
+    if rank != len(space) + 2 or shape[0] != 1:
+        raise SaliencyUnavailable(f"a tensor of shape {shape} is no map over an image of {space} pixels")
+    names = "DHW"[-len(space) :]
+    first, last = Layout(f"NC{names}", "channels first"), Layout(f"N{names}C", "channels last")
+
+    def follows(layout: Layout) -> bool:
+        ratios = [have / want for have, want in zip(layout.spatial_shape(shape), space, strict=True)]
+        return max(ratios) <= 1.5 * min(ratios) and layout.spatial_shape(shape) != (1,) * len(space)
+
+    if follows(last) and not follows(first):
+        return last
+    if follows(first) and follows(last) and view.layout.axes == last.axes and shape[-1] < shape[1]:
+        return last
+    return first
+
+
+def to_map(editor: Editor, tensor: str, shape: tuple[int, ...], layout: Layout, channel: int | None, view: View) -> str:
+    """Append nodes that make one map over the image's pixels; gives the new tensor, of shape `view.space`.
+
+    One channel is picked, or all are averaged where `channel` is None; a coarse map is resized linearly (half_pixel).
+    """
+    dtype = np.float32
+    if layout.channel_axis is not None and shape[layout.channel_axis] > 1:
+        count = shape[layout.channel_axis]
+        if channel is None:
+            weights = np.full(count, 1 / count, dtype)
+        else:
+            weights = np.zeros(count, dtype)
+            weights[channel] = 1
+        tensor = weighted_channels(editor, tensor, layout, weights)
+    size = layout.spatial_shape(shape)
+    tensor = editor.add("Reshape", [tensor, editor.constant(np.array(size, np.int64))])
+    return resize_map(editor, tensor, size, view.space)
+
+
+def weighted_channels(editor: Editor, tensor: str, layout: Layout, weights: np.ndarray) -> str:
+    """Append the weighted sum over the channels."""
+    space = len(layout.spatial_axes)
+    if layout.channel_axis == 1:
+        return editor.add("Conv", [tensor, editor.constant(weights.reshape(1, -1, *(1,) * space))])
+    return editor.add("MatMul", [tensor, editor.constant(weights.reshape(-1, 1))])
+
+
+def resize_map(editor: Editor, tensor: str, size: tuple[int, ...], space: tuple[int, ...]) -> str:
+    """Append a linear resize of a map, as one constant matrix per axis."""
+    for axis, (inside, outside) in enumerate(zip(size, space, strict=True)):
+        if inside == outside:
+            continue
+        positions = source_positions(inside, outside, outside / inside, "half_pixel")
+        matrix = kernel_matrix(positions, inside, "linear", 0.0, False).astype(np.float32)
+        rank = len(size)
+        order = [a for a in range(rank) if a != axis] + [axis]
+        back = [order.index(a) for a in range(rank)]
+        tensor = editor.add("Transpose", [tensor], perm=order) if order != back or axis != rank - 1 else tensor
+        tensor = editor.add("MatMul", [tensor, editor.constant(matrix.T)])
+        tensor = editor.add("Transpose", [tensor], perm=back) if axis != rank - 1 else tensor
+    return tensor
+
+
+def name_map(editor: Editor, tensor: str) -> str:
+    """Give the map its public name, `saliency`, as an output."""
+    taken = {name for node in editor.proto.graph.node for name in (*node.input, *node.output)}
+    name = "saliency" if "saliency" not in taken else editor.fresh("saliency")
+    editor.add("Identity", [tensor], output=name)
+    editor.expose(name, onnx.TensorProto.FLOAT)
+    return name

@@ -1,0 +1,73 @@
+"""Saliency method `output:NAME`: a graph output or an inner tensor of the model is the map."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import SaliencyUnavailable, UsageError
+from onnx_si.graph import Editor, Model
+from onnx_si.line.program import bind
+from onnx_si.saliency.maps import SaliencyMap, View, name_map, tensor_layout, to_map
+from onnx_si.saliency.monotone import Tail, find_tail, logit_tensor, softmax_axis
+
+
+def output_map(model: Model, image: NDArray[np.float64], name: str, target: int | str, view: View) -> SaliencyMap:
+    """Make the map out of a tensor of the model.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the model's input shape.
+    name : str
+        The tensor.
+    target : int or "predicted"
+        A channel; by default the only one, class 1 of a Softmax over two, or the mean of all (said in the notes).
+    view : View
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If there is no such tensor, or it is no map.
+    """
+    makers = {tensor: node for node in model.proto.graph.node for tensor in node.output}
+    if name not in makers and name not in {info.name for info in model.inputs}:
+        raise SaliencyUnavailable(f"the model has no tensor '{name}'; outputs are {[o.name for o in model.outputs]}")
+    tail = find_tail(model, name)
+    wanted = (name, tail.op.input[0]) if tail is not None else (name,)
+    program = bind(model, image, wanted)
+    if name not in program.values:
+        program.require_exact()
+    shape = program.values[name].shape
+    layout = tensor_layout(shape, view)
+    axis = None
+    if tail is not None and tail.op.op_type == "Softmax":
+        axis = softmax_axis(tail.op, program.values[tail.op.input[0]].shape, model.opset)
+        tail = tail if axis is not None else None
+    channel, notes = pick_channel(name, shape, layout.channel_axis, target, tail)
+    editor = Editor(model)
+    public = name_map(editor, to_map(editor, name, shape, layout, channel, view))
+    margin = public
+    if tail is not None and (channel is not None or not _many_channels(shape, layout.channel_axis)):
+        if layout.spatial_shape(shape) == view.space:  # a resize would mix values behind the Sigmoid
+            margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
+    return SaliencyMap(editor.finish(), public, margin, margin != public, f"output:{name}", channel, notes)
+
+
+def _many_channels(shape: tuple[int, ...], axis: int | None) -> bool:
+    return axis is not None and shape[axis] > 1
+
+
+def pick_channel(
+    name: str, shape: tuple[int, ...], axis: int | None, target: int | str, tail: Tail | None
+) -> tuple[int | None, tuple[str, ...]]:
+    """The channel that is the map (None: the only one, or the mean of all) and what to tell the user."""
+    count = shape[axis] if axis is not None else 1
+    if isinstance(target, int):
+        if not 0 <= target < count:
+            raise UsageError(f"target {target}: tensor '{name}' has {count} channels, numbered from 0")
+        return target, ()
+    if count == 1:
+        return None, ()
+    if count == 2 and tail is not None and tail.op.op_type == "Softmax":
+        return 1, (f"'{name}' is a Softmax over two classes: class 1 is the map; --target 0 takes the other",)
+    return None, (f"'{name}' has {count} channels: their mean is the map; --target K takes one",)

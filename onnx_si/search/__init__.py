@@ -1,0 +1,5 @@
+"""Which points of the line give the observed region."""
+
+from onnx_si.search.search import Progress, Search, SearchOptions, linear_piece, search
+
+__all__ = ["Progress", "Search", "SearchOptions", "linear_piece", "search"]

@@ -1,0 +1,71 @@
+"""The selection event: every pixel's margin is on its observed side of zero."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import UnsupportedModel
+from onnx_si.line.exact import PiecewiseLinear
+from onnx_si.ops.rules import Array
+
+ROUNDING = 64 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Parts of the line that give the observed region, and parts where rounding does not allow to say."""
+
+    inside: Array
+    unclear: Array
+
+
+@dataclass(frozen=True)
+class RegionEvent:
+    """Pixels of `observed` have a margin > 0, all others a margin <= 0."""
+
+    observed: NDArray[np.bool_]
+
+    def judge(self, margin: PiecewiseLinear) -> Verdict:
+        """Where on this part of the line the event holds: each interval's pixels bound one common stretch.
+
+        Parameters
+        ----------
+        margin : PiecewiseLinear
+            The margin of every pixel.
+
+        Returns
+        -------
+        Verdict
+            Both as arrays (n, 2) of interval ends.
+        """
+        knots = margin.knots
+        flat = margin.values.reshape(len(knots), -1)
+        if not np.isfinite(flat).all():
+            raise UnsupportedModel("the saliency is infinite or not a number somewhere on the line; check the model's weights")
+        sign = np.where(self.observed.ravel(), 1.0, -1.0)
+        possible, unclear = self._screen(flat, knots)
+        left, right = flat[:-1][possible] * sign, flat[1:][possible] * sign
+        low, high = knots[:-1][possible], knots[1:][possible]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = left / (left - right)
+        enters = np.where((left < 0) & (right > 0), share, 0.0).max(axis=1)
+        leaves = np.where((left > 0) & (right < 0), share, 1.0).min(axis=1)
+        start, end = low + enters * (high - low), low + leaves * (high - low)
+        holds = enters < leaves
+        inside = np.stack([start, np.minimum(end, high)], axis=1)[holds]
+        doubtful = np.stack([knots[:-1], knots[1:]], axis=1)[unclear]
+        return Verdict(inside, doubtful)
+
+    def _screen(self, flat: Array, knots: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Intervals in which no pixel is on the wrong side throughout; and those that only rounding decides."""
+        observed = self.observed.ravel()
+        width = knots[1:] > knots[:-1]
+        largest = np.maximum(flat[:-1], flat[1:])
+        smallest = np.minimum(flat[:-1], flat[1:])
+        wrong = np.any((largest <= 0) & observed | (smallest > 0) & ~observed, axis=1)
+        out_from_zero = np.any((smallest == 0) & (largest > 0) & ~observed, axis=1)
+        possible = width & ~wrong & ~out_from_zero
+        slack = ROUNDING * np.abs(flat).max()
+        tiny = (np.maximum(largest, -smallest) <= slack) & ((largest != 0) | (smallest != 0))
+        return possible & ~tiny.any(axis=1), possible & tiny.any(axis=1)
