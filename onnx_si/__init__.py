@@ -10,8 +10,9 @@ from onnx_si.errors import (
     UnsupportedOp,
     UsageError,
 )
+from onnx_si.evaluate import evaluate
 from onnx_si.graph import Model, load
-from onnx_si.result import Result
+from onnx_si.report.result import Result
 from onnx_si.run import test
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedOp",
     "UsageError",
+    "evaluate",
     "load",
     "test",
 ]

@@ -20,7 +20,7 @@ from onnx_si.line.program import Program, bind
 from onnx_si.noise import Noise, estimate_from_image
 from onnx_si.parity import run_deployed
 from onnx_si.preprocess import Preprocessing, with_preprocessing
-from onnx_si.result import Comparison, Parity, Result
+from onnx_si.report.result import Comparison, Parity, Result
 from onnx_si.saliency import SaliencyMap, View, build, default_threshold, parse_threshold, with_margin
 from onnx_si.search import Progress, Search, SearchOptions, linear_piece, search
 from onnx_si.search.event import RegionEvent

@@ -93,7 +93,7 @@ class _Binder:
         }
         self.constants.update(given)
         self.values = {image_name: _float(image)[None]}
-        self.stepwise: set[str] = set()
+        self.stepwise = {image_name} if np.asarray(image).dtype.kind in "iub" else set()
         self.instructions: list[Instruction] = []
         self.findings: list[Finding] = []
         self.unknown: set[str] = set()
