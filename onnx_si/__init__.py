@@ -1,5 +1,7 @@
 """Exact selective inference for salient regions of ONNX models."""
 
+__version__ = "0.1.0"
+
 from onnx_si.errors import (
     Finding,
     InputError,
@@ -12,8 +14,12 @@ from onnx_si.errors import (
 )
 from onnx_si.evaluate import evaluate
 from onnx_si.graph import Model, load
-from onnx_si.report.result import Result
+from onnx_si.report import Result
 from onnx_si.run import test
+
+# Last, because the function has the name of a subpackage: `onnx_si.saliency` is the function from here on,
+# while `from onnx_si.saliency import build` still finds the package.
+from onnx_si.extend import saliency  # isort: skip
 
 __all__ = [
     "Finding",
@@ -28,6 +34,6 @@ __all__ = [
     "UsageError",
     "evaluate",
     "load",
+    "saliency",
     "test",
 ]
-__version__ = "0.1.0"

@@ -9,8 +9,9 @@ OnnxSIError                  exit code
  +- NothingToTest            5   the region is empty, or is everything
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class OnnxSIError(Exception):
@@ -42,9 +43,18 @@ class InputError(OnnxSIError):
 
 
 class NothingToTest(OnnxSIError):
-    """The region is empty, or it is the whole image."""
+    """The region is empty, or it is the whole image.
+
+    `pixels` of `size` passed the threshold; `saliency` is the map's method, target and threshold.
+    """
 
     exit_code = 5
+
+    def __init__(
+        self, message: str, *, pixels: int = 0, size: int = 0, saliency: Mapping[str, Any] | None = None
+    ):
+        self.pixels, self.size, self.saliency = pixels, size, dict(saliency or {})
+        super().__init__(message)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnx_si.errors import InputError
+from onnx_si.errors import InputError, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 
@@ -32,14 +32,19 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
         If an output needs a node that has no handler.
     """
     arrays = {name: np.asarray(value) for name, value in inputs.items()}
-    missing = [info.name for info in model.inputs if info.name not in arrays]
+    names = [info.name for info in model.inputs]
+    missing = [name for name in names if name not in arrays]
     if missing or not arrays:
         raise InputError(f"no value for the inputs {missing}; given were {sorted(arrays)}")
-    names = [info.name for info in model.inputs]
+    texts = [name for name in names if arrays[name].dtype.kind in "OSUTc"]
+    if texts:
+        raise InputError(f"the inputs {texts} hold {arrays[texts[0]].dtype}; only real numbers can be evaluated")
     carried = next((name for name in names if arrays[name].dtype.kind == "f"), names[0])
     given = {name: value for name, value in arrays.items() if name != carried}
     outputs = tuple(info.name for info in model.outputs)
     program = bind(model, arrays[carried], outputs, input_name=carried, given=given)
+    if program.gaps:
+        raise UnsupportedOp(program.gaps)
     if any(name not in program.values for name in outputs):
         program.require_exact()
     return {name: program.values[name] for name in outputs}

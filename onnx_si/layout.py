@@ -69,7 +69,7 @@ def layout_of(shape: Shape, wanted: str | None = None) -> Layout:
     if wanted is not None:
         return Layout(first if wanted == "NCHW" else last, "chosen by --layout")
     small = [isinstance(shape[axis], int) and shape[axis] <= FEW_CHANNELS for axis in (1, -1)]  # type: ignore[operator]
-    if small == [False, True]:
+    if small == [False, True] or (small == [True, True] and shape[-1] < shape[1]):  # type: ignore[operator]
         return Layout(last, f"the last axis has {shape[-1]} entries")
     if small == [True, False]:
         return Layout(first, f"the second axis has {shape[1]} entries")
@@ -78,6 +78,9 @@ def layout_of(shape: Shape, wanted: str | None = None) -> Layout:
 
 def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) -> NDArray[np.float64]:
     """The array in the model's input shape; a missing batch axis, or a missing single channel, is added.
+
+    Channels behind space, as picture files have them, are moved in front where the model wants them there
+    and the array fits no other way.
 
     Raises
     ------
@@ -98,6 +101,10 @@ def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) 
     for shape in candidates:
         if agrees(shape) and (len(shape) < 2 or shape[0] == 1):
             return array.reshape(shape)
+    if layout.axes.startswith("NC") and array.ndim == len(declared) - 1:
+        moved = np.moveaxis(array, -1, 0)[None]
+        if agrees(moved.shape):
+            return moved
     wanted = ", ".join("any" if not isinstance(n, int) else str(n) for n in declared)
     raise InputError(
         f"{what} has shape {array.shape}, the model's input is ({wanted}) read as {layout.axes}; "

@@ -1,11 +1,13 @@
-"""What a test needs to be told: the user's options, then the model's own metadata, then defaults with stated reasons."""
+"""What a test needs to be told: the user's options, then the model's metadata, then defaults with reasons."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from onnx_si.errors import UsageError
 from onnx_si.hypotheses import HYPOTHESES
+from onnx_si.truncated import Alternative
 
 METHODS = ("selective", "over-conditioning", "naive")
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
@@ -29,7 +31,7 @@ class Options:
     layout, scale, mean, std
         How the image becomes the model's input.
     methods : sequence of str
-        Of `METHODS`.
+        Of `METHODS`; the selective one always runs, the others are compared with it.
     precision, alpha : float
         Wanted width of the p-value's bounds; level of the decision and of the confidence interval.
     decide : bool
@@ -50,18 +52,20 @@ class Options:
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     methods: Sequence[str] = ("selective",)
-    precision: float = 1e-4
-    alpha: float = 0.05
+    precision: float | None = None
+    alpha: float | None = None
     decide: bool = False
-    alternative: str = "two-sided"
+    alternative: str | None = None
     budget_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
-        _one_of("alternative", self.alternative, ALTERNATIVES)
+        if self.alternative is not None:
+            _one_of("alternative", self.alternative, ALTERNATIVES)
         for method in self.methods:
             _one_of("method", method, METHODS)
-        for name, value in (("alpha", self.alpha), ("precision", self.precision)):
-            if not 0 < value < 1:
+        for name in ("alpha", "precision"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
                 raise UsageError(f"{name} {value:g}; it lies between 0 and 1")
         if self.budget_bytes < 1 << 20:
             raise UsageError(f"budget_bytes {self.budget_bytes}; give at least {1 << 20}")
@@ -76,11 +80,17 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
-def _target(text: str) -> int | str:
-    return text if text == "predicted" else int(text)
+def _target(value: Any) -> int | str:
+    """A class index or "predicted"; the text of a number counts as one."""
+    if value == "predicted":
+        return "predicted"
+    try:
+        return int(value) if isinstance(value, str) else operator.index(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"target '{value}'; give a class index, or predicted") from error
 
 
-_FROM_METADATA = {
+_FROM_METADATA: dict[str, tuple[str, Callable[[str], Any]]] = {
     "hypothesis": ("onnx_si.hypothesis", str),
     "saliency": ("onnx_si.saliency", str),
     "target": ("onnx_si.target", _target),
@@ -92,53 +102,106 @@ _FROM_METADATA = {
     "std": ("onnx_si.std", _numbers),
 }
 
+# Saliency and target have reasons only when the map is known, so they are given later.
+_DEFAULTS: dict[str, tuple[Any, str]] = {
+    "saliency": ("auto", ""),
+    "target": ("predicted", ""),
+    "alternative": ("two-sided", "a region may be brighter or darker"),
+    "precision": (1e-4, "wanted width of the p-value's bounds"),
+    "alpha": (0.05, "level of the decision and of the confidence interval"),
+}
+
+# What depends on the image or on the map, where nobody chose it.
+_UNDECIDED = dict.fromkeys(("threshold", "sigma", "layout", "scale", "mean", "std"))
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Options with the model's metadata and the defaults filled in.
 
-    `chosen_by` says for each name whether `option`, `metadata` or `default` decided; `reasons` explains the defaults.
+    What depends on the image or on the map stays None where nobody chose it: `threshold`, `sigma` and so on.
+    `reasons` has one line for every value that was not an option.
     """
 
-    options: Options
-    chosen_by: Mapping[str, str]
-    reasons: tuple[str, ...]
+    hypothesis: str
+    saliency: str
+    target: int | str
+    threshold: str | float | None
+    sigma: float | None
+    sigma_source: str
+    layout: str | None
+    scale: float | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    methods: tuple[str, ...]
+    precision: float
+    alpha: float
+    decide: bool
+    alternative: Alternative
+    budget_bytes: int
+    reasons: tuple[str, ...] = ()
+
+    def config(self) -> dict[str, Any]:
+        """The values alone: enough, with model and images, to run the same test again."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in ("reasons", "sigma_source")}
 
 
 def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -> Settings:
     """Fill in what the user left open: options beat metadata, metadata beats defaults.
+
+    Parameters
+    ----------
+    options : Options
+    metadata : mapping of str to str
+        The model's own, with keys `onnx_si.*`.
+    has_reference : bool
 
     Raises
     ------
     UsageError
         If a value in the metadata can't be read, or a name is not known.
     """
-    values: dict[str, Any] = {}
-    chosen_by: dict[str, str] = {}
+    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    stored = _from_metadata(chosen, metadata)
+    if stored.get("hypothesis") == "mean" and not has_reference:
+        del stored["hypothesis"]  # the model's wish can't be met; the default says why
+    defaults = {"hypothesis": _default_hypothesis(has_reference), **_DEFAULTS}
+    open_ones = {
+        name: default for name, default in defaults.items() if name not in chosen and name not in stored
+    }
+    values = {**_UNDECIDED, **{name: value for name, (value, _) in open_ones.items()}, **stored, **chosen}
+    _one_of("hypothesis", values["hypothesis"], tuple(HYPOTHESES))
+    values["target"] = _target(values["target"])
+    for name in ("mean", "std", "methods"):
+        values[name] = None if values[name] is None else tuple(values[name])
+    reasons = [f"{name} {_shown(value)}: the model's own metadata say so" for name, value in stored.items()]
+    reasons += [f"{name} {value}: {why}" for name, (value, why) in open_ones.items() if why]
+    source = "the model's metadata" if "sigma" in stored else "given"
+    return Settings(**values, sigma_source=source, reasons=tuple(reasons))
+
+
+def _default_hypothesis(has_reference: bool) -> tuple[str, str]:
+    if has_reference:
+        return "mean", "a reference was given"
+    return "background", "no reference was given, so the region is compared with the rest of the image"
+
+
+def _shown(value: Any) -> str:
+    return ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
+
+
+def _from_metadata(chosen: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What the model says about everything that the user left open."""
+    stored = {}
     for name, (key, read) in _FROM_METADATA.items():
-        if getattr(options, name) is not None:
-            chosen_by[name] = "option"
-        elif key in metadata:
-            chosen_by[name] = "metadata"
-            try:
-                values[name] = read(metadata[key])
-            except ValueError as error:
-                raise UsageError(f"the model's metadata says {key} = '{metadata[key]}', which can't be read") from error
-        else:
-            chosen_by[name] = "default"
-    reasons = []
-    if chosen_by["hypothesis"] == "default":
-        values["hypothesis"] = "mean" if has_reference else "background"
-        reasons.append(
-            "hypothesis mean: a reference was given" if has_reference else "hypothesis background: no reference was given"
-        )
-    elif chosen_by["hypothesis"] == "metadata" and values["hypothesis"] == "mean" and not has_reference:
-        values["hypothesis"], chosen_by["hypothesis"] = "background", "default"
-        reasons.append("hypothesis background: the model's metadata asks for mean, but no reference was given")
-    if chosen_by["saliency"] == "default":
-        values["saliency"] = "auto"
-    if chosen_by["target"] == "default":
-        values["target"] = "predicted"
-    settled = dataclasses.replace(options, **values)
-    _one_of("hypothesis", str(settled.hypothesis), tuple(HYPOTHESES))
-    return Settings(settled, chosen_by, tuple(reasons))
+        if name in chosen or key not in metadata:
+            continue
+        try:
+            stored[name] = read(metadata[key])
+        except ValueError as error:
+            raise UsageError(
+                f"the model's metadata say {key} = '{metadata[key][:80]}', which can't be read; give --{name}"
+            ) from error
+    return stored

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper, inliner
+from onnx import external_data_helper, inliner, numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel
 
@@ -76,7 +76,8 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
     if kind != "tensor_type":
         return TensorInfo(value.name, kind or "unknown", None)
     tensor = value.type.tensor_type
-    name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    known = tensor.elem_type in onnx.TensorProto.DataType.values()
+    name = onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
     if not tensor.HasField("shape"):
         return TensorInfo(value.name, name, None)
     dims = tuple(d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim)
@@ -139,9 +140,22 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     except (onnx.checker.ValidationError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise UnsupportedModel(f"{where}: breaks the ONNX specification ({first_line}); export it again") from error
+    _check_initializers(proto, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     return Model(proto, path, sha256)
+
+
+def _check_initializers(proto: onnx.ModelProto, where: str) -> None:
+    """The checker does not compare a tensor's size with its data."""
+    for tensor in proto.graph.initializer:
+        try:
+            numpy_helper.to_array(tensor)
+        except Exception as error:  # numpy raises whatever the data's length or type leads to
+            dims = list(tensor.dims)
+            raise UnsupportedModel(
+                f"{where}: tensor '{tensor.name}' of shape {dims} does not hold the values it says; export it again"
+            ) from error
 
 
 def _load_external_data(proto: onnx.ModelProto, file: Path) -> None:

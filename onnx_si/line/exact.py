@@ -170,7 +170,7 @@ def _concatenate(parts: Sequence[Crossings]) -> Crossings:
 
 def from_pieces(edges: Array, pieces: Array) -> PiecewiseLinear:
     """A tensor that is constant on each interval between edges (P+1,), with values (P, *shape)."""
-    changes = np.any((pieces[1:] != pieces[:-1]).reshape(len(pieces) - 1, -1), axis=1)
+    changes = np.any((pieces[1:] != pieces[:-1]).reshape(len(pieces) - 1, pieces[0].size), axis=1)
     first = np.concatenate([[0], np.nonzero(changes)[0] + 1])
     starts, ends = edges[first], np.append(edges[first[1:]], edges[-1])
     knots = np.stack([starts, ends], axis=1).ravel()

@@ -41,7 +41,11 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Program:
-    """A bound graph: what to compute along the line, and every wanted output's value at the image itself."""
+    """A bound graph: what to compute along the line, and every wanted output's value at the image itself.
+
+    `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image. `gaps` are the
+    findings of nodes that have no rule here: the values behind them come from the reference evaluator.
+    """
 
     input: str
     shape: tuple[int, ...]
@@ -50,6 +54,8 @@ class Program:
     values: Mapping[str, NDArray[np.float64]]
     findings: tuple[Finding, ...]
     stepwise: frozenset[str]
+    folded: frozenset[str] = frozenset()
+    gaps: tuple[Finding, ...] = ()
 
     @cached_property
     def cost(self) -> int:
@@ -96,6 +102,9 @@ class _Binder:
         self.stepwise = {image_name} if np.asarray(image).dtype.kind in "iub" else set()
         self.instructions: list[Instruction] = []
         self.findings: list[Finding] = []
+        self.gaps: list[Finding] = []
+        declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
+        self.types = {image_name: declared.get(image_name, onnx.TensorProto.FLOAT)}
         self.unknown: set[str] = set()
 
     def visit(self, node: onnx.NodeProto, remaining: Counter[str]) -> None:
@@ -106,7 +115,7 @@ class _Binder:
         elif not any(name in self.values for name in named) or node.op_type in SHAPE_OPS:
             self._fold(node)
         else:
-            self._translate(node)
+            self._translate(node, remaining)
         remaining.subtract(set(named))
         for name in set(named):
             if not remaining[name]:
@@ -137,14 +146,15 @@ class _Binder:
         if not name:
             return None
         if name in self.values:
-            return Variable(self.values[name].shape[1:], name in self.stepwise)
+            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name] in INTEGERS)
         return self.constants[name]
 
-    def _translate(self, node: onnx.NodeProto) -> None:
+    def _translate(self, node: onnx.NodeProto, remaining: Counter[str]) -> None:
         domain = "" if node.domain == "ai.onnx" else node.domain
         version = _schema_version(node, self.opsets)
+        self.types.update(self._output_types(node, domain, version))
         for position, output in enumerate(node.output):
-            if not output:
+            if not output or not remaining[output]:
                 continue
             try:
                 handler = find(node.op_type, domain, version)
@@ -153,8 +163,29 @@ class _Binder:
                 self._record(node, output, rule)
             except Refusal as refusal:
                 self._find(node, refusal)
+                self.gaps.append(self.findings[-1])
                 self._substitute(node)
                 return
+
+    def _output_types(self, node: onnx.NodeProto, domain: str, version: int) -> dict[str, int]:
+        """Element type of each output: integers divide, round and overflow unlike floating-point numbers."""
+        types = dict.fromkeys(node.output, onnx.TensorProto.FLOAT)
+        try:
+            known = {
+                name: self.types[name]
+                if name in self.values
+                else helper.np_dtype_to_tensor_dtype(self.constants[name].dtype)
+                for name in node.input
+                if name
+            }
+            inferred = onnx.shape_inference.infer_node_outputs(
+                onnx.defs.get_schema(node.op_type, version, domain),
+                node,
+                {name: helper.make_tensor_type_proto(kind, None) for name, kind in known.items()},
+            )
+        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, KeyError, ValueError):
+            return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
+        return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
 
     def _record(self, node: onnx.NodeProto, output: str, rule: Rule) -> None:
         changing = tuple(name for name in node.input if name in self.values)
@@ -163,6 +194,7 @@ class _Binder:
             self._find(node, Refusal(f"{node.op_type} is {rule.kind}, not piecewise linear", _ADVICE[rule.kind]))
         value = rule.evaluate(*(self.values[name] for name in changing))
         shape = affordable(value.shape[1:])
+        self._check_range(output, value)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         terms = rule.terms if isinstance(rule, Affine | Gated) else 1
@@ -170,6 +202,14 @@ class _Binder:
         self.instructions.append(
             Instruction(output, rule, changing, shape, node.name, node.op_type, terms * max(1, value.size))
         )
+
+    def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
+        """Integers that leave their type's range wrap around: refused."""
+        dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
+        if dtype.kind in "iu" and value.size:
+            limits = np.iinfo(dtype)
+            if value.min() < limits.min or value.max() > limits.max:
+                raise Refusal(f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type")
 
     def _substitute(self, node: onnx.NodeProto) -> None:
         """Values of a node without a rule, so that the nodes behind it can be examined too."""
@@ -183,6 +223,11 @@ class _Binder:
                 self.values[name] = _float(value)[None]
 
 
+INTEGERS = frozenset(
+    kind
+    for name, kind in onnx.TensorProto.DataType.items()
+    if name.startswith(("INT", "UINT")) or name == "BOOL"
+)
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
     "bilinear": "choose a map in front of it",
@@ -245,6 +290,8 @@ def bind(
         known,
         tuple(binder.findings),
         frozenset(binder.stepwise),
+        frozenset(binder.constants),
+        tuple(binder.gaps),
     )
 
 

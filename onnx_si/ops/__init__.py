@@ -10,6 +10,7 @@ from onnx_si.ops import (
     pooling,
     reduction,
     resize,
+    selection,
     smooth,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "pooling",
     "reduction",
     "resize",
+    "selection",
     "smooth",
 ]

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 
 import numpy as np
-import onnx
 
-from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import align, double, expand, shape_of
-from onnx_si.ops.elementwise import broadcast_shape, identity
-from onnx_si.ops.registry import Input, Variable, constant, handles, variable
+from onnx_si.ops.arrays import broadcast_shape, double, expand, malformed
+from onnx_si.ops.elementwise import identity
+from onnx_si.ops.registry import Input, Variable, constant, handles, optional, variable
 from onnx_si.ops.rules import Affine, Array, Kinked, Maximum, Rule
 
 ZERO = np.zeros(())
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @handles("Relu", since=(6, 13, 14))
@@ -24,11 +23,11 @@ def leaky_relu(x: Input, *, alpha: float = 0.01) -> Rule:
     return Kinked(lambda x: np.where(x < 0, alpha * x, x), (ZERO,))
 
 
-@handles("PRelu", since=(6, 7, 9, 16))
+@handles("PRelu", since=(7, 9, 16))
 def prelu(x: Input, slope: Input) -> Rule:
     x, slope = variable(x, "X"), double(constant(slope, "slope"))
-    if np.broadcast_shapes(x.shape, slope.shape) != x.shape:
-        raise Refusal(f"slope of shape {slope.shape} does not broadcast to {x.shape}", "check the exported model")
+    if broadcast_shape(x, slope) != x.shape:
+        raise malformed(f"slope of shape {slope.shape} does not broadcast to {x.shape}")
     return Kinked(lambda x: np.where(x < 0, slope * x, x), (ZERO,))
 
 
@@ -40,8 +39,8 @@ def absolute(x: Input) -> Rule:
 @handles("HardSigmoid", since=(6, 22))
 def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Rule:
     if alpha == 0:
-        return Affine(lambda x: np.zeros_like(x), offset=np.clip(double(np.asarray(beta)), 0, 1))
-    ends = tuple(np.float64((end - beta) / alpha) for end in (0.0, 1.0))
+        return Affine(np.zeros_like, offset=np.clip(double(np.asarray(beta)), 0, 1))
+    ends = ((0.0 - beta) / alpha, (1.0 - beta) / alpha)
     low, high = min(ends), max(ends)
     at_low, at_high = (0.0, 1.0) if alpha > 0 else (1.0, 0.0)
 
@@ -52,14 +51,27 @@ def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Rule:
 
 
 @handles("Clip", since=(6, 11, 12, 13))
-def clip(x: Input, low: Input = None, high: Input = None, **limits: float) -> Rule:
-    """Limits are inputs from opset 11 on and the attributes `min` and `max` before; either may be absent."""
-    lower = double(constant(low, "min")) if low is not None else np.asarray(limits.get("min", -np.inf))
-    upper = double(constant(high, "max")) if high is not None else np.asarray(limits.get("max", np.inf))
-    breakpoints = tuple(end for end in (lower, upper) if abs(end) < np.finfo(np.float32).max)
+def clip(
+    x: Input,
+    low: Input = None,
+    high: Input = None,
+    *,
+    min: float = -LARGEST,
+    max: float = LARGEST,
+) -> Rule:
+    """Limits are inputs from opset 11 on and attributes before; one at the end of float32 is none."""
+    lower, upper = _limit(low, "min", min), _limit(high, "max", max)
+    breakpoints = (lower,) * bool(lower > -LARGEST) + (upper,) * bool(upper < LARGEST)
     if not breakpoints:
         return identity(x)
     return Kinked(lambda x: np.minimum(np.maximum(x, lower), upper), breakpoints)
+
+
+def _limit(value: Input, name: str, attribute: float) -> Array:
+    given = optional(value, name)
+    if given is not None and given.size != 1:
+        raise malformed(f"{name} of shape {given.shape} is not one number")
+    return double(np.asarray(attribute) if given is None else given.reshape(()))
 
 
 def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
@@ -69,7 +81,7 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
     pick: Callable[..., Array] = np.maximum if sign > 0 else np.minimum
     shape = broadcast_shape(*inputs)
     changing = [value for value in inputs if isinstance(value, Variable)]
-    fixed = [double(value) for value in inputs if isinstance(value, np.ndarray)]
+    fixed = [double(constant(value, "of the op")) for value in inputs if not isinstance(value, Variable)]
     if len(changing) == 1 and changing[0].shape == shape:
         bound = fixed[0]
         for value in fixed[1:]:
@@ -78,9 +90,7 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
 
     def candidates(*xs: Array) -> Array:
         batch = xs[0].shape[0]
-        return np.stack(
-            [expand(x, shape) for x in xs] + [np.broadcast_to(value, (batch, *shape)) for value in fixed]
-        )
+        return np.stack([expand(x, shape) for x in xs] + [np.broadcast_to(v, (batch, *shape)) for v in fixed])
 
     return Maximum(candidates, sign)
 

@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Callable
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.ops.registry import Input, Variable
-from onnx_si.ops.rules import Affine, Array
+from onnx_si.errors import Refusal
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.registry import Input, Variable, constant
+from onnx_si.ops.rules import Array
 
 
 def align(x: Array, ndim: int) -> Array:
-    """Insert axes behind the batch axis until the tensor has `ndim` dimensions (numpy's broadcasting from the right)."""
+    """Insert axes behind the batch axis until the tensor has `ndim` dimensions."""
     missing = ndim - (x.ndim - 1)
     return x.reshape(x.shape[:1] + (1,) * missing + x.shape[1:]) if missing > 0 else x
 
@@ -28,7 +32,7 @@ def shape_of(value: Input) -> tuple[int, ...]:
     return () if value is None else tuple(value.shape)
 
 
-def double(value: NDArray[np.generic]) -> Array:
+def double(value: NDArray[Any]) -> Array:
     """A constant in float64."""
     return np.asarray(value, dtype=np.float64)
 
@@ -38,24 +42,37 @@ def size(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-def joint(linear: Callable[..., Array], inputs: tuple[Input, ...], terms: int = 1) -> Affine:
-    """Rule of an op that is linear in all its inputs together, some of which are constant.
+def malformed(reason: str) -> Refusal:
+    """A node whose inputs and attributes don't fit together at this image's shape."""
+    return Refusal(reason, "check the exported model and the image's shape")
 
-    The constants' own share becomes the offset: the op on the constants with zeros for the variables.
-    """
-    if all(isinstance(value, Variable) for value in inputs):
-        return Affine(linear, terms=terms)
 
-    def fill(xs: tuple[Array, ...], with_constants: bool) -> list[Array]:
-        rest, batch = iter(xs), (xs[0].shape[0] if xs else 1)
-        filled = []
-        for value in inputs:
-            if isinstance(value, Variable):
-                filled.append(next(rest) if xs else np.zeros((1, *value.shape)))
-            else:
-                content = double(value) if with_constants and value is not None else np.zeros(())
-                filled.append(np.broadcast_to(content, (batch, *shape_of(value))))
-        return filled
+def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """ONNX multidirectional broadcasting; refuses shapes that don't fit, and a result too large."""
+    lengths = []
+    for column in zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1):
+        wanted = {length for length in column if length != 1}
+        if len(wanted) > 1:
+            raise malformed(f"shapes {' and '.join(map(str, shapes))} do not broadcast")
+        lengths.append(wanted.pop() if wanted else 1)
+    return affordable(tuple(lengths[::-1]))
 
-    offset = linear(*fill((), True))[0]
-    return Affine(lambda *xs: linear(*fill(xs, False)), offset=offset, terms=terms)
+
+def broadcast_shape(*inputs: Input) -> tuple[int, ...]:
+    """Common shape of inputs, changing or constant."""
+    return common_shape(*map(shape_of, inputs))
+
+
+def operands(*inputs: Input) -> Callable[..., list[Array]]:
+    """Make the function (*xs) -> all inputs lined up for broadcasting; constants have a batch of one."""
+    ndim = len(broadcast_shape(*inputs))
+    fixed = [
+        None if isinstance(value, Variable) else align(double(constant(value, "of the op"))[None], ndim)
+        for value in inputs
+    ]
+
+    def line_up(*xs: Array) -> list[Array]:
+        changing = iter(xs)
+        return [align(next(changing), ndim) if value is None else value for value in fixed]
+
+    return line_up

@@ -5,33 +5,20 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import align, double
-from onnx_si.ops.elementwise import broadcast_shape
+from onnx_si.ops.arrays import operands
 from onnx_si.ops.registry import Input, Variable, handles
 from onnx_si.ops.rules import Array, Gated, Rule, Step
 
 
-def _operands(a: Input, b: Input) -> Callable[[tuple[Array, ...]], tuple[Array, Array]]:
-    """Both sides with a batch axis, wherever they come from."""
-    ndim = len(broadcast_shape(a, b))
-
-    def sides(xs: tuple[Array, ...]) -> tuple[Array, Array]:
-        rest = iter(xs)
-        left, right = (next(rest) if isinstance(v, Variable) else double(v)[None] for v in (a, b))
-        return align(left, ndim), align(right, ndim)
-
-    return sides
-
-
 def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Rule:
     """A relation between two tensors; its value jumps where their difference changes sign."""
-    sides = _operands(a, b)
+    line_up = operands(a, b)
 
-    def switches(*xs: Array) -> tuple[Array, ...]:
-        left, right = sides(xs)
+    def difference(*xs: Array) -> tuple[Array, ...]:
+        left, right = line_up(*xs)
         return (left - right,)
 
-    return Step(switches, lambda *xs: relation(*sides(xs)).astype(np.float64))
+    return Step(difference, lambda *xs: relation(*line_up(*xs)).astype(np.float64))
 
 
 @handles("Greater", since=(7, 9, 13))
@@ -61,16 +48,15 @@ def equal(a: Input, b: Input) -> Rule:
 
 def logic(inputs: tuple[Input, ...], function: Callable[..., Array]) -> Rule:
     """A truth function of tensors that are constant on pieces."""
-    if not all(value.stepwise for value in inputs if isinstance(value, Variable)):
-        raise Refusal("logic on a tensor that is not a truth value", "compare it first")
-    ndim = len(broadcast_shape(*inputs))
+    changing = [value for value in inputs if isinstance(value, Variable)]
+    if not all(value.stepwise for value in changing):
+        raise Refusal("logic on a tensor that changes continuously", "compare it first")
+    line_up = operands(*inputs)
 
     def evaluate(*xs: Array) -> Array:
-        rest = iter(xs)
-        full = (align(next(rest), ndim) if isinstance(v, Variable) else double(v)[None] for v in inputs)
-        return function(*(value != 0 for value in full)).astype(np.float64)
+        return function(*(value != 0 for value in line_up(*xs))).astype(np.float64)
 
-    return Gated(evaluate, gates=tuple(range(sum(isinstance(v, Variable) for v in inputs))))
+    return Gated(evaluate, gates=tuple(range(len(changing))))
 
 
 @handles("Not", since=(1,))

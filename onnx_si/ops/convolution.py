@@ -1,16 +1,16 @@
 """Conv and ConvTranspose in any number of spatial dimensions, as matrix products over gathered windows."""
 
-import itertools
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import double
-from onnx_si.ops.registry import Input, constant, handles, optional, variable
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import double, malformed
+from onnx_si.ops.registry import Context, Input, constant, handles, optional, variable
 from onnx_si.ops.rules import Affine, Array, Rule
-from onnx_si.ops.windows import Window, window
+from onnx_si.ops.windows import Axis, Window, window
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
 
@@ -20,39 +20,45 @@ def _blocks(count: int, bytes_each: int) -> Iterator[slice]:
     return (slice(i, min(i + step, count)) for i in range(0, count, step))
 
 
-def _per_channel(bias: Array | None, rank: int) -> Array | None:
-    return None if bias is None else bias.reshape(-1, *(1,) * rank)
+def _bias(b: Input, channels: int, rank: int) -> Array | None:
+    """The bias as an array that broadcasts over the spatial axes."""
+    bias = optional(b, "B")
+    if bias is None:
+        return None
+    if bias.shape != (channels,):
+        raise malformed(f"bias of shape {bias.shape} for {channels} output channels")
+    return double(bias).reshape(-1, *(1,) * rank)
 
 
 def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     """Cross-correlation; x (..., C, *spatial), w (O, C/group, *kernel) -> (..., O, *output)."""
-    rank = len(win.kernel)
-    lead, channels = x.shape[: -rank - 1], x.shape[-rank - 1]
-    x = x.reshape(-1, channels, *x.shape[-rank:])
-    out = np.empty((x.shape[0], w.shape[0], *win.output))
-    depth = w.shape[1] * win.taps
-    pixels = math.prod(win.output)
-    for block in _blocks(x.shape[0], 8 * channels * win.taps * pixels):
-        padded = win.pad(x[block], 0.0)
-        size = padded.shape[0]
-        if w.shape[1] == 1 and group == channels == w.shape[0]:
-            _depthwise(padded, w, win, out[block])
-            continue
-        columns = np.empty((size, channels, win.taps, *win.output))
-        for tap, view in enumerate(win.taps_of(padded)):
-            columns[:, :, tap] = view
-        columns = columns.reshape(size, group, depth, pixels)
-        product = np.matmul(w.reshape(group, -1, depth), columns)
-        out[block] = product.reshape(size, w.shape[0], *win.output)
+    lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
+    images = math.prod(lead)
+    x = x.reshape(images, channels, *x.shape[-win.rank :])
+    out = np.empty((images, w.shape[0], *win.output))
+    product = _weighted_views if w.shape[1] == 1 and group == channels == w.shape[0] else _gathered
+    for block in _blocks(images, 8 * channels * win.taps * math.prod(win.output)):
+        product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
 
 
-def _depthwise(padded: Array, w: Array, win: Window, out: Array) -> None:
+def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """All windows side by side, then one matrix product per group, written into `out`."""
+    images, channels = padded.shape[:2]
+    columns = np.empty((images, channels, win.taps, *win.output))
+    for tap, view in enumerate(win.taps_of(padded)):
+        columns[:, :, tap] = view
+    depth = w.shape[1] * win.taps
+    columns = columns.reshape(images, group, depth, math.prod(win.output))
+    out[...] = np.matmul(w.reshape(group, w.shape[0] // group, depth), columns).reshape(out.shape)
+
+
+def _weighted_views(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
     """One filter per channel: a weighted sum of shifted views, written into `out`."""
     out[...] = 0.0
-    taps = w.reshape(w.shape[0], -1)
+    taps = w.reshape(group, win.taps)
     for tap, view in enumerate(win.taps_of(padded)):
-        out += view * taps[:, tap].reshape(-1, *(1,) * len(win.kernel))
+        out += view * taps[:, tap].reshape(-1, *(1,) * win.rank)
 
 
 @handles("Conv", since=(1, 11, 22))
@@ -68,36 +74,42 @@ def conv(
     pads: list[int] | None = None,
     strides: list[int] | None = None,
 ) -> Rule:
-    x, weight, bias = variable(x, "X"), double(constant(w, "W")), optional(b, "B")
-    channels, spatial = x.shape[1], x.shape[2:]
-    if weight.shape[1] * group != channels or weight.shape[0] % group:
-        raise Refusal(f"weight {weight.shape} and group {group} on {channels} channels", "check the exported model")
-    win = window(spatial, weight.shape[2:], strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
+    x, weight = variable(x, "X"), double(constant(w, "W"))
+    _check_weight(x.shape, weight, kernel_shape, group)
+    if weight.shape[1] * group != x.shape[1] or weight.shape[0] % group:
+        raise malformed(f"weight {weight.shape} and group {group} on {x.shape[1]} channels")
+    win = window(x, weight.shape[2:], strides, dilations, pads, auto_pad)
+    affordable((x.shape[0], weight.shape[0], *win.output))
     return Affine(
         lambda x, w: correlate(x, w, win, group),
         weights=(weight,),
-        offset=_per_channel(None if bias is None else double(bias), len(spatial)),
+        offset=_bias(b, weight.shape[0], win.rank),
         terms=weight.shape[1] * win.taps + 1,
     )
 
 
+def _check_weight(shape: tuple[int, ...], weight: Array, kernel: list[int] | None, group: int) -> None:
+    if weight.ndim != len(shape) or len(shape) < 3 or group < 1 or not weight.size:
+        raise malformed(f"weight {weight.shape} and group {group} on a tensor of shape {shape}")
+    if kernel and tuple(kernel) != weight.shape[2:]:
+        raise malformed(f"kernel_shape {kernel} and a weight of shape {weight.shape}")
+
+
 def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
-    """The transpose of `correlate`: x (..., C, *win.output), w (C, M/group, *kernel) -> (..., M, *win.input)."""
-    rank = len(win.kernel)
-    lead, channels = x.shape[: -rank - 1], x.shape[-rank - 1]
-    x = x.reshape(-1, group, channels // group, math.prod(win.output))
-    matrices = w.reshape(group, channels // group, -1).transpose(0, 2, 1)
-    maps = w.shape[1] * group
-    padded_shape = [n + b + e + o for n, b, e, o in zip(win.input, win.begin, win.end, win.overhang, strict=True)]
-    crop = tuple(slice(b, b + n) for b, n in zip(win.begin, win.input, strict=True))
-    out = np.empty((x.shape[0], maps, *win.input))
-    for block in _blocks(x.shape[0], 8 * maps * win.taps * math.prod(win.output)):
+    """Transpose of `correlate`: x (..., C, *win.output), w (C, M/group, *kernel) -> (..., M, *spatial)."""
+    lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
+    images, maps = math.prod(lead), w.shape[1] * group
+    x = x.reshape(images, group, channels // group, math.prod(win.output))
+    matrices = w.reshape(group, channels // group, w.shape[1] * win.taps).transpose(0, 2, 1)
+    spatial = tuple(axis.length for axis in win.axes)
+    out = np.empty((images, maps, *spatial))
+    for block in _blocks(images, 8 * maps * win.taps * math.prod(win.output)):
         columns = np.matmul(matrices, x[block]).reshape(-1, maps, win.taps, *win.output)
-        padded = np.zeros((columns.shape[0], maps, *padded_shape))
-        for tap, offsets in enumerate(itertools.product(*map(range, win.kernel))):
-            padded[win.slices(offsets)] += columns[:, :, tap]
-        out[block] = padded[(..., *crop)]
-    return out.reshape(*lead, maps, *win.input)
+        padded = np.zeros((columns.shape[0], maps, *win.padded))
+        for tap, view in enumerate(win.taps_of(padded)):
+            view += columns[:, :, tap]
+        out[block] = padded[win.crop]
+    return out.reshape(*lead, maps, *spatial)
 
 
 @handles("ConvTranspose", since=(1, 11, 22))
@@ -106,6 +118,7 @@ def conv_transpose(
     w: Input,
     b: Input = None,
     *,
+    context: Context,
     auto_pad: str = "NOTSET",
     dilations: list[int] | None = None,
     group: int = 1,
@@ -115,29 +128,52 @@ def conv_transpose(
     pads: list[int] | None = None,
     strides: list[int] | None = None,
 ) -> Rule:
-    x, weight, bias = variable(x, "X"), double(constant(w, "W")), optional(b, "B")
-    spatial, kernel = x.shape[2:], weight.shape[2:]
-    rank = len(spatial)
+    x, weight = variable(x, "X"), double(constant(w, "W"))
+    _check_weight(x.shape, weight, kernel_shape, group)
     if weight.shape[0] != x.shape[1] or x.shape[1] % group:
-        raise Refusal(f"weight {weight.shape} and group {group} on {x.shape[1]} channels", "check the exported model")
-    steps, gaps = tuple(strides or [1] * rank), tuple(dilations or [1] * rank)
-    extra = tuple(output_padding or [0] * rank)
-    full = [s * (n - 1) + e + (k - 1) * d + 1 for s, n, e, k, d in zip(steps, spatial, extra, kernel, gaps, strict=True)]
+        raise malformed(f"weight {weight.shape} and group {group} on {x.shape[1]} channels")
+    spatial, kernel = x.shape[2:], weight.shape[2:]
+    rank, maps = len(spatial), weight.shape[1] * group
+    steps, gaps, extra = strides or [1] * rank, dilations or [1] * rank, output_padding or [0] * rank
+    if {len(steps), len(gaps), len(extra)} != {rank} or min(*steps, *gaps) < 1 or min(extra) < 0:
+        raise malformed(f"strides {steps}, dilations {gaps}, output_padding {extra} on shape {x.shape}")
+    full = [
+        s * (n - 1) + e + (k - 1) * d + 1
+        for s, n, e, k, d in zip(steps, spatial, extra, kernel, gaps, strict=True)
+    ]
     if output_shape or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = tuple(output_shape or [n * s for n, s in zip(spatial, steps, strict=True)])[-rank:]
-        total = [f - o for f, o in zip(full, wanted, strict=True)]
-        small, large = [t // 2 for t in total], [t - t // 2 for t in total]
-        begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
+        wanted = (output_shape or [n * s for n, s in zip(spatial, steps, strict=True)])[-rank:]
+        begin, end = _crops(full, wanted, auto_pad, context.version)
+        if min(end) < 0 and auto_pad.startswith("SAME"):
+            raise Refusal("an output longer than auto_pad fills", "runtimes differ; export with output_padding")
     else:
-        flat = [0] * 2 * rank if auto_pad == "VALID" else list(pads or [0] * 2 * rank)
+        flat = [0] * 2 * rank if auto_pad == "VALID" else pads or [0] * 2 * rank
         begin, end = flat[:rank], flat[rank:]
-    output = tuple(f - b - e for f, b, e in zip(full, begin, end, strict=True))
-    if min(*begin, *end) < 0 or min(output) < 1:
+    output = [f - b - e for f, b, e in zip(full, begin, end, strict=True)]
+    if min(begin) < 0 or min(end) < -1 or min(output) < 1:
         raise Refusal(f"pads {begin} and {end} give the output size {output}", "export with pads >= 0")
-    win = Window(output, tuple(kernel), steps, gaps, tuple(begin), tuple(end), tuple(spatial))
+    affordable((x.shape[0], maps, *full))
+    behind = [max(e, 0) for e in end]
+    win = Window(tuple(map(Axis, output, kernel, steps, gaps, begin, behind, spatial)))
     return Affine(
         lambda x, w: spread_out(x, w, win, group),
         weights=(weight,),
-        offset=_per_channel(None if bias is None else double(bias), rank),
+        offset=_bias(b, maps, rank),
         terms=weight.shape[0] // group * win.taps + 1,
     )
+
+
+def _crops(full: list[int], wanted: list[int], auto_pad: str, version: int) -> tuple[list[int], list[int]]:
+    """Pads that leave the wanted output; an odd one goes behind for SAME_UPPER, else in front.
+
+    One element that is missing is a zero behind (a pad of -1); more are placed differently by runtimes.
+    """
+    total = [f - w for f, w in zip(full, wanted, strict=True)]
+    if version < 11 and any(t % 2 for t in total):
+        raise Refusal(
+            f"an odd total of pads {total}", "opset < 11 and runtimes split it differently; export again"
+        )
+    less, more = [max(t, 0) // 2 for t in total], [max(t, 0) - max(t, 0) // 2 for t in total]
+    if min(total) < 0:
+        return more, [min(t, u) for t, u in zip(total, less, strict=True)]
+    return (less, more) if auto_pad == "SAME_UPPER" else (more, less)

@@ -1,24 +1,26 @@
 """Arithmetic element by element: sums, products with constants, gates."""
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import align, double, expand, shape_of
-from onnx_si.ops.registry import Context, Input, Variable, first_only, handles, variable
+from onnx_si.ops.arrays import align, broadcast_shape, double, expand, operands
+from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.ops.rules import Affine, Array, Curved, Gated, Rule
-
-
-def broadcast_shape(*inputs: Input) -> tuple[int, ...]:
-    """Common shape of the inputs (ONNX multidirectional broadcasting)."""
-    return np.broadcast_shapes(*(shape_of(value) for value in inputs))
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
     """Sum of coefficient * input over inputs that broadcast against each other; constants make the offset."""
     shape = broadcast_shape(*inputs)
     pairs = list(zip(inputs, coefficients, strict=True))
-    weights = tuple(np.float64(c) for value, c in pairs if isinstance(value, Variable))
-    constants = [c * double(value) for value, c in pairs if isinstance(value, np.ndarray)]
+    weights = tuple(np.asarray(c, dtype=np.float64) for value, c in pairs if isinstance(value, Variable))
+    offset: Array | None = None
+    for value, c in pairs:
+        if not isinstance(value, Variable):
+            term = c * double(constant(value, "of the op"))
+            offset = term if offset is None else offset + term
 
     def linear(*xs_and_weights: Array) -> Array:
         xs, ws = xs_and_weights[: len(weights)], xs_and_weights[len(weights) :]
@@ -27,15 +29,15 @@ def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> 
             result = result + align(x if w == 1 else w * x, len(shape))
         return result
 
-    return Affine(linear, weights, sum(constants) if constants else None, terms=len(inputs))
+    return Affine(linear, weights, offset, terms=len(inputs))
 
 
-@handles("Add", since=(6, 7, 13, 14))
+@handles("Add", since=(7, 13, 14))
 def add(a: Input, b: Input) -> Rule:
     return weighted_sum((a, b), (1, 1))
 
 
-@handles("Sub", since=(6, 7, 13, 14))
+@handles("Sub", since=(7, 13, 14))
 def subtract(a: Input, b: Input) -> Rule:
     return weighted_sum((a, b), (1, -1))
 
@@ -57,40 +59,41 @@ def negate(x: Input) -> Rule:
 
 def scale(x: Variable, factor: Array) -> Affine:
     """factor * x with a constant factor that broadcasts."""
-    shape = broadcast_shape(x, factor)
-    return Affine(lambda x, w: align(x, len(shape)) * w, weights=(factor,))
+    ndim = len(broadcast_shape(x, factor))
+    return Affine(lambda x, w: align(x, ndim) * w, weights=(factor,))
 
 
-def product(a: Variable, b: Variable) -> Rule:
-    """a * b of two changing tensors: a gate where one is constant on pieces, else bilinear."""
-    ndim = len(broadcast_shape(a, b))
-
-    def multiply(a: Array, b: Array) -> Array:
-        return align(a, ndim) * align(b, ndim)
-
-    gates = tuple(i for i, value in enumerate((a, b)) if value.stepwise)
-    return Gated(multiply, gates) if gates else Curved(multiply, "bilinear")
+def bilinear(evaluate: Callable[..., Array], factors: tuple[Variable, ...], terms: int = 1) -> Rule:
+    """A product of changing tensors: exact where one of them is constant on pieces, a gate."""
+    gates = tuple(i for i, factor in enumerate(factors) if factor.stepwise)
+    return Gated(evaluate, gates, terms) if gates else Curved(evaluate, "bilinear")
 
 
-@handles("Mul", since=(6, 7, 13, 14))
+@handles("Mul", since=(7, 13, 14))
 def multiply(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
-        return product(a, b)
+        line_up = operands(a, b)
+        return bilinear(lambda *xs: np.multiply(*line_up(*xs)), (a, b))
     x, factor = (a, b) if isinstance(a, Variable) else (b, a)
-    return scale(variable(x, "A"), double(factor))
+    return scale(variable(x, "A"), double(constant(factor, "B")))
 
 
-@handles("Div", since=(6, 7, 13, 14))
+@handles("Div", since=(7, 13, 14))
 def divide(a: Input, b: Input) -> Rule:
-    if isinstance(a, Variable) and isinstance(b, np.ndarray):
-        if b.dtype.kind != "f":
-            raise Refusal("integer division truncates", "divide in floating point")
-        if not np.all(b):
+    if any(holds_integers(value) for value in (a, b)):
+        raise Refusal("integer division truncates", "divide in floating point")
+    if isinstance(a, Variable) and not isinstance(b, Variable):
+        divisor = double(constant(b, "B"))
+        if not np.all(divisor):
             raise Refusal("division by a constant zero", "remove the zero from the divisor")
-        return scale(a, 1 / double(b))
-    ndim = len(broadcast_shape(a, b))
-    fixed = double(a) if isinstance(a, np.ndarray) else None
-    return Curved(lambda *xs: align(xs[0], ndim) / align(xs[1], ndim) if fixed is None else fixed / align(xs[0], ndim))
+        return scale(a, 1 / divisor)
+    line_up = operands(a, b)
+    return Curved(lambda *xs: np.divide(*line_up(*xs)))
+
+
+def holds_integers(value: Input) -> bool:
+    """Whether an input's element type is an integer or a truth value."""
+    return value.integer if isinstance(value, Variable) else value is not None and value.dtype.kind in "iub"
 
 
 @handles("Identity", since=(1, 13, 14, 16, 19, 21, 23, 24, 25))
@@ -99,36 +102,46 @@ def identity(x: Input) -> Rule:
 
 
 @handles("Dropout", since=(7, 10, 12, 13, 22))
-def dropout(x: Input, ratio: Input = None, training: Input = None, *, context: Context, **unused: float) -> Rule:
-    """Inference only: the identity."""
-    first_only(context)
+def dropout(
+    x: Input, ratio: Input | float = None, training: Input = None, *, context: Context, seed: int = 0
+) -> Rule:
+    """Inference only: the identity, and a mask of ones. The ratio is an attribute before opset 12."""
     if isinstance(training, Variable) or (training is not None and bool(np.any(training))):
         raise Refusal("dropout in training mode is random", "export the model in evaluation mode")
+    if context.version >= 12 and context.output == 1:
+        return Affine(np.zeros_like, offset=np.ones(()))
+    first_only(context)
     return identity(x)
 
 
 @handles("Where", since=(9, 16))
 def where(condition: Input, x: Input, y: Input) -> Rule:
-    inputs = (condition, x, y)
-    shape = broadcast_shape(*inputs)
-
-    def choose(*xs: Array) -> Array:
-        rest = iter(xs)
-        full = [expand(next(rest), shape) if isinstance(v, Variable) else double(v)[None] for v in inputs]
-        return np.where(full[0] != 0, full[1], full[2])
-
     if isinstance(condition, Variable):
         if not condition.stepwise:
-            raise Refusal("the condition is not a comparison", "only conditions that are constant on pieces are exact")
+            raise Refusal("the condition changes continuously", "only conditions that jump are exact")
+        line_up = operands(condition, x, y)
+
+        def choose(*values: Array) -> Array:
+            chosen, if_true, if_false = line_up(*values)
+            return np.where(chosen != 0, if_true, if_false)
+
         return Gated(choose, gates=(0,))
-    chosen = np.asarray(condition, dtype=bool)
-    branches = tuple(value for value in (x, y) if isinstance(value, Variable))
-    masks = tuple(double(chosen if value is x else ~chosen) for value in branches)
-    constants = [np.where(m, double(v), 0.0) for m, v in ((chosen, x), (~chosen, y)) if isinstance(v, np.ndarray)]
+    return _selected(constant(condition, "condition").astype(bool), x, y)
+
+
+def _selected(chosen: NDArray[np.bool_], x: Input, y: Input) -> Affine:
+    """A constant choice between two tensors: a mask for each that changes, the other one as offset."""
+    shape = broadcast_shape(chosen, x, y)
+    branches = ((chosen, x), (~chosen, y))
+    masks = tuple(double(mask) for mask, value in branches if isinstance(value, Variable))
+    offset: Array | None = None
+    for mask, value in branches:
+        if not isinstance(value, Variable):
+            offset = np.broadcast_to(np.where(mask, double(constant(value, "X or Y")), 0.0), shape)
 
     def linear(*xs_and_masks: Array) -> Array:
-        count = len(masks)
-        parts = [expand(x, shape) * m for x, m in zip(xs_and_masks[:count], xs_and_masks[count:], strict=True)]
-        return parts[0] if count == 1 else parts[0] + parts[1]
+        xs, ms = xs_and_masks[: len(masks)], xs_and_masks[len(masks) :]
+        parts = [expand(x, shape) * m for x, m in zip(xs, ms, strict=True)]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
-    return Affine(linear, masks, np.broadcast_to(constants[0], shape) if constants else None, terms=2)
+    return Affine(linear, masks, offset, terms=2)

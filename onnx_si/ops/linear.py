@@ -3,52 +3,62 @@
 import numpy as np
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import align, double, shape_of
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import align, common_shape, double, malformed, shape_of, size
+from onnx_si.ops.elementwise import bilinear
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Curved, Gated, Rule
+from onnx_si.ops.rules import Affine, Array, Rule
+
+Shape = tuple[int, ...]
+
+
+def product_shape(a: Shape, b: Shape) -> Shape:
+    """Shape of a @ b by numpy's rules for vectors, matrices and stacks of matrices."""
+    if not a or not b or a[-1] != b[-2 if len(b) > 1 else -1]:
+        raise malformed(f"a matrix product of shapes {a} and {b}")
+    return affordable((*common_shape(a[:-2], b[:-2]), *a[-2:-1], *(b[-1:] if len(b) > 1 else ())))
+
+
+def times(a: Array, b: Array) -> Array:
+    """a @ b behind the batch axis; a vector on the left is a row, one on the right a column."""
+    row, column = a.ndim == 2, b.ndim == 2
+    a, b = a[:, None, :] if row else a, b[:, :, None] if column else b
+    ndim = max(a.ndim, b.ndim) - 1
+    product: Array = np.matmul(align(a, ndim), align(b, ndim))
+    product = product[..., 0, :] if row else product
+    return product[..., 0] if column else product
 
 
 def times_right(x: Array, w: Array) -> Array:
-    """x @ w with a batch axis in front of x."""
-    if w.ndim == 2:  # one product over all rows instead of one per point
-        return (x.reshape(-1, x.shape[-1]) @ w).reshape(*x.shape[:-1], w.shape[1])
-    return np.matmul(align(x, max(x.ndim - 1, w.ndim)) if w.ndim > 1 else x, w)
+    """x @ w; by a matrix, one product over all rows of all points instead of one per point."""
+    if w.ndim != 2:
+        return times(x, w[None])
+    lead = x.shape[:-1]
+    return (x.reshape(size(lead), x.shape[-1]) @ w).reshape(*lead, w.shape[1])
 
 
 def times_left(x: Array, w: Array) -> Array:
-    """w @ x with a batch axis in front of x."""
-    if x.ndim == 2:
-        return np.matmul(x, np.swapaxes(w, -1, -2)) if w.ndim == 2 else np.matmul(w, x[(slice(None), *(None,) * (w.ndim - 2), slice(None), None)])[..., 0]
-    if w.ndim == 1:
-        return np.matmul(w[None, :], x)[..., 0, :]
-    return np.matmul(w, align(x, w.ndim))
+    """w @ x."""
+    return x @ w.T if x.ndim == w.ndim == 2 else times(w[None], x)
 
 
 @handles("MatMul", since=(1, 9, 13))
 def matmul(a: Input, b: Input) -> Rule:
+    product_shape(shape_of(a), shape_of(b))
+    terms = shape_of(a)[-1]
     if isinstance(a, Variable) and isinstance(b, Variable):
-        return matrix_product(a, b)
+        return bilinear(times, (a, b), terms)
     if isinstance(a, Variable):
-        weight = double(constant(b, "B"))
-        return Affine(times_right, weights=(weight,), terms=a.shape[-1])
-    weight = double(constant(a, "A"))
-    return Affine(times_left, weights=(weight,), terms=weight.shape[-1])
+        return Affine(times_right, weights=(double(constant(b, "B")),), terms=terms)
+    return Affine(times_left, weights=(double(constant(a, "A")),), terms=terms)
 
 
-def matrix_product(a: Variable, b: Variable) -> Rule:
-    """a @ b of two changing tensors: a gate where one is constant on pieces, else bilinear."""
-    if min(a.ndim, b.ndim) < 2:
-        raise Refusal("product of a vector with a tensor that both depend on the image", "write it as a matrix product")
-    ndim = max(a.ndim, b.ndim)
-
-    def multiply(a: Array, b: Array) -> Array:
-        return np.matmul(align(a, ndim), align(b, ndim))
-
-    gates = tuple(i for i, value in enumerate((a, b)) if value.stepwise)
-    return Gated(multiply, gates, terms=a.shape[-1]) if gates else Curved(multiply, "bilinear")
+def turned(x: Array, transpose: int) -> Array:
+    """The last two axes exchanged if asked for."""
+    return x.swapaxes(-1, -2) if transpose else x
 
 
-@handles("Gemm", since=(6, 7, 9, 11, 13))
+@handles("Gemm", since=(7, 9, 11, 13))
 def gemm(
     a: Input,
     b: Input,
@@ -58,25 +68,29 @@ def gemm(
     beta: float = 1.0,
     transA: int = 0,  # noqa: N803 - the specification's name
     transB: int = 0,  # noqa: N803 - the specification's name
-    broadcast: int = 0,
 ) -> Rule:
-    addend = None if c is None else beta * double(constant(c, "C"))
-    if isinstance(a, Variable):
-        weight = alpha * double(constant(b, "B"))
-        weight = weight.T if transB else weight
-        turn = bool(transA)
-        return Affine(
-            lambda x, w: times_right(x.swapaxes(1, 2) if turn else x, w), (weight,), addend, terms=weight.shape[0] + 1
+    left, right = shape_of(a), shape_of(b)
+    if len(left) != 2 or len(right) != 2:
+        raise malformed(f"Gemm of shapes {left} and {right}")
+    shape = product_shape(left[::-1] if transA else left, right[::-1] if transB else right)
+    terms = left[0 if transA else 1] + 1
+    addend = optional(c, "C")
+    if addend is not None and common_shape(addend.shape, shape) != shape:
+        raise malformed(f"C of shape {addend.shape} does not broadcast to {shape}")
+    offset = None if addend is None else beta * double(addend)
+    if isinstance(a, Variable) and isinstance(b, Variable):
+        shift = 0.0 if offset is None else offset
+        return bilinear(
+            lambda a, b: alpha * times(turned(a, transA), turned(b, transB)) + shift, (a, b), terms
         )
-    weight = alpha * double(constant(a, "A"))
-    weight = weight.T if transA else weight
-    turn = bool(transB)
-    return Affine(
-        lambda x, w: np.matmul(w, x.swapaxes(1, 2) if turn else x), (weight,), addend, terms=weight.shape[1] + 1
-    )
+    if isinstance(a, Variable):
+        weight = alpha * turned(double(constant(b, "B")), transB)
+        return Affine(lambda x, w: times_right(turned(x, transA), w), (weight,), offset, terms)
+    weight = alpha * turned(double(constant(a, "A")), transA)
+    return Affine(lambda x, w: times_left(turned(x, transB), w), (weight,), offset, terms)
 
 
-@handles("BatchNormalization", since=(6, 7, 9, 14, 15))
+@handles("BatchNormalization", since=(7, 9, 14, 15))
 def batch_normalization(
     x: Input,
     scale: Input,
@@ -88,21 +102,17 @@ def batch_normalization(
     epsilon: float = 1e-5,
     momentum: float = 0.9,
     training_mode: int = 0,
-    is_test: int = 1,
     spatial: int = 1,
 ) -> Rule:
     first_only(context)
-    if training_mode or not spatial or (context.version < 7 and not is_test):
-        raise Refusal("batch statistics are computed from the image", "export the model in evaluation mode")
-    gamma, beta, centre, variance = (
-        double(constant(value, name))
-        for value, name in ((scale, "scale"), (bias, "B"), (mean, "mean"), (var, "var"))
-    )
+    if training_mode or not spatial:
+        raise Refusal("statistics are not one constant per channel", "export the model in evaluation mode")
+    x = variable(x, "X")
+    given = ((scale, "scale"), (bias, "B"), (mean, "mean"), (var, "var"))
+    gamma, beta, centre, variance = (double(constant(value, name)) for value, name in given)
+    if x.ndim < 2 or not gamma.shape == beta.shape == centre.shape == variance.shape == x.shape[1:2]:
+        raise malformed(f"statistics of shape {gamma.shape} for a tensor of shape {x.shape}")
     factor = gamma / np.sqrt(variance + epsilon)
-    shape = (-1, *(1,) * (variable(x, "X").ndim - 2))
-    return Affine(
-        lambda x, w: x * w,
-        weights=(factor.reshape(shape),),
-        offset=(beta - centre * factor).reshape(shape),
-        terms=2,
-    )
+    shape = (-1, *(1,) * (x.ndim - 2))
+    offset = (beta - centre * factor).reshape(shape)
+    return Affine(lambda x, w: x * w, weights=(factor.reshape(shape),), offset=offset, terms=2)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import size
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import malformed, size
 from onnx_si.ops.registry import Context, Input, Variable, first_only, handles, variable
 from onnx_si.ops.rules import Affine, Array, Maximum, Rule
 from onnx_si.ops.windows import Window, window
@@ -23,19 +24,13 @@ def max_pool(
     strides: list[int] | None = None,
 ) -> Rule:
     first_only(context)
-    win = window(
-        variable(x, "X").shape[2:],
-        tuple(kernel_shape),
-        strides=strides,
-        dilations=dilations,
-        pads=pads,
-        auto_pad=auto_pad,
-        ceil_mode=ceil_mode,
-    )
+    x = variable(x, "X")
+    win = _pooling_window(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    affordable((win.taps, *x.shape[:2], *win.output))
     return Maximum(lambda x: np.stack(list(win.taps_of(win.pad(x, -np.inf)))))
 
 
-@handles("AveragePool", since=(1, 7, 10, 11, 19, 22))
+@handles("AveragePool", since=(7, 10, 11, 19, 22))
 def average_pool(
     x: Input,
     *,
@@ -47,21 +42,31 @@ def average_pool(
     pads: list[int] | None = None,
     strides: list[int] | None = None,
 ) -> Rule:
-    x = variable(x, "X")
-    win = window(
-        x.shape[2:],
-        tuple(kernel_shape),
-        strides=strides,
-        dilations=dilations,
-        pads=pads,
-        auto_pad=auto_pad,
-        ceil_mode=ceil_mode,
-    )
-    return Affine(
-        lambda x, share: _window_sum(x, win) * share,
-        weights=(1 / _counts(win, bool(count_include_pad)),),
-        terms=win.taps,
-    )
+    win = _pooling_window(variable(x, "X"), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    share = 1 / win.counts(bool(count_include_pad))
+    return Affine(lambda x, share: _window_sum(x, win) * share, weights=(share,), terms=win.taps)
+
+
+def _pooling_window(
+    x: Variable,
+    kernel: list[int],
+    strides: list[int] | None,
+    dilations: list[int] | None,
+    pads: list[int] | None,
+    auto_pad: str,
+    ceil_mode: int,
+) -> Window:
+    """A pooling node's window; refused where onnxruntime departs from the specification."""
+    if auto_pad.startswith("SAME") and max(dilations or [1]) > 1:
+        raise Refusal("auto_pad with dilations", "runtimes pad differently; export explicit pads")
+    win = window(x, tuple(kernel), strides, dilations, pads, auto_pad, ceil_mode)
+    if auto_pad == "VALID" and ceil_mode:
+        rounded_up = window(x, tuple(kernel), strides, dilations, None, "NOTSET", ceil_mode)
+        if rounded_up.output != win.output:
+            raise Refusal("auto_pad VALID with ceil_mode", "runtimes round differently; export explicit pads")
+    if not win.counts(include_pads=False).all():
+        raise Refusal("a window lies on pads alone", "export with pads smaller than the kernel")
+    return win
 
 
 def _window_sum(x: Array, win: Window) -> Array:
@@ -72,34 +77,27 @@ def _window_sum(x: Array, win: Window) -> Array:
     return total
 
 
-def _counts(win: Window, include_pad: bool) -> Array:
-    """How many positions each window averages over; what hangs over in ceil_mode never counts."""
-    ones = np.ones(win.input)
-    if include_pad:
-        ones = np.pad(ones, list(zip(win.begin, win.end, strict=True)), constant_values=1.0)
-        ones = np.pad(ones, [(0, o) for o in win.overhang])
-    else:
-        ones = win.pad(ones, 0.0)
-    return np.sum(list(win.taps_of(ones)), axis=0)
-
-
-def _spatial(x: Variable) -> tuple[int, ...]:
-    if x.ndim < 3:
-        raise Refusal(f"a tensor of shape {x.shape} has no spatial axes", "check the exported model")
-    return tuple(range(3, x.ndim + 1))
+def _spatial_size(x: Variable) -> int:
+    if x.ndim < 3 or not size(x.shape[2:]):
+        raise malformed(f"a tensor of shape {x.shape} has no spatial axes")
+    return size(x.shape[2:])
 
 
 @handles("GlobalAveragePool", since=(1, 22))
 def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")
-    axes, count = _spatial(x), size(x.shape[2:])
-    share = np.float64(1 / count)
-    return Affine(lambda x, w: x.sum(axis=axes, keepdims=True) * w, weights=(share,), terms=count)
+    axes, count = tuple(range(3, x.ndim + 1)), _spatial_size(x)
+    return Affine(
+        lambda x, share: x.sum(axis=axes, keepdims=True) * share,
+        weights=(np.asarray(1 / count),),
+        terms=count,
+    )
 
 
 @handles("GlobalMaxPool", since=(1, 22))
 def global_max_pool(x: Input) -> Rule:
     x = variable(x, "X")
-    _spatial(x)
-    ones = (1,) * (x.ndim - 2)
-    return Maximum(lambda x: np.moveaxis(x.reshape(*x.shape[:3], -1), -1, 0).reshape(-1, *x.shape[:3], *ones))
+    count, ones = _spatial_size(x), (1,) * (x.ndim - 2)
+    return Maximum(
+        lambda x: np.moveaxis(x.reshape(*x.shape[:3], count), -1, 0).reshape(count, *x.shape[:3], *ones)
+    )

@@ -12,11 +12,16 @@ from onnx_si.ops.rules import Affine, Array, Maximum, Rule, Winner
 
 
 def reduced_axes(x: Variable, axes: Input, attribute: list[int] | None, noop: int) -> tuple[int, ...]:
-    """Axes to reduce (an input in newer opsets, an attribute before), counted from 0; all where none is named."""
+    """Axes to reduce, counted from 0: an input in newer opsets, an attribute before; none named means all."""
     named = integers(axes, "axes") if axes is not None else tuple(attribute or ())
     if not named:
         return () if noop else tuple(range(x.ndim))
-    return tuple(sorted(axis_of(axis, x.ndim) for axis in named))
+    return tuple(sorted({axis_of(axis, x.ndim) for axis in named}))
+
+
+def length_of(x: Variable, axes: tuple[int, ...]) -> int:
+    """How many elements one output is made of."""
+    return size(tuple(x.shape[axis] for axis in axes))
 
 
 def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, share: float) -> Affine:
@@ -24,14 +29,19 @@ def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, share: float) -> 
     behind_batch = tuple(axis + 1 for axis in axes)
     return Affine(
         lambda x, w: x.sum(axis=behind_batch, keepdims=keepdims) * w,
-        weights=(np.float64(share),),
-        terms=size(tuple(x.shape[axis] for axis in axes)),
+        weights=(np.asarray(share),),
+        terms=length_of(x, axes),
     )
 
 
 @handles("ReduceSum", since=(1, 11, 13))
 def reduce_sum(
-    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+    x: Input,
+    axes_input: Input = None,
+    *,
+    axes: list[int] | None = None,
+    keepdims: int = 1,
+    noop_with_empty_axes: int = 0,
 ) -> Rule:
     x = variable(x, "data")
     over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
@@ -40,22 +50,33 @@ def reduce_sum(
 
 @handles("ReduceMean", since=(1, 11, 13, 18))
 def reduce_mean(
-    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+    x: Input,
+    axes_input: Input = None,
+    *,
+    axes: list[int] | None = None,
+    keepdims: int = 1,
+    noop_with_empty_axes: int = 0,
 ) -> Rule:
     x = variable(x, "data")
     over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
     if not over:
         return identity(x)
-    return summed(x, over, bool(keepdims), 1 / size(tuple(x.shape[axis] for axis in over)))
+    if x.integer:
+        raise Refusal("the mean of integers is truncated", "cast to floating point first")
+    if not length_of(x, over):
+        raise Refusal("the mean over no elements", "check the exported model")
+    return summed(x, over, bool(keepdims), 1 / length_of(x, over))
 
 
 def along(x: Variable, axes: tuple[int, ...], keepdims: bool) -> Callable[[Array], Array]:
     """Candidates for a maximum over the axes: they become one axis in front of the batch axis."""
+    count = length_of(x, axes)
+    if not count:
+        raise Refusal("the maximum over no elements", "check the exported model")
     rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
     order = (*(axis + 1 for axis in axes), 0, *(axis + 1 for axis in rest))
     kept = [1 if axis in axes else length for axis, length in enumerate(x.shape)]
     shape = tuple(kept) if keepdims else tuple(x.shape[axis] for axis in rest)
-    count = size(tuple(x.shape[axis] for axis in axes))
     return lambda x: x.transpose(order).reshape(count, x.shape[0], *shape)
 
 
@@ -64,23 +85,29 @@ def _reduce_extreme(
 ) -> Rule:
     x = variable(x, "data")
     over = reduced_axes(x, axes_input, axes, noop)
-    if not over:
-        return identity(x)
-    if size(tuple(x.shape[axis] for axis in over)) == 0:
-        raise Refusal("the maximum over no elements", "check the exported model")
-    return Maximum(along(x, over, bool(keepdims)), sign)
+    return Maximum(along(x, over, bool(keepdims)), sign) if over else identity(x)
 
 
 @handles("ReduceMax", since=(1, 11, 12, 13, 18, 20))
 def reduce_max(
-    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+    x: Input,
+    axes_input: Input = None,
+    *,
+    axes: list[int] | None = None,
+    keepdims: int = 1,
+    noop_with_empty_axes: int = 0,
 ) -> Rule:
     return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, +1)
 
 
 @handles("ReduceMin", since=(1, 11, 12, 13, 18, 20))
 def reduce_min(
-    x: Input, axes_input: Input = None, *, axes: list[int] | None = None, keepdims: int = 1, noop_with_empty_axes: int = 0
+    x: Input,
+    axes_input: Input = None,
+    *,
+    axes: list[int] | None = None,
+    keepdims: int = 1,
+    noop_with_empty_axes: int = 0,
 ) -> Rule:
     return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, -1)
 

@@ -14,10 +14,21 @@ from onnx_si.ops.rules import Rule
 
 @dataclass(frozen=True)
 class Variable:
-    """An input that changes with the image: its shape, and whether it is constant on pieces of the line."""
+    """An input that changes with the image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Without the batch axis of points.
+    stepwise : bool
+        Whether it is constant on pieces of the line.
+    integer : bool
+        Whether its element type is an integer or a truth value.
+    """
 
     shape: tuple[int, ...]
     stepwise: bool = False
+    integer: bool = False
 
     @property
     def ndim(self) -> int:
@@ -94,10 +105,14 @@ def find(op: str, domain: str, version: int) -> Handler:
     handler = _HANDLERS.get((domain, op))
     if handler is None:
         where = "" if domain == "" else f" of domain '{domain}'"
-        raise Refusal(f"op {op}{where} has no handler", "export the model without it (no fused or custom ops)")
+        raise Refusal(
+            f"op {op}{where} has no handler", "export the model without it (no fused or custom ops)"
+        )
     if version not in handler.versions:
         known = ", ".join(map(str, handler.versions))
-        raise Refusal(f"schema version {version} of {op} is not known here (known: {known})", "export to another opset")
+        raise Refusal(
+            f"schema version {version} of {op} is not known here (known: {known})", "export to another opset"
+        )
     return handler
 
 

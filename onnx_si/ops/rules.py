@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 class Affine:
     """y = linear(*xs, *weights) + offset.
 
-    `linear` is linear in the xs for fixed weights, and every output is a sum of products of one x with at most one
-    entry of each weight, so that absolute weights bound how far errors spread. One definition gives
+    `linear` is linear in the xs for fixed weights, and every output is a sum of products of one x with at
+    most one entry of each weight, so that absolute weights bound how far errors spread. One definition gives
     the evaluation, the linear part (`slope`) and the absolute linear part (`spread`).
 
     Parameters
@@ -81,8 +81,8 @@ class Maximum:
     kind: ClassVar[str] = "piecewise-linear"
 
     def evaluate(self, *xs: Array) -> Array:
-        candidates = self.candidates(*xs)
-        return candidates.max(axis=0) if self.sign > 0 else candidates.min(axis=0)
+        pick = np.max if self.sign > 0 else np.min
+        return np.asarray(pick(self.candidates(*xs), axis=0))
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,8 @@ class Winner:
     kind: ClassVar[str] = "discrete"
 
     def evaluate(self, *xs: Array) -> Array:
-        candidates = self.candidates(*xs)
-        first = candidates.argmax(axis=0) if self.sign > 0 else candidates.argmin(axis=0)
-        return first.astype(np.float64)
+        first = np.argmax if self.sign > 0 else np.argmin
+        return np.asarray(first(self.candidates(*xs), axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True)

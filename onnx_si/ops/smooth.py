@@ -1,5 +1,7 @@
 """Functions that are not piecewise linear: evaluated in float64, never analysed exactly."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import special
 
@@ -53,22 +55,30 @@ def hard_swish(x: Input) -> Rule:
     return Curved(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
 
 
-def _along_softmax_axis(x: Input, axis: int | None, version: int, function: "type[object] | object") -> Rule:
-    """Before opset 13 the axes from `axis` on count as one; from 13 on it is a single axis, the last by default."""
+def _softmax_of_rows(x: Array) -> Array:
+    return np.asarray(special.softmax(x, axis=-1))
+
+
+def _log_softmax_of_rows(x: Array) -> Array:
+    return np.asarray(special.log_softmax(x, axis=-1))
+
+
+def _along_axis(x: Input, axis: int | None, version: int, of_rows: Callable[[Array], Array]) -> Rule:
+    """Before opset 13 the axes from `axis` on count as one; since then a single axis, by default the last."""
     shape = variable(x, "input").shape
-    if version >= 13:
-        behind_batch = axis_of(-1 if axis is None else axis, len(shape)) + 1
-        return Curved(lambda x: function(x, axis=behind_batch))  # type: ignore[operator]
-    cut = axis_of(1 if axis is None else axis, len(shape))
-    rows = (size(shape[:cut]), size(shape[cut:]))
-    return Curved(lambda x: function(x.reshape(-1, *rows), axis=2).reshape(x.shape))  # type: ignore[operator]
+    if version < 13:
+        cut = axis_of(1 if axis is None else axis, len(shape))
+        rows = (size(shape[:cut]), size(shape[cut:]))
+        return Curved(lambda x: of_rows(x.reshape(x.shape[0], *rows)).reshape(x.shape))
+    behind_batch = axis_of(-1 if axis is None else axis, len(shape)) + 1
+    return Curved(lambda x: np.moveaxis(of_rows(np.moveaxis(x, behind_batch, -1)), -1, behind_batch))
 
 
 @handles("Softmax", since=(1, 11, 13))
 def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
-    return _along_softmax_axis(x, axis, context.version, special.softmax)
+    return _along_axis(x, axis, context.version, _softmax_of_rows)
 
 
 @handles("LogSoftmax", since=(1, 11, 13))
 def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
-    return _along_softmax_axis(x, axis, context.version, special.log_softmax)
+    return _along_axis(x, axis, context.version, _log_softmax_of_rows)

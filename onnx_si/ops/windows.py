@@ -4,104 +4,156 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, reduce
+from types import EllipsisType
 
 import numpy as np
 
 from onnx_si.errors import Refusal
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import malformed
+from onnx_si.ops.registry import Variable
 from onnx_si.ops.rules import Array
 
 
 @dataclass(frozen=True)
-class Window:
-    """Kernel, strides, dilations and pads of one node, bound to a spatial size.
+class Axis:
+    """One spatial axis, padded by `begin` and `end`, seen by `taps` positions at `output` places."""
 
-    `begin` and `end` are the pads that the node asks for; `output` is the number of positions on each axis; the last windows
-    may reach beyond the padded input (ceil_mode), by `overhang`.
-    """
-
-    input: tuple[int, ...]
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    begin: tuple[int, ...]
-    end: tuple[int, ...]
-    output: tuple[int, ...]
+    length: int
+    taps: int
+    stride: int
+    dilation: int
+    begin: int
+    end: int
+    output: int
 
     @property
-    def overhang(self) -> tuple[int, ...]:
-        """Positions needed behind the padded input."""
-        return tuple(
-            max(0, (o - 1) * s + (k - 1) * d + 1 - (n + b + e))
-            for o, s, k, d, n, b, e in zip(
-                self.output, self.strides, self.kernel, self.dilations, self.input, self.begin, self.end, strict=True
-            )
-        )
+    def padded(self) -> int:
+        """Length with both pads and with what the last window needs behind them (ceil_mode)."""
+        last = (self.output - 1) * self.stride + (self.taps - 1) * self.dilation + 1
+        return max(self.begin + self.length + self.end, last)
+
+    def seen_by(self, tap: int) -> slice:
+        """What one tap sees of the padded axis, over all places of the window."""
+        start = tap * self.dilation
+        return slice(start, start + (self.output - 1) * self.stride + 1, self.stride)
+
+    def counts(self, include_pads: bool) -> Array:
+        """How many taps of each window lie on the axis, or on its pads too."""
+        places = np.arange(self.output)[:, None] * self.stride + np.arange(self.taps) * self.dilation
+        low, high = self.begin, self.begin + self.length
+        if include_pads:
+            low, high = 0, high + self.end
+        return np.asarray(np.sum((places >= low) & (places < high), axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A node's kernel, strides, dilations and pads, bound to a spatial size."""
+
+    axes: tuple[Axis, ...]
+
+    @cached_property
+    def output(self) -> tuple[int, ...]:
+        """Places of the window."""
+        return tuple(axis.output for axis in self.axes)
+
+    @cached_property
+    def padded(self) -> tuple[int, ...]:
+        """Spatial size of the padded input."""
+        return tuple(axis.padded for axis in self.axes)
+
+    @cached_property
+    def crop(self) -> tuple[EllipsisType | slice, ...]:
+        """The input within the padded input."""
+        return (..., *(slice(axis.begin, axis.begin + axis.length) for axis in self.axes))
+
+    @cached_property
+    def views(self) -> tuple[tuple[EllipsisType | slice, ...], ...]:
+        """For each tap, in row-major order, what it sees of the padded input."""
+        taps = itertools.product(*(range(axis.taps) for axis in self.axes))
+        return tuple((..., *(a.seen_by(t) for a, t in zip(self.axes, at, strict=True))) for at in taps)
+
+    @property
+    def rank(self) -> int:
+        return len(self.axes)
 
     @property
     def taps(self) -> int:
         """Positions in one window."""
-        return math.prod(self.kernel)
+        return math.prod(axis.taps for axis in self.axes)
 
     def pad(self, x: Array, fill: float) -> Array:
-        """Pad the trailing (spatial) axes as the node asks."""
-        widths = [(b, e + o) for b, e, o in zip(self.begin, self.end, self.overhang, strict=True)]
+        """Pad the trailing (spatial) axes."""
+        widths = [(axis.begin, axis.padded - axis.begin - axis.length) for axis in self.axes]
         if not any(map(any, widths)):
             return x
-        return np.pad(x, [(0, 0)] * (x.ndim - len(widths)) + widths, constant_values=fill)
+        return np.pad(x, [(0, 0)] * (x.ndim - self.rank) + widths, constant_values=fill)
 
     def taps_of(self, padded: Array) -> Iterator[Array]:
-        """For each kernel position, in row-major order, the view of the padded input that it sees."""
-        for offsets in itertools.product(*map(range, self.kernel)):
-            yield padded[self.slices(offsets)]
+        """What each tap sees of the padded input."""
+        return (padded[view] for view in self.views)
 
-    def slices(self, offsets: tuple[int, ...]) -> tuple[object, ...]:
-        """Index of what one kernel position sees, behind any leading axes."""
-        spatial = tuple(
-            slice(t * d, t * d + (o - 1) * s + 1, s)
-            for t, d, s, o in zip(offsets, self.dilations, self.strides, self.output, strict=True)
-        )
-        return (..., *spatial)
+    def counts(self, include_pads: bool) -> Array:
+        """How many taps of each window lie on the input, or on its pads too; what hangs over never counts."""
+        return reduce(np.multiply.outer, (axis.counts(include_pads) for axis in self.axes))
 
 
 def window(
-    input: tuple[int, ...],
+    x: Variable,
     kernel: tuple[int, ...],
-    *,
-    strides: list[int] | None = None,
-    dilations: list[int] | None = None,
-    pads: list[int] | None = None,
-    auto_pad: str = "NOTSET",
+    strides: list[int] | None,
+    dilations: list[int] | None,
+    pads: list[int] | None,
+    auto_pad: str,
     ceil_mode: int = 0,
 ) -> Window:
-    """Bind a node's attributes to a spatial input size (ONNX spec, Conv and MaxPool)."""
-    rank = len(input)
-    if len(kernel) != rank:
-        raise Refusal(f"kernel {kernel} on {rank} spatial axes", "check the exported model")
-    steps, gaps = tuple(strides or [1] * rank), tuple(dilations or [1] * rank)
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, gaps, strict=True)]
-    if auto_pad in ("NOTSET", ""):
-        flat = tuple(pads or [0] * 2 * rank)
-        if min(flat) < 0:
-            raise Refusal(f"negative pads {flat}", "export with pads >= 0")
-        begin, end = flat[:rank], flat[rank:]
-        round_up = math.ceil if ceil_mode else math.floor
-        output = [
-            round_up((n + b + e - r) / s) + 1 for n, b, e, r, s in zip(input, begin, end, reach, steps, strict=True)
-        ]
-        if ceil_mode:  # a window that starts behind the input and its front pad is dropped
-            output = [o - ((o - 1) * s >= n + b) for o, s, n, b in zip(output, steps, input, begin, strict=True)]
-    elif auto_pad == "VALID":
-        begin = end = (0,) * rank
-        output = [(n - r) // s + 1 for n, r, s in zip(input, reach, steps, strict=True)]
-    elif auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        output = [-(-n // s) for n, s in zip(input, steps, strict=True)]
-        total = [
-            max(0, (o - 1) * s + r - n) for o, s, r, n in zip(output, steps, reach, input, strict=True)
-        ]
-        small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
-        begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
-    else:
-        raise Refusal(f"auto_pad '{auto_pad}' is not in the specification", "check the exported model")
-    if min(output) < 1:
-        raise Refusal(f"kernel {kernel} does not fit into {input}", "use a larger image")
-    return Window(input, tuple(kernel), steps, gaps, tuple(begin), tuple(end), tuple(output))
+    """Bind a node's attributes to a tensor (batch, channels, *spatial) (ONNX spec, Conv and MaxPool)."""
+    spatial = x.shape[2:]
+    rank = len(spatial)
+    steps, gaps, flat = strides or [1] * rank, dilations or [1] * rank, pads or [0] * 2 * rank
+    if rank == 0 or {len(kernel), len(steps), len(gaps), len(flat) // 2} != {rank}:
+        raise malformed(f"kernel {kernel}, strides {steps}, dilations {gaps}, pads {flat} on shape {x.shape}")
+    if min(*kernel, *steps, *gaps) < 1 or min(flat) < 0:
+        raise Refusal(
+            f"kernel {kernel}, strides {steps}, dilations {gaps}, pads {flat}", "export with pads >= 0"
+        )
+    if auto_pad not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise malformed(f"auto_pad '{auto_pad}' is not in the specification")
+    if auto_pad == "VALID":
+        flat, ceil_mode = [0] * 2 * rank, 0
+    axes = []
+    for i, (length, taps, stride, dilation) in enumerate(zip(spatial, kernel, steps, gaps, strict=True)):
+        reach = (taps - 1) * dilation + 1
+        if auto_pad.startswith("SAME"):
+            begin, end, output = _same(length, reach, stride, more_behind=auto_pad == "SAME_UPPER")
+        else:
+            begin, end = flat[i], flat[i + rank]
+            output = _places(length, reach, stride, begin, end, bool(ceil_mode))
+        axes.append(Axis(length, taps, stride, dilation, begin, end, output))
+    result = Window(tuple(axes))
+    if min(result.output) < 1:
+        raise Refusal(f"kernel {kernel} does not fit into {spatial}", "use a larger image")
+    affordable((*x.shape[:2], *result.padded))
+    affordable((*x.shape[:2], *result.output))
+    return result
+
+
+def _same(length: int, reach: int, stride: int, more_behind: bool) -> tuple[int, int, int]:
+    """Pads that make as many places as strides fit into the input; the odd one behind or in front."""
+    output = -(-length // stride)
+    total = (output - 1) * stride + reach - length
+    if total < -1:
+        raise Refusal(f"auto_pad with a stride of {stride} beyond the kernel", "runtimes differ; export pads")
+    less, more = max(total, 0) // 2, (max(total, 0) + 1) // 2
+    return (less, more, output) if more_behind else (more, less, output)
+
+
+def _places(length: int, reach: int, stride: int, begin: int, end: int, ceil: bool) -> int:
+    """Places of the window on a padded axis; one that starts behind input and front pad is dropped."""
+    room = begin + length + end - reach
+    if not ceil:
+        return room // stride + 1
+    output = -(-room // stride) + 1
+    return output - ((output - 1) * stride >= begin + length)

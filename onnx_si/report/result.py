@@ -1,23 +1,28 @@
 """The result of one test: frozen, complete, and the same shape whatever happened."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.errors import Finding, UsageError
 from onnx_si.intervals import Intervals
 from onnx_si.layout import Layout
-
-SCHEMA = "onnx-si/result/1"
+from onnx_si.report.document import document
+from onnx_si.report.region import Component, bounding_box, components
+from onnx_si.report.text import p_value_text, summary
 
 
 @dataclass(frozen=True)
 class Parity:
-    """The deployed runtime's region (onnxruntime, the model's own precision) against the analysed one (float64).
+    """The deployed runtime's region (onnxruntime, the model's own precision) against the one in float64.
 
-    `pixels` are the positions in the map that differ; `max_difference` is the largest difference of the two saliency maps.
+    `pixels` are the positions in the map that differ; `max_difference` is the largest between the two maps.
     """
 
     runtime: str
@@ -35,11 +40,33 @@ class Comparison:
     permutation: float | None = None
 
 
-@dataclass(frozen=True)
+_REASONS = {
+    "reason": "nothing went wrong",
+    "degrees_of_freedom": "the statistic is normal under the null; only a chi test has degrees of freedom",
+    "estimate": "the truncation set, as far as it was searched, has nothing on one side of the statistic",
+    "confidence_interval.0": "unbounded below by the truncation set, as far as it was searched",
+    "confidence_interval.1": "unbounded above by the truncation set, as far as it was searched",
+    "truncation.*.0": "minus infinity",
+    "truncation.*.1": "infinity",
+    "undecided.*.0": "minus infinity",
+    "undecided.*.1": "infinity",
+    "region.components.*.p_value": "the region was tested as a whole, not component by component",
+    "region.components.*.p_value_adjusted": "the region was tested as a whole, not component by component",
+    "saliency.target": "the map belongs to no class",
+    "comparison.*": "not among the methods asked for",
+    "model.path": "the model was given in memory",
+    "model.sha256": "the model was given in memory",
+    "image.path": "the image was given in memory",
+    "reference.paths": "no reference was read from a file",
+    "config.*": "not chosen: the image, or the model as it is, decides",
+}
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """One test from model and image to p-value, with its guarantee.
 
-    Arrays are in the image's pixels; `statistic`, `standard_error`, `truncation` and the interval are in its units.
+    Arrays are in the image's pixels; `statistic`, `standard_error`, `truncation`, the interval in its units.
     """
 
     status: str
@@ -51,24 +78,148 @@ class Result:
     degrees_of_freedom: int | None
     alternative: str
     hypothesis: str
-    estimate: float
+    estimate: float | None
     confidence_interval: tuple[float, float]
     confidence_level: float
-    truncation: Intervals
-    undecided: Intervals
-    region: NDArray[np.bool_]
-    saliency_map: NDArray[np.float64]
-    image: NDArray[np.float64]
-    layout: Layout
+    truncation: Intervals = field(repr=False)
+    undecided: Intervals = field(repr=False)
+    region: NDArray[np.bool_] = field(repr=False)
+    saliency_map: NDArray[np.float64] = field(repr=False)
+    image: NDArray[np.float64] = field(repr=False)
+    layout: Layout = field(repr=False)
     saliency: Mapping[str, Any]
     comparison: Comparison
     noise: Mapping[str, Any]
-    model: Mapping[str, Any]
-    search: Mapping[str, Any]
-    parity: Parity
-    config: Mapping[str, Any]
+    model: Mapping[str, Any] = field(repr=False)
+    search: Mapping[str, Any] = field(repr=False)
+    parity: Parity = field(repr=False)
+    config: Mapping[str, Any] = field(repr=False)
+    references: int = field(default=0, repr=False)
+    image_path: str | None = field(default=None, repr=False)
+    reference_paths: tuple[str, ...] = field(default=(), repr=False)
+    defaults: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """Connected components of the region, the largest first."""
+        return components(self.region)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as a document of schema `onnx-si/result/1`, ready for JSON."""
+        same = (
+            *(
+                "status",
+                "guarantee",
+                "p_value",
+                "p_value_bounds",
+                "statistic",
+                "standard_error",
+                "degrees_of_freedom",
+            ),
+            *(
+                "alternative",
+                "hypothesis",
+                "estimate",
+                "confidence_interval",
+                "confidence_level",
+                "saliency",
+                "noise",
+            ),
+            *("model", "search", "config", "defaults", "warnings", "versions"),
+        )
+        known = {name: getattr(self, name) for name in same} | {
+            "truncation": self.truncation.to_list(),
+            "undecided": self.undecided.to_list(),
+            "region": self._region(),
+            "comparison": vars(self.comparison),
+            "image": {"path": self.image_path, "shape": self.image.shape},
+            "reference": {"paths": self.reference_paths or None, "count": self.references},
+            "parity": vars(self.parity),
+        }
+        return document(known, _REASONS, "not known")
+
+    def _region(self) -> dict[str, Any]:
+        pixels = int(np.count_nonzero(self.region))
+        parts = [{**vars(part), "p_value": None, "p_value_adjusted": None} for part in self.components]
+        box = bounding_box(self.region)
+        return {"pixels": pixels, "fraction": pixels / self.region.size, "bbox": box, "components": parts}
+
+    def summary(self) -> str:
+        """About a dozen lines: what was tested, the p-value, and how to read it."""
+        return summary(self.to_dict())
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Write a PNG: image and saliency with the region's outline, the p-value in the title.
+
+        Parameters
+        ----------
+        path : path-like
+            Must end in .png.
+
+        Raises
+        ------
+        UsageError
+            If it does not, or can't be written.
+        """
+        from onnx_si.report.picture import (
+            save_png,
+        )  # matplotlib takes long to import, and few results are drawn
+
+        if Path(path).suffix.lower() != ".png":
+            raise UsageError(f"{path}: pictures are written as .png")
+        sign = "" if self.p_value_bounds[1] - self.p_value_bounds[0] > 0.1 * self.p_value_bounds[1] else "= "
+        title = f"selective p-value {sign}{p_value_text(self.p_value_bounds)} ({self.guarantee})"
+        pixels = int(np.count_nonzero(self.region))
+        subtitle = (
+            f"{self.hypothesis} test of {pixels} of {self.region.size} pixels, statistic {self.statistic:.3g}"
+        )
+        try:
+            save_png(path, self.image, self.layout, self.saliency_map, self.region, title, subtitle)
+        except OSError as error:
+            raise UsageError(f"{path}: can't be written ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A test that did not happen, as a document of the same shape: `no_region` or `refused`, and why."""
+
+    status: str
+    reason: str
+    exit_code: int
+    findings: tuple[Finding, ...] = ()
+    region: Mapping[str, Any] = field(default_factory=dict)
+    saliency: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
     image_path: str | None = None
     reference_paths: tuple[str, ...] = ()
     defaults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The refusal as a document of schema `onnx-si/result/1`; what a test would have given is null."""
+        same = (
+            "status",
+            "reason",
+            "region",
+            "saliency",
+            "model",
+            "config",
+            "defaults",
+            "warnings",
+            "versions",
+        )
+        known = {name: getattr(self, name) for name in same} | {
+            "findings": [vars(finding) for finding in self.findings],
+            "alternative": self.config.get("alternative"),
+            "hypothesis": self.config.get("hypothesis"),
+            "confidence_level": 1 - self.config["alpha"] if "alpha" in self.config else None,
+            "image": {"path": self.image_path},
+            "reference": {"paths": self.reference_paths or None, "count": len(self.reference_paths)},
+        }
+        reasons = {name: _REASONS[name] for name in ("reference.paths", "config.*")}
+        what = "there was nothing to test" if self.status == "no_region" else "the model can't be analysed"
+        return document(known, reasons, f"no test: {what} (see `reason`)")

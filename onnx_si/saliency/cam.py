@@ -14,7 +14,7 @@ from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
 from onnx_si.line.program import bind
-from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, weighted_channels
+from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, single_precision, weighted_channels
 
 SCORE_TAIL = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"})
 BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
@@ -129,15 +129,16 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
     head = find_head(model, image)
     classes = head.weights.shape[0]
     editor = Editor(model)
+    features = single_precision(editor, head.features)
     notes: tuple[str, ...] = ()
     if isinstance(target, int):
         if not 0 <= target < classes:
             raise UsageError(f"target {target}: the model has {classes} classes, numbered from 0")
-        class_map = weighted_channels(editor, head.features, head.layout, head.weights[target].astype(np.float32))
+        class_map = weighted_channels(editor, features, head.layout, head.weights[target].astype(np.float32))
     elif classes == 1:
-        class_map = weighted_channels(editor, head.features, head.layout, head.weights[0].astype(np.float32))
+        class_map = weighted_channels(editor, features, head.layout, head.weights[0].astype(np.float32))
     else:
-        class_map = _predicted(editor, head)
+        class_map = _predicted(editor, head, features)
     flat = editor.add("Reshape", [class_map, editor.constant(np.array(head.size, np.int64))])
     if head.size != view.space:
         notes = (f"the map of {head.size} is resized linearly to {view.space} pixels",)
@@ -145,7 +146,7 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
     return SaliencyMap(editor.finish(), public, public, False, "cam", target if classes > 1 else 0, notes)
 
 
-def _predicted(editor: Editor, head: Head) -> str:
+def _predicted(editor: Editor, head: Head, features: str) -> str:
     """The map of whichever class has the largest score."""
     index = editor.add("ArgMax", [head.scores], axis=head.scores_rank - 1, keepdims=0)
     flat = editor.add("Reshape", [index, editor.constant(np.array([1], np.int64))])
@@ -154,5 +155,5 @@ def _predicted(editor: Editor, head: Head) -> str:
     shape = [1] * (len(head.size) + 2)
     shape[head.layout.channel_axis or 0] = channels
     shaped = editor.add("Reshape", [weights, editor.constant(np.array(shape, np.int64))])
-    weighted = editor.add("Mul", [head.features, shaped])
+    weighted = editor.add("Mul", [features, shaped])
     return weighted_channels(editor, weighted, head.layout, np.ones(channels, np.float32))

@@ -8,7 +8,7 @@ import onnx
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
-from onnx_si.ops.resize import kernel_matrix, source_positions
+from onnx_si.ops.resize import linear_matrix
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,6 @@ class SaliencyMap:
     method: str
     target: int | str | None
     notes: tuple[str, ...]
-
-
-def element_type(model: Model) -> np.dtype[np.floating]:
-    """Floating-point type that the model's own weights and inputs have, for constants added to it."""
-    names = {"double": np.float64, "float16": np.float16}
-    return np.dtype(names.get(model.inputs[0].type, np.float32))
 
 
 def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
@@ -81,18 +75,23 @@ def to_map(editor: Editor, tensor: str, shape: tuple[int, ...], layout: Layout, 
 
     One channel is picked, or all are averaged where `channel` is None; a coarse map is resized linearly (half_pixel).
     """
-    dtype = np.float32
+    tensor = single_precision(editor, tensor)
     if layout.channel_axis is not None and shape[layout.channel_axis] > 1:
         count = shape[layout.channel_axis]
         if channel is None:
-            weights = np.full(count, 1 / count, dtype)
+            weights = np.full(count, 1 / count, np.float32)
         else:
-            weights = np.zeros(count, dtype)
+            weights = np.zeros(count, np.float32)
             weights[channel] = 1
         tensor = weighted_channels(editor, tensor, layout, weights)
     size = layout.spatial_shape(shape)
     tensor = editor.add("Reshape", [tensor, editor.constant(np.array(size, np.int64))])
     return resize_map(editor, tensor, size, view.space)
+
+
+def single_precision(editor: Editor, tensor: str) -> str:
+    """Append a cast to float32, whatever type the model computes in: what this package appends runs in it."""
+    return editor.add("Cast", [tensor], to=onnx.TensorProto.FLOAT)
 
 
 def weighted_channels(editor: Editor, tensor: str, layout: Layout, weights: np.ndarray) -> str:
@@ -108,8 +107,7 @@ def resize_map(editor: Editor, tensor: str, size: tuple[int, ...], space: tuple[
     for axis, (inside, outside) in enumerate(zip(size, space, strict=True)):
         if inside == outside:
             continue
-        positions = source_positions(inside, outside, outside / inside, "half_pixel")
-        matrix = kernel_matrix(positions, inside, "linear", 0.0, False).astype(np.float32)
+        matrix = linear_matrix(inside, outside).astype(np.float32)
         rank = len(size)
         order = [a for a in range(rank) if a != axis] + [axis]
         back = [order.index(a) for a in range(rank)]

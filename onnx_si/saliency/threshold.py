@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 from scipy.special import logit
 
 from onnx_si.errors import UnsupportedModel, UsageError
@@ -58,24 +59,29 @@ def with_margin(saliency: SaliencyMap, threshold: Threshold, pixels: int) -> tup
         If it lies outside the map's range.
     """
     editor = Editor(saliency.model)
-    scores = saliency.margin_tensor
+    scores = _double(editor, saliency.margin_tensor)
     if threshold.kind == "value":
         level = threshold.level
         if saliency.is_logit:
             if not 0 < level < 1:
                 raise UsageError(f"threshold {level:g}; the map ends in Sigmoid or Softmax and lies between 0 and 1")
             level = float(logit(level))
-        bound = editor.constant(np.array(level, np.float32))
+        bound = editor.constant(np.array(level))
     elif saliency.is_logit:
         raise UnsupportedModel(
             f"threshold {threshold} of a map that ends in Sigmoid or Softmax is not piecewise linear; "
             "give a value such as 0.5, or choose the tensor in front of it with --saliency output:NAME"
         )
     else:
-        bound = _relative_bound(editor, scores, threshold, pixels)
+        bound = _relative_bound(editor, saliency.margin_tensor, threshold, pixels)
     margin = editor.add("Sub", [scores, bound], output=editor.fresh("margin"))
-    editor.expose(margin)
+    editor.expose(margin, onnx.TensorProto.DOUBLE)
     return editor.finish(), margin
+
+
+def _double(editor: Editor, tensor: str) -> str:
+    """Append a cast to double precision: a level such as 0.3 is compared as it was given, not rounded to float32."""
+    return editor.add("Cast", [tensor], to=onnx.TensorProto.DOUBLE)
 
 
 def _relative_bound(editor: Editor, scores: str, threshold: Threshold, pixels: int) -> str:
@@ -85,7 +91,7 @@ def _relative_bound(editor: Editor, scores: str, threshold: Threshold, pixels: i
         return editor.add("Reshape", [tensor, editor.constant(np.array(shape, np.int64))])
 
     def times(tensor: str, factor: float) -> str:
-        return editor.add("Mul", [tensor, editor.constant(np.array(factor, np.float32))])
+        return editor.add("Mul", [_double(editor, tensor), editor.constant(np.array(factor))])
 
     row = shaped(scores, [1, 1, pixels])
     bound = times(editor.add("GlobalMaxPool", [row]), threshold.level)

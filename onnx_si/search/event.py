@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
+from onnx_si.line.enclosure import Enclosure
 from onnx_si.line.exact import PiecewiseLinear
 from onnx_si.ops.rules import Array
 
@@ -51,11 +52,20 @@ class RegionEvent:
             share = left / (left - right)
         enters = np.where((left < 0) & (right > 0), share, 0.0).max(axis=1)
         leaves = np.where((left > 0) & (right < 0), share, 1.0).min(axis=1)
-        start, end = low + enters * (high - low), low + leaves * (high - low)
+        start = low + enters * (high - low)
+        end = np.where(leaves < 1, np.minimum(low + leaves * (high - low), high), high)  # no gap between neighbours
         holds = enters < leaves
-        inside = np.stack([start, np.minimum(end, high)], axis=1)[holds]
+        inside = np.stack([start, end], axis=1)[holds]
         doubtful = np.stack([knots[:-1], knots[1:]], axis=1)[unclear]
         return Verdict(inside, doubtful)
+
+    def certify(self, margin: Enclosure) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Cells on which the event provably never holds, and cells on which it provably always holds; arrays (cells,)."""
+        low, high = (end.reshape(len(end), -1) for end in margin.bounds())
+        observed = self.observed.ravel()
+        outside = np.any((high <= 0) & observed | (low > 0) & ~observed, axis=1)
+        inside = np.all((low > 0) & observed | (high <= 0) & ~observed, axis=1)
+        return outside, inside
 
     def _screen(self, flat: Array, knots: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Intervals in which no pixel is on the wrong side throughout; and those that only rounding decides."""

@@ -1,23 +1,24 @@
 """Search the line for the truncation set, the most probable undecided cell first, with p-value bounds that are always true."""
 
-import heapq
-import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from onnx_si.intervals import Intervals
+from onnx_si.line.enclosure import EnclosureDomain, cells
 from onnx_si.line.exact import ExactDomain, PiecewiseLinear, line_segment
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.search.event import RegionEvent
+from onnx_si.search.frontier import FAR, Cell, Frontier
+from onnx_si.search.policy import OPERATIONS_PER_CALL, Action, Policy
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Alternative, decided, p_value_bounds
 
-CELL = 0.5  # width of a cell in standard errors
-FAR = 200.0  # standard errors around the statistic and zero after which a search that still learns nothing gives up
+BATCH = 8  # cells enclosed together
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class SearchOptions:
     """When to stop, and how much memory one tensor may take.
 
     `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when both bounds lie on one
-    side of that level.
+    side of that level. `enclose` False examines every cell exactly.
     """
 
     alternative: Alternative = "two-sided"
     precision: float = 1e-4
     decide_at: float | None = None
     budget_bytes: int = 64 << 20
+    enclose: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found: S for certain, what it left undecided, and what it cost."""
+    """What a search found: S for certain, what it left undecided, and what it cost.
+
+    `fates` counts cells: `exact`, `discarded` and `accepted` (by an enclosure), `split`.
+    """
 
     inside: Intervals
     undecided: Intervals
@@ -55,17 +60,84 @@ class Search:
     forward_passes: float
     pieces: int
     cells: int
+    fates: dict[str, int]
     complete: bool
 
 
 @dataclass
-class _State:
-    """The set found so far; grows cell by cell."""
+class _Run:
+    """One search under way."""
 
+    program: Program
+    margin: str
+    line: TestLine
+    event: RegionEvent
+    options: SearchOptions
+    frontier: Frontier
+    policy: Policy
+    tally: Tally = field(default_factory=Tally)
     inside: list[np.ndarray] = field(default_factory=list)
     unclear: list[np.ndarray] = field(default_factory=list)
     pieces: int = 0
-    cells: int = 0
+    fates: Counter[str] = field(default_factory=Counter)
+
+    def step(self) -> bool:
+        """Examine the most probable cells; False when nothing is left."""
+        batch: list[Cell] = []
+        while len(batch) < self.policy.batch:
+            cell = self.frontier.pop()
+            if cell is None:
+                break
+            action = self.policy.decide(cell) if self.options.enclose else Action.EXACT
+            if action is Action.SPLIT:
+                self.frontier.split(cell)
+                self.fates["split"] += 1
+            elif action is Action.ENCLOSE:
+                batch.append(cell)
+            else:
+                self._exact(cell)
+                break
+        if batch:
+            self._enclose(batch)
+        return bool(batch) or cell is not None
+
+    def _exact(self, cell: Cell) -> None:
+        start = line_segment(self.line.start, self.line.direction, cell.low, cell.high)
+        pieces = 0
+        for outputs in walk(self.program, ExactDomain(self.options.budget_bytes).apply, start, self.tally):
+            verdict = self.event.judge(outputs[self.margin])
+            self.inside.append(verdict.inside)
+            self.unclear.append(verdict.unclear)
+            pieces += len(outputs[self.margin].knots) - 1
+        self.pieces += pieces
+        self.policy.learn_exact(cell, pieces)
+        self.fates["exact"] += 1
+
+    def _enclose(self, batch: list[Cell]) -> None:
+        domain = EnclosureDomain(len(batch))
+        ends = np.array([(cell.low, cell.high) for cell in batch])
+        start = cells(self.line.start, self.line.direction, ends[:, 0], ends[:, 1])
+        (outputs,) = walk(self.program, domain.apply, start, self.tally)
+        outside, inside = self.event.certify(outputs[self.margin])
+        for cell, out, within, lost, undecided in zip(
+            batch, outside, inside, domain.lost, domain.undecided, strict=True
+        ):
+            success = bool((out or within) and not lost)
+            self.policy.learn_enclosed(cell, success)
+            if not success:
+                self.frontier.push(cell.low, cell.high, int(undecided))
+            elif within:
+                self.inside.append(np.array([[cell.low, cell.high]]))
+            self.fates["undecided" if not success else "accepted" if within else "discarded"] += 1
+
+    def sets(self) -> tuple[Intervals, Intervals]:
+        """S for certain, and everything undecided."""
+        empty = np.empty((0, 2))
+        pending = np.array(self.frontier.undecided(), dtype=np.float64)
+        return (
+            Intervals.of(np.concatenate([empty, *self.inside])),
+            Intervals.of(np.concatenate([pending, *self.unclear])),
+        )
 
 
 def search(
@@ -82,11 +154,12 @@ def search(
     ----------
     program : Program
         Bound at the image; its output `margin` decides the region.
+    margin : str
     line : TestLine
     event : RegionEvent
     options : SearchOptions
     progress : callable, optional
-        Called after every cell.
+        Called after every step.
 
     Returns
     -------
@@ -94,104 +167,26 @@ def search(
         Whatever was not examined counts as undecided, the tails of the line included: the bounds are true.
     """
     started = time.perf_counter()
-    tally, state = Tally(), _State()
-    frontier = _Frontier(line)
-    bounds = (0.0, 1.0)
-    while True:
-        cell = frontier.pop()
-        if cell is None:
-            break
-        _resolve(program, margin, line, event, cell, options, tally, state)
-        inside, undecided = _sets(state, frontier)
-        bounds = p_value_bounds(line.distribution, inside, undecided, line.statistic, options.alternative)
+    overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
+    run = _Run(program, margin, line, event, options, Frontier(line), Policy(overhead, BATCH))
+    bounds, complete = (0.0, 1.0), False
+    while not complete and run.step():
+        bounds = p_value_bounds(line.distribution, *run.sets(), line.statistic, options.alternative)
+        complete = bounds[1] - bounds[0] <= options.precision
         if progress is not None:
-            progress(Progress(bounds, state.cells, state.pieces, time.perf_counter() - started))
-        if bounds[1] - bounds[0] <= options.precision:
-            break
+            progress(Progress(bounds, sum(run.fates.values()), run.pieces, time.perf_counter() - started))
         if options.decide_at is not None and decided(bounds, options.decide_at):
             break
-    inside, undecided = _sets(state, frontier)
     return Search(
-        inside,
-        undecided,
+        *run.sets(),
         bounds,
         time.perf_counter() - started,
-        tally.operations / max(1, program.cost),
-        state.pieces,
-        state.cells,
-        bounds[1] - bounds[0] <= options.precision,
+        run.tally.operations / max(1, program.cost),
+        run.pieces,
+        sum(run.fates.values()),
+        dict(run.fates),
+        complete,
     )
-
-
-class _Frontier:
-    """The undecided cells, the most probable first; the two unbounded ones give off a bounded cell when their turn comes."""
-
-    def __init__(self, line: TestLine):
-        self._line = line
-        self._heap: list[tuple[float, float, float]] = []
-        step = CELL * line.standard_error
-        low, high = line.statistic - step / 2, line.statistic + step / 2
-        self._first: tuple[float, float] | None = (low, high)
-        self._push(-math.inf, low)
-        self._push(high, math.inf)
-
-    def _push(self, low: float, high: float) -> None:
-        log_mass = float(self._line.distribution.log_masses(np.array([[low, high]]))[0])
-        heapq.heappush(self._heap, (-log_mass, low, high))
-
-    def pop(self) -> tuple[float, float] | None:
-        """The cell to examine next; None when everything reachable is done."""
-        if self._first is not None:
-            cell, self._first = self._first, None
-            return cell
-        if not self._heap:
-            return None
-        _, low, high = heapq.heappop(self._heap)
-        step, far = CELL * self._line.standard_error, FAR * self._line.standard_error
-        if math.isinf(low):
-            if high < min(0.0, self._line.statistic) - far:
-                return None
-            self._push(-math.inf, high - step)
-            return high - step, high
-        if math.isinf(high):
-            if low > max(0.0, self._line.statistic) + far:
-                return None
-            self._push(low + step, math.inf)
-            return low, low + step
-        return low, high
-
-    def undecided(self) -> list[tuple[float, float]]:
-        """Everything not yet handed out."""
-        return [(low, high) for _, low, high in self._heap] + ([self._first] if self._first else [])
-
-
-def _sets(state: _State, frontier: _Frontier) -> tuple[Intervals, Intervals]:
-    def joined(parts: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(parts) if parts else np.empty((0, 2))
-
-    pending = np.array(frontier.undecided(), dtype=np.float64).reshape(-1, 2)
-    return Intervals.of(joined(state.inside)), Intervals.of(np.concatenate([joined(state.unclear), pending]))
-
-
-def _resolve(
-    program: Program,
-    margin: str,
-    line: TestLine,
-    event: RegionEvent,
-    cell: tuple[float, float],
-    options: SearchOptions,
-    tally: Tally,
-    state: _State,
-) -> None:
-    """Examine one cell exactly."""
-    domain = ExactDomain(options.budget_bytes)
-    start = line_segment(line.start, line.direction, *cell)
-    for outputs in walk(program, domain.apply, start, tally):
-        verdict = event.judge(outputs[margin])
-        state.inside.append(verdict.inside)
-        state.unclear.append(verdict.unclear)
-        state.pieces += len(outputs[margin].knots) - 1
-    state.cells += 1
 
 
 def linear_piece(program: Program, margin: str, line: TestLine, event: RegionEvent, options: SearchOptions) -> Intervals:

@@ -1,0 +1,233 @@
+"""What the command line accepts: one parser for each verb."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from onnx_si.errors import UsageError
+from onnx_si.files import SUFFIXES
+from onnx_si.hypotheses import HYPOTHESES
+from onnx_si.settings import ALTERNATIVES, METHODS
+
+# The fields of `onnx_si.settings.Options` that the command line sets.
+_TEST_OPTIONS = (
+    *("hypothesis", "saliency", "target", "threshold", "sigma", "layout", "scale", "mean", "std"),
+    *("methods", "precision", "alpha", "decide", "alternative"),
+)
+
+_EPILOG = """\
+further verbs:
+  onnx-si inspect MODEL                 what a model is made of, and whether it can be analysed
+  onnx-si saliency MODEL --output FILE  save the model with its saliency map as one more output
+
+exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
+"""
+
+Group = argparse._ArgumentGroup | argparse.ArgumentParser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors are one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def test_parser(version: str) -> argparse.ArgumentParser:
+    """Parser of the main job, which needs no verb."""
+    parser = _Parser(
+        prog="onnx-si",
+        description="Is the salient region of an ONNX model's map real, or noise? Exact p-values.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="the .onnx file")
+    parser.add_argument("image", metavar="IMAGE", help=f"the image: {', '.join(SUFFIXES)}")
+    parser.add_argument("--version", action="version", version=f"onnx-si {version}")
+    _add_question(parser.add_argument_group("what is tested"))
+    _add_input(parser.add_argument_group("how the image becomes the model's input"))
+    _add_search(parser.add_argument_group("how it is tested"))
+    _add_output(parser.add_argument_group("what is written"))
+    return parser
+
+
+def inspect_parser() -> argparse.ArgumentParser:
+    """Parser of the verb `inspect`."""
+    parser = _Parser(
+        prog="onnx-si inspect",
+        description="What a model is made of, which saliency methods fit it, and if p-values can be exact.",
+        allow_abbrev=False,
+    )
+    _add_model(parser)
+    parser.add_argument("--json", action="store_true", help="JSON instead of tables")
+    return parser
+
+
+def saliency_parser() -> argparse.ArgumentParser:
+    """Parser of the verb `saliency`."""
+    parser = _Parser(
+        prog="onnx-si saliency",
+        description="Save a model with its saliency map as one more output; any ONNX runtime can run it.",
+        allow_abbrev=False,
+    )
+    _add_model(parser)
+    _add_map(parser)
+    parser.add_argument("--output", metavar="FILE", required=True, help="the new .onnx file")
+    parser.add_argument("--quiet", action="store_true", help="only errors on stderr")
+    return parser
+
+
+def test_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `onnx_si.settings.Options` that were given."""
+    given = {
+        name: value for name, value in vars(arguments).items() if name in _TEST_OPTIONS and value is not None
+    }
+    if "all" in given.get("methods", ()):
+        given["methods"] = METHODS
+    return given
+
+
+def sizes(texts: Sequence[str]) -> dict[str, int]:
+    """Read `NAME=N` of --dim.
+
+    Raises
+    ------
+    UsageError
+        If one is not of that form.
+    """
+    found = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdecimal() or not 1 <= int(number) <= 2**20:
+            raise UsageError(f"--dim {text}; give NAME=N with a size of at least 1")
+        found[name] = int(number)
+    return found
+
+
+def _add_question(group: Group) -> None:
+    group.add_argument(
+        "--reference",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="image of the same kind of scene without the signal (repeatable: they are averaged)",
+    )
+    group.add_argument(
+        "--hypothesis",
+        choices=tuple(HYPOTHESES),
+        help="null hypothesis: the region's mean is that of the reference, or that of all other pixels "
+        "(default: mean with a reference, background without)",
+    )
+    _add_map(group)
+    group.add_argument(
+        "--threshold",
+        metavar="T",
+        help="region = pixels above T: a value, max:F (fraction of the maximum) or minmax:F "
+        "(default: 0.5 on a map that ends in Sigmoid or Softmax, else max:0.5)",
+    )
+    group.add_argument(
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="standard deviation of the noise in the image's units (default: the model's metadata, "
+        "else a robust estimate from the image, which makes the p-value approximate)",
+    )
+
+
+def _add_map(group: Group) -> None:
+    group.add_argument(
+        "--saliency",
+        metavar="M",
+        help="auto, cam, or output:NAME for any tensor (default auto: an output that is a map, else cam)",
+    )
+    help_text = "class of the map: an index, or predicted (the default)"
+    group.add_argument("--target", type=_target, metavar="K", help=help_text)
+
+
+def _add_input(group: Group) -> None:
+    _add_layout(group)
+    group.add_argument(
+        "--scale", type=float, metavar="F", help="the image is multiplied by F; integer images need it"
+    )
+    group.add_argument(
+        "--mean", type=_numbers, metavar="M,..", help="then subtracted: one value, or one per channel"
+    )
+    group.add_argument(
+        "--std", type=_numbers, metavar="S,..", help="then divided by: one value, or one per channel"
+    )
+
+
+def _add_layout(group: Group) -> None:
+    group.add_argument(
+        "--layout", choices=("NCHW", "NHWC"), help="channels first or last (default: told by the shape)"
+    )
+
+
+def _add_search(group: Group) -> None:
+    group.add_argument(
+        "--method",
+        dest="methods",
+        action="append",
+        choices=(*METHODS, "all"),
+        help="p-values to compare with the selective one (repeatable)",
+    )
+    group.add_argument(
+        "--alternative",
+        choices=ALTERNATIVES,
+        help="as in SciPy; two-sided-abs is P(|T| >= |t|) (default two-sided)",
+    )
+    group.add_argument(
+        "--precision", type=float, metavar="P", help="wanted width of the p-value's bounds (default 1e-4)"
+    )
+    group.add_argument(
+        "--alpha", type=float, metavar="A", help="level of decision and interval (default 0.05)"
+    )
+    group.add_argument(
+        "--decide",
+        action="store_true",
+        default=None,
+        help="stop as soon as the decision at level A is certain",
+    )
+
+
+def _add_output(group: Group) -> None:
+    group.add_argument(
+        "--json", action="store_true", help="the result as JSON on stdout, instead of the summary"
+    )
+    group.add_argument("--output", metavar="FILE", help="the result as JSON in a file")
+    group.add_argument("--plot", metavar="FILE.png", help="picture of image, saliency, region and p-value")
+    group.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show how far a long search has come (default: on a terminal)",
+    )
+    group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="the .onnx file")
+    _add_layout(parser)
+    parser.add_argument(
+        "--dim",
+        metavar="NAME=N",
+        action="append",
+        default=[],
+        help="size of a free input axis, by its name or by N, C, D, H, W (default: 1, and 64 in space)",
+    )
+
+
+def _target(text: str) -> int | str:
+    if text == "predicted":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}'; give a class index, or predicted") from None
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}'; give numbers separated by commas") from None

@@ -1,0 +1,162 @@
+"""Read an image file without trusting it: .npy, .npz, PNG, JPEG and TIFF; values stay as they are."""
+
+import math
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from PIL import Image
+
+from onnx_si.errors import InputError
+
+MAX_IMAGE_BYTES = (
+    2**30
+)  # far above any image that a test can finish on; a header that claims more is hostile or a mistake
+
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+SUFFIXES = (".npy", ".npz", *PICTURES)
+
+# Pillow's modes that keep a file's values: grey of 1, 8, 16 or 32 bits, float, and colour of 3 x 8 bits.
+_PLAIN_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB"})
+_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_BITS_PER_SAMPLE = 258  # TIFF tag
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Read one image with the values and the type that the file holds.
+
+    Parameters
+    ----------
+    path : path-like
+        `.npy`, `.npz` (exactly one array), `.png`, `.jpg`, `.tif`; the suffix decides how it is read.
+
+    Returns
+    -------
+    array
+        Of any shape for .npy and .npz; (height, width) or (height, width, 3) for pictures.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, is damaged or too large, or holds anything but one plain image.
+    """
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{file}: images are read from {', '.join(SUFFIXES)}; convert it to one of these")
+    if not file.is_file():
+        what = "is no file" if file.exists() else "does not exist"
+        raise InputError(f"{file}: {what}; give the path of an image")
+    try:
+        if suffix == ".npy":
+            with file.open("rb") as stream:
+                return _read_npy(stream, file.stat().st_size, str(file))
+        return _read_npz(file) if suffix == ".npz" else _read_picture(file, PICTURES[suffix])
+    except OSError as error:
+        raise InputError(f"{file}: can't be read ({error.strerror or error}); save it again") from error
+
+
+@contextmanager
+def _as_input_error(what: str, kind: str) -> Iterator[None]:
+    """Parsers of damaged files raise whatever they stumble over; all of it means that the file is damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow and numpy warn about what is checked here
+            yield
+    except InputError:
+        raise
+    except Exception as error:
+        detail = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"{what}: not {kind}, or a damaged one ({detail[:120]}); save it again") from error
+
+
+def _check_size(what: str, shape: tuple[int, ...], item_bytes: int) -> int:
+    """Bytes that an array needs; refuses more than `MAX_IMAGE_BYTES`."""
+    needed = math.prod(shape) * item_bytes
+    if any(n < 0 for n in shape) or needed > MAX_IMAGE_BYTES:
+        raise InputError(
+            f"{what}: says it holds an array of shape {shape}; an image takes at most {MAX_IMAGE_BYTES} bytes"
+        )
+    return needed
+
+
+def _read_npy(stream: IO[bytes], available: int, what: str) -> NDArray[Any]:
+    """Read an array; its header is checked against the size of the file before any memory is taken."""
+    with _as_input_error(what, "a .npy file"):
+        version = npy.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise InputError(f"{what}: .npy version {version}; save plain numbers with numpy.save")
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read_header(stream)
+        if dtype.hasobject or dtype.kind not in "biuf":
+            raise InputError(f"{what}: holds values of type {dtype}; save plain real numbers, no objects")
+        needed = _check_size(what, shape, dtype.itemsize)
+        follow = max(0, available - stream.tell())
+        if needed > follow:
+            raise InputError(
+                f"{what}: its header says {shape} of {dtype}, which is {needed} bytes, but {follow} follow; "
+                "the file is truncated"
+            )
+        content = stream.read(needed)
+        if len(content) != needed:
+            raise InputError(f"{what}: ends after {len(content)} of {needed} bytes; the file is truncated")
+        flat = np.frombuffer(content, dtype=dtype)
+        return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def _read_npz(file: Path) -> NDArray[Any]:
+    with _as_input_error(str(file), "a .npz file"), zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        if len(names) != 1 or not names[0].endswith(".npy"):
+            shown = ", ".join(names[:8]) or "nothing"
+            raise InputError(
+                f"{file}: holds {len(names)} entries ({shown}); exactly one array is needed: save it as .npy"
+            )
+        with archive.open(members[0]) as stream:
+            return _read_npy(stream, members[0].file_size, f"{file}, array {names[0].removesuffix('.npy')}")
+
+
+def _read_picture(file: Path, kind: str) -> NDArray[Any]:
+    """Read a picture; Pillow itself refuses sizes beyond about 180 million pixels when it reads the header."""
+    with _as_input_error(str(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
+        if picture.mode == "P":
+            raise InputError(
+                f"{file}: a picture with a palette; its numbers are no intensities: save it as grey or RGB"
+            )
+        if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
+            raise InputError(
+                f"{file}: a picture with transparency ({picture.mode}); save it as grey or RGB without alpha"
+            )
+        if picture.mode not in _PLAIN_MODES:
+            raise InputError(f"{file}: a picture of colour mode {picture.mode}; save it as grey or RGB")
+        if picture.mode == "RGB" and _bits(file, picture, kind) > 8:
+            raise InputError(
+                f"{file}: colour of more than 8 bits, which can't be read without loss; save it as .npy"
+            )
+        pages = getattr(picture, "n_frames", 1) if kind != "JPEG" else 1
+        if pages != 1:
+            raise InputError(
+                f"{file}: holds {pages} pages; one image is needed: save the one, or a volume, as .npy"
+            )
+        picture.load()
+        return np.asarray(picture)
+
+
+def _bits(file: Path, picture: Image.Image, kind: str) -> int:
+    """Bits per colour value in the file; Pillow itself cuts 16-bit colour down to 8 without a word."""
+    if kind == "PNG":
+        with file.open("rb") as stream:
+            return stream.read(25)[
+                24
+            ]  # IHDR comes first: signature 8, length 4, type 4, width 4, height 4, bit depth
+    if kind == "TIFF":
+        return int(max(picture.tag_v2.get(_BITS_PER_SAMPLE, (8,))))  # type: ignore[attr-defined]
+    return 8

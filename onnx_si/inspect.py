@@ -1,0 +1,231 @@
+"""What a model is made of, which saliency methods fit it, and which guarantee its p-values can have."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnx_si.errors import OnnxSIError, SaliencyUnavailable, UnsupportedOp, UsageError
+from onnx_si.graph import Model, TensorInfo
+from onnx_si.layout import layout_of
+from onnx_si.line.program import Program, bind
+from onnx_si.parity import run_deployed
+from onnx_si.probe import FLOATING, Probe, probe
+from onnx_si.saliency import build, default_threshold, methods, parse_threshold, with_margin
+from onnx_si.saliency.maps import tensor_layout
+from onnx_si.settings import Options, Settings, settle
+
+SCHEMA = "onnx-si/inspect/1"
+
+
+@dataclass(frozen=True)
+class OpUse:
+    """All nodes of one op that are the same kind of function here; `nodes` names the unsupported ones."""
+
+    op: str
+    domain: str
+    since_version: int | None
+    kind: str
+    count: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect_model` found; `to_dict` is its JSON."""
+
+    model: Model
+    inputs: tuple[Mapping[str, Any], ...]
+    outputs: tuple[Mapping[str, Any], ...]
+    ops: tuple[OpUse, ...]
+    saliency: tuple[Mapping[str, Any], ...]
+    guarantee: str
+    reasons: tuple[str, ...]
+    assumed: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inspection as a document of schema `onnx-si/inspect/1`, ready for JSON."""
+        ops = [
+            {("class" if key == "kind" else key): value for key, value in vars(use).items()}
+            for use in self.ops
+        ]
+        return {
+            "schema": SCHEMA,
+            "path": self.model.path,
+            "sha256": self.model.sha256,
+            "producer": self.model.producer,
+            "opset": self.model.opset,
+            "metadata": {
+                key: value for key, value in self.model.metadata.items() if key.startswith("onnx_si.")
+            },
+            "inputs": [dict(info) for info in self.inputs],
+            "outputs": [dict(info) for info in self.outputs],
+            "ops": [{**op, "nodes": list(op["nodes"])} for op in ops],
+            "saliency": [dict(method) for method in self.saliency],
+            "guarantee": self.guarantee,
+            "reasons": list(self.reasons),
+            "assumed": list(self.assumed),
+        }
+
+
+def inspect_model(
+    model: Model, sizes: Mapping[str, int] | None = None, layout: str | None = None
+) -> Inspection:
+    """Look at a model as a test would, on a random image of its input's shape.
+
+    Parameters
+    ----------
+    model : Model
+    sizes : mapping of str to int, optional
+        Sizes of free input axes.
+    layout : str, optional
+        "NCHW" or "NHWC".
+
+    Returns
+    -------
+    Inspection
+        Also of a model that can't be analysed: `guarantee` is then `refused`, and `reasons` say what would
+        have to change.
+
+    Raises
+    ------
+    UsageError
+        If a size or the layout does not fit the model.
+    """
+    settings = settle(Options(layout=layout), model.metadata, has_reference=False)
+    trial, program, fitting = None, None, []
+    try:
+        trial = probe(model, sizes or {}, settings.layout)
+        program = _bound(model, trial)
+        fitting = methods(model, trial.image, trial.view)
+        guarantee, reasons = _guarantee(model, trial, settings)
+    except UsageError:
+        raise
+    except OnnxSIError as error:
+        guarantee, reasons = "refused", (str(error),)
+    except Exception as error:  # an inspection shows what goes wrong with a model, our own faults included
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        guarantee, reasons = (
+            "refused",
+            (f"trying it out failed ({what}): a fault of onnx-si, please report it",),
+        )
+    return Inspection(
+        model,
+        inputs=tuple(_input(info, settings.layout) for info in model.inputs),
+        outputs=tuple(_output(info, program, trial) for info in model.outputs),
+        ops=_ops(model, program),
+        saliency=tuple(vars(found) for found in fitting),
+        guarantee=guarantee,
+        reasons=reasons,
+        assumed=() if trial is None else trial.assumed,
+    )
+
+
+def _input(info: TensorInfo, wanted: str | None) -> dict[str, Any]:
+    """A declared input; its layout is null where it can't be an image, and `reason` says why either way."""
+    axes, reason = None, "its shape is not declared"
+    if info.shape is not None:
+        try:
+            found = layout_of(info.shape, wanted)
+            axes, reason = found.axes, found.reason
+        except OnnxSIError as error:
+            reason = str(error)
+    return _declared(info, info.shape, axes, reason)
+
+
+def _output(info: TensorInfo, program: Program | None, trial: Probe | None) -> dict[str, Any]:
+    """A declared output; its layout is null where it is no map over the image."""
+    value = None if program is None else program.values.get(info.name)
+    if value is None or trial is None:
+        return _declared(info, info.shape, None, "it can't be evaluated")
+    shape = info.shape if info.shape is not None else value.shape
+    try:
+        layout = tensor_layout(value.shape, trial.view)
+    except SaliencyUnavailable:
+        layout = None
+    if layout is None or min(layout.spatial_shape(value.shape)) < 2:
+        return _declared(info, shape, None, "no map: its axes don't follow the image's")
+    return _declared(info, shape, layout.axes, layout.reason)
+
+
+def _declared(info: TensorInfo, shape: Any, axes: str | None, reason: str) -> dict[str, Any]:
+    size = None if shape is None else list(shape)
+    return {"name": info.name, "type": info.type, "shape": size, "layout": axes, "reason": reason}
+
+
+def _bound(model: Model, trial: Probe) -> Program:
+    """The whole graph bound to the trial image, ends that no output needs included."""
+    read = {name for node in model.proto.graph.node for name in node.input}
+    ends = [node.output[0] for node in model.proto.graph.node if node.output and not read & set(node.output)]
+    outputs = tuple(dict.fromkeys([info.name for info in model.outputs] + [name for name in ends if name]))
+    others = [info for info in model.inputs if info.name != trial.info.name]
+    given = {info.name: _ones(info) for info in others}
+    with np.errstate(all="ignore"):
+        return bind(model, trial.image, outputs, input_name=trial.info.name, given=given)
+
+
+def _ones(info: TensorInfo) -> NDArray[Any]:
+    """A value for an input beside the image."""
+    shape = [size if isinstance(size, int) else 1 for size in info.shape or ()]
+    element = onnx.TensorProto.DataType.keys()
+    known = info.type.upper() in element
+    kind = onnx.TensorProto.DataType.Value(info.type.upper()) if known else onnx.TensorProto.FLOAT
+    return np.ones(shape, onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
+    """Every op with the kind of function that it is in this model, most frequent first."""
+    kinds = {} if program is None else {step.output: step.rule.kind for step in program.instructions}
+    folded = frozenset[str]() if program is None else program.folded
+    groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
+    for node in model.proto.graph.node:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
+        groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
+    uses = [
+        OpUse(*key, count=len(names), nodes=tuple(names) if key[-1] == "unsupported" else ())
+        for key, names in groups.items()
+    ]
+    return tuple(sorted(uses, key=lambda use: (-use.count, use.op, use.kind)))
+
+
+def _kind(node: onnx.NodeProto, kinds: Mapping[str, str], folded: frozenset[str]) -> str:
+    named = [name for name in node.output if name]
+    if named and all(name in folded for name in named):
+        return "constant"
+    return next((kinds[name] for name in named if name in kinds), "unsupported")
+
+
+def _since_version(node: onnx.NodeProto, domain: str, model: Model) -> int | None:
+    try:
+        return int(onnx.defs.get_schema(node.op_type, model.opsets.get(domain, 1), domain).since_version)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Best guarantee of a test with the default map and threshold, and why it is no better."""
+    if len(model.inputs) != 1:
+        return "refused", (f"the model has {len(model.inputs)} inputs; exactly one, the image, is supported",)
+    if trial.info.type not in FLOATING:
+        return "refused", (
+            f"the input '{trial.info.name}' is {trial.info.type}; export the model with a floating-point one",
+        )
+    try:
+        with np.errstate(all="ignore"):
+            found = build(model, trial.image, settings.saliency, settings.target, trial.view)
+            chosen = settings.threshold
+            threshold = default_threshold(found) if chosen is None else parse_threshold(chosen)
+            extended, margin = with_margin(found, threshold, int(np.prod(trial.view.space)))
+            bind(extended, trial.image, (margin,)).require_exact()
+        run_deployed(extended, trial.image, trial.info.name, (margin,))
+    except UnsupportedOp as error:
+        return "refused", tuple(map(str, error.findings))
+    except OnnxSIError as error:
+        return "refused", (str(error),)
+    what = f"saliency {found.method} with threshold {threshold}"
+    return "exact", (f"{what}: every op between image and region is affine or piecewise linear",)

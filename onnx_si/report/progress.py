@@ -1,0 +1,59 @@
+"""How far a search has come, for a person who waits: one line that renews itself, or a line now and then."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.status import Status
+
+from onnx_si.search import Progress
+
+PATIENCE = 2.0  # seconds before anything is shown, and between lines that go to a file
+
+
+class Watch:
+    """Shows a search that takes long; call it with each `Progress`.
+
+    Parameters
+    ----------
+    stream : text stream
+        Standard error. On a terminal one line renews itself and vanishes at the end, elsewhere lines add up.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._console = Console(file=stream, markup=False, emoji=False, highlight=False)
+        self._status: Status | None = None
+        self._timer: threading.Timer | None = None
+        self._latest = time.monotonic()
+        if self._console.is_terminal:
+            self._status = self._console.status("searching the line ...")
+            self._timer = threading.Timer(PATIENCE, self._status.start)
+            self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        if self._timer is not None:
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        low, high = progress.bounds
+        text = (
+            f"searching for {progress.seconds:.0f} s: p-value between {low:.3g} and {high:.3g}, "
+            f"{progress.pieces} linear pieces in {progress.cells} cells"
+        )
+        if self._status is not None:
+            self._status.update(text)
+        elif time.monotonic() - self._latest >= PATIENCE:
+            self._latest = time.monotonic()
+            self._console.print(text)

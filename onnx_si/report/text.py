@@ -1,0 +1,159 @@
+"""A tested result's document as a dozen lines for a person."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+WIDTH, LABEL = 100, 12
+
+_NULL = {
+    "mean": "the region's mean is the mean of the same pixels in the reference",
+    "background": "the region's mean is the mean of all other pixels",
+}
+_UNDER_NULL = {
+    "mean": "the region differed from the reference by noise alone",
+    "background": "the region differed from the rest of the image by noise alone",
+}
+_EXTREME = {
+    "two-sided": "a difference as extreme as this one",
+    "two-sided-abs": "a difference as large as this one, in either direction",
+    "greater": "a difference this far upwards",
+    "less": "a difference this far downwards",
+}
+_GUARANTEE = {
+    "exact": "the network is piecewise linear, and the bounds are true to rounding error",
+    "certified": "the bounds are proven by enclosures",
+    "sampled": "no proof: sampled",
+}
+_AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """Text of a document whose status is `tested`: labels on the left, `WIDTH` characters at most."""
+    lines = [
+        ("model", _model(result)),
+        ("null", f"{_NULL.get(result['hypothesis'], result['hypothesis'])} ({result['alternative']} test)"),
+        ("region", _region(result["region"])),
+        ("statistic", f"{result['statistic']:.4g}, standard error {result['standard_error']:.4g}"),
+        ("p-value", _p_value(result)),
+        *_comparison(result["comparison"]),
+        ("interval", _interval(result)),
+        ("guarantee", f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"),
+        ("parity", _parity(result["parity"])),
+        ("noise", f"{result['noise']['model']} ({result['noise']['source']})"),
+        ("search", _search(result["search"])),
+        *(("warning", text) for text in result["warnings"]),
+        ("in words", _in_words(result)),
+    ]
+    return "\n".join(_labelled(label, text) for label, text in lines)
+
+
+def _labelled(label: str, text: str) -> str:
+    indent = " " * LABEL
+    return textwrap.fill(
+        text, WIDTH, initial_indent=label.ljust(LABEL), subsequent_indent=indent, break_long_words=False
+    )
+
+
+def _model(result: Mapping[str, Any]) -> str:
+    saliency = result["saliency"]
+    target = "" if saliency["target"] is None else f" of class {saliency['target']}"
+    if saliency["target"] == "predicted":
+        target = " of the predicted class"
+    name = result["model"]["path"] or "model in memory"
+    return f"{name}, region where {saliency['method']}{target} exceeds {_threshold(saliency['threshold'])}"
+
+
+def _threshold(threshold: str) -> str:
+    kind, _, level = threshold.rpartition(":")
+    words = {"max": "of its maximum", "minmax": "of the way from its minimum to its maximum"}
+    return f"{float(level):.3g} {words[kind]}" if kind in words else level
+
+
+def _region(region: Mapping[str, Any]) -> str:
+    places = [
+        f"{name} {first}-{stop - 1}"
+        for name, (first, stop) in zip(_names(region["bbox"]), region["bbox"], strict=True)
+    ]
+    count = len(region["components"])
+    parts = "connected" if count == 1 else f"{count} connected parts"
+    size = round(region["pixels"] / region["fraction"])
+    return f"{region['pixels']} of {size} pixels ({region['fraction']:.1%}), {', '.join(places)}, {parts}"
+
+
+def _names(box: Sequence[Any]) -> Sequence[str]:
+    return _AXES.get(len(box)) or tuple(f"axis {i}:" for i in range(len(box)))
+
+
+def p_value_text(bounds: Sequence[float]) -> str:
+    """The p-value's upper bound with as many digits as the bounds share, `<= ...` if they share none."""
+    low, high = bounds
+    width = (high - low) / high if high > 0 else 0.0
+    if width > 0.1:
+        return f"<= {high:.2g}"
+    digits = 4 if width <= 0 else min(4, max(1, math.floor(-math.log10(width))))
+    return f"{high:.{digits}g}"
+
+
+def _p_value(result: Mapping[str, Any]) -> str:
+    low, high = result["p_value_bounds"]
+    return f"{p_value_text((low, high))} (true bounds {low:.6g} to {high:.6g})"
+
+
+def _comparison(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    others = [
+        f"{name.replace('_', '-')} {value:.3g}" for name, value in comparison.items() if value is not None
+    ]
+    if others:
+        yield "compare", f"p-values of other methods: {', '.join(others)}"
+
+
+def _interval(result: Mapping[str, Any]) -> str:
+    low, high = result["confidence_interval"]
+    start = "unbounded" if low is None else f"{low:.4g}"
+    end = "unbounded" if high is None else f"{high:.4g}"
+    estimate = "" if result["estimate"] is None else f", median-unbiased estimate {result['estimate']:.4g}"
+    return f"{start} to {end} at confidence {result['confidence_level']:g}{estimate}"
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    differ = len(parity["pixels"])
+    what = "gives the same region" if not differ else f"gives another region: {differ} pixels differ"
+    return f"{parity['runtime']} {what} (saliency within {parity['max_difference']:.2g} of float64)"
+
+
+def _search(search: Mapping[str, Any]) -> str:
+    return (
+        f"{search['seconds']:.2g} s, the cost of {search['forward_passes']:.0f} forward passes, "
+        f"{search['pieces']} linear pieces in {search['cells']} cells"
+    )
+
+
+def _in_words(result: Mapping[str, Any]) -> str:
+    low, high = result["p_value_bounds"]
+    level = 1 - result["confidence_level"]
+    known = "" if result["noise"]["known"] else " (approximately: the noise is only estimated)"
+    if high <= level:
+        verdict = f"significant at level {level:.3g}{known}"
+    elif low > level:
+        verdict = f"not significant at level {level:.3g}{known}: this region may well be noise"
+    else:
+        verdict = f"not decided at level {level:.3g}, which lies between the bounds"
+    return (
+        f"if {_UNDER_NULL.get(result['hypothesis'], 'the null were true')}, {_frequency(low, high)} images "
+        f"in which the model marks this region would show {_EXTREME[result['alternative']]}; {verdict}."
+    )
+
+
+def _frequency(low: float, high: float) -> str:
+    if high >= 0.02:
+        return (
+            f"about {100 * high:.0f} of 100"
+            if low >= 0.9 * high
+            else f"{100 * low:.0f} to {100 * high:.0f} of 100"
+        )
+    if high < 1e-9:
+        return "fewer than one in a billion"
+    about = "about" if low >= 0.9 * high else "at most"
+    return f"{about} one in {1 / high:,.0f}"

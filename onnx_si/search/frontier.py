@@ -1,0 +1,87 @@
+"""The undecided part of the line as cells, the most probable first."""
+
+import heapq
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnx_si.search.problem import TestLine
+
+FIRST = 0.125  # width of the first cell around the statistic, in standard errors
+FAR = 200.0  # standard errors beyond zero and the statistic after which a search that still learns nothing gives up
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """A bounded part of the line; `undecided` units were left open when it was enclosed (None: not tried yet)."""
+
+    priority: float
+    low: float
+    high: float
+    undecided: int | None = None
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+
+class Frontier:
+    """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
+
+    def __init__(self, line: TestLine):
+        self._line = line
+        self._cells: list[Cell] = []
+        half = 0.5 * FIRST * line.standard_error
+        self.push(line.statistic - half, line.statistic + half)
+        self._left, self._right = line.statistic - half, line.statistic + half
+        self._log_left, self._log_right = self._log_mass(-math.inf, self._left), self._log_mass(self._right, math.inf)
+        self._step = [2 * half, 2 * half]
+
+    def _log_mass(self, low: float, high: float) -> float:
+        return float(self._line.distribution.log_masses(np.array([[low, high]]))[0])
+
+    def push(self, low: float, high: float, undecided: int | None = None) -> None:
+        """Add a cell."""
+        heapq.heappush(self._cells, Cell(-self._log_mass(low, high), low, high, undecided))
+
+    def split(self, cell: Cell) -> None:
+        """Add both halves of a cell."""
+        middle = 0.5 * (cell.low + cell.high)
+        self.push(cell.low, middle)
+        self.push(middle, cell.high)
+
+    def pop(self) -> Cell | None:
+        """The most probable cell; None when everything within reach is examined."""
+        while True:
+            best = -self._cells[0].priority if self._cells else -math.inf
+            if max(self._log_left, self._log_right) <= best:
+                return heapq.heappop(self._cells) if self._cells else None
+            if not self._reach_out():
+                return heapq.heappop(self._cells) if self._cells else None
+
+    def _reach_out(self) -> bool:
+        """Cut a bounded cell off the more probable end; False where that end is too far away."""
+        se, at = self._line.standard_error, self._line.statistic
+        if self._log_left >= self._log_right:
+            if self._left < min(0.0, at) - FAR * se:
+                self._log_left = -math.inf
+                return not math.isinf(self._log_right)
+            end, self._left = self._left, self._left - self._step[0]
+            self._step[0] = min(2 * self._step[0], 2 * se + 0.25 * abs(self._left - at))
+            self.push(self._left, end)
+            self._log_left = self._log_mass(-math.inf, self._left)
+        else:
+            if self._right > max(0.0, at) + FAR * se:
+                self._log_right = -math.inf
+                return not math.isinf(self._log_left)
+            start, self._right = self._right, self._right + self._step[1]
+            self._step[1] = min(2 * self._step[1], 2 * se + 0.25 * abs(self._right - at))
+            self.push(start, self._right)
+            self._log_right = self._log_mass(self._right, math.inf)
+        return True
+
+    def undecided(self) -> list[tuple[float, float]]:
+        """Everything not handed out: the cells and both unbounded ends."""
+        cells = [(cell.low, cell.high) for cell in self._cells]
+        return [*cells, (-math.inf, self._left), (self._right, math.inf)]

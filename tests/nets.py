@@ -1,0 +1,167 @@
+"""Tiny random networks for the tests, and an evaluation of them on many points of a line at once.
+
+Nothing here knows the exact domain: `margins_on` runs each op at single points, so it can be an oracle for it.
+"""
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+from onnx_si.graph import model_from_proto
+from onnx_si.line.program import bind
+from onnx_si.ops.rules import Kinked, Maximum, Step, Winner
+
+
+class Net:
+    """A graph under construction: weights drawn from one seed, names given in order."""
+
+    def __init__(self, seed, shape, *, opset=17, dtype=np.float32):
+        self.rng = np.random.default_rng(seed)
+        self.shape, self.opset, self.dtype = tuple(shape), opset, np.dtype(dtype)
+        self.nodes, self.initializers, self.count = [], [], 0
+        self.metadata = {}
+
+    def name(self, hint):
+        self.count += 1
+        return f"{hint}_{self.count}"
+
+    def const(self, value, name=None):
+        name = name or self.name("const")
+        value = np.asarray(value)
+        value = value.astype(self.dtype) if value.dtype.kind == "f" else value
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def ints(self, *values):
+        return self.const(np.array(values, np.int64))
+
+    def normal(self, *shape, scale=1.0, shift=0.0):
+        return self.const(shift + scale * self.rng.normal(size=shape))
+
+    def add(self, op, *inputs, out=None, **attributes):
+        out = out or self.name(op.lower())
+        self.nodes.append(helper.make_node(op, list(inputs), [out], name=self.name(f"node_{op}"), **attributes))
+        return out
+
+    def conv(self, x, inside, outside, kernel=3, shift=0.0):
+        """A convolution that keeps the size, with weights of unit gain and small biases."""
+        weight = self.normal(outside, inside, kernel, kernel, scale=1 / np.sqrt(inside * kernel**2))
+        bias = self.normal(outside, scale=0.3, shift=shift)
+        return self.add("Conv", x, weight, bias, pads=[kernel // 2] * 4)
+
+    def finish(self, *outputs, **proto_options):
+        """The checked model; outputs are names."""
+        return model_from_proto(self.proto(*outputs, **proto_options))
+
+    def proto(self, *outputs, input_shape=None):
+        element = helper.np_dtype_to_tensor_dtype(self.dtype)
+        graph = helper.make_graph(
+            self.nodes,
+            "tiny",
+            [helper.make_tensor_value_info("x", element, list(input_shape or self.shape))],
+            [helper.make_tensor_value_info(name, element, None) for name in outputs],
+            self.initializers,
+        )
+        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        helper.set_model_props(proto, self.metadata)
+        return shape_inference.infer_shapes(proto)
+
+
+def cam_nchw(seed=0, size=6, channels=2, classes=1, pool=True, sigmoid=False):
+    """Conv, Relu, (MaxPool, Conv, Relu,) GlobalAveragePool, Gemm."""
+    net = Net(seed, (1, 1, size, size))
+    x = net.add("Relu", net.conv("x", 1, channels))
+    if pool:
+        x = net.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+        x = net.add("Relu", net.conv(x, channels, channels, shift=0.2))
+    x = net.add("Flatten", net.add("GlobalAveragePool", x))
+    y = net.add("Gemm", x, net.normal(classes, channels, shift=0.5), net.normal(classes, scale=0.1), transB=1)
+    return net.finish(net.add("Sigmoid", y) if sigmoid else y)
+
+
+def cam_nhwc(seed=0, size=5, channels=3, classes=1):
+    """The same written as tf2onnx does: NHWC outside, NCHW inside, ReduceMean, MatMul, Add."""
+    net = Net(seed, (1, size, size, 1))
+    x = net.add("Relu", net.conv(net.add("Transpose", "x", perm=[0, 3, 1, 2]), 1, channels))
+    x = net.add("Transpose", x, perm=[0, 2, 3, 1])
+    x = net.add("ReduceMean", x, axes=[1, 2], keepdims=0)
+    return net.finish(net.add("Add", net.add("MatMul", x, net.normal(channels, classes, shift=0.5)), net.normal(classes)))
+
+
+def map_net(seed=0, size=5, last="Identity", channels=2, outside=1):
+    """Conv, Relu, Conv, then a last op: the model's output `map` is a map."""
+    net = Net(seed, (1, 1, size, size))
+    x = net.add("Relu", net.conv("x", 1, channels))
+    x = net.conv(x, channels, outside)
+    attributes = {"axis": 1} if last == "Softmax" else {}
+    return net.finish(net.add(last, x, out="map", **attributes))
+
+
+def extremes_net(seed=0, size=5):
+    """Abs, Max and Min of several convolutions, then a MaxPool of stride one."""
+    net = Net(seed, (1, 1, size, size))
+    a, b, c = (net.conv("x", 1, 1) for _ in range(3))
+    x = net.add("Max", net.add("Abs", a), b)
+    x = net.add("Sub", x, net.add("Min", b, c))
+    x = net.add("MaxPool", x, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
+    return net.finish(net.add("LeakyRelu", net.conv(x, 1, 1), out="map", alpha=0.3))
+
+
+def gated_net(seed=0, size=5):
+    """A comparison switches a signal on and off: the map jumps."""
+    net = Net(seed, (1, 1, size, size))
+    gate = net.add("Greater", net.conv("x", 1, 1), net.const(np.zeros(1)))
+    x = net.add("Mul", net.add("Cast", gate, to=TensorProto.FLOAT), net.conv("x", 1, 1))
+    y = net.add("Where", gate, net.conv("x", 1, 1), net.const(np.array(0.25)))
+    return net.finish(net.add("Add", x, y, out="map"))
+
+
+def run_rules(program, images, watch=None):
+    """All outputs of a bound program on a batch of images; `watch(rule, inputs)` sees every instruction."""
+    live = {program.input: images}
+    for step in program.instructions:
+        inputs = [live[name] for name in step.inputs]
+        if watch is not None:
+            watch(step.rule, inputs)
+        live[step.output] = step.rule.evaluate(*inputs)
+        for name in step.dead:
+            live.pop(name, None)
+    return live
+
+
+def points_of(line, z):
+    """Images of a TestLine at points z (n,)."""
+    z = np.asarray(z, dtype=np.float64)
+    return line.start + line.direction * z.reshape(-1, *(1,) * line.start.ndim)
+
+
+def margins_on(program, margin, line, z, chunk=4096):
+    """Margins (n, pixels) at points z, each evaluated by itself."""
+    z = np.atleast_1d(z)
+    parts = [
+        run_rules(program, points_of(line, z[i : i + chunk]))[margin].reshape(len(z[i : i + chunk]), -1)
+        for i in range(0, len(z), chunk)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, program.values[margin].size))
+
+
+def patterns_on(program, line, z):
+    """For every point which piece each unit is on: one row of integers per point."""
+    seen = []
+
+    def watch(rule, inputs):
+        count = len(inputs[0])
+        if isinstance(rule, Kinked):
+            seen.extend((inputs[0] > level).reshape(count, -1) for level in rule.breakpoints)
+        elif isinstance(rule, Maximum | Winner):
+            candidates = rule.candidates(*inputs) * rule.sign
+            seen.append(candidates.argmax(axis=0).reshape(count, -1))
+        elif isinstance(rule, Step):
+            seen.extend((switch > 0).reshape(count, -1) for switch in rule.switches(*inputs))
+
+    run_rules(program, points_of(line, np.atleast_1d(z)), watch)
+    return np.concatenate(seen, axis=1).astype(np.int64)
+
+
+def value_of(model, image, name):
+    """One tensor of a model at an image, by this project's own handlers."""
+    return bind(model, image, (name,)).values[name]

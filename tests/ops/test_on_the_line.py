@@ -1,0 +1,93 @@
+"""The exact domain agrees with single evaluations at, around and between all knots, for every op."""
+
+import numpy as np
+import pytest
+
+import onnx_si
+from onnx_si.line.program import bind
+from onnx_si.ops.rules import Affine, Curved
+
+from .cases import CASES, FEATURES, GATED_SMOOTH, HANDLERS, model_of
+from .line import assert_exact, at_points, on_line
+
+
+def random_line(seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(1, FEATURES)), rng.normal(size=(1, FEATURES))
+
+
+def bound(case, bent=False):
+    start, _ = random_line(1)
+    program = bind(model_of(case, case.opsets()[-1], bent), start, tuple(f"y{i}" for i in range(case.outputs)))
+    program.require_exact()
+    return program
+
+
+def test_every_op_has_a_case():
+    smooth = {case.op for case in GATED_SMOOTH} | {"Log"}
+    assert set(HANDLERS) == {case.op for case in CASES} | smooth
+
+
+def test_labels_are_unique():
+    labels = [str(case) for case in CASES]
+    assert len(labels) == len(set(labels))
+
+
+@pytest.mark.parametrize("bent", [False, True], ids=["straight", "bent"])
+@pytest.mark.parametrize("case", CASES + GATED_SMOOTH, ids=str)
+def test_agrees_with_single_points(case, bent):
+    program = bound(case, bent)
+    assert_exact(program, *random_line(2), seed=3)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.op.startswith("Re") or c.op == "Relu"], ids=str)
+def test_agrees_in_small_pieces(case):
+    """A budget of a few knots makes the walker split the line again and again."""
+    outputs = assert_exact(bound(case, bent=True), *random_line(2), budget=4000)
+    assert sum(len(parts) for parts in outputs.values()) >= len(outputs)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_points_are_what_evaluate_gives(case):
+    """The oracle of these tests and the public `evaluate` are the same function of the image."""
+    model = model_of(case, case.opsets()[-1], bent=True)
+    program = bound(case, bent=True)
+    start, direction = random_line(2)
+    images = on_line(start, direction, [-1.7, 0.4])
+    many = at_points(program, images)
+    for i, image in enumerate(images):
+        for name, value in onnx_si.evaluate(model, {"x": image}).items():
+            np.testing.assert_allclose(many[name][i], value, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_affine_triple(case):
+    """Evaluation is slope plus offset, the slope is linear, and the spread bounds it."""
+    rng = np.random.default_rng(5)
+    for step in bound(case).instructions:
+        rule = step.rule
+        if step.node != "tested" or not isinstance(rule, Affine):
+            continue
+        shapes = [shape_of_tensor(case, step, name) for name in step.inputs]
+        xs, ys = ([rng.normal(size=(3, *shape)) for shape in shapes] for _ in range(2))
+        slope = rule.slope(*xs)
+        offset = 0.0 if rule.offset is None else rule.offset
+        np.testing.assert_array_equal(rule.evaluate(*xs), slope + offset)
+        both = rule.slope(*(2.0 * x - 3.0 * y for x, y in zip(xs, ys, strict=True)))
+        np.testing.assert_allclose(both, 2.0 * slope - 3.0 * rule.slope(*ys), rtol=1e-12, atol=1e-12)
+        spread = rule.spread(*map(np.abs, xs))
+        assert np.all(spread >= np.abs(slope) * (1 - 1e-12))
+        np.testing.assert_array_equal(rule.slope(*map(np.zeros_like, xs)), 0.0)
+        assert slope.shape[1:] == step.shape
+
+
+def shape_of_tensor(case, step, name):
+    """Shape of an input of the tested node (its changing inputs, in order)."""
+    changing = [value.shape for value in case.inputs if hasattr(value, "kind")]
+    return changing[step.inputs.index(name)]
+
+
+def test_smooth_ops_are_refused_on_a_line():
+    for case in GATED_SMOOTH:
+        program = bound(case)
+        assert any(isinstance(step.rule, Curved) for step in program.instructions)

@@ -1,0 +1,78 @@
+"""One scene, from model and images to a line that can be searched, put together below `onnx_si.test`."""
+
+import dataclasses
+import math
+
+import nets
+import numpy as np
+
+import onnx_si
+from onnx_si.hypotheses import HYPOTHESES
+from onnx_si.hypotheses.contrast import Data
+from onnx_si.layout import layout_of
+from onnx_si.line.program import bind
+from onnx_si.noise import Noise
+from onnx_si.saliency import View, build, default_threshold, parse_threshold, with_margin
+from onnx_si.search import SearchOptions, search
+from onnx_si.search.event import RegionEvent
+
+TINY = 1e-10  # a precision that is reached only when all of the line that matters is resolved
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One scene, ready to be searched."""
+
+    model: onnx_si.Model
+    image: np.ndarray
+    references: tuple
+    program: object
+    margin: str
+    line: object
+    event: RegionEvent
+
+    def search(self, precision=TINY, progress=None, **options):
+        how = SearchOptions(precision=precision, **options)
+        return search(self.program, self.margin, self.line, self.event, how, progress)
+
+    def member(self, z):
+        """Whether the region at each point is the observed one, decided point by point."""
+        margins = nets.margins_on(self.program, self.margin, self.line, z)
+        return ((margins > 0) == self.event.observed.ravel()).all(axis=1)
+
+
+def margin_program(model, image, threshold=None, saliency="auto", target="predicted", layout=None):
+    """The bound program of a map's margin over a threshold, its tensor, and the layout of the image."""
+    axes = layout_of(model.inputs[0].shape, layout)
+    view = View(image.shape, axes)
+    found = build(model, image, saliency, target, view)
+    chosen = default_threshold(found) if threshold is None else parse_threshold(threshold)
+    extended, margin = with_margin(found, chosen, math.prod(view.space))
+    program = bind(extended, image, (margin,))
+    program.require_exact()
+    return program, margin, axes
+
+
+def make_case(model, image, references=(), *, sigma=1.0, hypothesis=None, **selection):
+    """A case, or None where the region is empty or everything."""
+    program, margin, axes = margin_program(model, image, **selection)
+    region = program.values[margin] > 0
+    if region.all() or not region.any():
+        return None
+    reference = np.mean(references, axis=0) if references else None
+    data = Data(image, reference, len(references), Noise(sigma, "given", known=True))
+    hypothesis = hypothesis or ("mean" if references else "background")
+    line = HYPOTHESES[hypothesis](data, axes.spread(region, image.shape))
+    return Case(model, image, tuple(references), program, margin, line, RegionEvent(region))
+
+
+def draw_case(make_model, seed, references=1, **options):
+    """The first image of a seed that has a region."""
+    model = make_model(seed)
+    rng = np.random.default_rng([seed, 77])
+    for _ in range(50):
+        drawn = rng.normal(size=(1 + references, *model.inputs[0].shape))
+        case = make_case(model, drawn[0], tuple(drawn[1:]), **options)
+        if case is not None:
+            return case
+    raise AssertionError(f"seed {seed} never gives a region")

@@ -1,0 +1,257 @@
+"""Image files: values as they are, and one-line errors for everything else."""
+
+import io
+import struct
+import tracemalloc
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from onnx_si import files
+from onnx_si.errors import InputError
+from onnx_si.files import MAX_IMAGE_BYTES, SUFFIXES, read_image
+
+
+def npy_bytes(array, **options):
+    stream = io.BytesIO()
+    np.save(stream, array, **options)
+    return stream.getvalue()
+
+
+def npy_header(shape, descr="<f8", fortran=False):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_2_0(stream, {"descr": descr, "fortran_order": fortran, "shape": shape})
+    return stream.getvalue()
+
+
+def png_bytes(width, height, depth, colour, raw):
+    """A PNG of any header, for what Pillow does not write."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(raw)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(name, content):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write_file
+
+
+def refused(path, *words):
+    with pytest.raises(InputError) as caught:
+        read_image(path)
+    text = str(caught.value)
+    assert "\n" not in text and str(path) in text
+    for word in words:
+        assert word in text, text
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2", "u1", "<i8", "?"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_keeps_values_type_and_order(write, dtype, order):
+    array = np.asarray(np.arange(24).reshape(2, 3, 4) % 2, dtype=dtype, order=order)
+    read = read_image(write("a.npy", npy_bytes(array)))
+    assert read.dtype == array.dtype
+    np.testing.assert_array_equal(read, array)
+
+
+def test_npy_of_no_axes_and_of_no_values(write):
+    assert read_image(write("a.npy", npy_bytes(np.float64(3.5)))) == 3.5
+    assert read_image(write("b.npy", npy_bytes(np.empty((0, 4))))).shape == (0, 4)
+
+
+def test_npy_version_2_and_suffix_in_capitals(write):
+    content = npy_header((2, 2)) + np.eye(2).tobytes()
+    np.testing.assert_array_equal(read_image(write("a.NPY", content)), np.eye(2))
+
+
+def test_npy_claims_are_checked_before_memory_is_taken(write):
+    claims = MAX_IMAGE_BYTES // 8
+    path = write("a.npy", npy_header((claims,)))
+    tracemalloc.start()
+    try:
+        refused(path, "truncated", "0 follow")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("shape", [(MAX_IMAGE_BYTES // 8 + 1,), (2**62, 4), (-1, 4), (10**30,)])
+def test_npy_of_impossible_size(write, shape):
+    refused(write("a.npy", npy_header(shape) + bytes(64)), "at most")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 9, 40, 127, 128, 200])
+def test_npy_truncated(write, keep):
+    refused(write("a.npy", npy_bytes(np.zeros((5, 5)))[:keep]))
+
+
+def test_npy_of_objects_text_complex_and_records(write):
+    refused(write("a.npy", npy_bytes(np.array([{}, None]), allow_pickle=True)), "object")
+    refused(write("b.npy", npy_bytes(np.array(["a", "b"]))), "plain real numbers")
+    refused(write("c.npy", npy_bytes(np.array([1j]))), "complex")
+    refused(write("d.npy", npy_bytes(np.zeros(3, [("x", "f4")]))), "plain real numbers")
+
+
+@given(st.binary(max_size=300), st.integers(0, 200))
+def test_npy_of_any_bytes_is_read_or_refused(tmp_path_factory, noise, where):
+    content = bytearray(npy_bytes(np.zeros((3, 3))))
+    content[where : where + len(noise)] = noise
+    path = tmp_path_factory.getbasetemp() / "noise.npy"
+    path.write_bytes(content)
+    try:
+        assert isinstance(read_image(path), np.ndarray)
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+def test_npz_of_one_array(write, tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", image=np.eye(3))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.npz"), np.eye(3))
+
+
+def test_npz_of_none_or_many_arrays_or_other_files(tmp_path):
+    np.savez(tmp_path / "a.npz", image=np.eye(3), other=np.eye(2))
+    refused(tmp_path / "a.npz", "2 entries", "image.npy")
+    with zipfile.ZipFile(tmp_path / "b.npz", "w"):
+        pass
+    refused(tmp_path / "b.npz", "0 entries")
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
+        archive.writestr("a.txt", "hello")
+    refused(tmp_path / "c.npz", "a.txt")
+
+
+def test_npz_whose_array_claims_more_than_it_holds(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", npy_header((1000, 1000)) + bytes(8000))
+    refused(tmp_path / "a.npz", "truncated")
+
+
+def test_npz_truncated_or_damaged(write, tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", image=np.arange(400.0))
+    content = (tmp_path / "a.npz").read_bytes()
+    for keep in range(0, len(content), 37):
+        refused(write("b.npz", content[:keep]))
+    damaged = bytearray(content)
+    damaged[150:170] = bytes(20)
+    refused(write("c.npz", bytes(damaged)))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "dtype"),
+    [
+        ("a.png", "L", np.uint8),
+        ("a.png", "RGB", np.uint8),
+        ("a.png", "I;16", np.uint16),
+        ("a.jpg", "L", np.uint8),
+        ("a.jpeg", "RGB", np.uint8),
+        ("a.tif", "L", np.uint8),
+        ("a.tiff", "I;16", np.uint16),
+        ("a.tif", "F", np.float32),
+        ("a.tif", "I", np.int32),
+    ],
+)
+def test_pictures_keep_their_values_and_type(tmp_path, mode, name, dtype):
+    shape = (8, 6, 3) if mode == "RGB" else (8, 6)
+    array = np.full(shape, 200).astype(dtype)
+    if dtype is np.uint16:
+        array[0, 0] = 60000
+    picture = Image.fromarray(array)
+    assert picture.mode == mode
+    picture.save(tmp_path / name)
+    read = read_image(tmp_path / name)
+    assert read.dtype.kind == np.dtype(dtype).kind and read.shape == shape
+    if name.startswith("a.j"):
+        assert np.abs(read.astype(int) - array).max() <= 2
+    else:
+        np.testing.assert_array_equal(read, array)
+
+
+def test_black_and_white_picture(tmp_path):
+    Image.fromarray(np.eye(8, dtype=bool)).save(tmp_path / "a.png")
+    read = read_image(tmp_path / "a.png")
+    assert read.dtype == np.bool_ and read.sum() == 8
+
+
+@pytest.mark.parametrize(
+    ("mode", "word"), [("P", "palette"), ("RGBA", "transparency"), ("LA", "transparency")]
+)
+def test_pictures_that_are_no_plain_image(tmp_path, mode, word):
+    Image.new(mode, (8, 8)).save(tmp_path / "a.png")
+    refused(tmp_path / "a.png", word)
+
+
+def test_picture_with_a_transparent_colour(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png", transparency=0)
+    refused(tmp_path / "a.png", "transparency")
+
+
+def test_cmyk_picture(tmp_path):
+    Image.new("CMYK", (8, 8)).save(tmp_path / "a.jpg")
+    refused(tmp_path / "a.jpg", "CMYK")
+
+
+def test_colour_of_16_bits_is_refused_not_cut_down(write):
+    refused(
+        write("a.png", png_bytes(2, 2, 16, 2, b"".join(b"\x00" + bytes(12) for _ in range(2)))),
+        "more than 8 bits",
+    )
+
+
+def test_several_pages(tmp_path):
+    pages = [Image.new("L", (4, 4), shade) for shade in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    refused(tmp_path / "a.tif", "3 pages")
+
+
+def test_decompression_bomb(write):
+    refused(write("a.png", png_bytes(60000, 60000, 8, 0, bytes(100))), "decompression bomb")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_truncated_pictures(write, tmp_path, name):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (24, 24), dtype=np.uint8)).save(tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    for keep in range(0, len(content) - 40, max(1, len(content) // 25)):
+        refused(write(f"b{name[1:]}", content[:keep]))
+
+
+def test_a_picture_under_another_kind_s_name(write, tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    refused(write("b.jpg", (tmp_path / "a.png").read_bytes()), "JPEG")
+
+
+def test_unknown_suffix_lists_the_known_ones(write):
+    refused(write("a.bmp", b"BM"), *SUFFIXES)
+    refused(write("a", b""), *SUFFIXES)
+
+
+def test_missing_file_and_folder(tmp_path):
+    refused(tmp_path / "a.npy", "does not exist")
+    (tmp_path / "b.npy").mkdir()
+    refused(tmp_path / "b.npy", "no file")
+
+
+def test_file_that_can_t_be_opened(write, monkeypatch):
+    path = write("a.npy", npy_bytes(np.eye(2)))
+
+    def denied(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "_read_npy", denied)
+    refused(path, "Permission denied")

@@ -1,0 +1,138 @@
+"""What the package promises to code that imports it."""
+
+import inspect
+import subprocess
+import sys
+
+import nets
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import onnx_si
+from onnx_si import errors
+
+PUBLIC = {
+    "Finding",
+    "InputError",
+    "Model",
+    "NothingToTest",
+    "OnnxSIError",
+    "Result",
+    "SaliencyUnavailable",
+    "UnsupportedModel",
+    "UnsupportedOp",
+    "UsageError",
+    "evaluate",
+    "load",
+    "saliency",
+    "test",
+}
+
+
+def test_the_public_names():
+    assert set(onnx_si.__all__) == PUBLIC
+    assert onnx_si.__all__ == sorted(onnx_si.__all__)
+    for name in PUBLIC:
+        assert getattr(onnx_si, name).__doc__, name
+
+
+def test_signatures():
+    assert list(inspect.signature(onnx_si.load).parameters) == ["path"]
+    assert list(inspect.signature(onnx_si.evaluate).parameters) == ["model", "inputs"]
+    assert list(inspect.signature(onnx_si.saliency).parameters) == ["model", "method", "target"]
+    names = ["model", "image", "reference", "progress", "notice", "options"]
+    assert list(inspect.signature(onnx_si.test).parameters) == names
+
+
+def test_exit_codes_of_the_errors():
+    codes = {
+        errors.OnnxSIError: 1,
+        errors.UsageError: 2,
+        errors.UnsupportedModel: 3,
+        errors.UnsupportedOp: 3,
+        errors.SaliencyUnavailable: 3,
+        errors.InputError: 4,
+        errors.NothingToTest: 5,
+    }
+    assert {error: error.exit_code for error in codes} == codes
+
+
+def test_saliency_is_a_function_and_a_package():
+    from onnx_si.saliency import build
+
+    assert callable(onnx_si.saliency) and callable(build)
+
+
+def test_what_an_import_leaves_out():
+    """No converter's framework and no window system; drawing is imported when something is drawn."""
+    heavy = {"torch", "tensorflow", "matplotlib", "tkinter"}
+    code = f"import onnx_si, sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_drawing_leaves_pyplot_alone(tmp_path):
+    code = (
+        "import numpy as np, sys; from onnx_si.layout import Layout; "
+        "from onnx_si.report.picture import save_png; "
+        "save_png(sys.argv[1], np.zeros((1, 4)), Layout('NW', ''), np.zeros(4), np.ones(4, bool), 't', 's'); "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_attributes_of_a_result():
+    model = nets.cam_nchw(seed=1)
+    image, reference = np.random.default_rng(1).normal(size=(2, 6, 6))
+    result = onnx_si.test(model, image, reference=reference, sigma=1.0, saliency="cam", threshold="max:0.5")
+    assert isinstance(result, onnx_si.Result)
+    low, high = result.p_value_bounds
+    assert low <= result.p_value <= high
+    assert result.region.dtype == np.bool_ and result.region.shape == (6, 6)
+    assert len(result.confidence_interval) == 2
+    assert isinstance(result.to_dict(), dict) and isinstance(result.summary(), str)
+    assert "p_value" in repr(result) and "array" not in repr(result)
+
+
+def test_targets_are_numbers_or_predicted():
+    model = nets.cam_nchw(seed=1, classes=3)
+    image = np.random.default_rng(1).normal(size=(6, 6))
+    by_int = onnx_si.test(model, image, sigma=1.0, target=1)
+    by_numpy = onnx_si.test(model, image, sigma=1.0, target=np.int64(1))
+    assert by_int.p_value == by_numpy.p_value and by_int.saliency["target"] == 1
+    for wrong in ("cat", 1.5):
+        with pytest.raises(errors.UsageError, match="target"):
+            onnx_si.test(model, image, sigma=1.0, target=wrong)
+    with pytest.raises(errors.UsageError, match="3 classes"):
+        onnx_si.test(model, image, sigma=1.0, target=7)
+
+
+@pytest.mark.parametrize("target", [None, 2])
+def test_saliency_gives_a_model_that_carries_its_map(tmp_path, target):
+    model = nets.cam_nchw(seed=1, classes=3)
+    proto = onnx_si.saliency(model, method="cam", target=target)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [value.name for value in proto.graph.output][-1] == "saliency"
+    image = np.random.default_rng(1).normal(size=(1, 1, 6, 6))
+    onnx.save(proto, tmp_path / "extended.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "extended.onnx", providers=["CPUExecutionProvider"])
+    (shown,) = session.run(["saliency"], {"x": image.astype(np.float32)})
+    extended = onnx_si.load(tmp_path / "extended.onnx")
+    before = onnx_si.test(model, image, sigma=1.0, saliency="cam", target=target, threshold="minmax:0.5")
+    after = onnx_si.test(extended, image, sigma=1.0, threshold="minmax:0.5")
+    np.testing.assert_allclose(shown, before.saliency_map, rtol=1e-4, atol=1e-5)
+    assert after.saliency["method"] == "output:saliency"
+    assert after.p_value == pytest.approx(before.p_value, abs=2e-4)
+
+
+def test_notices_are_what_the_result_holds():
+    heard = []
+    model = nets.map_net(seed=3, size=8)
+    image = np.random.default_rng(5).normal(size=(8, 8))
+    result = onnx_si.test(model, image, notice=lambda kind, text: heard.append((kind, text)))
+    assert [text for kind, text in heard if kind == "default"] == list(result.defaults)
+    assert [text for kind, text in heard if kind == "warning"] == list(result.warnings)
+    assert len(result.warnings) == 1 and "estimated" in result.warnings[0]
