@@ -1,6 +1,7 @@
 """What the command line accepts: one parser for each verb."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -22,6 +23,8 @@ further verbs:
 
 exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
 """
+
+_NEGATIVE = re.compile(r"-\.?\d[\d.eE+,-]*")
 
 Group = argparse._ArgumentGroup | argparse.ArgumentParser
 
@@ -76,6 +79,18 @@ def saliency_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="FILE", required=True, help="the new .onnx file")
     parser.add_argument("--quiet", action="store_true", help="only errors on stderr")
     return parser
+
+
+def with_negative_values(arguments: Sequence[str]) -> list[str]:
+    """Join `--mean -1,2` to `--mean=-1,2`: argparse takes most negative values for options."""
+    joined: list[str] = []
+    for argument in arguments:
+        opens_value = bool(joined) and joined[-1].startswith("--") and "=" not in joined[-1]
+        if opens_value and _NEGATIVE.fullmatch(argument):
+            joined[-1] = f"{joined[-1]}={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def test_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from onnx_si import __version__
-from onnx_si.arguments import inspect_parser, saliency_parser, sizes, test_options, test_parser
+from onnx_si.arguments import (
+    inspect_parser,
+    saliency_parser,
+    sizes,
+    test_options,
+    test_parser,
+    with_negative_values,
+)
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.extend import extend
 from onnx_si.files import read_image
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
     except OnnxSIError as error:
-        _say(f"error: {error}", multiline=isinstance(error, UnsupportedOp))
+        _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
         _say("interrupted")
@@ -69,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    arguments = with_negative_values(arguments)
     verb = VERBS.get(arguments[0]) if arguments else None
     if verb is None:
         return _test(test_parser(__version__).parse_args(arguments))
@@ -85,11 +93,17 @@ def _quiet_libraries() -> Iterator[None]:
         yield
 
 
-def _say(text: str, multiline: bool = False) -> None:
-    """Narration on stderr, one line unless a list of findings needs more."""
-    lines = text.splitlines() if multiline else [" ".join(text.split("\n"))]
-    for number, line in enumerate(lines):
-        print(_printable(line) if number else f"onnx-si: {_printable(line)}", file=sys.stderr)
+def _say(text: str) -> None:
+    """One line of narration."""
+    print(f"onnx-si: {_printable(' '.join(text.splitlines()))}", file=sys.stderr)
+
+
+def _complain(error: OnnxSIError) -> None:
+    """One line, or one more for each node that stands in the way."""
+    findings = error.findings if isinstance(error, UnsupportedOp) else ()
+    _say(f"error: {str(error).splitlines()[0] if findings else error}")
+    for finding in findings:
+        print(f"  {_printable(str(finding))}", file=sys.stderr)
 
 
 def _printable(line: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnx_si.errors import OnnxSIError, SaliencyUnavailable, UnsupportedOp, UsageError
+from onnx_si.errors import OnnxSIError, SaliencyUnavailable, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, TensorInfo
 from onnx_si.layout import layout_of
 from onnx_si.line.program import Program, bind
@@ -101,6 +101,7 @@ def inspect_model(
     try:
         trial = probe(model, sizes or {}, settings.layout)
         program = _bound(model, trial)
+        _require_one_image(model, trial)
         fitting = methods(model, trial.image, trial.view)
         guarantee, reasons = _guarantee(model, trial, settings)
     except UsageError:
@@ -207,14 +208,19 @@ def _since_version(node: onnx.NodeProto, domain: str, model: Model) -> int | Non
         return None
 
 
+def _require_one_image(model: Model, trial: Probe) -> None:
+    if len(model.inputs) != 1:
+        raise UnsupportedModel(
+            f"the model has {len(model.inputs)} inputs; exactly one, the image, is supported"
+        )
+    if trial.info.type not in FLOATING:
+        raise UnsupportedModel(
+            f"the input '{trial.info.name}' is {trial.info.type}; export it in floating point"
+        )
+
+
 def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tuple[str, ...]]:
     """Best guarantee of a test with the default map and threshold, and why it is no better."""
-    if len(model.inputs) != 1:
-        return "refused", (f"the model has {len(model.inputs)} inputs; exactly one, the image, is supported",)
-    if trial.info.type not in FLOATING:
-        return "refused", (
-            f"the input '{trial.info.name}' is {trial.info.type}; export the model with a floating-point one",
-        )
     try:
         with np.errstate(all="ignore"):
             found = build(model, trial.image, settings.saliency, settings.target, trial.view)

@@ -1,164 +1,34 @@
 """One test, from a model and an image to a result."""
 
-import dataclasses
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from onnx_si.errors import InputError, NothingToTest, UnsupportedModel, UnsupportedOp
+from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.hypotheses import HYPOTHESES
 from onnx_si.hypotheses.contrast import Data
 from onnx_si.intervals import Intervals
-from onnx_si.layout import Layout, fit, layout_of
-from onnx_si.line.program import Program, bind
 from onnx_si.noise import Noise, estimate_from_image
-from onnx_si.parity import run_deployed
-from onnx_si.preprocess import Preprocessing, with_preprocessing
-from onnx_si.report import Comparison, Parity, Refused, Result
-from onnx_si.saliency import SaliencyMap, View, build, default_threshold, parse_threshold, with_margin
+from onnx_si.report import Comparison, Refused, Result
+from onnx_si.scene import Scene, prepare
 from onnx_si.search import Progress, Search, SearchOptions, linear_piece, search
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.problem import TestLine
+from onnx_si.selection import Selection, select
+from onnx_si.selection import reasons as selection_reasons
+from onnx_si.selection import warnings as selection_warnings
 from onnx_si.settings import Options, Settings, settle
 from onnx_si.truncated import confidence_interval, median_unbiased, p_value_bounds
 
-Array = NDArray[np.float64]
+ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
+
 Notice = Callable[[str, str], None]  # kind ("default" or "warning"), text
-
-
-@dataclasses.dataclass(frozen=True)
-class Scene:
-    """Image and references as the model takes them, before any preprocessing, and how to read their axes."""
-
-    model: Model
-    input_name: str
-    layout: Layout
-    image: Array
-    references: tuple[Array, ...]
-
-    @property
-    def view(self) -> View:
-        return View(self.image.shape, self.layout)
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-    """The salient region of a scene and everything that decides it."""
-
-    saliency: SaliencyMap
-    threshold: str
-    program: Program
-    margin: str
-    map: Array
-    region: NDArray[np.bool_]
-    parity: Parity
-
-
-def numbers(values: ArrayLike, what: str) -> Array:
-    """An image as float64.
-
-    Raises
-    ------
-    InputError
-        If it holds integers, text, complex numbers, or values that are not finite.
-    """
-    array = np.asarray(values)
-    if array.dtype.kind in "iub":
-        low, high = (array.min(), array.max()) if array.size else (0, 0)
-        raise InputError(
-            f"{what} holds integers ({array.dtype}, {low} to {high}); say how they become the model's input: "
-            "--scale 0.00392156862745098 maps 0..255 to 0..1, --scale 1 takes them as they are"
-        )
-    if array.dtype.kind != "f" or array.size == 0:
-        raise InputError(
-            f"{what} holds {array.size} values of type {array.dtype}; floating-point numbers are needed"
-        )
-    bad = np.count_nonzero(~np.isfinite(array))
-    if bad:
-        raise InputError(f"{what} holds {bad} values that are NaN or infinite; mask or replace them first")
-    return np.asarray(array, dtype=np.float64)
-
-
-def prepare(model: Model, image: ArrayLike, references: Sequence[ArrayLike], settings: Settings) -> Scene:
-    """Fit image and references to the model's input.
-
-    Raises
-    ------
-    InputError, UsageError
-        If they don't fit.
-    """
-    if len(model.inputs) != 1:
-        names = [info.name for info in model.inputs]
-        raise UnsupportedModel(
-            f"the model has {len(names)} inputs {names}; exactly one, the image, is supported"
-        )
-    info = model.inputs[0]
-    if info.shape is None:
-        raise UnsupportedModel(
-            f"the model does not declare the shape of its input '{info.name}'; export it again with one"
-        )
-    layout = layout_of(info.shape, settings.layout)
-
-    def fitted(values: ArrayLike, what: str) -> Array:
-        array = np.asarray(values)
-        if array.dtype.kind in "iub" and settings.scale is not None:
-            array = array.astype(np.float64)
-        return fit(numbers(array, what), cast(Any, info.shape), layout, what)
-
-    first = fitted(image, "the image")
-    others = tuple(fitted(r, f"reference {i + 1}") for i, r in enumerate(references))
-    if any(r.shape != first.shape for r in others):
-        raise InputError(f"image {first.shape} and references {[r.shape for r in others]} differ in size")
-    steps = Preprocessing(settings.scale, settings.mean, settings.std)
-    return Scene(with_preprocessing(model, info.name, layout, steps), info.name, layout, first, others)
-
-
-def select(scene: Scene, settings: Settings) -> Selection:
-    """Compute the salient region, in float64 and in the deployed runtime.
-
-    Raises
-    ------
-    UnsupportedModel
-        If the map can't be analysed exactly.
-    NothingToTest
-        If no pixel, or every pixel, passes the threshold.
-    """
-    saliency = build(scene.model, scene.image, settings.saliency, settings.target, scene.view)
-    threshold = (
-        default_threshold(saliency) if settings.threshold is None else parse_threshold(settings.threshold)
-    )
-    extended, margin = with_margin(saliency, threshold, math.prod(scene.view.space))
-    program = bind(extended, scene.image, (margin,))
-    program.require_exact()
-    margins = program.values[margin]
-    region = margins > 0
-    count = int(np.count_nonzero(region))
-    deployed, deployed_margin = run_deployed(
-        extended, scene.image, scene.input_name, (saliency.tensor, margin)
-    )
-    if count in (0, region.size):
-        low, high = float(deployed.min()), float(deployed.max())
-        what = "no pixel passes" if count == 0 else f"all {count} pixels pass"
-        raise NothingToTest(
-            f"{what} the threshold {threshold}; the map ({saliency.method}) ranges "
-            f"from {low:.4g} to {high:.4g}: choose {other}, or another --saliency",
-            pixels=count,
-            size=region.size,
-            saliency={"method": saliency.method, "target": saliency.target, "threshold": str(threshold)},
-        )
-    differs = np.argwhere(region != (deployed_margin > 0))
-    parity = Parity(
-        "onnxruntime",
-        tuple(tuple(int(i) for i in position) for position in differs),
-        float(np.abs(margins - deployed_margin).max()),
-    )
-    return Selection(saliency, str(threshold), program, margin, deployed, region, parity)
 
 
 def noise_of(scene: Scene, settings: Settings) -> Noise:
@@ -224,10 +94,10 @@ def test(
     if settings.layout is None:
         told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
     noise = noise_of(scene, settings)
-    told.warnings(_noise_warnings(noise))
+    told.warnings(_scene_warnings(scene, settings, noise))
     selection = select(scene, settings)
-    told.defaults(_map_reasons(selection, settings))
-    told.warnings(_selection_warnings(selection))
+    told.defaults(selection_reasons(selection, settings))
+    told.warnings(selection_warnings(selection))
     line = test_line(scene, selection, noise, settings.hypothesis)
     event = RegionEvent(selection.region)
     decide_at = settings.alpha if settings.decide else None
@@ -277,39 +147,14 @@ class _Told:
             self._notice(kind, text)
 
 
-def _map_reasons(selection: Selection, settings: Settings) -> Iterator[str]:
-    """Why this map, class and threshold, where nobody chose them."""
-    saliency = selection.saliency
-    if settings.saliency == "auto":
-        own = saliency.method.startswith("output:")
-        why = (
-            "the model's first output that is a map" if own else "no output is a map, and the head allows it"
-        )
-        yield f"saliency {saliency.method}: {why}"
-    if saliency.target == "predicted":
-        yield "target predicted: the class with the largest score; its choice is part of the selection event"
-    if settings.threshold is None:
-        why = (
-            "the map ends in Sigmoid or Softmax"
-            if saliency.is_logit
-            else "half of the map's maximum, which has no fixed scale"
-        )
-        yield f"threshold {selection.threshold}: {why}"
-
-
-def _noise_warnings(noise: Noise) -> Iterator[str]:
+def _scene_warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
+    if scene.references and settings.hypothesis == "background":
+        yield "the reference is not used: hypothesis background compares the region with the rest of the image"
     if not noise.known:
         yield (
             f"sigma {noise.std:.4g} was {noise.source}: the level of the test is then approximate; "
             "give --sigma from independent data where you can"
         )
-
-
-def _selection_warnings(selection: Selection) -> Iterator[str]:
-    yield from selection.saliency.notes
-    if selection.parity.pixels:
-        count, runtime = len(selection.parity.pixels), selection.parity.runtime
-        yield f"{count} pixels of the region differ between {runtime} and float64"
 
 
 def _search_warnings(found: Search, settings: Settings) -> Iterator[str]:
@@ -378,10 +223,15 @@ def _result(
 
 
 def _estimate(found: Search, line: TestLine) -> float | None:
-    """Median-unbiased estimate of the mean; None where no part of the truncation set could be confirmed."""
+    """Median-unbiased estimate of the mean; None where what the search left undecided could still move it."""
     if not found.inside:
         return None
-    return median_unbiased(found.inside, line.statistic, line.standard_error)
+    at, se = line.statistic, line.standard_error
+    sides = Intervals.of([(-math.inf, at)]), Intervals.of([(at, math.inf)])
+    ends = [median_unbiased(found.inside.union(found.undecided.intersect(side)), at, se) for side in sides]
+    if abs(ends[0] - ends[1]) > ESTIMATE_TOLERANCE * se:
+        return None
+    return median_unbiased(found.inside, at, se)
 
 
 def refusal(

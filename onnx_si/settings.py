@@ -111,6 +111,8 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "alpha": (0.05, "level of the decision and of the confidence interval"),
 }
 
+_NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
+
 # What depends on the image or on the map, where nobody chose it.
 _UNDECIDED = dict.fromkeys(("threshold", "sigma", "layout", "scale", "mean", "std"))
 
@@ -120,7 +122,7 @@ class Settings:
     """Options with the model's metadata and the defaults filled in.
 
     What depends on the image or on the map stays None where nobody chose it: `threshold`, `sigma` and so on.
-    `reasons` has one line for every value that was not an option.
+    `left_open` names what neither options nor metadata chose; `reasons` has a line for each value that was no option.
     """
 
     hypothesis: str
@@ -139,12 +141,13 @@ class Settings:
     decide: bool
     alternative: Alternative
     budget_bytes: int
+    left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
 
     def config(self) -> dict[str, Any]:
         """The values alone: enough, with model and images, to run the same test again."""
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in ("reasons", "sigma_source")}
+        return {name: value for name, value in values.items() if name not in _NOT_CHOSEN}
 
 
 def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -> Settings:
@@ -179,7 +182,8 @@ def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -
     reasons = [f"{name} {_shown(value)}: the model's own metadata say so" for name, value in stored.items()]
     reasons += [f"{name} {value}: {why}" for name, (value, why) in open_ones.items() if why]
     source = "the model's metadata" if "sigma" in stored else "given"
-    return Settings(**values, sigma_source=source, reasons=tuple(reasons))
+    left_open = frozenset(values) - set(chosen) - set(stored)
+    return Settings(**values, sigma_source=source, left_open=left_open, reasons=tuple(reasons))
 
 
 def _default_hypothesis(has_reference: bool) -> tuple[str, str]:

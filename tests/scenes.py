@@ -35,6 +35,10 @@ class Case:
         how = SearchOptions(precision=precision, **options)
         return search(self.program, self.margin, self.line, self.event, how, progress)
 
+    def tight_budget(self):
+        """Memory for four knots of the largest tensor, in bytes."""
+        return 4 * 8 * max(math.prod(step.shape) for step in self.program.instructions)
+
     def member(self, z):
         """Whether the region at each point is the observed one, decided point by point."""
         margins = nets.margins_on(self.program, self.margin, self.line, z)

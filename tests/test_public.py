@@ -1,8 +1,10 @@
 """What the package promises to code that imports it."""
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nets
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 import onnx_si
 from onnx_si import errors
+from onnx_si.cli import main
 
 PUBLIC = {
     "Finding",
@@ -136,3 +139,40 @@ def test_notices_are_what_the_result_holds():
     assert [text for kind, text in heard if kind == "default"] == list(result.defaults)
     assert [text for kind, text in heard if kind == "warning"] == list(result.warnings)
     assert len(result.warnings) == 1 and "estimated" in result.warnings[0]
+
+
+README = Path(__file__).parents[1] / "README.md"
+MOVES = (
+    "p-value",
+    "interval",
+    "parity",
+    "search",
+    "in",
+)  # lines whose digits another processor may round differently
+
+
+def fenced(kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_readme_shows_what_its_commands_print(capsys, monkeypatch, number):
+    monkeypatch.chdir(README.parent)
+    commands = [line for block in fenced("sh") for line in block.splitlines() if "onnx-si models/" in line]
+    arguments = commands[number].split("onnx-si ", 1)[1].split()
+    assert main([*arguments, "--quiet"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    shown = fenced("text")[number].splitlines()
+    labels = {line.split()[0] for line in shown if not line.startswith(" ")}
+    assert labels <= {line.split()[0] for line in printed if not line.startswith(" ")}
+    for line in shown:
+        if not line.startswith((" ", *MOVES)):
+            assert line in printed
+
+
+def test_the_readme_s_python_runs(tmp_path, monkeypatch):
+    (tmp_path / "models").symlink_to(README.parent / "models")
+    monkeypatch.chdir(tmp_path)
+    (code,) = fenced("python")
+    exec(code, {})  # noqa: S102
+    assert (tmp_path / "example.png").stat().st_size > 2000

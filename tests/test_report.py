@@ -62,7 +62,17 @@ def strict(content):
 TOP = [
     *("schema", "status", "reason", "findings", "guarantee", "p_value", "p_value_bounds", "statistic"),
     *("standard_error", "degrees_of_freedom", "alternative", "hypothesis", "estimate", "confidence_interval"),
-    *("confidence_level", "truncation", "undecided", "region", "saliency", "comparison", "noise", "model", "image"),
+    *(
+        "confidence_level",
+        "truncation",
+        "undecided",
+        "region",
+        "saliency",
+        "comparison",
+        "noise",
+        "model",
+        "image",
+    ),
     *("reference", "search", "parity", "config", "defaults", "warnings", "versions", "reasons"),
 ]
 

@@ -60,7 +60,7 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays
         evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
         feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
         made = dict(zip([name for name in node.output if name], evaluator.run(None, feeds), strict=True))
+        return tuple(np.asarray(made[name]) if name else None for name in node.output)
     except Exception as error:  # the evaluator raises whatever numpy raises
         reason = f"can't be evaluated ({type(error).__name__}: {error})"
         raise Refusal(reason.splitlines()[0][:200], "export with constants folded") from error
-    return tuple(np.asarray(made[name]) if name else None for name in node.output)

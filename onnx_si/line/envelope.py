@@ -89,11 +89,17 @@ def _best_with_tiebreak(values: Array, other_end: Array, slack: Array) -> tuple[
     return np.where(tied, other_end, -np.inf).argmax(axis=0), largest
 
 
+def _scale(s: _Segments, columns: Index) -> Array:
+    """Magnitude of the winners at both ends: a candidate that never wins must not blur those that do."""
+    winners = (s.left.argmax(axis=0), s.right.argmax(axis=0))
+    ends = [np.abs(values[winner, columns]) for winner in winners for values in (s.left, s.right)]
+    return np.max(ends, axis=0)
+
+
 def _examine(s: _Segments, found: list[tuple[Index, Array, Array]]) -> _Segments:
     """One round: drop the segments with one winner, record the handovers, halve what holds a third candidate."""
     columns = np.arange(len(s.origin))
-    finite = np.where(np.isfinite(s.left), np.maximum(np.abs(s.left), np.abs(s.right)), 0.0)
-    slack = ROUNDING * finite.max(axis=0)
+    slack = ROUNDING * _scale(s, columns)
     first, top_left = _best_with_tiebreak(s.left, s.right, slack)
     last, top_right = _best_with_tiebreak(s.right, s.left, slack)
     one_winner = (s.right[first, columns] >= top_right - slack) | (s.left[last, columns] >= top_left - slack)
@@ -113,7 +119,11 @@ def _examine(s: _Segments, found: list[tuple[Index, Array, Array]]) -> _Segments
     done = middle.max(axis=0) <= middle[flatter, columns] + slack
     done |= (place <= s.low) | (place >= s.high)  # no room left between the ends: a handover up to rounding
     found.append((s.origin[done], place[done], middle[flatter, columns][done]))
-    rest, place, middle = s.pick(~done), place[~done], middle[:, ~done]
+    rest, place, middle, slack = s.pick(~done), place[~done], middle[:, ~done], slack[~done]
+    before, top = _best_with_tiebreak(middle, rest.left, slack)
+    after, _ = _best_with_tiebreak(middle, rest.right, slack)
+    here = before != after  # others hand over exactly where the segment is cut: neither half would see it
+    found.append((rest.origin[here], place[here], top[here]))
     return _Segments(
         np.concatenate([rest.origin, rest.origin]),
         np.concatenate([rest.low, place]),

@@ -35,7 +35,7 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
     images = math.prod(lead)
     x = x.reshape(images, channels, *x.shape[-win.rank :])
-    out = np.empty((images, w.shape[0], *win.output))
+    out = np.empty((images, w.shape[0], *win.output), x.dtype)
     product = _weighted_views if w.shape[1] == 1 and group == channels == w.shape[0] else _gathered
     for block in _blocks(images, 8 * channels * win.taps * math.prod(win.output)):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
@@ -45,7 +45,7 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
 def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
     """All windows side by side, then one matrix product per group, written into `out`."""
     images, channels = padded.shape[:2]
-    columns = np.empty((images, channels, win.taps, *win.output))
+    columns = np.empty((images, channels, win.taps, *win.output), padded.dtype)
     for tap, view in enumerate(win.taps_of(padded)):
         columns[:, :, tap] = view
     depth = w.shape[1] * win.taps
@@ -102,10 +102,10 @@ def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
     x = x.reshape(images, group, channels // group, math.prod(win.output))
     matrices = w.reshape(group, channels // group, w.shape[1] * win.taps).transpose(0, 2, 1)
     spatial = tuple(axis.length for axis in win.axes)
-    out = np.empty((images, maps, *spatial))
+    out = np.empty((images, maps, *spatial), x.dtype)
     for block in _blocks(images, 8 * maps * win.taps * math.prod(win.output)):
         columns = np.matmul(matrices, x[block]).reshape(-1, maps, win.taps, *win.output)
-        padded = np.zeros((columns.shape[0], maps, *win.padded))
+        padded = np.zeros((columns.shape[0], maps, *win.padded), x.dtype)
         for tap, view in enumerate(win.taps_of(padded)):
             view += columns[:, :, tap]
         out[block] = padded[win.crop]
@@ -145,7 +145,9 @@ def conv_transpose(
         wanted = (output_shape or [n * s for n, s in zip(spatial, steps, strict=True)])[-rank:]
         begin, end = _crops(full, wanted, auto_pad, context.version)
         if min(end) < 0 and auto_pad.startswith("SAME"):
-            raise Refusal("an output longer than auto_pad fills", "runtimes differ; export with output_padding")
+            raise Refusal(
+                "an output longer than auto_pad fills", "runtimes differ; export with output_padding"
+            )
     else:
         flat = [0] * 2 * rank if auto_pad == "VALID" else pads or [0] * 2 * rank
         begin, end = flat[:rank], flat[rank:]

@@ -69,6 +69,16 @@ def bilinear(evaluate: Callable[..., Array], factors: tuple[Variable, ...], term
     return Gated(evaluate, gates, terms) if gates else Curved(evaluate, "bilinear")
 
 
+def curved(function: Callable[..., Array]) -> Curved:
+    """A function that is not piecewise linear; outside its domain it gives inf or nan without a warning."""
+
+    def evaluate(*xs: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return function(*xs)
+
+    return Curved(evaluate)
+
+
 @handles("Mul", since=(7, 13, 14))
 def multiply(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
@@ -88,7 +98,7 @@ def divide(a: Input, b: Input) -> Rule:
             raise Refusal("division by a constant zero", "remove the zero from the divisor")
         return scale(a, 1 / divisor)
     line_up = operands(a, b)
-    return Curved(lambda *xs: np.divide(*line_up(*xs)))
+    return curved(lambda *xs: np.divide(*line_up(*xs)))
 
 
 def holds_integers(value: Input) -> bool:
@@ -98,6 +108,7 @@ def holds_integers(value: Input) -> bool:
 
 @handles("Identity", since=(1, 13, 14, 16, 19, 21, 23, 24, 25))
 def identity(x: Input) -> Rule:
+    variable(x, "input")
     return Affine(lambda x: x)
 
 

@@ -76,9 +76,10 @@ class Stretch:
                 return Positions(
                     Fraction(0), Fraction(self.inside - 1, max(self.outside - 1, 1)), self.outside
                 )
+            case "pytorch_half_pixel" if self.outside == 1:
+                return Positions(Fraction(0), Fraction(0), 1)
             case "half_pixel" | "pytorch_half_pixel":
-                start = half_pixel if mode == "half_pixel" or self.outside > 1 else Fraction(0)
-                return Positions(start, 1 / self.scale, self.outside)
+                return Positions(half_pixel, 1 / self.scale, self.outside)
             case "half_pixel_symmetric":
                 shift = Fraction(self.inside, 2) * (1 - self.outside / wanted)
                 return Positions(shift + half_pixel, 1 / self.scale, self.outside)
@@ -88,18 +89,21 @@ class Stretch:
 
     def rounded_positions(self, mode: str) -> Array:
         """The same as a runtime computes them in float32."""
-        one, half, inside = np.float32(1), np.float32(0.5), np.float32(self.inside)
-        at, scale = np.arange(self.outside, dtype=np.float32), np.float32(float(self.scale))
+        at, half = np.arange(self.outside, dtype=np.float32), np.float32(0.5)
+        scale = np.float32(float(self.scale))
         match mode:
             case "asymmetric":
                 places = at / scale
             case "align_corners":
-                places = at * (inside - one) / np.float32(max(self.outside - 1, 1))
-            case "half_pixel_symmetric":
-                shift = inside * half * (one - np.float32(self.outside) / (inside * scale))
-                places = shift + (at + half) / scale - half
-            case _:
+                places = at * np.float32(self.inside - 1) / np.float32(max(self.outside - 1, 1))
+            case "pytorch_half_pixel" if self.outside == 1:
+                places = at
+            case "half_pixel" | "pytorch_half_pixel":
                 places = (at + half) / scale - half
+            case _:
+                raise Refusal(
+                    f"mode nearest with {mode}", "export with half_pixel, align_corners or asymmetric"
+                )
         return places.astype(np.float64)
 
 
@@ -215,12 +219,16 @@ def resized(x: Variable, stretches: Mapping[int, Stretch], how: Sampling) -> Rul
     if x.integer and how.mode != "nearest":
         raise Refusal(f"mode {how.mode} of integers rounds", "cast to floating point first")
     affordable(tuple(stretches[a].outside if a in stretches else n for a, n in enumerate(x.shape)))
+    if all(s.outside == s.inside for s in stretches.values()) and any(
+        s.scale != 1 for s in stretches.values()
+    ):
+        raise Refusal("scales that change no length", "runtimes differ; remove the node")
     positions = {axis: stretch.positions(how.coordinates) for axis, stretch in stretches.items()}
     moving = {
         axis: p for axis, p in positions.items() if p != Positions(Fraction(0), Fraction(1), x.shape[axis])
     }
     if how.mode == "nearest":
-        return taken({axis: nearest_index(p, x.shape[axis], how.rounding) for axis, p in moving.items()})
+        return taken({axis: nearest_index(stretches[axis], how.coordinates, how.rounding) for axis in moving})
     for axis in moving:
         affordable((stretches[axis].outside, x.shape[axis]))
     return interpolated(

@@ -43,7 +43,7 @@ class Comparison:
 _REASONS = {
     "reason": "nothing went wrong",
     "degrees_of_freedom": "the statistic is normal under the null; only a chi test has degrees of freedom",
-    "estimate": "the truncation set, as far as it was searched, has nothing on one side of the statistic",
+    "estimate": "the search stopped before it was certain, or the truncation set ends at the statistic",
     "confidence_interval.0": "unbounded below by the truncation set, as far as it was searched",
     "confidence_interval.1": "unbounded above by the truncation set, as far as it was searched",
     "truncation.*.0": "minus infinity",
@@ -58,6 +58,7 @@ _REASONS = {
     "model.sha256": "the model was given in memory",
     "image.path": "the image was given in memory",
     "reference.paths": "no reference was read from a file",
+    "parity.max_difference": "the deployed runtime's map is not finite everywhere",
     "config.*": "not chosen: the image, or the model as it is, decides",
 }
 

@@ -120,7 +120,9 @@ def _interval(result: Mapping[str, Any]) -> str:
 def _parity(parity: Mapping[str, Any]) -> str:
     differ = len(parity["pixels"])
     what = "gives the same region" if not differ else f"gives another region: {differ} pixels differ"
-    return f"{parity['runtime']} {what} (saliency within {parity['max_difference']:.2g} of float64)"
+    worst = parity["max_difference"]
+    difference = "saliency not finite" if worst is None else f"saliency within {worst:.2g} of float64"
+    return f"{parity['runtime']} {what} ({difference})"
 
 
 def _search(search: Mapping[str, Any]) -> str:

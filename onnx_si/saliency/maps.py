@@ -10,6 +10,8 @@ from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
 from onnx_si.ops.resize import linear_matrix
 
+MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
+
 
 @dataclass(frozen=True)
 class View:
@@ -70,7 +72,9 @@ def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
     return first
 
 
-def to_map(editor: Editor, tensor: str, shape: tuple[int, ...], layout: Layout, channel: int | None, view: View) -> str:
+def to_map(
+    editor: Editor, tensor: str, shape: tuple[int, ...], layout: Layout, channel: int | None, view: View
+) -> str:
     """Append nodes that make one map over the image's pixels; gives the new tensor, of shape `view.space`.
 
     One channel is picked, or all are averaged where `channel` is None; a coarse map is resized linearly (half_pixel).
@@ -107,11 +111,15 @@ def resize_map(editor: Editor, tensor: str, size: tuple[int, ...], space: tuple[
     for axis, (inside, outside) in enumerate(zip(size, space, strict=True)):
         if inside == outside:
             continue
+        if inside * outside > MAX_RESIZE_VALUES:
+            raise SaliencyUnavailable(f"a map of {size} is too large to be resized to {space} pixels")
         matrix = linear_matrix(inside, outside).astype(np.float32)
         rank = len(size)
         order = [a for a in range(rank) if a != axis] + [axis]
         back = [order.index(a) for a in range(rank)]
-        tensor = editor.add("Transpose", [tensor], perm=order) if order != back or axis != rank - 1 else tensor
+        tensor = (
+            editor.add("Transpose", [tensor], perm=order) if order != back or axis != rank - 1 else tensor
+        )
         tensor = editor.add("MatMul", [tensor, editor.constant(matrix.T)])
         tensor = editor.add("Transpose", [tensor], perm=back) if axis != rank - 1 else tensor
     return tensor

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnx_si.search.problem import TestLine
 
-FIRST = 0.125  # width of the first cell around the statistic, in standard errors
+FIRST = 2.0**-6  # width of the first cell around the statistic, in standard errors
 FAR = 200.0  # standard errors beyond zero and the statistic after which a search that still learns nothing gives up
 
 
@@ -31,9 +31,9 @@ class Frontier:
 
     def __init__(self, line: TestLine):
         self._line = line
-        self._cells: list[Cell] = []
         half = 0.5 * FIRST * line.standard_error
-        self.push(line.statistic - half, line.statistic + half)
+        # The statistic's own cell comes first, however improbable: S contains the statistic, and estimates need it.
+        self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half)]
         self._left, self._right = line.statistic - half, line.statistic + half
         self._log_left, self._log_right = self._log_mass(-math.inf, self._left), self._log_mass(self._right, math.inf)
         self._step = [2 * half, 2 * half]
@@ -51,18 +51,22 @@ class Frontier:
         self.push(cell.low, middle)
         self.push(middle, cell.high)
 
-    def pop(self) -> Cell | None:
-        """The most probable cell; None when everything within reach is examined."""
+    def pop(self, least_width: float = 0.0) -> Cell | None:
+        """The most probable cell; None when everything within reach is examined.
+
+        Cells that are newly cut off an unbounded end have at least the given width.
+        """
         while True:
             best = -self._cells[0].priority if self._cells else -math.inf
             if max(self._log_left, self._log_right) <= best:
                 return heapq.heappop(self._cells) if self._cells else None
-            if not self._reach_out():
+            if not self._reach_out(least_width):
                 return heapq.heappop(self._cells) if self._cells else None
 
-    def _reach_out(self) -> bool:
+    def _reach_out(self, least_width: float) -> bool:
         """Cut a bounded cell off the more probable end; False where that end is too far away."""
         se, at = self._line.standard_error, self._line.statistic
+        self._step = [max(step, min(least_width, 2 * se)) for step in self._step]
         if self._log_left >= self._log_right:
             if self._left < min(0.0, at) - FAR * se:
                 self._log_left = -math.inf

@@ -15,6 +15,7 @@ from onnx_si.search.frontier import Cell
 PASSES_PER_KNOT = 0.6  # early layers have fewer knots than late ones
 ENCLOSURE = 3.0  # centre, slope, radius
 OPERATIONS_PER_CALL = 50_000  # what calling one rule costs besides its arithmetic, in multiply-adds
+FEW_KNOTS = 8.0
 LARGEST_EXACT = 256  # knots at most in one exact cell while the rest of the line may settle the question
 
 
@@ -48,6 +49,10 @@ class Policy:
         """A cell was enclosed, with or without success."""
         self.tried[_level(cell.width)] += 1
         self.succeeded[_level(cell.width)] += success
+
+    def least_width(self) -> float:
+        """A stretch that is expected to hold few knots: narrower cells would cost more overhead than they save."""
+        return FEW_KNOTS * self.length / max(self.knots, 1.0)
 
     def decide(self, cell: Cell) -> Action:
         """The cheapest way to settle a cell, by what is known now."""

@@ -85,7 +85,7 @@ class _Run:
         """Examine the most probable cells; False when nothing is left."""
         batch: list[Cell] = []
         while len(batch) < self.policy.batch:
-            cell = self.frontier.pop()
+            cell = self.frontier.pop(self.policy.least_width())
             if cell is None:
                 break
             action = self.policy.decide(cell) if self.options.enclose else Action.EXACT

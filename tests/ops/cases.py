@@ -1,7 +1,7 @@
 """One table of small cases drives every test of the handlers: op, attributes, inputs, schema versions.
 
-A case becomes a model whose input `x` of shape (1, 6) is turned into every changing input of the op by a random affine
-map, with or without kinks behind it. So a line in `x` gives a line, or a bent one, in every input of the op.
+A case becomes a model whose input `x` of shape (1, 6) is turned into every changing input of the op by a
+random affine map, with or without kinks behind it. A line in `x` gives a line, or a bent one, in every input.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,11 @@ HANDLERS = {handler.op: handler for handler in registered() if not handler.domai
 
 @dataclass(frozen=True)
 class Changing:
-    """An input that changes along the line: `value`, `gate` (0.0 or 1.0), `truth` or `index` (below `choices`)."""
+    """An input that changes along the line.
+
+    `kind` is `value`, or one that only jumps: `gate` (0.0 or 1.0), `level` (0.5 or 1.5), `truth`, or `index`
+    (below `choices`).
+    """
 
     shape: tuple[int, ...]
     kind: str = "value"
@@ -30,7 +34,7 @@ class Changing:
 
 @dataclass(frozen=True)
 class Case:
-    """One use of an op. `versions` are the schema versions, first and last, to which inputs and attributes fit."""
+    """One use of an op; `versions` are the first and last schema version that inputs and attributes fit."""
 
     label: str
     op: str
@@ -75,7 +79,9 @@ def _changing_input(graph, rng, name, wanted, bent):
         return f"{name}_{hint}"
 
     def node(op, inputs, hint, **attributes):
-        nodes.append(helper.make_node(op, inputs, [f"{name}_{hint}"], name=f"{name}_{hint}_node", **attributes))
+        nodes.append(
+            helper.make_node(op, inputs, [f"{name}_{hint}"], name=f"{name}_{hint}_node", **attributes)
+        )
         return f"{name}_{hint}"
 
     def affine(hint):
@@ -92,7 +98,11 @@ def _changing_input(graph, rng, name, wanted, bent):
     if wanted.kind == "value":
         return tensor
     truth = node("Greater", [tensor, constant(np.float32(0.1), "level")], "truth")
-    return truth if wanted.kind == "truth" else node("Cast", [truth], "gate", to=TensorProto.FLOAT)
+    if wanted.kind == "truth":
+        return truth
+    gated = node("Cast", [truth], "gate", to=TensorProto.FLOAT)
+    half = constant(np.float32(0.5), "half")
+    return gated if wanted.kind == "gate" else node("Add", [gated, half], "half_or_more")
 
 
 def model_of(case, opset, bent=False):
@@ -120,7 +130,11 @@ def model_of(case, opset, bent=False):
     opsets = [helper.make_opsetid("", opset)]
     version = max(8, helper.find_min_ir_version_for(opsets))
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=version)
-    return model_from_proto(onnx.shape_inference.infer_shapes(proto))
+    proto = onnx.shape_inference.infer_shapes(proto)
+    for value in proto.graph.output:
+        if not value.type.tensor_type.HasField("shape"):  # the oldest schemas infer nothing
+            value.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, [None] * 4))
+    return model_from_proto(proto)
 
 
 def V(*shape):  # noqa: N802 - reads as a variable in the table
@@ -369,7 +383,12 @@ POOLING = [
             Case("2-D", op, (IMAGE,), {"kernel_shape": [2, 3], "strides": [2, 1]}),
             Case("3-D", op, (V(1, 1, 3, 4, 3),), {"kernel_shape": [2, 2, 2]}),
             Case("pads", op, (IMAGE,), {"kernel_shape": [3, 3], "pads": [0, 1, 2, 1]}),
-            Case("same upper", op, (IMAGE,), {"kernel_shape": [2, 3], "strides": [2, 4], "auto_pad": "SAME_UPPER"}),
+            Case(
+                "same upper",
+                op,
+                (IMAGE,),
+                {"kernel_shape": [2, 3], "strides": [2, 4], "auto_pad": "SAME_UPPER"},
+            ),
             Case("same lower", op, (IMAGE,), {"kernel_shape": [2, 2], "auto_pad": "SAME_LOWER"}),
             Case("valid", op, (IMAGE,), {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "VALID"}),
             Case(
@@ -396,7 +415,7 @@ POOLING = [
             Case(
                 "ceil, valid",
                 op,
-                (V(1, 1, 5, 5),),
+                (V(1, 1, 6, 4),),
                 {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "auto_pad": "VALID"},
                 versions=(10, 99),
             ),
@@ -409,7 +428,12 @@ POOLING = [
             ),
         )
     ),
-    Case("pads counted", "AveragePool", (IMAGE,), {"kernel_shape": [3, 3], "pads": [0, 1, 2, 1], "count_include_pad": 1}),
+    Case(
+        "pads counted",
+        "AveragePool",
+        (IMAGE,),
+        {"kernel_shape": [3, 3], "pads": [0, 1, 2, 1], "count_include_pad": 1},
+    ),
     Case(
         "same, pads counted",
         "AveragePool",
@@ -420,7 +444,13 @@ POOLING = [
         "ceil, pads counted",
         "AveragePool",
         (V(1, 2, 5, 5),),
-        {"kernel_shape": [3, 2], "strides": [3, 2], "ceil_mode": 1, "pads": [1, 0, 1, 1], "count_include_pad": 1},
+        {
+            "kernel_shape": [3, 2],
+            "strides": [3, 2],
+            "ceil_mode": 1,
+            "pads": [1, 0, 1, 1],
+            "count_include_pad": 1,
+        },
         versions=(19, 99),
     ),
     *(
@@ -447,7 +477,9 @@ REDUCTION = [
             Case("negative axis", op, (V(2, 3, 4),), {"axes": [-1]}, versions=(11, by_input - 1)),
             Case("input", op, (V(2, 3, 4), ints(0, -1)), versions=(by_input, 99)),
             Case("input, axes dropped", op, (V(2, 3, 4), ints(1)), {"keepdims": 0}, versions=(by_input, 99)),
-            Case("nothing named", op, (V(2, 3), ints()), {"noop_with_empty_axes": 1}, versions=(by_input, 99)),
+            Case(
+                "nothing named", op, (V(2, 3), ints()), {"noop_with_empty_axes": 1}, versions=(by_input, 99)
+            ),
             Case("empty means all", op, (V(2, 3), ints()), {"keepdims": 0}, versions=(by_input, 99)),
         )
     ),
@@ -502,24 +534,51 @@ MOVEMENT = [
     Case("value", "Pad", (V(2, 3), ints(0, 1, 2, 3), one(-0.7)), versions=(11, 99)),
     Case("crop", "Pad", (V(4, 5), ints(-1, 2, 1, -3), one(0.3)), versions=(11, 99)),
     *(
-        Case(mode, "Pad", (V(4, 3), ints(1, 2, 3, 1)), {"mode": mode}, versions=(19 if mode == "wrap" else 11, 99))
+        Case(
+            mode,
+            "Pad",
+            (V(4, 3), ints(1, 2, 3, 1)),
+            {"mode": mode},
+            versions=(19 if mode == "wrap" else 11, 99),
+        )
         for mode in ("reflect", "edge", "wrap")
     ),
     Case("axes", "Pad", (V(2, 3, 4), ints(1, 0, 2, 3), one(0.5), ints(-1, 0)), versions=(18, 99)),
-    Case("reflected axes", "Pad", (V(2, 3, 4), ints(2, 1), None, ints(1)), {"mode": "reflect"}, versions=(18, 99)),
+    Case(
+        "reflected axes",
+        "Pad",
+        (V(2, 3, 4), ints(2, 1), None, ints(1)),
+        {"mode": "reflect"},
+        versions=(18, 99),
+    ),
 ]
 
 SELECTION = [
     Case("equal", "Split", (V(2, 6),), {"axis": 1}, versions=(2, 13), outputs=3),
     Case("attribute", "Split", (V(5, 2),), {"split": [2, 3]}, versions=(2, 11), outputs=2),
     Case("input", "Split", (V(5, 2), ints(1, 4)), versions=(13, 99), outputs=2),
-    Case("number of outputs", "Split", (V(2, 5),), {"axis": -1, "num_outputs": 2}, versions=(18, 99), outputs=2),
+    Case(
+        "number of outputs", "Split", (V(2, 5),), {"axis": -1, "num_outputs": 2}, versions=(18, 99), outputs=2
+    ),
     Case("attributes", "Slice", (V(4, 6),), {"starts": [1, -4], "ends": [3, 99]}, versions=(1, 1)),
     Case("attribute axes", "Slice", (V(4, 6),), {"starts": [2], "ends": [-1], "axes": [1]}, versions=(1, 1)),
     Case("inputs", "Slice", (V(4, 6), ints(1, -4), ints(3, 99)), versions=(10, 99)),
     Case("steps", "Slice", (V(4, 7), ints(1), ints(6), ints(1), ints(2)), versions=(10, 99)),
     Case("backwards", "Slice", (V(4, 7), ints(-2), ints(-99), ints(1), ints(-2)), versions=(10, 99)),
-    Case("to the first", "Slice", (V(5,), ints(2**40), ints(-(2**62)), ints(0), ints(-1)), versions=(10, 99)),
+    Case(
+        "to the first",
+        "Slice",
+        (
+            V(
+                5,
+            ),
+            ints(2**40),
+            ints(-(2**62)),
+            ints(0),
+            ints(-1),
+        ),
+        versions=(10, 99),
+    ),
     Case("scalar index", "Gather", (V(4, 3), np.array(2, dtype=np.int64))),
     Case("negative indices", "Gather", (V(4, 3), ints(-1, 0, 2)), versions=(11, 99)),
     Case("second axis", "Gather", (V(2, 4, 2), ints(3, 0, 0).reshape(1, 3)), {"axis": 1}),
@@ -539,10 +598,16 @@ COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"
 RESIZE = [
     Case("nearest", "Upsample", (V(1, 1, 2, 3),), {"scales": [1.0, 1.0, 2.0, 3.0]}, versions=(7, 7)),
     Case(
-        "linear", "Upsample", (V(1, 1, 2, 3),), {"scales": [1.0, 1.0, 2.0, 3.0], "mode": "linear"}, versions=(7, 7)
+        "linear",
+        "Upsample",
+        (V(1, 1, 2, 3),),
+        {"scales": [1.0, 1.0, 2.0, 3.0], "mode": "linear"},
+        versions=(7, 7),
     ),
     Case("nearest input", "Upsample", (V(1, 1, 2, 3), floats(1, 1, 2, 3)), versions=(9, 9)),
-    Case("linear input", "Upsample", (V(1, 1, 2, 3), floats(1, 1, 2, 3)), {"mode": "linear"}, versions=(9, 9)),
+    Case(
+        "linear input", "Upsample", (V(1, 1, 2, 3), floats(1, 1, 2, 3)), {"mode": "linear"}, versions=(9, 9)
+    ),
     Case("nearest", "Resize", (V(1, 1, 2, 3), floats(1, 1, 2, 1.5)), versions=(10, 10)),
     Case("linear", "Resize", (V(1, 1, 2, 3), floats(1, 1, 2, 1.5)), {"mode": "linear"}, versions=(10, 10)),
     *(
@@ -564,27 +629,30 @@ RESIZE = [
     ),
     *(
         Case(
-            f"{rounding} {coordinates} {'down' if length < 7 else 'up'}",
+            f"{rounding} {coordinates} {'down' if length < 8 else 'up'}",
             "Resize",
-            (V(1, 1, 1, 7), floats(), floats(), ints(1, 1, 1, length)),
+            (V(1, 1, 1, 8), floats(), floats(), ints(1, 1, 1, length)),
             {"nearest_mode": rounding, "coordinate_transformation_mode": coordinates},
             versions=(11, 99),
         )
         for rounding in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
         for coordinates in ("half_pixel", "asymmetric")
-        for length in (4, 14)
+        for length in (3, 16)
     ),
-    *(
-        Case(
-            f"symmetric {mode}",
-            "Resize",
-            (V(1, 1, 3, 5), None, floats(1, 1, 1.5, 0.7)),
-            {"mode": mode, "coordinate_transformation_mode": "half_pixel_symmetric"},
-            versions=(19, 99),
-        )
-        for mode in ("nearest", "linear")
+    Case(
+        "symmetric",
+        "Resize",
+        (V(1, 1, 3, 5), None, floats(1, 1, 1.5, 0.7)),
+        {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"},
+        versions=(19, 99),
     ),
-    Case("fractional scale", "Resize", (V(1, 1, 5, 7), floats(), floats(1, 1, 1.3, 0.6)), {"mode": "linear"}, versions=(11, 99)),
+    Case(
+        "fractional scale",
+        "Resize",
+        (V(1, 1, 5, 7), floats(), floats(1, 1, 1.3, 0.6)),
+        {"mode": "linear"},
+        versions=(11, 99),
+    ),
     Case(
         "rounded in float32",
         "Resize",
@@ -622,8 +690,19 @@ CASES = [
     *RESIZE,
 ]
 
-GATED_SMOOTH = [
-    Case("of a gate", op, (gate(2, 3),))
-    for op in ("Sigmoid", "Tanh", "Exp", "Erf", "Softplus", "Elu", "HardSwish", "Softmax", "LogSoftmax", "Sqrt")
+SMOOTH_OPS = ("Sigmoid", "Tanh", "Exp", "Log", "Sqrt", "Erf", "Softplus", "Elu", "HardSwish")
+SMOOTH = [
+    *(Case("of levels", op, (Changing((2, 3), "level"),)) for op in SMOOTH_OPS),
+    Case("scaled", "Elu", (Changing((2, 3), "level"),), {"alpha": 0.3}),
+    *(
+        case
+        for op in ("Softmax", "LogSoftmax")
+        for case in (
+            Case("default", op, (Changing((2, 3, 2), "level"),)),
+            Case("axis 2", op, (Changing((2, 2, 3), "level"),), {"axis": 2}),
+            Case("axis -2", op, (Changing((2, 2, 3), "level"),), {"axis": -2}, versions=(11, 99)),
+        )
+    ),
+    Case("by a level", "Div", (C(2, 3), Changing((2, 3), "level"))),
 ]
 """Functions that are not piecewise linear are exact where their input is constant on pieces."""

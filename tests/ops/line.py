@@ -1,5 +1,7 @@
 """Run a bound model exactly on a part of the line, and at single points, independently."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from onnx_si.line.exact import ExactDomain, line_segment
@@ -37,11 +39,13 @@ def between_knots(f, z):
 
 
 def sample_points(f, rng, count=40):
-    """Points inside intervals: the middle of each, close to its ends, and random ones, none of them a knot."""
+    """Points inside intervals: the middle of each, close to its ends, and random ones; none is a knot."""
     low, high = f.knots[:-1], f.knots[1:]
     wide = high - low > 1e-5
     low, high = low[wide], high[wide]
-    near = np.concatenate([low + 1e-6, high - 1e-6, 0.5 * (low + high), rng.uniform(f.knots[0], f.knots[-1], count)])
+    near = np.concatenate(
+        [low + 1e-6, high - 1e-6, 0.5 * (low + high), rng.uniform(f.knots[0], f.knots[-1], count)]
+    )
     to_knot = np.abs(near[:, None] - f.knots).min(axis=1)
     return near[to_knot > 1e-7]
 
@@ -53,7 +57,7 @@ def assert_exact(program, start, direction, budget=64 << 20, tolerance=1e-9, see
     for name, parts in outputs.items():
         assert parts[0].knots[0] == LOW
         assert parts[-1].knots[-1] == HIGH
-        for before, after in zip(parts[:-1], parts[1:], strict=True):
+        for before, after in pairwise(parts):
             assert before.knots[-1] == after.knots[0]
         for f in parts:
             assert np.all(np.diff(f.knots) >= 0)
@@ -67,14 +71,17 @@ def assert_exact(program, start, direction, budget=64 << 20, tolerance=1e-9, see
 
 
 def _assert_at_knots(name, f, program, start, direction, tolerance):
-    """At a knot without a jump the value is the truth; at a jump both limits stand there, and no third knot."""
+    """At a knot without a jump the value is the truth; a jump is two knots at one place, never three."""
     unique, first, count = np.unique(f.knots, return_index=True, return_counts=True)
     assert count.max() <= 2, "more than two knots at one place"
     jump = np.zeros(len(unique), dtype=bool)
     double = np.nonzero(count == 2)[0]
     changes = np.abs(f.values[first[double]] - f.values[first[double] + 1])
     jump[double] = changes.max(axis=tuple(range(1, changes.ndim)), initial=0.0) > tolerance
-    ends = [0, len(unique) - 1]  # a jump may lie on the end of a part, where its other limit is in the next part
+    ends = [
+        0,
+        len(unique) - 1,
+    ]  # a jump may lie on the end of a part, where its other limit is in the next part
     jump[ends] |= count[ends] == 1
     truth = at_points(program, on_line(start, direction, unique[~jump]))[name]
     error = np.abs(f.values[first[~jump]] - truth) / (1 + np.abs(truth))

@@ -6,7 +6,7 @@ import pytest
 
 import onnx_si
 
-from .cases import CASES, FEATURES, GATED_SMOOTH, HANDLERS, effective_versions, model_of
+from .cases import CASES, FEATURES, HANDLERS, SMOOTH, effective_versions, model_of
 
 OPTIONS = onnxruntime.SessionOptions()
 OPTIONS.intra_op_num_threads = 1
@@ -15,11 +15,8 @@ OPTIONS.log_severity_level = 4
 # float32 against float64: each output is a sum of at most a few dozen terms of size one
 RTOL, ATOL = 1e-4, 1e-4
 
-DIFFERS = {}
-"""Uses of an op, in some version, for which the runtime has no kernel or departs from the specification: why."""
-
 RUNS = [
-    pytest.param(case, opset, id=f"{case}-opset{opset}") for case in CASES + GATED_SMOOTH for opset in case.opsets()
+    pytest.param(case, opset, id=f"{case}-opset{opset}") for case in CASES + SMOOTH for opset in case.opsets()
 ]
 
 
@@ -37,6 +34,6 @@ def test_agrees_with_onnxruntime(case, opset):
 @pytest.mark.parametrize("op", sorted(HANDLERS))
 def test_every_version_is_run(op):
     """Each schema version that a handler lists is reached by at least one case."""
-    covered = {opset for case in CASES + GATED_SMOOTH if case.op == op for opset in case.opsets()}
+    covered = {opset for case in CASES + SMOOTH if case.op == op for opset in case.opsets()}
     assert covered == {max(version, 7) for version in effective_versions(op)}
     assert set(HANDLERS[op].versions) == set(effective_versions(op))

@@ -1,0 +1,116 @@
+"""Enclosures hold the truth with no slack at all: checked in extended precision, which they know nothing of.
+
+`numpy.longdouble` carries 64 bits of mantissa against 53; the rules compute in the type that they are given.
+"""
+
+import nets
+import numpy as np
+import pytest
+
+from onnx_si.line.enclosure import EnclosureDomain, cells
+from onnx_si.line.program import bind
+from onnx_si.line.walker import Tally, walk
+from ops.cases import CASES, model_of
+
+EXTENDED = pytest.mark.skipif(
+    np.finfo(np.longdouble).eps > 1e-18, reason="this machine's long double is no wider than double"
+)
+NETS = {
+    "cam_nchw": nets.cam_nchw,
+    "cam_nhwc": nets.cam_nhwc,
+    "map": nets.map_net,
+    "extremes": nets.extremes_net,
+    "gated": nets.gated_net,
+}
+
+
+def enclosed(program, start, direction, low, high):
+    """Every tensor's enclosure by name, and the domain that made them."""
+    domain, seen = EnclosureDomain(len(low)), []
+
+    def apply(rule, inputs):
+        seen.append(domain.apply(rule, inputs))
+        return seen[-1]
+
+    list(walk(program, apply, cells(start, direction, low, high), Tally()))
+    return dict(zip((step.output for step in program.instructions), seen, strict=True)), domain
+
+
+def truth(program, start, direction, z):
+    """Every tensor at points z (n,), in extended precision."""
+    points = np.asarray(z, dtype=np.longdouble).reshape(-1, *(1,) * start.ndim)
+    live = {program.input: start.astype(np.longdouble) + direction.astype(np.longdouble) * points}
+    for step in program.instructions:
+        live[step.output] = step.rule.evaluate(*(live[name] for name in step.inputs))
+    return live
+
+
+def assert_enclosed(program, start, direction, rng):
+    """On cells of many widths, every tensor lies inside its enclosure at random points and at the ends."""
+    middle = rng.uniform(-2, 2, size=12)
+    half = 10.0 ** rng.uniform(-9, 0.5, size=12)
+    low, high = middle - half, middle + half
+    tensors, domain = enclosed(program, start, direction, low, high)
+    checked = 0
+    for cell in np.nonzero(~domain.lost)[0]:
+        z = np.concatenate([[low[cell], high[cell]], rng.uniform(low[cell], high[cell], size=6)])
+        values = truth(program, start, direction, z)
+        t = z.astype(np.longdouble) - 0.5 * (low[cell] + high[cell])
+        for name, box in tensors.items():
+            value = values[name]
+            discrete = name in program.stepwise  # truth values and indices are exact in any type
+            assert discrete or value.dtype == np.longdouble, f"{name} lost its precision on the way"
+            along = t.reshape(-1, *(1,) * (value.ndim - 1))
+            off = np.abs(value - box.centre[cell].astype(np.longdouble) - box.slope[cell] * along)
+            assert np.all(off <= box.radius[cell]), (name, float((off - box.radius[cell]).max()))
+            lowest, highest = box.bounds()
+            assert np.all((value >= lowest[cell]) & (value <= highest[cell])), name
+            checked += value.size
+    return checked
+
+
+@EXTENDED
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("make", NETS.values(), ids=NETS)
+def test_networks_stay_inside(make, seed):
+    rng = np.random.default_rng([seed, 5])
+    model = make(seed)
+    start = rng.normal(size=model.inputs[0].shape)
+    program = bind(model, start, (model.outputs[0].name,))
+    assert assert_enclosed(program, start, rng.normal(size=start.shape), rng) > 0
+
+
+@EXTENDED
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_op_stays_inside(case):
+    rng = np.random.default_rng(11)
+    model = model_of(case, case.opsets()[-1], bent=True)
+    start = rng.normal(size=model.inputs[0].shape)
+    program = bind(model, start, tuple(info.name for info in model.outputs))
+    if program.findings:
+        pytest.skip("the op is smooth: the exact domain and enclosures refuse it")
+    assert_enclosed(program, start, rng.normal(size=start.shape), rng)
+
+
+def test_narrow_cells_are_tight():
+    """Radii shrink to rounding with the cell: otherwise every bound above would hold for a useless reason."""
+    model = nets.cam_nchw(1)
+    rng = np.random.default_rng(0)
+    start, direction = rng.normal(size=(2, *model.inputs[0].shape))
+    program = bind(model, start, (model.outputs[0].name,))
+    half = 1e-9
+    tensors, domain = enclosed(program, start, direction, np.array([0.3 - half]), np.array([0.3 + half]))
+    assert domain.undecided[0] == 0
+    for box in tensors.values():
+        assert np.all(box.radius <= 1e-11 * (1 + np.abs(box.centre).max()))
+
+
+def test_gates_that_may_switch_are_lost():
+    """A gate that may switch inside a cell makes the cell lost: nothing is claimed of it."""
+    model = nets.gated_net(0)
+    rng = np.random.default_rng(3)
+    start, direction = rng.normal(size=(2, *model.inputs[0].shape))
+    program = bind(model, start, ("map",))
+    low, high = np.array([-50.0, 0.1]), np.array([50.0, 0.1 + 1e-9])
+    _, domain = enclosed(program, start, direction, low, high)
+    assert domain.lost.tolist() == [True, False]
