@@ -125,7 +125,7 @@ def _read_npz(file: Path) -> NDArray[Any]:
 
 
 def _read_picture(file: Path, kind: str) -> NDArray[Any]:
-    """Read a picture; Pillow itself refuses sizes beyond about 180 million pixels when it reads the header."""
+    """Read a picture; Pillow itself refuses more than about 180 million pixels when it reads the header."""
     with _as_input_error(str(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
         if picture.mode == "P":
             raise InputError(
@@ -139,7 +139,7 @@ def _read_picture(file: Path, kind: str) -> NDArray[Any]:
             raise InputError(f"{file}: a picture of colour mode {picture.mode}; save it as grey or RGB")
         if picture.mode == "RGB" and _bits(file, picture, kind) > 8:
             raise InputError(
-                f"{file}: colour of more than 8 bits, which can't be read without loss; save it as .npy"
+                f"{file}: colour of more than 8 bits can't be read without loss; save it as .npy"
             )
         pages = getattr(picture, "n_frames", 1) if kind != "JPEG" else 1
         if pages != 1:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 
+RUNTIME = "onnxruntime"
 INPUT_TYPES = {"float": np.float32, "double": np.float64, "float16": np.float16}
 
 

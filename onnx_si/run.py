@@ -101,7 +101,10 @@ def test(
     line = test_line(scene, selection, noise, settings.hypothesis)
     event = RegionEvent(selection.region)
     decide_at = settings.alpha if settings.decide else None
-    how = SearchOptions(settings.alternative, settings.precision, decide_at, settings.budget_bytes)
+    interval = None if settings.decide else 1 - settings.alpha
+    how = SearchOptions(
+        settings.alternative, settings.precision, decide_at, settings.budget_bytes, interval_level=interval
+    )
     found = search(selection.program, selection.margin, line, event, how, progress)
     told.warnings(_search_warnings(found, settings))
     comparison = _compare(selection, line, event, how, settings.methods)
@@ -149,7 +152,7 @@ class _Told:
 
 def _scene_warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
     if scene.references and settings.hypothesis == "background":
-        yield "the reference is not used: hypothesis background compares the region with the rest of the image"
+        yield "the reference is not used: hypothesis background compares with the rest of the image"
     if not noise.known:
         yield (
             f"sigma {noise.std:.4g} was {noise.source}: the level of the test is then approximate; "
@@ -211,6 +214,7 @@ def _result(
             "forward_passes": found.forward_passes,
             "pieces": found.pieces,
             "cells": found.cells,
+            "fates": found.fates,
             "complete": found.complete,
         },
         parity=selection.parity,

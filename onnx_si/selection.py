@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import NothingToTest, UnsupportedModel
+from onnx_si.graph import Model
 from onnx_si.line.program import Program, bind
-from onnx_si.parity import run_deployed
+from onnx_si.parity import RUNTIME, run_deployed
 from onnx_si.report import Parity
 from onnx_si.saliency import (
     SaliencyMap,
@@ -60,18 +61,22 @@ def select(scene: Scene, settings: Settings) -> Selection:
         )
     region = margins > 0
     count = int(np.count_nonzero(region))
-    deployed, deployed_margin = run_deployed(
-        extended, scene.image, scene.input_name, (saliency.tensor, margin)
-    )
+    shown = bind(extended, scene.image, (saliency.tensor,)).values[saliency.tensor]
     if count in (0, region.size):
-        raise _nothing_to_test(saliency, threshold, deployed, count)
-    differs = np.argwhere(region != (deployed_margin > 0))
-    parity = Parity(
-        "onnxruntime",
-        tuple(tuple(int(i) for i in position) for position in differs),
-        float(np.abs(margins - deployed_margin).max()),
-    )
-    return Selection(saliency, str(threshold), program, margin, deployed, region, parity)
+        raise _nothing_to_test(saliency, threshold, shown, count)
+    parity = compare_deployed(extended, scene, margin, margins)
+    return Selection(saliency, str(threshold), program, margin, shown, region, parity)
+
+
+def compare_deployed(model: Model, scene: Scene, margin: str, margins: Array) -> Parity:
+    """Run the deployed runtime on the same image and compare the regions; a model that it can't run is no obstacle."""
+    try:
+        (deployed,) = run_deployed(model, scene.image, scene.input_name, (margin,))
+    except UnsupportedModel as error:
+        return Parity(RUNTIME, None, None, str(error))
+    differs = np.argwhere((margins > 0) != (deployed > 0))
+    pixels = tuple(tuple(int(i) for i in position) for position in differs)
+    return Parity(RUNTIME, pixels, float(np.abs(margins - deployed).max()))
 
 
 def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:
@@ -107,6 +112,8 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
 def warnings(selection: Selection) -> Iterator[str]:
     """What the user should know about the map and its region."""
     yield from selection.saliency.notes
-    if selection.parity.pixels:
-        count, runtime = len(selection.parity.pixels), selection.parity.runtime
-        yield f"{count} pixels of the region differ between {runtime} and float64"
+    parity = selection.parity
+    if parity.pixels is None:
+        yield f"the deployed region was not checked: {parity.problem}"
+    elif parity.pixels:
+        yield f"{len(parity.pixels)} pixels of the region differ between {parity.runtime} and float64"

@@ -122,7 +122,8 @@ class Settings:
     """Options with the model's metadata and the defaults filled in.
 
     What depends on the image or on the map stays None where nobody chose it: `threshold`, `sigma` and so on.
-    `left_open` names what neither options nor metadata chose; `reasons` has a line for each value that was no option.
+    `left_open` names what neither options nor metadata chose; `reasons` has a line for each value that was
+    not an option.
     """
 
     hypothesis: str

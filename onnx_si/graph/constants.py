@@ -1,16 +1,19 @@
 """Evaluate what does not depend on the image, with the ONNX reference evaluator."""
 
 import math
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnx_si.errors import Refusal
 
 MAX_TENSOR_BYTES = 2**33
+MAX_SHAPE_ELEMENTS = 1024  # of a tensor that can be a shape, a list of axes or of pads
 
 Arrays = tuple[NDArray[Any] | None, ...]
 
@@ -22,21 +25,44 @@ def affordable(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _check_size(node: onnx.NodeProto, inputs: Arrays) -> None:
-    """Ops that make large tensors out of small ones are measured before they run."""
-    second = np.ravel(inputs[1]) if len(inputs) > 1 and inputs[1] is not None else None
-    match node.op_type:
-        case "ConstantOfShape" if inputs[0] is not None:
-            affordable(tuple(int(n) for n in np.ravel(inputs[0])))
-        case "Expand" if inputs[0] is not None and second is not None:
-            affordable(np.broadcast_shapes(inputs[0].shape, tuple(int(n) for n in second)))
-        case "Tile" if inputs[0] is not None and second is not None:
-            affordable(tuple(int(n) * int(t) for n, t in zip(inputs[0].shape, second, strict=True)))
-        case "Range" if all(value is not None for value in inputs[:3]):
-            start, limit, step = (float(np.ravel(value)[0]) for value in inputs[:3])  # type: ignore[arg-type]
-            affordable((max(0, math.ceil((limit - start) / step)) if step else -1,))
-        case "OneHot" if inputs[0] is not None and second is not None:
-            affordable((*inputs[0].shape, int(second[0])))
+def inferred_shapes(
+    node: onnx.NodeProto,
+    inputs: Mapping[str, NDArray[Any]],
+    opsets: Mapping[str, int],
+    unknown: Collection[str] = (),
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of a node's outputs, as far as its schema tells them from its inputs, without computing anything.
+
+    Parameters
+    ----------
+    node : NodeProto
+    inputs : mapping of str to array
+        Every input; of those named in `unknown` only type and shape are looked at.
+    opsets : mapping of str to int
+        Version of each op set by domain.
+    """
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    try:
+        types = {
+            name: helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in inputs.items()
+        }
+        small = {
+            name: numpy_helper.from_array(np.asarray(value))
+            for name, value in inputs.items()
+            if name not in unknown and value.size <= MAX_SHAPE_ELEMENTS
+        }
+        imports = [helper.make_opsetid(name, version) for name, version in opsets.items()]
+        schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+        found = onnx.shape_inference.infer_node_outputs(schema, node, types, small, opset_imports=imports)
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, KeyError, ValueError):
+        return {}
+    tensors = {name: kind.tensor_type for name, kind in found.items() if kind.tensor_type.HasField("shape")}
+    return {
+        name: tuple(d.dim_value for d in tensor.shape.dim)
+        for name, tensor in tensors.items()
+        if all(d.HasField("dim_value") for d in tensor.shape.dim)
+    }
 
 
 def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays:
@@ -47,19 +73,19 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays
     Refusal
         If the reference evaluator can't run the node, or its output would be too large.
     """
-    _check_size(node, inputs)
-    names = [name for name, value in zip(node.input, inputs, strict=True) if value is not None]
+    given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
+    for shape in inferred_shapes(node, given, opsets).values():
+        affordable(shape)
     graph = onnx.helper.make_graph(
         [node],
         "constant",
-        [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names)],
+        [onnx.ValueInfoProto(name=name) for name in given],
         [onnx.ValueInfoProto(name=name) for name in node.output if name],
     )
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
         evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
-        feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
-        made = dict(zip([name for name in node.output if name], evaluator.run(None, feeds), strict=True))
+        made = dict(zip([name for name in node.output if name], evaluator.run(None, given), strict=True))
         return tuple(np.asarray(made[name]) if name else None for name in node.output)
     except Exception as error:  # the evaluator raises whatever numpy raises
         reason = f"can't be evaluated ({type(error).__name__}: {error})"

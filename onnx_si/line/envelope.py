@@ -32,7 +32,9 @@ class _Segments:
     right: Array
 
     def pick(self, rows: NDArray[np.bool_]) -> "_Segments":
-        return _Segments(self.origin[rows], self.low[rows], self.high[rows], self.left[:, rows], self.right[:, rows])
+        return _Segments(
+            self.origin[rows], self.low[rows], self.high[rows], self.left[:, rows], self.right[:, rows]
+        )
 
 
 def crossings(knots: Array, candidates: Array) -> Handovers:
@@ -93,7 +95,7 @@ def _scale(s: _Segments, columns: Index) -> Array:
     """Magnitude of the winners at both ends: a candidate that never wins must not blur those that do."""
     winners = (s.left.argmax(axis=0), s.right.argmax(axis=0))
     ends = [np.abs(values[winner, columns]) for winner in winners for values in (s.left, s.right)]
-    return np.max(ends, axis=0)
+    return np.stack(ends).max(axis=0)
 
 
 def _examine(s: _Segments, found: list[tuple[Index, Array, Array]]) -> _Segments:

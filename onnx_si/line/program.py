@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Finding, InputError, Refusal, UnsupportedOp
 from onnx_si.graph import Model, fold, nodes_between
-from onnx_si.graph.constants import affordable
+from onnx_si.graph.constants import affordable, inferred_shapes
 from onnx_si.ops.registry import Context, Input, Variable, find
 from onnx_si.ops.rules import Affine, Curved, Gated, Rule, Step, Winner
 
@@ -44,7 +44,7 @@ class Program:
     """A bound graph: what to compute along the line, and every wanted output's value at the image itself.
 
     `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image. `gaps` are the
-    findings of nodes that have no rule here: the values behind them come from the reference evaluator.
+    findings of nodes that have no rule here: the values behind them are zeros of the right shape.
     """
 
     input: str
@@ -183,7 +183,7 @@ class _Binder:
                 node,
                 {name: helper.make_tensor_type_proto(kind, None) for name, kind in known.items()},
             )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, KeyError, ValueError):
+        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError, KeyError, ValueError):
             return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
         return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
 
@@ -212,15 +212,23 @@ class _Binder:
                 raise Refusal(f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type")
 
     def _substitute(self, node: onnx.NodeProto) -> None:
-        """Values of a node without a rule, so that the nodes behind it can be examined too."""
-        try:
-            made = fold(node, self._arrays(node), self.opsets)
-        except Refusal:
-            self.unknown.update(node.output)
-            return
-        for name, value in zip(node.output, made, strict=True):
-            if name and value is not None:
-                self.values[name] = _float(value)[None]
+        """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined too."""
+        blank = {
+            name: np.broadcast_to(
+                np.zeros((), helper.tensor_dtype_to_np_dtype(self.types[name])), self.values[name].shape[1:]
+            )
+            for name in node.input
+            if name in self.values
+        }
+        known = {name: self.constants[name] for name in node.input if name in self.constants}
+        shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank)
+        for name in node.output:
+            try:
+                self.values[name] = np.zeros((1, *affordable(shapes[name])))
+            except (KeyError, Refusal):
+                self.unknown.add(name)
+            if self.types.get(name) in INTEGERS:
+                self.stepwise.add(name)
 
 
 INTEGERS = frozenset(

@@ -73,7 +73,7 @@ class Kinked:
 class Maximum:
     """y = sign * max over the first axis of sign * candidates(*xs), candidates of shape (n, batch, *shape).
 
-    `candidates` only moves (or broadcasts) values; a missing one (padding) is -inf * sign.
+    `candidates` only moves (or broadcasts) values and adds constant ones; a missing one is -inf * sign.
     """
 
     candidates: Callable[..., Array]

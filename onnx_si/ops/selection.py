@@ -118,5 +118,6 @@ def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rul
         return Step(lambda x: (x,), lambda x: (x != 0).astype(np.float64))
     if to in WHOLE and x.stepwise:
         return Gated(np.trunc, gates=(0,))
-    name = onnx.TensorProto.DataType.Name(to)
+    names = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    name = names.get(to, f"unknown type {to}")
     raise Refusal(f"cast to {name} rounds a value that changes", "keep the image's path in floating point")

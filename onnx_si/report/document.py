@@ -36,8 +36,11 @@ _SHAPE: dict[str, Any] = {
     "model": {"path": None, "sha256": None, "producer": None, "opset": None},
     "image": {"path": None, "shape": None},
     "reference": {"paths": None, "count": None},
-    "search": {"seconds": None, "forward_passes": None, "pieces": None, "cells": None, "complete": None},
-    "parity": {"runtime": None, "pixels": None, "max_difference": None},
+    "search": {
+        **dict.fromkeys(("seconds", "forward_passes", "pieces", "cells", "complete")),
+        "fates": dict.fromkeys(("exact", "discarded", "accepted", "undecided", "split")),
+    },
+    "parity": {"runtime": None, "pixels": None, "max_difference": None, "problem": None},
     "config": None,
     "defaults": [],
     "warnings": [],

@@ -20,14 +20,16 @@ from onnx_si.report.text import p_value_text, summary
 
 @dataclass(frozen=True)
 class Parity:
-    """The deployed runtime's region (onnxruntime, the model's own precision) against the one in float64.
+    """The deployed runtime's region (onnxruntime, the model's own precision) against the analysed one (float64).
 
-    `pixels` are the positions in the map that differ; `max_difference` is the largest between the two maps.
+    `pixels` are the positions in the map that differ, None where the runtime can't run the model (`problem` says why);
+    `max_difference` is the largest difference of the two margins over the threshold.
     """
 
     runtime: str
-    pixels: tuple[tuple[int, ...], ...]
-    max_difference: float
+    pixels: tuple[tuple[int, ...], ...] | None
+    max_difference: float | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ _REASONS = {
     "model.sha256": "the model was given in memory",
     "image.path": "the image was given in memory",
     "reference.paths": "no reference was read from a file",
-    "parity.max_difference": "the deployed runtime's map is not finite everywhere",
+    "parity.pixels": "the deployed runtime can't run the model",
+    "parity.max_difference": "the deployed runtime's map is not finite everywhere, or was not computed",
+    "parity.problem": "the deployed runtime ran the model",
     "config.*": "not chosen: the image, or the model as it is, decides",
 }
 

@@ -118,6 +118,8 @@ def _interval(result: Mapping[str, Any]) -> str:
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
+    if parity["pixels"] is None:
+        return f"not checked: {parity['problem']}"
     differ = len(parity["pixels"])
     what = "gives the same region" if not differ else f"gives another region: {differ} pixels differ"
     worst = parity["max_difference"]

@@ -1,7 +1,8 @@
 """Saliency method `cam`: class activation map (Zhou et al., CVPR 2016) as a graph transform.
 
-Found behind a global average (GlobalAveragePool, ReduceMean over space, or an AveragePool of the whole map) whose result
-goes to one Gemm or MatMul: map = sum over channels of the class's weight times the feature map, without bias.
+Found behind a global average (GlobalAveragePool, ReduceMean over space, or an AveragePool of the whole map)
+whose result goes to one Gemm or MatMul: map = sum over channels of the class's weight times the feature map,
+without bias.
 """
 
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from onnx_si.layout import Layout
 from onnx_si.line.program import bind
 from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, single_precision, weighted_channels
 
-SCORE_TAIL = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"})
+SCORE_TAIL = frozenset(
+    {"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"}
+)
 BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
 AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool"})
 
 
 @dataclass(frozen=True)
 class Head:
-    """Where the class scores come from: the feature map, the weights (classes, channels) and the scores' tensor."""
+    """Where class scores come from: the feature map, weights (classes, channels) and the scores' tensor."""
 
     features: str
     layout: Layout
@@ -61,30 +64,39 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     """Walk back from an output; a text says where the pattern breaks."""
     makers = {name: node for node in model.proto.graph.node for name in node.output}
     scores = _back(makers, output, SCORE_TAIL)
-    node = makers.get(scores)
+    node, added = makers.get(scores), None
     if node is not None and node.op_type == "Add":
-        for name in node.input:
+        for name, other in (node.input, reversed(node.input)):
             maker = makers.get(_back(makers, name, frozenset({"Identity", "Cast"})))
             if maker is not None and maker.op_type in ("MatMul", "Gemm"):
-                node = maker
+                node, added = maker, other
+                break
     if node is None or node.op_type not in ("MatMul", "Gemm"):
         return f"its scores come from {node.op_type if node else 'no op'}, not from Gemm or MatMul"
     pooled = _back(makers, node.input[0], BETWEEN)
     pool = makers.get(pooled)
     if pool is None or pool.op_type not in AVERAGES:
-        return f"the input of {node.op_type} comes from {pool.op_type if pool else 'the image'}, not from a global average"
+        source = pool.op_type if pool else "the image"
+        return f"the input of {node.op_type} comes from {source}, not from a global average"
     features = pool.input[0]
-    program = bind(model, image, (features, pooled, node.input[0], node.input[1], scores))
+    offsets = tuple(name for name in (*node.input[2:], added) if name)
+    axes_names = tuple(name for name in pool.input[1:] if name)
+    wanted = (features, pooled, *node.input[:2], scores, *offsets, *axes_names)
+    program = bind(model, image, wanted)
     if any(name not in program.values for name in program.outputs):
         return "an op in front of it can't be evaluated: " + "; ".join(map(str, program.findings))
-    if any(instruction.output == node.input[1] for instruction in program.instructions):
+    changing = {program.input, *(instruction.output for instruction in program.instructions)}
+    if node.input[1] in changing:
         return f"the weights of {node.op_type} depend on the image"
-    shape, averaged = program.values[features].shape, program.values[pooled].shape
-    layout = _pooled_layout(shape, averaged)
+    if changing & set(offsets):
+        return f"{node.op_type} is not all of the scores: something else that depends on the image is added"
+    shape = program.values[features].shape
+    layout = _pooled_layout(shape, _averaged_axes(pool, shape, [program.values[name] for name in axes_names]))
     if layout is None:
-        return f"{pool.op_type} averages {shape} to {averaged}, not over all of space"
-    weights = program.values[node.input[1]]
-    weights = weights if any(a.name == "transB" and a.i for a in node.attribute) else weights.T
+        return f"{pool.op_type} averages {shape} to {program.values[pooled].shape}, not over all of space"
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    weights = program.values[node.input[1]] * attributes.get("alpha", 1.0)
+    weights = weights if attributes.get("transB") else weights.T
     channels = shape[layout.channel_axis or 0]
     if weights.ndim != 2 or weights.shape[1] != channels:
         return f"weights of shape {weights.shape} for {channels} channels"
@@ -94,15 +106,32 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     return Head(features, layout, layout.spatial_shape(shape), weights, scores, rank)
 
 
+def _averaged_axes(
+    pool: onnx.NodeProto, shape: tuple[int, ...], axes_inputs: list[NDArray[np.float64]]
+) -> tuple[int, ...]:
+    """Axes that an average runs over all of; none where a window leaves something out."""
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in pool.attribute}
+    space = tuple(range(2, len(shape)))
+    if pool.op_type == "GlobalAveragePool":
+        return space
+    if pool.op_type == "AveragePool":
+        whole = tuple(attributes["kernel_shape"]) == shape[2:] and not any(attributes.get("pads", ()))
+        return space if whole else ()
+    axes = attributes.get("axes", ()) or tuple(
+        int(axis) for values in axes_inputs for axis in np.ravel(values)
+    )
+    return tuple(sorted(axis % len(shape) for axis in axes))
+
+
 def _pooled_layout(shape: tuple[int, ...], averaged: tuple[int, ...]) -> Layout | None:
-    """Channels first or last, told by the average's own shape (with or without the axes that it removed)."""
-    space = len(shape) - 2
-    if space < 1 or shape[0] != 1:
+    """Channels first or last, told by the axes that are averaged."""
+    rank = len(shape)
+    if rank < 3 or shape[0] != 1:
         return None
-    names, ones = "DHW"[-space:], (1,) * space
-    if averaged in ((1, shape[1]), (1, shape[1], *ones)):
+    names = "DHW"[-(rank - 2) :]
+    if averaged == tuple(range(2, rank)):
         return Layout(f"NC{names}", "channels first")
-    if averaged in ((1, shape[-1]), (1, *ones, shape[-1])):
+    if averaged == tuple(range(1, rank - 1)):
         return Layout(f"N{names}C", "channels last")
     return None
 
@@ -116,7 +145,7 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
     image : array
         In the model's input shape.
     target : int or "predicted"
-        The class; the predicted one is recomputed by the graph itself, so that the choice is part of the selection.
+        The class; the predicted one is recomputed by the graph itself: the choice is part of the selection.
     view : View
 
     Raises

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnx_si.search.problem import TestLine
+from onnx_si.truncated import Distribution
 
 FIRST = 2.0**-6  # width of the first cell around the statistic, in standard errors
 FAR = 200.0  # standard errors beyond zero and the statistic after which a search that still learns nothing gives up
@@ -30,7 +31,7 @@ class Frontier:
     """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
 
     def __init__(self, line: TestLine):
-        self._line = line
+        self._line, self._distribution = line, line.distribution
         half = 0.5 * FIRST * line.standard_error
         # The statistic's own cell comes first, however improbable: S contains the statistic, and estimates need it.
         self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half)]
@@ -39,11 +40,19 @@ class Frontier:
         self._step = [2 * half, 2 * half]
 
     def _log_mass(self, low: float, high: float) -> float:
-        return float(self._line.distribution.log_masses(np.array([[low, high]]))[0])
+        return float(self._distribution.log_masses(np.array([[low, high]]))[0])
 
     def push(self, low: float, high: float, undecided: int | None = None) -> None:
         """Add a cell."""
         heapq.heappush(self._cells, Cell(-self._log_mass(low, high), low, high, undecided))
+
+    def reorder(self, distribution: Distribution) -> None:
+        """Rank everything undecided by its probability under another distribution."""
+        self._distribution = distribution
+        waiting, self._cells = self._cells, []
+        for cell in waiting:
+            self.push(cell.low, cell.high, cell.undecided)
+        self._log_left, self._log_right = self._log_mass(-math.inf, self._left), self._log_mass(self._right, math.inf)
 
     def split(self, cell: Cell) -> None:
         """Add both halves of a cell."""

@@ -1,5 +1,6 @@
 """Search the line for the truncation set, the most probable undecided cell first, with p-value bounds that are always true."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,9 +17,13 @@ from onnx_si.search.event import RegionEvent
 from onnx_si.search.frontier import FAR, Cell, Frontier
 from onnx_si.search.policy import OPERATIONS_PER_CALL, Action, Policy
 from onnx_si.search.problem import TestLine
-from onnx_si.truncated import Alternative, decided, p_value_bounds
+from onnx_si.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
 
+FATES = ("exact", "discarded", "accepted", "undecided", "split")
 BATCH = 8  # cells enclosed together
+INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
+INTERVAL_ROUNDS = 3  # its ends move while S is completed
+LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that moves an end of the interval by too little to matter
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,15 @@ class SearchOptions:
     """When to stop, and how much memory one tensor may take.
 
     `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when both bounds lie on one
-    side of that level. `enclose` False examines every cell exactly.
+    side of that level. With `interval_level` it then goes on until the confidence interval of that level is settled too, for
+    at most the work done so far and a little more. `enclose` False examines every cell exactly.
     """
 
     alternative: Alternative = "two-sided"
     precision: float = 1e-4
     decide_at: float | None = None
     budget_bytes: int = 64 << 20
+    interval_level: float | None = None
     enclose: bool = True
 
 
@@ -50,7 +57,7 @@ class Progress:
 class Search:
     """What a search found: S for certain, what it left undecided, and what it cost.
 
-    `fates` counts cells: `exact`, `discarded` and `accepted` (by an enclosure), `split`.
+    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one, split.
     """
 
     inside: Intervals
@@ -130,6 +137,31 @@ class _Run:
                 self.inside.append(np.array([[cell.low, cell.high]]))
             self.fates["undecided" if not success else "accepted" if within else "discarded"] += 1
 
+    def settle_interval(self, level: float) -> None:
+        """Examine what still moves the confidence interval: the cells that are probable if the mean is at one of its ends."""
+        at, se = self.line.statistic, self.line.standard_error
+        allowed = 2 * self.tally.operations + INTERVAL_PASSES * self.program.cost
+        for _ in range(INTERVAL_ROUNDS):
+            ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level)
+            settled = True
+            for end in filter(math.isfinite, ends):
+                settled &= self._settle(Normal(end, se), allowed)
+            if settled:
+                return
+
+    def _settle(self, distribution: Normal, allowed: int) -> bool:
+        """Work until little is undecided under a distribution; True where nothing had to be done."""
+        self.frontier.reorder(distribution)
+        settled = True
+        while self.tally.operations < allowed:
+            inside, undecided = self.sets()
+            if distribution.log_mass(undecided) < distribution.log_mass(inside) + LOG_NEGLIGIBLE:
+                return settled
+            settled = False
+            if not self.step():
+                return True
+        return True
+
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""
         empty = np.empty((0, 2))
@@ -177,6 +209,9 @@ def search(
             progress(Progress(bounds, sum(run.fates.values()), run.pieces, time.perf_counter() - started))
         if options.decide_at is not None and decided(bounds, options.decide_at):
             break
+    if complete and options.interval_level is not None:
+        run.settle_interval(options.interval_level)
+        bounds = p_value_bounds(line.distribution, *run.sets(), line.statistic, options.alternative)
     return Search(
         *run.sets(),
         bounds,
@@ -184,7 +219,7 @@ def search(
         run.tally.operations / max(1, program.cost),
         run.pieces,
         sum(run.fates.values()),
-        dict(run.fates),
+        {fate: run.fates[fate] for fate in FATES},
         complete,
     )
 

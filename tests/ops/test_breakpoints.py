@@ -20,7 +20,9 @@ def rule(op, *inputs, **attributes):
 
 def lines(*elements, shape=None):
     """A tensor whose elements are intercept + slope * z on [-4, 4]."""
-    intercept, slope = (np.array(part, dtype=float).reshape(shape or -1) for part in zip(*elements, strict=True))
+    intercept, slope = (
+        np.array(part, dtype=float).reshape(shape or -1) for part in zip(*elements, strict=True)
+    )
     return line_segment(intercept, slope, LOW, HIGH)
 
 
@@ -47,7 +49,9 @@ def assert_is(f, knots, *elements):
 def test_relu():
     x = lines((-1, 1), (3, 2), (0, -1))
     knots = [-4, -1.5, 0, 1, 4]
-    assert_is(apply(rule("Relu", variable(x)), x), knots, [0, 0, 0, 0, 3], [0, 0, 3, 5, 11], [4, 1.5, 0, 0, 0])
+    assert_is(
+        apply(rule("Relu", variable(x)), x), knots, [0, 0, 0, 0, 3], [0, 0, 3, 5, 11], [4, 1.5, 0, 0, 0]
+    )
 
 
 def test_relu_is_exactly_zero_on_its_breakpoint():
@@ -70,7 +74,9 @@ def test_relu_that_touches_zero_adds_no_knot():
 
 def test_leaky_relu():
     x = lines((1, 1), (2, -2))
-    assert_is(apply(rule("LeakyRelu", variable(x), alpha=0.5), x), [-4, -1, 1, 4], [-1.5, 0, 2, 5], [10, 4, 0, -3])
+    assert_is(
+        apply(rule("LeakyRelu", variable(x), alpha=0.5), x), [-4, -1, 1, 4], [-1.5, 0, 2, 5], [10, 4, 0, -3]
+    )
 
 
 def test_prelu_with_a_slope_for_each_element():
@@ -214,9 +220,7 @@ def test_plateau_on_the_level():
     x = through([-4, -1, 2, 4], [-3, 0, 0, 1])
     assert_is(apply(rule("Greater", variable(x), np.array(0.0)), x), [-4, 2, 2, 4], [0, 0, 1, 1])
     assert_is(apply(rule("GreaterOrEqual", variable(x), np.array(0.0)), x), [-4, -1, -1, 4], [0, 0, 1, 1])
-    assert_is(
-        apply(rule("Equal", variable(x), np.array(0.0)), x), [-4, -1, -1, 2, 2, 4], [0, 0, 1, 1, 0, 0]
-    )
+    assert_is(apply(rule("Equal", variable(x), np.array(0.0)), x), [-4, -1, -1, 2, 2, 4], [0, 0, 1, 1, 0, 0])
 
 
 def test_arg_max_then_gather():
@@ -224,7 +228,9 @@ def test_arg_max_then_gather():
     index = apply(rule("ArgMax", variable(x), keepdims=0), x)
     assert_is(index, [-4, -1, -1, 1, 1, 4], [2, 2, 1, 1, 0, 0])
     table = np.array([10.0, 20.0, 30.0])
-    assert_is(apply(rule("Gather", table, variable(index, True)), index), index.knots, [30, 30, 20, 20, 10, 10])
+    assert_is(
+        apply(rule("Gather", table, variable(index, True)), index), index.knots, [30, 30, 20, 20, 10, 10]
+    )
     picked = apply(rule("Gather", variable(x), variable(index, True)), x, index)
     assert_is(picked, index.knots, [4, 1, 1, 1, 1, 4])
 
@@ -265,7 +271,10 @@ def test_gates_through_a_matrix_stay_gates():
     point = (x.values[0] + (middle - LOW) / (HIGH - LOW) * (x.values[1] - x.values[0]) > 0).astype(float)
     weight = np.random.default_rng(1)
     weight.normal(size=(1, 257)), weight.normal(size=(1, 257))
-    expected = point @ weight.normal(size=(257, 33)) * 0.5 * (
-        signal.values[0] * (HIGH - middle) / 4 + signal.values[1] * (middle - LOW) / 4
+    expected = (
+        point
+        @ weight.normal(size=(257, 33))
+        * 0.5
+        * (signal.values[0] * (HIGH - middle) / 4 + signal.values[1] * (middle - LOW) / 4)
     )
     np.testing.assert_allclose(0.5 * (y.values[2] + y.values[3]), expected, atol=1e-9)

@@ -1,0 +1,418 @@
+"""What is not proved right is refused, with node, op, opset, reason and advice; nothing large is made before."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from nets import Net
+from onnx import TensorProto, helper
+
+import onnx_si
+from onnx_si.errors import Refusal, UnsupportedOp
+from onnx_si.graph import model_from_proto
+from onnx_si.line.program import bind
+from onnx_si.ops.registry import find, handles
+
+from .cases import C, Case, V, floats, gate, index, ints, model_of, one
+
+IMAGE = np.random.default_rng(3).normal(size=(1, 1, 4, 4))
+
+
+def findings(net, *outputs):
+    """The findings of a net under construction, and the message that names them all."""
+    program = bind(net.finish(*outputs), IMAGE.astype(np.float64), outputs)
+    with pytest.raises(UnsupportedOp) as caught:
+        program.require_exact()
+    assert caught.value.findings == program.findings
+    return caught.value.findings, str(caught.value)
+
+
+def net():
+    return Net(0, IMAGE.shape, opset=17)
+
+
+def test_product_of_two_tensors_that_change():
+    n = net()
+    y = n.add("Mul", n.conv("x", 1, 2), n.conv("x", 1, 2))
+    (found,), text = findings(n, y)
+    assert (found.op, found.opset) == ("Mul", 17)
+    assert "Mul is bilinear, not piecewise linear" in text
+
+
+def test_square_is_a_product():
+    n = net()
+    (found,), _ = findings(n, n.add("Mul", "x", "x"))
+    assert "bilinear" in found.reason
+
+
+@pytest.mark.parametrize(
+    "op",
+    ["Exp", "Sigmoid", "Tanh", "Log", "Sqrt", "Erf", "Softplus", "Elu", "HardSwish", "Softmax", "LogSoftmax"],
+)
+def test_smooth_function(op):
+    n = net()
+    (found,), text = findings(n, n.add(op, n.add("Abs", "x")))
+    assert found.op == op
+    assert f"{op} is smooth, not piecewise linear; choose a map in front of it" in text
+
+
+def test_quotient():
+    n = net()
+    (found,), _ = findings(n, n.add("Div", n.const(np.ones(1)), n.add("Abs", "x")))
+    assert "smooth" in found.reason
+
+
+def test_convolution_whose_weights_are_the_image():
+    n = net()
+    (found,), _ = findings(n, n.add("Conv", "x", "x"))
+    assert found.reason == "input W depends on the image"
+
+
+def test_unknown_op():
+    n = net()
+    (found,), _ = findings(n, n.add("LRN", "x", size=3))
+    assert found.reason == "op LRN has no handler"
+
+
+def test_unknown_domain():
+    node = helper.make_node("FusedConv", ["x"], ["y"], domain="com.example", name="fused")
+    graph = helper.make_graph(
+        [node],
+        "custom",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 3)]
+    model = model_from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+    with pytest.raises(UnsupportedOp, match=r"node 'fused' \(FusedConv, opset 3\): op FusedConv of domain"):
+        bind(model, np.zeros((1, 4)), ("y",)).require_exact()
+
+
+def test_unknown_schema_version():
+    with pytest.raises(Refusal, match=r"schema version 99 of Relu is not known here \(known: 6, 13, 14\)"):
+        find("Relu", "", 99)
+
+
+def test_an_op_has_one_handler():
+    with pytest.raises(ValueError, match="Relu has a handler already"):
+        handles("Relu", since=(1,))(lambda x: x)
+
+
+def test_all_findings_come_at_once():
+    n = net()
+    a = n.conv("x", 1, 2)
+    b = n.add("Exp", a)
+    c = n.add("LRN", b, size=3)
+    d = n.add("Relu", n.add("Mul", c, c))
+    found, text = findings(n, n.add("ArgMax", d, select_last_index=1))
+    assert [f.op for f in found] == ["Exp", "LRN", "Mul", "ArgMax"]
+    names = [node.name for node in n.nodes if node.op_type in ("Exp", "LRN", "Mul", "ArgMax")]
+    assert text.splitlines() == [
+        "4 nodes can't be analysed exactly:",
+        f"  node '{names[0]}' (Exp, opset 17): Exp is smooth, not piecewise linear; "
+        "choose a map in front of it, or train with a piecewise-linear function",
+        f"  node '{names[1]}' (LRN, opset 17): op LRN has no handler; "
+        "export the model without it (no fused or custom ops)",
+        f"  node '{names[2]}' (Mul, opset 17): Mul is bilinear, not piecewise linear; choose a map in front of it",
+        f"  node '{names[3]}' (ArgMax, opset 17): select_last_index = 1; export with the first index among equals",
+    ]
+
+
+def test_evaluate_takes_no_values_from_elsewhere():
+    """Behind a node without a handler there are no values, not even the reference evaluator's."""
+    n = net()
+    model = n.finish(n.add("Relu", n.add("LRN", "x", size=3)))
+    with pytest.raises(UnsupportedOp, match="LRN"):
+        onnx_si.evaluate(model, {"x": IMAGE})
+
+
+HUGE = 10**6
+ROW = np.zeros((1, 2 * HUGE), dtype=np.float32)
+TOO_LARGE = [
+    Case("shape", "Expand", (V(1, 1), ints(HUGE, HUGE))),
+    Case("repeats", "Tile", (V(1, 1), ints(HUGE, HUGE))),
+    Case("pads", "Pad", (V(1, 1), ints(HUGE, HUGE, 0, 0)), versions=(11, 99)),
+    Case("pad value", "Pad", (V(1, 1), ints(0, HUGE, HUGE, 0), one(1)), versions=(11, 99)),
+    Case("edge", "Pad", (V(1, 1), ints(0, HUGE, HUGE, 0)), {"mode": "edge"}, versions=(11, 99)),
+    *(
+        Case(
+            f"{mode} to sizes", "Resize", (V(1, 1, 2, 2), None, None, ints(1, 1, HUGE, HUGE)), {"mode": mode}
+        )
+        for mode in ("nearest", "linear", "cubic")
+    ),
+    Case("by scales", "Resize", (V(1, 1, 2, 2), None, floats(1, 1, HUGE, HUGE)), {"mode": "linear"}),
+    Case("scales", "Upsample", (V(1, 1, 2, 2), floats(1, 1, HUGE, HUGE)), versions=(9, 9)),
+    Case("strides", "ConvTranspose", (V(1, 1, 3, 3), C(1, 1, 1, 1)), {"strides": [HUGE, HUGE]}),
+    Case("output shape", "ConvTranspose", (V(1, 1, 1, 1), C(1, 1, 1, 1)), {"output_shape": [HUGE, HUGE]}),
+    Case("pads", "Conv", (V(1, 1, 3, 3), C(1, 1, 1, 1)), {"pads": [HUGE] * 4}),
+    Case("pads", "MaxPool", (V(1, 1, 3, 3),), {"kernel_shape": [2 * HUGE] * 2, "pads": [HUGE] * 4}),
+    Case("pads", "AveragePool", (V(1, 1, 3, 3),), {"kernel_shape": [2 * HUGE] * 2, "pads": [HUGE] * 4}),
+    *(Case("broadcast", op, (V(1000, 1), ROW)) for op in ("Add", "Max", "Mul", "Greater")),
+    Case("outer product", "MatMul", (V(1000, 1), ROW)),
+    Case("rows", "Gather", (V(1, 2000), np.zeros(HUGE, dtype=np.int64))),
+]
+
+
+@pytest.mark.parametrize("case", TOO_LARGE, ids=str)
+def test_large_outputs_are_refused_before_they_are_made(case):
+    model = model_of(case, case.opsets()[-1])
+    constants = sum(t.ByteSize() for t in model.proto.graph.initializer)
+    tracemalloc.start()
+    try:
+        program = bind(model, np.zeros((1, 6)), ("y0",))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [f.op for f in program.findings] == [case.op]
+    assert peak < 64 << 20 + 4 * constants
+    text = str(program.findings[0])
+    assert "a tensor of shape" in text or "pads" in text
+
+
+def test_large_constants_are_refused_before_they_are_made():
+    """What does not depend on the image is computed by the reference evaluator: measured first, too."""
+    n = net()
+    large = n.add("Pad", n.const(np.zeros((1, 1))), n.ints(0, 0, HUGE, HUGE))
+    (found,), _ = findings(n, n.add("Add", "x", n.add("ReduceSum", large)))
+    assert found.op == "Pad"
+    assert "a tensor of shape" in found.reason
+
+
+REFUSED = [
+    (
+        Case(
+            "fractional",
+            "Resize",
+            (V(1, 1, 5, 5), None, floats(1, 1, 0.5, 1)),
+            {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        ),
+        "align_corners with the scale 0.5 of 5",
+    ),
+    (
+        Case(
+            "crop",
+            "Resize",
+            (V(1, 1, 4, 4), floats(0, 0, 0, 0, 1, 1, 1, 1), floats(), ints(1, 1, 4, 4)),
+            {"coordinate_transformation_mode": "tf_crop_and_resize"},
+        ),
+        "coordinate_transformation_mode 'tf_crop_and_resize'",
+    ),
+    (
+        Case(
+            "antialias",
+            "Resize",
+            (V(1, 1, 4, 4), None, None, ints(1, 1, 2, 2)),
+            {"mode": "linear", "antialias": 1},
+            (18, 99),
+        ),
+        "antialias",
+    ),
+    (
+        Case(
+            "policy",
+            "Resize",
+            (V(1, 1, 4, 4), None, None, ints(1, 1, 2, 2)),
+            {"keep_aspect_ratio_policy": "not_larger"},
+            (18, 99),
+        ),
+        "aspect ratio policy",
+    ),
+    (Case("same length", "Resize", (V(1, 1, 3), None, floats(1, 1, 1.2))), "scales that change no length"),
+    (
+        Case(
+            "float32",
+            "Resize",
+            (V(1, 1, 14), None, None, ints(1, 1, 2)),
+            {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        ),
+        "float32 arithmetic",
+    ),
+    (
+        Case(
+            "symmetric",
+            "Resize",
+            (V(1, 1, 5), None, floats(1, 1, 0.7)),
+            {"coordinate_transformation_mode": "half_pixel_symmetric"},
+            (19, 99),
+        ),
+        "nearest with half_pixel_symmetric",
+    ),
+    (Case("old down", "Resize", (V(1, 1, 4), floats(1, 1, 0.5)), {}, (10, 10)), "below 1 are not specified"),
+    (
+        Case(
+            "valid ceil",
+            "MaxPool",
+            (V(1, 1, 5),),
+            {"kernel_shape": [2], "strides": [2], "ceil_mode": 1, "auto_pad": "VALID"},
+        ),
+        "auto_pad VALID with ceil_mode",
+    ),
+    (
+        Case(
+            "same dilated",
+            "MaxPool",
+            (V(1, 1, 5),),
+            {"kernel_shape": [2], "dilations": [2], "auto_pad": "SAME_UPPER"},
+        ),
+        "auto_pad with dilations",
+    ),
+    (Case("pads alone", "MaxPool", (V(1, 1, 3),), {"kernel_shape": [2], "pads": [2, 0]}), "on pads alone"),
+    (
+        Case("pads alone", "AveragePool", (V(1, 1, 3),), {"kernel_shape": [2], "pads": [2, 0]}),
+        "on pads alone",
+    ),
+    (Case("indices", "MaxPool", (V(1, 1, 3),), {"kernel_shape": [2]}, (8, 99), 2), "output 2 is used"),
+    (
+        Case(
+            "same, long stride", "Conv", (V(1, 1, 5), C(1, 1, 1)), {"strides": [4], "auto_pad": "SAME_UPPER"}
+        ),
+        "stride of 4 beyond the kernel",
+    ),
+    (Case("too small", "Conv", (V(1, 1, 2), C(1, 1, 3))), "does not fit"),
+    (Case("channels", "Conv", (V(1, 2, 4), C(1, 3, 3))), "on 2 channels"),
+    (Case("bias", "Conv", (V(1, 2, 4), C(2, 2, 3), C(1))), "bias of shape (1,)"),
+    (Case("kernel", "Conv", (V(1, 2, 4), C(2, 2, 3)), {"kernel_shape": [2]}), "kernel_shape [2]"),
+    (Case("negative pads", "Conv", (V(1, 2, 4), C(2, 2, 1)), {"pads": [-1, 0]}), "pads [-1, 0]"),
+    (
+        Case(
+            "same, long stride",
+            "ConvTranspose",
+            (V(1, 1, 3), C(1, 1, 2)),
+            {"strides": [4], "auto_pad": "SAME_UPPER"},
+        ),
+        "longer than auto_pad fills",
+    ),
+    (
+        Case(
+            "odd pads",
+            "ConvTranspose",
+            (V(1, 1, 3), C(1, 1, 3)),
+            {"strides": [2], "auto_pad": "SAME_UPPER"},
+            (1, 1),
+        ),
+        "an odd total of pads",
+    ),
+    (
+        Case("far too long", "ConvTranspose", (V(1, 1, 3), C(1, 1, 3)), {"output_shape": [9]}),
+        "pads [0] and [-4]",
+    ),
+    (Case("integers", "Div", (index(3, 2), ints(2))), "integer division truncates"),
+    (Case("integers first", "Div", (ints(2), index(3, 2))), "integer division truncates"),
+    (Case("two integers", "Div", (index(3, 2), index(3, 2))), "integer division truncates"),
+    (Case("zero", "Div", (V(2), floats(1, 0))), "division by a constant zero"),
+    (Case("integers", "ReduceMean", (index(3, 2),)), "the mean of integers is truncated"),
+    (
+        Case("integers", "Resize", (index(3, 1, 1, 4), None, None, ints(1, 1, 8)), {"mode": "linear"}),
+        "of integers rounds",
+    ),
+    (Case("to int64", "Cast", (V(2),), {"to": TensorProto.INT64}), "cast to INT64 rounds"),
+    (Case("to int8", "Cast", (gate(2),), {"to": TensorProto.INT8}), "cast to INT8 rounds"),
+    (
+        Case("to 8 bits", "Cast", (V(2),), {"to": TensorProto.FLOAT8E4M3FN}, (19, 99)),
+        "cast to FLOAT8E4M3FN rounds",
+    ),
+    (Case("training", "Dropout", (V(2), one(0.5), np.array(True)), {}, (12, 99)), "training mode is random"),
+    (
+        Case(
+            "training",
+            "BatchNormalization",
+            (V(2, 1), C(1), C(1), C(1), C(1)),
+            {"training_mode": 1},
+            (14, 99),
+        ),
+        "evaluation mode",
+    ),
+    (
+        Case("not spatial", "BatchNormalization", (V(2, 1), C(1), C(1), C(1), C(1)), {"spatial": 0}, (7, 7)),
+        "evaluation mode",
+    ),
+    (Case("lengths", "BatchNormalization", (V(2, 2), C(1), C(1), C(1), C(1))), "statistics of shape (1,)"),
+    (Case("continuous condition", "Where", (V(2), V(2), V(2))), "the condition changes continuously"),
+    (Case("continuous", "And", (V(2), V(2))), "changes continuously"),
+    (Case("continuous index", "Gather", (C(3), V(2))), "indices change continuously"),
+    (Case("index", "Gather", (V(3), ints(3))), "indices from 3 to 3 on 3 elements"),
+    (Case("slope", "PRelu", (V(2, 3), V(3))), "input slope depends on the image"),
+    (Case("slope", "PRelu", (V(3), C(2, 3))), "does not broadcast"),
+    (Case("limits", "Clip", (V(3), C(2)), {}, (11, 99)), "is not one number"),
+    (Case("shapes", "Add", (V(2, 3), C(2))), "do not broadcast"),
+    (Case("inner", "MatMul", (V(2, 3), C(2, 3))), "a matrix product of shapes (2, 3) and (2, 3)"),
+    (Case("a number", "MatMul", (V(2, 3), one(1))), "a matrix product"),
+    (Case("vector", "Gemm", (V(3), C(3, 2)), {}, (11, 99)), "Gemm of shapes"),
+    (Case("addend", "Gemm", (V(2, 3), C(3, 2), C(3))), "do not broadcast"),
+    (Case("addend grows", "Gemm", (V(1, 3), C(3, 2), C(4, 1))), "C of shape (4, 1)"),
+    (Case("lengths", "Concat", (V(2, 3), V(3, 2)), {"axis": 0}), "concat of shapes"),
+    (Case("elements", "Reshape", (V(2, 3), ints(4, -1))), "can't be reshaped"),
+    (Case("copied axis", "Reshape", (V(2, 3), ints(2, 3, 0))), "copies an axis"),
+    (Case("axis", "Squeeze", (V(2, 1), ints(0)), {}, (13, 99)), "squeeze of axes [0]"),
+    (Case("twice", "Unsqueeze", (V(2), ints(0, 0)), {}, (13, 99)), "names an axis twice"),
+    (Case("perm", "Transpose", (V(2, 3),), {"perm": [0, 0]}), "perm [0, 0]"),
+    (Case("axis", "Flatten", (V(2, 3),), {"axis": 3}), "axis 3 is outside"),
+    (Case("uneven", "Split", (V(5),), {}, (2, 13), 2), "can't be split into 2 equal parts"),
+    (Case("too many", "Split", (V(5), ints(2, 2)), {}, (13, 99), 2), "5 elements split into (2, 2)"),
+    (Case("no step", "Slice", (V(5), ints(0), ints(2), ints(0), ints(0)), {}, (10, 99)), "with steps (0,)"),
+    (Case("channels", "DepthToSpace", (V(1, 6, 2, 2),), {"blocksize": 2}), "from 6 channels"),
+    (Case("positions", "SpaceToDepth", (V(1, 1, 3, 2),), {"blocksize": 2}), "from 3 x 2 positions"),
+    (
+        Case("long reflection", "Pad", (V(3), ints(3, 0)), {"mode": "reflect"}, (11, 99)),
+        "in mode reflect on 3 elements",
+    ),
+    (Case("long wrap", "Pad", (V(3), ints(0, 4)), {"mode": "wrap"}, (19, 99)), "in mode wrap on 3 elements"),
+    (
+        Case("negative edge", "Pad", (V(3), ints(-1, 1)), {"mode": "edge"}, (11, 99)),
+        "negative pads in mode edge",
+    ),
+    (Case("cut too much", "Pad", (V(3), ints(-2, -2)), {}, (11, 99)), "cut more than 3"),
+    (Case("repeats", "Tile", (V(3), ints(1, 1))), "2 repeats"),
+    (Case("last index", "ArgMax", (V(3),), {"select_last_index": 1}, (12, 99)), "select_last_index"),
+]
+
+
+@pytest.mark.parametrize(("case", "reason"), [pytest.param(c, r, id=str(c)) for c, r in REFUSED])
+def test_refused(case, reason):
+    model = model_of(case, case.opsets()[-1])
+    program = bind(model, np.zeros((1, 6)), tuple(f"y{i}" for i in range(case.outputs)))
+    assert [f.op for f in program.findings] == [case.op]
+    assert reason in str(program.findings[0])
+    assert program.findings == program.gaps
+    with pytest.raises(UnsupportedOp, match="tested"):
+        onnx_si.evaluate(model, {"x": np.zeros((1, 6))})
+
+
+def test_outputs_that_nobody_reads_are_not_asked_for():
+    """A node's further outputs (a Dropout mask, MaxPool indices) matter only where they are used."""
+    n = net()
+    n.nodes.append(helper.make_node("MaxPool", ["x"], ["pooled", "indices"], kernel_shape=[2, 2]))
+    model = n.finish(n.add("Relu", "pooled"))
+    expected = np.maximum(IMAGE[:, :, :3, :3], 0)
+    for i, j in ((0, 1), (1, 0), (1, 1)):
+        expected = np.maximum(expected, IMAGE[:, :, i : 3 + i, j : 3 + j])
+    (got,) = onnx_si.evaluate(model, {"x": IMAGE}).values()
+    np.testing.assert_array_equal(got, expected)
+
+
+def integer_model(op, dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        [helper.make_node(op, ["a", "b"], ["y"])],
+        "integers",
+        [helper.make_tensor_value_info(name, kind, [2]) for name in "ab"],
+        [helper.make_tensor_value_info("y", kind, [2])],
+    )
+    return model_from_proto(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    )
+
+
+@pytest.mark.parametrize(("op", "a", "b"), [("Add", 200, 100), ("Sub", 1, 2), ("Mul", 16, 16)])
+def test_integers_that_wrap_around_are_refused(op, a, b):
+    model = integer_model(op, np.uint8)
+    feeds = {"a": np.array([1, a], dtype=np.uint8), "b": np.array([1, b], dtype=np.uint8)}
+    with pytest.raises(UnsupportedOp, match="overflow uint8"):
+        onnx_si.evaluate(model, feeds)
+    small = onnx_si.evaluate(model, {name: np.array([1, 1], dtype=np.uint8) for name in "ab"})
+    assert small["y"].tolist() == {"Add": [2, 2], "Sub": [0, 0], "Mul": [1, 1]}[op]
+
+
+def test_text_is_refused():
+    with pytest.raises(onnx_si.InputError, match="only real numbers"):
+        onnx_si.evaluate(integer_model("Add", np.uint8), {"a": np.array(["1", "2"]), "b": np.array([1, 2])})

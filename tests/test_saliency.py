@@ -1,0 +1,602 @@
+"""Saliency maps as graph transforms: found or refused with a reason, equal to hand computation and to onnxruntime."""
+
+import functools
+import math
+
+import nets
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+from scenes import margin_program
+from scipy.special import expit, softmax
+
+import onnx_si
+from onnx_si.extend import extend
+from onnx_si.graph import model_from_proto
+from onnx_si.layout import Layout, layout_of
+from onnx_si.line.program import bind
+from onnx_si.saliency import (
+    View,
+    build,
+    default_threshold,
+    methods,
+    parse_threshold,
+    with_margin,
+)
+from onnx_si.saliency.cam import find_head
+
+CHANNELS, CLASSES, SIZE = 3, 4, 6
+
+
+def run_onnx(model, image, *names):
+    """Tensors of a model in onnxruntime."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # optimisations may reorder sums where a graph has one more output, and change the last bit
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
+    return session.run(list(names), {model.inputs[0].name: image.astype(np.float32)})
+
+
+def view_of(model, image, layout=None):
+    return View(image.shape, layout_of(model.inputs[0].shape, layout))
+
+
+def saliency_of(model, image, method="auto", target="predicted"):
+    return build(model, image, method, target, view_of(model, image))
+
+
+# --------------------------------------------------------------------------------
+# Heads of classifiers
+
+
+def dense(net, x, op="Gemm", classes=CLASSES, channels=CHANNELS, **attributes):
+    """Class scores of pooled features (1, channels)."""
+    weights = net.normal(classes, channels)
+    if op == "Gemm":
+        return net.add("Gemm", x, weights, net.normal(classes), transB=1, **attributes)
+    return net.add(
+        "Add", net.add("MatMul", x, net.add("Transpose", weights, perm=[1, 0])), net.normal(classes)
+    )
+
+
+def reduced(net, x, axes, keepdims):
+    if net.opset >= 18:
+        return net.add("ReduceMean", x, net.ints(*axes), keepdims=keepdims)
+    return net.add("ReduceMean", x, axes=list(axes), keepdims=keepdims)
+
+
+def squeezed(net, x, *axes):
+    return (
+        net.add("Squeeze", x, net.ints(*axes)) if net.opset >= 13 else net.add("Squeeze", x, axes=list(axes))
+    )
+
+
+FIRST_HEADS = {
+    "GlobalAveragePool, Flatten, Gemm": lambda n, x: dense(
+        n, n.add("Flatten", n.add("GlobalAveragePool", x))
+    ),
+    "GlobalAveragePool, Reshape, Gemm alpha": lambda n, x: dense(
+        n, n.add("Reshape", n.add("GlobalAveragePool", x), n.ints(1, CHANNELS)), alpha=0.5
+    ),
+    "GlobalAveragePool, Squeeze, MatMul, Add": lambda n, x: dense(
+        n, squeezed(n, n.add("GlobalAveragePool", x), 2, 3), "MatMul"
+    ),
+    "ReduceMean, Gemm": lambda n, x: dense(n, reduced(n, x, (2, 3), 0)),
+    "ReduceMean of negative axes, Gemm": lambda n, x: dense(n, reduced(n, x, (-1, -2), 0)),
+    "ReduceMean that keeps axes, Flatten, Gemm, Softmax": lambda n, x: n.add(
+        "Softmax", dense(n, n.add("Flatten", reduced(n, x, (2, 3), 1))), axis=1
+    ),
+    "ReduceMean, MatMul, Add, Sigmoid": lambda n, x: n.add(
+        "Sigmoid", dense(n, reduced(n, x, (2, 3), 0), "MatMul")
+    ),
+    "AveragePool of all, Flatten, Dropout, Gemm": lambda n, x: dense(
+        n, n.add("Dropout", n.add("Flatten", n.add("AveragePool", x, kernel_shape=[SIZE, SIZE])))
+    ),
+}
+LAST_HEADS = {
+    "ReduceMean, MatMul, Add": lambda n, x: dense(n, reduced(n, x, (1, 2), 0), "MatMul"),
+    "ReduceMean that keeps axes, Squeeze, MatMul, Add, Softmax": lambda n, x: n.add(
+        "Softmax", dense(n, squeezed(n, reduced(n, x, (1, 2), 1), 1, 2), "MatMul"), axis=1
+    ),
+    "ReduceMean of negative axes, Gemm": lambda n, x: dense(n, reduced(n, x, (-2, -3), 0)),
+}
+
+
+def classifier(head, opset=17, channels_last=False, seed=0, size=SIZE, channels=CHANNELS):
+    """An image, one convolution called `features`, and a head."""
+    net = nets.Net(seed, (1, size, size, 1) if channels_last else (1, 1, size, size), opset=opset)
+    x = net.add("Transpose", "x", perm=[0, 3, 1, 2]) if channels_last else "x"
+    x = net.add("Relu", net.conv(x, 1, channels), out=None if channels_last else "features")
+    if channels_last:
+        x = net.add("Transpose", x, perm=[0, 2, 3, 1], out="features")
+    return net.finish(head(net, x))
+
+
+def weights_of(model):
+    """The head's weights (classes, channels), read off the initialisers."""
+    shape = (CLASSES, CHANNELS)
+    (weights,) = (
+        onnx.numpy_helper.to_array(t) for t in model.proto.graph.initializer if tuple(t.dims) == shape
+    )
+    return weights.astype(np.float64)
+
+
+EVERY_HEAD = [
+    (name, head, last)
+    for last, heads in ((False, FIRST_HEADS), (True, LAST_HEADS))
+    for name, head in heads.items()
+]
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18])
+@pytest.mark.parametrize(
+    ("name", "head", "last"), EVERY_HEAD, ids=[f"{'NHWC' if e[2] else 'NCHW'} {e[0]}" for e in EVERY_HEAD]
+)
+def test_class_activation_maps_are_weights_times_features(name, head, last, opset):
+    model = classifier(head, opset, last, seed=len(name))
+    image = np.random.default_rng(1).normal(size=model.inputs[0].shape)
+    features = nets.value_of(model, image, "features")[0]
+    features = np.moveaxis(features, -1, 0) if last else features
+    weights = weights_of(model) * (0.5 if "alpha" in name else 1.0)
+    scores = nets.value_of(model, image, model.outputs[0].name).ravel()
+    for target in (0, 2, "predicted"):
+        found = saliency_of(model, image, "cam", target)
+        chosen = int(scores.argmax()) if target == "predicted" else target
+        truth = np.tensordot(weights[chosen], features, axes=1)
+        np.testing.assert_allclose(nets.value_of(found.model, image, found.tensor), truth, rtol=0, atol=1e-6)
+        assert found.method == "cam" and found.target == target and not found.notes
+        check_extended(model, found, image)
+
+
+def check_extended(model, found, image):
+    """Onnxruntime runs the extended model: the same outputs as before, and the same map."""
+    before = run_onnx(model, image, *(o.name for o in model.outputs))
+    *after, shown = run_onnx(found.model, image, *(o.name for o in model.outputs), found.tensor)
+    for ours, theirs in zip(after, before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(shown, nets.value_of(found.model, image, found.tensor), rtol=1e-4, atol=1e-5)
+    names = [o.name for o in found.model.outputs]
+    assert names == [o.name for o in model.outputs] + [found.tensor]
+    # the public form of it, a valid model of its own
+    public = extend(model, found.method, found.target)
+    onnx.checker.check_model(public.proto, full_check=True)
+    assert public.output == found.tensor
+    (again,) = run_onnx(model_from_proto(public.proto), image, public.output)
+    np.testing.assert_array_equal(again, shown)
+
+
+def test_as_many_channels_as_pixels_do_not_confuse_the_layout():
+    """A map of 5 x 5 with 5 channels: only the averaged axes tell which axis is which."""
+
+    def head(n, x, axes, channels=5):
+        return dense(n, reduced(n, x, axes, 0), channels=channels)
+
+    rng = np.random.default_rng(2)
+    for last, axes in ((True, (1, 2)), (False, (2, 3))):
+        model = classifier(functools.partial(head, axes=axes), 17, last, size=5, channels=5)
+        image = rng.normal(size=model.inputs[0].shape)
+        assert find_head(model, image).layout.axes == ("NHWC" if last else "NCHW")
+        # also where all features are zero, so that values can't tell
+        assert find_head(model, np.zeros_like(image)).layout.axes == ("NHWC" if last else "NCHW")
+    model = classifier(functools.partial(head, axes=(1, 3)), 17, True, size=5, channels=5)
+    with pytest.raises(onnx_si.SaliencyUnavailable, match="not over all of space"):
+        find_head(model, np.zeros((1, 5, 5, 1)))
+
+
+def hidden(net, x):
+    x = net.add("Relu", dense(net, net.add("Flatten", net.add("GlobalAveragePool", x))))
+    return net.add("Gemm", x, net.normal(2, CLASSES), net.normal(2), transB=1)
+
+
+def partial_window(net, x):
+    x = net.add("AveragePool", x, kernel_shape=[SIZE - 1, SIZE - 1], strides=[SIZE, SIZE])
+    return dense(net, net.add("Flatten", x))
+
+
+def two_branches(net, x):
+    mean, largest = net.add("GlobalAveragePool", x), net.add("GlobalMaxPool", x)
+    return net.add("Add", dense(net, net.add("Flatten", mean)), dense(net, net.add("Flatten", largest)))
+
+
+def changing_bias(net, x):
+    mean = net.add("Flatten", net.add("GlobalAveragePool", x))
+    bias = net.add(
+        "Gemm", net.add("Flatten", net.add("GlobalMaxPool", x)), net.normal(CLASSES, CHANNELS), transB=1
+    )
+    return net.add("Gemm", mean, net.normal(CLASSES, CHANNELS), bias, transB=1)
+
+
+REFUSED_HEADS = {
+    "a hidden layer": (hidden, "comes from Relu, not from a global average"),
+    "a maximum": (
+        lambda n, x: dense(n, n.add("Flatten", n.add("GlobalMaxPool", x))),
+        "comes from GlobalMaxPool",
+    ),
+    "a window that leaves pixels out": (partial_window, "not over all of space"),
+    "a mean over one axis": (
+        lambda n, x: dense(n, n.add("Flatten", reduced(n, x, (3,), 0)), channels=CHANNELS * SIZE),
+        "not over all of space",
+    ),
+    "no dense layer": (lambda n, x: n.add("GlobalAveragePool", x), "its scores come from GlobalAveragePool"),
+    "two branches added": (two_branches, "something else that depends on the image"),
+    "a bias from the image": (changing_bias, "something else that depends on the image"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_HEADS)
+def test_other_heads_are_refused_with_the_reason(name):
+    head, reason = REFUSED_HEADS[name]
+    model = classifier(head)
+    image = np.random.default_rng(1).normal(size=model.inputs[0].shape)
+    with pytest.raises(onnx_si.SaliencyUnavailable, match=reason):
+        saliency_of(model, image, "cam")
+    (cam,) = (m for m in methods(model, image, view_of(model, image)) if m.method == "cam")
+    assert not cam.available and reason in cam.reason
+
+
+def test_attention_between_features_and_head_is_found_but_not_analysed():
+    """A squeeze-and-excitation block multiplies two tensors that depend on the image: refused, with both nodes."""
+
+    def head(net, x):
+        gate = net.add("Flatten", net.add("GlobalAveragePool", x))
+        gate = net.add("Sigmoid", net.add("Gemm", gate, net.normal(CHANNELS, CHANNELS), transB=1))
+        x = net.add("Mul", x, net.add("Reshape", gate, net.ints(1, CHANNELS, 1, 1)))
+        return dense(net, net.add("Flatten", net.add("GlobalAveragePool", x)))
+
+    model = classifier(head)
+    image = np.random.default_rng(1).normal(size=model.inputs[0].shape)
+    with pytest.raises(onnx_si.UnsupportedOp) as refused:
+        margin_program(model, image, "max:0.5", "cam")
+    assert {finding.op for finding in refused.value.findings} == {"Sigmoid", "Mul"}
+
+
+def test_target_classes_are_numbered_from_zero():
+    model = classifier(FIRST_HEADS["ReduceMean, Gemm"])
+    image = np.zeros(model.inputs[0].shape)
+    for target in (-1, CLASSES):
+        with pytest.raises(onnx_si.UsageError, match="4 classes"):
+            saliency_of(model, image, "cam", target)
+
+
+def test_the_predicted_class_changes_with_the_image():
+    model = classifier(FIRST_HEADS["ReduceMean, Gemm"], seed=3)
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=model.inputs[0].shape)
+    found = saliency_of(model, image, "cam")
+    seen = set()
+    for _ in range(30):
+        image = 3 * rng.normal(size=image.shape) + rng.normal()
+        chosen = int(nets.value_of(model, image, model.outputs[0].name).argmax())
+        features = nets.value_of(model, image, "features")[0]
+        truth = np.tensordot(weights_of(model)[chosen], features, axes=1)
+        np.testing.assert_allclose(nets.value_of(found.model, image, found.tensor), truth, rtol=0, atol=1e-5)
+        seen.add(chosen)
+    assert len(seen) > 1
+
+
+# --------------------------------------------------------------------------------
+# Resizing
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"), [((3, 3), (6, 6)), ((2, 3), (7, 5)), ((1, 4), (4, 9)), ((5, 5), (3, 4))]
+)
+def test_coarse_maps_are_resized_as_onnxruntime_does(inside, outside):
+    net = nets.Net(1, (1, 1, *inside))
+    sizes = net.ints(1, 1, *outside)
+    empty = net.const(np.empty(0, np.float32))
+    modes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    net.add("Resize", "x", empty, empty, sizes, out="resized", **modes)
+    model = net.finish("resized")
+    coarse = np.random.default_rng(0).normal(size=(1, 1, *inside))
+    (truth,) = run_onnx(model, coarse, "resized")
+    found = build(model, coarse, "output:x", "predicted", View((1, 1, *outside), Layout("NCHW", "test")))
+    ours = nets.value_of(found.model, coarse, found.tensor)
+    assert ours.shape == outside
+    np.testing.assert_allclose(ours, truth[0, 0], rtol=0, atol=1e-6)
+
+
+def test_a_coarse_class_map_is_resized_and_said_so():
+    model = nets.cam_nchw(2, size=6)
+    image = np.random.default_rng(0).normal(size=(1, 1, 6, 6))
+    found = saliency_of(model, image)
+    assert nets.value_of(found.model, image, found.tensor).shape == (6, 6)
+    assert found.notes and "(3, 3)" in found.notes[0] and "(6, 6)" in found.notes[0]
+    check_extended(model, found, image)
+
+
+# --------------------------------------------------------------------------------
+# Maps that are tensors of the model
+
+
+def tensor_map(make, opset=17, shape=(1, 1, 4, 5), seed=0):
+    net = nets.Net(seed, shape, opset=opset)
+    net.add("Identity", make(net), out="map")
+    return net.finish("map")
+
+
+def logits(net, channels):
+    return net.conv("x", 1, channels)
+
+
+def gather(net, x, index, axis):
+    return net.add("Gather", x, net.const(np.array(index, np.int64)), axis=axis)
+
+
+def sliced(net, x, start, stop, axis):
+    return net.add("Slice", x, net.ints(start), net.ints(stop), net.ints(axis))
+
+
+def split_second(net, x):
+    names = [net.name("part"), net.name("part")]
+    node = helper.make_node("Split", [x, net.ints(1, 1)], names, axis=1)
+    net.nodes.append(node)
+    return names[1]
+
+
+LOGIT_MAPS = {
+    "sigmoid": (lambda n: n.add("Sigmoid", logits(n, 1)), "predicted"),
+    "sigmoid, transposed": (
+        lambda n: n.add("Transpose", n.add("Sigmoid", logits(n, 1)), perm=[0, 2, 3, 1]),
+        "predicted",
+    ),
+    "sigmoid, squeezed": (lambda n: squeezed(n, n.add("Sigmoid", logits(n, 1)), 0, 1), "predicted"),
+    "sigmoid of three, target": (lambda n: n.add("Sigmoid", logits(n, 3)), 1),
+    "sigmoid of three, gathered": (lambda n: gather(n, n.add("Sigmoid", logits(n, 3)), [2], 1), "predicted"),
+    "softmax": (lambda n: n.add("Softmax", logits(n, 2), axis=1), "predicted"),
+    "softmax, target 0": (lambda n: n.add("Softmax", logits(n, 2), axis=1), 0),
+    "softmax, target 1": (lambda n: n.add("Softmax", logits(n, 2), axis=-3), 1),
+    "softmax over the last axis": (
+        lambda n: n.add("Softmax", n.add("Transpose", logits(n, 2), perm=[0, 2, 3, 1])),
+        "predicted",
+    ),
+    "softmax, then transposed": (
+        lambda n: n.add("Transpose", n.add("Softmax", logits(n, 2), axis=1), perm=[0, 2, 3, 1]),
+        1,
+    ),
+    "softmax, one class sliced": (
+        lambda n: sliced(n, n.add("Softmax", logits(n, 2), axis=1), 0, 1, 1),
+        "predicted",
+    ),
+    "softmax, one class gathered": (
+        lambda n: gather(n, n.add("Softmax", logits(n, 2), axis=1), 1, 1),
+        "predicted",
+    ),
+    "softmax, split": (lambda n: split_second(n, n.add("Softmax", logits(n, 2), axis=1)), "predicted"),
+}
+
+
+def plain_map(value, target):
+    """The map (4, 5) of a tensor's value, without any of the code that is tested."""
+    value = np.asarray(value)
+    if value.ndim == 4:
+        channels_last = value.shape[1:3] == (4, 5)
+        value = np.moveaxis(value[0], -1, 0) if channels_last else value[0]
+        value = value[target if isinstance(target, int) else len(value) - 1]
+    return value.reshape(4, 5)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("name", LOGIT_MAPS)
+def test_a_threshold_on_the_logit_gives_the_region_of_the_probability(name, level):
+    make, target = LOGIT_MAPS[name]
+    model = tensor_map(make)
+    rng = np.random.default_rng(4)
+    counts = []
+    for _ in range(10):
+        image = 2 * rng.normal(size=(1, 1, 4, 5)) + rng.normal()
+        program, margin, _ = margin_program(model, image, level, "output:map", target)
+        probability = plain_map(nets.value_of(model, image, "map"), target)
+        region = program.values[margin].reshape(4, 5) > 0
+        clear = np.abs(probability - level) > 1e-6
+        assert np.array_equal(region[clear], (probability > level)[clear])
+        counts.append(region.sum())
+    assert 0 < sum(counts) < 200
+
+
+@pytest.mark.parametrize("name", LOGIT_MAPS)
+def test_logit_maps_show_the_probability_and_default_to_one_half(name):
+    make, target = LOGIT_MAPS[name]
+    model = tensor_map(make)
+    image = np.random.default_rng(4).normal(size=(1, 1, 4, 5))
+    found = saliency_of(model, image, "output:map", target)
+    assert found.is_logit and str(default_threshold(found)) == "0.5"
+    shown = nets.value_of(found.model, image, found.tensor)
+    np.testing.assert_allclose(
+        shown, plain_map(nets.value_of(model, image, "map"), target), rtol=0, atol=1e-6
+    )
+    assert np.all((shown > 0) & (shown < 1))
+    check_extended(model, found, image)
+    # a fraction of the largest probability is not piecewise linear in the image
+    for text in ("max:0.5", "minmax:0.5"):
+        with pytest.raises(onnx_si.UnsupportedModel, match="not piecewise linear"):
+            with_margin(found, parse_threshold(text), 20)
+    for level in ("0", "1", "1.5", "-0.2"):
+        with pytest.raises(onnx_si.UsageError, match="between 0 and 1"):
+            with_margin(found, parse_threshold(level), 20)
+
+
+def test_softmax_probabilities_are_what_scipy_says():
+    """The two-class maps above are compared with our own evaluation; this ties it to SciPy's."""
+    model = tensor_map(lambda n: n.add("Softmax", n.add("Identity", logits(n, 2), out="logits"), axis=1))
+    image = np.random.default_rng(4).normal(size=(1, 1, 4, 5))
+    scores = nets.value_of(model, image, "logits")
+    np.testing.assert_allclose(nets.value_of(model, image, "map"), softmax(scores, axis=1), atol=1e-12)
+    np.testing.assert_allclose(softmax(scores, axis=1)[0, 1], expit(scores[0, 1] - scores[0, 0]), atol=1e-12)
+
+
+NOT_EXACT = {
+    "softmax over three": lambda n: n.add("Softmax", logits(n, 3), axis=1),
+    "old softmax, which runs over all axes behind": lambda n: n.add("Softmax", logits(n, 2), axis=1),
+    "softmax over rows": lambda n: n.add("Softmax", logits(n, 1), axis=3),
+    "mean of several sigmoids": lambda n: n.add("Sigmoid", logits(n, 3)),
+    "sigmoid that is scaled": lambda n: n.add("Mul", n.add("Sigmoid", logits(n, 1)), n.const(np.array(2.0))),
+    "coarse sigmoid": lambda n: n.add("Sigmoid", n.add("MaxPool", logits(n, 1), kernel_shape=[2, 2])),
+}
+
+
+@pytest.mark.parametrize("name", NOT_EXACT)
+def test_other_probabilities_are_refused(name):
+    model = tensor_map(NOT_EXACT[name], opset=11 if name.startswith("old") else 17)
+    image = np.random.default_rng(4).normal(size=(1, 1, 4, 5))
+    with pytest.raises(onnx_si.UnsupportedOp, match="Sigmoid|Softmax"):
+        margin_program(model, image, 0.5, "output:map")
+
+
+def test_several_channels_are_averaged_unless_one_is_chosen():
+    model = tensor_map(lambda n: logits(n, 3))
+    image = np.random.default_rng(4).normal(size=(1, 1, 4, 5))
+    value = nets.value_of(model, image, "map")[0]
+    mean = saliency_of(model, image, "output:map")
+    np.testing.assert_allclose(nets.value_of(mean.model, image, mean.tensor), value.mean(axis=0), atol=1e-6)
+    assert "3 channels" in mean.notes[0] and "--target" in mean.notes[0]
+    for channel in range(3):
+        one = saliency_of(model, image, "output:map", channel)
+        np.testing.assert_allclose(nets.value_of(one.model, image, one.tensor), value[channel], atol=1e-6)
+        assert one.target == channel and not one.notes
+    with pytest.raises(onnx_si.UsageError, match="3 channels, numbered from 0"):
+        saliency_of(model, image, "output:map", 3)
+
+
+def test_two_softmax_classes_take_class_one_and_say_so():
+    model = tensor_map(lambda n: n.add("Softmax", logits(n, 2), axis=1))
+    found = saliency_of(model, np.zeros((1, 1, 4, 5)), "output:map")
+    assert found.target == 1 and "class 1" in found.notes[0]
+
+
+def test_inner_tensors_can_be_maps_and_others_are_refused():
+    model = nets.cam_nchw(1, size=6)
+    image = np.random.default_rng(4).normal(size=(1, 1, 6, 6))
+    inner = model.proto.graph.node[0].output[0]
+    found = saliency_of(model, image, f"output:{inner}", 0)
+    np.testing.assert_allclose(
+        nets.value_of(found.model, image, found.tensor), nets.value_of(model, image, inner)[0, 0], atol=1e-6
+    )
+    with pytest.raises(onnx_si.SaliencyUnavailable, match="no tensor 'nothing'"):
+        saliency_of(model, image, "output:nothing")
+    flat = next(n.output[0] for n in model.proto.graph.node if n.op_type == "Gemm")
+    with pytest.raises(onnx_si.SaliencyUnavailable):
+        build(model, image, f"output:{flat}", 0, View((1, 1, 6, 6, 6), Layout("NCDHW", "test")))
+
+
+def test_the_models_own_map_comes_before_a_class_map():
+    model = nets.map_net(1)
+    image = np.random.default_rng(4).normal(size=(1, 1, 5, 5))
+    assert saliency_of(model, image).method == "output:map"
+    assert saliency_of(nets.cam_nchw(1), np.zeros((1, 1, 6, 6))).method == "cam"
+    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"no output is a map.*output:NAME"):
+        saliency_of(classifier(hidden), np.zeros((1, 1, SIZE, SIZE)))
+
+
+def test_an_unknown_method_is_a_usage_error():
+    for text in ("nonsense", "output:", "cam:3"):
+        with pytest.raises(onnx_si.UsageError, match="allowed are"):
+            saliency_of(nets.map_net(1), np.zeros((1, 1, 5, 5)), text)
+
+
+def test_names_that_are_taken_are_left_alone():
+    net = nets.Net(0, (1, 1, 4, 4))
+    net.add("Neg", net.conv("x", 1, 1), out="saliency")
+    net.add("Identity", "saliency", out="onnx_si/constant")
+    model = net.finish("onnx_si/constant")
+    image = np.random.default_rng(0).normal(size=(1, 1, 4, 4))
+    found = saliency_of(model, image)
+    assert found.tensor != "saliency"
+    check_extended(model, found, image)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_models_in_other_precisions(dtype):
+    net = nets.Net(0, (1, 1, 4, 4), dtype=dtype)
+    net.add("Relu", net.add("Mul", "x", net.normal(1, 1, 4, 4)), out="map")
+    model = net.finish("map")
+    image = np.random.default_rng(0).normal(size=(1, 1, 4, 4))
+    result = onnx_si.test(model, image, np.zeros_like(image), sigma=1.0, threshold="max:0.5")
+    assert 0 <= result.p_value <= 1
+    assert result.parity.max_difference < {np.float64: 1e-6, np.float16: 1e-2}[dtype]
+
+
+# --------------------------------------------------------------------------------
+# Thresholds
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "level"),
+    [
+        ("0.3", "value", 0.3),
+        (0.3, "value", 0.3),
+        ("-1e-3", "value", -1e-3),
+        ("max:.5", "max", 0.5),
+        ("minmax:0.25", "minmax", 0.25),
+    ],
+)
+def test_thresholds_are_read(text, kind, level):
+    threshold = parse_threshold(text)
+    assert (threshold.kind, threshold.level) == (kind, level)
+    assert parse_threshold(str(threshold)) == threshold
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "abc",
+        "max:",
+        "max:abc",
+        "max:0",
+        "max:1",
+        "max:-0.5",
+        "minmax:1.5",
+        "max:nan",
+        "nan",
+        "inf",
+        "-inf",
+        "half:0.5",
+        "max:0.5:1",
+        float("nan"),
+        "0,5",
+    ],
+)
+def test_other_thresholds_are_usage_errors(text):
+    with pytest.raises(onnx_si.UsageError, match="threshold"):
+        parse_threshold(text)
+
+
+@pytest.mark.parametrize(("text", "pixels"), [("0.3", None), ("max:0.5", None), ("minmax:0.5", None)])
+def test_regions_of_each_kind_of_threshold(text, pixels):
+    model = nets.map_net(6)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        image = rng.normal(size=(1, 1, 5, 5))
+        value = nets.value_of(model, image, "map")[0, 0]
+        bound = {
+            "0.3": 0.3,
+            "max:0.5": 0.5 * value.max(),
+            "minmax:0.5": value.min() + 0.5 * (value.max() - value.min()),
+        }[text]
+        program, margin, _ = margin_program(model, image, text)
+        assert np.array_equal(program.values[margin].reshape(5, 5) > 0, value > bound)
+
+
+def test_the_default_threshold_of_a_map_without_scale_is_half_its_maximum():
+    found = saliency_of(nets.map_net(1), np.zeros((1, 1, 5, 5)))
+    assert str(default_threshold(found)) == "max:0.5" and not found.is_logit
+
+
+def test_extended_models_bind_at_any_image_of_their_size():
+    """The margin is part of the graph: another image, another region, the same model."""
+    model = nets.cam_nchw(2, classes=3)
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 1, 1, 6, 6))
+    found = saliency_of(model, first)
+    extended, margin = with_margin(found, parse_threshold("max:0.5"), math.prod((6, 6)))
+    again, again_margin = with_margin(saliency_of(model, second), parse_threshold("max:0.5"), 36)
+    ours = bind(extended, second, (margin,)).values[margin]
+    np.testing.assert_array_equal(ours, bind(again, second, (again_margin,)).values[again_margin])
