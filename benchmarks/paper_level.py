@@ -2,20 +2,17 @@
 
     python benchmarks/paper_level.py MODEL.onnx [--trials 1000] [--signal 0] [--seed 0] [--jobs 2]
 
-Images and references are N(0, 1); with a signal D a square of half the side and mean D is added at a random place of the
-image. Draws with no region (or a full one) are drawn again and counted. One reference, `two-sided-abs`, threshold 0, CAM.
+Images and references are N(0, 1); with a signal D a square of half the side and mean D is added at a
+random place of the image. Draws with no region (or a full one) are drawn again and counted. One reference,
+`two-sided-abs`, threshold 0, CAM.
 """
 
 import argparse
 import json
-import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"
 
 import numpy as np
 from scipy import stats
@@ -61,9 +58,11 @@ def main() -> int:
     options = parser.parse_args()
     started = time.perf_counter()
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(options.seed).spawn(options.trials)]
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with ProcessPoolExecutor(options.jobs) as pool:  # set OPENBLAS_NUM_THREADS=1 beside it
         count = options.trials
-        rows = list(pool.map(one_trial, [str(options.model)] * count, [options.signal] * count, seeds, chunksize=10))
+        rows = list(
+            pool.map(one_trial, [str(options.model)] * count, [options.signal] * count, seeds, chunksize=10)
+        )
     selective, naive, draws = (np.array(column) for column in zip(*rows, strict=True))
     rejected = int((selective <= 0.05).sum())
     interval = stats.binomtest(rejected, len(rows)).proportion_ci(0.95)

@@ -17,7 +17,8 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     ----------
     model : Model
     inputs : mapping of str to array
-        A value for every input; the first floating-point one is carried through the handlers, the others are constants.
+        A value for every input; the first floating-point one is carried through the handlers, the others
+        are constants.
 
     Returns
     -------
@@ -38,7 +39,9 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
         raise InputError(f"no value for the inputs {missing}; given were {sorted(arrays)}")
     texts = [name for name in names if arrays[name].dtype.kind in "OSUTc"]
     if texts:
-        raise InputError(f"the inputs {texts} hold {arrays[texts[0]].dtype}; only real numbers can be evaluated")
+        raise InputError(
+            f"the inputs {texts} hold {arrays[texts[0]].dtype}; only real numbers can be evaluated"
+        )
     carried = next((name for name in names if arrays[name].dtype.kind == "f"), names[0])
     given = {name: value for name, value in arrays.items() if name != carried}
     outputs = tuple(info.name for info in model.outputs)

@@ -42,9 +42,13 @@ def run_deployed(
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         results = session.run(list(outputs), {input_name: image.astype(INPUT_TYPES[info.type])})
     except Exception as error:  # onnxruntime's own exception classes share no public base
         first_line = str(error).splitlines()[0]
-        raise UnsupportedModel(f"onnxruntime can't run the model ({first_line}); the deployed region can't be checked") from error
+        raise UnsupportedModel(
+            f"onnxruntime can't run the model ({first_line}); the deployed region can't be checked"
+        ) from error
     return [np.asarray(result, dtype=np.float64) for result in results]

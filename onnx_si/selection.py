@@ -69,7 +69,9 @@ def select(scene: Scene, settings: Settings) -> Selection:
 
 
 def compare_deployed(model: Model, scene: Scene, margin: str, margins: Array) -> Parity:
-    """Run the deployed runtime on the same image and compare the regions; a model that it can't run is no obstacle."""
+    """Run the deployed runtime on the same image and compare the regions; a model that it can't run is no
+    obstacle.
+    """
     try:
         (deployed,) = run_deployed(model, scene.image, scene.input_name, (margin,))
     except UnsupportedModel as error:

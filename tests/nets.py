@@ -28,7 +28,7 @@ class Net:
         name = name or self.name("const")
         value = np.asarray(value)
         value = value.astype(self.dtype) if value.dtype.kind == "f" else value
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def ints(self, *values):
@@ -63,7 +63,10 @@ class Net:
         )
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
         helper.set_model_props(proto, self.metadata)
-        return shape_inference.infer_shapes(proto)
+        proto = shape_inference.infer_shapes(proto)
+        for value in proto.graph.output:  # the checker wants a shape even where none can be inferred
+            value.type.tensor_type.shape.SetInParent()
+        return proto
 
 
 def cam_nchw(seed=0, size=6, channels=2, classes=1, pool=True, sigmoid=False):

@@ -7,7 +7,7 @@ import onnx_si
 from onnx_si.noise import Noise, estimate_from_image
 
 
-@pytest.mark.parametrize("std", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("std", [0.0, -1.0, float("nan"), float("inf"), 1e-200, 1e200])
 def test_a_standard_deviation_is_a_positive_number(std):
     with pytest.raises(onnx_si.UsageError, match="positive"):
         Noise(std, "given", known=True)

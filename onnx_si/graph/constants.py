@@ -13,6 +13,14 @@ from onnx.reference import ReferenceEvaluator
 from onnx_si.errors import Refusal
 
 MAX_TENSOR_BYTES = 2**33
+NOT_INFERRED = (
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    KeyError,
+    ValueError,
+)
+"""What `infer_node_outputs` raises for an unknown op or inputs that don't fit it."""
 MAX_SHAPE_ELEMENTS = 1024  # of a tensor that can be a shape, a list of axes or of pads
 
 Arrays = tuple[NDArray[Any] | None, ...]
@@ -31,7 +39,8 @@ def inferred_shapes(
     opsets: Mapping[str, int],
     unknown: Collection[str] = (),
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of a node's outputs, as far as its schema tells them from its inputs, without computing anything.
+    """Shapes of a node's outputs, as far as its schema tells them from its inputs, without computing
+    anything.
 
     Parameters
     ----------
@@ -55,7 +64,7 @@ def inferred_shapes(
         imports = [helper.make_opsetid(name, version) for name, version in opsets.items()]
         schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
         found = onnx.shape_inference.infer_node_outputs(schema, node, types, small, opset_imports=imports)
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, KeyError, ValueError):
+    except NOT_INFERRED:
         return {}
     tensors = {name: kind.tensor_type for name, kind in found.items() if kind.tensor_type.HasField("shape")}
     return {

@@ -1,6 +1,7 @@
 """The graph as a networkx DAG whose nodes are ("tensor", name) and ("op", position)."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import networkx as nx
 import onnx
@@ -31,8 +32,8 @@ def dag(graph: onnx.GraphProto) -> nx.DiGraph:
 def nodes_between(graph: onnx.GraphProto, outputs: Iterable[str]) -> list[onnx.NodeProto]:
     """The nodes that the outputs need, in execution order (ONNX stores them so)."""
     flow = dag(graph)
-    needed: set[tuple[str, object]] = set()
+    needed: set[tuple[str, Any]] = set()
     for name in outputs:
         if ("tensor", name) in flow:
             needed |= nx.ancestors(flow, ("tensor", name))
-    return [graph.node[position] for position in sorted(p for kind, p in needed if kind == "op")]  # type: ignore[call-overload]
+    return [graph.node[position] for position in sorted(p for kind, p in needed if kind == "op")]

@@ -22,8 +22,12 @@ class Editor:
         self.proto = onnx.ModelProto()
         self.proto.CopyFrom(model.proto)
         self._prefix = prefix
-        self._taken = {name for node in self.proto.graph.node for name in (*node.input, *node.output, node.name)}
-        self._taken |= {t.name for t in self.proto.graph.initializer} | {v.name for v in self.proto.graph.input}
+        self._taken = {
+            name for node in self.proto.graph.node for name in (*node.input, *node.output, node.name)
+        }
+        self._taken |= {t.name for t in self.proto.graph.initializer} | {
+            v.name for v in self.proto.graph.input
+        }
 
     def fresh(self, hint: str) -> str:
         """An unused name."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,15 +108,21 @@ def load(path: str | os.PathLike[str]) -> Model:
     try:
         size = file.stat().st_size
         if size > MAX_FILE_BYTES:
-            raise InputError(f"{file}: {size} bytes; a model file holds at most {MAX_FILE_BYTES} (use external data)")
+            raise InputError(
+                f"{file}: {size} bytes; a model file holds at most {MAX_FILE_BYTES} (use external data)"
+            )
         content = file.read_bytes()
     except OSError as error:
-        raise InputError(f"{file}: can't be read ({error.strerror}); give the path of an .onnx file") from error
+        raise InputError(
+            f"{file}: can't be read ({error.strerror}); give the path of an .onnx file"
+        ) from error
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)
     except DecodeError as error:
-        raise InputError(f"{file}: not an ONNX model, or a truncated one ({size} bytes); export it again") from error
+        raise InputError(
+            f"{file}: not an ONNX model, or a truncated one ({size} bytes); export it again"
+        ) from error
     if not proto.graph.node or not proto.graph.output:
         raise InputError(f"{file}: holds no ONNX graph ({size} bytes); export it again")
     _load_external_data(proto, file)
@@ -134,12 +141,16 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     newest = onnx.defs.onnx_opset_version()
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
     if opset is None or not OLDEST_OPSET <= opset <= newest:
-        raise UnsupportedModel(f"{where}: opset {opset}; supported are {OLDEST_OPSET} to {newest}: export to one of these")
+        raise UnsupportedModel(
+            f"{where}: opset {opset}; supported are {OLDEST_OPSET} to {newest}: export to one of these"
+        )
     try:
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise UnsupportedModel(f"{where}: breaks the ONNX specification ({first_line}); export it again") from error
+        raise UnsupportedModel(
+            f"{where}: breaks the ONNX specification ({first_line}); export it again"
+        ) from error
     _check_initializers(proto, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
@@ -154,28 +165,54 @@ def _check_initializers(proto: onnx.ModelProto, where: str) -> None:
         except Exception as error:  # numpy raises whatever the data's length or type leads to
             dims = list(tensor.dims)
             raise UnsupportedModel(
-                f"{where}: tensor '{tensor.name}' of shape {dims} does not hold the values it says; export it again"
+                f"{where}: tensor '{tensor.name}' of shape {dims} does not hold the values it says; "
+                "export it again"
             ) from error
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that a graph stores: initialisers and attributes, those of subgraphs included."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _attribute_tensors(graph.node)
+
+
+def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from ([attribute.t] if attribute.HasField("t") else attribute.tensors)
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _tensors(inner)
 
 
 def _load_external_data(proto: onnx.ModelProto, file: Path) -> None:
     """Read tensors stored beside the model; anything outside its folder or beyond a file's end is refused."""
     folder = file.resolve().parent
-    tensors = [t for t in proto.graph.initializer if external_data_helper.uses_external_data(t)]
+    stored = [*_tensors(proto.graph), *(t for f in proto.functions for t in _attribute_tensors(f.node))]
+    tensors = [tensor for tensor in stored if external_data_helper.uses_external_data(tensor)]
     for tensor in tensors:
         entries = {e.key: e.value for e in tensor.external_data}
         location = entries.get("location", "")
         target = (folder / location).resolve()
-        if not location or os.path.isabs(location) or not target.is_relative_to(folder):
-            raise InputError(f"{file}: tensor '{tensor.name}' is stored in '{location}', outside the model's own folder")
+        if not location or Path(location).is_absolute() or not target.is_relative_to(folder):
+            raise InputError(
+                f"{file}: tensor '{tensor.name}' is stored in '{location}', outside the model's own folder"
+            )
         if not target.is_file():
-            raise InputError(f"{file}: tensor '{tensor.name}' is stored in '{location}', which is missing beside the model")
+            raise InputError(
+                f"{file}: tensor '{tensor.name}' is stored in '{location}', which is missing beside the model"
+            )
         try:
             end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
         except ValueError as error:
-            raise InputError(f"{file}: tensor '{tensor.name}' has a malformed place in '{location}'") from error
+            raise InputError(
+                f"{file}: tensor '{tensor.name}' has a malformed place in '{location}'"
+            ) from error
         if end > target.stat().st_size:
-            raise InputError(f"{file}: tensor '{tensor.name}' ends behind the end of '{location}'; the file is truncated")
+            raise InputError(
+                f"{file}: tensor '{tensor.name}' ends behind the end of '{location}'; the file is truncated"
+            )
     if tensors:
         try:
             external_data_helper.load_external_data_for_model(proto, str(folder))

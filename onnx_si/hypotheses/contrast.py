@@ -1,4 +1,6 @@
-"""Linear contrasts of image and reference: statistic, standard error and the line that conditioning leaves."""
+"""Linear contrasts of image and reference: statistic, standard error and the line that conditioning
+leaves.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +16,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Data:
-    """What was observed: the image, the mean of the references (same shape) and how many they are, the noise."""
+    """What was observed: the image, the mean of the references (same shape) and how many they are, the
+    noise.
+    """
 
     image: Array
     reference: Array | None

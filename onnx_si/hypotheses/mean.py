@@ -27,6 +27,8 @@ def mean(data: Data, region: NDArray[np.bool_]) -> TestLine:
     Miwa, Duy, Takeuchi, ICLR 2023, equation 4; K references are averaged, with noise Sigma / K.
     """
     if data.reference is None:
-        raise UsageError("hypothesis 'mean' compares with a reference image: give --reference, or --hypothesis background")
+        raise UsageError(
+            "hypothesis 'mean' compares with a reference image: give --reference, or --hypothesis background"
+        )
     weights = region / np.count_nonzero(region)
     return contrast_line(data, weights, -weights)

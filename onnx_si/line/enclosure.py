@@ -1,7 +1,7 @@
 """The certified domain: a tensor on each of a batch of cells, enclosed by one affine form and a radius.
 
-On the cell |t| <= half_width around its middle the tensor lies within centre + slope * t +- radius. Every rounding error
-made here, and every one that a float64 forward evaluation may make, is inside the radius.
+On the cell |t| <= half_width around its middle the tensor lies within centre + slope * t +- radius. Every
+rounding error made here, and every one that a float64 forward evaluation may make, is inside the radius.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rul
 
 UNIT = float(np.finfo(np.float64).eps)  # twice the rounding of one operation
 TINY = 1e-300  # covers underflow
-MATERIAL = 1e-10  # units open by less than this share of the largest value are not worth a split; bounds don't use it
+MATERIAL = (
+    1e-10  # share of the largest value below which an open unit is not worth a split (no bound uses it)
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ def cells(start: Array, direction: Array, low: Array, high: Array) -> Enclosure:
     middle, half = 0.5 * (low + high), np.nextafter(0.5 * (high - low), np.inf)
     centre = start + direction * middle.reshape(shape)
     slope = np.broadcast_to(direction, centre.shape)
-    half = half * (1 + 4 * UNIT) + UNIT * np.abs(middle)  # the middle and the half width are rounded themselves
+    half = half * (1 + 4 * UNIT) + UNIT * np.abs(
+        middle
+    )  # the middle and the half width are rounded themselves
     size = np.abs(start) + np.abs(direction) * (np.abs(middle) + half).reshape(shape)
     return Enclosure(centre, slope, 4 * UNIT * size, half)
 
@@ -116,10 +120,19 @@ class EnclosureDomain:
             most = np.where(within, np.maximum(most, rest), most)
         shift, spread = 0.5 * (least + most), 0.5 * (most - least)
         steep = np.abs(chord)
-        rounding = 8 * UNIT * (steep * np.maximum(np.abs(low), np.abs(high)) + np.abs(at_low) + np.abs(at_high))
-        return Enclosure(chord * x.centre + shift, chord * x.slope, (steep * x.radius + spread) * (1 + 4 * UNIT) + rounding + TINY, x.half_width)
+        rounding = (
+            8 * UNIT * (steep * np.maximum(np.abs(low), np.abs(high)) + np.abs(at_low) + np.abs(at_high))
+        )
+        return Enclosure(
+            chord * x.centre + shift,
+            chord * x.slope,
+            (steep * x.radius + spread) * (1 + 4 * UNIT) + rounding + TINY,
+            x.half_width,
+        )
 
-    def _leader(self, rule: Maximum | Winner, xs: Sequence[Enclosure]) -> tuple[Array, Array, Array, Array, Array]:
+    def _leader(
+        self, rule: Maximum | Winner, xs: Sequence[Enclosure]
+    ) -> tuple[Array, Array, Array, Array, Array]:
         """The candidate that leads in the middle of each cell, and by how much another may exceed it."""
         centre = rule.sign * rule.candidates(*(x.centre for x in xs))
         with np.errstate(invalid="ignore"):  # of missing candidates, infinite minus infinite
@@ -132,7 +145,11 @@ class EnclosureDomain:
         lead = [np.take_along_axis(array, index, axis=0) for array in (centre, slope, radius)]
         half = _wide(xs[0].half_width, lead[0][0])
         ahead = centre - lead[0] + np.abs(slope - lead[1]) * half + radius + lead[2]
-        size = np.where(missing, 0.0, np.abs(centre)) + np.abs(lead[0]) + (np.abs(slope) + np.abs(lead[1])) * half
+        size = (
+            np.where(missing, 0.0, np.abs(centre))
+            + np.abs(lead[0])
+            + (np.abs(slope) + np.abs(lead[1])) * half
+        )
         ahead = ahead + 8 * UNIT * (size + radius + lead[2])
         np.put_along_axis(ahead, index, 0.0, axis=0)
         return index[0], lead[0][0], lead[1][0], lead[2][0], np.maximum(ahead.max(axis=0), 0.0)
@@ -142,7 +159,9 @@ class EnclosureDomain:
         self._count(excess > MATERIAL * np.abs(centre).max())
         shifted = centre + 0.5 * excess
         rounding = 4 * UNIT * (np.abs(shifted) + excess)
-        return Enclosure(rule.sign * shifted, rule.sign * slope, radius + 0.5 * excess + rounding, xs[0].half_width)
+        return Enclosure(
+            rule.sign * shifted, rule.sign * slope, radius + 0.5 * excess + rounding, xs[0].half_width
+        )
 
     def _winner(self, rule: Winner, xs: Sequence[Enclosure]) -> Enclosure:
         index, *_, excess = self._leader(rule, xs)
@@ -173,12 +192,16 @@ class EnclosureDomain:
         base = rule.evaluate(*zero)
         slope = rule.evaluate(*(x.centre if i in gates else x.slope for i, x in enumerate(xs))) - base
         grown = [
-            np.abs(x.centre) if i in gates else x.radius + UNIT * (rule.terms + 4) * (np.abs(x.centre) + x.reach)
+            np.abs(x.centre)
+            if i in gates
+            else x.radius + UNIT * (rule.terms + 4) * (np.abs(x.centre) + x.reach)
             for i, x in enumerate(xs)
         ]
         still = rule.evaluate(*(np.abs(z) for z in zero))
         radius = np.abs(rule.evaluate(*grown) - still) + 8 * UNIT * np.abs(still)
-        return Enclosure(rule.evaluate(*(x.centre for x in xs)), slope, radius * (1 + 8 * UNIT), xs[0].half_width)
+        return Enclosure(
+            rule.evaluate(*(x.centre for x in xs)), slope, radius * (1 + 8 * UNIT), xs[0].half_width
+        )
 
 
 def _constant(values: Array, half_width: Array) -> Enclosure:
@@ -189,7 +212,8 @@ def _constant(values: Array, half_width: Array) -> Enclosure:
 def _affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
     """Radius and rounding spread through the absolute weights in one go.
 
-    A sum of n products is off by at most n roundings of the sum of absolute products (Higham, "Accuracy and Stability of
+    A sum of n products is off by at most n roundings of the sum of absolute products (Higham, "Accuracy
+    and Stability of
     Numerical Algorithms", section 3.1); that holds for the centre, for slope * t and for the radius itself.
     """
     gamma = UNIT * (rule.terms + 4)

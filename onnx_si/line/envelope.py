@@ -23,7 +23,9 @@ class Handovers:
 
 @dataclass(frozen=True)
 class _Segments:
-    """Parts of intervals still to be examined: candidates (n, M) at both ends, ends as shares of the interval."""
+    """Parts of intervals still to be examined: candidates (n, M) at both ends, ends as shares of the
+    interval.
+    """
 
     origin: Index
     low: Array
@@ -44,7 +46,8 @@ def crossings(knots: Array, candidates: Array) -> Handovers:
     ----------
     knots : array (K,)
     candidates : array (n, K, m)
-        Values of the n functions of each of m elements at the knots; -inf at all knots for one that is missing.
+        Values of the n functions of each of m elements at the knots; -inf at all knots for one that is
+        missing.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def crossings(knots: Array, candidates: Array) -> Handovers:
 def _winner(candidates: Array) -> NDArray[np.int32]:
     """Index of the first largest candidate; few candidates are faster one by one."""
     if len(candidates) > 32:
-        return candidates.argmax(axis=0).astype(np.int32)
+        return np.asarray(candidates.argmax(axis=0), dtype=np.int32)
     best, winner = candidates[0].copy(), np.zeros(candidates.shape[1:], dtype=np.int32)
     for index in range(1, len(candidates)):
         larger = candidates[index] > best
@@ -95,11 +98,13 @@ def _scale(s: _Segments, columns: Index) -> Array:
     """Magnitude of the winners at both ends: a candidate that never wins must not blur those that do."""
     winners = (s.left.argmax(axis=0), s.right.argmax(axis=0))
     ends = [np.abs(values[winner, columns]) for winner in winners for values in (s.left, s.right)]
-    return np.stack(ends).max(axis=0)
+    return np.asarray(np.max(ends, axis=0))
 
 
 def _examine(s: _Segments, found: list[tuple[Index, Array, Array]]) -> _Segments:
-    """One round: drop the segments with one winner, record the handovers, halve what holds a third candidate."""
+    """One round: drop the segments with one winner, record the handovers, halve what holds a third
+    candidate.
+    """
     columns = np.arange(len(s.origin))
     slack = ROUNDING * _scale(s, columns)
     first, top_left = _best_with_tiebreak(s.left, s.right, slack)

@@ -1,6 +1,7 @@
 """The exact domain: a tensor on a part of the line as knots and the tensor's value at each knot.
 
-Between knots the tensor is affine. A jump is two knots at the same place: the limits from the left and from the right.
+Between knots the tensor is affine. A jump is two knots at the same place: the limits from the left and
+from the right.
 Nothing here steps by an epsilon; a tolerance occurs only where two values are equal up to rounding.
 """
 
@@ -39,8 +40,12 @@ class PiecewiseLinear:
         middle = interpolate(self, np.array([left - 1]), np.array([at]))
         end = np.array([at])
         return (
-            PiecewiseLinear(np.concatenate([self.knots[:left], end]), np.concatenate([self.values[:left], middle])),
-            PiecewiseLinear(np.concatenate([end, self.knots[left:]]), np.concatenate([middle, self.values[left:]])),
+            PiecewiseLinear(
+                np.concatenate([self.knots[:left], end]), np.concatenate([self.values[:left], middle])
+            ),
+            PiecewiseLinear(
+                np.concatenate([end, self.knots[left:]]), np.concatenate([middle, self.values[left:]])
+            ),
         )
 
 
@@ -132,7 +137,9 @@ class Refinement:
 
 
 def refine(knots: Array, crossings: Crossings) -> Refinement:
-    """Insert a knot at every crossing; one that rounds to an end of its interval uses the knot that is there."""
+    """Insert a knot at every crossing; one that rounds to an end of its interval uses the knot that is
+    there.
+    """
     inside = (crossings.at > knots[crossings.interval]) & (crossings.at < knots[crossings.interval + 1])
     interval, at = crossings.interval[inside], crossings.at[inside]
     order = np.lexsort((at, interval))
@@ -165,7 +172,9 @@ def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int)
 def _concatenate(parts: Sequence[Crossings]) -> Crossings:
     if len(parts) == 1:
         return parts[0]
-    return Crossings(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("interval", "element", "at")))
+    return Crossings(
+        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("interval", "element", "at"))
+    )
 
 
 def from_pieces(edges: Array, pieces: Array) -> PiecewiseLinear:
@@ -180,7 +189,8 @@ def from_pieces(edges: Array, pieces: Array) -> PiecewiseLinear:
 def _between_jumps(gate: PiecewiseLinear) -> Array:
     """A gate's values, each stretch between two jumps as it starts.
 
-    Matrix products round equal rows differently, so a gate that went through one is constant up to rounding only.
+    Matrix products round equal rows differently, so a gate that went through one is constant up to
+    rounding only.
     """
     fresh = np.append(True, gate.knots[1:] <= gate.knots[:-1])
     start = np.maximum.accumulate(np.where(fresh, np.arange(gate.points), 0))
@@ -192,7 +202,9 @@ def _between_jumps(gate: PiecewiseLinear) -> Array:
 
 @dataclass(frozen=True)
 class ExactDomain:
-    """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be split."""
+    """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be
+    split.
+    """
 
     budget: int = 64 << 20
 
@@ -246,7 +258,9 @@ class ExactDomain:
     def _envelope(
         self, rule: Maximum | Winner, xs: list[PiecewiseLinear]
     ) -> tuple[Array, Refinement, Crossings, Array]:
-        """Upper envelope of the candidates: values at the old knots, refined knots, crossings and values there."""
+        """Upper envelope of the candidates: values at the old knots, refined knots, crossings and values
+        there.
+        """
         candidates = rule.candidates(*(x.values for x in xs))
         shape = candidates.shape[2:]
         flat = candidates.reshape(candidates.shape[0], candidates.shape[1], -1)

@@ -1,4 +1,6 @@
-"""Bind a graph to an image: shapes fixed, constants evaluated, one rule for every tensor that changes with the image."""
+"""Bind a graph to an image: shapes fixed, constants evaluated, one rule for every tensor that changes with
+the image.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ from onnx import helper, numpy_helper
 import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Finding, InputError, Refusal, UnsupportedOp
 from onnx_si.graph import Model, fold, nodes_between
-from onnx_si.graph.constants import affordable, inferred_shapes
+from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
 from onnx_si.ops.registry import Context, Input, Variable, find
 from onnx_si.ops.rules import Affine, Curved, Gated, Rule, Step, Winner
 
@@ -26,7 +28,8 @@ SHAPE_OPS = frozenset({"Shape", "Size", "EyeLike"})
 class Instruction:
     """Compute one tensor from others by a rule.
 
-    `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody reads afterwards.
+    `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
+    reads afterwards.
     """
 
     output: str
@@ -43,8 +46,8 @@ class Instruction:
 class Program:
     """A bound graph: what to compute along the line, and every wanted output's value at the image itself.
 
-    `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image. `gaps` are the
-    findings of nodes that have no rule here: the values behind them are zeros of the right shape.
+    `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image. `gaps`
+    are the findings of nodes that have no rule here: the values behind them are zeros of the right shape.
     """
 
     input: str
@@ -129,7 +132,11 @@ class _Binder:
     def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
         """Inputs at the image itself, as the reference evaluator takes them."""
         return tuple(
-            None if not name else self.constants[name] if name in self.constants else self.values[name][0].astype(np.float32)
+            None
+            if not name
+            else self.constants[name]
+            if name in self.constants
+            else self.values[name][0].astype(np.float32)
             for name in node.input
         )
 
@@ -140,7 +147,9 @@ class _Binder:
             self._find(node, refusal)
             self.unknown.update(node.output)
             return
-        self.constants.update((name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None)
+        self.constants.update(
+            (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
+        )
 
     def _input(self, name: str) -> Input:
         if not name:
@@ -183,7 +192,7 @@ class _Binder:
                 node,
                 {name: helper.make_tensor_type_proto(kind, None) for name, kind in known.items()},
             )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError, KeyError, ValueError):
+        except NOT_INFERRED:
             return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
         return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
 
@@ -191,7 +200,9 @@ class _Binder:
         changing = tuple(name for name in node.input if name in self.values)
         steady = all(name in self.stepwise for name in changing)
         if isinstance(rule, Curved) and not steady:
-            self._find(node, Refusal(f"{node.op_type} is {rule.kind}, not piecewise linear", _ADVICE[rule.kind]))
+            self._find(
+                node, Refusal(f"{node.op_type} is {rule.kind}, not piecewise linear", _ADVICE[rule.kind])
+            )
         value = rule.evaluate(*(self.values[name] for name in changing))
         shape = affordable(value.shape[1:])
         self._check_range(output, value)
@@ -209,10 +220,14 @@ class _Binder:
         if dtype.kind in "iu" and value.size:
             limits = np.iinfo(dtype)
             if value.min() < limits.min or value.max() > limits.max:
-                raise Refusal(f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type")
+                raise Refusal(
+                    f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type"
+                )
 
     def _substitute(self, node: onnx.NodeProto) -> None:
-        """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined too."""
+        """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined
+        too.
+        """
         blank = {
             name: np.broadcast_to(
                 np.zeros((), helper.tensor_dtype_to_np_dtype(self.types[name])), self.values[name].shape[1:]
@@ -280,7 +295,9 @@ def bind(
     nodes = nodes_between(model.proto.graph, outputs)
     needed = {tensor for node in nodes for tensor in node.input}
     if needed & set(missing):
-        raise InputError(f"the model's inputs {sorted(needed & set(missing))} have no value; one input takes the image")
+        raise InputError(
+            f"the model's inputs {sorted(needed & set(missing))} have no value; one input takes the image"
+        )
     remaining = Counter(tensor for node in nodes for tensor in set(node.input) if tensor) + Counter(outputs)
     binder = _Binder(model, name, image, given)
     for node in nodes:
@@ -309,5 +326,7 @@ def _with_deaths(instructions: list[Instruction], outputs: tuple[str, ...]) -> t
     for step in reversed(instructions):
         dead = tuple(name for name in dict.fromkeys((*step.inputs, step.output)) if name not in seen)
         seen.update(dead)
-        result.append(Instruction(step.output, step.rule, step.inputs, step.shape, step.node, step.op, step.cost, dead))
+        result.append(
+            Instruction(step.output, step.rule, step.inputs, step.shape, step.node, step.op, step.cost, dead)
+        )
     return tuple(reversed(result))

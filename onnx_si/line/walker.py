@@ -25,7 +25,9 @@ V = TypeVar("V", bound=Value)
 
 
 class NeedsSplit(Exception):
-    """Raised by a domain when the next value would not fit: split the line at `at` and carry on with both parts."""
+    """Raised by a domain when the next value would not fit: split the line at `at` and carry on with both
+    parts.
+    """
 
     def __init__(self, at: float):
         self.at = at

@@ -20,10 +20,11 @@ from onnx_si.report.text import p_value_text, summary
 
 @dataclass(frozen=True)
 class Parity:
-    """The deployed runtime's region (onnxruntime, the model's own precision) against the analysed one (float64).
+    """The deployed runtime's region (onnxruntime, the model's own precision) against the analysed one
+    (float64).
 
-    `pixels` are the positions in the map that differ, None where the runtime can't run the model (`problem` says why);
-    `max_difference` is the largest difference of the two margins over the threshold.
+    `pixels` are the positions in the map that differ, None where the runtime can't run the model
+    (`problem` says why); `max_difference` is the largest difference of the two margins over the threshold.
     """
 
     runtime: str

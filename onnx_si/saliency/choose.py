@@ -22,7 +22,9 @@ class Availability:
     reason: str
 
 
-def build(model: Model, image: NDArray[np.float64], method: str, target: int | str, view: View) -> SaliencyMap:
+def build(
+    model: Model, image: NDArray[np.float64], method: str, target: int | str, view: View
+) -> SaliencyMap:
     """Add the saliency map of a method to a model.
 
     Parameters
@@ -79,7 +81,8 @@ def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view
         return cam(model, image, target, view)
     except SaliencyUnavailable as error:
         raise SaliencyUnavailable(
-            f"no saliency map found: no output is a map, and {error}. Choose an inner tensor with --saliency output:NAME"
+            f"no saliency map found: no output is a map, and {error}. "
+            "Choose an inner tensor with --saliency output:NAME"
         ) from error
 
 
@@ -90,7 +93,9 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
     try:
         head = find_head(model, image)
         classes, channels = head.weights.shape
-        found.append(Availability("cam", True, f"global average of {channels} channels, then {classes} class scores"))
+        found.append(
+            Availability("cam", True, f"global average of {channels} channels, then {classes} class scores")
+        )
     except SaliencyUnavailable as error:
         found.append(Availability("cam", False, str(error)))
     if not maps:

@@ -15,7 +15,9 @@ MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 
 @dataclass(frozen=True)
 class View:
-    """What a saliency method may know of the image: its shape as the model takes it, the layout, its size in space."""
+    """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
+    in space.
+    """
 
     shape: tuple[int, ...]
     layout: Layout
@@ -30,8 +32,8 @@ class View:
 class SaliencyMap:
     """A model with a map over the image's pixels.
 
-    `tensor` is the map as the model's users see it; `margin_tensor` is the one that a threshold is applied to, and where
-    `is_logit` is set it is the logit of the map.
+    `tensor` is the map as the model's users see it; `margin_tensor` is the one that a threshold is applied
+    to, and where `is_logit` is set it is the logit of the map.
     """
 
     model: Model
@@ -77,7 +79,8 @@ def to_map(
 ) -> str:
     """Append nodes that make one map over the image's pixels; gives the new tensor, of shape `view.space`.
 
-    One channel is picked, or all are averaged where `channel` is None; a coarse map is resized linearly (half_pixel).
+    One channel is picked, or all are averaged where `channel` is None; a coarse map is resized linearly
+    (half_pixel).
     """
     tensor = single_precision(editor, tensor)
     if layout.channel_axis is not None and shape[layout.channel_axis] > 1:

@@ -1,4 +1,6 @@
-"""A strictly increasing last op (Sigmoid, Softmax over two classes) is removed by moving the threshold to the logit."""
+"""A strictly increasing last op (Sigmoid, Softmax over two classes) is removed by moving the threshold to
+the logit.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,21 @@ import onnx
 
 from onnx_si.graph import Editor, Model
 
-MOVES = frozenset({"Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Gather", "Split", "Dropout"})
+MOVES = frozenset(
+    {
+        "Identity",
+        "Cast",
+        "Transpose",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Slice",
+        "Gather",
+        "Split",
+        "Dropout",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,7 @@ def logit_tensor(editor: Editor, tail: Tail, axis: int | None) -> str:
     if axis is not None:
         swapped = editor.add("Gather", [logit, editor.constant(np.array([1, 0], np.int64))], axis=axis)
         logit = editor.add("Sub", [logit, swapped])
-    renamed = {tail.op.output[0]: logit}
+    renamed: dict[str, str] = {tail.op.output[0]: logit}
     for move in tail.moves:
         copy = onnx.NodeProto()
         copy.CopyFrom(move)
@@ -55,6 +71,7 @@ def logit_tensor(editor: Editor, tail: Tail, axis: int | None) -> str:
         copy.input[0] = renamed[move.input[0]]
         for position, output in enumerate(move.output):
             if output:
-                renamed[output] = copy.output[position] = editor.fresh("logit")
+                renamed[output] = editor.fresh("logit")
+                copy.output[position] = renamed[output]
         editor.proto.graph.node.append(copy)
     return renamed[tail.moves[-1].output[0]] if tail.moves else logit

@@ -10,7 +10,9 @@ from onnx_si.saliency.maps import SaliencyMap, View, name_map, tensor_layout, to
 from onnx_si.saliency.monotone import Tail, find_tail, logit_tensor, softmax_axis
 
 
-def output_map(model: Model, image: NDArray[np.float64], name: str, target: int | str, view: View) -> SaliencyMap:
+def output_map(
+    model: Model, image: NDArray[np.float64], name: str, target: int | str, view: View
+) -> SaliencyMap:
     """Make the map out of a tensor of the model.
 
     Parameters
@@ -21,7 +23,8 @@ def output_map(model: Model, image: NDArray[np.float64], name: str, target: int 
     name : str
         The tensor.
     target : int or "predicted"
-        A channel; by default the only one, class 1 of a Softmax over two, or the mean of all (said in the notes).
+        A channel; by default the only one, class 1 of a Softmax over two, or the mean of all (said in the
+        notes).
     view : View
 
     Raises
@@ -31,7 +34,9 @@ def output_map(model: Model, image: NDArray[np.float64], name: str, target: int 
     """
     makers = {tensor: node for node in model.proto.graph.node for tensor in node.output}
     if name not in makers and name not in {info.name for info in model.inputs}:
-        raise SaliencyUnavailable(f"the model has no tensor '{name}'; outputs are {[o.name for o in model.outputs]}")
+        raise SaliencyUnavailable(
+            f"the model has no tensor '{name}'; outputs are {[o.name for o in model.outputs]}"
+        )
     tail = find_tail(model, name)
     wanted = (name, tail.op.input[0]) if tail is not None else (name,)
     program = bind(model, image, wanted)
@@ -47,9 +52,10 @@ def output_map(model: Model, image: NDArray[np.float64], name: str, target: int 
     editor = Editor(model)
     public = name_map(editor, to_map(editor, name, shape, layout, channel, view))
     margin = public
-    if tail is not None and (channel is not None or not _many_channels(shape, layout.channel_axis)):
-        if layout.spatial_shape(shape) == view.space:  # a resize would mix values behind the Sigmoid
-            margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
+    unmixed = channel is not None or not _many_channels(shape, layout.channel_axis)
+    unmixed &= layout.spatial_shape(shape) == view.space  # means and resizes mix values behind the Sigmoid
+    if tail is not None and unmixed:
+        margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
     return SaliencyMap(editor.finish(), public, margin, margin != public, f"output:{name}", channel, notes)
 
 

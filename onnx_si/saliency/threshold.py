@@ -64,7 +64,9 @@ def with_margin(saliency: SaliencyMap, threshold: Threshold, pixels: int) -> tup
         level = threshold.level
         if saliency.is_logit:
             if not 0 < level < 1:
-                raise UsageError(f"threshold {level:g}; the map ends in Sigmoid or Softmax and lies between 0 and 1")
+                raise UsageError(
+                    f"threshold {level:g}; the map ends in Sigmoid or Softmax and lies between 0 and 1"
+                )
             level = float(logit(level))
         bound = editor.constant(np.array(level))
     elif saliency.is_logit:
@@ -80,7 +82,9 @@ def with_margin(saliency: SaliencyMap, threshold: Threshold, pixels: int) -> tup
 
 
 def _double(editor: Editor, tensor: str) -> str:
-    """Append a cast to double precision: a level such as 0.3 is compared as it was given, not rounded to float32."""
+    """Append a cast to double precision: a level such as 0.3 is compared as it was given, not rounded to
+    float32.
+    """
     return editor.add("Cast", [tensor], to=onnx.TensorProto.DOUBLE)
 
 

@@ -10,12 +10,14 @@ from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Distribution
 
 FIRST = 2.0**-6  # width of the first cell around the statistic, in standard errors
-FAR = 200.0  # standard errors beyond zero and the statistic after which a search that still learns nothing gives up
+FAR = 200.0  # standard errors beyond zero and the statistic after which a search gives up
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """A bounded part of the line; `undecided` units were left open when it was enclosed (None: not tried yet)."""
+    """A bounded part of the line; `undecided` units were left open when it was enclosed (None: not tried
+    yet).
+    """
 
     priority: float
     low: float
@@ -33,10 +35,13 @@ class Frontier:
     def __init__(self, line: TestLine):
         self._line, self._distribution = line, line.distribution
         half = 0.5 * FIRST * line.standard_error
-        # The statistic's own cell comes first, however improbable: S contains the statistic, and estimates need it.
+        # The statistic's own cell comes first, however improbable: S contains it, and estimates need it.
         self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half)]
         self._left, self._right = line.statistic - half, line.statistic + half
-        self._log_left, self._log_right = self._log_mass(-math.inf, self._left), self._log_mass(self._right, math.inf)
+        self._log_left, self._log_right = (
+            self._log_mass(-math.inf, self._left),
+            self._log_mass(self._right, math.inf),
+        )
         self._step = [2 * half, 2 * half]
 
     def _log_mass(self, low: float, high: float) -> float:
@@ -52,7 +57,10 @@ class Frontier:
         waiting, self._cells = self._cells, []
         for cell in waiting:
             self.push(cell.low, cell.high, cell.undecided)
-        self._log_left, self._log_right = self._log_mass(-math.inf, self._left), self._log_mass(self._right, math.inf)
+        self._log_left, self._log_right = (
+            self._log_mass(-math.inf, self._left),
+            self._log_mass(self._right, math.inf),
+        )
 
     def split(self, cell: Cell) -> None:
         """Add both halves of a cell."""

@@ -1,8 +1,9 @@
 """Which way to examine a cell, decided by counted work: the same input takes the same path every time.
 
-An exact examination pays per knot; an enclosure costs three forward passes and may fail, in which case a half of the
-cell may still succeed. What has been seen so far tells how many knots a stretch of line holds and how often enclosures of
-a width succeed.
+An exact examination pays per knot; an enclosure costs three forward passes and may fail, in which case a
+half of the
+cell may still succeed. What has been seen so far tells how many knots a stretch of line holds and how
+often enclosures of a width succeed.
 """
 
 import math
@@ -29,8 +30,8 @@ class Action(Enum):
 class Policy:
     """Learns knots per length, and successes by the width of enclosed cells.
 
-    `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes; `batch` how many cells
-    are enclosed together.
+    `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
+    `batch` how many cells are enclosed together.
     """
 
     overhead: float
@@ -51,7 +52,9 @@ class Policy:
         self.succeeded[_level(cell.width)] += success
 
     def least_width(self) -> float:
-        """A stretch that is expected to hold few knots: narrower cells would cost more overhead than they save."""
+        """A stretch that is expected to hold few knots: narrower cells would cost more overhead than they
+        save.
+        """
         return FEW_KNOTS * self.length / max(self.knots, 1.0)
 
     def decide(self, cell: Cell) -> Action:

@@ -1,4 +1,6 @@
-"""Search the line for the truncation set, the most probable undecided cell first, with p-value bounds that are always true."""
+"""Search the line for the truncation set, the most probable undecided cell first, with p-value bounds that
+are always true.
+"""
 
 import math
 import time
@@ -23,15 +25,19 @@ FATES = ("exact", "discarded", "accepted", "undecided", "split")
 BATCH = 8  # cells enclosed together
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
-LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that moves an end of the interval by too little to matter
+LOG_NEGLIGIBLE = math.log(
+    1e-4
+)  # share of undecided mass that moves an end of the interval by too little to matter
 
 
 @dataclass(frozen=True)
 class SearchOptions:
     """When to stop, and how much memory one tensor may take.
 
-    `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when both bounds lie on one
-    side of that level. With `interval_level` it then goes on until the confidence interval of that level is settled too, for
+    `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
+    both bounds lie on one
+    side of that level. With `interval_level` it then goes on until the confidence interval of that level
+    is settled too, for
     at most the work done so far and a little more. `enclose` False examines every cell exactly.
     """
 
@@ -57,7 +63,8 @@ class Progress:
 class Search:
     """What a search found: S for certain, what it left undecided, and what it cost.
 
-    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one, split.
+    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one,
+    split.
     """
 
     inside: Intervals
@@ -138,7 +145,9 @@ class _Run:
             self.fates["undecided" if not success else "accepted" if within else "discarded"] += 1
 
     def settle_interval(self, level: float) -> None:
-        """Examine what still moves the confidence interval: the cells that are probable if the mean is at one of its ends."""
+        """Examine what still moves the confidence interval: the cells that are probable if the mean is at
+        one of its ends.
+        """
         at, se = self.line.statistic, self.line.standard_error
         allowed = 2 * self.tally.operations + INTERVAL_PASSES * self.program.cost
         for _ in range(INTERVAL_ROUNDS):
@@ -224,14 +233,18 @@ def search(
     )
 
 
-def linear_piece(program: Program, margin: str, line: TestLine, event: RegionEvent, options: SearchOptions) -> Intervals:
+def linear_piece(
+    program: Program, margin: str, line: TestLine, event: RegionEvent, options: SearchOptions
+) -> Intervals:
     """The part of S on the one linear piece of the network around the observed statistic (over-conditioning).
 
-    The cell around the statistic grows until the piece ends inside it, or reaches so far that its mass no longer counts.
+    The cell around the statistic grows until the piece ends inside it, or reaches so far that its mass no
+    longer counts.
 
     Source
     ------
-    Duy and Takeuchi, "More powerful conditional selective inference", JMLR 23 (2022), section 2 (what they improve on).
+    Duy and Takeuchi, "More powerful conditional selective inference", JMLR 23 (2022), section 2 (what they
+    improve on).
     """
     at, domain = line.statistic, ExactDomain(options.budget_bytes)
     width = line.standard_error / 16

@@ -241,7 +241,7 @@ def test_the_first_of_equals_wins_along_a_tie():
 
 
 def test_zero_stretches_stay_exactly_zero():
-    """What Relu switched off is 0.0 to the last bit behind knots of other elements, sums and further Relus."""
+    """What Relu switched off is 0.0 to the last bit, behind knots of other elements and sums, too."""
     rng = np.random.default_rng(0)
     x = line_segment(rng.normal(size=40), rng.normal(size=40), LOW, HIGH)
     off = apply(rule("Relu", variable(x)), x)
