@@ -1,6 +1,6 @@
 """Tiny random networks for the tests, and an evaluation of them on many points of a line at once.
 
-Nothing here knows the exact domain: `margins_on` runs each op at single points, so it can be an oracle for it.
+Nothing here knows the exact domain: `margins_on` runs each op at single points, an oracle for it.
 """
 
 import numpy as np
@@ -39,7 +39,9 @@ class Net:
 
     def add(self, op, *inputs, out=None, **attributes):
         out = out or self.name(op.lower())
-        self.nodes.append(helper.make_node(op, list(inputs), [out], name=self.name(f"node_{op}"), **attributes))
+        self.nodes.append(
+            helper.make_node(op, list(inputs), [out], name=self.name(f"node_{op}"), **attributes)
+        )
         return out
 
     def conv(self, x, inside, outside, kernel=3, shift=0.0):
@@ -52,7 +54,7 @@ class Net:
         """The checked model; outputs are names."""
         return model_from_proto(self.proto(*outputs, **proto_options))
 
-    def proto(self, *outputs, input_shape=None):
+    def proto(self, *outputs, input_shape=None, domains=()):
         element = helper.np_dtype_to_tensor_dtype(self.dtype)
         graph = helper.make_graph(
             self.nodes,
@@ -61,7 +63,8 @@ class Net:
             [helper.make_tensor_value_info(name, element, None) for name in outputs],
             self.initializers,
         )
-        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        opsets = [helper.make_opsetid("", self.opset), *(helper.make_opsetid(name, 1) for name in domains)]
+        proto = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         helper.set_model_props(proto, self.metadata)
         proto = shape_inference.infer_shapes(proto)
         for value in proto.graph.output:  # the checker wants a shape even where none can be inferred
@@ -87,7 +90,9 @@ def cam_nhwc(seed=0, size=5, channels=3, classes=1):
     x = net.add("Relu", net.conv(net.add("Transpose", "x", perm=[0, 3, 1, 2]), 1, channels))
     x = net.add("Transpose", x, perm=[0, 2, 3, 1])
     x = net.add("ReduceMean", x, axes=[1, 2], keepdims=0)
-    return net.finish(net.add("Add", net.add("MatMul", x, net.normal(channels, classes, shift=0.5)), net.normal(classes)))
+    return net.finish(
+        net.add("Add", net.add("MatMul", x, net.normal(channels, classes, shift=0.5)), net.normal(classes))
+    )
 
 
 def map_net(seed=0, size=5, last="Identity", channels=2, outside=1):

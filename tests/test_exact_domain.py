@@ -1,4 +1,4 @@
-"""The exact domain: knots, jumps, merging, splitting, refining, handovers - against values at single points."""
+"""The exact domain: knots, jumps, merging, splitting, refining, handovers, against values at points."""
 
 import nets
 import numpy as np
@@ -66,7 +66,7 @@ NUMBERS = st.integers(-40, 40).map(lambda n: n / 8)
 
 @st.composite
 def functions(draw, size=2, jumps=True):
-    """A piecewise-linear function on [-6, 6] with knots on a grid, so that those of two functions often coincide."""
+    """A piecewise-linear function on [-6, 6]; knots on a grid, so that those of two often coincide."""
     inner = sorted(draw(st.lists(PLACES, max_size=5, unique=True)))
     doubled = [draw(st.integers(1, 2)) if jumps else 1 for _ in inner]
     knots = np.array([-6.0, *np.repeat(inner, doubled), 6.0])
@@ -91,7 +91,7 @@ def test_a_jump_of_one_is_a_double_knot_of_all():
 
 
 def test_a_knot_at_a_jump_of_the_other_is_doubled_too():
-    a, b = merge([function([0, 1, 1, 2], [0, 0, 1, 1]), function([0, 1, 2], [0, 3, 0])])
+    _, b = merge([function([0, 1, 1, 2], [0, 0, 1, 1]), function([0, 1, 2], [0, 3, 0])])
     assert b.knots.tolist() == [0, 1, 1, 2] and b.values.ravel().tolist() == [0, 3, 3, 0]
 
 
@@ -140,7 +140,11 @@ def test_split_at_a_jump_parts_the_limits():
 def test_both_parts_of_a_split_are_the_function(f, quarter):
     z = quarter / 4
     left, right = f.split(z)
-    assert left.knots[0] == f.knots[0] and left.knots[-1] == right.knots[0] == z and right.knots[-1] == f.knots[-1]
+    assert (
+        left.knots[0] == f.knots[0]
+        and left.knots[-1] == right.knots[0] == z
+        and right.knots[-1] == f.knots[-1]
+    )
     assert not (left.knots[:-1] == z).any() and not (right.knots[1:] == z).any()
     np.testing.assert_allclose(left.values[-1], limits(f, z)[0], atol=1e-12)
     np.testing.assert_allclose(right.values[0], limits(f, z)[1], atol=1e-12)
@@ -158,7 +162,9 @@ def places(interval, element, at):
 
 
 def test_crossings_at_one_place_share_a_knot():
-    refinement = refine(np.array([0.0, 1.0, 2.0]), places([1, 0, 0, 1], [0, 1, 2, 3], [1.5, 0.25, 0.25, 1.25]))
+    refinement = refine(
+        np.array([0.0, 1.0, 2.0]), places([1, 0, 0, 1], [0, 1, 2, 3], [1.5, 0.25, 0.25, 1.25])
+    )
     assert refinement.knots.tolist() == [0, 0.25, 1, 1.25, 1.5, 2]
     assert refinement.knots[refinement.position].tolist() == [1.5, 0.25, 0.25, 1.25]
     assert refinement.old.tolist() == [0, 2, 5] and refinement.new.tolist() == [1, 3, 4]
@@ -183,7 +189,9 @@ def test_crossings_on_both_sides_of_a_jump_stay_apart():
 def test_refining_changes_no_value_and_keeps_jumps(f, data):
     real = np.nonzero(np.diff(f.knots) > 0)[0]
     interval = np.array(data.draw(st.lists(st.sampled_from(list(real)), max_size=8)), dtype=np.intp)
-    share = np.array(data.draw(st.lists(st.integers(0, 4), min_size=len(interval), max_size=len(interval)))) / 4
+    share = (
+        np.array(data.draw(st.lists(st.integers(0, 4), min_size=len(interval), max_size=len(interval)))) / 4
+    )
     spots = f.knots[interval] + share * (f.knots[interval + 1] - f.knots[interval])
     refinement = refine(f.knots, Crossings(interval, np.zeros_like(interval), spots))
     refined = refinement(f)
@@ -317,13 +325,22 @@ def test_a_step_on_a_plateau_takes_the_plateaus_own_value():
     f = function([0, 1, 2, 3], [1, 0, 0, 1])
     strict = ExactDomain().apply(Step(lambda x: (x,), lambda x: (x > 0).astype(float)), [f])
     weak = ExactDomain().apply(Step(lambda x: (x,), lambda x: (x >= 0).astype(float)), [f])
-    assert strict.knots.tolist() == [0, 1, 1, 2, 2, 3] and strict.values.ravel().tolist() == [1, 1, 0, 0, 1, 1]
+    assert strict.knots.tolist() == [0, 1, 1, 2, 2, 3] and strict.values.ravel().tolist() == [
+        1,
+        1,
+        0,
+        0,
+        1,
+        1,
+    ]
     assert weak.knots.tolist() == [0, 3] and weak.values.ravel().tolist() == [1, 1]
 
 
 def test_the_winner_is_the_first_among_equals():
     columns = Winner(lambda x: x.T[:, :, None])
-    y = ExactDomain().apply(columns, [function([0, 1, 2], [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 3.0]])])
+    y = ExactDomain().apply(
+        columns, [function([0, 1, 2], [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 3.0]])]
+    )
     assert y.values.ravel()[0] == 0 and y.values.ravel()[-1] == 2
     assert y.knots[1] == pytest.approx(1 + 1 / 3, abs=1e-15)
 
@@ -365,6 +382,22 @@ def test_a_candidate_that_wins_only_inside_is_found():
 def test_three_lines_through_one_point_hand_over_once():
     y = apply_maximum([0, 2], [[[1], [-1]], [[0], [0]], [[-1], [1]]])
     assert y.knots.tolist() == [0, 1, 2] and y.values.ravel().tolist() == [1, 0, 1]
+
+
+def test_a_handover_to_a_plateau_stands_exactly_on_it():
+    """Whichever of the two lines is the plateau, the value is its own, without rounding."""
+    rng = np.random.default_rng(3)
+    level = 0.1 + 0.2
+    slopes = rng.uniform(0.5, 3.0, size=200)
+    ends = np.stack(
+        [level + slopes * rng.uniform(0.1, 0.9, size=200), level - slopes]
+    )  # falls to the plateau
+    for line in (ends, ends[::-1]):
+        y = apply_maximum([0, 1], [line, np.full((2, 200), level)])
+        assert len(y.knots) > 150
+        top = np.where(np.diff(y.values, axis=0) == 0, y.values[1:], level)
+        assert np.all(top == level) and np.all((y.values == level).any(axis=0))
+        assert np.all(y.values >= level)
 
 
 def test_ties_over_a_whole_interval_bring_no_knot():
@@ -436,7 +469,9 @@ def test_handovers_against_brute_force(lines, kind):
         return kept
 
     assert [p[:2] for p in distinct(ours)] == [p[:2] for p in distinct(truth)]
-    np.testing.assert_allclose([p[2] for p in distinct(ours)], [p[2] for p in distinct(truth)], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        [p[2] for p in distinct(ours)], [p[2] for p in distinct(truth)], rtol=0, atol=1e-12
+    )
     # the value recorded is that of the envelope
     for k, m, z, value in zip(found.interval, found.element, found.at, found.value, strict=True):
         share = (z - knots[k]) / (knots[k + 1] - knots[k])
@@ -512,4 +547,6 @@ def test_the_margin_of_a_whole_network_against_points(name, tight):
         share = rng.uniform(0.01, 0.99, size=len(wide))
         z = part.knots[wide] + share * (part.knots[wide + 1] - part.knots[wide])
         ours = interpolate(part, wide, z).reshape(len(z), part.values[0].size)
-        np.testing.assert_allclose(ours, nets.margins_on(case.program, case.margin, case.line, z), rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            ours, nets.margins_on(case.program, case.margin, case.line, z), rtol=0, atol=1e-10
+        )

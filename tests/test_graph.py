@@ -445,6 +445,18 @@ def test_all_findings_are_collected_and_raised_once():
     assert len({finding.node for finding in program.findings}) == 3
 
 
+def test_nodes_behind_an_unknown_shape_are_not_blamed():
+    """Nothing is known behind a foreign op: it is one finding, and an independent one is still reported."""
+    net = nets.Net(0, (1, 1, 4, 4))
+    both = [net.name("mystery"), net.name("mystery")]
+    net.nodes.append(helper.make_node("Mystery", ["x"], both, domain="foreign"))
+    behind = net.add("Relu", net.add("Sub", *both))
+    net.add("Add", behind, net.add("Tanh", "x"), out="map")
+    program = bind(net.finish("map", domains=["foreign"]), np.zeros((1, 1, 4, 4)), ("map",))
+    assert [(finding.op, finding.opset) for finding in program.findings] == [("Mystery", 1), ("Tanh", 17)]
+    assert "foreign" in program.findings[0].reason
+
+
 @pytest.mark.parametrize("size", [(4, 4), (5, 9)])
 def test_free_axes_are_bound_to_the_image(size):
     net = nets.Net(0, (1, 1, 4, 4))

@@ -1,4 +1,4 @@
-"""Saliency maps as graph transforms: found or refused with a reason, equal to hand computation and to onnxruntime."""
+"""Saliency maps as graph transforms: found or refused with a reason, checked by hand and by onnxruntime."""
 
 import functools
 import math
@@ -242,7 +242,7 @@ def test_other_heads_are_refused_with_the_reason(name):
 
 
 def test_attention_between_features_and_head_is_found_but_not_analysed():
-    """A squeeze-and-excitation block multiplies two tensors that depend on the image: refused, with both nodes."""
+    """Squeeze and excitation multiplies two tensors that depend on the image: refused, with both nodes."""
 
     def head(net, x):
         gate = net.add("Flatten", net.add("GlobalAveragePool", x))
@@ -446,7 +446,7 @@ NOT_EXACT = {
 def test_other_probabilities_are_refused(name):
     model = tensor_map(NOT_EXACT[name], opset=11 if name.startswith("old") else 17)
     image = np.random.default_rng(4).normal(size=(1, 1, 4, 5))
-    with pytest.raises(onnx_si.UnsupportedOp, match="Sigmoid|Softmax"):
+    with pytest.raises(onnx_si.UnsupportedOp, match=r"Sigmoid|Softmax"):
         margin_program(model, image, 0.5, "output:map")
 
 

@@ -8,14 +8,15 @@ from itertools import pairwise
 import nets
 import numpy as np
 import pytest
-from scipy import stats
 from scenes import draw_case, make_case
+from scipy import stats
 
 import onnx_si
 from onnx_si.intervals import Intervals
-from onnx_si.line.exact import ExactDomain, line_segment
+from onnx_si.line.exact import ExactDomain, PiecewiseLinear, line_segment
 from onnx_si.line.walker import Tally, walk
 from onnx_si.search import SearchOptions, linear_piece
+from onnx_si.search.event import RegionEvent
 
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 REACH = 6.0  # standard errors around zero that a search to the end must have resolved
@@ -112,9 +113,7 @@ def test_just_inside_every_end_is_in_and_just_outside_is_out(name):
     assert case.member(ends[:, 0] + nudge).all()
     assert case.member(ends[:, 1] - nudge).all()
     inner = ends[(ends[:, 0] > -reach) & (ends[:, 1] < reach)]
-    gaps = 0.25 * np.minimum(
-        np.diff(inner[:, 0], prepend=-np.inf), np.diff(inner[:, 1], append=np.inf)
-    )
+    gaps = 0.25 * np.minimum(np.diff(inner[:, 0], prepend=-np.inf), np.diff(inner[:, 1], append=np.inf))
     assert not case.member(inner[:, 0] - np.minimum(TOLERANCE, gaps)).any()
     assert not case.member(inner[:, 1] + np.minimum(TOLERANCE, gaps)).any()
 
@@ -127,7 +126,9 @@ def test_the_cases_have_several_intervals_and_ends_at_jumps():
         case = the_case(name)
         ends = exhaustive(name).inside.bounds.ravel()
         ends = ends[np.abs(ends) < REACH * case.line.standard_error]
-        before, after = (nets.margins_on(case.program, case.margin, case.line, ends + e) for e in (-1e-8, 1e-8))
+        before, after = (
+            nets.margins_on(case.program, case.margin, case.line, ends + e) for e in (-1e-8, 1e-8)
+        )
         jumps += np.count_nonzero(np.abs(after - before).max(axis=1) > 1e-3)
     assert jumps >= 5
 
@@ -137,7 +138,7 @@ def test_the_cases_have_several_intervals_and_ends_at_jumps():
 
 
 def sliver_model(width, hole):
-    """A map whose first pixel x passes 0.5 near its observed value 2 and in |x| < width / 2 (or everywhere but there)."""
+    """A map whose pixel x passes 0.5 near its observed value 2 and in |x| < width / 2 (or all but there)."""
     net = nets.Net(0, (1, 1, 2, 2))
     kinks = np.array([-width, 0.0, width, 1.0, 2.0, 3.0])
     hidden = net.add(
@@ -154,7 +155,9 @@ def sliver_model(width, hole):
 @pytest.mark.parametrize("width", [1e-3, 1e-6, 1e-8, 1e-10])
 def test_slivers_are_found_with_their_own_width(width, hole):
     image = np.array([[[[2.0, 0.0], [0.0, 0.0]]]]) if hole else np.array([[[[2.0, 7.0], [-7.0, 9.0]]]])
-    case = make_case(sliver_model(width, hole), image, (np.zeros_like(image),), saliency="output:map", threshold=0.5)
+    case = make_case(
+        sliver_model(width, hole), image, (np.zeros_like(image),), saliency="output:map", threshold=0.5
+    )
     assert case.event.observed.ravel().tolist() == [True, False, False, False]
     found = case.search()
     # The pixel is x = 2 + (z - 2) / 2, so x = 0 at z = -2; the tent's height there is one.
@@ -181,9 +184,11 @@ def test_two_pixels_that_cross_at_once_leave_nothing_between_them():
     case = make_case(net.finish("map"), image, (np.zeros_like(image),), saliency="output:map", threshold=0.5)
     found = case.search()
     # T = mean of the region, both pixels are 2 + (z - 2) / 2 > 0.5: z > -1
-    np.testing.assert_allclose(found.inside.bounds, [[-1.0, np.inf]] if len(found.undecided) == 0 else [
-        [-1.0, found.inside.bounds[-1, 1]]
-    ], atol=TOLERANCE)
+    np.testing.assert_allclose(
+        found.inside.bounds,
+        [[-1.0, np.inf]] if len(found.undecided) == 0 else [[-1.0, found.inside.bounds[-1, 1]]],
+        atol=TOLERANCE,
+    )
     assert len(found.inside) == 1
 
 
@@ -219,7 +224,11 @@ def test_bounds_are_true_at_every_moment(name, alternative):
     widths = np.array([look.bounds[1] - look.bounds[0] for look in seen])
     assert widths[-1] <= 1e-9 and widths[0] > 1e-6
     assert np.all(np.diff(widths) <= 1e-12)
-    for counts in ([look.cells for look in seen], [look.pieces for look in seen], [look.seconds for look in seen]):
+    for counts in (
+        [look.cells for look in seen],
+        [look.pieces for look in seen],
+        [look.seconds for look in seen],
+    ):
         assert np.all(np.diff(counts) >= 0)
     assert (seen[-1].cells, seen[-1].pieces) == (found.cells, found.pieces)
 
@@ -280,7 +289,9 @@ def test_the_small_budget_does_split():
     counts = []
     for name in CASES:
         case = the_case(name)
-        cell = line_segment(case.line.start, case.line.direction, *(case.line.standard_error * np.array([-4, 4])))
+        cell = line_segment(
+            case.line.start, case.line.direction, *(case.line.standard_error * np.array([-4, 4]))
+        )
         budget = case.tight_budget()
         parts = list(walk(case.program, ExactDomain(budget).apply, cell, Tally()))
         for part, following in pairwise(parts):
@@ -360,6 +371,34 @@ def test_the_linear_piece_is_the_one_with_the_observed_activations(name, seed):
             assert ours == pytest.approx(truth, abs=TOLERANCE)
     left_out = Intervals.of([(low + 1e-9, high - 1e-9)]).subtract(exhaustive(name, seed).inside)
     assert not left_out.intersect(Intervals.of([(-REACH * spread, REACH * spread)]))
+
+
+def judged(values, observed, knots=(0.0, 1.0)):
+    values = np.asarray(values, dtype=np.float64)
+    return RegionEvent(np.asarray(observed)).judge(PiecewiseLinear(np.asarray(knots), values))
+
+
+def test_intervals_that_only_rounding_decides_are_left_undecided():
+    """A pixel that is zero but for rounding over a whole interval is neither in nor out."""
+    verdict = judged([[1.0, 1e-17], [1.0, -1e-17]], [True, True])
+    assert not len(verdict.inside) and verdict.unclear.tolist() == [[0, 1]]
+    # one that is far from zero at one end is decided
+    verdict = judged([[1.0, 1e-17], [1.0, -1.0]], [True, False])
+    assert not len(verdict.unclear) and np.isclose(verdict.inside, [[0, 1]]).all()
+    # and an exact zero is no rounding: not greater than the threshold
+    assert judged([[1.0, 0.0], [1.0, 0.0]], [True, False]).inside.tolist() == [[0, 1]]
+    assert not len(judged([[1.0, 0.0], [1.0, 0.0]], [True, True]).inside)
+    # another pixel that is certainly wrong settles it
+    verdict = judged([[-1.0, 1e-17], [-1.0, -1e-17]], [True, True])
+    assert not len(verdict.inside) and not len(verdict.unclear)
+
+
+def test_each_pixel_bounds_one_common_stretch():
+    verdict = judged([[-1.0, 3.0, -2.0], [3.0, -1.0, -2.0]], [True, True, False])
+    assert verdict.inside.tolist() == [[0.25, 0.75]]
+    assert not len(judged([[-3.0, 1.0], [1.0, -3.0]], [True, True]).inside)
+    # touching zero from above is outside for a pixel that was not observed in the region
+    assert not len(judged([[0.0, 1.0], [1.0, 1.0]], [False, True]).inside)
 
 
 def test_a_map_that_is_not_a_number_is_refused():

@@ -1,4 +1,4 @@
-"""Under the null the p-values are uniform; the naive ones, and those that leave part of the selection out, are not."""
+"""P-values are uniform under the null; naive ones, and those that leave part of the selection out, are not."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ UNIFORM = ALTERNATIVES[:3]  # "less" is one minus "greater"
 
 
 def bright_spots(seed, size=5, channels_last=False):
-    """A map that follows the image's bright spots, so that a naive test of the salient region is far too optimistic."""
+    """A map that follows the image's bright spots: a naive test of the region is far too optimistic."""
     net = nets.Net(seed, (1, size, size, 1) if channels_last else (1, 1, size, size))
     x = net.add("Transpose", "x", perm=[0, 3, 1, 2]) if channels_last else "x"
     centre = 2 * np.outer([0, 1, 0], [0, 1, 0])
@@ -31,7 +31,9 @@ def bright_spots(seed, size=5, channels_last=False):
     if channels_last:
         x = net.add("ReduceMean", net.add("Transpose", x, perm=[0, 2, 3, 1]), axes=[1, 2], keepdims=0)
         return net.finish(net.add("MatMul", x, net.const(np.array([[0.5], [0.4]]))))
-    net.add("Conv", x, net.const(np.array([0.5, 0.4]).reshape(1, 2, 1, 1)), net.const(np.array([-1.0])), out="map")
+    net.add(
+        "Conv", x, net.const(np.array([0.5, 0.4]).reshape(1, 2, 1, 1)), net.const(np.array([-1.0])), out="map"
+    )
     return net.finish("map")
 
 
@@ -55,7 +57,10 @@ SETTINGS = {
         {"hypothesis": "mean", "threshold": "max:0.5", "target": "predicted"},
     ),
     "background, max:, NHWC, sigma 0.5": Setting(
-        functools.partial(bright_spots, 4, size=4, channels_last=True), 0, {"hypothesis": "background", "threshold": "max:0.5"}, 0.5
+        functools.partial(bright_spots, 4, size=4, channels_last=True),
+        0,
+        {"hypothesis": "background", "threshold": "max:0.5"},
+        0.5,
     ),
 }
 
@@ -237,7 +242,7 @@ def test_the_program_gives_the_p_values_that_were_found_uniform(name, alternativ
 
 
 def shifted_pixel_model():
-    """The map of one pixel is its right neighbour, of all others zero: the pixel does not move its own map."""
+    """The map of one pixel is its right neighbour, of others zero: the pixel does not move its own map."""
     net = nets.Net(0, (1, 1, 4, 4))
     weight = np.zeros((1, 1, 3, 3))
     weight[0, 0, 1, 2] = 1
@@ -306,7 +311,13 @@ def test_units_do_not_matter(factor):
     model = bright_spots(3)
     plain = onnx_si.test(model, image, reference, sigma=1.0, threshold=0.5, precision=1e-6)
     scaled = onnx_si.test(
-        model, image * factor, reference * factor, sigma=factor, threshold=0.5, precision=1e-6, scale=1 / factor
+        model,
+        image * factor,
+        reference * factor,
+        sigma=factor,
+        threshold=0.5,
+        precision=1e-6,
+        scale=1 / factor,
     )
     assert scaled.p_value == pytest.approx(plain.p_value, abs=1e-5)
     assert scaled.statistic == pytest.approx(factor * plain.statistic)
