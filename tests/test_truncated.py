@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from onnx_si import truncated
+from onnx_si.truncated import bounds
 from onnx_si.intervals import Intervals
 from onnx_si.truncated import (
     Chi,
@@ -102,7 +102,7 @@ def assert_masses(distribution, pairs):
     assert log_masses.shape == (len(pairs),)
     for value, (lo, hi) in zip(log_masses, pairs, strict=True):
         # The allowance that p_value_bounds relies on is itself far below the wanted accuracy.
-        allowance = truncated._log_error(float(value))
+        allowance = bounds.log_error(float(value))
         assert log_error(value, true_mass(distribution, lo, hi)) <= allowance < TOLERANCE, (lo, hi)
 
 

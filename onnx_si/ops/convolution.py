@@ -13,6 +13,7 @@ from onnx_si.ops.rules import Affine, Array, Rule
 from onnx_si.ops.windows import Axis, Window, window
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
+LARGE_BYTES = 64 << 20  # gathered windows of a single image that are not worth their memory
 
 
 def _blocks(count: int, bytes_each: int) -> Iterator[slice]:
@@ -36,8 +37,11 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     images = math.prod(lead)
     x = x.reshape(images, channels, *x.shape[-win.rank :])
     out = np.empty((images, w.shape[0], *win.output), x.dtype)
-    product = _weighted_views if w.shape[1] == 1 and group == channels == w.shape[0] else _gathered
-    for block in _blocks(images, 8 * channels * win.taps * math.prod(win.output)):
+    bytes_each = 8 * channels * win.taps * math.prod(win.output)
+    product = _gathered if bytes_each <= LARGE_BYTES else _tap_by_tap
+    if w.shape[1] == 1 and group == channels == w.shape[0]:
+        product = _weighted_views
+    for block in _blocks(images, bytes_each):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
 
@@ -51,6 +55,16 @@ def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> N
     depth = w.shape[1] * win.taps
     columns = columns.reshape(images, group, depth, math.prod(win.output))
     out[...] = np.matmul(w.reshape(group, w.shape[0] // group, depth), columns).reshape(out.shape)
+
+
+def _tap_by_tap(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """One matrix product for each tap, added up, written into `out`, without all windows in memory."""
+    out[...] = 0.0
+    sums = out.reshape(len(padded), group, w.shape[0] // group, math.prod(win.output))
+    kernel = w.reshape(group, w.shape[0] // group, w.shape[1], win.taps)
+    for tap, view in enumerate(win.taps_of(padded)):
+        seen = view.reshape(len(padded), group, w.shape[1], math.prod(win.output))
+        sums += np.matmul(kernel[..., tap], seen)
 
 
 def _weighted_views(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:

@@ -74,7 +74,7 @@ def assert_exact(program, start, direction, budget=64 << 20, tolerance=1e-9, see
 
 
 def _assert_at_knots(name, f, program, start, direction, tolerance):
-    """Without jumps the value at a knot is the truth; where something jumps, a single point may be anything."""
+    """Without jumps the value at a knot is the truth; at a jump a single point may be anything."""
     truth = at_points(program, on_line(start, direction, f.knots))[name]
     error = np.abs(f.values - truth) / (1 + np.abs(truth))
     assert error.max(initial=0.0) <= tolerance, f"{name} is off by {error.max()} at a knot"

@@ -1,0 +1,164 @@
+"""Confidence interval and median-unbiased estimate of the mean of a truncated normal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logit
+
+from onnx_si.intervals import Intervals
+from onnx_si.truncated.bounds import EPS, log_error, rounded_down, rounded_up, tail_and_rest
+from onnx_si.truncated.distributions import require_positive
+from onnx_si.truncated.masses import Floats, log_bell_integrals, log_sum
+
+# Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
+# how close it comes.
+_FARTHEST_MEAN = 1e100
+_ROOT_TOLERANCE = 1e-13
+# Stands for the log of a mass too small even for its logarithm, so that differences stay numbers.
+_LEAST_LOG = -1e300
+
+
+def confidence_interval(
+    inside: Intervals, undecided: Intervals, statistic: float, sd: float, level: float
+) -> tuple[float, float]:
+    """Invert the truncated normal distribution into an equal-tailed interval for its mean.
+
+    The ends are the means with F(t) = 1 - (1 - level) / 2 and F(t) = (1 - level) / 2. With undecided mass
+    they are the outermost over all truncation sets that are still possible.
+
+    Parameters
+    ----------
+    inside : Intervals
+        Certainly in the truncation set.
+    undecided : Intervals
+        May or may not be in it.
+    statistic : float
+        Observed value, finite.
+    sd : float
+        Standard deviation of the statistic before truncation.
+    level : float
+        Confidence level between 0 and 1.
+
+    Returns
+    -------
+    (float, float)
+        Ends in units of the statistic. An end is infinite where the truncation set leaves it open, which
+        includes a statistic at the very end of the set: with no mass on one side there is nothing to invert.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its range.
+
+    Source
+    ------
+    Lee, Sun, Sun, Taylor: Exact post-selection inference, with application to the lasso, 2016.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    least, most = _Tilted.of(inside, statistic, sd), _Tilted.of(inside.union(undecided), statistic, sd)
+    target = -float(logit(0.5 * (1.0 - level)))
+
+    # The ends may be moved outwards by the rounding of the masses, never inwards.
+    def lower_excess(mean: float) -> float:
+        below, above = least.log_below(mean), most.log_above(mean)
+        return below - above - target - log_error(below, above)
+
+    def upper_excess(mean: float) -> float:
+        below, above = most.log_below(mean), least.log_above(mean)
+        return below - above + target + log_error(below, above)
+
+    lower = _root(lower_excess) if least.has_below and most.has_above else -math.inf
+    upper = _root(upper_excess) if most.has_below and least.has_above else math.inf
+    # What the root finder and the last addition may have lost is given back, outwards.
+    slack = rounded_up(sd * _ROOT_TOLERANCE) + 4.0 * EPS * abs(statistic)
+    return statistic + sd * rounded_down(lower) - slack, statistic + sd * rounded_up(upper) + slack
+
+
+def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:
+    """Estimate the mean of the truncated normal by the value with F(t) = 1/2.
+
+    Parameters
+    ----------
+    inside : Intervals
+        The truncation set.
+    statistic : float
+        Observed value, finite.
+    sd : float
+        Standard deviation of the statistic before truncation.
+
+    Returns
+    -------
+    float
+        Infinite if the statistic is at the end of the set, with no mass beyond it.
+
+    Raises
+    ------
+    ValueError
+        If the truncation set is empty or an argument is outside its range.
+    """
+    if not inside:
+        raise ValueError("the truncation set is empty")
+    tilted = _Tilted.of(inside, statistic, sd)
+    if not tilted.has_above:
+        return math.inf
+    if not tilted.has_below:
+        return -math.inf
+    return statistic + sd * _root(lambda mean: tilted.log_below(mean) - tilted.log_above(mean))
+
+
+@dataclass(frozen=True)
+class _Tilted:
+    """A truncation set seen from the statistic, in standard deviations.
+
+    Masses are relative to the density at the statistic: for means millions of standard deviations away, which
+    narrow truncation sets do ask for, the two sides still compare without cancellation.
+    """
+
+    below: tuple[Floats, Floats, Floats]
+    above: tuple[Floats, Floats, Floats]
+
+    @classmethod
+    def of(cls, intervals: Intervals, statistic: float, sd: float) -> _Tilted:
+        require_positive("sd", sd)
+        upper, lower = tail_and_rest(statistic, "greater")
+        sides = []
+        for side in (lower, upper):
+            bounds = intervals.intersect(side).bounds
+            with np.errstate(all="ignore"):
+                ends = (bounds - statistic) / sd
+                widths = (bounds[:, 1] - bounds[:, 0]) / sd
+            sides.append((ends[:, 0], ends[:, 1], widths))
+        return cls(sides[0], sides[1])
+
+    @property
+    def has_below(self) -> bool:
+        return bool((self.below[2] > 0.0).any())
+
+    @property
+    def has_above(self) -> bool:
+        return bool((self.above[2] > 0.0).any())
+
+    def log_below(self, mean: float) -> float:
+        return max(log_sum(log_bell_integrals(*self.below, mean)), _LEAST_LOG)
+
+    def log_above(self, mean: float) -> float:
+        return max(log_sum(log_bell_integrals(*self.above, mean)), _LEAST_LOG)
+
+
+def _root(decreasing: Callable[[float], float]) -> float:
+    """Return the root of a decreasing function, infinite if it lies beyond `_FARTHEST_MEAN`."""
+    at_zero = decreasing(0.0)
+    sign = 1.0 if at_zero > 0.0 else -1.0
+    near, far = 0.0, sign
+    while sign * decreasing(far) > 0.0:
+        near, far = far, 4.0 * far
+        if abs(far) > _FARTHEST_MEAN:
+            return sign * math.inf
+    lo, hi = min(near, far), max(near, far)
+    return float(brentq(decreasing, lo, hi, xtol=_ROOT_TOLERANCE, rtol=4.0 * EPS, maxiter=500))

@@ -1,0 +1,54 @@
+"""The ways to compute a convolution agree with each other and with sums written out."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from onnx_si.ops import convolution
+from onnx_si.ops.registry import Context, Variable
+
+from .cases import HANDLERS
+
+
+def conv(x, w, **attributes):
+    rule = HANDLERS["Conv"].build((Variable(x.shape[1:]), w), attributes, Context(0, 1, 22))
+    return rule.evaluate(x)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("limit", ["BLOCK_BYTES", "LARGE_BYTES"])
+def test_blocks_and_large_images(monkeypatch, group, limit):
+    """Images in blocks of one, and taps one by one, give what one product over all windows gives."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(5, 2, 4, 7, 6)), rng.normal(size=(6, 4 // group, 3, 2))
+    attributes = {"group": group, "strides": [2, 1], "dilations": [1, 2], "pads": [1, 0, 0, 1]}
+    whole = conv(x, w, **attributes)
+    monkeypatch.setattr(convolution, limit, 1)
+    np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
+
+
+def test_against_sums_written_out():
+    rng = np.random.default_rng(1)
+    x, w = rng.normal(size=(1, 1, 2, 5, 4)), rng.normal(size=(3, 2, 3, 2))
+    y = conv(x, w, pads=[1, 0, 1, 1])
+    expected = np.zeros((1, 1, 3, 5, 4))
+    for o, i, j, c, di, dj in itertools.product(range(3), range(5), range(4), range(2), range(3), range(2)):
+        if 0 <= i + di - 1 < 5 and j + dj < 4:
+            expected[0, 0, o, i, j] += w[o, c, di, dj] * x[0, 0, c, i + di - 1, j + dj]
+    np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_transposed_is_the_transpose():
+    """<conv(x), y> = <x, conv_transpose(y)> with the same weights and attributes."""
+    rng = np.random.default_rng(2)
+    x, w = rng.normal(size=(1, 1, 4, 7, 8)), rng.normal(size=(6, 2, 3, 2))
+    attributes = {"group": 2, "strides": [2, 3], "dilations": [1, 2], "pads": [1, 0, 2, 1]}
+    forth = conv(x, w, **attributes)
+    y = rng.normal(size=forth.shape)
+    rule = HANDLERS["ConvTranspose"].build(
+        (Variable(y.shape[1:]), w), attributes | {"output_padding": [1, 0]}, Context(0, 1, 22)
+    )
+    back = rule.evaluate(y)
+    assert back.shape == x.shape
+    np.testing.assert_allclose(np.sum(forth * y), np.sum(x * back), rtol=1e-12)
