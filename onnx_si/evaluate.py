@@ -28,7 +28,7 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     Raises
     ------
     InputError
-        If an input has no value.
+        If an input has no value, or one that is no real number.
     UnsupportedOp
         If an output needs a node that has no handler.
     """

@@ -1,5 +1,6 @@
 """One test, from a model and an image to a result."""
 
+import functools
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -222,7 +223,7 @@ def _result(
         references=len(scene.references),
         defaults=tuple(told.said["default"]),
         warnings=tuple(told.said["warning"]),
-        versions=_versions(),
+        versions=dict(_versions()),
     )
 
 
@@ -273,7 +274,7 @@ def refusal(
         model={} if model is None else _identity(model),
         config=settings.config(),
         defaults=settings.reasons,
-        versions=_versions(),
+        versions=dict(_versions()),
     )
 
 
@@ -281,6 +282,7 @@ def _identity(model: Model) -> dict[str, Any]:
     return {"path": model.path, "sha256": model.sha256, "producer": model.producer, "opset": model.opset}
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     packages = ("onnx-si", "onnx", "onnxruntime", "numpy", "scipy", "networkx")
     found = {"python": platform.python_version()}

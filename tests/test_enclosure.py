@@ -6,11 +6,11 @@
 import nets
 import numpy as np
 import pytest
+from ops.cases import CASES, model_of
 
 from onnx_si.line.enclosure import EnclosureDomain, cells
 from onnx_si.line.program import bind
 from onnx_si.line.walker import Tally, walk
-from ops.cases import CASES, model_of
 
 EXTENDED = pytest.mark.skipif(
     np.finfo(np.longdouble).eps > 1e-18, reason="this machine's long double is no wider than double"

@@ -76,9 +76,7 @@ def test_importing_the_package_loads_no_framework():
 
 @pytest.mark.parametrize("path", SOURCES, ids=[str(p.relative_to(ROOT)) for p in SOURCES])
 def test_a_file_can_be_read_in_a_sitting(path):
-    """The distributions are the one exception: a single family with its quadrature."""
-    limit = 650 if path.name == "truncated.py" else 400
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= limit
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 def test_relative_and_star_imports_are_not_used():

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from onnx_si.truncated import bounds
 from onnx_si.intervals import Intervals
 from onnx_si.truncated import (
     Chi,
     Normal,
+    bounds,
     confidence_interval,
     decided,
     median_unbiased,

@@ -1,4 +1,4 @@
-"""P-values are uniform under the null; naive ones, and those that leave part of the selection out, are not."""
+"""P-values are uniform under the null; naive ones, and those that omit part of the selection, are not."""
 
 import dataclasses
 import functools

@@ -13,7 +13,8 @@ from onnx_si.ops.rules import Affine, Array, Rule
 from onnx_si.ops.windows import Axis, Window, window
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
-LARGE_BYTES = 64 << 20  # gathered windows of a single image that are not worth their memory
+LARGE_BYTES = 16 << 20  # gathered windows of one image that cost more time (page faults) than they save
+FEW_CHANNELS = 8  # a matrix product per tap is no gain
 
 
 def _blocks(count: int, bytes_each: int) -> Iterator[slice]:
@@ -38,9 +39,11 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     x = x.reshape(images, channels, *x.shape[-win.rank :])
     out = np.empty((images, w.shape[0], *win.output), x.dtype)
     bytes_each = 8 * channels * win.taps * math.prod(win.output)
-    product = _gathered if bytes_each <= LARGE_BYTES else _tap_by_tap
+    product = _gathered
     if w.shape[1] == 1 and group == channels == w.shape[0]:
         product = _weighted_views
+    elif bytes_each > LARGE_BYTES and w.shape[1] >= FEW_CHANNELS:
+        product = _tap_by_tap
     for block in _blocks(images, bytes_each):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)

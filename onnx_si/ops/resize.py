@@ -224,9 +224,7 @@ def resized(x: Variable, stretches: Mapping[int, Stretch], how: Sampling) -> Rul
     ):
         raise Refusal("scales that change no length", "runtimes differ; remove the node")
     positions = {axis: stretch.positions(how.coordinates) for axis, stretch in stretches.items()}
-    moving = {
-        axis: p for axis, p in positions.items() if p != Positions(Fraction(0), Fraction(1), x.shape[axis])
-    }
+    moving = {axis: p for axis, p in positions.items() if stretches[axis].scale != 1}
     if how.mode == "nearest":
         return taken({axis: nearest_index(stretches[axis], how.coordinates, how.rounding) for axis in moving})
     for axis in moving:

@@ -22,7 +22,8 @@ from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
 
 FATES = ("exact", "discarded", "accepted", "undecided", "split")
-BATCH = 8  # cells enclosed together
+BATCH = 8  # cells enclosed together at most
+BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 LOG_NEGLIGIBLE = math.log(
@@ -209,7 +210,9 @@ def search(
     """
     started = time.perf_counter()
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
-    run = _Run(program, margin, line, event, options, Frontier(line), Policy(overhead, BATCH))
+    largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
+    policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)))
+    run = _Run(program, margin, line, event, options, Frontier(line), policy)
     bounds, complete = (0.0, 1.0), False
     while not complete and run.step():
         bounds = p_value_bounds(line.distribution, *run.sets(), line.statistic, options.alternative)

@@ -6,7 +6,7 @@ import pytest
 
 import onnx_si
 
-from .cases import CASES, FEATURES, HANDLERS, SMOOTH, effective_versions, model_of
+from .cases import CASES, FEATURES, HANDLERS, NEWEST, SMOOTH, effective_versions, model_of
 
 OPTIONS = onnxruntime.SessionOptions()
 OPTIONS.intra_op_num_threads = 1
@@ -33,7 +33,7 @@ def test_agrees_with_onnxruntime(case, opset):
 
 @pytest.mark.parametrize("op", sorted(HANDLERS))
 def test_every_version_is_run(op):
-    """Each schema version that a handler lists is reached by at least one case."""
+    """A handler lists each schema version that an opset can have, no other, and some case reaches it."""
     covered = {opset for case in CASES + SMOOTH if case.op == op for opset in case.opsets()}
     assert covered == {max(version, 7) for version in effective_versions(op)}
-    assert set(HANDLERS[op].versions) == set(effective_versions(op))
+    assert [v for v in HANDLERS[op].versions if v <= NEWEST] == effective_versions(op)

@@ -17,14 +17,17 @@ def conv(x, w, **attributes):
 
 
 @pytest.mark.parametrize("group", [1, 2])
-@pytest.mark.parametrize("limit", ["BLOCK_BYTES", "LARGE_BYTES"])
-def test_blocks_and_large_images(monkeypatch, group, limit):
+def test_blocks_and_large_images(monkeypatch, group):
     """Images in blocks of one, and taps one by one, give what one product over all windows gives."""
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(5, 2, 4, 7, 6)), rng.normal(size=(6, 4 // group, 3, 2))
     attributes = {"group": group, "strides": [2, 1], "dilations": [1, 2], "pads": [1, 0, 0, 1]}
     whole = conv(x, w, **attributes)
-    monkeypatch.setattr(convolution, limit, 1)
+    monkeypatch.setattr(convolution, "BLOCK_BYTES", 1)
+    np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
+    monkeypatch.setattr(convolution, "LARGE_BYTES", 0)
+    monkeypatch.setattr(convolution, "FEW_CHANNELS", 1)
+    monkeypatch.setattr(convolution, "_gathered", None)
     np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
 
 

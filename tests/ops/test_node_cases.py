@@ -15,7 +15,7 @@ from onnx_si.errors import InputError, UnsupportedModel
 from onnx_si.graph import model_from_proto
 from onnx_si.line.program import bind
 
-from .cases import HANDLERS
+from .cases import HANDLERS, REVIEWED
 
 FOLDED = {"Constant", "ConstantOfShape", "Range", "Shape", "Size"}
 """Ops whose value does not depend on the image; a case may hold them beside handled ops."""
@@ -34,6 +34,7 @@ def node_cases():
         for case in cases
         if {node.op_type for node in case.model.graph.node} <= allowed
         and any(node.op_type in HANDLERS for node in case.model.graph.node)
+        and all(opset.version <= REVIEWED for opset in case.model.opset_import)
     }
 
 
