@@ -150,6 +150,10 @@ def truth(*shape):
     return Changing(shape, "truth")
 
 
+def level(*shape):
+    return Changing(shape, "level")
+
+
 def index(choices, *shape):
     return Changing(shape, "index", choices)
 
@@ -585,12 +589,14 @@ SELECTION = [
     Case("second axis", "Gather", (V(2, 4, 2), ints(3, 0, 0).reshape(1, 3)), {"axis": 1}),
     Case("changing index", "Gather", (V(4, 3), index(4, 2))),
     Case("changing scalar index", "Gather", (V(2, 4), index(4)), {"axis": 1}),
+    Case("changing index, second axis", "Gather", (V(2, 4), index(4, 3)), {"axis": 1}),
     Case("from a constant", "Gather", (C(2, 4, 3), index(4, 2, 2)), {"axis": 1}),
     Case("to double", "Cast", (V(2, 3),), {"to": TensorProto.DOUBLE}),
     Case("to float", "Cast", (truth(2, 3),), {"to": TensorProto.FLOAT}),
     Case("index to float", "Cast", (index(3, 4),), {"to": TensorProto.FLOAT}),
     Case("index to int32", "Cast", (index(3, 4),), {"to": TensorProto.INT32}),
     Case("gate to int64", "Cast", (gate(2, 3),), {"to": TensorProto.INT64}),
+    Case("level to int64", "Cast", (level(2, 3),), {"to": TensorProto.INT64}),
     Case("to truth", "Cast", (V(2, 3),), {"to": TensorProto.BOOL}),
     Case("index to truth", "Cast", (index(3, 4),), {"to": TensorProto.BOOL}),
 ]
@@ -693,17 +699,17 @@ CASES = [
 
 SMOOTH_OPS = ("Sigmoid", "Tanh", "Exp", "Log", "Sqrt", "Erf", "Softplus", "Elu", "HardSwish")
 SMOOTH = [
-    *(Case("of levels", op, (Changing((2, 3), "level"),)) for op in SMOOTH_OPS),
-    Case("scaled", "Elu", (Changing((2, 3), "level"),), {"alpha": 0.3}),
+    *(Case("of levels", op, (level(2, 3),)) for op in SMOOTH_OPS),
+    Case("scaled", "Elu", (level(2, 3),), {"alpha": 0.3}),
     *(
         case
         for op in ("Softmax", "LogSoftmax")
         for case in (
-            Case("default", op, (Changing((2, 3, 2), "level"),)),
-            Case("axis 2", op, (Changing((2, 2, 3), "level"),), {"axis": 2}),
-            Case("axis -2", op, (Changing((2, 2, 3), "level"),), {"axis": -2}, versions=(11, 99)),
+            Case("default", op, (level(2, 3, 2),)),
+            Case("axis 2", op, (level(2, 2, 3),), {"axis": 2}),
+            Case("axis -2", op, (level(2, 2, 3),), {"axis": -2}, versions=(11, 99)),
         )
     ),
-    Case("by a level", "Div", (C(2, 3), Changing((2, 3), "level"))),
+    Case("by a level", "Div", (C(2, 3), level(2, 3))),
 ]
 """Functions that are not piecewise linear are exact where their input is constant on pieces."""
