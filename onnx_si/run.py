@@ -4,11 +4,13 @@ import functools
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from threadpoolctl import ThreadpoolController
 
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
@@ -90,6 +92,32 @@ def test(
     )
     settings = settle(Options(**options), model.metadata, bool(references))
     told = _Told(notice)
+    with _one_thread():
+        return _test(model, image, references, settings, told, progress)
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """One BLAS thread: the matrix products of a search are small, and threads would wait for each other."""
+    return cast("AbstractContextManager[object]", _thread_pools().limit(limits=1, user_api="blas"))
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _test(
+    model: Model,
+    image: ArrayLike,
+    references: Sequence[ArrayLike],
+    settings: Settings,
+    told: "_Told",
+    progress: Callable[[Progress], None] | None,
+) -> Result:
+    """The test itself, with everything that was left open settled."""
     told.defaults(settings.reasons)
     scene = prepare(model, image, references, settings)
     if settings.layout is None:
@@ -110,9 +138,6 @@ def test(
     told.warnings(_search_warnings(found, settings))
     comparison = _compare(selection, line, event, how, settings.methods)
     return _result(scene, selection, settings, noise, line, found, comparison, told)
-
-
-test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
 
 
 def _compare(

@@ -39,7 +39,6 @@ class Tally:
     """Counted work; the one thing here that changes in place."""
 
     operations: int = 0
-    peak_bytes: int = 0
 
 
 def walk(

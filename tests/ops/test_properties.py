@@ -19,7 +19,7 @@ from .strategies import bundles, sketches
 LOW, HIGH = -4.0, 4.0
 
 
-@settings(max_examples=250)
+@settings(max_examples=500)
 @given(sketches(), st.sampled_from([1 << 26, 1 << 15, 1 << 12]))
 def test_networks(sketch, budget):
     """At, around and between all knots of the output the exact domain agrees with single evaluations."""
