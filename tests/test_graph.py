@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_si
-from onnx_si.errors import OnnxSIError
+from onnx_si.errors import OnnxSIError, UnsupportedOp
 from onnx_si.graph import dag, model_from_proto, nodes_between
 from onnx_si.line.program import bind
 
@@ -526,3 +526,34 @@ def test_sparse_and_typed_initialisers():
     ours = onnx_si.evaluate(net.finish("map"), {"x": np.ones((1, 4))})["map"]
     np.testing.assert_array_equal(ours, [[1, 2, 3, 4]])
     assert numpy_helper.to_array(net.initializers[-1]).tolist() == [1, 2, 3, 4]
+
+
+def test_loops_over_constants_are_refused():
+    """Its trip count comes from the file: 10**12 rounds of nothing must not be run."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["keep_in"], ["keep_out"]),
+            helper.make_node("Identity", ["state_in"], ["state_out"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("keep_in", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state_in", TensorProto.FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("keep_out", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state_out", TensorProto.FLOAT, [1]),
+        ],
+    )
+    net = nets.Net(0, (1, 4))
+    state = net.add(
+        "Loop",
+        net.const(np.array(10**12, np.int64)),
+        net.const(np.array(True)),
+        net.const(np.ones(1)),
+        body=body,
+    )
+    model = net.finish(net.add("Add", "x", state, out="y"))
+    with pytest.raises(UnsupportedOp, match="Loop is a loop"):
+        bind(model, np.zeros((1, 4)), ("y",)).require_exact()

@@ -22,6 +22,7 @@ NOT_INFERRED = (
 )
 """What `infer_node_outputs` raises for an unknown op or inputs that don't fit it."""
 MAX_SHAPE_ELEMENTS = 1024  # of a tensor that can be a shape, a list of axes or of pads
+LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
 
 Arrays = tuple[NDArray[Any] | None, ...]
 
@@ -74,6 +75,16 @@ def inferred_shapes(
     }
 
 
+def _refuse_loops(node: onnx.NodeProto) -> None:
+    """A loop runs as often as the file says, for ever if it likes: refused, in subgraphs too."""
+    if node.op_type in LOOPS:
+        raise Refusal(f"{node.op_type} is a loop, and loops are not run", "export with constants folded")
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in graph.node:
+                _refuse_loops(inner)
+
+
 def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays:
     """Outputs of one node whose inputs are all constant.
 
@@ -82,6 +93,7 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays
     Refusal
         If the reference evaluator can't run the node, or its output would be too large.
     """
+    _refuse_loops(node)
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
     for shape in inferred_shapes(node, given, opsets).values():
         affordable(shape)
