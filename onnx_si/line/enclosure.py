@@ -59,9 +59,8 @@ def cells(start: Array, direction: Array, low: Array, high: Array) -> Enclosure:
     middle, half = 0.5 * (low + high), np.nextafter(0.5 * (high - low), np.inf)
     centre = start + direction * middle.reshape(shape)
     slope = np.broadcast_to(direction, centre.shape)
-    half = half * (1 + 4 * UNIT) + UNIT * np.abs(
-        middle
-    )  # the middle and the half width are rounded themselves
+    # the middle and the half width are rounded themselves
+    half = half * (1 + 4 * UNIT) + UNIT * np.abs(middle)
     size = np.abs(start) + np.abs(direction) * (np.abs(middle) + half).reshape(shape)
     return Enclosure(centre, slope, 4 * UNIT * size, half)
 
@@ -199,6 +198,11 @@ class EnclosureDomain:
         ]
         still = rule.evaluate(*(np.abs(z) for z in zero))
         radius = np.abs(rule.evaluate(*grown) - still) + 8 * UNIT * np.abs(still)
+        for gate in rule.gates if rule.product else ():
+            full = [np.abs(x.centre) + x.reach for x in xs]
+            none = rule.evaluate(*full[:gate], np.zeros_like(full[gate]), *full[gate + 1 :])
+            off = rule.evaluate(*full[:gate], xs[gate].radius, *full[gate + 1 :])
+            radius = radius + np.abs(off - none) + 8 * UNIT * np.abs(none)
         return Enclosure(
             rule.evaluate(*(x.centre for x in xs)), slope, radius * (1 + 8 * UNIT), xs[0].half_width
         )
@@ -212,9 +216,9 @@ def _constant(values: Array, half_width: Array) -> Enclosure:
 def _affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
     """Radius and rounding spread through the absolute weights in one go.
 
-    A sum of n products is off by at most n roundings of the sum of absolute products (Higham, "Accuracy
-    and Stability of
-    Numerical Algorithms", section 3.1); that holds for the centre, for slope * t and for the radius itself.
+    A sum of n products is off by at most n roundings of the sum of absolute products (Higham, "Accuracy and
+    Stability of Numerical Algorithms", section 3.1); that holds for the centre, for slope * t and for the
+    radius itself.
     """
     gamma = UNIT * (rule.terms + 4)
     centre = rule.evaluate(*(x.centre for x in xs))

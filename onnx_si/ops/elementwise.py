@@ -66,7 +66,7 @@ def scale(x: Variable, factor: Array) -> Affine:
 def bilinear(evaluate: Callable[..., Array], factors: tuple[Variable, ...], terms: int = 1) -> Rule:
     """A product of changing tensors: exact where one of them is constant on pieces, a gate."""
     gates = tuple(i for i, factor in enumerate(factors) if factor.stepwise)
-    return Gated(evaluate, gates, terms) if gates else Curved(evaluate, "bilinear")
+    return Gated(evaluate, gates, terms, product=True) if gates else Curved(evaluate, "bilinear")
 
 
 def curved(function: Callable[..., Array]) -> Curved:

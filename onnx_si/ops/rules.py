@@ -114,12 +114,14 @@ class Winner:
 class Gated:
     """y = evaluate(*xs), affine wherever the gates (inputs that are constant on pieces) stay constant.
 
-    `gates` are the positions of the gating inputs among the xs.
+    `gates` are the positions of the gating inputs among the xs. In a `product` they multiply the others, so
+    an error of a gate counts; otherwise they only select.
     """
 
     evaluate: Callable[..., Array]
     gates: tuple[int, ...]
     terms: int = 1
+    product: bool = False
     kind: ClassVar[str] = "piecewise-linear"
 
 

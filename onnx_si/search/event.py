@@ -55,18 +55,15 @@ class RegionEvent:
         enters = np.where((left < 0) & (right > 0), share, 0.0).max(axis=1)
         leaves = np.where((left > 0) & (right < 0), share, 1.0).min(axis=1)
         start = low + enters * (high - low)
-        end = np.where(
-            leaves < 1, np.minimum(low + leaves * (high - low), high), high
-        )  # no gap between neighbours
+        cut = np.minimum(low + leaves * (high - low), high)
+        end = np.where(leaves < 1, cut, high)  # to the last bit: no gap between neighbours
         holds = enters < leaves
         inside = np.stack([start, end], axis=1)[holds]
         doubtful = np.stack([knots[:-1], knots[1:]], axis=1)[unclear]
         return Verdict(inside, doubtful)
 
     def certify(self, margin: Enclosure) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Cells on which the event provably never holds, and cells on which it provably always holds;
-        arrays (cells,).
-        """
+        """Cells on which the event provably never holds, and those on which it provably always does."""
         low, high = (end.reshape(len(end), -1) for end in margin.bounds())
         observed = self.observed.ravel()
         outside = np.any((high <= 0) & observed | (low > 0) & ~observed, axis=1)
@@ -74,9 +71,7 @@ class RegionEvent:
         return outside, inside
 
     def _screen(self, flat: Array, knots: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Intervals in which no pixel is on the wrong side throughout; and those that only rounding
-        decides.
-        """
+        """Intervals in which no pixel is always on the wrong side; and those that only rounding decides."""
         observed = self.observed.ravel()
         width = knots[1:] > knots[:-1]
         largest = np.maximum(flat[:-1], flat[1:])

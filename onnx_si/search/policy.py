@@ -1,9 +1,8 @@
 """Which way to examine a cell, decided by counted work: the same input takes the same path every time.
 
 An exact examination pays per knot; an enclosure costs three forward passes and may fail, in which case a
-half of the
-cell may still succeed. What has been seen so far tells how many knots a stretch of line holds and how
-often enclosures of a width succeed.
+half of the cell may still succeed. What has been seen so far tells how many knots a stretch of line holds
+and how often enclosures of a width succeed.
 """
 
 import math
@@ -16,7 +15,7 @@ from onnx_si.search.frontier import Cell
 PASSES_PER_KNOT = 0.6  # early layers have fewer knots than late ones
 ENCLOSURE = 3.0  # centre, slope, radius
 OPERATIONS_PER_CALL = 50_000  # what calling one rule costs besides its arithmetic, in multiply-adds
-FEW_KNOTS = 8.0
+FEW_KNOTS = 8.0  # expected in the narrowest cell that is cut off an unbounded end
 LARGEST_EXACT = 256  # knots at most in one exact cell while the rest of the line may settle the question
 
 

@@ -1,6 +1,4 @@
-"""Search the line for the truncation set, the most probable undecided cell first, with p-value bounds that
-are always true.
-"""
+"""Search the line for the truncation set, the most probable cell first; p-value bounds are always true."""
 
 import math
 import time
@@ -26,9 +24,7 @@ BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
-LOG_NEGLIGIBLE = math.log(
-    1e-4
-)  # share of undecided mass that moves an end of the interval by too little to matter
+LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
 @dataclass(frozen=True)
@@ -36,10 +32,9 @@ class SearchOptions:
     """When to stop, and how much memory one tensor may take.
 
     `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
-    both bounds lie on one
-    side of that level. With `interval_level` it then goes on until the confidence interval of that level
-    is settled too, for
-    at most the work done so far and a little more. `enclose` False examines every cell exactly.
+    both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
+    until the confidence interval of that level is settled too, for at most the work done so far and a
+    little more. `enclose` False examines every cell exactly.
     """
 
     alternative: Alternative = "two-sided"
@@ -95,6 +90,18 @@ class _Run:
     unclear: list[np.ndarray] = field(default_factory=list)
     pieces: int = 0
     fates: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.perf_counter)
+
+    def bounds(self) -> tuple[float, float]:
+        """The p-value's bounds by what is known now."""
+        line = self.line
+        return p_value_bounds(line.distribution, *self.sets(), line.statistic, self.options.alternative)
+
+    def look(self) -> Progress:
+        """Where the search stands."""
+        return Progress(
+            self.bounds(), sum(self.fates.values()), self.pieces, time.perf_counter() - self.started
+        )
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left."""
@@ -145,7 +152,7 @@ class _Run:
                 self.inside.append(np.array([[cell.low, cell.high]]))
             self.fates["undecided" if not success else "accepted" if within else "discarded"] += 1
 
-    def settle_interval(self, level: float) -> None:
+    def settle_interval(self, level: float, progress: Callable[[Progress], None] | None) -> None:
         """Examine what still moves the confidence interval: the cells that are probable if the mean is at
         one of its ends.
         """
@@ -155,11 +162,13 @@ class _Run:
             ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level)
             settled = True
             for end in filter(math.isfinite, ends):
-                settled &= self._settle(Normal(end, se), allowed)
+                settled &= self._settle(Normal(end, se), allowed, progress)
             if settled:
                 return
 
-    def _settle(self, distribution: Normal, allowed: int) -> bool:
+    def _settle(
+        self, distribution: Normal, allowed: int, progress: Callable[[Progress], None] | None
+    ) -> bool:
         """Work until little is undecided under a distribution; True where nothing had to be done."""
         self.frontier.reorder(distribution)
         settled = True
@@ -170,6 +179,8 @@ class _Run:
             settled = False
             if not self.step():
                 return True
+            if progress is not None:
+                progress(self.look())
         return True
 
     def sets(self) -> tuple[Intervals, Intervals]:
@@ -208,26 +219,25 @@ def search(
     Search
         Whatever was not examined counts as undecided, the tails of the line included: the bounds are true.
     """
-    started = time.perf_counter()
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
     policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)))
     run = _Run(program, margin, line, event, options, Frontier(line), policy)
     bounds, complete = (0.0, 1.0), False
     while not complete and run.step():
-        bounds = p_value_bounds(line.distribution, *run.sets(), line.statistic, options.alternative)
-        complete = bounds[1] - bounds[0] <= options.precision
+        seen = run.look()
+        bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
         if progress is not None:
-            progress(Progress(bounds, sum(run.fates.values()), run.pieces, time.perf_counter() - started))
+            progress(seen)
         if options.decide_at is not None and decided(bounds, options.decide_at):
             break
     if complete and options.interval_level is not None:
-        run.settle_interval(options.interval_level)
-        bounds = p_value_bounds(line.distribution, *run.sets(), line.statistic, options.alternative)
+        run.settle_interval(options.interval_level, progress)
+        bounds = run.bounds()
     return Search(
         *run.sets(),
         bounds,
-        time.perf_counter() - started,
+        time.perf_counter() - run.started,
         run.tally.operations / max(1, program.cost),
         run.pieces,
         sum(run.fates.values()),
