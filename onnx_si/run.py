@@ -241,6 +241,7 @@ def _result(
             "pieces": found.pieces,
             "cells": found.cells,
             "fates": found.fates,
+            "peak_bytes": found.peak_bytes,
             "complete": found.complete,
         },
         parity=selection.parity,

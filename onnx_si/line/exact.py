@@ -29,6 +29,10 @@ class PiecewiseLinear:
     def points(self) -> int:
         return len(self.knots)
 
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
     def split(self, at: float) -> tuple["PiecewiseLinear", "PiecewiseLinear"]:
         """The same on both sides of a point inside; a jump there goes apart."""
         left, right = self.knots.searchsorted(at, "left"), self.knots.searchsorted(at, "right")

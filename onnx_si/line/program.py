@@ -2,9 +2,10 @@
 the image.
 """
 
+import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Finding, InputError, Refusal, UnsupportedOp
 from onnx_si.graph import Model, fold, nodes_between
 from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
+from onnx_si.ops.crops import Made
 from onnx_si.ops.registry import Context, Input, Variable, find
 from onnx_si.ops.rules import Affine, Curved, Gated, Rule, Step, Winner
 
@@ -29,7 +31,7 @@ class Instruction:
     """Compute one tensor from others by a rule.
 
     `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
-    reads afterwards.
+    reads afterwards, `made` how the rule can be made again for a part of the tensor.
     """
 
     output: str
@@ -40,6 +42,7 @@ class Instruction:
     op: str
     cost: int
     dead: tuple[str, ...] = ()
+    made: Made | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Program:
     def cost(self) -> int:
         """Multiply-adds of one forward pass."""
         return sum(instruction.cost for instruction in self.instructions)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every tensor that changes."""
+        return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
 
     def require_exact(self) -> None:
         """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis."""
@@ -168,8 +176,8 @@ class _Binder:
             try:
                 handler = find(node.op_type, domain, version)
                 inputs = tuple(self._input(name) for name in node.input)
-                rule = handler.build(inputs, _attributes(node), Context(position, len(node.output), version))
-                self._record(node, output, rule)
+                made = Made(handler, inputs, _attributes(node), Context(position, len(node.output), version))
+                self._record(node, output, made.again(inputs), made)
             except Refusal as refusal:
                 self._find(node, refusal)
                 self.gaps.append(self.findings[-1])
@@ -196,7 +204,7 @@ class _Binder:
             return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
         return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
 
-    def _record(self, node: onnx.NodeProto, output: str, rule: Rule) -> None:
+    def _record(self, node: onnx.NodeProto, output: str, rule: Rule, made: Made) -> None:
         changing = tuple(name for name in node.input if name in self.values)
         steady = all(name in self.stepwise for name in changing)
         if isinstance(rule, Curved) and not steady:
@@ -208,10 +216,11 @@ class _Binder:
         self._check_range(output, value)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
-        terms = rule.terms if isinstance(rule, Affine | Gated) else 1
         self.values[output] = value
         self.instructions.append(
-            Instruction(output, rule, changing, shape, node.name, node.op_type, terms * max(1, value.size))
+            Instruction(
+                output, rule, changing, shape, node.name, node.op_type, cost_of(rule, shape), made=made
+            )
         )
 
     def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
@@ -310,7 +319,7 @@ def bind(
     return Program(
         name,
         tuple(np.shape(image)),
-        _with_deaths(binder.instructions, outputs),
+        with_deaths(binder.instructions, outputs),
         outputs,
         known,
         tuple(binder.findings),
@@ -320,13 +329,17 @@ def bind(
     )
 
 
-def _with_deaths(instructions: list[Instruction], outputs: tuple[str, ...]) -> tuple[Instruction, ...]:
+def cost_of(rule: Rule, shape: tuple[int, ...]) -> int:
+    """Multiply-adds of a rule at one point."""
+    terms = rule.terms if isinstance(rule, Affine | Gated) else 1
+    return terms * max(1, math.prod(shape))
+
+
+def with_deaths(instructions: Sequence[Instruction], outputs: tuple[str, ...]) -> tuple[Instruction, ...]:
     """Mark after which instruction each tensor is no longer needed."""
     seen, result = set(outputs), []
     for step in reversed(instructions):
         dead = tuple(name for name in dict.fromkeys((*step.inputs, step.output)) if name not in seen)
         seen.update(dead)
-        result.append(
-            Instruction(step.output, step.rule, step.inputs, step.shape, step.node, step.op, step.cost, dead)
-        )
+        result.append(replace(step, dead=dead))
     return tuple(reversed(result))

@@ -63,12 +63,21 @@ class RegionEvent:
         return Verdict(inside, doubtful)
 
     def certify(self, margin: Enclosure) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Cells on which the event provably never holds, and those on which it provably always does."""
-        low, high = (end.reshape(len(end), -1) for end in margin.bounds())
-        observed = self.observed.ravel()
-        outside = np.any((high <= 0) & observed | (low > 0) & ~observed, axis=1)
-        inside = np.all((low > 0) & observed | (high <= 0) & ~observed, axis=1)
-        return outside, inside
+        """Cells on which the event provably never holds (cells,), and the pixels (cells, *map) that may be on
+        the wrong side somewhere.
+        """
+        low, high = margin.bounds()
+        wrong: NDArray[np.bool_] = np.where(self.observed, high <= 0, low > 0)
+        open_: NDArray[np.bool_] = np.where(self.observed, low <= 0, high > 0)
+        return np.any(wrong.reshape(len(wrong), -1), axis=1), open_
+
+    def part(self, box: tuple[slice, ...]) -> "RegionEvent":
+        """The event on a box of the map."""
+        return RegionEvent(self.observed[box])
+
+    def wrong(self, margins: Array) -> NDArray[np.bool_]:
+        """Pixels on the wrong side, of margins (n, *map) at single points."""
+        return np.asarray((margins > 0) != self.observed)
 
     def _screen(self, flat: Array, knots: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Intervals in which no pixel is always on the wrong side; and those that only rounding decides."""
