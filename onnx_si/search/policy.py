@@ -7,7 +7,6 @@ been seen so far tells how many knots a stretch of line holds and how often each
 """
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -22,6 +21,8 @@ OPERATIONS_PER_CALL = 80_000  # what calling one rule costs besides its arithmet
 PROBING = 0.3  # calls of the walks with single points, with enclosures, and of making a part, in those of an
 ENCLOSING = 2.0  # exact walk
 MAKING = 2.5
+FIRST_CREDIT = 12.0  # forward passes that failed enclosures may cost,
+LOST_AT_MOST = 0.05  # and this share of the exact work besides what enclosures saved
 FEW_KNOTS = 8.0  # expected in the narrowest cell that is cut off an unbounded end
 ALMOST_FREE = 1.25  # a box grows while its part costs no more than this times that of one pixel
 PART_OF_PROBE = 0.5  # ... or no more than this many forward passes
@@ -55,18 +56,23 @@ class Density:
 
 @dataclass
 class Chances:
-    """How often something succeeded on cells of about one width; even chances before any was tried."""
+    """How often something succeeds on cells of a width; even chances before any was tried.
 
-    tried: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    succeeded: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    What succeeded on a harder width counts as a success on an easier one, and a failure the other way round;
+    `harder` is +1 where wide cells are harder, -1 where narrow ones are.
+    """
+
+    harder: int
+    tried: list[tuple[int, bool]] = field(default_factory=list)
 
     def learn(self, width: float, success: bool) -> None:
-        self.tried[_level(width)] += 1
-        self.succeeded[_level(width)] += success
+        self.tried.append((self.harder * _level(width), success))
 
     def of(self, width: float) -> float:
-        level = _level(width)
-        return (1 + self.succeeded[level]) / (2 + self.tried[level])
+        level = self.harder * _level(width)
+        successes = sum(success and at >= level for at, success in self.tried)
+        failures = sum(not success and at <= level for at, success in self.tried)
+        return (1 + successes) / (2 + successes + failures)
 
 
 @dataclass
@@ -74,8 +80,8 @@ class Policy:
     """Learns knots per length, and successes by the width of cells.
 
     `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
-    `batch` how many cells are enclosed together; `shares` the sides of boxes of the map and what their parts
-    of the network cost, the first one a single pixel's.
+    `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what their parts
+    of the network cost, the smallest first; `credit` the forward passes that enclosures may still lose.
     """
 
     overhead: float
@@ -83,8 +89,36 @@ class Policy:
     shares: tuple[tuple[int, float], ...]
     exact: Density = field(default_factory=Density)
     parts: Density = field(default_factory=Density)
-    enclosed: Chances = field(default_factory=Chances)
-    probed: Chances = field(default_factory=Chances)
+    enclosed: Chances = field(default_factory=lambda: Chances(harder=+1))
+    probed: Chances = field(default_factory=lambda: Chances(harder=-1))
+    batches: int = 1
+    batched: int = 1
+    credit: float = FIRST_CREDIT
+
+    def learn_exact(self, cell: Cell, knots: int) -> None:
+        """A cell was examined exactly and had so many knots."""
+        self.exact.learn(knots, cell.width)
+        self.credit += LOST_AT_MOST * (2 + PASSES_PER_KNOT * knots)
+
+    def learn_enclosed(self, cell: Cell, success: bool) -> None:
+        """A cell was enclosed, with or without success."""
+        self.enclosed.learn(cell.width, success)
+        self.credit += success * self.cost_of_exact(cell) - self.cost_of_enclosure
+
+    def learn_batch(self, size: int) -> None:
+        """So many cells were enclosed or probed together."""
+        self.batches += 1
+        self.batched += size
+
+    @property
+    def _shared_overhead(self) -> float:
+        """A cell's share of the overhead of a walk with a batch."""
+        return self.overhead * self.batches / self.batched
+
+    @property
+    def cost_of_enclosure(self) -> float:
+        """Forward passes of enclosing one cell of a batch."""
+        return ENCLOSING * self._shared_overhead + ENCLOSURE
 
     @property
     def sieves(self) -> bool:
@@ -97,29 +131,31 @@ class Policy:
         return self.parts.per_length(self.shares[0][1] * self.exact.per_length())
 
     def least_width(self) -> float:
-        """A stretch that is expected to hold few knots: narrower cells would cost more overhead than they
-        save.
+        """A stretch that is expected to hold few knots, or so many that examining it costs its overhead:
+        narrower cells would cost more overhead than they save.
         """
-        density = self.part_density if self.sieves else self.exact.per_length()
-        return FEW_KNOTS / density if density else 0.0
+        if not self.exact.length:
+            return 0.0
+        few = max(FEW_KNOTS, self.overhead / PASSES_PER_KNOT) / self.exact.per_length()
+        return max(few, FEW_KNOTS / self.part_density) if self.sieves else few
 
     def decide(self, cell: Cell) -> Action:
         """The cheapest way to settle a cell, by what is known now."""
         if not self.exact.length:
             return Action.EXACT
         exact = self.cost_of_exact(cell)
-        enclosure = ENCLOSING * self.overhead / self.batch + ENCLOSURE
         if self.sieves and not cell.probed:
-            probe, chance = PROBING * self.overhead / self.batch + 1, self.probed.of(cell.width)
+            probe, chance = PROBING * self._shared_overhead + 1, self.probed.of(cell.width)
             part = self._cost_of_part(self.shares[0][1], cell.width) + MAKING * self.overhead
             if chance * exact > probe + chance * part:
                 return Action.PROBE
-        if cell.undecided is None and self.enclosed.of(cell.width) * exact > enclosure:
+        gain = self.enclosed.of(cell.width) * exact - self.cost_of_enclosure
+        if cell.undecided is None and self.credit > 0 and gain > 0:
             return Action.ENCLOSE
         if self.cheapest_cover(cell)[0]:
             return Action.PARTS
-        halves = 2 * enclosure + self.overhead
-        if self.enclosed.of(0.5 * cell.width) * exact > halves or self._knots(cell) > LARGEST_EXACT:
+        gain = self.enclosed.of(0.5 * cell.width) * exact - 2 * self.cost_of_enclosure - self.overhead
+        if (self.credit > 0 and gain > 0) or self._knots(cell) > LARGEST_EXACT:
             return Action.SPLIT
         return Action.EXACT
 

@@ -146,11 +146,12 @@ class _Run:
         verdict, knots = self.examiner.exact(self.task, cell.low, cell.high)
         self.inside.append(verdict.inside)
         self.unclear.append(verdict.unclear)
-        self.policy.exact.learn(knots, cell.width)
+        self.policy.learn_exact(cell, knots)
         self.fates["exact"] += 1
 
     def _probe(self, batch: list[Cell]) -> None:
         """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
+        self.policy.learn_batch(len(batch))
         wrong = self.examiner.wrong(self.task, [cell.middle for cell in batch])
         found = np.any(wrong.reshape(len(batch), -1), axis=1)
         for cell, success in zip(batch, found, strict=True):
@@ -191,6 +192,7 @@ class _Run:
 
     def _enclose(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""
+        self.policy.learn_batch(len(batch))
         for cell, seen in zip(
             batch, self.examiner.enclose(self.task, [(c.low, c.high) for c in batch]), strict=True
         ):
@@ -205,7 +207,7 @@ class _Run:
                 success = bool(self.policy.cheapest_cover(rest)[0])
                 self.frontier.push(rest)
                 self.fates["undecided"] += 1
-            self.policy.enclosed.learn(cell.width, success)
+            self.policy.learn_enclosed(cell, success)
 
     def settle_interval(self, level: float, progress: Callable[[Progress], None] | None) -> None:
         """Examine what still moves the confidence interval: the cells that are probable if the mean is at
