@@ -1,8 +1,8 @@
 """The case families of `speed.py`: which network, which threshold, which images.
 
 The images are N(0, 1) noise without signal, one channel; sigma 1 is known, and the region is compared with
-the background. Image i of a family has its own network, drawn with the same seed at every size: no single
-draw of weights decides a median, and sizes can be compared.
+the background. Where the weights are random, image i has its own network, with the same weights at every
+size: no single draw decides a median, and sizes can be compared.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 from graphs import INPUT, Case, Net
-from timing_nets import paper_cnn, resnet18, unet
+from timing_nets import paper_cnn, resnet18, trained_paper_cnn, unet
 
 PAPER_SIDES = (8, 16, 32, 64, 128, 256)
+RANDOM_SIDES = (8, 16, 32, 64)
 UNET_SIDES = (32, 64, 128)
 TOP_TENTH = 0.9  # quantile of the map that is the threshold of networks whose map has no natural zero
 GRID = 2.0**-12  # of thresholds: exact in float32, and the same on machines that round the map differently
 MOST_REDRAWS = 200
+BESIDE = ("exact_alone", "plain_10_sd")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Family:
     side: int
     net: Callable[[int, int], Net]
     quantile: float | None = None
-    searches: tuple[str, ...] = ("exact_alone", "plain_10_sd")
+    searches: tuple[str, ...] = BESIDE
     memoization: bool = True
     large: bool = False
 
@@ -57,53 +59,52 @@ class Draw:
     redrawn: int
 
 
-def _resnet_small(side: int, seed: int) -> Net:
-    return resnet18(16, side, seed, resize="nearest")
+def _paper(group: str, what: str, side: int, net: Callable[[int, int], Net]) -> Family:
+    title = f"paper CNN, {what}, {side}x{side}, CAM, threshold 0"
+    return Family(f"{group}-{side}", title, side, net, searches=("ours_narrow", *BESIDE))
 
 
-def _resnet_large(side: int, seed: int) -> Net:
-    return resnet18(64, side, seed, classes=1000, large_stem=True)
+def _unet(side: int) -> Family:
+    title = f"U-Net (11 convolutions, 8 wide), {side}x{side}, threshold at the map's 90 % quantile"
+    return Family(f"unet-{side}", title, side, unet, TOP_TENTH)
 
 
-FAMILIES = (
-    *(
-        Family(
-            f"paper-{side}",
-            f"paper CNN, {side}x{side}, CAM, threshold 0",
-            side,
-            paper_cnn,
-            searches=("ours_narrow", "exact_alone", "plain_10_sd"),
-        )
-        for side in PAPER_SIDES
-    ),
-    *(
-        Family(
-            f"unet-{side}",
-            f"U-Net (11 convolutions, 8 wide), {side}x{side}, threshold at the map's 90 % quantile",
-            side,
-            unet,
-            TOP_TENTH,
-        )
-        for side in UNET_SIDES
-    ),
+RESNETS = (
     Family(
         "resnet-64",
-        "ResNet-18, 16 wide, 64x64, CAM at its own 8x8 resolution, threshold at its 90 % quantile",
+        "ResNet-18 shape, 16 wide, stem strides 2 2, stages 1 2 1 1, 64x64, 8x8 CAM as blocks, 90 % quantile",
         64,
-        _resnet_small,
+        lambda side, seed: resnet18(
+            (16, 16, 16, 16), side, seed, stem="photograph", strides=(1, 2, 1, 1), resize="nearest"
+        ),
         TOP_TENTH,
         memoization=False,
     ),
     Family(
+        "resnet-64-fine",
+        "ResNet-18 shape, 16 to 128, stem stride 1, stages 1 2 2 2, 64x64, 8x8 CAM as blocks, 90 % quantile",
+        64,
+        lambda side, seed: resnet18((16, 32, 64, 128), side, seed, resize="nearest"),
+        TOP_TENTH,
+        memoization=False,
+        large=True,
+    ),
+    Family(
         "resnet-224",
-        "ResNet-18, full width, 224x224, 7x7 CAM resized bilinearly, threshold at its 90 % quantile",
+        "ResNet-18, full width, 224x224, 7x7 CAM resized bilinearly to the image, 90 % quantile",
         224,
-        _resnet_large,
+        lambda side, seed: resnet18((64, 128, 256, 512), side, seed, stem="photograph", classes=1000),
         TOP_TENTH,
         searches=(),
         memoization=False,
         large=True,
     ),
+)
+FAMILIES = (
+    *(_paper("paper", "trained", side, lambda s, seed: trained_paper_cnn(s)) for side in PAPER_SIDES),
+    *(_paper("random", "random weights", side, paper_cnn) for side in RANDOM_SIDES),
+    *map(_unet, UNET_SIDES),
+    *RESNETS,
 )
 
 

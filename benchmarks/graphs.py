@@ -23,7 +23,6 @@ INPUT = "image"
 SCORE = "score"
 MAP = "map"
 SALIENCY = "saliency"
-BATCH_NORM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -136,12 +135,6 @@ class GraphBuilder:
             group=group,
         )
 
-    def batch_norm(
-        self, x: str, scale: np.ndarray, shift: np.ndarray, mean: np.ndarray, var: np.ndarray
-    ) -> str:
-        inputs = [x] + [self.constant(v) for v in (scale, shift, mean, var)]
-        return self.add("BatchNormalization", inputs, epsilon=BATCH_NORM_EPSILON, training_mode=0)
-
     def relu(self, x: str) -> str:
         return self.add("Relu", [x])
 
@@ -208,23 +201,27 @@ class GraphBuilder:
         sigmoid: bool = False,
         upsampling: int = 1,
         resize: str = "linear",
+        trained: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Net:
         """Global average pooling and one Gemm on `features`; the map is the class activation map.
 
         upsampling : image pixels per side of one feature pixel; the map is resized if it is not 1
         resize : how, "linear" (what saliency="cam" does) or "nearest"
+        trained : weights (classes, channels) and bias (classes,); drawn where not given
         """
-        weights = self.rng.normal(0.0, np.sqrt(1.0 / channels), (classes, channels)).astype(np.float32)
+        if trained is None:
+            weights = self.rng.normal(0.0, np.sqrt(1.0 / channels), (classes, channels)).astype(np.float32)
+        else:
+            weights = trained[0]
         row = weights[target or 0]
-        if channels > 1 and (np.all(row > 0) or np.all(row < 0)):
+        if trained is None and channels > 1 and (np.all(row > 0) or np.all(row < 0)):
             row[0] = -row[0]  # a map of one sign has no boundary at threshold 0
         cam = self.conv_with(features, row.reshape(1, channels, 1, 1).copy(), None)
         if upsampling > 1:
             cam = self.upsample(cam, resize, upsampling)
         pooled = self.add("Flatten", [self.add("GlobalAveragePool", [features])], axis=1)
-        score = self.add(
-            "Gemm", [pooled, self.constant(weights), self.constant(self.bias(classes))], transB=1
-        )
+        bias = self.bias(classes) if trained is None else trained[1]
+        score = self.add("Gemm", [pooled, self.constant(weights), self.constant(bias)], transB=1)
         if sigmoid:
             score = self.add("Sigmoid", [score])
         return Net(

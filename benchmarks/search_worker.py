@@ -27,35 +27,42 @@ def work(job: harness.Job) -> dict[str, Any]:
     options = {key: job.spec[key] for key in OPTIONS}
     program = f"onnx_si {onnx_si.__version__}, numpy {np.__version__}"
     latest: deque[Any] = deque(maxlen=1)
-    clock: list[tuple[float, float]] = []
+    began, asked, ended = [], [], []
 
     def once() -> tuple[stages.Question, stages.Found]:
-        began = time.perf_counter()
+        began.append(time.perf_counter())
         question = stages.ask(model, data["image"], data.get("reference"), options)
-        asked = time.perf_counter()
+        asked.append(time.perf_counter())
         found = stages.SEARCHES[job.spec["search"]](question, latest.append)
-        clock.append((asked - began, time.perf_counter() - asked))
+        ended.append(time.perf_counter())
         return question, found
 
     try:
         (question, found), timing = harness.measure(job, once)
     except harness.OutOfTime:
-        so_far = {"p_value_bounds": latest[0].bounds, "pieces": latest[0].pieces} if latest else {}
+        so_far = {"search_seconds": time.perf_counter() - asked[0]} if asked else {}
+        if latest:
+            so_far |= {"p_value_bounds": latest[0].bounds, "pieces": latest[0].pieces}
         return {"program": program, **harness.cut_off(job), **so_far}
 
-    selection_seconds, search_seconds = zip(*(clock[1:] or clock), strict=True)
     region = question.selection.region.reshape(-1)
     return {
         "program": program,
         **timing,
-        "selection_seconds": statistics.median(selection_seconds),
-        "search_seconds": statistics.median(search_seconds),
+        "selection_seconds": _typical(began, asked),
+        "search_seconds": _typical(asked, ended),
         **asdict(found),
         "statistic": question.line.statistic,
         "standard_error": question.line.standard_error,
         "region_pixels": int(region.sum()),
         "region_hex": np.packbits(region).tobytes().hex(),
     }
+
+
+def _typical(starts: list[float], ends: list[float]) -> float:
+    """Median duration, without the first, which warms up, where there are others."""
+    durations = [end - start for start, end in zip(starts, ends, strict=True)]
+    return statistics.median(durations[1:] or durations)
 
 
 if __name__ == "__main__":

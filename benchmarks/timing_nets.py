@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
-from graphs import BATCH_NORM_EPSILON, INPUT, SALIENCY, GraphBuilder, Net
+from graphs import INPUT, SALIENCY, GraphBuilder, Net
+from onnx import numpy_helper
+
+TRAINED = Path(__file__).resolve().parent.parent / "models" / "paper_cam_32.onnx"
 
 
 def paper_cnn(side: int, seed: int = 0) -> Net:
     """The paper's classifier (Miwa, Duy, Takeuchi 2023) with He-initialised weights and zero biases."""
     b = GraphBuilder(np.random.default_rng([seed, 1]), bias_std=0.0)
-    x = b.relu(b.conv(INPUT, 1, 4))
-    x = b.relu(b.conv(x, 4, 4))
+    channels = (1, 4, 4, 4)
+    x = _paper_layers(b, lambda x, layer: b.conv(x, channels[layer], 4))
+    return b.classifier(x, 4, side, kind=f"paper-cnn-random-{side}", sigmoid=True)
+
+
+def trained_paper_cnn(side: int) -> Net:
+    """The same with the weights of `models/paper_cam_32.onnx`, which was trained by the paper's recipe.
+
+    Nothing but the head's average depends on the size, so the weights serve for all sizes.
+    """
+    graph = onnx.load(TRAINED).graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    inputs = [list(node.input) for node in graph.node if node.op_type == "Conv"]
+    (head,) = (node.input[1] for node in graph.node if node.op_type == "MatMul")
+    (bias,) = (node.input[1] for node in graph.node if node.op_type == "Add")
+    b = GraphBuilder(np.random.default_rng(0))
+    x = _paper_layers(b, lambda x, layer: b.conv_with(x, values[inputs[layer][1]], values[inputs[layer][2]]))
+    trained = values[head].T.copy(), values[bias]
+    return b.classifier(x, 4, side, kind=f"paper-cnn-{side}", sigmoid=True, trained=trained)
+
+
+def _paper_layers(b: GraphBuilder, conv: Callable[[str, int], str]) -> str:
+    """Two convolutions, pooling, two convolutions, upsampling; `conv` appends layer 0, 1, 2 or 3."""
+    x = b.relu(conv(b.relu(conv(INPUT, 0)), 1))
     x = b.max_pool(x)
-    x = b.relu(b.conv(x, 4, 4))
-    x = b.relu(b.conv(x, 4, 4))
-    x = b.upsample(x)
-    return b.classifier(x, 4, side, kind=f"paper-cnn-{side}", sigmoid=True)
+    x = b.relu(conv(b.relu(conv(x, 2)), 3))
+    return b.upsample(x)
 
 
 def unet(side: int, seed: int = 0, width: int = 8) -> Net:
@@ -53,61 +79,56 @@ def _unet(side: int, seed: int, width: int) -> Net:
 
 
 def resnet18(
-    width: int,
+    channels: tuple[int, int, int, int],
     side: int,
     seed: int = 0,
     *,
-    folded: bool = True,
+    stem: str = "fine",
+    strides: tuple[int, int, int, int] = (1, 2, 2, 2),
     classes: int = 10,
-    large_stem: bool = False,
     resize: str = "linear",
 ) -> Net:
-    """ResNet-18 on one channel: four stages of two BasicBlocks, `width` to 8 `width` channels.
+    """ResNet-18: four stages of two BasicBlocks, each BatchNormalization merged into its convolution.
 
     The map is the class activation map of class 0.
 
     Parameters
     ----------
-    folded : merges each BatchNormalization into its convolution; both forms compute the same function
-    large_stem : 7x7 convolution of stride 2 and a max pool (the feature map has side / 32 pixels a side), as
-        for photographs; otherwise one 3x3 convolution (side / 8), as for small images
+    channels, strides : of the stages
+    stem : "photograph", a 7x7 convolution and a max pool, both of stride 2; or "fine", one 3x3 convolution
     resize : "linear" brings the map to the image's size as saliency="cam" does (half-pixel); with "nearest"
         every value of the map stands for its block of pixels, so the region is that of the map at its own
         resolution, and the network itself ends in that map
     """
     b = GraphBuilder(np.random.default_rng([seed, 3]))
 
-    def conv_bn(x: str, channels_in: int, channels_out: int, kernel: int, stride: int) -> str:
+    def conv(x: str, channels_in: int, channels_out: int, kernel: int, stride: int) -> str:
         weights = b.he_weights((channels_out, channels_in, kernel, kernel), channels_in * kernel**2)
         scale = b.rng.uniform(0.5, 1.0, channels_out).astype(np.float32)
         shift, mean = b.bias(channels_out), b.bias(channels_out)
-        var = b.rng.uniform(0.5, 1.5, channels_out).astype(np.float32)
-        if not folded:
-            return b.batch_norm(b.conv_with(x, weights, None, stride=stride), scale, shift, mean, var)
-        gain = scale / np.sqrt(var + np.float32(BATCH_NORM_EPSILON))
+        variance = b.rng.uniform(0.5, 1.5, channels_out).astype(np.float32)
+        gain = scale / np.sqrt(variance + np.float32(1e-5))
         return b.conv_with(x, weights * gain[:, None, None, None], shift - mean * gain, stride=stride)
 
     def block(x: str, channels_in: int, channels_out: int, stride: int) -> str:
-        y = b.relu(conv_bn(x, channels_in, channels_out, 3, stride))
-        y = conv_bn(y, channels_out, channels_out, 3, 1)
+        y = b.relu(conv(x, channels_in, channels_out, 3, stride))
+        y = conv(y, channels_out, channels_out, 3, 1)
         if stride != 1 or channels_in != channels_out:
-            x = conv_bn(x, channels_in, channels_out, 1, stride)
+            x = conv(x, channels_in, channels_out, 1, stride)
         return b.relu(b.add("Add", [y, x]))
 
-    if large_stem:
-        x = b.overlapping_max_pool(b.relu(conv_bn(INPUT, 1, width, 7, 2)))
+    have, reduction = channels[0], math.prod(strides)
+    if stem == "photograph":
+        x = b.overlapping_max_pool(b.relu(conv(INPUT, 1, have, 7, 2)))
+        reduction *= 4
     else:
-        x = b.relu(conv_bn(INPUT, 1, width, 3, 1))
-    channels = width
-    for stage in range(4):
-        wider = width * 2**stage
-        x = block(x, channels, wider, 1 if stage == 0 else 2)
-        x = block(x, wider, wider, 1)
-        channels = wider
-    kind = f"resnet18-{width}-{side}" + ("" if folded else "-bn")
-    reduction = 32 if large_stem else 8
+        x = b.relu(conv(INPUT, 1, have, 3, 1))
+    for wanted, stride in zip(channels, strides, strict=True):
+        x = block(block(x, have, wanted, stride), wanted, wanted, 1)
+        have = wanted
+    kind = f"resnet18-{stem}-{channels[0]}-{side}"
     net = b.classifier(
-        x, channels, side, kind=kind, classes=classes, target=0, upsampling=reduction, resize=resize
+        x, have, side, kind=kind, classes=classes, target=0, upsampling=reduction, resize=resize
     )
     if resize == "nearest":
         return replace(net, model=net.saliency_model, saliency=f"output:{SALIENCY}", target=None)
