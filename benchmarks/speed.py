@@ -20,7 +20,7 @@ from families import FAMILIES, Family, draw
 from figures import Figure, ratio
 from jobs import HERE, ROUNDING, Answer
 from nets import digest
-from speed_report import image_line, markdown, target_lines
+from speed_report import image_line, load_line, markdown, target_lines
 from speed_summary import read, summarise
 
 SCHEMA = "onnx-si/speed/1"
@@ -41,6 +41,7 @@ def main() -> int:
             print(image_line(family.name, block["images"][-1]), flush=True)
     for what, wanted, measured, verdict in target_lines(report["families"]):
         print(f"{verdict:<14} {what}: {measured} (wanted {wanted})")
+    print(load_line(report["families"]))
     print(f"written: {arguments.output}, {arguments.output.with_suffix('.md')}")
     names = [family.name for family in arguments.families]
     return int(any(row["problems"] for name in names for row in report["families"][name]["images"]))
