@@ -80,8 +80,9 @@ class Policy:
     """Learns knots per length, and successes by the width of cells.
 
     `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
-    `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what their parts
-    of the network cost, the smallest first; `credit` the forward passes that enclosures may still lose.
+    `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what
+    their parts of the network cost, the smallest first; `credit` the forward passes that enclosures may
+    still lose.
     """
 
     overhead: float
