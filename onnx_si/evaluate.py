@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnx_si.errors import InputError, UnsupportedOp
+from onnx_si.errors import InputError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 
@@ -46,8 +46,5 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     given = {name: value for name, value in arrays.items() if name != carried}
     outputs = tuple(info.name for info in model.outputs)
     program = bind(model, arrays[carried], outputs, input_name=carried, given=given)
-    if program.gaps:
-        raise UnsupportedOp(program.gaps)
-    if any(name not in program.values for name in outputs):
-        program.require_exact()
+    program.require_values()
     return {name: program.values[name] for name in outputs}

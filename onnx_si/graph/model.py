@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnx import external_data_helper, inliner, numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel
@@ -56,6 +58,11 @@ class Model:
     def outputs(self) -> tuple[TensorInfo, ...]:
         """Declared outputs."""
         return tuple(_info(v) for v in self.proto.graph.output)
+
+    @cached_property
+    def initializers(self) -> dict[str, NDArray[Any]]:
+        """Stored tensors by name; not to be written to."""
+        return {tensor.name: numpy_helper.to_array(tensor) for tensor in self.proto.graph.initializer}
 
     @cached_property
     def metadata(self) -> dict[str, str]:
