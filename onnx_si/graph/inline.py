@@ -64,7 +64,7 @@ def function_body(
     """
     domain = "" if node.domain == "ai.onnx" else node.domain
     graph = helper.make_graph(
-        [node],
+        [_with_defaults(node, domain, opsets)],
         "function",
         [helper.make_value_info(name, kind) for name, kind in types.items()],
         [onnx.ValueInfoProto(name=name) for name in node.output if name],
@@ -80,3 +80,21 @@ def function_body(
     stem = next(name for name in node.output if name)
     names = {name: f"{stem}/{name}" for inner in nodes for name in inner.output if name and name not in kept}
     return [renamed(inner, names) for inner in nodes]
+
+
+def _with_defaults(node: onnx.NodeProto, domain: str, opsets: Mapping[str, int]) -> onnx.NodeProto:
+    """The node with every attribute that has a default: the inliner drops constants made of one left out."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+    except onnx.defs.SchemaError:
+        return node
+    full = onnx.NodeProto()
+    full.CopyFrom(node)
+    given = {attribute.name for attribute in node.attribute}
+    unset = onnx.AttributeProto.UNDEFINED
+    full.attribute.extend(
+        a.default_value
+        for a in schema.attributes.values()
+        if a.name not in given and a.default_value.type != unset
+    )
+    return full

@@ -28,6 +28,11 @@ INTEGERS = frozenset(
     for name, kind in onnx.TensorProto.DataType.items()
     if name.startswith(("INT", "UINT")) or name == "BOOL"
 )
+FLOATING = frozenset(
+    kind
+    for name, kind in onnx.TensorProto.DataType.items()
+    if name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
+)
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
     "bilinear": "choose a map in front of it",
@@ -42,6 +47,11 @@ class _Work:
     node: onnx.NodeProto
     named: onnx.NodeProto
     top: onnx.NodeProto
+
+    @functools.cached_property
+    def reads(self) -> frozenset[str]:
+        """Every tensor that the node needs, what its subgraphs capture included."""
+        return frozenset(read_by(self.node))
 
 
 def domain_of(node: onnx.NodeProto) -> str:
@@ -99,14 +109,14 @@ class Binder:
             parts = self._visit(work)
             self._will_read(parts)
             pending.extend(reversed(parts))
-            for name in set(read_by(work.node)):
+            for name in work.reads:
                 self.remaining[name] -= 1
                 if not self.remaining[name]:
                     self.values.pop(name, None)
 
     def _will_read(self, works: Iterable[_Work]) -> None:
         for work in works:
-            self.remaining.update(set(read_by(work.node)))
+            self.remaining.update(work.reads)
 
     def _visit(self, work: _Work) -> list[_Work]:
         """Bind one node, or give the nodes that it stands for."""
@@ -119,7 +129,7 @@ class Binder:
             if node.op_type == "If" and not domain_of(node):
                 return self._branch(work)
             if (node.op_type in SHAPE_OPS and not domain_of(node)) or not any(
-                name in self.values for name in read_by(node)
+                name in self.values for name in work.reads
             ):
                 self._fold(node)
                 return []
@@ -159,7 +169,7 @@ class Binder:
             why = "the condition depends on the image, and branches are not compared"
             self._find(work, Refusal(why, "export with a fixed condition, or with Where"), "discrete")
         nodes = chosen_branch(node, bool(np.ravel(condition)[0]))
-        return [_Work(inner, inner, work.top) for inner in nodes]
+        return [_Work(inner, inner if work.named is node else work.named, work.top) for inner in nodes]
 
     def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
         """Inputs as the reference evaluator takes them: of one that changes only type and shape matter."""
@@ -174,10 +184,46 @@ class Binder:
         return np.broadcast_to(np.zeros((), dtype), self.values[name].shape[1:])
 
     def _fold(self, node: onnx.NodeProto) -> None:
-        made = fold(node, self._arrays(node), self.opsets)
+        """Evaluate a node once: by its handler where one is right for it, else by the reference evaluator."""
+        refuse_by_name(node)
+        made = self._by_handler(node) or fold(node, self._arrays(node), self.opsets)
         self.constants.update(
             (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
         )
+
+    def _by_handler(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...] | None:
+        """Outputs in float64, each rounded to its type; None unless an input and all outputs are floating
+        point, and a handler takes the node.
+        """
+        floating = [
+            i for i, name in enumerate(node.input) if name in self.constants and self._is_floating(name)
+        ]
+        if not floating or node.op_type in SHAPE_OPS:
+            return None
+        domain = domain_of(node)
+        version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
+        types = [self._output_types(node, domain, version)[name] for name in node.output]
+        if any(kind not in FLOATING for kind in types):
+            return None
+        inputs = [self._input(name) for name in node.input]
+        value = self.constants[node.input[floating[0]]]
+        if not np.isfinite(value).all():  # zero times infinity is no number, where the op only picks values
+            return None
+        inputs[floating[0]] = Variable(value.shape, stepwise=True)
+        batch = np.asarray(value, dtype=np.float64)[None]
+        try:
+            handler, attributes = find(node.op_type, domain, version), _attributes(node)
+            contexts = [Context(i, len(node.output), version) for i in range(len(node.output))]
+            rules = [handler.build(tuple(inputs), attributes, context) for context in contexts]
+        except Refusal:
+            return None
+        return tuple(
+            rule.evaluate(batch)[0].astype(helper.tensor_dtype_to_np_dtype(kind))
+            for rule, kind in zip(rules, types, strict=True)
+        )
+
+    def _is_floating(self, name: str) -> bool:
+        return helper.np_dtype_to_tensor_dtype(self.constants[name].dtype) in FLOATING
 
     def _input(self, name: str) -> Input:
         if not name:
