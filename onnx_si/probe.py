@@ -15,7 +15,6 @@ from onnx_si.saliency import View
 
 FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networks, and quick
 MAX_PROBE_VALUES = 2**26
-FLOATING = frozenset({"float", "double", "float16"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def image_input(model: Model) -> TensorInfo:
     """
     if not model.inputs:
         raise UnsupportedModel("the model has no input; it can't take an image")
-    info = next((info for info in model.inputs if info.type in FLOATING), model.inputs[0])
+    info = next((info for info in model.inputs if info.is_floating), model.inputs[0])
     if info.shape is None:
         raise UnsupportedModel(f"the input '{info.name}' declares no shape; export the model with one")
     return info
@@ -89,10 +88,10 @@ def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> 
         raise UnsupportedModel(
             f"the input '{info.name}' of shape {tuple(shape)} is empty or too large to be tried out"
         )
-    return Probe(info, read_as, _values(info.type, tuple(shape)), tuple(assumed))
+    return Probe(info, read_as, _values(info, tuple(shape)), tuple(assumed))
 
 
-def _values(kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    if kind in FLOATING:
+def _values(info: TensorInfo, shape: tuple[int, ...]) -> NDArray[Any]:
+    if info.is_floating:
         return np.random.default_rng(0).normal(size=shape)
-    return np.ones(shape, np.bool_ if kind == "bool" else np.int64)
+    return np.ones(shape, np.bool_ if info.type == "bool" else np.int64)

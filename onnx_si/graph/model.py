@@ -27,6 +27,11 @@ class TensorInfo:
     type: str
     shape: tuple[int | str | None, ...] | None
 
+    @property
+    def is_floating(self) -> bool:
+        """Whether the elements are floating-point numbers."""
+        return self.type in ("float", "double", "float16", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Model:
