@@ -54,7 +54,9 @@ def _numbers(values: ArrayLike, name: str, kind: int) -> NDArray[Any]:
     """A value in the type of its input."""
     array, dtype = np.asarray(values), onnx.helper.tensor_dtype_to_np_dtype(kind or onnx.TensorProto.FLOAT)
     if dtype.kind in "OSUc" or (array.dtype != dtype and array.dtype.kind not in "iubf"):
-        raise InputError(f"the input '{name}' takes {dtype}, its value is {array.dtype}; give real numbers")
+        raise InputError(
+            f"the input '{name}' takes {dtype}, its value is {array.dtype}; only real numbers fit"
+        )
     if dtype.kind in "iub" and not np.can_cast(array.dtype, dtype, "same_kind"):
         raise InputError(f"the input '{name}' takes {dtype}, its value is {array.dtype}; convert it")
     return array.astype(dtype)
