@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import UnsupportedModel, UsageError
+from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.layout import Layout, layout_of
+from onnx_si.layout import Layout, layout_of, with_sizes
 from onnx_si.saliency import View
 
 FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networks, and quick
@@ -67,23 +67,11 @@ def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> 
     info = image_input(model)
     declared = info.shape or ()
     read_as = layout_of(declared, layout)
-    shape, assumed, used = [], [], set()
-    for letter, size in zip(read_as.axes, declared, strict=True):
-        if isinstance(size, int):
-            shape.append(size)
-            continue
-        key = next((key for key in (size, letter) if key in sizes), None)
-        shape.append(sizes[key] if key else FREE_SIZE if letter in "DHW" else 1)
-        used.add(key)
-        if key is None:
+    shape, assumed = [], []
+    for letter, size in zip(read_as.axes, with_sizes(declared, read_as, sizes), strict=True):
+        shape.append(size if isinstance(size, int) else FREE_SIZE if letter in "DHW" else 1)
+        if not isinstance(size, int):
             assumed.append(f"free axis '{size or letter}' of input '{info.name}' gets size {shape[-1]}")
-    if set(sizes) - used:
-        free = [
-            str(size or letter)
-            for letter, size in zip(read_as.axes, declared, strict=True)
-            if not isinstance(size, int)
-        ]
-        raise UsageError(f"no free axis {sorted(set(sizes) - used)}; the model's free axes are {free}")
     if min(shape) < 1 or math.prod(shape) > MAX_PROBE_VALUES:
         raise UnsupportedModel(
             f"the input '{info.name}' of shape {tuple(shape)} is empty or too large to be tried out"
