@@ -326,8 +326,8 @@ class Binder:
         for name in node.output:
             try:
                 self.values[name] = np.zeros((1, *affordable(shapes[name])))
-                self.unknown.discard(name)
             except (KeyError, Refusal):
                 continue
-            if self.types.get(name) in INTEGERS:
+            self.unknown.discard(name)
+            if self.types.setdefault(name, onnx.TensorProto.FLOAT) in INTEGERS:
                 self.stepwise.add(name)
