@@ -164,14 +164,16 @@ def _bound(model: Model, trial: Probe) -> Program:
     ends = [node.output[0] for node in model.proto.graph.node if node.output and not read & set(node.output)]
     outputs = tuple(dict.fromkeys([info.name for info in model.outputs] + [name for name in ends if name]))
     others = [info for info in model.inputs if info.name != trial.info.name]
-    given = {info.name: _ones(info) for info in others}
+    declared = trial.info.shape or ()
+    sizes = {name: n for name, n in zip(declared, trial.image.shape, strict=True) if isinstance(name, str)}
+    given = {info.name: _ones(info, sizes) for info in others}
     with np.errstate(all="ignore"):
         return bind(model, trial.image, outputs, input_name=trial.info.name, given=given)
 
 
-def _ones(info: TensorInfo) -> NDArray[Any]:
-    """A value for an input beside the image."""
-    shape = [size if isinstance(size, int) else 1 for size in info.shape or ()]
+def _ones(info: TensorInfo, sizes: Mapping[str, int]) -> NDArray[Any]:
+    """A value for an input beside the image; a free axis that the image has too gets the image's size."""
+    shape = [size if isinstance(size, int) else sizes.get(size or "", 1) for size in info.shape or ()]
     element = onnx.TensorProto.DataType.keys()
     known = info.type.upper() in element
     kind = onnx.TensorProto.DataType.Value(info.type.upper()) if known else onnx.TensorProto.FLOAT

@@ -81,7 +81,7 @@ def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
     rank, space = len(shape), view.space
     if rank == len(space):
         return Layout("DHW"[-rank:], "space only")
-    if rank == len(space) + 1:
+    if rank == len(space) + 1 and shape[0] == 1:
         return Layout("N" + "DHW"[-len(space) :], "space behind the batch axis")
     if rank != len(space) + 2 or shape[0] != 1:
         raise SaliencyUnavailable(f"a tensor of shape {shape} is no map over an image of {space} pixels")
