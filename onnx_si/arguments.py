@@ -98,6 +98,8 @@ def test_options(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {
         name: value for name, value in vars(arguments).items() if name in _TEST_OPTIONS and value is not None
     }
+    if arguments.dim:
+        given["dims"] = sizes(arguments.dim)
     if "all" in given.get("methods", ()):
         given["methods"] = METHODS
     return given
@@ -162,6 +164,7 @@ def _add_map(group: Group) -> None:
 
 def _add_input(group: Group) -> None:
     _add_layout(group)
+    _add_sizes(group, "the image's")
     group.add_argument(
         "--scale", type=float, metavar="F", help="the image is multiplied by F; integer images need it"
     )
@@ -223,12 +226,16 @@ def _add_output(group: Group) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the .onnx file")
     _add_layout(parser)
-    parser.add_argument(
+    _add_sizes(parser, "1, and 64 in space")
+
+
+def _add_sizes(group: Group, default: str) -> None:
+    group.add_argument(
         "--dim",
         metavar="NAME=N",
         action="append",
         default=[],
-        help="size of a free input axis, by its name or by N, C, D, H, W (default: 1, and 64 in space)",
+        help=f"size of a free input axis, by its name or by N, C, D, H, W (default: {default})",
     )
 
 

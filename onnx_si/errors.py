@@ -72,13 +72,12 @@ class Finding:
 
 
 class UnsupportedOp(UnsupportedModel):
-    """All nodes between image and map that have no exact rule, raised once for the whole model."""
+    """All nodes between image and map without an exact rule, or any, raised once for the whole model."""
 
-    def __init__(self, findings: Sequence[Finding]):
+    def __init__(self, findings: Sequence[Finding], what: str = "analysed exactly"):
         self.findings = tuple(findings)
-        count = len(self.findings)
-        head = "1 node can't be analysed" if count == 1 else f"{count} nodes can't be analysed"
-        super().__init__("\n  ".join([f"{head} exactly:", *map(str, self.findings)]))
+        count = "1 node" if len(self.findings) == 1 else f"{len(self.findings)} nodes"
+        super().__init__("\n  ".join([f"{count} can't be {what}:", *map(str, self.findings)]))
 
 
 class Refusal(Exception):

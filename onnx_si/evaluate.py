@@ -1,11 +1,13 @@
 """A model's outputs by this project's own handlers, in float64."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import ArrayLike, NDArray
 
-from onnx_si.errors import InputError, UnsupportedOp
+from onnx_si.errors import InputError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 
@@ -32,22 +34,29 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     UnsupportedOp
         If an output needs a node that has no handler.
     """
-    arrays = {name: np.asarray(value) for name, value in inputs.items()}
+    declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
     names = [info.name for info in model.inputs]
-    missing = [name for name in names if name not in arrays]
-    if missing or not arrays:
-        raise InputError(f"no value for the inputs {missing}; given were {sorted(arrays)}")
-    texts = [name for name in names if arrays[name].dtype.kind in "OSUTc"]
-    if texts:
+    missing, strange = sorted(set(names) - inputs.keys()), sorted(inputs.keys() - declared.keys())
+    if missing or strange or not names:
         raise InputError(
-            f"the inputs {texts} hold {arrays[texts[0]].dtype}; only real numbers can be evaluated"
+            f"inputs without a value: {missing}, values without an input: {strange}; inputs: {names}"
         )
-    carried = next((name for name in names if arrays[name].dtype.kind == "f"), names[0])
+    arrays = {name: _numbers(value, name, declared[name]) for name, value in inputs.items()}
+    carried = next((info.name for info in model.inputs if info.is_floating), names[0])
     given = {name: value for name, value in arrays.items() if name != carried}
     outputs = tuple(info.name for info in model.outputs)
-    program = bind(model, arrays[carried], outputs, input_name=carried, given=given)
-    if program.gaps:
-        raise UnsupportedOp(program.gaps)
-    if any(name not in program.values for name in outputs):
-        program.require_exact()
+    program = bind(model, np.asarray(inputs[carried]), outputs, input_name=carried, given=given)
+    program.require_values()
     return {name: program.values[name] for name in outputs}
+
+
+def _numbers(values: ArrayLike, name: str, kind: int) -> NDArray[Any]:
+    """A value in the type of its input."""
+    array, dtype = np.asarray(values), onnx.helper.tensor_dtype_to_np_dtype(kind or onnx.TensorProto.FLOAT)
+    if dtype.kind in "OSUc" or (array.dtype != dtype and array.dtype.kind not in "iubf"):
+        raise InputError(
+            f"the input '{name}' takes {dtype}, its value is {array.dtype}; only real numbers fit"
+        )
+    if dtype.kind in "iub" and not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise InputError(f"the input '{name}' takes {dtype}, its value is {array.dtype}; convert it")
+    return array.astype(dtype)

@@ -1,5 +1,6 @@
 """Which axes of a model's input are batch, channels and space."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,33 @@ def layout_of(shape: Shape, wanted: str | None = None) -> Layout:
     if small == [True, False]:
         return Layout(first, f"the second axis has {shape[1]} entries")
     return Layout(first, "ONNX's own convention; --layout changes it")
+
+
+def with_sizes(declared: Shape, layout: Layout, sizes: Mapping[str, int]) -> Shape:
+    """A declared shape with sizes for its free axes.
+
+    Parameters
+    ----------
+    declared : tuple
+    layout : Layout
+        Of that shape.
+    sizes : mapping of str to int
+        By an axis's name in the model, or by its letter in the layout.
+
+    Raises
+    ------
+    UsageError
+        If there is no such free axis.
+    """
+    names = [
+        None if isinstance(size, int) else next((name for name in (size, letter) if name in sizes), None)
+        for letter, size in zip(layout.axes, declared, strict=True)
+    ]
+    strange = sorted(set(sizes) - set(names))
+    if strange:
+        free = [str(n or x) for x, n in zip(layout.axes, declared, strict=True) if not isinstance(n, int)]
+        raise UsageError(f"no free axis {strange}; the model's free axes are {free}")
+    return tuple(n if name is None else sizes[name] for name, n in zip(names, declared, strict=True))
 
 
 def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) -> NDArray[np.float64]:

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import UnsupportedModel, UsageError
+from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.layout import Layout, layout_of
+from onnx_si.layout import Layout, layout_of, with_sizes
 from onnx_si.saliency import View
 
 FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networks, and quick
 MAX_PROBE_VALUES = 2**26
-FLOATING = frozenset({"float", "double", "float16"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def image_input(model: Model) -> TensorInfo:
     """
     if not model.inputs:
         raise UnsupportedModel("the model has no input; it can't take an image")
-    info = next((info for info in model.inputs if info.type in FLOATING), model.inputs[0])
+    info = next((info for info in model.inputs if info.is_floating), model.inputs[0])
     if info.shape is None:
         raise UnsupportedModel(f"the input '{info.name}' declares no shape; export the model with one")
     return info
@@ -68,31 +67,19 @@ def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> 
     info = image_input(model)
     declared = info.shape or ()
     read_as = layout_of(declared, layout)
-    shape, assumed, used = [], [], set()
-    for letter, size in zip(read_as.axes, declared, strict=True):
-        if isinstance(size, int):
-            shape.append(size)
-            continue
-        key = next((key for key in (size, letter) if key in sizes), None)
-        shape.append(sizes[key] if key else FREE_SIZE if letter in "DHW" else 1)
-        used.add(key)
-        if key is None:
+    shape, assumed = [], []
+    for letter, size in zip(read_as.axes, with_sizes(declared, read_as, sizes), strict=True):
+        shape.append(size if isinstance(size, int) else FREE_SIZE if letter in "DHW" else 1)
+        if not isinstance(size, int):
             assumed.append(f"free axis '{size or letter}' of input '{info.name}' gets size {shape[-1]}")
-    if set(sizes) - used:
-        free = [
-            str(size or letter)
-            for letter, size in zip(read_as.axes, declared, strict=True)
-            if not isinstance(size, int)
-        ]
-        raise UsageError(f"no free axis {sorted(set(sizes) - used)}; the model's free axes are {free}")
     if min(shape) < 1 or math.prod(shape) > MAX_PROBE_VALUES:
         raise UnsupportedModel(
             f"the input '{info.name}' of shape {tuple(shape)} is empty or too large to be tried out"
         )
-    return Probe(info, read_as, _values(info.type, tuple(shape)), tuple(assumed))
+    return Probe(info, read_as, _values(info, tuple(shape)), tuple(assumed))
 
 
-def _values(kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    if kind in FLOATING:
+def _values(info: TensorInfo, shape: tuple[int, ...]) -> NDArray[Any]:
+    if info.is_floating:
         return np.random.default_rng(0).normal(size=shape)
-    return np.ones(shape, np.bool_ if kind == "bool" else np.int64)
+    return np.ones(shape, np.bool_ if info.type == "bool" else np.int64)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnx_si.errors import InputError, UnsupportedModel
 from onnx_si.graph import Model
-from onnx_si.layout import Layout, fit, layout_of
+from onnx_si.layout import Layout, fit, layout_of, with_sizes
 from onnx_si.preprocess import Preprocessing, with_preprocessing
 from onnx_si.saliency import View
 from onnx_si.settings import Settings
@@ -83,12 +82,13 @@ def prepare(model: Model, image: ArrayLike, references: Sequence[ArrayLike], set
             f"the model does not declare the shape of its input '{info.name}'; export it again with one"
         )
     layout = layout_of(info.shape, settings.layout)
+    declared = with_sizes(info.shape, layout, settings.dims or {})
 
     def fitted(values: ArrayLike, what: str) -> Array:
         array = np.asarray(values)
         if array.dtype.kind in "iub" and settings.scale is not None:
             array = array.astype(np.float64)
-        return fit(numbers(array, what), cast(Any, info.shape), layout, what)
+        return fit(numbers(array, what), declared, layout, what)
 
     first = fitted(image, "the image")
     others = tuple(fitted(r, f"reference {i + 1}") for i, r in enumerate(references))

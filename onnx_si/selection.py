@@ -106,8 +106,8 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     if saliency.target == "predicted" and "target" in settings.left_open:
         yield "target predicted: the class with the largest score; its choice is part of the selection event"
     if settings.threshold is None:
-        ends = "the map ends in Sigmoid or Softmax"
-        why = ends if saliency.is_logit else "half of the maximum, as the map has no fixed scale"
+        ends = "what splits yes from no on this map"
+        why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
         yield f"threshold {selection.threshold}: {why}"
 
 

@@ -30,6 +30,8 @@ class Options:
         Known noise standard deviation, in the image's units.
     layout, scale, mean, std
         How the image becomes the model's input.
+    dims : mapping of str to int
+        Sizes of free axes of the model's input, by name or by N, C, D, H, W; None: those of the image.
     methods : sequence of str
         Of `METHODS`; the selective one always runs, the others are compared with it.
     precision, alpha : float
@@ -51,6 +53,7 @@ class Options:
     scale: float | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    dims: Mapping[str, int] | None = None
     methods: Sequence[str] = ("selective",)
     precision: float | None = None
     alpha: float | None = None
@@ -114,7 +117,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
 
 # What depends on the image or on the map, where nobody chose it.
-_UNDECIDED = dict.fromkeys(("threshold", "sigma", "layout", "scale", "mean", "std"))
+_UNDECIDED = dict.fromkeys(("threshold", "sigma", "layout", "scale", "mean", "std", "dims"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Settings:
     scale: float | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    dims: dict[str, int] | None
     methods: tuple[str, ...]
     precision: float
     alpha: float

@@ -236,3 +236,13 @@ def test_every_model_that_loads():
         assert content["guarantee"] in ("exact", "refused") and content["reasons"] and shown(content)
         count += 1
     assert count >= 10
+
+
+def test_free_axes_of_the_same_name_have_the_same_size():
+    net = nets.Net(0, (1, 5))
+    net.add("Softmax", net.add("Add", "x", "mask"), out="y")
+    proto = net.proto("y", input_shape=["batch", "tokens"])
+    proto.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["batch", "tokens"]))
+    content = inspected(model_from_proto(proto), {"tokens": 7})
+    assert classes(content) == {"Add": "affine", "Softmax": "smooth"}
+    assert content["outputs"][0]["layout"] is not None

@@ -600,3 +600,11 @@ def test_extended_models_bind_at_any_image_of_their_size():
     again, again_margin = with_margin(saliency_of(model, second), parse_threshold("max:0.5"), 36)
     ours = bind(extended, second, (margin,)).values[margin]
     np.testing.assert_array_equal(ours, bind(again, second, (again_margin,)).values[again_margin])
+
+
+def test_a_stack_without_batch_axis_is_no_map():
+    net = nets.Net(0, (1, 3, 4, 5))
+    net.add("Squeeze", net.add("Relu", "x"), net.ints(0), out="map")
+    model = net.finish("map")
+    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"shape \(3, 4, 5\) is no map"):
+        saliency_of(model, np.ones((1, 3, 4, 5)), "output:map")

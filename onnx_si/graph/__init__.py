@@ -1,8 +1,23 @@
 """ONNX files as checked models and as networkx DAGs of ops and tensors."""
 
 from onnx_si.graph.constants import fold
-from onnx_si.graph.dag import dag, nodes_between
+from onnx_si.graph.dag import dag, nodes_between, read_by
 from onnx_si.graph.edit import Editor
+from onnx_si.graph.inline import chosen_branch, function_body
 from onnx_si.graph.model import Model, TensorInfo, load, model_from_proto
+from onnx_si.graph.refused import refuse_by_name
 
-__all__ = ["Editor", "Model", "TensorInfo", "dag", "fold", "load", "model_from_proto", "nodes_between"]
+__all__ = [
+    "Editor",
+    "Model",
+    "TensorInfo",
+    "chosen_branch",
+    "dag",
+    "fold",
+    "function_body",
+    "load",
+    "model_from_proto",
+    "nodes_between",
+    "read_by",
+    "refuse_by_name",
+]

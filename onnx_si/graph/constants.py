@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnx_si.errors import Refusal
+from onnx_si.graph.refused import refuse_by_name
 
 MAX_TENSOR_BYTES = 2**33
 NOT_INFERRED = (
@@ -22,7 +23,10 @@ NOT_INFERRED = (
 )
 """What `infer_node_outputs` raises for an unknown op or inputs that don't fit it."""
 MAX_SHAPE_ELEMENTS = 1024  # of a tensor that can be a shape, a list of axes or of pads
-LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
+NOT_LARGER = frozenset(
+    ("Cast", "Concat", "Flatten", "Identity", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Unsqueeze")
+)
+"""Ops whose output has no more elements than their inputs together."""
 
 Arrays = tuple[NDArray[Any] | None, ...]
 
@@ -75,14 +79,19 @@ def inferred_shapes(
     }
 
 
-def _refuse_loops(node: onnx.NodeProto) -> None:
-    """A loop runs as often as the file says, for ever if it likes: refused, in subgraphs too."""
-    if node.op_type in LOOPS:
-        raise Refusal(f"{node.op_type} is a loop, and loops are not run", "export with constants folded")
-    for attribute in node.attribute:
-        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            for inner in graph.node:
-                _refuse_loops(inner)
+def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
+    """What a `Constant` node holds; None where it is no number."""
+    (attribute,) = node.attribute
+    value = helper.get_attribute_value(attribute)
+    if attribute.name == "value":
+        return np.asarray(numpy_helper.to_array(value))
+    kinds = {
+        "value_float": np.float32,
+        "value_floats": np.float32,
+        "value_int": np.int64,
+        "value_ints": np.int64,
+    }
+    return np.asarray(value, kinds[attribute.name]) if attribute.name in kinds else None
 
 
 def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays:
@@ -93,10 +102,13 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays
     Refusal
         If the reference evaluator can't run the node, or its output would be too large.
     """
-    _refuse_loops(node)
+    refuse_by_name(node)
+    if node.op_type == "Constant" and (held := stored(node)) is not None:
+        return (held,)
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
-    for shape in inferred_shapes(node, given, opsets).values():
-        affordable(shape)
+    if node.op_type not in NOT_LARGER:
+        for shape in inferred_shapes(node, given, opsets).values():
+            affordable(shape)
     graph = onnx.helper.make_graph(
         [node],
         "constant",

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnx import external_data_helper, inliner, numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel
@@ -24,6 +26,11 @@ class TensorInfo:
     name: str
     type: str
     shape: tuple[int | str | None, ...] | None
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether the elements are floating-point numbers."""
+        return self.type in ("float", "double", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ class Model:
     def outputs(self) -> tuple[TensorInfo, ...]:
         """Declared outputs."""
         return tuple(_info(v) for v in self.proto.graph.output)
+
+    @cached_property
+    def initializers(self) -> dict[str, NDArray[Any]]:
+        """Stored tensors by name; not to be written to."""
+        return {tensor.name: numpy_helper.to_array(tensor) for tensor in self.proto.graph.initializer}
 
     @cached_property
     def metadata(self) -> dict[str, str]:

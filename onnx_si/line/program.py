@@ -2,55 +2,27 @@
 the image.
 """
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
-import onnx_si.ops  # noqa: F401 - registers every handler
-from onnx_si.errors import Finding, InputError, Refusal, UnsupportedOp
-from onnx_si.graph import Model, fold, nodes_between
-from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
-from onnx_si.ops.crops import Made
-from onnx_si.ops.registry import Context, Input, Variable, find
-from onnx_si.ops.rules import Affine, Curved, Gated, Rule, Step, Winner
-
-SHAPE_OPS = frozenset({"Shape", "Size", "EyeLike"})
-"""Ops whose value depends on the shape of their input only."""
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """Compute one tensor from others by a rule.
-
-    `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
-    reads afterwards, `made` how the rule can be made again for a part of the tensor.
-    """
-
-    output: str
-    rule: Rule
-    inputs: tuple[str, ...]
-    shape: tuple[int, ...]
-    node: str
-    op: str
-    cost: int
-    dead: tuple[str, ...] = ()
-    made: Made | None = None
+from onnx_si.errors import Finding, InputError, UnsupportedOp
+from onnx_si.graph import Model, nodes_between
+from onnx_si.line.binder import Binder
+from onnx_si.line.instruction import Instruction, needed, with_deaths
 
 
 @dataclass(frozen=True)
 class Program:
     """A bound graph: what to compute along the line, and every wanted output's value at the image itself.
 
-    `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image. `gaps`
-    are the findings of nodes that have no rule here: the values behind them are zeros of the right shape.
+    `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image, `kinds`
+    tells the class of each node's outputs. `gaps` are the findings of nodes that can't even be evaluated: the
+    values behind them are zeros of the right shape, or missing.
     """
 
     input: str
@@ -60,8 +32,9 @@ class Program:
     values: Mapping[str, NDArray[np.float64]]
     findings: tuple[Finding, ...]
     stepwise: frozenset[str]
-    folded: frozenset[str] = frozenset()
-    gaps: tuple[Finding, ...] = ()
+    folded: frozenset[str]
+    gaps: tuple[Finding, ...]
+    kinds: Mapping[str, str]
 
     @cached_property
     def cost(self) -> int:
@@ -78,192 +51,10 @@ class Program:
         if self.findings:
             raise UnsupportedOp(self.findings)
 
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        if isinstance(value, bytes):
-            return value.decode()
-        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-
-    return {a.name: plain(helper.get_attribute_value(a)) for a in node.attribute}
-
-
-def _schema_version(node: onnx.NodeProto, opsets: Mapping[str, int]) -> int:
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    try:
-        return int(onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain).since_version)
-    except onnx.defs.SchemaError:
-        return -1
-
-
-def _float(value: NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray(value, dtype=np.float64)
-
-
-class _Binder:
-    """Walks the nodes once; holds what is known of each tensor so far."""
-
-    def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
-        self.opsets = model.opsets
-        self.constants: dict[str, NDArray[Any]] = {
-            t.name: numpy_helper.to_array(t) for t in model.proto.graph.initializer
-        }
-        self.constants.update(given)
-        self.values = {image_name: _float(image)[None]}
-        self.stepwise = {image_name} if np.asarray(image).dtype.kind in "iub" else set()
-        self.instructions: list[Instruction] = []
-        self.findings: list[Finding] = []
-        self.gaps: list[Finding] = []
-        declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
-        self.types = {image_name: declared.get(image_name, onnx.TensorProto.FLOAT)}
-        self.unknown: set[str] = set()
-
-    def visit(self, node: onnx.NodeProto, remaining: Counter[str]) -> None:
-        """Bind one node; free what no later node reads."""
-        named = [name for name in node.input if name]
-        if any(name in self.unknown for name in named):
-            self.unknown.update(node.output)  # its reason is on record already
-        elif not any(name in self.values for name in named) or node.op_type in SHAPE_OPS:
-            self._fold(node)
-        else:
-            self._translate(node, remaining)
-        remaining.subtract(set(named))
-        for name in set(named):
-            if not remaining[name]:
-                self.values.pop(name, None)
-
-    def _find(self, node: onnx.NodeProto, refusal: Refusal) -> None:
-        opset = self.opsets.get("" if node.domain == "ai.onnx" else node.domain, 0)
-        name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
-        self.findings.append(Finding(name, node.op_type, opset, refusal.reason, refusal.advice))
-
-    def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
-        """Inputs at the image itself, as the reference evaluator takes them."""
-        return tuple(
-            None
-            if not name
-            else self.constants[name]
-            if name in self.constants
-            else self.values[name][0].astype(np.float32)
-            for name in node.input
-        )
-
-    def _fold(self, node: onnx.NodeProto) -> None:
-        try:
-            made = fold(node, self._arrays(node), self.opsets)
-        except Refusal as refusal:
-            self._find(node, refusal)
-            self.unknown.update(node.output)
-            return
-        self.constants.update(
-            (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
-        )
-
-    def _input(self, name: str) -> Input:
-        if not name:
-            return None
-        if name in self.values:
-            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name] in INTEGERS)
-        return self.constants[name]
-
-    def _translate(self, node: onnx.NodeProto, remaining: Counter[str]) -> None:
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        version = _schema_version(node, self.opsets)
-        self.types.update(self._output_types(node, domain, version))
-        for position, output in enumerate(node.output):
-            if not output or not remaining[output]:
-                continue
-            try:
-                handler = find(node.op_type, domain, version)
-                inputs = tuple(self._input(name) for name in node.input)
-                made = Made(handler, inputs, _attributes(node), Context(position, len(node.output), version))
-                self._record(node, output, made.again(inputs), made)
-            except Refusal as refusal:
-                self._find(node, refusal)
-                self.gaps.append(self.findings[-1])
-                self._substitute(node)
-                return
-
-    def _output_types(self, node: onnx.NodeProto, domain: str, version: int) -> dict[str, int]:
-        """Element type of each output: integers divide, round and overflow unlike floating-point numbers."""
-        types = dict.fromkeys(node.output, onnx.TensorProto.FLOAT)
-        try:
-            known = {
-                name: self.types[name]
-                if name in self.values
-                else helper.np_dtype_to_tensor_dtype(self.constants[name].dtype)
-                for name in node.input
-                if name
-            }
-            inferred = onnx.shape_inference.infer_node_outputs(
-                onnx.defs.get_schema(node.op_type, version, domain),
-                node,
-                {name: helper.make_tensor_type_proto(kind, None) for name, kind in known.items()},
-            )
-        except NOT_INFERRED:
-            return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
-        return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
-
-    def _record(self, node: onnx.NodeProto, output: str, rule: Rule, made: Made) -> None:
-        changing = tuple(name for name in node.input if name in self.values)
-        steady = all(name in self.stepwise for name in changing)
-        if isinstance(rule, Curved) and not steady:
-            self._find(
-                node, Refusal(f"{node.op_type} is {rule.kind}, not piecewise linear", _ADVICE[rule.kind])
-            )
-        value = rule.evaluate(*(self.values[name] for name in changing))
-        shape = affordable(value.shape[1:])
-        self._check_range(output, value)
-        if steady or isinstance(rule, Step | Winner):
-            self.stepwise.add(output)
-        self.values[output] = value
-        self.instructions.append(
-            Instruction(
-                output, rule, changing, shape, node.name, node.op_type, cost_of(rule, shape), made=made
-            )
-        )
-
-    def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
-        """Integers that leave their type's range wrap around: refused."""
-        dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
-        if dtype.kind in "iu" and value.size:
-            limits = np.iinfo(dtype)
-            if value.min() < limits.min or value.max() > limits.max:
-                raise Refusal(
-                    f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type"
-                )
-
-    def _substitute(self, node: onnx.NodeProto) -> None:
-        """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined
-        too.
-        """
-        blank = {
-            name: np.broadcast_to(
-                np.zeros((), helper.tensor_dtype_to_np_dtype(self.types[name])), self.values[name].shape[1:]
-            )
-            for name in node.input
-            if name in self.values
-        }
-        known = {name: self.constants[name] for name in node.input if name in self.constants}
-        shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank)
-        for name in node.output:
-            try:
-                self.values[name] = np.zeros((1, *affordable(shapes[name])))
-            except (KeyError, Refusal):
-                self.unknown.add(name)
-            if self.types.get(name) in INTEGERS:
-                self.stepwise.add(name)
-
-
-INTEGERS = frozenset(
-    kind
-    for name, kind in onnx.TensorProto.DataType.items()
-    if name.startswith(("INT", "UINT")) or name == "BOOL"
-)
-_ADVICE = {
-    "smooth": "choose a map in front of it, or train with a piecewise-linear function",
-    "bilinear": "choose a map in front of it",
-}
+    def require_values(self) -> None:
+        """Raise one `UnsupportedOp` with every node that can't be evaluated."""
+        if self.gaps:
+            raise UnsupportedOp(self.gaps, "evaluated")
 
 
 def bind(
@@ -302,44 +93,38 @@ def bind(
     name = input_name or next(info.name for info in model.inputs if info.name not in given)
     missing = [info.name for info in model.inputs if info.name != name and info.name not in given]
     nodes = nodes_between(model.proto.graph, outputs)
-    needed = {tensor for node in nodes for tensor in node.input}
-    if needed & set(missing):
+    read = {tensor for node in nodes for tensor in node.input}
+    if read & set(missing):
         raise InputError(
-            f"the model's inputs {sorted(needed & set(missing))} have no value; one input takes the image"
+            f"the model's inputs {sorted(read & set(missing))} have no value; one input takes the image"
         )
-    remaining = Counter(tensor for node in nodes for tensor in set(node.input) if tensor) + Counter(outputs)
-    binder = _Binder(model, name, image, given)
-    for node in nodes:
-        binder.visit(node, remaining)
-    known = {**{k: _float(v) for k, v in binder.constants.items() if k in outputs}}
+    binder = Binder(model, name, image, given)
+    binder.run(nodes, outputs)
+    known = {
+        output: np.asarray(binder.constants[output], np.float64)
+        for output in outputs
+        if output in binder.constants
+    }
     known.update({output: binder.values[output][0] for output in outputs if output in binder.values})
     lost = [output for output in outputs if output not in known]
     if lost and not binder.findings:
         raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")
+    used = needed(binder.sources, outputs)
+    found = {output: finding for output, finding in binder.findings.items() if output in used}
     return Program(
         name,
         tuple(np.shape(image)),
-        with_deaths(binder.instructions, outputs),
+        with_deaths((step for step in binder.instructions if step.output in used), outputs),
         outputs,
         known,
-        tuple(binder.findings),
+        _once(found.values()),
         frozenset(binder.stepwise),
         frozenset(binder.constants),
-        tuple(binder.gaps),
+        _once(finding for output, finding in found.items() if output in binder.gaps),
+        binder.kinds,
     )
 
 
-def cost_of(rule: Rule, shape: tuple[int, ...]) -> int:
-    """Multiply-adds of a rule at one point."""
-    terms = rule.terms if isinstance(rule, Affine | Gated) else 1
-    return terms * max(1, math.prod(shape))
-
-
-def with_deaths(instructions: Sequence[Instruction], outputs: tuple[str, ...]) -> tuple[Instruction, ...]:
-    """Mark after which instruction each tensor is no longer needed."""
-    seen, result = set(outputs), []
-    for step in reversed(instructions):
-        dead = tuple(name for name in dict.fromkeys((*step.inputs, step.output)) if name not in seen)
-        seen.update(dead)
-        result.append(replace(step, dead=dead))
-    return tuple(reversed(result))
+def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """One finding for each node: the first."""
+    return tuple({(f.node, f.op): f for f in reversed(tuple(findings))}.values())[::-1]

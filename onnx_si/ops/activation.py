@@ -64,7 +64,7 @@ def clip(
     breakpoints = (lower,) * bool(lower > -LARGEST) + (upper,) * bool(upper < LARGEST)
     if not breakpoints:
         return identity(x)
-    return Kinked(lambda x: np.minimum(np.maximum(x, lower), upper), breakpoints)
+    return Kinked(lambda x: np.clip(x, lower, upper), breakpoints)
 
 
 def _limit(value: Input, name: str, attribute: float) -> Array:

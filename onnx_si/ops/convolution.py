@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,8 +14,6 @@ from onnx_si.ops.rules import Affine, Array, Rule
 from onnx_si.ops.windows import Axis, Window, window
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
-LARGE_BYTES = 16 << 20  # gathered windows of one image that cost more time (page faults) than they save
-FEW_CHANNELS = 8  # a matrix product per tap is no gain
 
 
 def _blocks(count: int, bytes_each: int) -> Iterator[slice]:
@@ -42,32 +41,50 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     product = _gathered
     if w.shape[1] == 1 and group == channels == w.shape[0]:
         product = _weighted_views
-    elif bytes_each > LARGE_BYTES and w.shape[1] >= FEW_CHANNELS:
-        product = _tap_by_tap
+    elif bytes_each > BLOCK_BYTES and win.taps > 1:
+        product = _in_strips
     for block in _blocks(images, bytes_each):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
 
 
-def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """All windows side by side, then one matrix product per group, written into `out`."""
+def _columns(padded: Array, win: Window) -> Array:
+    """All windows side by side: (images, C, taps, places)."""
     images, channels = padded.shape[:2]
+    if win.taps == 1:
+        return padded[win.views[0]].reshape(images, channels, 1, -1)
     columns = np.empty((images, channels, win.taps, *win.output), padded.dtype)
     for tap, view in enumerate(win.taps_of(padded)):
         columns[:, :, tap] = view
-    depth = w.shape[1] * win.taps
-    columns = columns.reshape(images, group, depth, math.prod(win.output))
-    out[...] = np.matmul(w.reshape(group, w.shape[0] // group, depth), columns).reshape(out.shape)
+    return columns.reshape(images, channels, win.taps, -1)
 
 
-def _tap_by_tap(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """One matrix product for each tap, added up, written into `out`, without all windows in memory."""
-    out[...] = 0.0
-    sums = out.reshape(len(padded), group, w.shape[0] // group, math.prod(win.output))
-    kernel = w.reshape(group, w.shape[0] // group, w.shape[1], win.taps)
-    for tap, view in enumerate(win.taps_of(padded)):
-        seen = view.reshape(len(padded), group, w.shape[1], math.prod(win.output))
-        sums += np.matmul(kernel[..., tap], seen)
+def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:
+    """One matrix product per image and group, written into `out` (images, O, places)."""
+    images, channels, taps, places = columns.shape
+    depth = channels // group * taps
+    np.matmul(
+        w.reshape(group, len(w) // group, depth),
+        columns.reshape(images, group, depth, places),
+        out=out.reshape(images, group, len(w) // group, places),
+    )
+
+
+def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    _multiply(w, _columns(padded, win), group, out.reshape(*out.shape[:2], -1))
+
+
+def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """Windows gathered for a few places of the first axis at a time, so that they stay in the cache."""
+    first, *others = win.axes
+    rest = math.prod(axis.output for axis in others)
+    flat = out.reshape(*out.shape[:2], -1)
+    for strip in _blocks(first.output, 8 * padded.shape[1] * win.taps * rest):
+        start, count = strip.start * first.stride, strip.stop - strip.start
+        reach = (count - 1) * first.stride + (first.taps - 1) * first.dilation + 1
+        part = Window((replace(first, output=count), *others))
+        columns = _columns(padded[:, :, start : start + reach], part)
+        _multiply(w, columns, group, flat[:, :, strip.start * rest : strip.stop * rest])
 
 
 def _weighted_views(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:

@@ -152,7 +152,9 @@ def _selected(chosen: NDArray[np.bool_], x: Input, y: Input) -> Affine:
 
     def linear(*xs_and_masks: Array) -> Array:
         xs, ms = xs_and_masks[: len(masks)], xs_and_masks[len(masks) :]
-        parts = [expand(x, shape) * m for x, m in zip(xs, ms, strict=True)]
+        parts = [
+            np.where(m != 0, expand(x, shape), 0.0) for x, m in zip(xs, ms, strict=True)
+        ]  # 0 * inf is nan
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     return Affine(linear, masks, offset, terms=2)

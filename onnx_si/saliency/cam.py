@@ -18,7 +18,7 @@ from onnx_si.line.program import bind
 from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, single_precision, weighted_channels
 
 SCORE_TAIL = frozenset(
-    {"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"}
+    {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"}
 )
 BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
 AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool"})
@@ -91,6 +91,8 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     if changing & set(offsets):
         return f"{node.op_type} is not all of the scores: something else that depends on the image is added"
     shape = program.values[features].shape
+    if len(shape) != image.ndim:
+        return f"{pool.op_type} averages {shape}, which does not have the image's axes"
     layout = _pooled_layout(shape, _averaged_axes(pool, shape, [program.values[name] for name in axes_names]))
     if layout is None:
         return f"{pool.op_type} averages {shape} to {program.values[pooled].shape}, not over all of space"
@@ -172,7 +174,7 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
     if head.size != view.space:
         notes = (f"the map of {head.size} is resized linearly to {view.space} pixels",)
     public = name_map(editor, resize_map(editor, flat, head.size, view.space))
-    return SaliencyMap(editor.finish(), public, public, False, "cam", target if classes > 1 else 0, notes)
+    return SaliencyMap(editor.finish(), public, public, "", "cam", target if classes > 1 else 0, notes)
 
 
 def _predicted(editor: Editor, head: Head, features: str) -> str:

@@ -10,7 +10,10 @@ from onnx_si.graph import Model
 from onnx_si.line.program import bind
 from onnx_si.saliency.cam import cam, find_head
 from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
+from onnx_si.saliency.monotone import on_scores
 from onnx_si.saliency.output import output_map
+
+MOST_CHANNELS = 2  # of an output that is a map without being told which channel
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ def build(
     SaliencyUnavailable
         If it does not fit the model.
     """
+    model = on_scores(model, image)
     if method == "auto":
         return _automatic(model, image, target, view)
     if method == "cam":
@@ -54,11 +58,11 @@ def build(
     raise UsageError(f"saliency '{method}'; allowed are auto, cam and output:NAME")
 
 
-def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[str]:
-    """Graph outputs that are maps with one channel, or a Softmax over two classes."""
+def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[str, int]:
+    """Graph outputs that are maps, with their number of channels."""
     names = tuple(info.name for info in model.outputs)
     values = bind(model, image, names).values
-    found = []
+    found = {}
     for name in names:
         if name not in values:
             continue
@@ -67,28 +71,33 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[st
             layout = tensor_layout(shape, view)
         except SaliencyUnavailable:
             continue
-        channels = shape[layout.channel_axis] if layout.channel_axis is not None else 1
-        if channels <= 2 and all(n > 1 for n in layout.spatial_shape(shape)):
-            found.append(name)
+        if all(n > 1 for n in layout.spatial_shape(shape)):
+            found[name] = shape[layout.channel_axis] if layout.channel_axis is not None else 1
     return found
+
+
+def _single(maps: dict[str, int]) -> list[str]:
+    """Maps with one channel, or over two classes."""
+    return [name for name, channels in maps.items() if channels <= MOST_CHANNELS]
 
 
 def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view: View) -> SaliencyMap:
     maps = map_outputs(model, image, view)
-    if maps:
-        return output_map(model, image, maps[0], target, view)
+    if _single(maps):
+        return output_map(model, image, _single(maps)[0], target, view)
     try:
         return cam(model, image, target, view)
     except SaliencyUnavailable as error:
+        several = ", ".join(f"'{name}' has {count} channels" for name, count in maps.items())
         raise SaliencyUnavailable(
-            f"no saliency map found: no output is a map, and {error}. "
-            "Choose an inner tensor with --saliency output:NAME"
+            f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}, "
+            f"and {error}. Choose a tensor with --saliency output:NAME, and --target K where it has channels"
         ) from error
 
 
 def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
     """Every method with whether it fits the model."""
-    maps = map_outputs(model, image, view)
+    maps = _single(map_outputs(model, image, view))
     found = [Availability(f"output:{name}", True, "a graph output that is a map") for name in maps]
     try:
         head = find_head(model, image)

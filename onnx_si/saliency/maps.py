@@ -1,15 +1,19 @@
 """From a tensor of the model to one map over the image's pixels, by nodes that any runtime can run."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from scipy.special import logit
 
-from onnx_si.errors import SaliencyUnavailable
+from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
 from onnx_si.ops.resize import linear_matrix
 
+LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
+"""What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
 MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 
 
@@ -33,16 +37,37 @@ class SaliencyMap:
     """A model with a map over the image's pixels.
 
     `tensor` is the map as the model's users see it; `margin_tensor` is the one that a threshold is applied
-    to, and where `is_logit` is set it is the logit of the map.
+    to: where `link` is "probability" or "log-probability", what the map is, it is the logit of that.
+    `split` is the level that tells yes from no on a map that has one.
     """
 
     model: Model
     tensor: str
     margin_tensor: str
-    is_logit: bool
+    link: str
     method: str
     target: int | str | None
     notes: tuple[str, ...]
+    split: float | None = None
+
+    @property
+    def is_logit(self) -> bool:
+        """Whether the margin tensor is the logit of the map."""
+        return self.link in LINKS
+
+    def logit(self, level: float) -> float:
+        """The margin tensor's value where the map is at a level.
+
+        Raises
+        ------
+        UsageError
+            If the map never is.
+        """
+        log = self.link == "log-probability"
+        if not (level < 0 if log else 0 < level < 1):
+            lies, ends = ("below 0", "LogSoftmax") if log else ("between 0 and 1", "Sigmoid or Softmax")
+            raise UsageError(f"threshold {level:g}; the map ends in {ends} and lies {lies}")
+        return level - math.log(-math.expm1(level)) if log else float(logit(level))
 
 
 def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
@@ -56,7 +81,7 @@ def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
     rank, space = len(shape), view.space
     if rank == len(space):
         return Layout("DHW"[-rank:], "space only")
-    if rank == len(space) + 1:
+    if rank == len(space) + 1 and shape[0] == 1:
         return Layout("N" + "DHW"[-len(space) :], "space behind the batch axis")
     if rank != len(space) + 2 or shape[0] != 1:
         raise SaliencyUnavailable(f"a tensor of shape {shape} is no map over an image of {space} pixels")

@@ -1,13 +1,18 @@
-"""A strictly increasing last op (Sigmoid, Softmax over two classes) is removed by moving the threshold to
-the logit.
+"""Strictly increasing ops (Sigmoid, Softmax, LogSoftmax) between scores and a decision are removed exactly: a
+threshold moves to the logit, an ArgMax or a comparison to the scores.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from scipy.special import logit
 
 from onnx_si.graph import Editor, Model
+from onnx_si.line.program import bind
 
 MOVES = frozenset(
     {
@@ -24,34 +29,84 @@ MOVES = frozenset(
         "Dropout",
     }
 )
+INCREASING = frozenset({"Sigmoid", "Softmax", "LogSoftmax"})
+ALONG_AXES = frozenset({"Identity", "Cast", "Dropout", "Transpose"})
+COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+CHOICES = frozenset({"ArgMax", "ArgMin"})
+FRACTIONS = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+)
+
+Makers = Mapping[str, onnx.NodeProto]
 
 
 @dataclass(frozen=True)
 class Tail:
-    """The op to be removed, and the nodes behind it that only move values."""
+    """The last op that is no move of values, and the moves behind it."""
 
     op: onnx.NodeProto
     moves: tuple[onnx.NodeProto, ...]
 
 
 def find_tail(model: Model, tensor: str) -> Tail | None:
-    """Walk back from a tensor over moves of values to a Sigmoid or Softmax."""
-    makers = {name: node for node in model.proto.graph.node for name in node.output}
-    moves: list[onnx.NodeProto] = []
+    """Walk back from a tensor over moves of values to a Sigmoid, Softmax or LogSoftmax."""
+    return _tail(_makers(model), tensor, INCREASING, MOVES)
+
+
+def find_labels(model: Model, tensor: str) -> onnx.NodeProto | None:
+    """Walk back from a tensor over moves of values to the ArgMax that it holds the classes of."""
+    makers = _makers(model)
     node = makers.get(tensor)
     while node is not None and node.op_type in MOVES and node.domain in ("", "ai.onnx"):
+        if node.op_type == "Cast" and _target(node) == onnx.TensorProto.BOOL:
+            return None
+        node = makers.get(node.input[0])
+    return node if node is not None and node.op_type == "ArgMax" else None
+
+
+def _makers(model: Model) -> Makers:
+    return {name: node for node in model.proto.graph.node for name in node.output}
+
+
+def _tail(makers: Makers, tensor: str, ops: frozenset[str], through: frozenset[str]) -> Tail | None:
+    moves: list[onnx.NodeProto] = []
+    node = makers.get(tensor)
+    while (
+        node is not None and node.op_type in through and node.domain in ("", "ai.onnx") and not _rounds(node)
+    ):
         moves.append(node)
         node = makers.get(node.input[0])
-    if node is None or node.op_type not in ("Sigmoid", "Softmax") or node.domain not in ("", "ai.onnx"):
+    if node is None or node.op_type not in ops or node.domain not in ("", "ai.onnx"):
         return None
     return Tail(node, tuple(reversed(moves)))
 
 
+def _rounds(node: onnx.NodeProto) -> bool:
+    """Whether it is a cast to a type without fractions."""
+    return node.op_type == "Cast" and _target(node) not in FRACTIONS
+
+
+def _target(cast: onnx.NodeProto) -> int:
+    return next(int(a.i) for a in cast.attribute if a.name == "to")
+
+
+def _axis(node: onnx.NodeProto, default: int) -> int:
+    return next((int(a.i) for a in node.attribute if a.name == "axis"), default)
+
+
 def softmax_axis(node: onnx.NodeProto, shape: tuple[int, ...], opset: int) -> int | None:
     """The axis of two classes that a Softmax runs over; None where it runs over more or fewer."""
-    axis = next((a.i for a in node.attribute if a.name == "axis"), -1 if opset >= 13 else 1) % len(shape)
+    axis = _axis(node, -1 if opset >= 13 else 1) % len(shape)
     length = shape[axis] if opset >= 13 else int(np.prod(shape[axis:]))
     return axis if length == 2 and shape[axis] == 2 else None
+
+
+def _keeps_order_along(node: onnx.NodeProto, axis: int, rank: int, opset: int) -> bool:
+    """Whether an op is increasing along an axis: a Softmax divides what it runs over by the same number."""
+    if node.op_type == "Sigmoid":
+        return True
+    own = _axis(node, -1 if opset >= 13 else 1) % rank
+    return axis == own if opset >= 13 else axis >= own
 
 
 def logit_tensor(editor: Editor, tail: Tail, axis: int | None) -> str:
@@ -59,14 +114,18 @@ def logit_tensor(editor: Editor, tail: Tail, axis: int | None) -> str:
 
     softmax(l)_k over two classes is sigmoid(l_k - l_other), element by element.
     """
-    logit = tail.op.input[0]
+    source = tail.op.input[0]
     if axis is not None:
-        swapped = editor.add("Gather", [logit, editor.constant(np.array([1, 0], np.int64))], axis=axis)
-        logit = editor.add("Sub", [logit, swapped])
-    renamed: dict[str, str] = {tail.op.output[0]: logit}
+        swapped = editor.add("Gather", [source, editor.constant(np.array([1, 0], np.int64))], axis=axis)
+        source = editor.add("Sub", [source, swapped])
+    return _moved(editor, tail, source)
+
+
+def _moved(editor: Editor, tail: Tail, source: str) -> str:
+    """Append the tail's moves again, on another tensor; gives the last one's output."""
+    renamed: dict[str, str] = {tail.op.output[0]: source}
     for move in tail.moves:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(move)
+        copy = _copy(move)
         copy.name = editor.fresh(move.op_type)
         copy.input[0] = renamed[move.input[0]]
         for position, output in enumerate(move.output):
@@ -74,4 +133,88 @@ def logit_tensor(editor: Editor, tail: Tail, axis: int | None) -> str:
                 renamed[output] = editor.fresh("logit")
                 copy.output[position] = renamed[output]
         editor.proto.graph.node.append(copy)
-    return renamed[tail.moves[-1].output[0]] if tail.moves else logit
+    return renamed[tail.moves[-1].output[0]] if tail.moves else source
+
+
+def on_scores(model: Model, image: NDArray[np.float64]) -> Model:
+    """The model with every choice and comparison behind Sigmoid, Softmax or LogSoftmax made on the scores.
+
+    argmax(softmax(l)) = argmax(l), and sigmoid(l) > c where l > logit(c); softmax over two classes is the
+    sigmoid of a difference.
+    """
+    makers = _makers(model)
+    behind: dict[int, Tail] = {}
+    for position, node in enumerate(model.proto.graph.node):
+        ops, through = (
+            (INCREASING, ALONG_AXES) if node.op_type in CHOICES else (INCREASING - {"LogSoftmax"}, MOVES)
+        )
+        tails = [_tail(makers, name, ops, through) for name in node.input]
+        if node.op_type in CHOICES | COMPARISONS and any(tails):
+            behind[position] = next(tail for tail in tails if tail is not None)
+    if not behind:
+        return model
+    read = {name for position in behind for name in model.proto.graph.node[position].input}
+    known = bind(model, image, tuple(read | {tail.op.input[0] for tail in behind.values()}))
+    editor, nodes = Editor(model), list[onnx.NodeProto]()
+    for position, node in enumerate(model.proto.graph.node):
+        start = len(editor.proto.graph.node)
+        tail = behind.get(position)
+        if tail is not None and tail.op.input[0] in known.values:
+            rewire = _choose if node.op_type in CHOICES else _compare
+            node = rewire(editor, node, tail, known.values, known.folded, model.opset) or node
+        nodes += [*map(_copy, editor.proto.graph.node[start:]), node]
+    del editor.proto.graph.node[:]
+    editor.proto.graph.node.extend(nodes)
+    return editor.finish()
+
+
+Values = Mapping[str, NDArray[Any]]
+
+
+def _choose(
+    editor: Editor, node: onnx.NodeProto, tail: Tail, values: Values, folded: frozenset[str], opset: int
+) -> onnx.NodeProto | None:
+    """The largest score is where the largest probability is."""
+    rank = values[tail.op.input[0]].ndim
+    axis = _axis(node, 0) % rank
+    for move in reversed(tail.moves):
+        if move.op_type == "Transpose":
+            axis = next((list(a.ints) for a in move.attribute if a.name == "perm"), list(range(rank))[::-1])[
+                axis
+            ]
+    if not _keeps_order_along(tail.op, axis, rank, opset):
+        return None
+    return _with_input(node, 0, _moved(editor, tail, tail.op.input[0]))
+
+
+def _compare(
+    editor: Editor, node: onnx.NodeProto, tail: Tail, values: Values, folded: frozenset[str], opset: int
+) -> onnx.NodeProto | None:
+    """A probability above a constant is a logit above the constant's."""
+    constants = [i for i, name in enumerate(node.input) if name in folded]
+    if len(constants) != 1:
+        return None
+    (constant,) = constants
+    levels = values[node.input[constant]]
+    if not np.all((levels > 0) & (levels < 1)):
+        return None
+    axis = None
+    if tail.op.op_type == "Softmax":
+        axis = softmax_axis(tail.op, values[tail.op.input[0]].shape, opset)
+        if axis is None:
+            return None
+    level = editor.constant(logit(levels))
+    score = editor.add("Cast", [logit_tensor(editor, tail, axis)], to=onnx.TensorProto.DOUBLE)
+    return _with_input(_with_input(node, constant, level), 1 - constant, score)
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _with_input(node: onnx.NodeProto, position: int, name: str) -> onnx.NodeProto:
+    copy = _copy(node)
+    copy.input[position] = name
+    return copy

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from scipy.special import logit
 
 from onnx_si.errors import UnsupportedModel, UsageError
 from onnx_si.graph import Editor, Model
@@ -44,8 +43,8 @@ def parse_threshold(text: str | float) -> Threshold:
 
 
 def default_threshold(saliency: SaliencyMap) -> Threshold:
-    """0.5 on a map that ends in Sigmoid or Softmax, else half the maximum."""
-    return Threshold("value", 0.5) if saliency.is_logit else Threshold("max", 0.5)
+    """What splits yes from no on a map of probabilities or of one class's pixels, else half the maximum."""
+    return Threshold("max", 0.5) if saliency.split is None else Threshold("value", saliency.split)
 
 
 def with_margin(saliency: SaliencyMap, threshold: Threshold, pixels: int) -> tuple[Model, str]:
@@ -61,13 +60,7 @@ def with_margin(saliency: SaliencyMap, threshold: Threshold, pixels: int) -> tup
     editor = Editor(saliency.model)
     scores = _double(editor, saliency.margin_tensor)
     if threshold.kind == "value":
-        level = threshold.level
-        if saliency.is_logit:
-            if not 0 < level < 1:
-                raise UsageError(
-                    f"threshold {level:g}; the map ends in Sigmoid or Softmax and lies between 0 and 1"
-                )
-            level = float(logit(level))
+        level = saliency.logit(threshold.level) if saliency.is_logit else threshold.level
         bound = editor.constant(np.array(level))
     elif saliency.is_logit:
         raise UnsupportedModel(

@@ -17,18 +17,26 @@ def conv(x, w, **attributes):
 
 
 @pytest.mark.parametrize("group", [1, 2])
-def test_blocks_and_large_images(monkeypatch, group):
-    """Images in blocks of one, and taps one by one, give what one product over all windows gives."""
+@pytest.mark.parametrize("block_bytes", [1, 1500, 5000])
+def test_blocks_and_strips(monkeypatch, group, block_bytes):
+    """Images one by one, and each in strips of places, give what one product over all windows gives."""
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(5, 2, 4, 7, 6)), rng.normal(size=(6, 4 // group, 3, 2))
     attributes = {"group": group, "strides": [2, 1], "dilations": [1, 2], "pads": [1, 0, 0, 1]}
     whole = conv(x, w, **attributes)
-    monkeypatch.setattr(convolution, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
     np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
-    monkeypatch.setattr(convolution, "LARGE_BYTES", 0)
-    monkeypatch.setattr(convolution, "FEW_CHANNELS", 1)
-    monkeypatch.setattr(convolution, "_gathered", None)
-    np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
+def test_kernels_of_one_place_read_the_image_itself(strides):
+    rng = np.random.default_rng(3)
+    x, w = rng.normal(size=(2, 1, 4, 7, 8)), rng.normal(size=(6, 4, 1, 1))
+    before = x.copy()
+    seen = x[..., :: strides[0], :: strides[1]]
+    expected = np.einsum("oc,nbcij->nboij", w[:, :, 0, 0], seen)
+    np.testing.assert_allclose(conv(x, w, strides=strides), expected, rtol=1e-13, atol=1e-13)
+    np.testing.assert_array_equal(x, before)
 
 
 def test_against_sums_written_out():

@@ -1,0 +1,335 @@
+"""One walk over the nodes: constants evaluated, a rule for every tensor that changes with the image, and the
+reasons where there is none.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+import onnx_si.ops  # noqa: F401 - registers every handler
+from onnx_si.errors import Finding, Refusal
+from onnx_si.graph import Model, chosen_branch, fold, function_body, read_by, refuse_by_name
+from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
+from onnx_si.line.instruction import Instruction, cost_of
+from onnx_si.ops.crops import Made
+from onnx_si.ops.registry import Context, Input, Variable, find
+from onnx_si.ops.rules import Curved, Step, Winner
+
+SHAPE_OPS = frozenset({"Shape", "Size", "EyeLike"})
+"""Ops whose value depends on the shape of their input only."""
+INTEGERS = frozenset(
+    kind
+    for name, kind in onnx.TensorProto.DataType.items()
+    if name.startswith(("INT", "UINT")) or name == "BOOL"
+)
+FLOATING = frozenset(
+    kind
+    for name, kind in onnx.TensorProto.DataType.items()
+    if name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
+)
+_ADVICE = {
+    "smooth": "choose a map in front of it, or train with a piecewise-linear function",
+    "bilinear": "choose a map in front of it",
+}
+_ORDER = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupported")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A node to be bound, the one that is named if it can't be, and the model's node that it is a part of."""
+
+    node: onnx.NodeProto
+    named: onnx.NodeProto
+    top: onnx.NodeProto
+
+    @functools.cached_property
+    def reads(self) -> frozenset[str]:
+        """Every tensor that the node needs, what its subgraphs capture included."""
+        return frozenset(read_by(self.node))
+
+
+def domain_of(node: onnx.NodeProto) -> str:
+    """The op set that a node's op belongs to; the standard one is ""."""
+    return "" if node.domain == "ai.onnx" else str(node.domain)
+
+
+@functools.cache
+def schema_version(op: str, domain: str, opset: int) -> int:
+    """Since when an op has the meaning that it has in an opset; -1 where the standard does not know it."""
+    try:
+        return int(onnx.defs.get_schema(op, opset, domain).since_version)
+    except onnx.defs.SchemaError:
+        return -1
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.decode()
+        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+    return {a.name: plain(helper.get_attribute_value(a)) for a in node.attribute}
+
+
+class Binder:
+    """Walks the nodes once; holds what is known of each tensor so far.
+
+    `sources` tells for every tensor that changes with the image which tensors its value is computed from,
+    `findings` and `gaps` the reasons by the tensor that they spoil, `kinds` the class of each node's outputs.
+    """
+
+    def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
+        self.opsets = model.opsets
+        self.constants: dict[str, NDArray[Any]] = {**model.initializers, **given}
+        self.values = {image_name: np.asarray(image, dtype=np.float64)[None]}
+        self.stepwise = {image_name} if np.asarray(image).dtype.kind in "iub" else set()
+        self.instructions: list[Instruction] = []
+        self.sources: dict[str, tuple[str, ...]] = {}
+        self.findings: dict[str, Finding] = {}
+        self.gaps: set[str] = set()
+        self.kinds: dict[str, str] = {}
+        declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
+        self.types = {image_name: declared.get(image_name, onnx.TensorProto.FLOAT)}
+        self.unknown: set[str] = set()
+        self.remaining: Counter[str] = Counter()
+
+    def run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
+        """Bind nodes in their order; only the outputs' values are kept."""
+        pending = [_Work(node, node, node) for node in nodes][::-1]
+        self.remaining.update(outputs)
+        self._will_read(pending)
+        while pending:
+            work = pending.pop()
+            parts = self._visit(work)
+            self._will_read(parts)
+            pending.extend(reversed(parts))
+            for name in work.reads:
+                self.remaining[name] -= 1
+                if not self.remaining[name]:
+                    self.values.pop(name, None)
+
+    def _will_read(self, works: Iterable[_Work]) -> None:
+        for work in works:
+            self.remaining.update(work.reads)
+
+    def _visit(self, work: _Work) -> list[_Work]:
+        """Bind one node, or give the nodes that it stands for."""
+        node = work.node
+        named = [name for name in node.input if name]
+        if any(name in self.unknown for name in named):
+            self._lose(node)  # its reason is on record already
+            return []
+        try:
+            if node.op_type == "If" and not domain_of(node):
+                return self._branch(work)
+            if (node.op_type in SHAPE_OPS and not domain_of(node)) or not any(
+                name in self.values for name in work.reads
+            ):
+                self._fold(node)
+                return []
+            refuse_by_name(node)
+            return self._translate(work)
+        except Refusal as refusal:
+            self._find(work, refusal, "unsupported")
+            self.gaps.update(node.output)
+            self._substitute(node)
+            return []
+
+    def _find(self, work: _Work, refusal: Refusal, kind: str) -> None:
+        """Keep the reason why the values of a node's outputs are not exact."""
+        node = work.named
+        name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
+        finding = Finding(
+            name, node.op_type, self.opsets.get(domain_of(node), 0), refusal.reason, refusal.advice
+        )
+        self.findings.update(dict.fromkeys(work.node.output, finding))
+        self._classify(work, kind)
+
+    def _classify(self, work: _Work, kind: str) -> None:
+        """A node is of the least tractable class of its parts."""
+        for output in work.top.output:
+            self.kinds[output] = max(kind, self.kinds.get(output, "affine"), key=_ORDER.index)
+
+    def _lose(self, node: onnx.NodeProto) -> None:
+        self.unknown.update(node.output)
+        self.sources.update((name, tuple(read_by(node))) for name in node.output)
+
+    def _branch(self, work: _Work) -> list[_Work]:
+        """An `If` is the branch that it takes at the image; exact only where it always takes that one."""
+        node = work.node
+        condition = self.constants.get(node.input[0])
+        if condition is None:
+            condition = self.values[node.input[0]][0]
+            why = "the condition depends on the image, and branches are not compared"
+            self._find(work, Refusal(why, "export with a fixed condition, or with Where"), "discrete")
+        nodes = chosen_branch(node, bool(np.ravel(condition)[0]))
+        return [_Work(inner, inner if work.named is node else work.named, work.top) for inner in nodes]
+
+    def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
+        """Inputs as the reference evaluator takes them: of one that changes only type and shape matter."""
+        return tuple(
+            None if not name else self.constants[name] if name in self.constants else self._blank(name)
+            for name in node.input
+        )
+
+    def _blank(self, name: str) -> NDArray[Any]:
+        """Zeros of a changing tensor's type and shape, in no memory."""
+        dtype = helper.tensor_dtype_to_np_dtype(self.types[name])
+        return np.broadcast_to(np.zeros((), dtype), self.values[name].shape[1:])
+
+    def _fold(self, node: onnx.NodeProto) -> None:
+        """Evaluate a node once: by its handler where one is right for it, else by the reference evaluator."""
+        refuse_by_name(node)
+        made = self._by_handler(node) or fold(node, self._arrays(node), self.opsets)
+        self.constants.update(
+            (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
+        )
+
+    def _by_handler(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...] | None:
+        """Outputs in float64, each rounded to its type; None unless an input and all outputs are floating
+        point, and a handler takes the node.
+        """
+        floating = [
+            i for i, name in enumerate(node.input) if name in self.constants and self._is_floating(name)
+        ]
+        if not floating or node.op_type in SHAPE_OPS:
+            return None
+        domain = domain_of(node)
+        version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
+        types = [self._output_types(node, domain, version)[name] for name in node.output]
+        if any(kind not in FLOATING for kind in types):
+            return None
+        inputs = [self._input(name) for name in node.input]
+        value = self.constants[node.input[floating[0]]]
+        if not np.isfinite(value).all():  # zero times infinity is no number, where the op only picks values
+            return None
+        inputs[floating[0]] = Variable(value.shape, stepwise=True)
+        batch = np.asarray(value, dtype=np.float64)[None]
+        try:
+            handler, attributes = find(node.op_type, domain, version), _attributes(node)
+            contexts = [Context(i, len(node.output), version) for i in range(len(node.output))]
+            rules = [handler.build(tuple(inputs), attributes, context) for context in contexts]
+        except Refusal:
+            return None
+        return tuple(
+            rule.evaluate(batch)[0].astype(helper.tensor_dtype_to_np_dtype(kind))
+            for rule, kind in zip(rules, types, strict=True)
+        )
+
+    def _is_floating(self, name: str) -> bool:
+        return helper.np_dtype_to_tensor_dtype(self.constants[name].dtype) in FLOATING
+
+    def _input(self, name: str) -> Input:
+        if not name:
+            return None
+        if name in self.values:
+            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name] in INTEGERS)
+        return self.constants[name]
+
+    def _translate(self, work: _Work) -> list[_Work]:
+        """Record a rule for every output that is read; an op without handler gives way to its definition."""
+        node = work.node
+        domain = domain_of(node)
+        version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
+        self.types.update(self._output_types(node, domain, version))
+        try:
+            handler = find(node.op_type, domain, version)
+        except Refusal:
+            nodes = function_body(node, self._type_protos(node), self.opsets)
+            if not nodes:
+                raise
+            return [_Work(inner, work.named, work.top) for inner in nodes]
+        inputs = tuple(self._input(name) for name in node.input)
+        attributes = _attributes(node)
+        for position, output in enumerate(node.output):
+            if output and self.remaining[output]:
+                context = Context(position, len(node.output), version)
+                self._record(work, output, Made(handler, inputs, attributes, context))
+        return []
+
+    def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
+        """Element type of each input."""
+        return {
+            name: self.types[name]
+            if name in self.values
+            else helper.np_dtype_to_tensor_dtype(self.constants[name].dtype)
+            for name in node.input
+            if name
+        }
+
+    def _type_protos(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
+        shapes = {name: self.values[name].shape[1:] for name in node.input if name in self.values}
+        shapes |= {name: self.constants[name].shape for name in node.input if name in self.constants}
+        kinds = self._elements(node)
+        return {name: helper.make_tensor_type_proto(kinds[name], shape) for name, shape in shapes.items()}
+
+    def _output_types(self, node: onnx.NodeProto, domain: str, version: int) -> dict[str, int]:
+        """Element type of each output: integers divide, round and overflow unlike floating-point numbers."""
+        types = dict.fromkeys(node.output, onnx.TensorProto.FLOAT)
+        try:
+            inferred = onnx.shape_inference.infer_node_outputs(
+                onnx.defs.get_schema(node.op_type, version, domain),
+                node,
+                {
+                    name: helper.make_tensor_type_proto(kind, None)
+                    for name, kind in self._elements(node).items()
+                },
+            )
+        except NOT_INFERRED:
+            return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
+        return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
+
+    def _record(self, work: _Work, output: str, made: Made) -> None:
+        node, rule = work.node, made.again(made.inputs)
+        changing = tuple(name for name in node.input if name in self.values)
+        steady = all(name in self.stepwise for name in changing)
+        value = rule.evaluate(*(self.values[name] for name in changing))
+        shape = affordable(value.shape[1:])
+        self._check_range(output, value)
+        if isinstance(rule, Curved) and not steady:
+            why = f"{node.op_type} is {rule.kind}, not piecewise linear"
+            self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind)
+        self._classify(work, rule.kind)
+        if steady or isinstance(rule, Step | Winner):
+            self.stepwise.add(output)
+        self.values[output] = value
+        self.sources[output] = changing
+        self.instructions.append(
+            Instruction(
+                output, rule, changing, shape, node.name, node.op_type, cost_of(rule, shape), made=made
+            )
+        )
+
+    def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
+        """Integers that leave their type's range wrap around: refused."""
+        dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
+        if dtype.kind in "iu" and value.size:
+            limits = np.iinfo(dtype)
+            if value.min() < limits.min or value.max() > limits.max:
+                raise Refusal(
+                    f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type"
+                )
+
+    def _substitute(self, node: onnx.NodeProto) -> None:
+        """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined
+        too.
+        """
+        blank = {name: self._blank(name) for name in node.input if name in self.values}
+        known = {name: self.constants[name] for name in node.input if name in self.constants}
+        shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank) if blank else {}
+        self._lose(node)
+        for name in node.output:
+            try:
+                self.values[name] = np.zeros((1, *affordable(shapes[name])))
+            except (KeyError, Refusal):
+                continue
+            self.unknown.discard(name)
+            if self.types.setdefault(name, onnx.TensorProto.FLOAT) in INTEGERS:
+                self.stepwise.add(name)

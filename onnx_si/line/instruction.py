@@ -1,0 +1,54 @@
+"""One tensor's computation along the line, and which computations some outputs need."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+
+from onnx_si.ops.crops import Made
+from onnx_si.ops.rules import Affine, Gated, Rule
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """Compute one tensor from others by a rule.
+
+    `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
+    reads afterwards, `made` how the rule can be made again for a part of the tensor.
+    """
+
+    output: str
+    rule: Rule
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    node: str
+    op: str
+    cost: int
+    dead: tuple[str, ...] = ()
+    made: Made | None = None
+
+
+def cost_of(rule: Rule, shape: tuple[int, ...]) -> int:
+    """Multiply-adds of a rule at one point."""
+    terms = rule.terms if isinstance(rule, Affine | Gated) else 1
+    return terms * max(1, math.prod(shape))
+
+
+def needed(sources: Mapping[str, Iterable[str]], outputs: Iterable[str]) -> set[str]:
+    """The outputs and every tensor that their values are computed from, by what each is computed from."""
+    found, pending = set[str](), list(outputs)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending.extend(sources.get(name, ()))
+    return found
+
+
+def with_deaths(instructions: Iterable[Instruction], outputs: Iterable[str]) -> tuple[Instruction, ...]:
+    """Mark after which instruction each tensor is no longer needed."""
+    seen, result = set(outputs), []
+    for step in reversed(tuple(instructions)):
+        dead = tuple(name for name in dict.fromkeys((*step.inputs, step.output)) if name not in seen)
+        seen.update(dead)
+        result.append(dataclasses.replace(step, dead=dead))
+    return tuple(reversed(result))

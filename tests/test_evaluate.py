@@ -1,0 +1,73 @@
+"""`evaluate`: several inputs, integers, several outputs, and inputs that don't fit."""
+
+import nets
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import onnx_si
+from onnx_si.graph import model_from_proto
+
+
+def embedding_net():
+    """Token ids, their mask and a signal in; states, their largest component and a score out."""
+    net = nets.Net(0, (1, 5, 4))
+    states = net.add("Gather", net.normal(10, 4), "ids")
+    states = net.add("Add", states, "x")
+    net.add("Mul", states, net.add("Cast", "mask", to=TensorProto.FLOAT), out="states")
+    net.add("ArgMax", "states", out="largest", axis=-1, keepdims=0)
+    net.add("Tanh", net.add("ReduceMean", "states", axes=[1]), out="score")
+    proto = net.proto("states", "score")
+    proto.graph.output.append(helper.make_tensor_value_info("largest", TensorProto.INT64, None))
+    proto.graph.output[-1].type.tensor_type.shape.SetInParent()
+    for name, shape in (("ids", [1, 5]), ("mask", [1, 5, 1])):
+        proto.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, shape))
+    return model_from_proto(proto)
+
+
+FEEDS = {
+    "x": np.random.default_rng(1).normal(size=(1, 5, 4)),
+    "ids": np.array([[3, 1, 4, 1, 5]]),
+    "mask": np.array([[1, 1, 0, 1, 1]]).reshape(1, 5, 1),
+}
+
+
+def test_several_inputs_and_outputs():
+    model = embedding_net()
+    made = onnx_si.evaluate(model, FEEDS)
+    table = next(iter(model.initializers.values()))
+    states = (table[FEEDS["ids"]] + FEEDS["x"]) * FEEDS["mask"]
+    np.testing.assert_allclose(made["states"], states, rtol=1e-12)
+    np.testing.assert_array_equal(made["largest"], states.argmax(-1))
+    np.testing.assert_allclose(made["score"], np.tanh(states.mean(1, keepdims=True)), rtol=1e-12)
+    assert list(made) == ["states", "score", "largest"]
+    assert all(value.dtype == np.float64 for value in made.values())
+
+
+def test_integers_alone():
+    """A language model takes no floating-point number at all."""
+    net = nets.Net(0, (1, 3))
+    table = net.normal(6, 2)
+    net.add("Tanh", net.add("MatMul", net.add("Gather", table, "x"), net.normal(2, 2)), out="y")
+    proto = net.proto("y")
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    model = model_from_proto(proto)
+    got = onnx_si.evaluate(model, {"x": np.array([[5, 0, 2]])})["y"]
+    weights = list(model.initializers.values())
+    np.testing.assert_allclose(got, np.tanh(weights[0].astype(float)[[[5, 0, 2]]] @ weights[1]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mask": None}, r"without a value: \['mask'\]"),
+        ({"other": np.ones(1)}, r"without an input: \['other'\]"),
+        ({"ids": np.ones((1, 5))}, "'ids' takes int64, its value is float64; convert it"),
+        ({"x": np.full((1, 5, 4), "a")}, "only real numbers"),
+        ({"x": np.full((1, 5, 4), 1j)}, "only real numbers"),
+    ],
+)
+def test_inputs_that_do_not_fit(change, words):
+    feeds = {name: value for name, value in {**FEEDS, **change}.items() if value is not None}
+    with pytest.raises(onnx_si.InputError, match=words):
+        onnx_si.evaluate(embedding_net(), feeds)
