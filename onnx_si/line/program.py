@@ -17,11 +17,8 @@ import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Finding, InputError, Refusal, UnsupportedOp
 from onnx_si.graph import Model, fold, nodes_between
 from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
-from onnx_si.ops.registry import Context, Input, Variable, find
-from onnx_si.ops.rules import Affine, Curved, Gated, Rule, Step, Winner
-
-SHAPE_OPS = frozenset({"Shape", "Size", "EyeLike"})
-"""Ops whose value depends on the shape of their input only."""
+from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
+from onnx_si.ops.rules import Affine, Composition, Curved, Gated, Opaque, Rule, Stage, Step, Winner
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class _Binder:
         named = [name for name in node.input if name]
         if any(name in self.unknown for name in named):
             self.unknown.update(node.output)  # its reason is on record already
-        elif not any(name in self.values for name in named) or node.op_type in SHAPE_OPS:
+        elif not any(name in self.values for name in named):
             self._fold(node)
         else:
             self._translate(node, remaining)
@@ -127,22 +124,14 @@ class _Binder:
     def _find(self, node: onnx.NodeProto, refusal: Refusal) -> None:
         opset = self.opsets.get("" if node.domain == "ai.onnx" else node.domain, 0)
         name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
-        self.findings.append(Finding(name, node.op_type, opset, refusal.reason, refusal.advice))
-
-    def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
-        """Inputs at the image itself, as the reference evaluator takes them."""
-        return tuple(
-            None
-            if not name
-            else self.constants[name]
-            if name in self.constants
-            else self.values[name][0].astype(np.float32)
-            for name in node.input
-        )
+        finding = Finding(name, node.op_type, opset, refusal.reason, refusal.advice)
+        if finding not in self.findings:  # an op of several rules or outputs gives one reason once
+            self.findings.append(finding)
 
     def _fold(self, node: onnx.NodeProto) -> None:
         try:
-            made = fold(node, self._arrays(node), self.opsets)
+            inputs = tuple(self.constants[name] if name else None for name in node.input)
+            made = fold(node, inputs, self.opsets)
         except Refusal as refusal:
             self._find(node, refusal)
             self.unknown.update(node.output)
@@ -155,7 +144,7 @@ class _Binder:
         if not name:
             return None
         if name in self.values:
-            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name] in INTEGERS)
+            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name])
         return self.constants[name]
 
     def _translate(self, node: onnx.NodeProto, remaining: Counter[str]) -> None:
@@ -168,8 +157,11 @@ class _Binder:
             try:
                 handler = find(node.op_type, domain, version)
                 inputs = tuple(self._input(name) for name in node.input)
-                rule = handler.build(inputs, _attributes(node), Context(position, len(node.output), version))
-                self._record(node, output, rule)
+                made = handler.build(inputs, _attributes(node), Context(position, len(node.output), version))
+                if isinstance(made, np.ndarray):
+                    self.constants[output] = made
+                else:
+                    self._record(node, output, made)
             except Refusal as refusal:
                 self._find(node, refusal)
                 self.gaps.append(self.findings[-1])
@@ -196,22 +188,34 @@ class _Binder:
             return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
         return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
 
-    def _record(self, node: onnx.NodeProto, output: str, rule: Rule) -> None:
-        changing = tuple(name for name in node.input if name in self.values)
-        steady = all(name in self.stepwise for name in changing)
-        if isinstance(rule, Curved) and not steady:
-            self._find(
-                node, Refusal(f"{node.op_type} is {rule.kind}, not piecewise linear", _ADVICE[rule.kind])
-            )
-        value = rule.evaluate(*(self.values[name] for name in changing))
+    def _record(self, node: onnx.NodeProto, output: str, made: Rule | Composition) -> None:
+        """One instruction for each rule of the op; the inner ones write tensors that only this op reads."""
+        names = [name for name in node.input if name in self.values]
+        stages = made.stages if isinstance(made, Composition) else (Stage(made, tuple(range(len(names)))),)
+        inner = [f"{output}/stage_{i}" for i in range(1, len(stages))]
+        taken = set(inner) & (self.values.keys() | self.constants.keys())
+        if taken:
+            raise Refusal(f"the tensor name {min(taken)!r} is used twice", "rename that tensor")
+        names += inner
+        for written, stage in zip([*inner, output], stages, strict=True):
+            self._apply(node, written, stage.rule, tuple(names[i] for i in stage.inputs))
+        self._check_range(output, self.values[output])
+        for name in inner:
+            del self.values[name]
+
+    def _apply(self, node: onnx.NodeProto, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        steady = all(name in self.stepwise for name in inputs)
+        if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
+            reason = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
+            self._find(node, Refusal(reason, _ADVICE[rule.kind]))
+        value = rule.evaluate(*(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
-        self._check_range(output, value)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         terms = rule.terms if isinstance(rule, Affine | Gated) else 1
         self.values[output] = value
         self.instructions.append(
-            Instruction(output, rule, changing, shape, node.name, node.op_type, terms * max(1, value.size))
+            Instruction(output, rule, inputs, shape, node.name, node.op_type, terms * max(1, value.size))
         )
 
     def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
@@ -242,18 +246,15 @@ class _Binder:
                 self.values[name] = np.zeros((1, *affordable(shapes[name])))
             except (KeyError, Refusal):
                 self.unknown.add(name)
-            if self.types.get(name) in INTEGERS:
+            if self.types.get(name) in WHOLE_NUMBERS:
                 self.stepwise.add(name)
 
 
-INTEGERS = frozenset(
-    kind
-    for name, kind in onnx.TensorProto.DataType.items()
-    if name.startswith(("INT", "UINT")) or name == "BOOL"
-)
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
     "bilinear": "choose a map in front of it",
+    "discrete": "choose a map in front of it, or compare in its place",
+    "unsupported": "choose a map in front of it",
 }
 
 
