@@ -6,7 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -18,17 +18,10 @@ from onnx_si.errors import Finding, Refusal
 from onnx_si.graph import Model, chosen_branch, fold, function_body, read_by, refuse_by_name
 from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
 from onnx_si.line.instruction import Instruction, cost_of
-from onnx_si.ops.crops import Made
-from onnx_si.ops.registry import Context, Input, Variable, find
-from onnx_si.ops.rules import Curved, Step, Winner
+from onnx_si.ops.crops import Recipe
+from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
+from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner
 
-SHAPE_OPS = frozenset({"Shape", "Size", "EyeLike"})
-"""Ops whose value depends on the shape of their input only."""
-INTEGERS = frozenset(
-    kind
-    for name, kind in onnx.TensorProto.DataType.items()
-    if name.startswith(("INT", "UINT")) or name == "BOOL"
-)
 FLOATING = frozenset(
     kind
     for name, kind in onnx.TensorProto.DataType.items()
@@ -37,6 +30,8 @@ FLOATING = frozenset(
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
     "bilinear": "choose a map in front of it",
+    "discrete": "choose a map in front of it, or compare in its place",
+    "unsupported": "choose a map in front of it",
 }
 _ORDER = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupported")
 
@@ -129,9 +124,7 @@ class Binder:
         try:
             if node.op_type == "If" and not domain_of(node):
                 return self._branch(work)
-            if (node.op_type in SHAPE_OPS and not domain_of(node)) or not any(
-                name in self.values for name in work.reads
-            ):
+            if not any(name in self.values for name in work.reads):
                 self._fold(node)
                 return []
             refuse_by_name(node)
@@ -172,13 +165,6 @@ class Binder:
         nodes = chosen_branch(node, bool(np.ravel(condition)[0]))
         return [_Work(inner, inner if work.named is node else work.named, work.top) for inner in nodes]
 
-    def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
-        """Inputs as the reference evaluator takes them: of one that changes only type and shape matter."""
-        return tuple(
-            None if not name else self.constants[name] if name in self.constants else self._blank(name)
-            for name in node.input
-        )
-
     def _blank(self, name: str) -> NDArray[Any]:
         """Zeros of a changing tensor's type and shape, in no memory."""
         dtype = helper.tensor_dtype_to_np_dtype(self.types[name])
@@ -187,7 +173,8 @@ class Binder:
     def _fold(self, node: onnx.NodeProto) -> None:
         """Evaluate a node once: by its handler where one is right for it, else by the reference evaluator."""
         refuse_by_name(node)
-        made = self._by_handler(node) or fold(node, self._arrays(node), self.opsets)
+        inputs = tuple(self.constants[name] if name else None for name in node.input)
+        made = self._by_handler(node) or fold(node, inputs, self.opsets)
         self.constants.update(
             (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
         )
@@ -199,7 +186,7 @@ class Binder:
         floating = [
             i for i, name in enumerate(node.input) if name in self.constants and self._is_floating(name)
         ]
-        if not floating or node.op_type in SHAPE_OPS:
+        if not floating:
             return None
         domain = domain_of(node)
         version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
@@ -218,8 +205,10 @@ class Binder:
             rules = [handler.build(tuple(inputs), attributes, context) for context in contexts]
         except Refusal:
             return None
+        if any(isinstance(rule, np.ndarray | Composition | Opaque) for rule in rules):
+            return None
         return tuple(
-            rule.evaluate(batch)[0].astype(helper.tensor_dtype_to_np_dtype(kind))
+            cast(Rule, rule).evaluate(batch)[0].astype(helper.tensor_dtype_to_np_dtype(kind))
             for rule, kind in zip(rules, types, strict=True)
         )
 
@@ -230,7 +219,7 @@ class Binder:
         if not name:
             return None
         if name in self.values:
-            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name] in INTEGERS)
+            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name])
         return self.constants[name]
 
     def _translate(self, work: _Work) -> list[_Work]:
@@ -251,7 +240,12 @@ class Binder:
         for position, output in enumerate(node.output):
             if output and self.remaining[output]:
                 context = Context(position, len(node.output), version)
-                self._record(work, output, Made(handler, inputs, attributes, context))
+                recipe = Recipe(handler, inputs, attributes, context)
+                made = handler.build(inputs, attributes, context)
+                if isinstance(made, np.ndarray):
+                    self.constants[output] = made
+                else:
+                    self._record(work, output, made, recipe)
         return []
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
@@ -286,25 +280,41 @@ class Binder:
             return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
         return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
 
-    def _record(self, work: _Work, output: str, made: Made) -> None:
-        node, rule = work.node, made.again(made.inputs)
-        changing = tuple(name for name in node.input if name in self.values)
-        steady = all(name in self.stepwise for name in changing)
-        value = rule.evaluate(*(self.values[name] for name in changing))
+    def _record(self, work: _Work, output: str, made: Rule | Composition, recipe: Recipe) -> None:
+        """One instruction for each rule of the op; the inner ones write tensors that only this op reads."""
+        names = [name for name in work.node.input if name in self.values]
+        if not isinstance(made, Composition):
+            self._apply(work, output, made, tuple(names), recipe)
+        else:
+            inner = [f"{output}/stage_{i}" for i in range(1, len(made.stages))]
+            taken = set(inner) & (self.values.keys() | self.constants.keys())
+            if taken:
+                raise Refusal(f"the tensor name {min(taken)!r} is used twice", "rename that tensor")
+            names += inner
+            for written, stage in zip([*inner, output], made.stages, strict=True):
+                self._apply(work, written, stage.rule, tuple(names[i] for i in stage.inputs))
+            for name in inner:
+                del self.values[name]
+        self._check_range(output, self.values[output])
+
+    def _apply(
+        self, work: _Work, output: str, rule: Rule, inputs: tuple[str, ...], recipe: Recipe | None = None
+    ) -> None:
+        """Record one rule and its value at the image."""
+        node, steady = work.node, all(name in self.stepwise for name in inputs)
+        value = rule.evaluate(*(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
-        self._check_range(output, value)
-        if isinstance(rule, Curved) and not steady:
-            why = f"{node.op_type} is {rule.kind}, not piecewise linear"
+        if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
+            why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind)
         self._classify(work, rule.kind)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         self.values[output] = value
-        self.sources[output] = changing
+        self.sources[output] = inputs
+        cost = cost_of(rule, shape)
         self.instructions.append(
-            Instruction(
-                output, rule, changing, shape, node.name, node.op_type, cost_of(rule, shape), made=made
-            )
+            Instruction(output, rule, inputs, shape, node.name, node.op_type, cost, recipe=recipe)
         )
 
     def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
@@ -331,5 +341,5 @@ class Binder:
             except (KeyError, Refusal):
                 continue
             self.unknown.discard(name)
-            if self.types.setdefault(name, onnx.TensorProto.FLOAT) in INTEGERS:
+            if self.types.setdefault(name, onnx.TensorProto.FLOAT) in WHOLE_NUMBERS:
                 self.stepwise.add(name)

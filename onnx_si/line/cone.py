@@ -75,8 +75,8 @@ def _parts(program: Program, output: str, box: Box) -> list[tuple[Instruction, P
 
 
 def _part(step: Instruction, box: Box, program: Program) -> Part:
-    if step.made is not None and box != whole(step.shape):
-        part = crop(step.made, step.rule, step.shape, box)
+    if step.recipe is not None and box != whole(step.shape):
+        part = crop(step.recipe, step.rule, step.shape, box)
         if part is not None:
             return part
     return Part(
@@ -102,7 +102,7 @@ def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box]) -> list[In
         result += [cut] if cut else []
         names.append(cut.output if cut else name)
     rule, shape = part.build(), shape_of(part.makes)
-    small = replace(step, rule=rule, inputs=tuple(names), shape=shape, cost=cost_of(rule, shape), made=None)
+    small = replace(step, rule=rule, inputs=tuple(names), shape=shape, cost=cost_of(rule, shape), recipe=None)
     return [*result, small]
 
 

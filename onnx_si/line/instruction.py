@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
-from onnx_si.ops.crops import Made
+from onnx_si.ops.crops import Recipe
 from onnx_si.ops.rules import Affine, Gated, Rule
 
 
@@ -13,7 +13,7 @@ class Instruction:
     """Compute one tensor from others by a rule.
 
     `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
-    reads afterwards, `made` how the rule can be made again for a part of the tensor.
+    reads afterwards, `recipe` how the rule can be made again for a part of the tensor.
     """
 
     output: str
@@ -24,7 +24,7 @@ class Instruction:
     op: str
     cost: int
     dead: tuple[str, ...] = ()
-    made: Made | None = None
+    recipe: Recipe | None = None
 
 
 def cost_of(rule: Rule, shape: tuple[int, ...]) -> int:

@@ -22,7 +22,7 @@ Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
-class Made:
+class Recipe:
     """How a rule was made: the handler, the inputs (changing or constant) and the rest of its arguments."""
 
     handler: Handler
@@ -32,7 +32,9 @@ class Made:
 
     def again(self, inputs: tuple[Input, ...], **attributes: Any) -> Rule:
         """The rule with other inputs and some attributes changed."""
-        return self.handler.build(inputs, self.attributes | attributes, self.context)
+        made = self.handler.build(inputs, self.attributes | attributes, self.context)
+        assert isinstance(made, Rule)  # recipes are kept of single rules only
+        return made
 
     @cached_property
     def window(self) -> Window:
@@ -81,10 +83,10 @@ def hull(a: Box, b: Box) -> Box:
     return tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
 
 
-def crop(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def crop(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """What a box of a node's output of the given shape needs; None where it needs everything."""
-    how = CROPS.get(made.handler.op) if made.handler.domain == "" else None
-    return None if how is None else how(made, rule, shape, box)
+    how = CROPS.get(recipe.handler.op) if recipe.handler.domain == "" else None
+    return None if how is None else how(recipe, rule, shape, box)
 
 
 def _broadcast(shape: tuple[int, ...], box: Box) -> Box:
@@ -93,16 +95,16 @@ def _broadcast(shape: tuple[int, ...], box: Box) -> Box:
     return tuple(slice(0, 1) if n == 1 else side for n, side in zip(shape, behind, strict=True))
 
 
-def _cut(made: Made, boxes: tuple[Box, ...]) -> tuple[Input, ...]:
+def _cut(recipe: Recipe, boxes: tuple[Box, ...]) -> tuple[Input, ...]:
     """All inputs, the changing ones with the shapes of their boxes."""
     shapes = iter(boxes)
     return tuple(
         replace(value, shape=shape_of(next(shapes))) if isinstance(value, Variable) else value
-        for value in made.inputs
+        for value in recipe.inputs
     )
 
 
-def _elementwise(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _elementwise(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """Each output element depends on the elements that broadcasting puts beside it."""
 
     def cut(value: Input) -> Input:
@@ -113,26 +115,26 @@ def _elementwise(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Pa
             replace(value, shape=shape_of(side)) if isinstance(value, Variable) else np.asarray(value[side])
         )
 
-    needs = tuple(_broadcast(value.shape, box) for value in made.changing)
-    return Part(box, needs, lambda: made.again(tuple(map(cut, made.inputs))))
+    needs = tuple(_broadcast(value.shape, box) for value in recipe.changing)
+    return Part(box, needs, lambda: recipe.again(tuple(map(cut, recipe.inputs))))
 
 
-def _per_channel(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _per_channel(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """Element by element, with one constant for each channel."""
-    data, *constants = made.inputs
-    if not isinstance(data, Variable) or len(made.changing) > 1:
+    data, *constants = recipe.inputs
+    if not isinstance(data, Variable) or len(recipe.changing) > 1:
         return None
 
     def build() -> Rule:
         cut = (None if c is None else np.asarray(c)[box[1]] for c in constants)
-        return made.again((replace(data, shape=shape_of(box)), *cut))
+        return recipe.again((replace(data, shape=shape_of(box)), *cut))
 
     return Part(box, (box,), build)
 
 
-def _windowed(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _windowed(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """Windows that slide over the spatial axes; all channels are made."""
-    (data,), axes = made.changing, made.window.axes
+    (data,), axes = recipe.changing, recipe.window.axes
     if any(axis.padded > axis.begin + axis.length + axis.end for axis in axes):
         return None  # a window hangs over the end; how its pads count differs between ops
     seen = [_seen(axis, side) for axis, side in zip(axes, box[2:], strict=True)]
@@ -141,7 +143,7 @@ def _windowed(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part 
     return Part(
         (*whole(shape[:2]), *box[2:]),
         (need,),
-        lambda: made.again(_cut(made, (need,)), pads=pads, auto_pad="NOTSET"),
+        lambda: recipe.again(_cut(recipe, (need,)), pads=pads, auto_pad="NOTSET"),
     )
 
 
@@ -153,9 +155,9 @@ def _seen(axis: Axis, side: slice) -> tuple[slice, int, int]:
     return inside, inside.start - start, stop - inside.stop
 
 
-def _renamed(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _renamed(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """Axes of length one come and go; the others keep their order."""
-    (data,) = made.changing
+    (data,) = recipe.changing
     long_axes = [side for n, side in zip(shape, box, strict=True) if n != 1]
     if [n for n in data.shape if n != 1] != [n for n in shape if n != 1]:
         return None
@@ -165,16 +167,16 @@ def _renamed(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part |
     return Part(box, (need,), lambda: reshaped(target))
 
 
-def _permuted(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
-    order = made.attributes.get("perm") or list(range(len(shape)))[::-1]
+def _permuted(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    order = recipe.attributes.get("perm") or list(range(len(shape)))[::-1]
     sides = dict(zip(order, box, strict=True))
     need = tuple(sides[axis] for axis in range(len(shape)))
-    return Part(box, (need,), lambda: made.again(_cut(made, (need,))))
+    return Part(box, (need,), lambda: recipe.again(_cut(recipe, (need,))))
 
 
-def _joined(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _joined(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """All of the joined axis is made; every input is cut along the others."""
-    axis = made.attributes["axis"] % len(shape)
+    axis = recipe.attributes["axis"] % len(shape)
 
     def part(of: tuple[int, ...]) -> Box:
         return (*box[:axis], slice(0, of[axis]), *box[axis + 1 :])
@@ -185,29 +187,29 @@ def _joined(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | 
         side = part(value.shape)
         return replace(value, shape=shape_of(side)) if isinstance(value, Variable) else value[side]
 
-    needs = tuple(part(value.shape) for value in made.changing)
-    return Part(part(shape), needs, lambda: made.again(tuple(map(cut, made.inputs))))
+    needs = tuple(part(value.shape) for value in recipe.changing)
+    return Part(part(shape), needs, lambda: recipe.again(tuple(map(cut, recipe.inputs))))
 
 
-def _product(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _product(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """A matrix product with a constant matrix, of which only rows (or columns) that are not zero count."""
-    a, b = made.inputs
+    a, b = recipe.inputs
     if isinstance(a, Variable) and not isinstance(b, Variable) and b is not None and b.ndim == 2 <= a.ndim:
         matrix = b[:, box[-1]]
         rows = _support(np.any(matrix != 0, axis=1))
         need = (*box[:-1], rows)
         inputs: tuple[Input, ...] = (replace(a, shape=shape_of(need)), matrix[rows])
-        return Part(box, (need,), lambda: made.again(inputs))
+        return Part(box, (need,), lambda: recipe.again(inputs))
     if isinstance(b, Variable) and not isinstance(a, Variable) and a is not None and a.ndim == 2 <= b.ndim:
         matrix = a[box[-2]]
         columns = _support(np.any(matrix != 0, axis=0))
         need = (*box[:-2], columns, box[-1])
         inputs = (matrix[:, columns], replace(b, shape=shape_of(need)))
-        return Part(box, (need,), lambda: made.again(inputs))
+        return Part(box, (need,), lambda: recipe.again(inputs))
     return None
 
 
-def _resampled(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _resampled(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """One matrix or list of indices for each resized axis."""
     need = list(box)
     if isinstance(rule, Affine) and isinstance(rule.linear, Taken):
@@ -228,10 +230,10 @@ def _resampled(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part
     return None
 
 
-def _spread(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+def _spread(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
     """Transposed windows; all channels are made."""
-    data, weight, *_ = made.inputs
-    given = made.attributes
+    data, weight, *_ = recipe.inputs
+    given = recipe.attributes
     if not isinstance(data, Variable) or not isinstance(weight, np.ndarray):
         return None
     if given.get("output_shape") or given.get("auto_pad", "NOTSET") != "NOTSET":
@@ -254,7 +256,7 @@ def _spread(made: Made, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | 
     return Part(
         (*whole(shape[:2]), *box[2:]),
         (need,),
-        lambda: made.again(_cut(made, (need,)), pads=before + behind, output_padding=None),
+        lambda: recipe.again(_cut(recipe, (need,)), pads=before + behind, output_padding=None),
     )
 
 
@@ -270,7 +272,7 @@ ELEMENTWISE = frozenset(
     | {"Relu", "Sub", "Sum", "Where"}
 )
 
-CROPS: dict[str, Callable[[Made, Rule, tuple[int, ...], Box], Part | None]] = {
+CROPS: dict[str, Callable[[Recipe, Rule, tuple[int, ...], Box], Part | None]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(("Conv", "MaxPool", "AveragePool"), _windowed),
     **dict.fromkeys(("Resize", "Upsample"), _resampled),
