@@ -180,7 +180,7 @@ def _ones(info: TensorInfo) -> NDArray[Any]:
 
 def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
     """Every op with the kind of function that it is in this model, most frequent first."""
-    kinds = {} if program is None else {step.output: step.rule.kind for step in program.instructions}
+    kinds = {} if program is None else {step.output: step.kind for step in program.instructions}
     folded = frozenset[str]() if program is None else program.folded
     groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
     for node in model.proto.graph.node:

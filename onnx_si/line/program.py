@@ -4,7 +4,7 @@ the image.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,15 +18,26 @@ from onnx_si.errors import Finding, InputError, Refusal, UnsupportedOp
 from onnx_si.graph import Model, fold, nodes_between
 from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
-from onnx_si.ops.rules import Affine, Composition, Curved, Gated, Opaque, Rule, Stage, Step, Winner
+from onnx_si.ops.rules import (
+    Affine,
+    Composition,
+    Curved,
+    Gated,
+    Opaque,
+    Rule,
+    Stage,
+    Step,
+    Winner,
+    kind_of,
+)
 
 
 @dataclass(frozen=True)
 class Instruction:
     """Compute one tensor from others by a rule.
 
-    `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
-    reads afterwards.
+    `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `kind` the op's kind of
+    function, `dead` what nobody reads afterwards.
     """
 
     output: str
@@ -36,6 +47,7 @@ class Instruction:
     node: str
     op: str
     cost: int
+    kind: str
     dead: tuple[str, ...] = ()
 
 
@@ -197,13 +209,16 @@ class _Binder:
         if taken:
             raise Refusal(f"the tensor name {min(taken)!r} is used twice", "rename that tensor")
         names += inner
+        rules = tuple(stage.rule for stage in stages)
         for written, stage in zip([*inner, output], stages, strict=True):
-            self._apply(node, written, stage.rule, tuple(names[i] for i in stage.inputs))
+            self._apply(node, written, stage.rule, tuple(names[i] for i in stage.inputs), rules)
         self._check_range(output, self.values[output])
         for name in inner:
             del self.values[name]
 
-    def _apply(self, node: onnx.NodeProto, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+    def _apply(
+        self, node: onnx.NodeProto, output: str, rule: Rule, inputs: tuple[str, ...], whole: tuple[Rule, ...]
+    ) -> None:
         steady = all(name in self.stepwise for name in inputs)
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
             reason = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
@@ -212,10 +227,13 @@ class _Binder:
         shape = affordable(value.shape[1:])
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
+        kind = kind_of(whole, steady=output in self.stepwise)
         terms = rule.terms if isinstance(rule, Affine | Gated) else 1
         self.values[output] = value
         self.instructions.append(
-            Instruction(output, rule, inputs, shape, node.name, node.op_type, terms * max(1, value.size))
+            Instruction(
+                output, rule, inputs, shape, node.name, node.op_type, terms * max(1, value.size), kind
+            )
         )
 
     def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
@@ -327,7 +345,5 @@ def _with_deaths(instructions: list[Instruction], outputs: tuple[str, ...]) -> t
     for step in reversed(instructions):
         dead = tuple(name for name in dict.fromkeys((*step.inputs, step.output)) if name not in seen)
         seen.update(dead)
-        result.append(
-            Instruction(step.output, step.rule, step.inputs, step.shape, step.node, step.op, step.cost, dead)
-        )
+        result.append(replace(step, dead=dead))
     return tuple(reversed(result))
