@@ -149,7 +149,7 @@ class Curved:
 
 @dataclass(frozen=True)
 class Opaque(Curved):
-    """y = evaluate(*xs) at one point, where `reason` says why nothing holds along a line, not even of steps."""
+    """y = evaluate(*xs) at one point; `reason` says why nothing holds along a line, not even of steps."""
 
     kind: str = "unsupported"
     reason: str = "the shape of its output depends on the image"
@@ -177,7 +177,7 @@ KINDS = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupp
 
 
 def kind_of(rules: tuple[Rule, ...], steady: bool) -> str:
-    """The most general kind of function among an op's rules; jumps count as such where the output is steady."""
+    """The most general kind among an op's rules; jumps count as such where the output is steady."""
     kinds = [rule.kind for rule in rules]
     if len(kinds) > 1 and not steady:
         kinds = ["piecewise-linear" if kind == "discrete" else kind for kind in kinds]

@@ -67,7 +67,7 @@ LOOSE = {
 levels, and float32 arithmetic rounds it to the other one."""
 
 EITHER = {
-    *("Add", "And", "Attention", "CastLike", "Concat", "DequantizeLinear", "Div", "Einsum", "GRU"),
+    *("Add", "And", "Attention", "CastLike", "Concat", "DequantizeLinear", "Div", "Einsum", "Gemm", "GRU"),
     *("Greater", "GreaterOrEqual", "GridSample", "GroupNormalization", "InstanceNormalization", "LSTM"),
     *("LayerNormalization", "Less", "LessOrEqual", "LinearAttention", "MatMul", "Max", "Mean", "Min"),
     *("Mod", "Mul", "NonMaxSuppression", "OneHot", "Or", "Pow", "QLinearConv", "QLinearMatMul"),
