@@ -179,6 +179,8 @@ KINDS = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupp
 def kind_of(rules: tuple[Rule, ...], steady: bool) -> str:
     """The most general kind among an op's rules; jumps count as such where the output is steady."""
     kinds = [rule.kind for rule in rules]
+    if steady and isinstance(rules[-1], Gated):
+        kinds.append("discrete")
     if len(kinds) > 1 and not steady:
         kinds = ["piecewise-linear" if kind == "discrete" else kind for kind in kinds]
     return max(kinds, key=KINDS.index)
