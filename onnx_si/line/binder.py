@@ -20,7 +20,7 @@ from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.ops.crops import Recipe
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
-from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner
+from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner, kind_of
 
 FLOATING = frozenset(
     kind
@@ -283,6 +283,7 @@ class Binder:
     def _record(self, work: _Work, output: str, made: Rule | Composition, recipe: Recipe) -> None:
         """One instruction for each rule of the op; the inner ones write tensors that only this op reads."""
         names = [name for name in work.node.input if name in self.values]
+        rules = (made,) if not isinstance(made, Composition) else tuple(s.rule for s in made.stages)
         if not isinstance(made, Composition):
             self._apply(work, output, made, tuple(names), recipe)
         else:
@@ -296,6 +297,7 @@ class Binder:
             for name in inner:
                 del self.values[name]
         self._check_range(output, self.values[output])
+        self._classify(work, kind_of(rules, steady=output in self.stepwise))
 
     def _apply(
         self, work: _Work, output: str, rule: Rule, inputs: tuple[str, ...], recipe: Recipe | None = None
@@ -307,7 +309,6 @@ class Binder:
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind)
-        self._classify(work, rule.kind)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         self.values[output] = value

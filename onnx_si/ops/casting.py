@@ -12,7 +12,7 @@ from onnx_si.ops.arrays import double
 from onnx_si.ops.elementwise import curved, identity
 from onnx_si.ops.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
 from onnx_si.ops.rounding import stairs
-from onnx_si.ops.rules import Array, Composition, Curved, Gated, Rule, Stage, Step
+from onnx_si.ops.rules import Array, Composition, Curved, Gated, Opaque, Rule, Stage, Step
 
 FLOATING = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -61,9 +61,8 @@ def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rul
     if to in WIDE:
         return stairs(np.trunc)
     if to in RANGES:
-        return Curved(
-            _within(*RANGES[to]), "discrete", f"a cast to {name_of(to)} is undefined beyond its range"
-        )
+        reason = f"a cast to {name_of(to)} is undefined beyond its range"
+        return Opaque(_within(*RANGES[to]), "discrete", reason)
     if to not in SMALL_FLOATS:
         raise Refusal(f"cast to {name_of(to)}", "keep the image's path in floating point")
     if saturate:

@@ -5,9 +5,9 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import align, common_shape, double, malformed, shape_of, size
-from onnx_si.ops.elementwise import bilinear, computed
+from onnx_si.ops.elementwise import bilinear, computed, weighted_sum
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Rule
+from onnx_si.ops.rules import Affine, Array, Composition, Rule, compose
 
 Shape = tuple[int, ...]
 
@@ -68,12 +68,14 @@ def gemm(
     beta: float = 1.0,
     transA: int = 0,  # noqa: N803 - the specification's name
     transB: int = 0,  # noqa: N803 - the specification's name
-) -> Rule:
+) -> Rule | Composition:
     left, right = shape_of(a), shape_of(b)
     if len(left) != 2 or len(right) != 2:
         raise malformed(f"Gemm of shapes {left} and {right}")
     shape = product_shape(left[::-1] if transA else left, right[::-1] if transB else right)
     terms = left[0 if transA else 1] + 1
+    if isinstance(c, Variable):
+        return _with_changing_addend(a, b, c, (alpha, beta, transA, transB), shape)
     addend = optional(c, "C")
     if addend is not None and common_shape(addend.shape, shape) != shape:
         raise malformed(f"C of shape {addend.shape} does not broadcast to {shape}")
@@ -88,6 +90,24 @@ def gemm(
         return Affine(lambda x, w: times_right(turned(x, transA), w), (weight,), offset, terms)
     weight = alpha * turned(double(constant(a, "A")), transA)
     return Affine(lambda x, w: times_left(turned(x, transB), w), (weight,), offset, terms)
+
+
+def _with_changing_addend(
+    a: Input, b: Input, c: Variable, attributes: tuple[float, float, int, int], shape: Shape
+) -> Composition:
+    """The product first, then the sum; the product may be constant."""
+    alpha, beta, trans_a, trans_b = attributes
+    if common_shape(c.shape, shape) != shape:
+        raise malformed(f"C of shape {c.shape} does not broadcast to {shape}")
+    factors = sum(isinstance(value, Variable) for value in (a, b))
+    if not factors:
+        left, right = (
+            turned(double(constant(v, n)), t) for v, n, t in ((a, "A", trans_a), (b, "B", trans_b))
+        )
+        return compose(1, (weighted_sum((alpha * left @ right, c), (1, beta)), (0,)))
+    product = gemm(a, b, alpha=alpha, transA=trans_a, transB=trans_b)
+    total = weighted_sum((Variable(shape), c), (1, beta))
+    return compose(factors + 1, (product, tuple(range(factors))), (total, (factors + 1, factors)))
 
 
 @handles("BatchNormalization", since=(7, 9, 14, 15))

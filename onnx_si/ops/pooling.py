@@ -1,4 +1,4 @@
-"""MaxPool, AveragePool and their global forms."""
+"""MaxPool, AveragePool, their global forms, and LpPool."""
 
 import numpy as np
 
@@ -6,7 +6,18 @@ from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import malformed, size
 from onnx_si.ops.registry import Context, Input, Variable, handles, variable
-from onnx_si.ops.rules import Affine, Array, Composition, Gated, Maximum, Rule, Winner, chain
+from onnx_si.ops.rules import (
+    Affine,
+    Array,
+    Composition,
+    Curved,
+    Gated,
+    Kinked,
+    Maximum,
+    Rule,
+    Winner,
+    chain,
+)
 from onnx_si.ops.windows import Window, window
 
 
@@ -94,6 +105,27 @@ def _spatial_size(x: Variable) -> int:
     if x.ndim < 3 or not size(x.shape[2:]):
         raise malformed(f"a tensor of shape {x.shape} has no spatial axes")
     return size(x.shape[2:])
+
+
+@handles("LpPool", since=(2, 11, 18, 22))
+def lp_pool(
+    x: Input,
+    *,
+    kernel_shape: list[int],
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: list[int] | None = None,
+    p: int = 2,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Rule | Composition:
+    """The norm of each window: piecewise linear for p = 1."""
+    win = _pooling_window(variable(x, "X"), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
+    if p < 1:
+        raise malformed(f"p {p} is not in the specification")
+    if p == 1:
+        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(lambda x: _window_sum(x, win), terms=win.taps))
+    return Curved(lambda x: _window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
 @handles("GlobalAveragePool", since=(1, 22))

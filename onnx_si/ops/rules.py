@@ -149,7 +149,7 @@ class Curved:
 
 @dataclass(frozen=True)
 class Opaque(Curved):
-    """y = evaluate(*xs) at one point; even its shape depends on the values, so nothing holds along a line."""
+    """y = evaluate(*xs) at one point; `reason` says why nothing holds along a line, not even of steps."""
 
     kind: str = "unsupported"
     reason: str = "the shape of its output depends on the image"
@@ -171,6 +171,19 @@ class Composition:
     """An op made of several rules; the last stage gives its output."""
 
     stages: tuple[Stage, ...]
+
+
+KINDS = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupported")
+
+
+def kind_of(rules: tuple[Rule, ...], steady: bool) -> str:
+    """The most general kind among an op's rules; jumps count as such where the output is steady."""
+    kinds = [rule.kind for rule in rules]
+    if steady and isinstance(rules[-1], Gated):
+        kinds.append("discrete")
+    if len(kinds) > 1 and not steady:
+        kinds = ["piecewise-linear" if kind == "discrete" else kind for kind in kinds]
+    return max(kinds, key=KINDS.index)
 
 
 def compose(inputs: int, *parts: tuple[Rule | Composition, tuple[int, ...]]) -> Composition:

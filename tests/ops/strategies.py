@@ -29,7 +29,7 @@ LAYERS = (
     "mean of space",
     "largest in space",
 )
-JUMPS = ("gate", "where", "argmax")
+JUMPS = ("gate", "where", "argmax", "thresholded relu", "floor", "quantise")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Builder:
     def __init__(self, seed, size, coarse):
         self.net, self.coarse = Net(seed, (1, 2, size, size)), coarse
         self.made = [("x", (2, size, size))]
+        self.whole = False  # whether values are multiples of a level, on which rounding decides
         self.twins = (
             False  # whether two channels can hold the same function, so that rounding decides who leads
         )
@@ -131,9 +132,17 @@ class Builder:
             case "argmax" if not self.twins:
                 index = net.add("ArgMax", x, axis=1, keepdims=1)
                 y = net.add("Add", net.add("Cast", index, to=1), x)
+            case "thresholded relu":
+                y = net.add("ThresholdedRelu", x, alpha=0.3)
+            case "floor" if not self.whole:
+                y = net.add("Sub", x, net.add("Floor", x))
+            case "quantise" if not self.whole:
+                scale, zero = net.const(0.3), net.const(np.array(7, np.uint8))
+                y = net.add("DequantizeLinear", net.add("QuantizeLinear", x, scale, zero), scale, zero)
             case _:
                 return False
         self.made.append((y, shape))
+        self.whole |= layer in ("floor", "quantise")
         self.twins |= layer in ("concat", "largest in space")
         return True
 

@@ -1,59 +1,18 @@
 """The ONNX package's own node cases, through `onnx_si.evaluate`."""
 
-import functools
 import re
-import warnings
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from onnx.backend.test.case.node import collect_testcases
 
 import onnx_si
 from onnx_si.errors import InputError, UnsupportedModel
 from onnx_si.graph import model_from_proto
 from onnx_si.line.program import bind
 
-from .cases import HANDLERS, REVIEWED
-
-
-@functools.cache
-def node_cases():
-    """Every case of handled ops alone, the function bodies ("_expanded") among them, by name."""
-    allowed = set(HANDLERS) | {"Constant"}
-    with warnings.catch_warnings():  # the package's own code overflows in casts while it makes the cases
-        warnings.simplefilter("ignore")
-        made = collect_testcases(None)
-    cases = [case for case in made if all(n.domain == "" for n in case.model.graph.node)]
-    return {
-        case.name: case
-        for case in cases
-        if {node.op_type for node in case.model.graph.node} <= allowed
-        and any(node.op_type in HANDLERS for node in case.model.graph.node)
-        and all(opset.version <= REVIEWED for opset in case.model.opset_import)
-    }
-
-
-EXCLUDED = (
-    (r"test_not_[234]d", "opset 1: models before opset 7 are not read"),
-    (r"test_equal_string.*", "strings are no numbers"),
-    (r"test_training_dropout(?!_zero).*", "training mode is random"),
-    (
-        r"test_cast(like)?_FLOAT(16)?_to_U?INT[24](_expanded)?",
-        "values beyond the type: undefined in the text",
-    ),
-    (r"test_cast_e8m0_FLOAT(16)?_to_.*", "powers of two only: undefined for zero and negative numbers"),
-    (
-        r"test_resize_downsample_scales_(linear|cubic)_align_corners",
-        "the cases contradict text and onnxruntime",
-    ),
-    (r"test_maxunpool_export_with_output_shape", "runtimes place the values differently"),
-    (r"test_resize_.*_antialias", "antialias"),
-    (r"test_resize_.*_not_(larger|smaller)", "an aspect ratio policy"),
-    (r"test_resize_tf_crop_and_resize.*", "tf_crop_and_resize"),
-)
-"""Patterns of the names of cases that are refused, with the reason in words; a case that passes must go."""
+from .node_cases import EXCLUDED, node_cases, reason_to_exclude
 
 LOOSE = {
     "test_averagepool_2d_ceil_last_window_starts_on_pad": 5e-4,
@@ -67,7 +26,7 @@ LOOSE = {
 levels, and float32 arithmetic rounds it to the other one."""
 
 EITHER = {
-    *("Add", "And", "Attention", "CastLike", "Concat", "DequantizeLinear", "Div", "Einsum", "GRU"),
+    *("Add", "And", "Attention", "CastLike", "Concat", "DequantizeLinear", "Div", "Einsum", "Gemm", "GRU"),
     *("Greater", "GreaterOrEqual", "GridSample", "GroupNormalization", "InstanceNormalization", "LSTM"),
     *("LayerNormalization", "Less", "LessOrEqual", "LinearAttention", "MatMul", "Max", "Mean", "Min"),
     *("Mod", "Mul", "NonMaxSuppression", "OneHot", "Or", "Pow", "QLinearConv", "QLinearMatMul"),
@@ -75,12 +34,6 @@ EITHER = {
     *("ScatterND", "Sub", "Sum", "SwiGLU", "TensorScatter", "Where", "Xor"),
 }
 """Ops of which any input may change."""
-
-
-def reason_to_exclude(name):
-    found = [reason for pattern, reason in EXCLUDED if re.fullmatch(pattern, name)]
-    assert len(found) <= 1, f"{name} is excluded twice"
-    return found[0] if found else None
 
 
 def numbers(value):

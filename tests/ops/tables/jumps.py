@@ -60,6 +60,5 @@ CASES = [
 
 SMOOTH = [
     Case("level", "BitCast", (level(2, 3),), {"to": TensorProto.INT32}),
-    Case("to uint8", "Cast", (level(2, 3),), {"to": TensorProto.UINT8}),
     Case("two levels", "Mod", (level(2, 3), level(3)), {"fmod": 1}),
 ]

@@ -1,6 +1,7 @@
 """Outputs that are constant, or whose shape depends on values: compared at single images only."""
 
 import numpy as np
+from onnx import TensorProto
 
 from ..making import Case, V, index, ints, level, one, truth
 
@@ -11,6 +12,7 @@ POINTS = [
     Case("part", "Shape", (V(2, 3, 1, 4),), {"start": -3, "end": 3}, versions=(15, 99)),
     Case("plain", "Size", (V(2, 3),)),
     Case("diagonal", "EyeLike", (V(2, 3),), {"k": 1}),
+    Case("to uint8", "Cast", (level(2, 3),), {"to": TensorProto.UINT8}),
     Case("plain", "NonZero", (truth(2, 3),)),
     Case("sorted", "Unique", (index(3, 6),), outputs=4),
     Case("in order", "Unique", (index(3, 6),), {"sorted": 0}, outputs=4),

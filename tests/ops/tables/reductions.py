@@ -81,6 +81,10 @@ POOLING = [
         },
         versions=(19, 99),
     ),
+    Case("1-D", "LpPool", (V(1, 2, 7),), {"kernel_shape": [3], "p": 1}),
+    Case(
+        "2-D", "LpPool", (IMAGE,), {"kernel_shape": [2, 3], "p": 1, "pads": [0, 1, 1, 1], "strides": [2, 1]}
+    ),
     *(
         Case(f"{len(shape) - 2}-D", op, (V(*shape),))
         for op in ("GlobalAveragePool", "GlobalMaxPool")

@@ -1,0 +1,51 @@
+"""The op of docs/adding-an-op.md works as it stands there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import onnx_si
+from onnx_si.graph import model_from_proto
+from onnx_si.line.program import bind
+from onnx_si.ops import registry
+
+from .line import assert_exact
+
+GUIDE = Path(__file__).parents[2] / "docs" / "adding-an-op.md"
+
+
+@pytest.fixture
+def documented(monkeypatch):
+    """The first code block of the guide, run; what it registers is forgotten afterwards."""
+    monkeypatch.setattr(registry, "_HANDLERS", dict(registry._HANDLERS))
+    code = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)[0]
+    exec(compile(code, str(GUIDE), "exec"), {})  # noqa: S102 - our own documentation
+    node = helper.make_node("HardShrink", ["x"], ["y"], domain="com.example", name="tested", lambd=0.75)
+    graph = helper.make_graph(
+        [node],
+        "documented",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
+    return model_from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+
+
+def test_the_documented_op(documented):
+    x = np.array([[-2.0, 0.5, 0.8]])
+    assert onnx_si.evaluate(documented, {"x": x})["y"].tolist() == [[-2.0, 0.0, 0.8]]
+    program = bind(documented, x, ("y",))
+    program.require_exact()
+    (part,) = assert_exact(program, np.array([[0.0, 1.0, 0.1]]), np.array([[1.0, -0.5, 0.0]]))["y"]
+    np.testing.assert_allclose(part.knots, [-3, -0.75, -0.75, 0.5, 0.5, 0.75, 0.75, 3])
+
+
+def test_both_blocks_are_short_and_the_second_is_the_package_s_own():
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 2
+    assert blocks[0].split("\n\n\n")[1].strip().count("\n") < 10
+    source = Path(registry.__file__).with_name("rounding.py").read_text(encoding="utf-8")
+    assert blocks[1].strip() in source
