@@ -10,12 +10,12 @@ from onnx_si.noise import Noise, estimate_from_image
 @pytest.mark.parametrize("std", [0.0, -1.0, float("nan"), float("inf"), 1e-200, 1e200])
 def test_a_standard_deviation_is_a_positive_number(std):
     with pytest.raises(onnx_si.UsageError, match="positive"):
-        Noise(std, "given", known=True)
+        Noise.scalar(std, "given", known=True)
 
 
 def test_the_covariance_of_independent_noise():
     direction = np.array([1.0, -2.0, 0.0])
-    np.testing.assert_array_equal(Noise(3.0, "given", known=True).times(direction), 9 * direction)
+    np.testing.assert_array_equal(Noise.scalar(3.0, "given", known=True).times(direction), 9 * direction)
 
 
 @pytest.mark.parametrize("std", [1e-3, 1.0, 250.0])

@@ -2,7 +2,7 @@
 
 from onnx_si.saliency.choose import build, methods
 from onnx_si.saliency.maps import SaliencyMap, View
-from onnx_si.saliency.threshold import Threshold, default_threshold, parse_threshold, with_margin
+from onnx_si.saliency.threshold import Threshold, default_threshold, parse_threshold, top_region, with_margin
 
 __all__ = [
     "SaliencyMap",
@@ -12,5 +12,6 @@ __all__ = [
     "default_threshold",
     "methods",
     "parse_threshold",
+    "top_region",
     "with_margin",
 ]

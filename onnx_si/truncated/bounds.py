@@ -77,6 +77,31 @@ def p_value_bounds(
     return _probability_below(odds[0]), _probability_above(odds[1])
 
 
+def log_p_value(distribution: Distribution, statistic: float, alternative: Alternative) -> float:
+    """Log of the p-value without truncation, which may be far below the smallest float.
+
+    Parameters
+    ----------
+    distribution : Distribution
+        Of the statistic under the null.
+    statistic : float
+        Observed value, finite.
+    alternative : str
+        As for `p_value_bounds`.
+
+    Returns
+    -------
+    float
+        At most 0.
+    """
+    tail, rest = tail_and_rest(statistic, alternative)
+    log_tail, log_rest = distribution.log_mass(tail), distribution.log_mass(rest)
+    total = float(np.logaddexp(log_tail, log_rest))
+    if alternative == "two-sided":
+        return min(math.log(2.0) + min(log_tail, log_rest) - total, 0.0)
+    return min(log_tail - total, 0.0)
+
+
 def decided(bounds: tuple[float, float], alpha: float) -> bool:
     """Tell whether p-value bounds settle the test at level `alpha` (reject when p <= alpha).
 
