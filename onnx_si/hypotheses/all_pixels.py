@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from onnx_si.errors import UsageError
+from onnx_si.errors import InputError, UsageError
 from onnx_si.hypotheses.contrast import Array, Data, Mask
 from onnx_si.hypotheses.hypothesis import Hypothesis, reference_of
 from onnx_si.noise import Covariance, Diagonal, Scalar
@@ -86,7 +86,13 @@ def _solve(covariance: Covariance, region: Mask, values: Array) -> Array:
             f"values, and at most {LARGEST_BLOCK} are allowed; use --hypothesis mean, a higher --threshold "
             "or fewer --channels"
         )
-    solved: Array = cho_solve(cho_factor(covariance.block(region), lower=True), values)
+    try:
+        solved: Array = cho_solve(cho_factor(covariance.block(region), lower=True), values)
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            "the noise's covariance on the region is singular: some combination of its values has no noise; "
+            "give a positive definite covariance"
+        ) from error
     return solved
 
 

@@ -205,8 +205,8 @@ class Stationary:
     Source
     ------
     Dietrich and Newsam, SIAM J. Sci. Comput. 18 (1997): the matrix is a part of a circulant one on a larger
-    torus, whose eigenvalues are a Fourier transform; where they are positive the matrix is too, and samples
-    are exact.
+    torus, whose eigenvalues are a Fourier transform; where none is negative the matrix is positive
+    semidefinite, and samples are exact.
     """
 
     autocovariance: Array
@@ -221,12 +221,12 @@ class Stationary:
             )
         if not np.array_equal(kernel, np.flip(kernel)):
             raise InputError("the autocovariance of a shift and of its opposite differ; they must be equal")
-        spectrum = self._spectrum()
-        rounding = 16 * math.log2(spectrum.size + 1) * np.finfo(np.float64).eps * float(np.abs(kernel).sum())
-        if not spectrum.min() > rounding:
+        lowest = float(self._transform().min())
+        rounding = 16 * math.log2(kernel.size + 1) * np.finfo(np.float64).eps * float(np.abs(kernel).sum())
+        if not lowest > -rounding:
             raise InputError(
-                f"the autocovariance is not positive definite: its spectrum falls to {spectrum.min():.3g}; "
-                "use one with a positive Fourier transform"
+                f"the autocovariance is not positive definite: its spectrum falls to {lowest:.3g}; "
+                "use one whose Fourier transform is nowhere negative"
             )
 
     def times(self, direction: Array) -> Array:
@@ -255,6 +255,10 @@ class Stationary:
         return tuple(n + k // 2 for n, k in zip(self.shape, self.autocovariance.shape, strict=True))
 
     def _spectrum(self) -> Array:
+        """Eigenvalues on the torus; what is below zero is so by rounding."""
+        return np.maximum(self._transform(), 0.0)
+
+    def _transform(self) -> Array:
         torus = self._torus()
         wrapped = np.zeros(torus)
         places = [(np.arange(k) - k // 2) % n for k, n in zip(self.autocovariance.shape, torus, strict=True)]
