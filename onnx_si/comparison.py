@@ -21,6 +21,7 @@ from onnx_si.search import linear_piece
 from onnx_si.truncated import Alternative, log_p_value, p_value_bounds
 
 PERMUTATIONS = 1000
+ROUNDING = 1024 * np.finfo(np.float64).eps  # of means that are summed in another order
 FEWEST = 100  # permuted images with a region, below which the p-value is too coarse to be shown
 
 
@@ -91,11 +92,13 @@ def _permutation(test: Tested, rng: np.random.Generator) -> float | str:
 
 
 def _at_least(statistics: Array, observed: float, alternative: Alternative) -> int:
+    """How many are at least as extreme; equal up to rounding counts, which can only enlarge the p-value."""
+    slack = ROUNDING * float(np.abs(statistics).max())
     if alternative == "greater":
-        return int(np.count_nonzero(statistics >= observed))
+        return int(np.count_nonzero(statistics >= observed - slack))
     if alternative == "less":
-        return int(np.count_nonzero(statistics <= observed))
-    return int(np.count_nonzero(np.abs(statistics) >= abs(observed)))
+        return int(np.count_nonzero(statistics <= observed + slack))
+    return int(np.count_nonzero(np.abs(statistics) >= abs(observed) - slack))
 
 
 def _permuted_statistics(test: Tested, data: Data, rng: np.random.Generator) -> Iterator[float]:
