@@ -13,7 +13,8 @@ from onnx_si.settings import ALTERNATIVES, METHODS
 # The fields of `onnx_si.settings.Options` that the command line sets.
 _TEST_OPTIONS = (
     *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
-    *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative", "seed"),
+    *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
+    *("randomise", "seed"),
 )
 
 _EPILOG = """\
@@ -236,7 +237,13 @@ def _add_search(group: Group) -> None:
     group.add_argument(
         "--alpha", type=float, metavar="A", help="level of decision and interval (default 0.05)"
     )
-    group.add_argument("--seed", type=int, metavar="N", help="of the permutations (default 0)")
+    group.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (default 0)")
+    group.add_argument(
+        "--randomise",
+        type=float,
+        metavar="F",
+        help="select the region on the image plus noise of F times its covariance: more power (default: not)",
+    )
     group.add_argument(
         "--decide",
         action="store_true",

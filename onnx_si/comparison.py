@@ -64,7 +64,7 @@ def bonferroni(test: Tested) -> float:
     """The naive p-value times 2^n, one test for every possible region of n pixels, by logarithms."""
     line, counts = test.line, test.selection.counts
     pixels = test.selection.region.size if counts is None else int(np.count_nonzero(counts))
-    log_naive = log_p_value(line.distribution, line.statistic, test.how.alternative)
+    log_naive = log_p_value(line.untruncated, line.observed, test.how.alternative)
     return math.exp(min(0.0, log_naive + pixels * math.log(2.0)))
 
 
@@ -80,6 +80,8 @@ def _permutation(test: Tested, rng: np.random.Generator) -> float | str:
     """
     if not isinstance(test.noise.covariance, Scalar):
         return "pixels with different variances or correlated noise can't be exchanged"
+    if test.scene.extra is not None:
+        return "the selection is randomised; permuting would separate the image from its extra noise"
     observed, data = test.line.statistic, data_of(test.scene, test.noise, test.settings)
     try:
         statistics = list(_permuted_statistics(test, data, rng))

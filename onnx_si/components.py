@@ -98,8 +98,7 @@ def _tested(test: Tested, component: Mask, progress: Watch) -> tuple[ComponentTe
     top = isinstance(region_event, TopEvent)
     event = region_event if top else component_event(component, selection.counts)
     bounds = given_region if top else _bounds(test, line, event, progress)
-    standard_error = line.standard_error if line.dimension_is_the_images else None
-    one = ComponentTest(bounds[1], bounds, None, line.statistic, standard_error)
+    one = ComponentTest(bounds[1], bounds, None, line.observed, line.error)
     return one, given_region[1]
 
 

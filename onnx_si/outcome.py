@@ -16,7 +16,7 @@ from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
 from onnx_si.search import Search
 from onnx_si.search.problem import TestLine
 from onnx_si.settings import Options, Settings, settle
-from onnx_si.truncated import interval_bounds, median_bounds, median_unbiased
+from onnx_si.truncated import Randomised, interval_bounds, median_bounds, randomised_bounds
 
 ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
 
@@ -66,8 +66,8 @@ def result_of(
         guarantee="exact",
         p_value=found.p_value_bounds[1],
         p_value_bounds=found.p_value_bounds,
-        statistic=line.statistic,
-        standard_error=line.standard_error if has_error else None,
+        statistic=line.observed,
+        standard_error=line.error,
         degrees_of_freedom=line.degrees_of_freedom,
         alternative=settings.alternative,
         hypothesis=settings.hypothesis,
@@ -106,14 +106,15 @@ def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: flo
     """Estimate and confidence interval of a normal statistic's mean, with bounds for what is undecided."""
     if not line.has_interval:
         return Estimate(reason=NO_ESTIMATE[line.dimension_is_the_images])
-    at, se = line.statistic, line.standard_error
-    ends = interval_bounds(inside, undecided, at, se, level)
-    interval = ends[0][0], ends[1][1]
-    if not inside:
-        return Estimate(None, (-math.inf, math.inf), interval, ends)
-    bounds = median_bounds(inside, undecided, at, se)
+    at, se = line.observed, line.error or math.nan
+    if isinstance(line.distribution, Randomised):
+        bounds, lower, upper = randomised_bounds(inside, undecided, line.distribution, level)
+    else:
+        lower, upper = interval_bounds(inside, undecided, at, se, level)
+        bounds = median_bounds(inside, undecided, at, se)
     certain = bounds[1] - bounds[0] <= ESTIMATE_TOLERANCE * se
-    return Estimate(median_unbiased(inside, at, se) if certain else None, bounds, interval, ends)
+    value = 0.5 * (bounds[0] + bounds[1]) if certain else None
+    return Estimate(value, bounds, (lower[0], upper[1]), (lower, upper))
 
 
 NO_ESTIMATE = {

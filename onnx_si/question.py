@@ -1,5 +1,6 @@
 """What is asked about a region: the noise, the data and the line of images that a hypothesis leaves."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnx_si.errors import UsageError
-from onnx_si.hypotheses import HYPOTHESES, Data
+from onnx_si.hypotheses import HYPOTHESES, Data, randomised_line
 from onnx_si.noise import Noise, covariance_of, estimate_from_image, estimate_from_images
 from onnx_si.scene import Mask, Scene
 from onnx_si.search import SearchOptions
@@ -80,7 +81,19 @@ def data_of(scene: Scene, noise: Noise, settings: Settings) -> Data:
 
 def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> TestLine:
     """The line of images that the hypothesis' conditioning leaves, for a region of pixels."""
-    return HYPOTHESES[settings.hypothesis].line(data_of(scene, noise, settings), scene.values_of(region))
+    hypothesis, values = HYPOTHESES[settings.hypothesis], scene.values_of(region)
+    data = data_of(scene, noise, settings)
+    if scene.extra is None or settings.randomise is None:
+        return hypothesis.line(data, values)
+    return randomised_line(hypothesis, data, values, scene.extra, settings.randomise)
+
+
+def with_extra_noise(scene: Scene, noise: Noise, settings: Settings, rng: np.random.Generator) -> Scene:
+    """The scene with the noise that a randomised selection adds to the image."""
+    if settings.randomise is None:
+        return scene
+    drawn = noise.covariance.sample(rng, scene.image.shape)
+    return dataclasses.replace(scene, extra=np.sqrt(settings.randomise) * drawn)
 
 
 def warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:

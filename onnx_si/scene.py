@@ -25,7 +25,8 @@ class Scene:
     """Image and references as the model takes them, before any preprocessing, and how to read their axes.
 
     `noise_images` are independent images of background; `mask` says which pixels may count (None: all), and
-    `channels` which channels enter the statistic.
+    `channels` which channels enter the statistic. `extra` is noise that is added before the region is
+    selected.
     """
 
     model: Model
@@ -36,6 +37,12 @@ class Scene:
     noise_images: tuple[Array, ...] = ()
     mask: Mask | None = None
     channels: tuple[int, ...] | None = None
+    extra: Array | None = None
+
+    @property
+    def seen(self) -> Array:
+        """The image that the region is selected on."""
+        return self.image if self.extra is None else self.image + self.extra
 
     @property
     def view(self) -> View:

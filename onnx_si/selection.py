@@ -72,15 +72,15 @@ def select(scene: Scene, settings: Settings) -> Selection:
     NothingToTest
         If no pixel, or every pixel that may count, passes the threshold.
     """
-    saliency = build(scene.model, scene.image, settings.saliency, settings.target, scene.view)
+    saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
     threshold = (
         default_threshold(saliency) if settings.threshold is None else parse_threshold(settings.threshold)
     )
     marker = _marker(saliency, threshold, scene)
-    marked = bind(marker.model, scene.image, (marker.tensor,))
+    marked = bind(marker.model, scene.seen, (marker.tensor,))
     values = _finite(marked, marker.tensor)
     region = marker.region(values)
-    shown = bind(marker.model, scene.image, (saliency.tensor,)).values[saliency.tensor]
+    shown = bind(marker.model, scene.seen, (saliency.tensor,)).values[saliency.tensor]
     count = int(np.count_nonzero(region))
     if count in (0, region.size if scene.mask is None else np.count_nonzero(scene.mask)):
         raise _nothing_to_test(saliency, threshold, shown, count)
@@ -114,7 +114,7 @@ def _analysed(
     if threshold.kind != "top":
         return marked, marker.tensor, RegionEvent(region, counts)
     model, margin = with_margin(saliency, threshold, region.size, counts, region)
-    program = bind(model, scene.image, (margin,))
+    program = bind(model, scene.seen, (margin,))
     program.require_exact()
     allowed = region.size if counts is None else int(np.count_nonzero(counts))
     ties = threshold.count(allowed) + 1 - int(np.count_nonzero(region))
@@ -143,7 +143,7 @@ def compare_deployed(marker: Marker, scene: Scene, region: Mask, values: Array) 
     obstacle.
     """
     try:
-        (deployed,) = run_deployed(marker.model, scene.image, scene.input_name, (marker.tensor,))
+        (deployed,) = run_deployed(marker.model, scene.seen, scene.input_name, (marker.tensor,))
     except UnsupportedModel as error:
         return Parity(RUNTIME, None, None, str(error))
     differs = np.argwhere(region != marker.region(deployed))

@@ -7,10 +7,11 @@ from typing import Any
 
 from onnx_si.errors import UsageError
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.truncated import Alternative
+from onnx_si.truncated import LEAST_SHARE, Alternative
 
 METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
 LARGEST_RING = 10_000
+LARGEST_SHARE = 100.0
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 
 
@@ -38,8 +39,11 @@ class Options:
         Channels of the image that enter the statistic; None: all.
     components : bool
         Test every connected component of the region as well.
+    randomise : float
+        The region is selected on the image with extra noise of this share of the noise's covariance; None:
+        not.
     seed : int
-        Of everything that is drawn at random (permutations).
+        Of everything that is drawn at random (extra noise, permutations).
     layout, scale, mean, std
         How the image becomes the model's input.
     methods : sequence of str
@@ -63,6 +67,7 @@ class Options:
     ring: int | None = None
     channels: Sequence[int] | None = None
     components: bool = False
+    randomise: float | None = None
     seed: int = 0
     layout: str | None = None
     scale: float | None = None
@@ -86,6 +91,10 @@ class Options:
                 raise UsageError(f"{name} {value:g}; it lies between 0 and 1")
         if self.ring is not None and not 1 <= self.ring <= LARGEST_RING:
             raise UsageError(f"ring {self.ring}; give 1 to {LARGEST_RING} pixels")
+        if self.randomise is not None and not LEAST_SHARE <= self.randomise <= LARGEST_SHARE:
+            raise UsageError(f"randomise {self.randomise:g}; give {LEAST_SHARE:g} to {LARGEST_SHARE:g}")
+        if self.randomise is not None and self.alternative == "two-sided-abs":
+            raise UsageError("two-sided-abs is not available with --randomise; use two-sided")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}; give a whole number of at least 0")
         if self.budget_bytes < 1 << 20:
@@ -136,7 +145,9 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
 
 # What depends on the image or on the map, where nobody chose it.
-_UNDECIDED = dict.fromkeys(("threshold", "sigma", "sigma_df", "channels", "layout", "scale", "mean", "std"))
+_UNDECIDED = dict.fromkeys(
+    ("threshold", "sigma", "sigma_df", "channels", "randomise", "layout", "scale", "mean", "std")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +169,7 @@ class Settings:
     ring: int
     channels: tuple[int, ...] | None
     components: bool
+    randomise: float | None
     seed: int
     layout: str | None
     scale: float | None

@@ -9,6 +9,7 @@ from onnx_si.hypotheses.contrast import Data
 from onnx_si.hypotheses.hypothesis import Hypothesis
 from onnx_si.hypotheses.mean import MEAN, mean
 from onnx_si.hypotheses.neighborhood import NEIGHBORHOOD, neighborhood
+from onnx_si.hypotheses.randomised import randomised_line
 
 HYPOTHESES = {
     "mean": MEAN,
@@ -17,4 +18,13 @@ HYPOTHESES = {
     "global": GLOBAL,
 }
 
-__all__ = ["HYPOTHESES", "Data", "Hypothesis", "all_pixels", "background", "mean", "neighborhood"]
+__all__ = [
+    "HYPOTHESES",
+    "Data",
+    "Hypothesis",
+    "all_pixels",
+    "background",
+    "mean",
+    "neighborhood",
+    "randomised_line",
+]

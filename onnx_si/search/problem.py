@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from onnx_si.ops.rules import Array
-from onnx_si.truncated import Distribution, Normal
+from onnx_si.truncated import Distribution, Normal, Randomised
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,9 @@ class TestLine:
     `statistic` is the observed z, in the image's own units, or in units of the noise where the null is one
     of several pixels; `standard_error` is its scale. `degrees_of_freedom` is that of a chi or t
     distribution, and `image_share` the share of a contrast's variance that the image has (the rest is the
-    references'). `dimension_is_the_images` tells whether the statistic is in the image's units.
+    references'). `dimension_is_the_images` tells whether the statistic is in the image's units. After a
+    randomised selection the place on the line is the statistic with noise added, and `tested` holds the
+    statistic itself and its standard error.
     """
 
     __test__ = False  # not a test class of pytest
@@ -26,8 +28,26 @@ class TestLine:
     degrees_of_freedom: int | None = None
     image_share: float = 1.0
     dimension_is_the_images: bool = True
+    tested: tuple[float, float] | None = None
 
     @property
     def has_interval(self) -> bool:
         """Whether the statistic's mean can be estimated."""
-        return isinstance(self.distribution, Normal)
+        return isinstance(self.distribution, Normal | Randomised)
+
+    @property
+    def observed(self) -> float:
+        """The statistic of the test."""
+        return self.statistic if self.tested is None else self.tested[0]
+
+    @property
+    def error(self) -> float | None:
+        """Its standard error; None where it is a length in units of the noise."""
+        if not self.dimension_is_the_images:
+            return None
+        return self.standard_error if self.tested is None else self.tested[1]
+
+    @property
+    def untruncated(self) -> Distribution:
+        """The statistic's own distribution under the null, without any selection."""
+        return self.distribution if self.tested is None else Normal(0.0, self.tested[1])

@@ -11,14 +11,18 @@ from onnx_si.truncated.estimates import (
     interval_bounds,
     median_bounds,
     median_unbiased,
+    randomised_bounds,
 )
+from onnx_si.truncated.randomised import LEAST_SHARE, Randomised
 from onnx_si.truncated.sphere import Ratio, Student
 
 __all__ = [
+    "LEAST_SHARE",
     "Alternative",
     "Chi",
     "Distribution",
     "Normal",
+    "Randomised",
     "Ratio",
     "Student",
     "confidence_interval",
@@ -28,4 +32,5 @@ __all__ = [
     "median_bounds",
     "median_unbiased",
     "p_value_bounds",
+    "randomised_bounds",
 ]

@@ -12,6 +12,7 @@ from scipy.special import expit
 from onnx_si.intervals import Intervals
 from onnx_si.truncated.distributions import Distribution
 from onnx_si.truncated.masses import Floats, log_sum
+from onnx_si.truncated.randomised import Randomised
 
 Alternative = Literal["two-sided", "two-sided-abs", "greater", "less"]
 EPS = float(np.finfo(np.float64).eps)
@@ -62,6 +63,8 @@ def p_value_bounds(
     ------
     Miwa, Duy, Takeuchi: Valid P-Value for Deep Learning-Driven Salient Region, ICLR 2023, selective p-value.
     """
+    if isinstance(distribution, Randomised):
+        return _randomised(distribution, inside, undecided, alternative)
     tail, rest = tail_and_rest(statistic, alternative)
     odds = _log_odds_bounds(
         *_log_sums(
@@ -72,6 +75,23 @@ def p_value_bounds(
             undecided.intersect(rest),
         )
     )
+    return _from_odds(odds, alternative)
+
+
+def _randomised(
+    distribution: Randomised, inside: Intervals, undecided: Intervals, alternative: Alternative
+) -> tuple[float, float]:
+    """The same for a statistic that is not the place on the line: every place has mass in both tails, so
+    the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
+    """
+    if alternative == "two-sided-abs":
+        raise ValueError("two-sided-abs is not available with a randomised selection")
+    sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
+    tail, rest = (1, 0) if alternative == "greater" else (0, 1)
+    return _from_odds(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]), alternative)
+
+
+def _from_odds(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
     if alternative == "two-sided":
         return _two_sided(*odds)
     return _probability_below(odds[0]), _probability_above(odds[1])

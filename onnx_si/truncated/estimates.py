@@ -15,6 +15,7 @@ from onnx_si.intervals import Intervals
 from onnx_si.truncated.bounds import EPS, log_error, rounded_down, rounded_up, tail_and_rest
 from onnx_si.truncated.distributions import require_positive
 from onnx_si.truncated.masses import Floats, log_bell_integrals, log_sum
+from onnx_si.truncated.randomised import Randomised, Smoothed
 
 # Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
 # how close it comes.
@@ -126,6 +127,32 @@ def median_bounds(
     """
     sides = Shifted.of(inside, statistic, sd), Shifted.of(inside.union(undecided), statistic, sd)
     return _in_units(mean_bounds(*sides, 0.0), statistic, sd)
+
+
+def randomised_bounds(
+    inside: Intervals, undecided: Intervals, distribution: Randomised, level: float
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """Bounds of the median-unbiased estimate and of both ends of the confidence interval after a randomised
+    selection.
+
+    Parameters
+    ----------
+    inside, undecided : Intervals
+        Of the place T + U, as for `confidence_interval`.
+    distribution : Randomised
+    level : float
+        Confidence level between 0 and 1.
+
+    Source
+    ------
+    The mean of T is the parameter of an exponential family in T, so F(t) falls in it: Lee, Sun, Sun, Taylor
+    (2016) for the inversion, Tian and Taylor (2018) for the family.
+    """
+    t, sd, share = distribution.statistic, distribution.sd, distribution.share
+    sides = Smoothed.of(inside, t, sd, share), Smoothed.of(inside.union(undecided), t, sd, share)
+    target = -float(logit(0.5 * (1.0 - level)))
+    median, lower, upper = (_in_units(mean_bounds(*sides, odds), t, sd) for odds in (0.0, target, -target))
+    return median, lower, upper
 
 
 class Sides(Protocol):
