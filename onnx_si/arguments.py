@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 from onnx_si.errors import UsageError
 from onnx_si.files import SUFFIXES
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.settings import ALTERNATIVES, METHODS
+from onnx_si.settings import ALTERNATIVES, METHODS, RESIZES
 
 # The fields of `onnx_si.settings.Options` that the command line sets.
 _TEST_OPTIONS = (
     *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
-    *("randomise", "seed"),
+    *("randomise", "seed", "resize", "resize_input"),
 )
 
 _EPILOG = """\
@@ -145,6 +145,9 @@ def _add_question(group: Group) -> None:
         help="region = pixels above T: a value, max:F (fraction of the maximum), minmax:F, or top:F "
         "(share of pixels) (default: 0.5 on a map that ends in Sigmoid or Softmax, else max:0.5)",
     )
+    group.add_argument(
+        "--resize", choices=RESIZES, help="how a coarse map is brought to the image's size (default linear)"
+    )
     group.add_argument("--mask", metavar="FILE", help="pixels that may count: those that are not 0 in FILE")
     group.add_argument(
         "--channels",
@@ -201,6 +204,11 @@ def _add_map(group: Group) -> None:
 
 def _add_input(group: Group) -> None:
     _add_layout(group)
+    group.add_argument(
+        "--resize-input",
+        choices=RESIZES,
+        help="the image has another size than the model's input and is resized, as a part of the model",
+    )
     group.add_argument(
         "--scale", type=float, metavar="F", help="the image is multiplied by F; integer images need it"
     )

@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.layout import Layout, fit, layout_of
+from onnx_si.layout import Layout, Shape, fit, layout_of
 from onnx_si.preprocess import Preprocessing, with_preprocessing
-from onnx_si.saliency import View
+from onnx_si.saliency import View, resize_matrix
+from onnx_si.saliency.maps import MAX_RESIZE_VALUES
 from onnx_si.settings import Settings
 
 LARGEST_VALUE = 1e30  # far above any image, and models in float32 overflow at 3e38
@@ -38,6 +39,7 @@ class Scene:
     mask: Mask | None = None
     channels: tuple[int, ...] | None = None
     extra: Array | None = None
+    resize: str = "linear"
 
     @property
     def seen(self) -> Array:
@@ -46,7 +48,7 @@ class Scene:
 
     @property
     def view(self) -> View:
-        return View(self.image.shape, self.layout)
+        return View(self.image.shape, self.layout, self.resize)
 
     @property
     def counts(self) -> Mask | None:
@@ -128,12 +130,13 @@ def prepare(model: Model, given: Given, settings: Settings) -> Scene:
             f"the model does not declare the shape of its input '{info.name}'; export it again with one"
         )
     layout = layout_of(info.shape, settings.layout)
+    declared = _declared(info.shape, layout, settings.resize_input)
 
     def fitted(values: ArrayLike, what: str) -> Array:
         array = np.asarray(values)
         if array.dtype.kind in "iub" and settings.scale is not None:
             array = array.astype(np.float64)
-        return fit(numbers(array, what), cast(Any, info.shape), layout, what)
+        return fit(numbers(array, what), cast(Any, declared), layout, what)
 
     image = fitted(given.image, "the image")
     references = tuple(fitted(r, f"reference {i + 1}") for i, r in enumerate(given.references))
@@ -142,9 +145,37 @@ def prepare(model: Model, given: Given, settings: Settings) -> Scene:
     noise_images = tuple(fitted(n, f"noise image {i + 1}") for i, n in enumerate(given.noise_images))
     mask = None if given.mask is None else _mask(given.mask, layout.spatial_shape(image.shape))
     channels = _channels(settings.channels, layout, image.shape)
-    steps = Preprocessing(settings.scale, settings.mean, settings.std)
+    resize = _resizes(info.shape, image.shape, layout, settings.resize_input)
+    steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
     prepared = with_preprocessing(model, info.name, layout, steps)
-    return Scene(prepared, info.name, layout, image, references, noise_images, mask, channels)
+    return Scene(
+        prepared, info.name, layout, image, references, noise_images, mask, channels, resize=settings.resize
+    )
+
+
+def _declared(shape: Shape, layout: Layout, resized: str | None) -> Shape:
+    """The shape that an image must have; any size in space where it is resized to the model's."""
+    if resized is None:
+        return shape
+    free = [axis for axis in layout.spatial_axes if not isinstance(shape[axis], int)]
+    if free:
+        raise UsageError(
+            f"the model's input {shape} takes images of any size: there is nothing to resize to; leave "
+            "--resize-input out"
+        )
+    return tuple(None if axis in layout.spatial_axes else size for axis, size in enumerate(shape))
+
+
+def _resizes(shape: Shape, have: tuple[int, ...], layout: Layout, mode: str | None) -> dict[int, Array]:
+    """A matrix for every axis on which the image's size is not the model's."""
+    if mode is None:
+        return {}
+    wanted = {axis: cast(int, shape[axis]) for axis in layout.spatial_axes}
+    for axis, size in wanted.items():
+        if size * have[axis] > MAX_RESIZE_VALUES:
+            raise InputError(f"an image of {have} is too large to be resized to {shape}")
+    changed = {axis: size for axis, size in wanted.items() if size != have[axis]}
+    return {axis: resize_matrix(have[axis], size, mode) for axis, size in changed.items()}
 
 
 def _mask(values: ArrayLike, space: tuple[int, ...]) -> Mask | None:

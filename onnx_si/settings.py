@@ -10,6 +10,7 @@ from onnx_si.hypotheses import HYPOTHESES
 from onnx_si.truncated import LEAST_SHARE, Alternative
 
 METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
+RESIZES = ("linear", "nearest")
 LARGEST_RING = 10_000
 LARGEST_SHARE = 100.0
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
@@ -44,6 +45,10 @@ class Options:
         not.
     seed : int
         Of everything that is drawn at random (extra noise, permutations).
+    resize : str
+        How a coarse map is brought to the image's size: of `RESIZES`.
+    resize_input : str
+        The image has another size than the model's input and is resized, of `RESIZES`; None: it has the same.
     layout, scale, mean, std
         How the image becomes the model's input.
     methods : sequence of str
@@ -69,6 +74,8 @@ class Options:
     components: bool = False
     randomise: float | None = None
     seed: int = 0
+    resize: str | None = None
+    resize_input: str | None = None
     layout: str | None = None
     scale: float | None = None
     mean: Sequence[float] | None = None
@@ -83,6 +90,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.alternative is not None:
             _one_of("alternative", self.alternative, ALTERNATIVES)
+        for name in ("resize", "resize_input"):
+            if getattr(self, name) is not None:
+                _one_of(name, getattr(self, name), RESIZES)
         for method in self.methods:
             _one_of("method", method, METHODS)
         for name in ("alpha", "precision"):
@@ -128,6 +138,7 @@ _FROM_METADATA: dict[str, tuple[str, Callable[[str], Any]]] = {
     "sigma": ("onnx_si.noise_std", float),
     "layout": ("onnx_si.layout", str),
     "scale": ("onnx_si.scale", float),
+    "resize_input": ("onnx_si.resize_input", str),
     "mean": ("onnx_si.mean", _numbers),
     "std": ("onnx_si.std", _numbers),
 }
@@ -138,6 +149,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "target": ("predicted", ""),
     "alternative": ("two-sided", "a region may be brighter or darker"),
     "ring": (1, ""),
+    "resize": ("linear", ""),
     "precision": (1e-4, "wanted width of the p-value's bounds"),
     "alpha": (0.05, "level of the decision and of the confidence interval"),
 }
@@ -146,7 +158,18 @@ _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
 
 # What depends on the image or on the map, where nobody chose it.
 _UNDECIDED = dict.fromkeys(
-    ("threshold", "sigma", "sigma_df", "channels", "randomise", "layout", "scale", "mean", "std")
+    (
+        "threshold",
+        "sigma",
+        "sigma_df",
+        "channels",
+        "randomise",
+        "resize_input",
+        "layout",
+        "scale",
+        "mean",
+        "std",
+    )
 )
 
 
@@ -171,6 +194,8 @@ class Settings:
     components: bool
     randomise: float | None
     seed: int
+    resize: str
+    resize_input: str | None
     layout: str | None
     scale: float | None
     mean: tuple[float, ...] | None
