@@ -269,10 +269,10 @@ says nothing else, hypothesis `mean` with one reference, threshold `minmax:0.7` 
     {command}
 
 on {datetime.date.today().isoformat()}, onnx-si {onnx_si.__version__}, {options.draws} draws a row; row r
-of n has the seeds `SeedSequence([{options.seed}, r, n])`. Level {LEVEL}, intervals at {1 - LEVEL:.0%}, p-values
-to {PRECISION:g}. The bands were set before anything was drawn: the selective test's rejection rate, and the
-share of intervals that miss, lie in the central {CONFIDENCE:.1%} of their binomial distribution, and the
-Kolmogorov-Smirnov test of the p-values against uniform has p > {LEAST_KS:g}.
+of n has the seeds `SeedSequence([{options.seed}, r, n])`. Level {LEVEL}, intervals at {1 - LEVEL:.0%},
+p-values to {PRECISION:g}. The bands were set before anything was drawn: the selective test's rejection
+rate, and the share of intervals that miss, lie in the central {CONFIDENCE:.1%} of their binomial
+distribution, and the Kolmogorov-Smirnov test of the p-values against uniform has p > {LEAST_KS:g}.
 
 ## No signal
 

@@ -155,8 +155,16 @@ def _run(model: Model, arguments: argparse.Namespace, options: dict[str, Any]) -
 
 
 def _with_paths(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
+    files = {
+        "mask": arguments.mask,
+        "covariance": arguments.covariance,
+        "noise_from": arguments.noise_from or None,
+    }
     return dataclasses.replace(
-        outcome, image_path=arguments.image, reference_paths=tuple(arguments.reference)
+        outcome,
+        image_path=arguments.image,
+        reference_paths=tuple(arguments.reference),
+        config={**outcome.config, **files},
     )
 
 

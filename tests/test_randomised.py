@@ -133,7 +133,7 @@ def spots(size=4):
 
 
 def test_uniform_under_the_null_and_covering_with_shorter_intervals():
-    model, rng, size = spots(), np.random.default_rng(4), 100
+    model, rng, size = spots(), np.random.default_rng(4), 80
     found = {0.0: [], 0.5: []}
     for number in range(size):
         image, reference = rng.normal(size=(2, 1, 1, 4, 4))
