@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 from onnx_si.errors import UsageError
 from onnx_si.files import SUFFIXES
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.settings import ALTERNATIVES, METHODS
+from onnx_si.settings import ALTERNATIVES, METHODS, RESIZES
 
 # The fields of `onnx_si.settings.Options` that the command line sets.
 _TEST_OPTIONS = (
-    *("hypothesis", "saliency", "target", "threshold", "sigma", "layout", "scale", "mean", "std"),
-    *("methods", "precision", "alpha", "decide", "alternative"),
+    *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
+    *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
+    *("randomise", "seed", "resize", "resize_input"),
 )
 
 _EPILOG = """\
@@ -49,6 +50,7 @@ def test_parser(version: str) -> argparse.ArgumentParser:
     parser.add_argument("image", metavar="IMAGE", help=f"the image: {', '.join(SUFFIXES)}")
     parser.add_argument("--version", action="version", version=f"onnx-si {version}")
     _add_question(parser.add_argument_group("what is tested"))
+    _add_noise(parser.add_argument_group("the noise of the image"))
     _add_input(parser.add_argument_group("how the image becomes the model's input"))
     _add_search(parser.add_argument_group("how it is tested"))
     _add_output(parser.add_argument_group("what is written"))
@@ -133,22 +135,62 @@ def _add_question(group: Group) -> None:
     group.add_argument(
         "--hypothesis",
         choices=tuple(HYPOTHESES),
-        help="null hypothesis: the region's mean is that of the reference, or that of all other pixels "
+        help="null hypothesis: the region's mean is that of the reference (mean), of all other pixels "
+        "(background), of a ring around it (neighborhood); or every pixel is the reference's (global) "
         "(default: mean with a reference, background without)",
     )
+    group.add_argument("--ring", type=int, metavar="K", help="width of that ring, in pixels (default 1)")
     _add_map(group)
     group.add_argument(
         "--threshold",
         metavar="T",
-        help="region = pixels above T: a value, max:F (fraction of the maximum) or minmax:F "
-        "(default: 0.5 on a map that ends in Sigmoid or Softmax, else max:0.5)",
+        help="region = pixels above T: a value, max:F (fraction of the maximum), minmax:F, or top:F "
+        "(share of pixels) (default: 0.5 on a map that ends in Sigmoid or Softmax, else max:0.5)",
     )
+    group.add_argument(
+        "--resize", choices=RESIZES, help="how a coarse map is brought to the image's size (default linear)"
+    )
+    group.add_argument("--mask", metavar="FILE", help="pixels that may count: those that are not 0 in FILE")
+    group.add_argument(
+        "--channels",
+        type=_indices,
+        metavar="C,..",
+        help="channels of the image that are tested (default all)",
+    )
+    group.add_argument(
+        "--components",
+        action="store_true",
+        default=None,
+        help="one test for each connected component as well, with Holm-adjusted p-values",
+    )
+
+
+def _add_noise(group: Group) -> None:
     group.add_argument(
         "--sigma",
         type=float,
         metavar="S",
         help="standard deviation of the noise in the image's units (default: the model's metadata, "
         "else a robust estimate from the image, which makes the p-value approximate)",
+    )
+    group.add_argument(
+        "--sigma-df",
+        type=int,
+        metavar="V",
+        help="S (or the covariance's scale) is an independent estimate on V degrees of freedom: a t-test",
+    )
+    group.add_argument(
+        "--covariance",
+        metavar="FILE",
+        help=".npy: a variance for each value, or the full matrix; .npz: a matrix for each axis C, D, H, W "
+        "(separable), or an autocovariance",
+    )
+    group.add_argument(
+        "--noise-from",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="independent images of pure background: S is estimated from them, and the test is a t-test",
     )
 
 
@@ -165,6 +207,11 @@ def _add_map(group: Group) -> None:
 def _add_input(group: Group) -> None:
     _add_layout(group)
     _add_sizes(group, "the image's")
+    group.add_argument(
+        "--resize-input",
+        choices=RESIZES,
+        help="the image has another size than the model's input and is resized, as a part of the model",
+    )
     group.add_argument(
         "--scale", type=float, metavar="F", help="the image is multiplied by F; integer images need it"
     )
@@ -200,6 +247,13 @@ def _add_search(group: Group) -> None:
     )
     group.add_argument(
         "--alpha", type=float, metavar="A", help="level of decision and interval (default 0.05)"
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (default 0)")
+    group.add_argument(
+        "--randomise",
+        type=float,
+        metavar="F",
+        help="select the region on the image plus noise of F times its covariance: more power (default: not)",
     )
     group.add_argument(
         "--decide",
@@ -246,6 +300,13 @@ def _target(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}'; give a class index, or predicted") from None
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}'; give whole numbers separated by commas") from None
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ from onnx_si.extend import extend
 from onnx_si.files import read_image
 from onnx_si.graph import Model, load
 from onnx_si.inspect import inspect_model
+from onnx_si.noise import read_covariance
 from onnx_si.report import Refused, Result, to_json
 from onnx_si.report.inspection import print_inspection
 from onnx_si.report.progress import Watch
@@ -138,6 +139,11 @@ def _test(arguments: argparse.Namespace) -> int:
 def _run(model: Model, arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
     image = read_image(arguments.image)
     references = [read_image(path) for path in arguments.reference]
+    arrays: dict[str, Any] = {
+        "mask": None if arguments.mask is None else read_image(arguments.mask),
+        "covariance": None if arguments.covariance is None else read_covariance(arguments.covariance),
+        "noise_from": [read_image(path) for path in arguments.noise_from],
+    }
 
     def notice(kind: str, text: str) -> None:
         if kind == "warning" or not arguments.quiet:
@@ -145,12 +151,20 @@ def _run(model: Model, arguments: argparse.Namespace, options: dict[str, Any]) -
 
     shown = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
     with Watch(sys.stderr) if shown else contextlib.nullcontext() as watch:
-        return test(model, image, references or None, progress=watch, notice=notice, **options)
+        return test(model, image, references or None, progress=watch, notice=notice, **arrays, **options)
 
 
 def _with_paths(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
+    files = {
+        "mask": arguments.mask,
+        "covariance": arguments.covariance,
+        "noise_from": arguments.noise_from or None,
+    }
     return dataclasses.replace(
-        outcome, image_path=arguments.image, reference_paths=tuple(arguments.reference)
+        outcome,
+        image_path=arguments.image,
+        reference_paths=tuple(arguments.reference),
+        config={**outcome.config, **files},
     )
 
 

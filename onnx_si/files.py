@@ -20,6 +20,8 @@ MAX_IMAGE_BYTES = (
     2**30
 )  # far above any image that a test can finish on; a header that claims more is hostile or a mistake
 
+MOST_ENTRIES = 8  # arrays of a .npz file that holds a structure
+
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 SUFFIXES = (".npy", ".npz", *PICTURES)
 
@@ -59,6 +61,26 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
             with file.open("rb") as stream:
                 return _read_npy(stream, file.stat().st_size, str(file))
         return _read_npz(file) if suffix == ".npz" else _read_picture(file, PICTURES[suffix])
+    except OSError as error:
+        raise InputError(f"{file}: can't be read ({error.strerror or error}); save it again") from error
+
+
+def read_arrays(path: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """Read the array of a `.npy` file, or all arrays of a `.npz` file by their names.
+
+    Raises
+    ------
+    InputError
+        If it is neither, can't be read, or is damaged or too large.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in (".npy", ".npz") or not file.is_file():
+        raise InputError(f"{file}: arrays are read from existing .npy and .npz files; give one of these")
+    try:
+        if file.suffix.lower() == ".npz":
+            return _read_npz_arrays(file)
+        with file.open("rb") as stream:
+            return _read_npy(stream, file.stat().st_size, str(file))
     except OSError as error:
         raise InputError(f"{file}: can't be read ({error.strerror or error}); save it again") from error
 
@@ -120,8 +142,25 @@ def _read_npz(file: Path) -> NDArray[Any]:
             raise InputError(
                 f"{file}: holds {len(names)} entries ({shown}); exactly one array is needed: save it as .npy"
             )
-        with archive.open(members[0]) as stream:
-            return _read_npy(stream, members[0].file_size, f"{file}, array {names[0].removesuffix('.npy')}")
+        return _read_member(file, archive, members[0])
+
+
+def _read_npz_arrays(file: Path) -> dict[str, NDArray[Any]]:
+    with _as_input_error(str(file), "a .npz file"), zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if len(members) > MOST_ENTRIES or not all(member.filename.endswith(".npy") for member in members):
+            raise InputError(
+                f"{file}: holds {len(members)} entries; at most {MOST_ENTRIES} arrays are needed"
+            )
+        return {
+            member.filename.removesuffix(".npy"): _read_member(file, archive, member) for member in members
+        }
+
+
+def _read_member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(member) as stream:
+        name = member.filename.removesuffix(".npy")
+        return _read_npy(stream, member.file_size, f"{file}, array {name}")
 
 
 def _read_picture(file: Path, kind: str) -> NDArray[Any]:

@@ -228,7 +228,9 @@ def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tup
             found = build(model, trial.image, settings.saliency, settings.target, trial.view)
             chosen = settings.threshold
             threshold = default_threshold(found) if chosen is None else parse_threshold(chosen)
-            extended, margin = with_margin(found, threshold, int(np.prod(trial.view.space)))
+            pixels = int(np.prod(trial.view.space))
+            top = np.arange(pixels).reshape(trial.view.space) == 0  # any region: the ops are the same
+            extended, margin = with_margin(found, threshold, pixels, top=top)
             bind(extended, trial.image, (margin,)).require_exact()
     except UnsupportedOp as error:
         return "refused", tuple(map(str, error.findings))

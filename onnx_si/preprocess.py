@@ -1,9 +1,11 @@
 """Affine preprocessing as part of the graph, so that noise stays in the image file's own units."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from onnx_si.errors import UsageError
 from onnx_si.graph import Editor, Model
@@ -12,14 +14,18 @@ from onnx_si.layout import Layout
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """model input = (image * scale - mean) / std, mean and std for all channels or one each."""
+    """model input = (resized image * scale - mean) / std, mean and std for all channels or one each.
+
+    `resize` has a matrix (new size, old size) for every axis whose size changes.
+    """
 
     scale: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    resize: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return (self.scale, self.mean, self.std) != (None, None, None)
+        return bool(self.resize) or (self.scale, self.mean, self.std) != (None, None, None)
 
 
 def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Preprocessing) -> Model:
@@ -55,6 +61,12 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
         return editor.constant(np.array(numbers, dtype).reshape(shape))
 
     tensor = input_name
+    for axis, matrix in steps.resize.items():
+        declared.type.tensor_type.shape.dim[axis].dim_value = matrix.shape[1]
+        order = [a for a in range(len(dims)) if a != axis] + [axis]
+        moved = editor.add("Transpose", [tensor], perm=order)
+        resized = editor.add("MatMul", [moved, editor.constant(matrix.T.astype(dtype))])
+        tensor = editor.add("Transpose", [resized], perm=[order.index(a) for a in range(len(dims))])
     if steps.scale is not None:
         if not steps.scale:
             raise UsageError("scale 0 makes every image the same")

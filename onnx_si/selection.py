@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Model
@@ -18,22 +17,48 @@ from onnx_si.saliency import (
     build,
     default_threshold,
     parse_threshold,
+    top_region,
     with_margin,
 )
-from onnx_si.scene import Array, Scene
+from onnx_si.scene import Array, Mask, Scene
+from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.settings import Settings
 
 
 @dataclass(frozen=True)
+class Marker:
+    """How one output of a model becomes a region, for any image: `tensor` is the margin, or for a threshold
+    of kind `top` the map itself.
+    """
+
+    model: Model
+    tensor: str
+    threshold: Threshold
+    counts: Mask | None
+
+    def region(self, values: Array) -> Mask:
+        """The region that this output means."""
+        if self.threshold.kind == "top":
+            return top_region(values, self.threshold, self.counts)
+        return values > 0 if self.counts is None else (values > 0) & self.counts
+
+
+@dataclass(frozen=True)
 class Selection:
-    """The salient region of a scene and everything that decides it."""
+    """The salient region of a scene and everything that decides it.
+
+    `event` is what has to be the same along the line, `counts` the pixels that may count (None: all).
+    """
 
     saliency: SaliencyMap
     threshold: str
     program: Program
     margin: str
     map: Array
-    region: NDArray[np.bool_]
+    region: Mask
+    event: RegionEvent
+    marker: Marker
+    counts: Mask | None
     parity: Parity
 
 
@@ -45,40 +70,85 @@ def select(scene: Scene, settings: Settings) -> Selection:
     UnsupportedModel
         If the map can't be analysed exactly.
     NothingToTest
-        If no pixel, or every pixel, passes the threshold.
+        If no pixel, or every pixel that may count, passes the threshold.
     """
-    saliency = build(scene.model, scene.image, settings.saliency, settings.target, scene.view)
+    saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
     threshold = (
         default_threshold(saliency) if settings.threshold is None else parse_threshold(settings.threshold)
     )
-    extended, margin = with_margin(saliency, threshold, math.prod(scene.view.space))
-    program = bind(extended, scene.image, (margin,))
+    marker = _marker(saliency, threshold, scene)
+    marked = bind(marker.model, scene.seen, (marker.tensor,))
+    values = _finite(marked, marker.tensor)
+    region = marker.region(values)
+    shown = bind(marker.model, scene.seen, (saliency.tensor,)).values[saliency.tensor]
+    count = int(np.count_nonzero(region))
+    if count in (0, region.size if scene.mask is None else np.count_nonzero(scene.mask)):
+        raise _nothing_to_test(saliency, threshold, shown, count)
+    program, margin, event = _analysed(marker, marked, saliency, region, scene)
+    return Selection(
+        saliency,
+        str(threshold),
+        program,
+        margin,
+        shown,
+        region,
+        event,
+        marker,
+        scene.mask,
+        compare_deployed(marker, scene, region, values),
+    )
+
+
+def _marker(saliency: SaliencyMap, threshold: Threshold, scene: Scene) -> Marker:
+    if threshold.kind == "top":
+        return Marker(saliency.model, saliency.margin_tensor, threshold, scene.mask)
+    model, margin = with_margin(saliency, threshold, math.prod(scene.view.space), scene.mask)
+    return Marker(model, margin, threshold, scene.mask)
+
+
+def _analysed(
+    marker: Marker, marked: Program, saliency: SaliencyMap, region: Mask, scene: Scene
+) -> tuple[Program, str, RegionEvent]:
+    """What the search follows along the line, and the event that it looks for."""
+    threshold, counts = marker.threshold, marker.counts
+    if threshold.kind != "top":
+        return marked, marker.tensor, RegionEvent(region, counts)
+    model, margin = with_margin(saliency, threshold, region.size, counts, region)
+    program = bind(model, scene.seen, (margin,))
     program.require_exact()
-    margins = program.values[margin]
-    if not np.isfinite(margins).all():
+    allowed = region.size if counts is None else int(np.count_nonzero(counts))
+    ties = threshold.count(allowed) + 1 - int(np.count_nonzero(region))
+    return program, margin, TopEvent(region, region, ties, counts)
+
+
+def _finite(program: Program, tensor: str) -> Array:
+    """The value of an output that has an exact rule all the way.
+
+    Raises
+    ------
+    UnsupportedModel
+        If it has none, or is not finite.
+    """
+    program.require_exact()
+    values = program.values[tensor]
+    if not np.isfinite(values).all():
         raise UnsupportedModel(
             "the saliency of this image is infinite or not a number; check the model's weights"
         )
-    region = margins > 0
-    count = int(np.count_nonzero(region))
-    shown = bind(extended, scene.image, (saliency.tensor,)).values[saliency.tensor]
-    if count in (0, region.size):
-        raise _nothing_to_test(saliency, threshold, shown, count)
-    parity = compare_deployed(extended, scene, margin, margins)
-    return Selection(saliency, str(threshold), program, margin, shown, region, parity)
+    return values
 
 
-def compare_deployed(model: Model, scene: Scene, margin: str, margins: Array) -> Parity:
+def compare_deployed(marker: Marker, scene: Scene, region: Mask, values: Array) -> Parity:
     """Run the deployed runtime on the same image and compare the regions; a model that it can't run is no
     obstacle.
     """
     try:
-        (deployed,) = run_deployed(model, scene.image, scene.input_name, (margin,))
+        (deployed,) = run_deployed(marker.model, scene.seen, scene.input_name, (marker.tensor,))
     except UnsupportedModel as error:
         return Parity(RUNTIME, None, None, str(error))
-    differs = np.argwhere((margins > 0) != (deployed > 0))
+    differs = np.argwhere(region != marker.region(deployed))
     pixels = tuple(tuple(int(i) for i in position) for position in differs)
-    return Parity(RUNTIME, pixels, float(np.abs(margins - deployed).max()))
+    return Parity(RUNTIME, pixels, float(np.abs(values - deployed).max()))
 
 
 def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:

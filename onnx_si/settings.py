@@ -7,9 +7,12 @@ from typing import Any
 
 from onnx_si.errors import UsageError
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.truncated import Alternative
+from onnx_si.truncated import LEAST_SHARE, Alternative
 
-METHODS = ("selective", "over-conditioning", "naive")
+METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
+RESIZES = ("linear", "nearest")
+LARGEST_RING = 10_000
+LARGEST_SHARE = 100.0
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 
 
@@ -25,9 +28,27 @@ class Options:
         `auto`, `cam` or `output:NAME`.
     target : int or "predicted"
     threshold : str or float
-        A value, `max:F` or `minmax:F`.
+        A value, `max:F`, `minmax:F` or `top:F`.
     sigma : float
-        Known noise standard deviation, in the image's units.
+        Noise standard deviation, in the image's units.
+    sigma_df : int
+        Degrees of freedom on which `sigma` (or the covariance's scale) was estimated independently; None:
+        known.
+    ring : int
+        Width of the ring of hypothesis `neighborhood`, in pixels.
+    channels : sequence of int
+        Channels of the image that enter the statistic; None: all.
+    components : bool
+        Test every connected component of the region as well.
+    randomise : float
+        The region is selected on the image with extra noise of this share of the noise's covariance; None:
+        not.
+    seed : int
+        Of everything that is drawn at random (extra noise, permutations).
+    resize : str
+        How a coarse map is brought to the image's size: of `RESIZES`.
+    resize_input : str
+        The image has another size than the model's input and is resized, of `RESIZES`; None: it has the same.
     layout, scale, mean, std
         How the image becomes the model's input.
     dims : mapping of str to int
@@ -49,6 +70,14 @@ class Options:
     target: int | str | None = None
     threshold: str | float | None = None
     sigma: float | None = None
+    sigma_df: int | None = None
+    ring: int | None = None
+    channels: Sequence[int] | None = None
+    components: bool = False
+    randomise: float | None = None
+    seed: int = 0
+    resize: str | None = None
+    resize_input: str | None = None
     layout: str | None = None
     scale: float | None = None
     mean: Sequence[float] | None = None
@@ -64,12 +93,23 @@ class Options:
     def __post_init__(self) -> None:
         if self.alternative is not None:
             _one_of("alternative", self.alternative, ALTERNATIVES)
+        for name in ("resize", "resize_input"):
+            if getattr(self, name) is not None:
+                _one_of(name, getattr(self, name), RESIZES)
         for method in self.methods:
             _one_of("method", method, METHODS)
         for name in ("alpha", "precision"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise UsageError(f"{name} {value:g}; it lies between 0 and 1")
+        if self.ring is not None and not 1 <= self.ring <= LARGEST_RING:
+            raise UsageError(f"ring {self.ring}; give 1 to {LARGEST_RING} pixels")
+        if self.randomise is not None and not LEAST_SHARE <= self.randomise <= LARGEST_SHARE:
+            raise UsageError(f"randomise {self.randomise:g}; give {LEAST_SHARE:g} to {LARGEST_SHARE:g}")
+        if self.randomise is not None and self.alternative == "two-sided-abs":
+            raise UsageError("two-sided-abs is not available with --randomise; use two-sided")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}; give a whole number of at least 0")
         if self.budget_bytes < 1 << 20:
             raise UsageError(f"budget_bytes {self.budget_bytes}; give at least {1 << 20}")
 
@@ -101,6 +141,7 @@ _FROM_METADATA: dict[str, tuple[str, Callable[[str], Any]]] = {
     "sigma": ("onnx_si.noise_std", float),
     "layout": ("onnx_si.layout", str),
     "scale": ("onnx_si.scale", float),
+    "resize_input": ("onnx_si.resize_input", str),
     "mean": ("onnx_si.mean", _numbers),
     "std": ("onnx_si.std", _numbers),
 }
@@ -110,6 +151,8 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "saliency": ("auto", ""),
     "target": ("predicted", ""),
     "alternative": ("two-sided", "a region may be brighter or darker"),
+    "ring": (1, ""),
+    "resize": ("linear", ""),
     "precision": (1e-4, "wanted width of the p-value's bounds"),
     "alpha": (0.05, "level of the decision and of the confidence interval"),
 }
@@ -117,7 +160,21 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
 
 # What depends on the image or on the map, where nobody chose it.
-_UNDECIDED = dict.fromkeys(("threshold", "sigma", "layout", "scale", "mean", "std", "dims"))
+_UNDECIDED = dict.fromkeys(
+    (
+        "threshold",
+        "sigma",
+        "sigma_df",
+        "channels",
+        "randomise",
+        "resize_input",
+        "layout",
+        "scale",
+        "mean",
+        "std",
+        "dims",
+    )
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +192,14 @@ class Settings:
     threshold: str | float | None
     sigma: float | None
     sigma_source: str
+    sigma_df: int | None
+    ring: int
+    channels: tuple[int, ...] | None
+    components: bool
+    randomise: float | None
+    seed: int
+    resize: str
+    resize_input: str | None
     layout: str | None
     scale: float | None
     mean: tuple[float, ...] | None
@@ -173,16 +238,22 @@ def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     stored = _from_metadata(chosen, metadata)
-    if stored.get("hypothesis") == "mean" and not has_reference:
+    wish = HYPOTHESES.get(stored.get("hypothesis", ""))
+    if wish is not None and wish.needs_reference and not has_reference:
         del stored["hypothesis"]  # the model's wish can't be met; the default says why
     defaults = {"hypothesis": _default_hypothesis(has_reference), **_DEFAULTS}
+    asked = {**{"hypothesis": defaults["hypothesis"][0]}, **stored, **chosen}["hypothesis"]
+    _one_of("hypothesis", asked, tuple(HYPOTHESES))
+    allowed = HYPOTHESES[asked].alternatives
+    if allowed is not None:
+        _one_of(f"with hypothesis {asked}, alternative", chosen.get("alternative", allowed[0]), allowed)
+        defaults["alternative"] = (allowed[0], f"the tail that speaks against hypothesis {asked}")
     open_ones = {
         name: default for name, default in defaults.items() if name not in chosen and name not in stored
     }
     values = {**_UNDECIDED, **{name: value for name, (value, _) in open_ones.items()}, **stored, **chosen}
-    _one_of("hypothesis", values["hypothesis"], tuple(HYPOTHESES))
     values["target"] = _target(values["target"])
-    for name in ("mean", "std", "methods"):
+    for name in ("mean", "std", "methods", "channels"):
         values[name] = None if values[name] is None else tuple(values[name])
     reasons = [f"{name} {_shown(value)}: the model's own metadata say so" for name, value in stored.items()]
     reasons += [f"{name} {value}: {why}" for name, (value, why) in open_ones.items() if why]

@@ -14,7 +14,7 @@ from onnx_si.line.program import bind
 from onnx_si.noise import Noise
 from onnx_si.saliency import View, build, default_threshold, parse_threshold, with_margin
 from onnx_si.search import SearchOptions, search
-from onnx_si.search.event import RegionEvent
+from onnx_si.search.event import RegionEvent, TopEvent
 
 TINY = 1e-10  # a precision that is reached only when all of the line that matters is resolved
 
@@ -40,7 +40,7 @@ class Case:
         return 4 * 8 * max(math.prod(step.shape) for step in self.program.instructions)
 
     def member(self, z):
-        """Whether the region at each point is the observed one, decided point by point."""
+        """Whether the region at each point is the observed one, decided point by point (not for `top:`)."""
         margins = nets.margins_on(self.program, self.margin, self.line, z)
         return ((margins > 0) == self.event.observed.ravel()).all(axis=1)
 
@@ -57,17 +57,39 @@ def margin_program(model, image, threshold=None, saliency="auto", target="predic
     return program, margin, axes
 
 
-def make_case(model, image, references=(), *, sigma=1.0, hypothesis=None, **selection):
+def make_case(model, image, references=(), *, sigma=1.0, noise=None, hypothesis=None, ring=1, **selection):
     """A case, or None where the region is empty or everything."""
-    program, margin, axes = margin_program(model, image, **selection)
-    region = program.values[margin] > 0
+    threshold = selection.get("threshold")
+    if isinstance(threshold, str) and threshold.startswith("top:"):
+        program, margin, axes, event = top_program(model, image, **selection)
+    else:
+        program, margin, axes = margin_program(model, image, **selection)
+        event = RegionEvent(program.values[margin] > 0)
+    region = event.observed
     if region.all() or not region.any():
         return None
     reference = np.mean(references, axis=0) if references else None
-    data = Data(image, reference, len(references), Noise(sigma, "given", known=True))
+    noise = noise or Noise.scalar(sigma, "given", known=True)
+    data = Data(image, reference, len(references), noise, None, axes.spatial_axes, ring)
     hypothesis = hypothesis or ("mean" if references else "background")
-    line = HYPOTHESES[hypothesis](data, axes.spread(region, image.shape))
-    return Case(model, image, tuple(references), program, margin, line, RegionEvent(region))
+    line = HYPOTHESES[hypothesis].line(data, axes.spread(region, image.shape))
+    return Case(model, image, tuple(references), program, margin, line, event)
+
+
+def top_program(model, image, threshold, saliency="auto", target="predicted", layout=None):
+    """The same for a share of the pixels: the k-th largest value by sorting, then the program and the
+    event.
+    """
+    axes = layout_of(model.inputs[0].shape, layout)
+    view = View(image.shape, axes)
+    found = build(model, image, saliency, target, view)
+    scores = bind(found.model, image, (found.margin_tensor,)).values[found.margin_tensor]
+    share = parse_threshold(threshold)
+    k = share.count(scores.size)
+    region = scores > np.sort(scores, axis=None)[::-1][k]
+    extended, margin = with_margin(found, share, scores.size, top=region)
+    program = bind(extended, image, (margin,))
+    return program, margin, axes, TopEvent(region, region, k + 1 - int(region.sum()))
 
 
 def draw_case(make_model, seed, references=1, **options):

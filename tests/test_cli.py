@@ -158,6 +158,60 @@ def test_methods_are_compared(place, call):
     assert every["naive"] is not None and every["over_conditioning"] is not None
 
 
+def test_the_methods_of_the_paper_are_all_there(place, call):
+    arguments = "--sigma 1 --reference reference.npy --method all --seed 4 --json"
+    content = json.loads(call("model.onnx", "image.npy", *arguments.split())[1])
+    assert all(0 <= value <= 1 for value in content["comparison"].values())
+    assert content["config"]["seed"] == 4
+
+
+@pytest.mark.parametrize("hypothesis", ["mean", "background", "neighborhood", "global"])
+def test_every_hypothesis(place, call, hypothesis):
+    arguments = f"--sigma 1 --reference reference.npy --hypothesis {hypothesis} --ring 2 --json"
+    code, stdout, _ = call("model.onnx", "image.npy", *arguments.split())
+    content = json.loads(stdout)
+    assert code == 0 and content["hypothesis"] == hypothesis
+    degrees = content["region"]["pixels"] if hypothesis == "global" else None
+    assert content["degrees_of_freedom"] == degrees
+    assert content["alternative"] == ("greater" if hypothesis == "global" else "two-sided")
+    assert (content["standard_error"] is None) == (hypothesis == "global")
+    assert (content["confidence_interval"] == [None, None]) == (hypothesis == "global")
+
+
+def test_components_have_p_values(place, call):
+    code, stdout, _ = call("model.onnx", "image.npy", "--sigma", "1", "--components")
+    assert code == 0 and "Holm-adjusted" in stdout
+    content = json.loads(call("model.onnx", "image.npy", "--sigma", "1", "--components", "--json")[1])
+    for part in content["region"]["components"]:
+        assert 0 <= part["p_value"] <= 1 and part["p_value_bounds"][1] == part["p_value"]
+        assert 0 <= part["p_value_adjusted"] <= 1
+
+
+def test_noise_mask_and_channels_come_from_files(place, call):
+    np.save("variances.npy", np.full((8, 8), 4.0))
+    np.savez("axes.npz", H=2 * np.eye(8), W=2 * np.eye(8))
+    np.save("mask.npy", np.pad(np.ones((6, 6)), 1))
+    plain = json.loads(call("model.onnx", "image.npy", "--sigma", "2", "--json")[1])
+    for name in ("variances.npy", "axes.npz"):
+        content = json.loads(call("model.onnx", "image.npy", "--covariance", name, "--json")[1])
+        assert content["p_value"] == pytest.approx(plain["p_value"], abs=2e-4)
+        assert content["config"]["covariance"] == name and content["noise"]["std"] is None
+    arguments = "--noise-from reference.npy image.npy --mask mask.npy --channels 0 --json"
+    content = json.loads(call("model.onnx", "image.npy", *arguments.split())[1])
+    assert content["degrees_of_freedom"] == content["noise"]["degrees_of_freedom"] == 64
+    assert content["noise"]["level"] == "exact" and content["noise"]["known"] is False
+    assert content["config"]["noise_from"] == ["reference.npy", "image.npy"]
+    assert all(1 <= low < high <= 7 for low, high in content["region"]["bbox"])
+
+
+def test_randomised_and_resized(place, call):
+    np.save("large.npy", RNG.normal(size=(12, 11)))
+    arguments = "--sigma 1 --randomise 0.5 --seed 3 --resize-input linear --resize nearest --json"
+    content = json.loads(call("model.onnx", "large.npy", *arguments.split())[1])
+    assert content["image"]["shape"] == [1, 1, 12, 11] and content["config"]["randomise"] == 0.5
+    assert None not in content["confidence_interval"]
+
+
 def test_decide_may_stop_early(place, call):
     content = json.loads(call("model.onnx", "image.npy", "--sigma", "1", "--decide", "--json")[1])
     low, high = content["p_value_bounds"]
@@ -210,6 +264,22 @@ def test_colour_picture_for_a_channels_first_model(place, call):
         (["model.onnx", "image.npy", "--threshold", "half"], ["half", "max:F"]),
         (["model.onnx", "image.npy", "--threshold", "max:2"], ["max:2", "between 0 and 1"]),
         (["model.onnx", "image.npy", "--layout", "CHWN"], ["CHWN", "NHWC"]),
+        (["model.onnx", "image.npy", "--hypothesis", "global"], ["global", "--reference"]),
+        (
+            ["model.onnx", "image.npy", "--reference", "reference.npy", "--hypothesis", "global"]
+            + ["--alternative", "less"],
+            ["global", "less", "greater"],
+        ),
+        (["model.onnx", "image.npy", "--ring", "0"], ["ring 0"]),
+        (["model.onnx", "image.npy", "--channels", "0,x"], ["0,x", "whole numbers"]),
+        (["model.onnx", "image.npy", "--channels", "1"], ["channels [1]", "has 1"]),
+        (["model.onnx", "image.npy", "--threshold", "top:0.001"], ["top:0.001", "less than one pixel"]),
+        (["model.onnx", "image.npy", "--sigma-df", "4"], ["--sigma-df", "--covariance"]),
+        (["model.onnx", "image.npy", "--sigma", "1", "--sigma-df", "0"], ["0 degrees", "at least 1"]),
+        (["model.onnx", "image.npy", "--sigma", "1", "--noise-from", "image.npy"], ["--sigma", "one of"]),
+        (["model.onnx", "image.npy", "--randomise", "0"], ["randomise 0"]),
+        (["model.onnx", "image.npy", "--seed", "-1"], ["seed -1"]),
+        (["model.onnx", "image.npy", "--resize-input", "cubic"], ["cubic", "linear"]),
         (["model.onnx", "image.npy", "--mean", "1,x"], ["1,x", "commas"]),
         (["model.onnx", "image.npy", "--std", "0"], ["zero"]),
         (["model.onnx", "image.npy", "--scale", "0"], ["scale 0"]),

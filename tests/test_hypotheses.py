@@ -1,21 +1,30 @@
 """Hypotheses: the statistic, its variance, and the line that conditioning on the rest of the data leaves."""
 
-import dataclasses
+import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import onnx_si
-from onnx_si.hypotheses import HYPOTHESES, background, mean
-from onnx_si.hypotheses.contrast import Data, contrast_line
-from onnx_si.noise import Noise
-from onnx_si.truncated import Normal
+from onnx_si.hypotheses import HYPOTHESES, Data, all_pixels, background, mean, neighborhood
+from onnx_si.hypotheses.all_pixels import LARGEST_BLOCK
+from onnx_si.hypotheses.contrast import contrast_line
+from onnx_si.hypotheses.neighborhood import ring_around
+from onnx_si.noise import Diagonal, Full, Noise, Stationary
+from onnx_si.truncated import Chi, Normal, Ratio, Student
 
 SHAPE = (1, 2, 3, 4)
+CONTRASTS = [name for name in HYPOTHESES if name != "global"]
 
 
 def known(std):
-    return Noise(std, "given", known=True)
+    return Noise.scalar(std, "given", known=True)
+
+
+def random_covariance(rng, size):
+    root = rng.normal(size=(size, size + 3))
+    return root @ root.T / size
 
 
 def region_of(rng, shape=SHAPE):
@@ -29,7 +38,7 @@ def drawn(seed, references, std=1.0):
     rng = np.random.default_rng(seed)
     image, others = rng.normal(size=SHAPE), rng.normal(size=(references, *SHAPE))
     reference = others.mean(axis=0) if references else None
-    return Data(image, reference, references, known(std)), region_of(rng), others
+    return Data(image, reference, references, known(std), spatial_axes=(2, 3)), region_of(rng), others
 
 
 def stacked(eta_image, eta_reference, std, references):
@@ -78,9 +87,17 @@ def test_the_background_line_is_the_textbook_formula(std):
 @pytest.mark.parametrize("name", HYPOTHESES)
 def test_the_line_goes_through_the_image_at_the_statistic(name):
     data, region, _ = drawn(3, 2, 0.5)
-    line = HYPOTHESES[name](data, region)
+    line = HYPOTHESES[name].line(data, region)
     np.testing.assert_allclose(line.start + line.direction * line.statistic, data.image, atol=1e-14)
-    assert line.distribution == Normal(0.0, line.standard_error)
+    if name != "global":
+        assert line.distribution == Normal(0.0, line.standard_error)
+
+
+def test_every_hypothesis_says_what_it_is():
+    for name, hypothesis in HYPOTHESES.items():
+        assert hypothesis.null and hypothesis.if_true, name
+    assert HYPOTHESES["mean"].needs_reference and HYPOTHESES["global"].needs_reference
+    assert HYPOTHESES["global"].alternatives == ("greater",)
 
 
 def test_along_the_background_line_the_statistic_is_z():
@@ -102,22 +119,12 @@ def test_image_and_reference_share_the_way(references):
 
 def test_the_line_does_not_depend_on_the_noises_size():
     """Sigma cancels in the direction and scales the standard error."""
-    for name, hypothesis in HYPOTHESES.items():
-        one, many = (hypothesis(*drawn(6, 2, std)[:2]) for std in (1.0, 9.0))
+    for name in CONTRASTS:
+        one, many = (HYPOTHESES[name].line(*drawn(6, 2, std)[:2]) for std in (1.0, 9.0))
         np.testing.assert_allclose(many.direction, one.direction, atol=1e-14, err_msg=name)
         assert many.statistic == one.statistic and many.standard_error == pytest.approx(
             9 * one.standard_error
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Uneven:
-    """Independent noise of another size in every pixel: what `contrast_line` must take from the noise."""
-
-    variances: np.ndarray
-
-    def times(self, direction):
-        return self.variances * direction
 
 
 @pytest.mark.parametrize("references", [0, 1, 3])
@@ -126,7 +133,8 @@ def test_the_direction_follows_the_covariance(references):
     variances = rng.uniform(0.1, 4.0, size=SHAPE)
     image, reference = rng.normal(size=(2, *SHAPE))
     on_image, on_reference = rng.normal(size=(2, *SHAPE))
-    data = Data(image, reference if references else None, references, Uneven(variances))
+    noise = Noise(Diagonal(variances), "given", True)
+    data = Data(image, reference if references else None, references, noise)
     line = contrast_line(data, on_image, on_reference if references else None)
     eta, sigma = on_image.ravel(), np.diag(variances.ravel())
     variance = eta @ sigma @ eta
@@ -146,7 +154,7 @@ def test_the_standard_error_is_that_of_simulated_data(references):
     for _ in range(4000):
         image, *others = 0.7 * rng.normal(size=(1 + references, *SHAPE))
         reference = np.mean(others, axis=0) if others else None
-        line = HYPOTHESES[name](Data(image, reference, references, known(0.7)), region)
+        line = HYPOTHESES[name].line(Data(image, reference, references, known(0.7)), region)
         statistics.append(line.statistic)
     assert np.std(statistics) == pytest.approx(line.standard_error, rel=0.05)
     assert abs(np.mean(statistics)) < 4 * line.standard_error / np.sqrt(len(statistics))
@@ -156,3 +164,163 @@ def test_a_reference_is_needed_for_the_mean():
     data, region, _ = drawn(9, 0)
     with pytest.raises(onnx_si.UsageError, match="--reference"):
         mean(data, region)
+
+
+# --------------------------------------------------------------------------------
+# The neighbourhood
+
+
+@pytest.mark.parametrize("space", [(9,), (5, 7), (4, 5, 3)])
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_the_ring_is_all_pixels_within_reach(space, width):
+    """One, two and three dimensions, against the distances of all pairs of pixels."""
+    rng = np.random.default_rng([width, len(space)])
+    for _ in range(5):
+        region = rng.random(space) < 0.1
+        pixels = np.array(list(itertools.product(*map(range, space))))
+        inside = np.argwhere(region)
+        near = [bool(len(inside)) and np.abs(inside - p).max(axis=1).min() <= width for p in pixels]
+        expected = np.array(near).reshape(space) & ~region
+        axes = tuple(range(len(space)))
+        np.testing.assert_array_equal(ring_around(region, width, axes), expected)
+
+
+def test_the_ring_does_not_mix_channels():
+    region = np.zeros((1, 2, 1, 5), np.bool_)
+    region[0, 0, 0, 2] = True
+    ring = ring_around(region, 1, (2, 3))
+    assert ring[0, 0, 0].tolist() == [False, True, False, True, False] and not ring[0, 1].any()
+
+
+def test_the_neighborhood_line_by_hand():
+    image = np.arange(7.0).reshape(1, 7) ** 2
+    region = np.zeros((1, 7), np.bool_)
+    region[0, 2:4] = True
+    line = neighborhood(Data(image, None, 0, known(2.0), spatial_axes=(1,)), region)
+    assert line.statistic == (4 + 9) / 2 - (1 + 16) / 2
+    assert line.standard_error == pytest.approx(2 * np.sqrt(1 / 2 + 1 / 2))
+    np.testing.assert_allclose(line.direction, [[0, -0.5, 0.5, 0.5, -0.5, 0, 0]])
+
+
+def test_what_may_not_count_is_in_no_mean():
+    image = np.arange(7.0).reshape(1, 7)
+    counts = np.array([[1, 0, 1, 1, 1, 0, 0]], np.bool_)
+    region = np.zeros((1, 7), np.bool_)
+    region[0, 2:4] = True
+    data = Data(image, None, 0, known(1.0), counts, (1,), ring=2)
+    assert neighborhood(data, region).statistic == pytest.approx(2.5 - (0 + 4) / 2)
+    assert background(data, region).statistic == pytest.approx(2.5 - (0 + 4) / 2)
+    with pytest.raises(onnx_si.NothingToTest, match="ring"):
+        neighborhood(Data(image, None, 0, known(1.0), region, (1,)), region)
+
+
+# --------------------------------------------------------------------------------
+# Any covariance
+
+
+@pytest.mark.parametrize("references", [1, 3])
+@pytest.mark.parametrize("name", CONTRASTS)
+def test_any_covariance_is_the_textbook_formula_on_the_stacked_data(name, references):
+    data, region, _ = drawn(12, references)
+    size = data.image.size
+    matrix = random_covariance(np.random.default_rng(13), size)
+    noise = Noise(Full(matrix), "given", known=True)
+    line = HYPOTHESES[name].line(
+        Data(data.image, data.reference, references, noise, spatial_axes=(2, 3)), region
+    )
+    weights = {
+        "mean": region / region.sum(),
+        "background": np.where(region, 1 / region.sum(), -1 / (~region).sum()),
+        "neighborhood": region / region.sum()
+        - ring_around(region, 1, (2, 3)) / ring_around(region, 1, (2, 3)).sum(),
+    }[name].ravel()
+    on_reference = -weights if name == "mean" else 0 * weights
+    eta = np.concatenate([weights, on_reference])
+    sigma = np.zeros((2 * size, 2 * size))
+    sigma[:size, :size], sigma[size:, size:] = matrix, matrix / references
+    x = np.concatenate([data.image.ravel(), data.reference.ravel()])
+    variance = eta @ sigma @ eta
+    direction = sigma @ eta / variance
+    assert line.statistic == pytest.approx(eta @ x)
+    assert line.standard_error == pytest.approx(np.sqrt(variance))
+    np.testing.assert_allclose(line.direction.ravel(), direction[:size], atol=1e-13)
+    np.testing.assert_allclose(line.start.ravel(), (x - direction * (eta @ x))[:size], atol=1e-13)
+
+
+# --------------------------------------------------------------------------------
+# Every pixel at once
+
+
+@pytest.mark.parametrize("references", [1, 2, 5])
+def test_the_global_line_is_the_published_formula(references):
+    data, region, others = drawn(14, references, std=0.7)
+    line = all_pixels(data, region)
+    difference = (data.image - others.mean(axis=0))[region]
+    length, scale = np.linalg.norm(difference), 0.7 * np.sqrt(1 + 1 / references)
+    assert line.statistic == pytest.approx(length / scale)
+    assert line.distribution == Chi(int(region.sum()), 1.0) and line.degrees_of_freedom == region.sum()
+    share = references / (1 + references)
+    for z in (0.0, 1.7, 9.0):
+        published = data.image.copy()
+        published[region] = (data.image + references * data.reference)[region] / (1 + references)
+        published[region] += share * z * scale * difference / length
+        np.testing.assert_allclose(line.start + line.direction * z, published, atol=1e-13)
+
+
+@pytest.mark.parametrize("references", [1, 3])
+@pytest.mark.parametrize("kind", ["diagonal", "full"])
+def test_the_global_line_for_any_covariance_leaves_what_is_independent(kind, references):
+    """Image and reference along the line: difference of length z, everything uncorrelated with it as
+    observed.
+    """
+    data, region, _ = drawn(15, references)
+    size, rng = data.image.size, np.random.default_rng(16)
+    variances = rng.uniform(0.2, 3.0, SHAPE)
+    matrix = np.diag(variances.ravel()) if kind == "diagonal" else random_covariance(rng, size)
+    covariance = Diagonal(variances) if kind == "diagonal" else Full(matrix)
+    noise = Noise(covariance, "given", known=True)
+    line = all_pixels(Data(data.image, data.reference, references, noise), region)
+    inside = region.ravel()
+    within = matrix[np.ix_(inside, inside)] * (1 + 1 / references)
+    difference = (data.image - data.reference).ravel()[inside]
+    assert line.statistic == pytest.approx(np.sqrt(difference @ np.linalg.solve(within, difference)))
+    # regression of the image on the difference: the residual stays, the difference is scaled
+    slope = matrix[:, inside] @ np.linalg.inv(within)
+    for z in (0.0, 0.5, 4.0):
+        expected = data.image.ravel() + slope @ (difference * (z / line.statistic - 1))
+        np.testing.assert_allclose((line.start + line.direction * z).ravel(), expected, atol=1e-12)
+
+
+def test_a_region_too_large_for_a_dense_block_is_refused():
+    size = LARGEST_BLOCK + 1
+    kernel = np.array([[0.3, 1.0, 0.3]])
+    noise = Noise(Stationary(kernel, (1, size)), "given", known=True)
+    image, reference = np.random.default_rng(0).normal(size=(2, 1, size))
+    with pytest.raises(onnx_si.UsageError, match="higher --threshold"):
+        all_pixels(Data(image, reference, 1, noise), np.ones((1, size), np.bool_))
+
+
+# --------------------------------------------------------------------------------
+# Unknown scale
+
+
+@pytest.mark.parametrize("freedom", [1, 4, 60])
+def test_without_truncation_an_estimated_scale_gives_students_test(freedom):
+    data, region, _ = drawn(17, 2)
+    noise = Noise.scalar(0.8, "given", known=False, degrees_of_freedom=freedom)
+    line = mean(Data(data.image, data.reference, 2, noise), region)
+    assert isinstance(line.distribution, Student) and line.degrees_of_freedom == freedom
+    tail = line.distribution.log_masses(np.array([[line.statistic, np.inf]]))[0]
+    t = line.statistic / line.standard_error
+    assert tail == pytest.approx(stats.t.logsf(t, freedom), rel=1e-10)
+
+
+@pytest.mark.parametrize("freedom", [1, 4, 60])
+def test_without_truncation_a_global_test_with_estimated_scale_is_the_f_test(freedom):
+    data, region, _ = drawn(18, 3)
+    noise = Noise.scalar(0.8, "given", known=False, degrees_of_freedom=freedom)
+    line = all_pixels(Data(data.image, data.reference, 3, noise), region)
+    assert isinstance(line.distribution, Ratio)
+    tail = line.distribution.log_masses(np.array([[line.statistic, np.inf]]))[0]
+    df = int(region.sum())
+    assert tail == pytest.approx(stats.f.logsf(line.statistic**2 / df, df, freedom), rel=1e-10)

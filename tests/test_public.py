@@ -45,7 +45,8 @@ def test_signatures():
     assert list(inspect.signature(onnx_si.load).parameters) == ["path"]
     assert list(inspect.signature(onnx_si.evaluate).parameters) == ["model", "inputs"]
     assert list(inspect.signature(onnx_si.saliency).parameters) == ["model", "method", "target"]
-    names = ["model", "image", "reference", "progress", "notice", "options"]
+    names = ["model", "image", "reference", "mask", "covariance", "noise_from"]
+    names += ["progress", "notice", "options"]
     assert list(inspect.signature(onnx_si.test).parameters) == names
 
 

@@ -13,7 +13,7 @@ import onnx_si
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.intervals import Intervals
 from onnx_si.layout import Layout
-from onnx_si.report import SCHEMA, to_json
+from onnx_si.report import SCHEMA, Estimate, to_json
 from onnx_si.report.document import document, has_reason, nulls
 from onnx_si.report.picture import outline, save_png
 from onnx_si.report.region import bounding_box, components
@@ -61,7 +61,8 @@ def strict(content):
 
 TOP = [
     *("schema", "status", "reason", "findings", "guarantee", "p_value", "p_value_bounds", "statistic"),
-    *("standard_error", "degrees_of_freedom", "alternative", "hypothesis", "estimate", "confidence_interval"),
+    *("standard_error", "degrees_of_freedom", "alternative", "hypothesis", "estimate", "estimate_bounds"),
+    *("confidence_interval", "confidence_interval_bounds"),
     *(
         "confidence_level",
         "truncation",
@@ -143,8 +144,7 @@ def test_refusal_of_a_model_that_could_not_be_loaded():
 def test_infinities_become_null_with_a_reason(result):
     open_ended = dataclasses.replace(
         result,
-        estimate=math.inf,
-        confidence_interval=(-math.inf, math.inf),
+        estimated=Estimate(math.inf, (0.0, math.inf), (-math.inf, math.inf), ((-math.inf, 0), (1, math.inf))),
         truncation=Intervals.line(),
         undecided=Intervals.of([(-math.inf, 0.0)]),
     )
@@ -153,6 +153,9 @@ def test_infinities_become_null_with_a_reason(result):
     assert content["truncation"] == [[None, None]] and content["undecided"] == [[None, 0.0]]
     for path in (
         "estimate",
+        "estimate_bounds.1",
+        "confidence_interval_bounds.0.0",
+        "confidence_interval_bounds.1.1",
         "confidence_interval.0",
         "confidence_interval.1",
         "truncation.0.0",
@@ -232,7 +235,7 @@ def test_the_last_sentence_says_how_to_read_the_p_value(result):
     assert "; significant at level 0.05." in words(result, 0.0, 0.05)
     assert "0 to 100 of 100" in words(result, 0.0, 1.0)
     assert "not decided at level 0.05" in words(result, 0.04, 0.06)
-    guessed = {**result.to_dict()["noise"], "known": False}
+    guessed = {**result.to_dict()["noise"], "known": False, "level": "approximate"}
     assert "approximately" in words(result, 0.01, 0.01, noise=guessed)
 
 

@@ -14,9 +14,14 @@ from onnx_si.intervals import Intervals
 from onnx_si.truncated import (
     Chi,
     Normal,
+    Ratio,
+    Student,
     bounds,
     confidence_interval,
     decided,
+    interval_bounds,
+    log_p_value,
+    median_bounds,
     median_unbiased,
     p_value_bounds,
 )
@@ -68,9 +73,31 @@ def chi_mass(lo, hi, df, scale):
     )
 
 
+@high_precision
+def ratio_mass(lo, hi, df, error_df, radius):
+    """The square of a part of a point on a sphere, over the radius's, is beta distributed."""
+    a, b = ((min(max(mp.mpf(end), 0), mp.mpf(radius)) / mp.mpf(radius)) ** 2 for end in (lo, hi))
+    p, q = mp.mpf(df) / 2, mp.mpf(error_df) / 2
+    if a > p / (p + q):
+        upper = [mp.betainc(q, p, 0, 1 - x, regularized=True) for x in (a, b)]
+        return upper[0] - upper[1]
+    lower = [mp.betainc(p, q, 0, x, regularized=True) for x in (a, b)]
+    return lower[1] - lower[0]
+
+
+def student_mass(lo, hi, df, radius):
+    sides = [(max(lo, 0.0), hi), (max(-hi, 0.0), -lo)]
+    with mp.workdps(60):
+        return sum((ratio_mass(a, b, 1, df, radius) for a, b in sides if a < b), mp.mpf(0)) / 2
+
+
 def true_mass(distribution, lo, hi):
     if isinstance(distribution, Normal):
         return normal_mass(lo, hi, distribution.mean, distribution.sd)
+    if isinstance(distribution, Ratio):
+        return ratio_mass(lo, hi, distribution.df, distribution.error_df, distribution.radius)
+    if isinstance(distribution, Student):
+        return student_mass(lo, hi, distribution.df, distribution.radius)
     return chi_mass(lo, hi, distribution.df, distribution.scale)
 
 
@@ -141,7 +168,56 @@ def test_chi_of_many_pixels():
     assert_masses(Chi(12288, 1.0), [(mode + lo, mode + hi) for lo, hi in offsets])
 
 
-@pytest.mark.parametrize("distribution", [Normal(0.0, 1.0), Chi(30, 1.0)])
+def sphere_grid(radius):
+    """Intervals from the centre to the very end of a sphere, slivers of 1e-12 of it among them."""
+    shares = np.concatenate([[0, 1e-9, 1e-3], np.linspace(0.01, 0.99, 9), 1 - 10.0 ** -np.arange(3, 13, 2)])
+    ends = [(s * radius, min(s + w, 1.0) * radius) for s in shares for w in (1e-12, 1e-9, 1e-4, 0.1, 1.0)]
+    return [(lo, hi) for lo, hi in ends if lo < hi]
+
+
+SPHERES = [(1, 1), (1, 2), (1, 9), (1, 60), (1, 3000), (2, 1), (3, 7), (17, 4), (192, 50), (40, 2000)]
+
+
+@pytest.mark.parametrize(("df", "error_df"), SPHERES)
+def test_ratio_masses(df, error_df):
+    radius = math.hypot(40.0, math.sqrt(error_df))  # a statistic forty standard errors out
+    pairs = [*sphere_grid(radius), (40.0, 40.0 + 1e-12), (40.0, INF), (-INF, INF), (-5.0, 0.1)]
+    assert_masses(Ratio(df, error_df, radius), pairs)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 30, 1000])
+def test_student_masses(df):
+    radius = math.hypot(40.0, math.sqrt(df))
+    pairs = sphere_grid(radius)
+    pairs += [(-hi, -lo) for lo, hi in pairs[::7]]
+    pairs += [(-0.3, 0.2), (-INF, 1.0), (-INF, INF), (-40.0, -40.0 + 1e-12), (-1e-12, 1e-13), (1.0, 2e9)]
+    assert_masses(Student(df, radius), pairs)
+
+
+@pytest.mark.parametrize("df", [1, 4, 50])
+def test_student_and_ratio_are_scipys_t_and_f(df):
+    radius = 3.0
+    ends = np.array([-2.9, -1.0, -0.2, 0.0, 0.7, 2.0, 2.999])
+    t = math.sqrt(df) * ends / np.sqrt(radius**2 - ends**2)
+    tails = Student(df, radius).log_masses(np.stack([ends, np.full(7, INF)], axis=1))
+    np.testing.assert_allclose(tails, stats.t.logsf(t, df), rtol=1e-10, atol=1e-13)
+    f = (ends[4:] ** 2 / 5) / ((radius**2 - ends[4:] ** 2) / df)
+    tails = Ratio(5, df, radius).log_masses(np.stack([ends[4:], np.full(3, INF)], axis=1))
+    np.testing.assert_allclose(tails, stats.f.logsf(f, 5, df), rtol=1e-9)
+
+
+@pytest.mark.parametrize("distribution", [Student(4, 2.0), Ratio(3, 5, 2.0)])
+def test_nothing_lies_beyond_the_sphere(distribution):
+    assert distribution.log_mass(Intervals.of([(-9.0, -2.0), (2.0, INF)])) == -INF
+    assert distribution.log_mass(Intervals.line()) == pytest.approx(0.0, abs=1e-13)
+    for wrong in ((0, 1.0), (2.5, 1.0), (3, 0.0), (3, INF)):
+        with pytest.raises(ValueError, match="must be"):
+            Student(*wrong)
+
+
+@pytest.mark.parametrize(
+    "distribution", [Normal(0.0, 1.0), Chi(30, 1.0), Student(900, 50.0), Ratio(30, 900, 50.0)]
+)
 def test_thousands_of_intervals_far_out(distribution):
     ends = 30.0 + np.sort(np.random.default_rng(3).uniform(0, 1, 4000))
     pieces = Intervals(ends.reshape(-1, 2))
@@ -197,7 +273,12 @@ def bound_cases():
     rng = np.random.default_rng(11)
     for case in range(48):
         alternative = ALTERNATIVES[case % 4]
-        if case % 3 == 2:
+        if case % 5 == 3:
+            distribution, statistic = Student(int(rng.integers(1, 60)), 9.0), float(rng.uniform(-8.0, 8.0))
+        elif case % 5 == 4:
+            freedom = rng.integers(1, 60, 2).tolist()
+            distribution, statistic = Ratio(*freedom, 9.0), float(rng.uniform(0.5, 8.0))
+        elif case % 3 == 2:
             distribution, statistic = Chi(int(rng.integers(1, 60)), 1.3), float(rng.uniform(0.5, 40.0))
         else:
             distribution, statistic = Normal(0.0, 0.7), float(rng.uniform(-25.0, 25.0))
@@ -528,3 +609,46 @@ def test_confidence_intervals_cover(mean):
         assert coverage(Intervals.line()) < least
     above = sum(median_unbiased(SELECTED, z, 1.0) > mean for z in draws)
     assert stats.binomtest(above, trials, 0.5).pvalue > 0.001
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+@pytest.mark.parametrize("distribution", [Normal(0.0, 2.0), Chi(7, 1.0), Student(5, 20.0), Ratio(4, 9, 20.0)])
+def test_the_log_of_a_p_value_without_truncation(distribution, alternative):
+    for statistic in (0.3, 2.0, 15.0):
+        low, high = p_value_bounds(distribution, Intervals.line(), Intervals.empty(), statistic, alternative)
+        assert math.exp(log_p_value(distribution, statistic, alternative)) == pytest.approx(
+            0.5 * (low + high), rel=1e-9
+        )
+
+
+def test_the_log_of_a_p_value_far_below_the_smallest_float():
+    with mp.workdps(60):
+        truth = float(mp.log(2 * normal_mass(400.0, INF, 0.0, 2.0)))
+    assert log_p_value(Normal(0.0, 2.0), -400.0, "two-sided") == pytest.approx(truth, rel=1e-12)
+
+
+def test_bounds_of_estimate_and_interval_hold_for_every_subset_and_are_attained():
+    rng = np.random.default_rng(31)
+    attained = 0
+    for _ in range(25):
+        statistic = float(rng.uniform(-3, 3))
+        inside, undecided = random_sets(rng, statistic, 1.0)
+        sides = [undecided.intersect(Intervals.of([pair])) for pair in ((-INF, statistic), (statistic, INF))]
+        median = median_bounds(inside, undecided, statistic, 0.7)
+        ends = interval_bounds(inside, undecided, statistic, 0.7, 0.9)
+        assert confidence_interval(inside, undecided, statistic, 0.7, 0.9) == (ends[0][0], ends[1][1])
+        chosen = [Intervals(undecided.bounds[rng.random(len(undecided)) < 0.5]) for _ in range(4)]
+        for extra in (*chosen, *sides):
+            total = inside.union(extra)
+            if not total.bounds[0, 0] < statistic < total.bounds[-1, 1]:
+                continue  # nothing to invert: the statistic is an end of the set
+            low, high = confidence_interval(total, Intervals.empty(), statistic, 0.7, 0.9)
+            value = median_unbiased(total, statistic, 0.7)
+            slack = 1e-8 * (1 + abs(value)) if math.isfinite(value) else 0.0
+            assert median[0] - slack <= value <= median[1] + slack
+            for end, (least, most) in zip((low, high), ends, strict=True):
+                allowed = 1e-8 * (1 + abs(end)) if math.isfinite(end) else 0.0
+                assert least - allowed <= end <= most + allowed
+            if math.isfinite(value) and inside and extra in sides:
+                attained += value == pytest.approx(median[sides.index(extra) == 0], rel=1e-6, abs=1e-6)
+    assert attained > 15

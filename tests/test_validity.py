@@ -45,6 +45,7 @@ class Setting:
     references: int
     options: dict
     sigma: float = 1.0
+    draws: int = DRAWS
 
 
 SETTINGS = {
@@ -55,6 +56,12 @@ SETTINGS = {
         functools.partial(nets.cam_nchw, 5, size=5, classes=3, pool=False),
         2,
         {"hypothesis": "mean", "threshold": "max:0.5", "target": "predicted"},
+    ),
+    "neighborhood, top:, sigma 1": Setting(
+        functools.partial(bright_spots, 6, size=6),
+        0,
+        {"hypothesis": "neighborhood", "threshold": "top:0.1"},
+        draws=500,
     ),
     "background, max:, NHWC, sigma 0.5": Setting(
         functools.partial(bright_spots, 4, size=4, channels_last=True),
@@ -118,7 +125,7 @@ def draws(name):
     model = setting.model()
     made = (
         make_case(model, image, references, sigma=setting.sigma, **setting.options)
-        for image, references in images_of(setting, model, DRAWS)
+        for image, references in images_of(setting, model, setting.draws)
     )
     return [test_one(case, number % 2 == 0) for number, case in enumerate(made) if case is not None]
 
@@ -138,24 +145,16 @@ def assert_uniform(p_values, what):
     assert low <= rate <= high, f"{what}: rejects {rate:.3f}, expected {low:.3f} to {high:.3f}"
 
 
-@pytest.mark.parametrize("alternative", UNIFORM)
 @pytest.mark.parametrize("name", SETTINGS)
-def test_selective_p_values_are_uniform_under_the_null(name, alternative):
-    assert len(draws(name)) > 0.8 * DRAWS
-    assert_uniform([draw.selective[alternative] for draw in draws(name)], f"{name}, {alternative}")
-
-
-@pytest.mark.parametrize("name", SETTINGS)
-def test_over_conditioning_is_uniform_too(name):
-    assert_uniform([draw.over for draw in draws(name) if draw.over is not None], name)
-
-
-@pytest.mark.parametrize("alternative", UNIFORM)
-@pytest.mark.parametrize("name", SETTINGS)
-def test_the_naive_test_rejects_far_too_often_on_the_same_draws(name, alternative):
-    p_values = np.array([draw.naive[alternative] for draw in draws(name)])
-    assert np.mean(p_values <= LEVEL) > 2 * LEVEL
-    assert stats.kstest(p_values, "uniform").pvalue < 1e-30
+def test_p_values_are_uniform_under_the_null_and_naive_ones_are_not(name):
+    found = draws(name)
+    assert len(found) > 0.8 * SETTINGS[name].draws
+    for alternative in UNIFORM:
+        assert_uniform([draw.selective[alternative] for draw in found], f"{name}, {alternative}")
+        naive = np.array([draw.naive[alternative] for draw in found])
+        assert np.mean(naive <= LEVEL) > 2 * LEVEL
+        assert stats.kstest(naive, "uniform").pvalue < 1e-20
+    assert_uniform([draw.over for draw in found if draw.over is not None], f"{name}, over-conditioning")
 
 
 def right_and_wrong(pairs, alternative):
@@ -168,19 +167,30 @@ def right_and_wrong(pairs, alternative):
     return [[selective(case) for case in cases] for cases in zip(*pairs, strict=True)]
 
 
-def test_a_threshold_from_the_image_taken_as_given_is_not_uniform():
-    """The level of `max:0.8`, computed from the image and then treated as a number, gives another event."""
+def level_of(threshold, values):
+    """The number that a relative threshold comes to on one map."""
+    kind, share = threshold.split(":")
+    if kind == "max":
+        return float(share) * values.max()
+    if kind == "minmax":
+        return values.min() + float(share) * (values.max() - values.min())
+    return np.sort(values, axis=None)[::-1][int(float(share) * values.size)]
+
+
+@pytest.mark.parametrize("threshold", ["max:0.8", "minmax:0.8", "top:0.12"])
+def test_a_threshold_from_the_image_taken_as_given_is_not_uniform(threshold):
+    """The level, computed from the image and then treated as a number, gives another event."""
     model, pairs = bright_spots(3, size=3), []
     for image, references in images_of(Setting(None, 1, {}), model, 500):
-        level = 0.8 * float(nets.value_of(model, image, "map").max())
-        if level > 0:
-            right = make_case(model, image, references, threshold="max:0.8")
-            wrong = make_case(model, image, references, threshold=level)
-            assert np.array_equal(right.event.observed, wrong.event.observed)
+        level = float(level_of(threshold, nets.value_of(model, image, "map")))
+        right = make_case(model, image, references, threshold=threshold)
+        wrong = make_case(model, image, references, threshold=level)
+        if level > 0 and np.array_equal(right.event.observed, wrong.event.observed):
             pairs.append((right, wrong))
+    assert len(pairs) > 350
     right, wrong = right_and_wrong(pairs, "greater")
-    assert_uniform(right, "max: inside the event")
-    assert stats.kstest(wrong, "uniform").pvalue < 1e-10
+    assert_uniform(right, f"{threshold} inside the event")
+    assert stats.kstest(wrong, "uniform").pvalue < 1e-8
 
 
 def two_signs(size=2):

@@ -1,8 +1,30 @@
-"""Hypotheses, one file each: a region in, the line to search and the statistic's null distribution out."""
+"""Hypotheses, one file each: a region in, the line to search and the statistic's null distribution out.
 
-from onnx_si.hypotheses.background import background
-from onnx_si.hypotheses.mean import mean
+A new one is a file with a `Hypothesis` and a line here.
+"""
 
-HYPOTHESES = {"mean": mean, "background": background}
+from onnx_si.hypotheses.all_pixels import GLOBAL, all_pixels
+from onnx_si.hypotheses.background import BACKGROUND, background
+from onnx_si.hypotheses.contrast import Data
+from onnx_si.hypotheses.hypothesis import Hypothesis
+from onnx_si.hypotheses.mean import MEAN, mean
+from onnx_si.hypotheses.neighborhood import NEIGHBORHOOD, neighborhood
+from onnx_si.hypotheses.randomised import randomised_line
 
-__all__ = ["HYPOTHESES", "background", "mean"]
+HYPOTHESES = {
+    "mean": MEAN,
+    "background": BACKGROUND,
+    "neighborhood": NEIGHBORHOOD,
+    "global": GLOBAL,
+}
+
+__all__ = [
+    "HYPOTHESES",
+    "Data",
+    "Hypothesis",
+    "all_pixels",
+    "background",
+    "mean",
+    "neighborhood",
+    "randomised_line",
+]

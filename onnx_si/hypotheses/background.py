@@ -1,21 +1,24 @@
 """Hypothesis `background`: the region's mean equals the mean of everything else in the image."""
 
-import numpy as np
-from numpy.typing import NDArray
-
-from onnx_si.hypotheses.contrast import Data, contrast_line
+from onnx_si.hypotheses.contrast import Data, Mask, contrast_line, difference_of_means
+from onnx_si.hypotheses.hypothesis import Hypothesis
 from onnx_si.search.problem import TestLine
 
 
-def background(data: Data, region: NDArray[np.bool_]) -> TestLine:
-    """Line of the difference between the means (all channels) inside and outside the region.
+def background(data: Data, region: Mask) -> TestLine:
+    """Line of the difference between the means inside and outside the region.
 
     Parameters
     ----------
     data : Data
     region : boolean array
-        In the image's shape; neither empty nor full.
+        In the image's shape; neither empty nor all that may enter the test.
     """
-    inside = np.count_nonzero(region)
-    weights = np.where(region, 1 / inside, -1 / (region.size - inside))
-    return contrast_line(data, weights)
+    return contrast_line(data, difference_of_means(region, data.outside(region)))
+
+
+BACKGROUND = Hypothesis(
+    background,
+    null="the region's mean is the mean of all other pixels",
+    if_true="the region differed from the rest of the image by noise alone",
+)

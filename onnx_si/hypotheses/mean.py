@@ -1,15 +1,14 @@
 """Hypothesis `mean`: the region's mean equals the same pixels' mean in the reference."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnx_si.errors import UsageError
-from onnx_si.hypotheses.contrast import Data, contrast_line
+from onnx_si.hypotheses.contrast import Data, Mask, contrast_line
+from onnx_si.hypotheses.hypothesis import Hypothesis, reference_of
 from onnx_si.search.problem import TestLine
 
 
-def mean(data: Data, region: NDArray[np.bool_]) -> TestLine:
-    """Line of the difference between the means over the region (all channels) of image and reference.
+def mean(data: Data, region: Mask) -> TestLine:
+    """Line of the difference between the means over the region of image and reference.
 
     Parameters
     ----------
@@ -26,9 +25,14 @@ def mean(data: Data, region: NDArray[np.bool_]) -> TestLine:
     ------
     Miwa, Duy, Takeuchi, ICLR 2023, equation 4; K references are averaged, with noise Sigma / K.
     """
-    if data.reference is None:
-        raise UsageError(
-            "hypothesis 'mean' compares with a reference image: give --reference, or --hypothesis background"
-        )
+    reference_of(data, "mean")
     weights = region / np.count_nonzero(region)
     return contrast_line(data, weights, -weights)
+
+
+MEAN = Hypothesis(
+    mean,
+    null="the region's mean is the mean of the same pixels in the reference",
+    if_true="the region differed from the reference by noise alone",
+    needs_reference=True,
+)

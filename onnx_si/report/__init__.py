@@ -1,6 +1,6 @@
 """The result of a test and how it is shown: JSON, text, pictures."""
 
 from onnx_si.report.document import SCHEMA, to_json
-from onnx_si.report.result import Comparison, Parity, Refused, Result
+from onnx_si.report.result import Comparison, ComponentTest, Estimate, Parity, Refused, Result
 
-__all__ = ["SCHEMA", "Comparison", "Parity", "Refused", "Result", "to_json"]
+__all__ = ["SCHEMA", "Comparison", "ComponentTest", "Estimate", "Parity", "Refused", "Result", "to_json"]

@@ -1,5 +1,6 @@
 """The JSON document of a test: one shape for every outcome, never NaN, and a reason for every null."""
 
+import copy
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -25,14 +26,23 @@ _SHAPE: dict[str, Any] = {
     "alternative": None,
     "hypothesis": None,
     "estimate": None,
+    "estimate_bounds": _PAIR,
     "confidence_interval": _PAIR,
+    "confidence_interval_bounds": [_PAIR, _PAIR],
     "confidence_level": None,
     "truncation": None,
     "undecided": None,
     "region": {"pixels": None, "fraction": None, "bbox": None, "components": None},
     "saliency": {"method": None, "target": None, "threshold": None},
     "comparison": {"naive": None, "over_conditioning": None, "bonferroni": None, "permutation": None},
-    "noise": {"model": None, "std": None, "source": None, "known": None},
+    "noise": {
+        "model": None,
+        "std": None,
+        "source": None,
+        "known": None,
+        "degrees_of_freedom": None,
+        "level": None,
+    },
     "model": {"path": None, "sha256": None, "producer": None, "opset": None},
     "image": {"path": None, "shape": None},
     "reference": {"paths": None, "count": None},
@@ -105,7 +115,7 @@ def _fill(path: str, shape: Any, value: Any) -> Any:
             raise KeyError(f"not in {SCHEMA}: {path}.{sorted(set(given) - set(shape))}")
         return {key: _fill(f"{path}.{key}", inner, given.get(key)) for key, inner in shape.items()}
     if value is None:
-        return list(shape) if isinstance(shape, list) else shape
+        return copy.deepcopy(shape)
     return _plain(value)
 
 

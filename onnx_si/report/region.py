@@ -22,10 +22,14 @@ def bounding_box(region: NDArray[np.bool_]) -> Box:
     return tuple((int(index.min()), int(index.max()) + 1) for index in np.nonzero(region))
 
 
+def component_masks(region: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], ...]:
+    """Connected components as masks, the largest first."""
+    labels, count = ndimage.label(region)
+    masks = [labels == number for number in range(1, count + 1)]
+    return tuple(sorted(masks, key=lambda mask: -int(np.count_nonzero(mask))))
+
+
 def components(region: NDArray[np.bool_]) -> tuple[Component, ...]:
     """Connected components, the largest first."""
-    labels, count = ndimage.label(region)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    boxes = [tuple((s.start, s.stop) for s in place) for place in ndimage.find_objects(labels)]
-    found = [Component(int(size), box) for size, box in zip(sizes, boxes, strict=True)]
-    return tuple(sorted(found, key=lambda component: -component.pixels))
+    masks = component_masks(region)
+    return tuple(Component(int(np.count_nonzero(mask)), bounding_box(mask)) for mask in masks)

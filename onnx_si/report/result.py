@@ -35,26 +35,62 @@ class Parity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """P-values of other methods on the same region; None where not asked for."""
+    """P-values of other methods on the same region; None where not asked for, or as `reasons` say."""
 
     naive: float | None = None
     over_conditioning: float | None = None
     bonferroni: float | None = None
     permutation: float | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def p_values(self) -> dict[str, float | None]:
+        """By the method's name."""
+        return {name: value for name, value in vars(self).items() if name != "reasons"}
+
+
+@dataclass(frozen=True)
+class ComponentTest:
+    """The test of one connected component; `p_value_adjusted` is Holm's, over all components.
+
+    Where there is no test, all values are None and `reason` says why.
+    """
+
+    p_value: float | None = None
+    p_value_bounds: tuple[float, float] | None = None
+    p_value_adjusted: float | None = None
+    statistic: float | None = None
+    standard_error: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Median-unbiased estimate and equal-tailed confidence interval, with bounds over everything that the
+    search left undecided; None where the test has none, for the reason given.
+    """
+
+    value: float | None = None
+    value_bounds: tuple[float, float] | None = None
+    interval: tuple[float, float] | None = None
+    interval_bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
+    reason: str | None = None
 
 
 _REASONS = {
     "reason": "nothing went wrong",
     "degrees_of_freedom": "the statistic is normal under the null; only a chi test has degrees of freedom",
     "estimate": "the search stopped before it was certain, or the truncation set ends at the statistic",
+    "estimate_bounds.*": "unbounded, as far as the truncation set was searched",
+    "confidence_interval_bounds.*.*": "unbounded, as far as the truncation set was searched",
     "confidence_interval.0": "unbounded below by the truncation set, as far as it was searched",
     "confidence_interval.1": "unbounded above by the truncation set, as far as it was searched",
     "truncation.*.0": "minus infinity",
     "truncation.*.1": "infinity",
     "undecided.*.0": "minus infinity",
     "undecided.*.1": "infinity",
-    "region.components.*.p_value": "the region was tested as a whole, not component by component",
-    "region.components.*.p_value_adjusted": "the region was tested as a whole, not component by component",
+    "region.components.*.*": "the region was tested as a whole, not component by component",
+    "noise.std": "the values have different standard deviations, or are correlated",
+    "noise.degrees_of_freedom": "the noise was not estimated from independent data",
     "saliency.target": "the map belongs to no class",
     "comparison.*": "not among the methods asked for",
     "model.path": "the model was given in memory",
@@ -66,6 +102,9 @@ _REASONS = {
     "parity.problem": "the deployed runtime ran the model",
     "config.*": "not chosen: the image, or the model as it is, decides",
 }
+
+
+_NOT_TESTED = ComponentTest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +119,11 @@ class Result:
     p_value: float
     p_value_bounds: tuple[float, float]
     statistic: float
-    standard_error: float
+    standard_error: float | None
     degrees_of_freedom: int | None
     alternative: str
     hypothesis: str
-    estimate: float | None
-    confidence_interval: tuple[float, float]
+    estimated: Estimate = field(repr=False)
     confidence_level: float
     truncation: Intervals = field(repr=False)
     undecided: Intervals = field(repr=False)
@@ -101,11 +139,23 @@ class Result:
     parity: Parity = field(repr=False)
     config: Mapping[str, Any] = field(repr=False)
     references: int = field(default=0, repr=False)
+    component_tests: tuple[ComponentTest, ...] = field(default=(), repr=False)
+    reasons: Mapping[str, str] = field(default_factory=dict, repr=False)
     image_path: str | None = field(default=None, repr=False)
     reference_paths: tuple[str, ...] = field(default=(), repr=False)
     defaults: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def estimate(self) -> float | None:
+        """Median-unbiased estimate; None where the test has none or it is not certain."""
+        return self.estimated.value
+
+    @property
+    def confidence_interval(self) -> tuple[float, float] | None:
+        """Ends of the confidence interval, possibly infinite; None where the test has none."""
+        return self.estimated.interval
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
@@ -139,16 +189,41 @@ class Result:
             "truncation": self.truncation.to_list(),
             "undecided": self.undecided.to_list(),
             "region": self._region(),
-            "comparison": vars(self.comparison),
+            "comparison": self.comparison.p_values(),
+            "estimate_bounds": self.estimated.value_bounds,
+            "confidence_interval_bounds": self.estimated.interval_bounds,
             "image": {"path": self.image_path, "shape": self.image.shape},
             "reference": {"paths": self.reference_paths or None, "count": self.references},
             "parity": vars(self.parity),
         }
-        return document(known, _REASONS, "not known")
+        return document(known, {**self._own_reasons(), **_REASONS}, "not known")
+
+    def _own_reasons(self) -> dict[str, str]:
+        """Why values of this very test are missing, by path."""
+        compared = {f"comparison.{name}": text for name, text in self.comparison.reasons.items()}
+        without = {
+            f"region.components.{number}.*": test.reason
+            for number, test in enumerate(self.component_tests)
+            if test.reason is not None
+        }
+        found = {**self.reasons, **compared, **without}
+        if self.estimated.reason is not None:
+            paths = (
+                "estimate",
+                "estimate_bounds.*",
+                "confidence_interval.*",
+                "confidence_interval_bounds.*.*",
+            )
+            found |= dict.fromkeys(paths, self.estimated.reason)
+        return found
 
     def _region(self) -> dict[str, Any]:
         pixels = int(np.count_nonzero(self.region))
-        parts = [{**vars(part), "p_value": None, "p_value_adjusted": None} for part in self.components]
+        tests = self.component_tests or (_NOT_TESTED,) * len(self.components)
+        parts = [
+            {**vars(part), **{key: value for key, value in vars(test).items() if key != "reason"}}
+            for part, test in zip(self.components, tests, strict=True)
+        ]
         box = bounding_box(self.region)
         return {"pixels": pixels, "fraction": pixels / self.region.size, "bbox": box, "components": parts}
 

@@ -5,16 +5,10 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from onnx_si.hypotheses import HYPOTHESES
+
 WIDTH, LABEL = 100, 12
 
-_NULL = {
-    "mean": "the region's mean is the mean of the same pixels in the reference",
-    "background": "the region's mean is the mean of all other pixels",
-}
-_UNDER_NULL = {
-    "mean": "the region differed from the reference by noise alone",
-    "background": "the region differed from the rest of the image by noise alone",
-}
 _EXTREME = {
     "two-sided": "a difference as extreme as this one",
     "two-sided-abs": "a difference as large as this one, in either direction",
@@ -33,10 +27,11 @@ def summary(result: Mapping[str, Any]) -> str:
     """Text of a document whose status is `tested`: labels on the left, `WIDTH` characters at most."""
     lines = [
         ("model", _model(result)),
-        ("null", f"{_NULL.get(result['hypothesis'], result['hypothesis'])} ({result['alternative']} test)"),
+        ("null", f"{HYPOTHESES[result['hypothesis']].null} ({result['alternative']} test)"),
         ("region", _region(result["region"])),
-        ("statistic", f"{result['statistic']:.4g}, standard error {result['standard_error']:.4g}"),
+        ("statistic", _statistic(result)),
         ("p-value", _p_value(result)),
+        *_components(result["region"]["components"]),
         *_comparison(result["comparison"]),
         ("interval", _interval(result)),
         ("guarantee", f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"),
@@ -68,6 +63,8 @@ def _model(result: Mapping[str, Any]) -> str:
 def _threshold(threshold: str) -> str:
     kind, _, level = threshold.rpartition(":")
     words = {"max": "of its maximum", "minmax": "of the way from its minimum to its maximum"}
+    if kind == "top":
+        return f"all but its largest {float(level):.3g} of pixels"
     return f"{float(level):.3g} {words[kind]}" if kind in words else level
 
 
@@ -101,6 +98,23 @@ def _p_value(result: Mapping[str, Any]) -> str:
     return f"{p_value_text((low, high))} (true bounds {low:.6g} to {high:.6g})"
 
 
+def _statistic(result: Mapping[str, Any]) -> str:
+    freedom, of_noise = result["degrees_of_freedom"], result["noise"]["degrees_of_freedom"]
+    if result["standard_error"] is None:
+        unit = "the noise" if of_noise is None else f"noise estimated on {of_noise} degrees of freedom"
+        return f"{result['statistic']:.4g} in units of {unit}, {freedom} degrees of freedom"
+    t = "" if freedom is None else f", Student's t with {freedom} degrees of freedom"
+    return f"{result['statistic']:.4g}, standard error {result['standard_error']:.4g}{t}"
+
+
+def _components(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for part in parts:
+        if part["p_value"] is not None:
+            places = " x ".join(f"{first}-{stop - 1}" for first, stop in part["bbox"])
+            text = f"{part['pixels']} pixels at {places}: p-value {part['p_value']:.4g}"
+            yield "component", f"{text}, Holm-adjusted {part['p_value_adjusted']:.4g}"
+
+
 def _comparison(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     others = [
         f"{name.replace('_', '-')} {value:.3g}" for name, value in comparison.items() if value is not None
@@ -111,6 +125,8 @@ def _comparison(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _interval(result: Mapping[str, Any]) -> str:
     low, high = result["confidence_interval"]
+    if "confidence_interval.*" in result["reasons"]:
+        return f"none: {result['reasons']['confidence_interval.*']}"
     start = "unbounded" if low is None else f"{low:.4g}"
     end = "unbounded" if high is None else f"{high:.4g}"
     estimate = "" if result["estimate"] is None else f", median-unbiased estimate {result['estimate']:.4g}"
@@ -137,7 +153,7 @@ def _search(search: Mapping[str, Any]) -> str:
 def _in_words(result: Mapping[str, Any]) -> str:
     low, high = result["p_value_bounds"]
     level = 1 - result["confidence_level"]
-    known = "" if result["noise"]["known"] else " (approximately: the noise is only estimated)"
+    known = "" if result["noise"]["level"] == "exact" else " (approximately: the noise is only estimated)"
     if high <= level:
         verdict = f"significant at level {level:.3g}{known}"
     elif low > level:
@@ -145,7 +161,7 @@ def _in_words(result: Mapping[str, Any]) -> str:
     else:
         verdict = f"not decided at level {level:.3g}, which lies between the bounds"
     return (
-        f"if {_UNDER_NULL.get(result['hypothesis'], 'the null were true')}, {_frequency(low, high)} images "
+        f"if {HYPOTHESES[result['hypothesis']].if_true}, {_frequency(low, high)} images "
         f"in which the model marks this region would show {_EXTREME[result['alternative']]}; {verdict}."
     )
 

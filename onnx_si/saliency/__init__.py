@@ -1,8 +1,8 @@
 """Saliency methods, one file each: a model in, a model with one more output out."""
 
 from onnx_si.saliency.choose import build, methods
-from onnx_si.saliency.maps import SaliencyMap, View
-from onnx_si.saliency.threshold import Threshold, default_threshold, parse_threshold, with_margin
+from onnx_si.saliency.maps import SaliencyMap, View, resize_matrix
+from onnx_si.saliency.threshold import Threshold, default_threshold, parse_threshold, top_region, with_margin
 
 __all__ = [
     "SaliencyMap",
@@ -12,5 +12,7 @@ __all__ = [
     "default_threshold",
     "methods",
     "parse_threshold",
+    "resize_matrix",
+    "top_region",
     "with_margin",
 ]

@@ -172,8 +172,8 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
         class_map = _predicted(editor, head, features)
     flat = editor.add("Reshape", [class_map, editor.constant(np.array(head.size, np.int64))])
     if head.size != view.space:
-        notes = (f"the map of {head.size} is resized linearly to {view.space} pixels",)
-    public = name_map(editor, resize_map(editor, flat, head.size, view.space))
+        notes = (f"the map of {head.size} is resized ({view.resize}) to {view.space} pixels",)
+    public = name_map(editor, resize_map(editor, flat, head.size, view))
     return SaliencyMap(editor.finish(), public, public, "", "cam", target if classes > 1 else 0, notes)
 
 

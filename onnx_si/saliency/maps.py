@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from scipy.special import logit
 
 from onnx_si.errors import SaliencyUnavailable, UsageError
@@ -20,11 +21,12 @@ MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 @dataclass(frozen=True)
 class View:
     """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
-    in space.
+    in space, and how a coarse map is brought to that size (`linear` or `nearest`).
     """
 
     shape: tuple[int, ...]
     layout: Layout
+    resize: str = "linear"
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -104,8 +106,8 @@ def to_map(
 ) -> str:
     """Append nodes that make one map over the image's pixels; gives the new tensor, of shape `view.space`.
 
-    One channel is picked, or all are averaged where `channel` is None; a coarse map is resized linearly
-    (half_pixel).
+    One channel is picked, or all are averaged where `channel` is None; a coarse map is resized as
+    the view says (half_pixel).
     """
     tensor = single_precision(editor, tensor)
     if layout.channel_axis is not None and shape[layout.channel_axis] > 1:
@@ -118,7 +120,7 @@ def to_map(
         tensor = weighted_channels(editor, tensor, layout, weights)
     size = layout.spatial_shape(shape)
     tensor = editor.add("Reshape", [tensor, editor.constant(np.array(size, np.int64))])
-    return resize_map(editor, tensor, size, view.space)
+    return resize_map(editor, tensor, size, view)
 
 
 def single_precision(editor: Editor, tensor: str) -> str:
@@ -134,14 +136,27 @@ def weighted_channels(editor: Editor, tensor: str, layout: Layout, weights: np.n
     return editor.add("MatMul", [tensor, editor.constant(weights.reshape(-1, 1))])
 
 
-def resize_map(editor: Editor, tensor: str, size: tuple[int, ...], space: tuple[int, ...]) -> str:
-    """Append a linear resize of a map, as one constant matrix per axis."""
+def resize_matrix(inside: int, outside: int, mode: str) -> NDArray[np.float64]:
+    """Weights (outside, inside) of ONNX's Resize with half-pixel centres: `linear`, or `nearest` with
+    round_prefer_floor.
+    """
+    if mode == "linear":
+        return linear_matrix(inside, outside)
+    places = (np.arange(outside) + 0.5) * inside / outside - 0.5
+    nearest = np.clip(np.ceil(places - 0.5).astype(int), 0, inside - 1)
+    matrix: NDArray[np.float64] = np.eye(inside)[nearest]
+    return matrix
+
+
+def resize_map(editor: Editor, tensor: str, size: tuple[int, ...], view: View) -> str:
+    """Append a resize of a map to the image's pixels, as one constant matrix per axis."""
+    space = view.space
     for axis, (inside, outside) in enumerate(zip(size, space, strict=True)):
         if inside == outside:
             continue
         if inside * outside > MAX_RESIZE_VALUES:
             raise SaliencyUnavailable(f"a map of {size} is too large to be resized to {space} pixels")
-        matrix = linear_matrix(inside, outside).astype(np.float32)
+        matrix = resize_matrix(inside, outside, view.resize).astype(np.float32)
         rank = len(size)
         order = [a for a in range(rank) if a != axis] + [axis]
         back = [order.index(a) for a in range(rank)]

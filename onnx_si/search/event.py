@@ -1,6 +1,7 @@
 """The selection event: every pixel's margin is on its observed side of zero."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,23 @@ class Verdict:
 
 @dataclass(frozen=True)
 class RegionEvent:
-    """Pixels of `observed` have a margin > 0, all others a margin <= 0."""
+    """Pixels of `observed` have a margin > 0, all others a margin <= 0.
+
+    With `matters` only those pixels are looked at: what the others do is not part of the event.
+    """
 
     observed: NDArray[np.bool_]
+    matters: NDArray[np.bool_] | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether it holds wherever every pixel that matters is on its observed side."""
+        return True
+
+    @property
+    def pixels(self) -> NDArray[np.bool_]:
+        """The pixels that matter."""
+        return np.ones(self.observed.shape, dtype=bool) if self.matters is None else self.matters
 
     def judge(self, margin: PiecewiseLinear) -> Verdict:
         """Where on this part of the line the event holds: each interval's pixels bound one common stretch.
@@ -48,8 +63,9 @@ class RegionEvent:
             raise UnsupportedModel(
                 "the saliency is infinite or not a number somewhere on the line; check the model's weights"
             )
-        sign = np.where(self.observed.ravel(), 1.0, -1.0)
         possible, unclear = self._screen(flat, knots, ROUNDING * largest)
+        flat, observed = self._that_matter(flat), self._that_matter(self.observed[None])[0]
+        sign = np.where(observed, 1.0, -1.0)
         left, right = flat[possible] * sign, flat[possible + 1] * sign
         low, high = knots[possible], knots[possible + 1]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -68,21 +84,26 @@ class RegionEvent:
         the wrong side somewhere.
         """
         low, high = margin.bounds()
-        wrong: NDArray[np.bool_] = np.where(self.observed, high <= 0, low > 0)
-        open_: NDArray[np.bool_] = np.where(self.observed, low <= 0, high > 0)
+        wrong: NDArray[np.bool_] = np.where(self.observed, high <= 0, low > 0) & self.pixels
+        open_: NDArray[np.bool_] = np.where(self.observed, low <= 0, high > 0) & self.pixels
         return np.any(wrong.reshape(len(wrong), -1), axis=1), open_
 
     def part(self, box: tuple[slice, ...]) -> "RegionEvent":
-        """The event on a box of the map."""
-        return RegionEvent(self.observed[box])
+        """What a box of the map must do for the event to hold."""
+        return RegionEvent(self.observed[box], None if self.matters is None else self.matters[box])
 
     def wrong(self, margins: Array) -> NDArray[np.bool_]:
         """Pixels on the wrong side, of margins (n, *map) at single points."""
-        return np.asarray((margins > 0) != self.observed)
+        return np.asarray(((margins > 0) != self.observed) & self.pixels)
+
+    def _that_matter(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The pixels that are looked at, of values (n, pixels...)."""
+        flat = values.reshape(len(values), -1)
+        return flat if self.matters is None else flat[:, np.flatnonzero(self.matters)]
 
     def _screen(self, flat: Array, knots: Array, slack: float) -> tuple[Index, Index]:
         """Intervals in which no pixel is always on the wrong side; and those that only rounding decides."""
-        observed = self.observed.ravel()
+        flat, observed = self._that_matter(flat), self._that_matter(self.observed[None])[0]
         wrong = (flat > 0) != observed
         always_wrong = np.any(wrong[:-1] & wrong[1:], axis=1)
         rows = np.flatnonzero((knots[1:] > knots[:-1]) & ~always_wrong)
@@ -91,3 +112,38 @@ class RegionEvent:
         tiny = (np.maximum(largest, -smallest) <= slack) & ((largest != 0) | (smallest != 0))
         unclear = np.any(tiny, axis=1)
         return rows[~out_from_zero & ~unclear], rows[~out_from_zero & unclear]
+
+
+@dataclass(frozen=True)
+class TopEvent(RegionEvent):
+    """The region is what exceeds the (k + 1)-th largest value of the map, k a number of pixels.
+
+    The margin is the map less its largest value outside the observed region: the region is the observed one
+    if all of its pixels have a margin > 0 and at least `ties` others have one of exactly zero, where `ties`
+    = k + 1 - (pixels of the region), among `rivals` if not all pixels may count. Without ties that is 1, and
+    the largest of the others is one. With ties (a map that is zero in places, say) the region is smaller
+    than k, and stays so only as long as that many values remain equal to the last bit.
+    """
+
+    ties: int = 1
+    rivals: NDArray[np.bool_] | None = None
+
+    @property
+    def local(self) -> bool:
+        """That values are equal can't be told pixel by pixel, nor proved by an enclosure."""
+        return self.ties == 1
+
+    def _screen(self, flat: Array, knots: Array, slack: float) -> tuple[Index, Index]:
+        possible, unclear = super()._screen(flat, knots, slack)
+        if self.ties == 1:
+            return possible, unclear
+        rivals = ~self.observed if self.rivals is None else self.rivals & ~self.observed
+        others = np.abs(flat[:, np.flatnonzero(rivals)])
+
+        def equal(rows: Index, at_most: float) -> NDArray[np.bool_]:
+            distance = np.maximum(others[rows], others[rows + 1])
+            return np.asarray(np.count_nonzero(distance <= at_most, axis=1) >= self.ties)
+
+        tied, nearly = equal(possible, 0.0), equal(possible, slack)
+        doubtful = np.concatenate([unclear[equal(unclear, slack)], possible[nearly & ~tied]])
+        return possible[tied], np.sort(doubtful)

@@ -43,8 +43,8 @@ class Cell:
 class Frontier:
     """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
 
-    def __init__(self, line: TestLine, pixels: tuple[int, ...]):
-        self.everything = np.ones(pixels, dtype=bool)
+    def __init__(self, line: TestLine, pixels: NDArray[np.bool_]):
+        self.everything = pixels
         self._line, self._distribution = line, line.distribution
         half = 0.5 * FIRST * line.standard_error
         # The statistic's own cell comes first, however improbable: S contains it, and estimates need it.

@@ -27,6 +27,7 @@ FEW_KNOTS = 8.0  # expected in the narrowest cell that is cut off an unbounded e
 ALMOST_FREE = 1.25  # a box grows while its part costs no more than this times that of one pixel
 PART_OF_PROBE = 0.5  # ... or no more than this many forward passes
 WORTHWHILE = 0.5  # parts that cost a larger share of a forward pass are not used
+NO_PARTS = ((1, 1.0),)  # where a pixel needs the whole network
 LARGEST_EXACT = 256  # knots at most in one exact cell while the rest of the line may settle the question
 
 

@@ -16,7 +16,7 @@ from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Examiner, Task
 from onnx_si.search.frontier import Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
-from onnx_si.search.policy import OPERATIONS_PER_CALL, Action, Policy
+from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
 
@@ -200,7 +200,7 @@ class _Run:
             success = True
             if seen.outside:
                 self.fates["discarded"] += 1
-            elif not rest.open.any():
+            elif self.task.event.local and not rest.open.any():
                 self.inside.append(np.array([[cell.low, cell.high]]))
                 self.fates["accepted"] += 1
             else:
@@ -279,8 +279,9 @@ def search(
     task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
-    parts, frontier = Parts(task), Frontier(line, event.observed.shape)
-    policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), parts.shares)
+    parts, frontier = Parts(task), Frontier(line, event.pixels)
+    shares = parts.shares if event.local else NO_PARTS
+    policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
     run = _Run(task, options, examiner, frontier, policy, parts)
     bounds, complete = (0.0, 1.0), False
     while not complete and run.step():

@@ -1,20 +1,36 @@
-"""Truncated normal and chi distributions: p-value bounds, confidence intervals, estimates.
+"""Truncated normal, chi, t and F distributions: p-value bounds, confidence intervals, estimates.
 
 Everything is computed with logarithms of masses, so that a statistic 40 standard deviations out, or a
 truncation set made of slivers, gives the same relative accuracy as a plain z-test.
 """
 
-from onnx_si.truncated.bounds import Alternative, decided, p_value_bounds
+from onnx_si.truncated.bounds import Alternative, decided, log_p_value, p_value_bounds
 from onnx_si.truncated.distributions import Chi, Distribution, Normal
-from onnx_si.truncated.estimates import confidence_interval, median_unbiased
+from onnx_si.truncated.estimates import (
+    confidence_interval,
+    interval_bounds,
+    median_bounds,
+    median_unbiased,
+    randomised_bounds,
+)
+from onnx_si.truncated.randomised import LEAST_SHARE, Randomised
+from onnx_si.truncated.sphere import Ratio, Student
 
 __all__ = [
+    "LEAST_SHARE",
     "Alternative",
     "Chi",
     "Distribution",
     "Normal",
+    "Randomised",
+    "Ratio",
+    "Student",
     "confidence_interval",
     "decided",
+    "interval_bounds",
+    "log_p_value",
+    "median_bounds",
     "median_unbiased",
     "p_value_bounds",
+    "randomised_bounds",
 ]

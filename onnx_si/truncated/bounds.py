@@ -12,6 +12,7 @@ from scipy.special import expit
 from onnx_si.intervals import Intervals
 from onnx_si.truncated.distributions import Distribution
 from onnx_si.truncated.masses import Floats, log_sum
+from onnx_si.truncated.randomised import Randomised
 
 Alternative = Literal["two-sided", "two-sided-abs", "greater", "less"]
 EPS = float(np.finfo(np.float64).eps)
@@ -62,6 +63,8 @@ def p_value_bounds(
     ------
     Miwa, Duy, Takeuchi: Valid P-Value for Deep Learning-Driven Salient Region, ICLR 2023, selective p-value.
     """
+    if isinstance(distribution, Randomised):
+        return _randomised(distribution, inside, undecided, alternative)
     tail, rest = tail_and_rest(statistic, alternative)
     odds = _log_odds_bounds(
         *_log_sums(
@@ -72,9 +75,51 @@ def p_value_bounds(
             undecided.intersect(rest),
         )
     )
+    return _from_odds(odds, alternative)
+
+
+def _randomised(
+    distribution: Randomised, inside: Intervals, undecided: Intervals, alternative: Alternative
+) -> tuple[float, float]:
+    """The same for a statistic that is not the place on the line: every place has mass in both tails, so
+    the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
+    """
+    if alternative == "two-sided-abs":
+        raise ValueError("two-sided-abs is not available with a randomised selection")
+    sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
+    tail, rest = (1, 0) if alternative == "greater" else (0, 1)
+    return _from_odds(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]), alternative)
+
+
+def _from_odds(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
     if alternative == "two-sided":
         return _two_sided(*odds)
     return _probability_below(odds[0]), _probability_above(odds[1])
+
+
+def log_p_value(distribution: Distribution, statistic: float, alternative: Alternative) -> float:
+    """Log of the p-value without truncation, which may be far below the smallest float.
+
+    Parameters
+    ----------
+    distribution : Distribution
+        Of the statistic under the null.
+    statistic : float
+        Observed value, finite.
+    alternative : str
+        As for `p_value_bounds`.
+
+    Returns
+    -------
+    float
+        At most 0.
+    """
+    tail, rest = tail_and_rest(statistic, alternative)
+    log_tail, log_rest = distribution.log_mass(tail), distribution.log_mass(rest)
+    total = float(np.logaddexp(log_tail, log_rest))
+    if alternative == "two-sided":
+        return min(math.log(2.0) + min(log_tail, log_rest) - total, 0.0)
+    return min(log_tail - total, 0.0)
 
 
 def decided(bounds: tuple[float, float], alpha: float) -> bool:

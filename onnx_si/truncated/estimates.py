@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.optimize import brentq
@@ -14,6 +15,7 @@ from onnx_si.intervals import Intervals
 from onnx_si.truncated.bounds import EPS, log_error, rounded_down, rounded_up, tail_and_rest
 from onnx_si.truncated.distributions import require_positive
 from onnx_si.truncated.masses import Floats, log_bell_integrals, log_sum
+from onnx_si.truncated.randomised import Randomised, Smoothed
 
 # Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
 # how close it comes.
@@ -59,25 +61,31 @@ def confidence_interval(
     ------
     Lee, Sun, Sun, Taylor: Exact post-selection inference, with application to the lasso, 2016.
     """
+    (lowest, _), (_, highest) = interval_bounds(inside, undecided, statistic, sd, level)
+    return lowest, highest
+
+
+def interval_bounds(
+    inside: Intervals, undecided: Intervals, statistic: float, sd: float, level: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Bound both ends of the confidence interval over all truncation sets that are still possible.
+
+    Parameters
+    ----------
+    inside, undecided, statistic, sd, level
+        As for `confidence_interval`.
+
+    Returns
+    -------
+    ((float, float), (float, float))
+        Smallest and largest lower end; smallest and largest upper end.
+    """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, got {level}")
-    least, most = _Tilted.of(inside, statistic, sd), _Tilted.of(inside.union(undecided), statistic, sd)
     target = -float(logit(0.5 * (1.0 - level)))
-
-    # The ends may be moved outwards by the rounding of the masses, never inwards.
-    def lower_excess(mean: float) -> float:
-        below, above = least.log_below(mean), most.log_above(mean)
-        return below - above - target - log_error(below, above)
-
-    def upper_excess(mean: float) -> float:
-        below, above = most.log_below(mean), least.log_above(mean)
-        return below - above + target + log_error(below, above)
-
-    lower = _root(lower_excess) if least.has_below and most.has_above else -math.inf
-    upper = _root(upper_excess) if most.has_below and least.has_above else math.inf
-    # What the root finder and the last addition may have lost is given back, outwards.
-    slack = rounded_up(sd * _ROOT_TOLERANCE) + 4.0 * EPS * abs(statistic)
-    return statistic + sd * rounded_down(lower) - slack, statistic + sd * rounded_up(upper) + slack
+    sides = Shifted.of(inside, statistic, sd), Shifted.of(inside.union(undecided), statistic, sd)
+    ranges = [mean_bounds(*sides, t) for t in (target, -target)]
+    return _in_units(ranges[0], statistic, sd), _in_units(ranges[1], statistic, sd)
 
 
 def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:
@@ -104,16 +112,103 @@ def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:
     """
     if not inside:
         raise ValueError("the truncation set is empty")
-    tilted = _Tilted.of(inside, statistic, sd)
-    if not tilted.has_above:
+    return statistic + sd * median(Shifted.of(inside, statistic, sd))
+
+
+def median_bounds(
+    inside: Intervals, undecided: Intervals, statistic: float, sd: float
+) -> tuple[float, float]:
+    """Bound the median-unbiased estimate over all truncation sets that are still possible.
+
+    Parameters
+    ----------
+    inside, undecided, statistic, sd
+        As for `confidence_interval`.
+    """
+    sides = Shifted.of(inside, statistic, sd), Shifted.of(inside.union(undecided), statistic, sd)
+    return _in_units(mean_bounds(*sides, 0.0), statistic, sd)
+
+
+def randomised_bounds(
+    inside: Intervals, undecided: Intervals, distribution: Randomised, level: float
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """Bounds of the median-unbiased estimate and of both ends of the confidence interval after a randomised
+    selection.
+
+    Parameters
+    ----------
+    inside, undecided : Intervals
+        Of the place T + U, as for `confidence_interval`.
+    distribution : Randomised
+    level : float
+        Confidence level between 0 and 1.
+
+    Source
+    ------
+    The mean of T is the parameter of an exponential family in T, so F(t) falls in it: Lee, Sun, Sun, Taylor
+    (2016) for the inversion, Tian and Taylor (2018) for the family.
+    """
+    t, sd, share = distribution.statistic, distribution.sd, distribution.share
+    sides = Smoothed.of(inside, t, sd, share), Smoothed.of(inside.union(undecided), t, sd, share)
+    target = -float(logit(0.5 * (1.0 - level)))
+    median, lower, upper = (_in_units(mean_bounds(*sides, odds), t, sd) for odds in (0.0, target, -target))
+    return median, lower, upper
+
+
+class Sides(Protocol):
+    """Masses on both sides of the observed statistic as functions of the mean, which lies `mean` standard
+    deviations above the statistic.
+    """
+
+    @property
+    def has_below(self) -> bool: ...
+
+    @property
+    def has_above(self) -> bool: ...
+
+    def log_below(self, mean: float) -> float: ...
+
+    def log_above(self, mean: float) -> float: ...
+
+
+def mean_bounds(least: Sides, most: Sides, target: float) -> tuple[float, float]:
+    """Smallest and largest mean, in standard deviations from the statistic, with log odds `target` of F(t).
+
+    `least` has the certain masses, `most` the undecided ones as well. F falls in the mean, and is smallest
+    with all undecided mass above the statistic and none below.
+    """
+
+    # The ends may be moved outwards by the rounding of the masses, never inwards.
+    def lower_excess(mean: float) -> float:
+        below, above = least.log_below(mean), most.log_above(mean)
+        return below - above - target - log_error(below, above)
+
+    def upper_excess(mean: float) -> float:
+        below, above = most.log_below(mean), least.log_above(mean)
+        return below - above - target + log_error(below, above)
+
+    lower = _root(lower_excess) if least.has_below and most.has_above else -math.inf
+    upper = _root(upper_excess) if most.has_below and least.has_above else math.inf
+    return lower, upper
+
+
+def median(sides: Sides) -> float:
+    """The mean with F(t) = 1/2, in standard deviations from the statistic."""
+    if not sides.has_above:
         return math.inf
-    if not tilted.has_below:
+    if not sides.has_below:
         return -math.inf
-    return statistic + sd * _root(lambda mean: tilted.log_below(mean) - tilted.log_above(mean))
+    return _root(lambda mean: sides.log_below(mean) - sides.log_above(mean))
+
+
+def _in_units(ends: tuple[float, float], statistic: float, sd: float) -> tuple[float, float]:
+    """Ends in units of the statistic; what the root finder and the last addition lost is given back."""
+    slack = rounded_up(sd * _ROOT_TOLERANCE) + 4.0 * EPS * abs(statistic)
+    return statistic + sd * rounded_down(ends[0]) - slack, statistic + sd * rounded_up(ends[1]) + slack
 
 
 @dataclass(frozen=True)
-class _Tilted:
+class Shifted:
     """A truncation set seen from the statistic, in standard deviations.
 
     Masses are relative to the density at the statistic: for means millions of standard deviations away, which
@@ -124,7 +219,7 @@ class _Tilted:
     above: tuple[Floats, Floats, Floats]
 
     @classmethod
-    def of(cls, intervals: Intervals, statistic: float, sd: float) -> _Tilted:
+    def of(cls, intervals: Intervals, statistic: float, sd: float) -> Shifted:
         require_positive("sd", sd)
         upper, lower = tail_and_rest(statistic, "greater")
         sides = []

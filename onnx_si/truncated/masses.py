@@ -12,10 +12,10 @@ Floats = NDArray[np.float64]
 _ROOT_HALF = math.sqrt(0.5)
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 # Quadrature on [0, 1]. The short rule integrates exponents that vary by at most about 1, the long rule whole
-# bell shapes cut where they have fallen by exp(-_DROP); both are exact to rounding there, as tested.
-_SHORT_RULE = 8
-_LONG_RULE = 64
-_DROP = 38.0
+# bell shapes cut where they have fallen by exp(-DROP); both are exact to rounding there, as tested.
+SHORT_RULE = 8
+LONG_RULE = 64
+DROP = 38.0
 
 
 def log_sum(log_values: Floats) -> float:
@@ -61,7 +61,7 @@ def log_bell_integrals(lo: Floats, hi: Floats, widths: Floats, tilt: float) -> F
 
 def _log_short_fall(distance: Floats, widths: Floats) -> Floats:
     """Return log of the integral of exp(-distance v - v**2 / 2) over [0, width] by quadrature."""
-    nodes, weights = _RULES[_SHORT_RULE]
+    nodes, weights = RULES[SHORT_RULE]
     steps = widths[:, None] * nodes
     return np.log(np.exp(-steps * (distance[:, None] + 0.5 * steps)) @ weights) + np.log(widths)
 
@@ -88,7 +88,7 @@ def log_power_bell_integrals(power: int, lo: Floats, hi: Floats, widths: Floats)
     """
     mode = math.sqrt(power)
     peak = np.clip(mode, lo, hi)
-    # The log density falls from the peak at least as fast as these parabolas, so the cut loses exp(-_DROP).
+    # The log density falls from the peak at least as fast as these parabolas, so the cut loses exp(-DROP).
     # To the left its curvature only grows; to the right it never gets below 1.
     left = np.minimum(peak - lo, _fall(power, peak, power + peak**2))
     right = np.minimum(hi - peak, _fall(power, peak, peak**2))
@@ -97,9 +97,9 @@ def log_power_bell_integrals(power: int, lo: Floats, hi: Floats, widths: Floats)
     slope, steepest_bend = np.abs(peak - power / peak), 1.0 + power / lo**2
     short = widths * (slope + steepest_bend * widths) <= 1.0
     result = _log_height(power, mode, peak) + np.log(lengths)
-    for rows, rule in ((short, _SHORT_RULE), (~short, _LONG_RULE)):
+    for rows, rule in ((short, SHORT_RULE), (~short, LONG_RULE)):
         if rows.any():
-            nodes, weights = _RULES[rule]
+            nodes, weights = RULES[rule]
             # Rounding may push a step a unit past zero: the density is zero there, not undefined.
             steps = np.maximum(-left[rows, None] + lengths[rows, None] * nodes, -peak[rows, None])
             result[rows] += np.log(np.exp(_log_power_bell(power, peak[rows, None], steps)) @ weights)
@@ -122,12 +122,12 @@ def _log_power_bell(power: int, origin: Floats, steps: Floats) -> Floats:
 
 
 def _fall(power: int, peak: Floats, bend: Floats) -> Floats:
-    """Return the distance v over which slope v + bend v**2 / (2 peak**2) reaches `_DROP`.
+    """Return the distance v over which slope v + bend v**2 / (2 peak**2) reaches `DROP`.
 
     The slope is that of the log density at the peak; all is multiplied by the peak, which may be tiny.
     """
     slope = np.abs(peak**2 - power)
-    distance: Floats = 2.0 * _DROP * peak / (slope + np.sqrt(slope**2 + 2.0 * _DROP * bend))
+    distance: Floats = 2.0 * DROP * peak / (slope + np.sqrt(slope**2 + 2.0 * DROP * bend))
     return distance
 
 
@@ -136,4 +136,4 @@ def _unit_rule(count: int) -> tuple[Floats, Floats]:
     return 0.5 * (nodes + 1.0), 0.5 * weights
 
 
-_RULES = {count: _unit_rule(count) for count in (_SHORT_RULE, _LONG_RULE)}
+RULES = {count: _unit_rule(count) for count in (SHORT_RULE, LONG_RULE)}

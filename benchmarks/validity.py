@@ -1,0 +1,315 @@
+"""Level, coverage and power of every test by simulation; writes docs/validity.md.
+
+    python benchmarks/validity.py [--draws 1000] [--jobs 2] [--seed 2026] [--output docs/validity.md]
+
+Every row is the whole program, `onnx_si.test`, on images drawn from the noise it is told about. The bands
+are set before anything is drawn: a rejection rate must lie in the central 99.9 % of its binomial
+distribution, and the p-value of the Kolmogorov-Smirnov test against uniform must exceed 0.001. Ends with
+status 1 if a row fails.
+"""
+
+import argparse
+import datetime
+import functools
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+import onnx_si
+
+ROOT = Path(__file__).parent.parent
+MODEL = ROOT / "models" / "paper_cam_16.onnx"
+SIDE, LEVEL, PRECISION = 16, 0.05, 1e-3
+CONFIDENCE, LEAST_KS = 0.999, 0.001
+
+
+def ar1(size: int, rho: float) -> np.ndarray:
+    """Correlations of a first-order autoregression."""
+    return rho ** np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+
+
+def triangle(reach: int) -> np.ndarray:
+    """A positive definite autocovariance over two axes of space."""
+    line = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+    return np.outer(line, line)
+
+
+COVARIANCES = {
+    "diagonal": lambda: np.linspace(0.25, 2.25, SIDE * SIDE).reshape(SIDE, SIDE),
+    "full": lambda: np.kron(ar1(SIDE, 0.5), ar1(SIDE, 0.3)),
+    "separable": lambda: {"H": ar1(SIDE, 0.5), "W": ar1(SIDE, 0.3)},
+    "stationary": lambda: {"autocovariance": triangle(2)},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: how data are drawn, and how they are tested.
+
+    `freedom`: sigma is an estimate on so many degrees of freedom. `noise_images`: it is estimated from so
+    many images. `signal`: mean of a square of half the side at a random place.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    references: int = 1
+    covariance: str | None = None
+    freedom: int | None = None
+    noise_images: int = 0
+    signal: float = 0.0
+    uniform: bool = True
+    methods: tuple[str, ...] = ("selective", "naive", "bonferroni")
+
+
+ALL = ("selective", "naive", "bonferroni", "over-conditioning", "permutation")
+GLOBAL = {"hypothesis": "global"}
+ROWS = (
+    Row("mean, 1 reference", methods=ALL),
+    Row("mean, 3 references", references=3),
+    Row("mean, max:0.5", {"threshold": "max:0.5"}),
+    Row("mean, value 0", {"threshold": 0.0}),
+    Row("mean, top:0.05", {"threshold": "top:0.05"}),
+    Row("mean, two-sided-abs", {"alternative": "two-sided-abs"}),
+    Row("mean, greater", {"alternative": "greater"}),
+    Row("mean, less", {"alternative": "less"}),
+    Row("background", {"hypothesis": "background"}, references=0),
+    Row("neighborhood, ring 2", {"hypothesis": "neighborhood", "ring": 2}, references=0),
+    Row("global, 1 reference", GLOBAL),
+    Row("global, 3 references", GLOBAL, references=3),
+    Row("mean, map resized nearest", {"resize": "nearest"}),
+    Row("mean, diagonal covariance", covariance="diagonal"),
+    Row("mean, full covariance", covariance="full"),
+    Row("background, separable covariance", {"hypothesis": "background"}, 0, "separable"),
+    Row("mean, stationary covariance", covariance="stationary"),
+    Row("global, separable covariance", GLOBAL, covariance="separable"),
+    Row("mean, sigma on 3 degrees of freedom (t)", freedom=3),
+    Row("background, sigma on 3 degrees of freedom (t)", {"hypothesis": "background"}, 0, freedom=3),
+    Row("global, sigma on 5 degrees of freedom (F)", GLOBAL, freedom=5),
+    Row("mean, sigma from 2 noise images (t)", noise_images=2),
+    Row("mean, randomised 0.5", {"randomise": 0.5}),
+    Row(
+        "background, randomised 1, separable", {"hypothesis": "background", "randomise": 1.0}, 0, "separable"
+    ),
+)
+POWER = tuple(
+    Row(f"{name}, signal {signal:g}", options, signal=signal, uniform=False)
+    for signal in (0.5, 1.0)
+    for name, options in (
+        ("plain", {}),
+        ("randomised 0.2", {"randomise": 0.2}),
+        ("randomised 1", {"randomise": 1.0}),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one draw gave; None where there was no region."""
+
+    p_value: float
+    naive: float
+    over: float | None
+    permutation: float | None
+    bonferroni: float
+    covered: bool | None
+    length: float | None
+
+
+@functools.cache
+def network() -> onnx_si.Model:
+    """Loaded once in every process."""
+    return onnx_si.load(str(MODEL))
+
+
+def one_trial(job: tuple[Row, np.random.SeedSequence]) -> Trial | None:
+    """Draw an image with its references, and test it by every method."""
+    row, seed = job
+    rng = np.random.default_rng(seed)
+    space = (SIDE, SIDE)
+    truth = np.zeros(space)
+    if row.signal:
+        top, left = rng.integers(0, SIDE // 2 + 1, size=2)
+        truth[top : top + SIDE // 2, left : left + SIDE // 2] = row.signal
+    drawn = [sample(rng, row.covariance, space) for _ in range(1 + row.references + row.noise_images)]
+    image, others = drawn[0] + truth, drawn[1 : 1 + row.references]
+    options: dict[str, Any] = {"threshold": "minmax:0.7", "precision": PRECISION, **row.options}
+    if row.noise_images:
+        options["noise_from"] = drawn[1 + row.references :]
+    elif row.covariance:
+        options["covariance"] = COVARIANCES[row.covariance]()
+    else:
+        scale = 1.0 if row.freedom is None else math.sqrt(rng.chisquare(row.freedom) / row.freedom)
+        options |= {"sigma": scale, "sigma_df": row.freedom}
+    try:
+        result = onnx_si.test(
+            network(), image, others or None, seed=int(rng.integers(2**31)), methods=row.methods, **options
+        )
+    except onnx_si.NothingToTest:
+        return None
+    region, compared = result.region, result.comparison
+    value = truth[region].mean() - (truth[~region].mean() if result.hypothesis == "background" else 0.0)
+    interval = result.confidence_interval
+    return Trial(
+        result.p_value,
+        float(compared.naive or 0.0),
+        compared.over_conditioning,
+        compared.permutation,
+        float(compared.bonferroni or 0.0),
+        None if interval is None else bool(interval[0] <= value <= interval[1]),
+        None if interval is None else float(interval[1] - interval[0]),
+    )
+
+
+def sample(rng: np.random.Generator, covariance: str | None, space: tuple[int, int]) -> np.ndarray:
+    """One image of the noise, drawn with dense linear algebra of its own."""
+    white = rng.normal(size=space)
+    if covariance is None:
+        return white
+    if covariance == "diagonal":
+        return np.sqrt(COVARIANCES["diagonal"]()) * white
+    if covariance in ("full", "separable"):
+        rows, columns = (np.linalg.cholesky(ar1(SIDE, rho)) for rho in (0.5, 0.3))
+        return rows @ white @ columns.T
+    shifts = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
+    root = np.linalg.cholesky(np.clip(1 - np.abs(shifts) / 3, 0, None))
+    return root @ white @ root.T
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row's figures, and whether they lie in the preset bands."""
+
+    cells: tuple[str, ...]
+    good: bool
+
+
+def summary(row: Row, trials: list[Trial | None]) -> Summary:
+    """Rates, uniformity, coverage and interval length of a row."""
+    tested = [trial for trial in trials if trial is not None]
+    count = len(tested)
+    p_values = np.array([trial.p_value for trial in tested])
+    rejected = int((p_values <= LEVEL).sum())
+    low, high = stats.binom.interval(CONFIDENCE, count, LEVEL)
+    ks = float(stats.kstest(p_values, "uniform").pvalue)
+    good = not row.uniform or (low <= rejected <= high and ks > LEAST_KS)
+    covered = [trial.covered for trial in tested if trial.covered is not None]
+    coverage = f"{np.mean(covered):.3f}" if covered else "-"
+    if covered:
+        missed = len(covered) - sum(covered)
+        least, most = stats.binom.interval(CONFIDENCE, len(covered), LEVEL)
+        good = good and least <= missed <= most
+    lengths = [trial.length for trial in tested if trial.length is not None]
+    length = f"{np.median(lengths):.2f}" if lengths else "-"
+
+    def rate(values: Iterator[float | None]) -> str:
+        known = [value for value in values if value is not None]
+        return f"{np.mean(np.array(known) <= LEVEL):.3f}" if known else "-"
+
+    cells = (
+        row.name,
+        str(count),
+        str(len(trials) - count),
+        f"{rejected / count:.3f} ({low / count:.3f} to {high / count:.3f})"
+        if row.uniform
+        else f"{rejected / count:.3f}",
+        f"{ks:.3f}" if row.uniform else "-",
+        rate(trial.over for trial in tested),
+        rate(trial.naive for trial in tested),
+        rate(trial.bonferroni for trial in tested),
+        rate(trial.permutation for trial in tested),
+        coverage,
+        length,
+    )
+    return Summary(cells, good)
+
+
+HEAD = (
+    *("test", "tested", "no region", "selective (band)", "KS p", "over-cond.", "naive", "Bonferroni"),
+    *("permutation", "coverage", "median length"),
+)
+
+
+def table(rows: list[Summary]) -> str:
+    """Markdown."""
+    lines = ["| " + " | ".join((*HEAD, "within bands")) + " |", "|---" * (len(HEAD) + 1) + "|"]
+    lines += ["| " + " | ".join((*row.cells, "yes" if row.good else "**no**")) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def simulate(rows: tuple[Row, ...], draws: int, seed: int, work: Callable[..., Any]) -> list[Summary]:
+    """All rows, each with seeds of its own."""
+    found = []
+    for number, row in enumerate(rows):
+        started = time.perf_counter()
+        seeds = np.random.SeedSequence([seed, number, len(rows)]).spawn(draws)
+        one = summary(row, list(work(one_trial, [(row, s) for s in seeds])))
+        found.append(one)
+        print(f"{time.perf_counter() - started:6.1f} s  {' | '.join(one.cells)}", file=sys.stderr, flush=True)
+    return found
+
+
+def document(null: list[Summary], power: list[Summary], options: argparse.Namespace) -> str:
+    """The page."""
+    command = f"python benchmarks/validity.py --draws {options.draws} --seed {options.seed}"
+    return f"""# Validity, measured
+
+Every row is the whole program on images drawn from the noise it was told about, with the network
+`models/paper_cam_16.onnx` (16 x 16 pixels), its class activation map and, where the row
+says nothing else, hypothesis `mean` with one reference, threshold `minmax:0.7` and known sigma 1. Written by
+
+    {command}
+
+on {datetime.date.today().isoformat()}, onnx-si {onnx_si.__version__}, {options.draws} draws a row; row r
+of n has the seeds `SeedSequence([{options.seed}, r, n])`. Level {LEVEL}, intervals at {1 - LEVEL:.0%},
+p-values to {PRECISION:g}. The bands were set before anything was drawn: the selective test's rejection
+rate, and the share of intervals that miss, lie in the central {CONFIDENCE:.1%} of their binomial
+distribution, and the Kolmogorov-Smirnov test of the p-values against uniform has p > {LEAST_KS:g}.
+
+## No signal
+
+{table(null)}
+
+`coverage` is the share of confidence intervals that hold the true difference. Tests with an estimated scale,
+and those of many pixels at once, have no interval. `naive` and `Bonferroni` use the same statistic and
+variance without selection; `over-cond.` conditions on every activation pattern.
+
+## Power and length of intervals with a randomised selection
+
+A square of half the side and of the given mean at a random place, one reference. The true difference is the
+mean of the square's signal over the region that was selected, so it differs from draw to draw.
+
+{table(power)}
+"""
+
+
+def main() -> int:
+    """Simulate, write, and tell whether every row lies within its bands."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "validity.md")
+    options = parser.parse_args()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with ProcessPoolExecutor(options.jobs) as pool:
+
+        def work(call: Callable[[Any], Any], jobs: list[Any]) -> Iterator[Any]:
+            return pool.map(call, jobs, chunksize=20)
+
+        null = simulate(ROWS, options.draws, options.seed, work)
+        power = simulate(POWER, options.draws, options.seed, work)
+    options.output.write_text(document(null, power, options), encoding="utf-8")
+    return 0 if all(row.good for row in (*null, *power)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

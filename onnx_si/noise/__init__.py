@@ -1,0 +1,20 @@
+"""The noise of the image: its covariance, where that comes from, and estimates of its size."""
+
+from onnx_si.noise.covariance import Covariance, Diagonal, Full, Scalar, Separable, Stationary
+from onnx_si.noise.estimate import estimate_from_image, estimate_from_images
+from onnx_si.noise.files import covariance_of, read_covariance
+from onnx_si.noise.noise import Noise
+
+__all__ = [
+    "Covariance",
+    "Diagonal",
+    "Full",
+    "Noise",
+    "Scalar",
+    "Separable",
+    "Stationary",
+    "covariance_of",
+    "estimate_from_image",
+    "estimate_from_images",
+    "read_covariance",
+]

@@ -1,0 +1,190 @@
+"""Put what was found together as a result, or what was raised as a refusal."""
+
+import functools
+import math
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
+from typing import Any
+
+from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
+from onnx_si.graph import Model
+from onnx_si.intervals import Intervals
+from onnx_si.noise import Noise
+from onnx_si.question import Tested
+from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
+from onnx_si.search import Search
+from onnx_si.search.problem import TestLine
+from onnx_si.settings import Options, Settings, settle
+from onnx_si.truncated import Randomised, interval_bounds, median_bounds, randomised_bounds
+
+ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
+
+Notice = Callable[[str, str], None]  # kind ("default" or "warning"), text
+
+
+class Told:
+    """What was told to the user so far: defaults with their reasons, and warnings."""
+
+    def __init__(self, notice: Notice | None):
+        self._notice = notice or (lambda kind, text: None)
+        self.said: dict[str, list[str]] = {"default": [], "warning": []}
+
+    def defaults(self, texts: Iterable[str]) -> None:
+        self._tell("default", texts)
+
+    def warnings(self, texts: Iterable[str]) -> None:
+        self._tell("warning", texts)
+
+    def _tell(self, kind: str, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.said[kind].append(text)
+            self._notice(kind, text)
+
+
+def search_warnings(found: Search, settings: Settings) -> Iterator[str]:
+    """What the user should know about a search that ended early."""
+    if not found.complete and not settings.decide:
+        low, high = found.p_value_bounds
+        wanted = settings.precision
+        yield f"the search ended with bounds {high - low:.2g} apart, the precision asked for is {wanted:g}"
+
+
+def result_of(
+    test: Tested,
+    found: Search,
+    comparison: Comparison,
+    components: tuple[ComponentTest, ...],
+    told: Told,
+) -> Result:
+    """The result of a test that was done."""
+    scene, selection, settings, line = test.scene, test.selection, test.settings, test.line
+    saliency, level = selection.saliency, 1 - settings.alpha
+    has_error = line.dimension_is_the_images
+    return Result(
+        status="tested",
+        guarantee="exact",
+        p_value=found.p_value_bounds[1],
+        p_value_bounds=found.p_value_bounds,
+        statistic=line.observed,
+        standard_error=line.error,
+        degrees_of_freedom=line.degrees_of_freedom,
+        alternative=settings.alternative,
+        hypothesis=settings.hypothesis,
+        estimated=estimate(found.inside, found.undecided, line, level),
+        confidence_level=level,
+        truncation=found.inside,
+        undecided=found.undecided,
+        region=selection.region,
+        saliency_map=selection.map,
+        image=scene.image,
+        layout=scene.layout,
+        saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
+        comparison=comparison,
+        noise=_noise(test.noise),
+        model=_identity(scene.model),
+        search={
+            "seconds": found.seconds,
+            "forward_passes": found.forward_passes,
+            "pieces": found.pieces,
+            "cells": found.cells,
+            "fates": found.fates,
+            "complete": found.complete,
+        },
+        parity=selection.parity,
+        config={**settings.config(), "threshold": selection.threshold},
+        references=len(scene.references),
+        defaults=tuple(told.said["default"]),
+        warnings=tuple(told.said["warning"]),
+        versions=dict(_versions()),
+        component_tests=components,
+        reasons={} if has_error else {"standard_error": "the statistic is a length in units of the noise"},
+    )
+
+
+def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: float) -> Estimate:
+    """Estimate and confidence interval of a normal statistic's mean, with bounds for what is undecided."""
+    if not line.has_interval:
+        return Estimate(reason=NO_ESTIMATE[line.dimension_is_the_images])
+    at, se = line.observed, line.error or math.nan
+    if isinstance(line.distribution, Randomised):
+        bounds, lower, upper = randomised_bounds(inside, undecided, line.distribution, level)
+    else:
+        lower, upper = interval_bounds(inside, undecided, at, se, level)
+        bounds = median_bounds(inside, undecided, at, se)
+    certain = bounds[1] - bounds[0] <= ESTIMATE_TOLERANCE * se
+    value = 0.5 * (bounds[0] + bounds[1]) if certain else None
+    return Estimate(value, bounds, (lower[0], upper[1]), (lower, upper))
+
+
+NO_ESTIMATE = {
+    True: "with an estimated scale the values that the test does not reject need not be an interval",
+    False: "the hypothesis is about many pixels at once; there is no one difference to estimate",
+}
+
+
+def _noise(noise: Noise) -> dict[str, Any]:
+    exact = "exact" if noise.exact else "approximate"
+    return {
+        "model": str(noise.covariance),
+        "std": noise.std,
+        "source": noise.source,
+        "known": noise.known,
+        "degrees_of_freedom": noise.degrees_of_freedom,
+        "level": exact,
+    }
+
+
+def refusal(
+    error: NothingToTest | UnsupportedModel, model: Model | None, *, has_reference: bool, **options: Any
+) -> Refused:
+    """What `test` raised, as a document of the same shape as a result.
+
+    Parameters
+    ----------
+    error : NothingToTest or UnsupportedModel
+    model : Model or None
+        None where it could not even be loaded.
+    has_reference : bool
+    **options
+        As given to `test`.
+
+    Returns
+    -------
+    Refused
+    """
+    settings = settle(Options(**options), {} if model is None else model.metadata, has_reference)
+    empty = isinstance(error, NothingToTest)
+    region = (
+        {"pixels": error.pixels, "fraction": error.pixels / max(1, error.size)}
+        if isinstance(error, NothingToTest)
+        else {}
+    )
+    return Refused(
+        status="no_region" if empty else "refused",
+        reason=str(error),
+        exit_code=error.exit_code,
+        findings=error.findings if isinstance(error, UnsupportedOp) else (),
+        region=region,
+        saliency=error.saliency if isinstance(error, NothingToTest) else {},
+        model={} if model is None else _identity(model),
+        config=settings.config(),
+        defaults=settings.reasons,
+        versions=dict(_versions()),
+    )
+
+
+def _identity(model: Model) -> dict[str, Any]:
+    return {"path": model.path, "sha256": model.sha256, "producer": model.producer, "opset": model.opset}
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    packages = ("onnx-si", "onnx", "onnxruntime", "numpy", "scipy", "networkx")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found

@@ -1,0 +1,180 @@
+"""The comparison methods, as the paper defines them, and their behaviour under the null."""
+
+import math
+
+import nets
+import numpy as np
+import pytest
+from scipy import stats
+
+import onnx_si
+from onnx_si.comparison import PERMUTATIONS
+from onnx_si.parity import Deployed
+
+ALL = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
+CENTRE = np.pad([[1.0]], 1).reshape(1, 1, 3, 3)
+
+
+def identity(size, rows=None):
+    """The image is the map."""
+    net = nets.Net(0, (1, 1, rows or size, size))
+    net.add("Conv", "x", net.const(CENTRE), pads=[1, 1, 1, 1], out="map")
+    return net.finish("map")
+
+
+def test_naive_and_bonferroni_by_hand():
+    rng = np.random.default_rng(0)
+    image, first, second = rng.normal(size=(3, 1, 1, 3, 3))
+    image[0, 0, 1, 1] = 9.0
+    result = onnx_si.test(identity(3), image, [first, second], sigma=0.8, threshold=4.0, methods=ALL)
+    assert result.region.sum() == 1
+    t = 9.0 - 0.5 * (first + second)[0, 0, 1, 1]
+    naive = 2 * stats.norm.sf(t / (0.8 * np.sqrt(1.5)))  # the references' own variance counts
+    assert result.comparison.naive == pytest.approx(naive, rel=1e-9)
+    assert result.comparison.bonferroni == pytest.approx(min(1.0, 2**9 * naive), rel=1e-9)
+
+
+def test_bonferroni_is_computed_by_logarithms():
+    """The naive p-value underflows, and 2^n overflows; their product does neither."""
+    image, reference = np.zeros((2, 1, 1, 40, 40))
+    image[0, 0, 3, 4], image[0, 0, 0, 0] = 49.0, 0.1
+    result = onnx_si.test(identity(40), image, reference, sigma=1.0, threshold=30.0, methods=("bonferroni",))
+    truth = stats.norm.logsf(49 / np.sqrt(2)) + math.log(2) + 1600 * math.log(2)
+    assert result.comparison.bonferroni == min(1.0, math.exp(min(truth, 0)))
+    image[0, 0, 3, 4] = 80.0
+    result = onnx_si.test(identity(40), image, reference, sigma=1.0, threshold=30.0, methods=("bonferroni",))
+    truth = stats.norm.logsf(80 / np.sqrt(2)) + math.log(2) + 1600 * math.log(2)
+    assert result.comparison.bonferroni == pytest.approx(math.exp(truth), rel=1e-9)
+    assert 0 < result.comparison.bonferroni < 1
+
+
+def test_bonferroni_counts_the_pixels_that_may_count():
+    image, reference = np.random.default_rng(1).normal(size=(2, 1, 1, 4, 4))
+    image[0, 0, 1, 1] = 6.0
+    mask = np.zeros((4, 4))
+    mask[1] = 1
+    options = {"sigma": 1.0, "threshold": 4.0, "methods": ("naive", "bonferroni")}
+    result = onnx_si.test(identity(4), image, reference, mask=mask, **options)
+    assert result.comparison.bonferroni == pytest.approx(2**4 * result.comparison.naive, rel=1e-9)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "two-sided-abs", "greater", "less"])
+def test_pixels_are_permuted_with_their_reference(alternative):
+    """The image is the map: any permutation moves the region along and leaves the statistic as it is."""
+    rng = np.random.default_rng(2)
+    image, reference = rng.normal(size=(2, 1, 1, 12, 12))
+    result = onnx_si.test(
+        identity(12), image, reference, sigma=1.0, threshold=0.2, alternative=alternative, methods=ALL
+    )
+    assert result.comparison.permutation == 1.0
+
+
+def smoothing_net(size=5):
+    """A map of local sums: permuted images have other regions."""
+    net = nets.Net(0, (1, 1, size, size))
+    net.add("Conv", "x", net.const(np.ones((1, 1, 3, 3)) + 2 * CENTRE), pads=[1, 1, 1, 1], out="map")
+    return net.finish("map")
+
+
+def test_permutation_is_the_share_of_a_loop_of_its_own():
+    """The same question answered without the package: permute, filter, compare means."""
+    rng = np.random.default_rng(3)
+    image, reference = rng.normal(size=(2, 5, 5))
+    image[1:3, 1:3] += 1.2
+    result = onnx_si.test(
+        smoothing_net(), image, reference, sigma=1.0, threshold=5.0, alternative="greater", methods=ALL
+    )
+
+    def statistic(x, r):
+        wide = np.pad(x, 1)
+        scores = 2 * x + sum(wide[i : i + 5, j : j + 5] for i in range(3) for j in range(3))
+        return (x - r)[scores > 5].mean() if 0 < (scores > 5).sum() < 25 else None
+
+    observed, own = statistic(image, reference), []
+    assert observed == pytest.approx(result.statistic)
+    for _ in range(4000):
+        order = rng.permutation(25)
+        own.append(statistic(*(a.ravel()[order].reshape(5, 5) for a in (image, reference))))
+    own = np.array([t for t in own if t is not None])
+    share = np.mean(own >= observed)
+    error = math.sqrt(share * (1 - share) * (1 / PERMUTATIONS + 1 / len(own))) + 1 / PERMUTATIONS
+    assert 0.02 < share < 0.98
+    assert abs(result.comparison.permutation - share) < 4 * error
+
+
+def test_permutation_is_uniform_under_the_null(monkeypatch):
+    monkeypatch.setattr("onnx_si.comparison.PERMUTATIONS", 199)
+    rng, found = np.random.default_rng(4), []
+    for seed in range(220):
+        image, reference = rng.normal(size=(2, 5, 5))
+        try:
+            result = onnx_si.test(
+                smoothing_net(),
+                image,
+                reference,
+                sigma=1.0,
+                threshold=4.0,
+                alternative="greater",
+                methods=("permutation",),
+                precision=0.5,
+                decide=True,
+                seed=seed,
+            )
+        except onnx_si.NothingToTest:
+            continue
+        if result.comparison.permutation is not None:
+            found.append(result.comparison.permutation)
+    low, high = stats.binom.interval(0.999, len(found), 0.05)
+    assert len(found) > 150 and stats.kstest(found, "uniform").pvalue > 0.01
+    assert low <= np.sum(np.array(found) <= 0.05) <= high
+
+
+def test_the_seed_decides_the_permutations():
+    image, reference = np.random.default_rng(5).normal(size=(2, 5, 5))
+    image[2, 2] += 3
+
+    def p_value(seed):
+        options = {"sigma": 1.0, "threshold": 4.0, "methods": ("permutation",), "seed": seed}
+        return onnx_si.test(smoothing_net(), image, reference, **options).comparison.permutation
+
+    assert p_value(1) == p_value(1) != p_value(2)
+
+
+def test_permutation_needs_exchangeable_pixels():
+    image, reference = np.random.default_rng(6).normal(size=(2, 5, 5))
+    image[2, 2] += 3
+    variances = np.linspace(1, 2, 25).reshape(5, 5)
+    result = onnx_si.test(
+        smoothing_net(), image, reference, covariance=variances, threshold=4.0, methods=("permutation",)
+    )
+    assert result.comparison.permutation is None
+    assert "exchanged" in result.to_dict()["reasons"]["comparison.permutation"]
+
+
+def test_permuted_images_that_hardly_ever_have_a_region_give_no_p_value():
+    image = np.zeros((5, 5))
+    image[1:4, 1:4] = 1.0
+    result = onnx_si.test(smoothing_net(), image, sigma=1.0, threshold=10.5, methods=("permutation",))
+    assert result.comparison.permutation is None
+    assert "permuted images" in result.to_dict()["reasons"]["comparison.permutation"]
+
+
+def test_the_deployed_runtime_is_loaded_once():
+    model = smoothing_net()
+    deployed = Deployed(model, "x", ("map",))
+    for seed in range(3):
+        image = np.random.default_rng(seed).normal(size=(1, 1, 5, 5))
+        np.testing.assert_allclose(deployed.run(image)[0], nets.value_of(model, image, "map"), atol=1e-5)
+    with pytest.raises(onnx_si.UnsupportedModel, match="onnxruntime"):
+        deployed.run(np.zeros((1, 1, 4, 4)))
+
+
+def test_all_methods_are_shown():
+    image, reference = np.random.default_rng(7).normal(size=(2, 5, 5))
+    image[2, 2] += 3
+    result = onnx_si.test(smoothing_net(), image, reference, sigma=1.0, threshold=4.0, methods=ALL)
+    content = result.to_dict()["comparison"]
+    assert set(content) == {"naive", "over_conditioning", "bonferroni", "permutation"}
+    assert all(0 <= value <= 1 for value in content.values())
+    for method in ("over-conditioning", "bonferroni", "permutation"):
+        assert method in result.summary()
