@@ -11,31 +11,22 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
-import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Finding, Refusal
-from onnx_si.graph import Model, chosen_branch, fold, function_body, read_by, refuse_by_name
-from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
+from onnx_si.graph import Model, chosen_branch, function_body, read_by, refuse_by_name
+from onnx_si.graph.constants import affordable, inferred_shapes
+from onnx_si.line.folding import folded, stages_of
 from onnx_si.line.instruction import Instruction
-from onnx_si.ops.registry import Context, Input, Variable, find
-from onnx_si.ops.rules import Affine, Curved, Gated, Rule, Step, Winner
+from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
+from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
+from onnx_si.ops.rules import Affine, Composition, Curved, Gated, Opaque, Rule, Step, Winner
 
-SHAPE_OPS = frozenset({"Shape", "Size", "EyeLike"})
-"""Ops whose value depends on the shape of their input only."""
-INTEGERS = frozenset(
-    kind
-    for name, kind in onnx.TensorProto.DataType.items()
-    if name.startswith(("INT", "UINT")) or name == "BOOL"
-)
-FLOATING = frozenset(
-    kind
-    for name, kind in onnx.TensorProto.DataType.items()
-    if name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
-)
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
     "bilinear": "choose a map in front of it",
+    "discrete": "choose a map in front of it, or compare in its place",
+    "unsupported": "choose a map in front of it",
 }
 _ORDER = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupported")
 
@@ -52,29 +43,6 @@ class _Work:
     def reads(self) -> frozenset[str]:
         """Every tensor that the node needs, what its subgraphs capture included."""
         return frozenset(read_by(self.node))
-
-
-def domain_of(node: onnx.NodeProto) -> str:
-    """The op set that a node's op belongs to; the standard one is ""."""
-    return "" if node.domain == "ai.onnx" else str(node.domain)
-
-
-@functools.cache
-def schema_version(op: str, domain: str, opset: int) -> int:
-    """Since when an op has the meaning that it has in an opset; -1 where the standard does not know it."""
-    try:
-        return int(onnx.defs.get_schema(op, opset, domain).since_version)
-    except onnx.defs.SchemaError:
-        return -1
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        if isinstance(value, bytes):
-            return value.decode()
-        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-
-    return {a.name: plain(helper.get_attribute_value(a)) for a in node.attribute}
 
 
 class Binder:
@@ -128,9 +96,7 @@ class Binder:
         try:
             if node.op_type == "If" and not domain_of(node):
                 return self._branch(work)
-            if (node.op_type in SHAPE_OPS and not domain_of(node)) or not any(
-                name in self.values for name in work.reads
-            ):
+            if not any(name in self.values for name in work.reads):
                 self._fold(node)
                 return []
             refuse_by_name(node)
@@ -141,14 +107,14 @@ class Binder:
             self._substitute(node)
             return []
 
-    def _find(self, work: _Work, refusal: Refusal, kind: str) -> None:
-        """Keep the reason why the values of a node's outputs are not exact."""
+    def _find(self, work: _Work, refusal: Refusal, kind: str, *outputs: str) -> None:
+        """Keep the reason why the values of a node's outputs (by default all) are not exact."""
         node = work.named
         name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
         finding = Finding(
             name, node.op_type, self.opsets.get(domain_of(node), 0), refusal.reason, refusal.advice
         )
-        self.findings.update(dict.fromkeys(work.node.output, finding))
+        self.findings.update(dict.fromkeys(outputs or work.node.output, finding))
         self._classify(work, kind)
 
     def _classify(self, work: _Work, kind: str) -> None:
@@ -171,65 +137,23 @@ class Binder:
         nodes = chosen_branch(node, bool(np.ravel(condition)[0]))
         return [_Work(inner, inner if work.named is node else work.named, work.top) for inner in nodes]
 
-    def _arrays(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...]:
-        """Inputs as the reference evaluator takes them: of one that changes only type and shape matter."""
-        return tuple(
-            None if not name else self.constants[name] if name in self.constants else self._blank(name)
-            for name in node.input
-        )
-
     def _blank(self, name: str) -> NDArray[Any]:
         """Zeros of a changing tensor's type and shape, in no memory."""
         dtype = helper.tensor_dtype_to_np_dtype(self.types[name])
         return np.broadcast_to(np.zeros((), dtype), self.values[name].shape[1:])
 
     def _fold(self, node: onnx.NodeProto) -> None:
-        """Evaluate a node once: by its handler where one is right for it, else by the reference evaluator."""
-        refuse_by_name(node)
-        made = self._by_handler(node) or fold(node, self._arrays(node), self.opsets)
+        """Evaluate a node once."""
+        made = folded(node, [self.constants[name] if name else None for name in node.input], self.opsets)
         self.constants.update(
             (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
         )
-
-    def _by_handler(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...] | None:
-        """Outputs in float64, each rounded to its type; None unless an input and all outputs are floating
-        point, and a handler takes the node.
-        """
-        floating = [
-            i for i, name in enumerate(node.input) if name in self.constants and self._is_floating(name)
-        ]
-        if not floating or node.op_type in SHAPE_OPS:
-            return None
-        domain = domain_of(node)
-        version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
-        types = [self._output_types(node, domain, version)[name] for name in node.output]
-        if any(kind not in FLOATING for kind in types):
-            return None
-        inputs = [self._input(name) for name in node.input]
-        value = self.constants[node.input[floating[0]]]
-        if not np.isfinite(value).all():  # zero times infinity is no number, where the op only picks values
-            return None
-        inputs[floating[0]] = Variable(value.shape, stepwise=True)
-        batch = np.asarray(value, dtype=np.float64)[None]
-        try:
-            handler, attributes = find(node.op_type, domain, version), _attributes(node)
-            contexts = [Context(i, len(node.output), version) for i in range(len(node.output))]
-            rules = [handler.build(tuple(inputs), attributes, context) for context in contexts]
-        except Refusal:
-            return None
-        return tuple(
-            rule.evaluate(batch)[0].astype(helper.tensor_dtype_to_np_dtype(kind))
-            for rule, kind in zip(rules, types, strict=True)
-        )
-
-    def _is_floating(self, name: str) -> bool:
-        return helper.np_dtype_to_tensor_dtype(self.constants[name].dtype) in FLOATING
 
     def _input(self, name: str) -> Input:
         if not name:
             return None
         if name in self.values:
-            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name] in INTEGERS)
+            return Variable(self.values[name].shape[1:], name in self.stepwise, self.types[name])
         return self.constants[name]
 
     def _translate(self, work: _Work) -> list[_Work]:
@@ -237,7 +161,7 @@ class Binder:
         node = work.node
         domain = domain_of(node)
         version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
-        self.types.update(self._output_types(node, domain, version))
+        self.types.update(output_elements(node, self._elements(node), version))
         try:
             handler = find(node.op_type, domain, version)
         except Refusal:
@@ -246,19 +170,20 @@ class Binder:
                 raise
             return [_Work(inner, work.named, work.top) for inner in nodes]
         inputs = tuple(self._input(name) for name in node.input)
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         for position, output in enumerate(node.output):
             if output and self.remaining[output]:
-                rule = handler.build(inputs, attributes, Context(position, len(node.output), version))
-                self._record(work, output, rule)
+                made = handler.build(inputs, attributes, Context(position, len(node.output), version))
+                if isinstance(made, np.ndarray):
+                    self.constants[output] = made
+                else:
+                    self._record(work, output, made)
         return []
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""
         return {
-            name: self.types[name]
-            if name in self.values
-            else helper.np_dtype_to_tensor_dtype(self.constants[name].dtype)
+            name: self.types[name] if name in self.values else element_of(self.constants[name])
             for name in node.input
             if name
         }
@@ -269,40 +194,37 @@ class Binder:
         kinds = self._elements(node)
         return {name: helper.make_tensor_type_proto(kinds[name], shape) for name, shape in shapes.items()}
 
-    def _output_types(self, node: onnx.NodeProto, domain: str, version: int) -> dict[str, int]:
-        """Element type of each output: integers divide, round and overflow unlike floating-point numbers."""
-        types = dict.fromkeys(node.output, onnx.TensorProto.FLOAT)
-        try:
-            inferred = onnx.shape_inference.infer_node_outputs(
-                onnx.defs.get_schema(node.op_type, version, domain),
-                node,
-                {
-                    name: helper.make_tensor_type_proto(kind, None)
-                    for name, kind in self._elements(node).items()
-                },
-            )
-        except NOT_INFERRED:
-            return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
-        return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
+    def _record(self, work: _Work, output: str, made: Rule | Composition) -> None:
+        """One instruction for each rule of the op; the inner ones write tensors that only this op reads."""
+        names = [name for name in work.node.input if name in self.values]
+        stages = stages_of(made, len(names))
+        inner = [f"{output}/stage_{i}" for i in range(1, len(stages))]
+        taken = set(inner) & (self.values.keys() | self.constants.keys())
+        if taken:
+            raise Refusal(f"the tensor name {min(taken)!r} is used twice", "rename that tensor")
+        names += inner
+        for written, stage in zip([*inner, output], stages, strict=True):
+            self._apply(work, written, stage.rule, tuple(names[i] for i in stage.inputs))
+        self._check_range(output, self.values[output])
+        for name in inner:
+            del self.values[name]
 
-    def _record(self, work: _Work, output: str, rule: Rule) -> None:
+    def _apply(self, work: _Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
         node = work.node
-        changing = tuple(name for name in node.input if name in self.values)
-        steady = all(name in self.stepwise for name in changing)
-        value = rule.evaluate(*(self.values[name] for name in changing))
+        steady = all(name in self.stepwise for name in inputs)
+        value = rule.evaluate(*(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
-        self._check_range(output, value)
-        if isinstance(rule, Curved) and not steady:
-            why = f"{node.op_type} is {rule.kind}, not piecewise linear"
-            self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind)
+        if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
+            why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
+            self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
         self._classify(work, rule.kind)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         terms = rule.terms if isinstance(rule, Affine | Gated) else 1
         self.values[output] = value
-        self.sources[output] = changing
+        self.sources[output] = inputs
         self.instructions.append(
-            Instruction(output, rule, changing, shape, node.name, node.op_type, terms * max(1, value.size))
+            Instruction(output, rule, inputs, shape, node.name, node.op_type, terms * max(1, value.size))
         )
 
     def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
@@ -329,5 +251,5 @@ class Binder:
             except (KeyError, Refusal):
                 continue
             self.unknown.discard(name)
-            if self.types.setdefault(name, onnx.TensorProto.FLOAT) in INTEGERS:
+            if self.types.setdefault(name, onnx.TensorProto.FLOAT) in WHOLE_NUMBERS:
                 self.stepwise.add(name)

@@ -4,7 +4,7 @@ On the cell |t| <= half_width around its middle the tensor lies within centre + 
 rounding error made here, and every one that a float64 forward evaluation may make, is inside the radius.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,7 +96,7 @@ class EnclosureDomain:
             case Gated():
                 return self._gated(rule, inputs)
             case Curved():
-                raise AssertionError("the binder refuses curved functions")
+                return self._curved(rule, inputs)
 
     def _count(self, undecided: NDArray[np.bool_]) -> None:
         self.undecided += np.count_nonzero(undecided.reshape(self.size, -1), axis=1)
@@ -173,17 +173,24 @@ class EnclosureDomain:
         self.lost |= undecided.reshape(self.size, -1).any(axis=1)
 
     def _step(self, rule: Step, xs: Sequence[Enclosure]) -> Enclosure:
-        values = rule.evaluate(*(x.centre for x in xs))
-        for switch, slope, reach in zip(
-            rule.switches(*(x.centre for x in xs)),
-            _linear_parts(rule, [x.slope for x in xs]),
-            _absolute_parts(rule, [x.radius + 8 * UNIT * (np.abs(x.centre) + x.reach) for x in xs]),
-            strict=True,
-        ):
-            undecided = np.abs(switch) <= np.abs(slope) * _wide(xs[0].half_width, slope) + reach
+        spacing = rule.spacing
+        for low, high in _ranges(rule.switches, xs):
+            if spacing is None:
+                undecided = (low <= 0) & (high >= 0)
+            else:
+                ((least, most),) = _ranges(lambda *values: (spacing(*values),), xs)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    lowest = low / np.where(low >= 0, most, least) * (1 - 2 * UNIT * np.sign(low))
+                    highest = high / np.where(high >= 0, least, most) * (1 + 2 * UNIT * np.sign(high))
+                undecided = ~((least > 0) & (np.floor(highest) < lowest))
             self._count(undecided)
             self._lose(undecided)
-        return _constant(values, xs[0].half_width)
+        return _constant(rule.evaluate(*(x.centre for x in xs)), xs[0].half_width)
+
+    def _curved(self, rule: Curved, xs: Sequence[Enclosure]) -> Enclosure:
+        """Of tensors that are constant on pieces up to rounding, which it may magnify: nothing is claimed."""
+        self.lost[:] = True
+        return _constant(rule.evaluate(*(x.centre for x in xs)), xs[0].half_width)
 
     def _gated(self, rule: Gated, xs: Sequence[Enclosure]) -> Enclosure:
         gates = set(rule.gates)
@@ -229,18 +236,31 @@ def _affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
     return Enclosure(centre, slope, radius + TINY, xs[0].half_width)
 
 
-def _linear_parts(rule: Step, xs: list[Array]) -> tuple[Array, ...]:
-    """Switches are affine: their value minus the value at zero."""
-    at_zero = rule.switches(*(np.zeros_like(x) for x in xs))
-    return tuple(value - zero for value, zero in zip(rule.switches(*xs), at_zero, strict=True))
+def _ranges(function: Callable[..., tuple[Array, ...]], xs: Sequence[Enclosure]) -> list[tuple[Array, Array]]:
+    """Lowest and highest value on each cell of functions that are affine in the xs, rounding included."""
+    half_width = xs[0].half_width
+    middles = function(*(x.centre for x in xs))
+    slopes = _linear_parts(function, [x.slope for x in xs])
+    errors = [x.radius + 8 * UNIT * (np.abs(x.centre) + x.reach) for x in xs]
+    reaches = (
+        np.abs(slope) * _wide(half_width, slope) + error
+        for slope, error in zip(slopes, _absolute_parts(function, errors), strict=True)
+    )
+    return [(middle - reach, middle + reach) for middle, reach in zip(middles, reaches, strict=True)]
 
 
-def _absolute_parts(rule: Step, xs: list[Array]) -> tuple[Array, ...]:
-    """A bound on what changes of the inputs by at most xs do to the switches, one input at a time."""
+def _linear_parts(function: Callable[..., tuple[Array, ...]], xs: list[Array]) -> tuple[Array, ...]:
+    """What affine functions add to their value at zero."""
+    at_zero = function(*(np.zeros_like(x) for x in xs))
+    return tuple(value - zero for value, zero in zip(function(*xs), at_zero, strict=True))
+
+
+def _absolute_parts(function: Callable[..., tuple[Array, ...]], xs: list[Array]) -> tuple[Array, ...]:
+    """A bound on what changes of the inputs by at most xs do to affine functions, one input at a time."""
     total: tuple[Array, ...] | None = None
     for chosen in range(len(xs)):
         alone = [x if i == chosen else np.zeros_like(x) for i, x in enumerate(xs)]
-        parts = tuple(np.abs(part) for part in _linear_parts(rule, alone))
+        parts = tuple(np.abs(part) for part in _linear_parts(function, alone))
         total = parts if total is None else tuple(a + b for a, b in zip(total, parts, strict=True))
     assert total is not None
     return total

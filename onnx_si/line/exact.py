@@ -16,6 +16,7 @@ from onnx_si.line.walker import NeedsSplit
 from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
 
 Index = NDArray[np.intp]
+MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved where there are more
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,36 @@ def zero_crossings(knots: Array, switch: Array) -> Crossings:
     return Crossings(interval, element, np.clip(at, low, high))
 
 
+def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:
+    """Where elements of `switch` (K, n) pass a multiple of `spacing` (K, n) strictly inside an interval.
+
+    Raises
+    ------
+    NeedsSplit
+        If there are more than `MAX_CROSSINGS`.
+    """
+    # where the spacing vanishes the switch does too, and their ratio is the same all along the interval
+    ratio = np.divide(switch, spacing, out=np.full(switch.shape, np.nan), where=spacing > 0)
+    lowest = np.floor(np.minimum(ratio[:-1], ratio[1:])) + 1
+    highest = np.ceil(np.maximum(ratio[:-1], ratio[1:])) - 1
+    passed = np.maximum(highest - lowest + 1, 0)
+    passed[np.isnan(passed) | (knots[1:] <= knots[:-1])[:, None]] = 0
+    middle = 0.5 * (knots[0] + knots[-1])
+    if passed.sum() > MAX_CROSSINGS and knots[0] < middle < knots[-1]:
+        raise NeedsSplit(float(middle))
+    interval, element = np.nonzero(passed)
+    count = passed[interval, element].astype(np.intp)
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    interval, element = np.repeat(interval, count), np.repeat(element, count)
+    level = lowest[interval, element] + within
+    before = switch[interval, element] - level * spacing[interval, element]
+    after = switch[interval + 1, element] - level * spacing[interval + 1, element]
+    apart = before - after
+    share = np.divide(before, apart, out=np.zeros_like(apart), where=apart != 0)
+    low, high = knots[interval], knots[interval + 1]
+    return Crossings(interval, element, np.clip(low + (high - low) * share, low, high))
+
+
 @dataclass(frozen=True)
 class Refinement:
     """Old knots and new ones in one order: where each went, and where each crossing now stands."""
@@ -157,6 +188,15 @@ def refine(knots: Array, crossings: Crossings) -> Refinement:
     position = old[at_end]
     position[inside] = new[rank]
     return Refinement(merged, old, new, new_interval, position)
+
+
+def _changes(rule: Step, knots: Array, switch: Array, xs: Sequence[PiecewiseLinear]) -> Crossings:
+    """Where one switch of a step changes what the step gives."""
+    flat = switch.reshape(len(knots), -1)
+    if rule.spacing is None:
+        return zero_crossings(knots, flat)
+    spacing = rule.spacing(*(x.values for x in xs))
+    return level_crossings(knots, flat, spacing.reshape(flat.shape))
 
 
 def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int) -> None:
@@ -295,7 +335,7 @@ class ExactDomain:
     def _step(self, rule: Step, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         knots = xs[0].knots
         switches = rule.switches(*(x.values for x in xs))
-        crossings = _concatenate([zero_crossings(knots, s.reshape(len(knots), -1)) for s in switches])
+        crossings = _concatenate([_changes(rule, knots, s, xs) for s in switches])
         _afford(knots, crossings, max(x.values[0].nbytes for x in xs), self.budget)
         refinement = refine(knots, crossings)
         return self._pieces(rule.evaluate, [refinement(x) for x in xs])

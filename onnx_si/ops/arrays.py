@@ -63,6 +63,20 @@ def broadcast_shape(*inputs: Input) -> tuple[int, ...]:
     return common_shape(*map(shape_of, inputs))
 
 
+def filled(*inputs: Input) -> Callable[..., list[Any]]:
+    """Make the function (*xs) -> every input with a batch axis: a constant has a batch of one, None stays."""
+    fixed = [
+        None if value is None or isinstance(value, Variable) else double(value)[None] for value in inputs
+    ]
+    changes = [isinstance(value, Variable) for value in inputs]
+
+    def fill(*xs: Array) -> list[Any]:
+        changing = iter(xs)
+        return [next(changing) if varies else value for varies, value in zip(changes, fixed, strict=True)]
+
+    return fill
+
+
 def operands(*inputs: Input) -> Callable[..., list[Array]]:
     """Make the function (*xs) -> all inputs lined up for broadcasting; constants have a batch of one."""
     ndim = len(broadcast_shape(*inputs))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import align, broadcast_shape, double, expand, operands
+from onnx_si.ops.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.ops.rules import Affine, Array, Curved, Gated, Rule
 
@@ -79,6 +79,22 @@ def curved(function: Callable[..., Array]) -> Curved:
     return Curved(evaluate)
 
 
+def computed(function: Callable[..., Array], *inputs: Input, kind: str = "smooth") -> Curved:
+    """A function of several inputs, each with a batch axis (of one if constant), or None if left out."""
+    fill = filled(*inputs)
+    return Curved(curved(lambda *xs: function(*fill(*xs))).evaluate, kind)
+
+
+def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 1) -> Affine:
+    """A function that only moves and adds values of its inputs; the constant ones make the offset."""
+    zeros = [value if isinstance(value, Variable) else np.zeros(shape_of(value)) for value in inputs]
+    fill, offset = filled(*zeros), None
+    if not all(isinstance(value, Variable) for value in inputs):
+        nothing = (np.zeros((1, *value.shape)) for value in inputs if isinstance(value, Variable))
+        offset = function(*filled(*inputs)(*nothing))[0]
+    return Affine(lambda *xs: function(*fill(*xs)), offset=offset, terms=terms)
+
+
 @handles("Mul", since=(7, 13, 14))
 def multiply(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
@@ -90,8 +106,10 @@ def multiply(a: Input, b: Input) -> Rule:
 
 @handles("Div", since=(7, 13, 14))
 def divide(a: Input, b: Input) -> Rule:
-    if any(holds_integers(value) for value in (a, b)):
-        raise Refusal("integer division truncates", "divide in floating point")
+    if holds_integers(a):
+        line_up = operands(a, b)
+        gates = tuple(range(sum(isinstance(value, Variable) for value in (a, b))))
+        return Gated(lambda *xs: np.trunc(np.divide(*line_up(*xs))), gates)
     if isinstance(a, Variable) and not isinstance(b, Variable):
         divisor = double(constant(b, "B"))
         if not np.all(divisor):
@@ -117,7 +135,9 @@ def dropout(
     x: Input, ratio: Input | float = None, training: Input = None, *, context: Context, seed: int = 0
 ) -> Rule:
     """Inference only: the identity, and a mask of ones. The ratio is an attribute before opset 12."""
-    if isinstance(training, Variable) or (training is not None and bool(np.any(training))):
+    dropped = 0.5 if ratio is None else ratio
+    random = isinstance(dropped, Variable) or bool(np.any(dropped))
+    if random and (isinstance(training, Variable) or (training is not None and bool(np.any(training)))):
         raise Refusal("dropout in training mode is random", "export the model in evaluation mode")
     if context.version >= 12 and context.output == 1:
         return Affine(np.zeros_like, offset=np.ones(()))
@@ -141,20 +161,6 @@ def where(condition: Input, x: Input, y: Input) -> Rule:
 
 
 def _selected(chosen: NDArray[np.bool_], x: Input, y: Input) -> Affine:
-    """A constant choice between two tensors: a mask for each that changes, the other one as offset."""
+    """A constant choice between two tensors, element by element; what is not chosen may be anything."""
     shape = broadcast_shape(chosen, x, y)
-    branches = ((chosen, x), (~chosen, y))
-    masks = tuple(double(mask) for mask, value in branches if isinstance(value, Variable))
-    offset: Array | None = None
-    for mask, value in branches:
-        if not isinstance(value, Variable):
-            offset = np.broadcast_to(np.where(mask, double(constant(value, "X or Y")), 0.0), shape)
-
-    def linear(*xs_and_masks: Array) -> Array:
-        xs, ms = xs_and_masks[: len(masks)], xs_and_masks[len(masks) :]
-        parts = [
-            np.where(m != 0, expand(x, shape), 0.0) for x, m in zip(xs, ms, strict=True)
-        ]  # 0 * inf is nan
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-
-    return Affine(linear, masks, offset, terms=2)
+    return jointly_linear(lambda x, y: np.where(chosen, expand(x, shape), expand(y, shape)), x, y, terms=1)

@@ -5,7 +5,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import align, common_shape, double, malformed, shape_of, size
-from onnx_si.ops.elementwise import bilinear
+from onnx_si.ops.elementwise import bilinear, computed
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
 from onnx_si.ops.rules import Affine, Array, Rule
 
@@ -104,8 +104,10 @@ def batch_normalization(
     training_mode: int = 0,
     spatial: int = 1,
 ) -> Rule:
+    if training_mode:
+        return _batch_statistics(x, (scale, bias, mean, var), context.output, epsilon, momentum)
     first_only(context)
-    if training_mode or not spatial:
+    if not spatial:
         raise Refusal("statistics are not one constant per channel", "export the model in evaluation mode")
     x = variable(x, "X")
     given = ((scale, "scale"), (bias, "B"), (mean, "mean"), (var, "var"))
@@ -116,3 +118,21 @@ def batch_normalization(
     shape = (-1, *(1,) * (x.ndim - 2))
     offset = (beta - centre * factor).reshape(shape)
     return Affine(lambda x, w: x * w, weights=(factor.reshape(shape),), offset=offset, terms=2)
+
+
+def _batch_statistics(
+    x: Input, parameters: tuple[Input, ...], output: int, epsilon: float, momentum: float
+) -> Rule:
+    """Training mode: the batch's own statistics, and the running ones that follow them slowly."""
+
+    def evaluate(x: Array, scale: Array, bias: Array, mean: Array, var: Array) -> Array:
+        axes = (1, *range(3, x.ndim))
+        wide = (-1, 1, x.shape[2], *(1,) * (x.ndim - 3))
+        centre, variance = x.mean(axis=axes), x.var(axis=axes)
+        if output:
+            old, new = ((mean, centre), (var, variance))[output - 1]
+            return np.asarray(old * momentum + new * (1 - momentum))
+        factor = scale.reshape(wide) / np.sqrt(variance.reshape(wide) + epsilon)
+        return np.asarray((x - centre.reshape(wide)) * factor + bias.reshape(wide))
+
+    return computed(evaluate, x, *parameters)

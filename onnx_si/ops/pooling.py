@@ -5,8 +5,8 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import malformed, size
-from onnx_si.ops.registry import Context, Input, Variable, first_only, handles, variable
-from onnx_si.ops.rules import Affine, Array, Maximum, Rule
+from onnx_si.ops.registry import Context, Input, Variable, handles, variable
+from onnx_si.ops.rules import Affine, Array, Composition, Gated, Maximum, Rule, Winner, chain
 from onnx_si.ops.windows import Window, window
 
 
@@ -22,12 +22,25 @@ def max_pool(
     pads: list[int] | None = None,
     storage_order: int = 0,
     strides: list[int] | None = None,
-) -> Rule:
-    first_only(context)
+) -> Rule | Composition:
+    """The second output is the place of each maximum in the flattened input."""
     x = variable(x, "X")
     win = _pooling_window(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     affordable((win.taps, *x.shape[:2], *win.output))
-    return Maximum(lambda x: np.stack(list(win.taps_of(win.pad(x, -np.inf)))))
+
+    def candidates(x: Array) -> Array:
+        return np.stack(list(win.taps_of(win.pad(x, -np.inf))))
+
+    if context.output == 0:
+        return Maximum(candidates)
+    order = (0, 1, *range(x.ndim - 1, 1, -1)) if storage_order else tuple(range(x.ndim))
+    lengths = tuple(x.shape[axis] for axis in order)
+    flat = np.arange(size(x.shape), dtype=np.float64).reshape(lengths).transpose(order)
+    places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
+    return chain(
+        Winner(candidates),
+        Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),
+    )
 
 
 @handles("AveragePool", since=(7, 10, 11, 19, 22))

@@ -1,14 +1,15 @@
-"""Reductions over axes: ReduceSum, ReduceMean, ReduceMax, ReduceMin, ArgMax, ArgMin."""
+"""Reductions over axes: ReduceSum, ReduceMean, ReduceMax, ReduceMin."""
 
 from collections.abc import Callable
 
 import numpy as np
+from onnx import helper
 
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import size
 from onnx_si.ops.elementwise import identity
 from onnx_si.ops.registry import Input, Variable, axis_of, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Maximum, Rule, Winner
+from onnx_si.ops.rules import Affine, Array, Maximum, Rule
 
 
 def reduced_axes(x: Variable, axes: Input, attribute: list[int] | None, noop: int) -> tuple[int, ...]:
@@ -82,10 +83,25 @@ def along(x: Variable, axes: tuple[int, ...], keepdims: bool) -> Callable[[Array
 
 def _reduce_extreme(
     x: Input, axes_input: Input, axes: list[int] | None, keepdims: int, noop: int, sign: int
-) -> Rule:
+) -> Rule | Array:
+    """Over no elements the result is the least, or largest, value of the type."""
     x = variable(x, "data")
     over = reduced_axes(x, axes_input, axes, noop)
-    return Maximum(along(x, over, bool(keepdims)), sign) if over else identity(x)
+    if not over:
+        return identity(x)
+    if not length_of(x, over):
+        return np.full(
+            np.zeros(x.shape).sum(axis=over, keepdims=bool(keepdims)).shape, _last(x.element, -sign)
+        )
+    return Maximum(along(x, over, bool(keepdims)), sign)
+
+
+def _last(element: int, sign: int) -> float:
+    """The largest (sign +1) or least value of an element type."""
+    dtype = helper.tensor_dtype_to_np_dtype(element)
+    if dtype.kind in "iu":
+        return float(np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min)
+    return float(sign > 0) if dtype.kind == "b" else sign * np.inf
 
 
 @handles("ReduceMax", since=(1, 11, 12, 13, 18, 20))
@@ -96,7 +112,7 @@ def reduce_max(
     axes: list[int] | None = None,
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
-) -> Rule:
+) -> Rule | Array:
     return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, +1)
 
 
@@ -108,22 +124,5 @@ def reduce_min(
     axes: list[int] | None = None,
     keepdims: int = 1,
     noop_with_empty_axes: int = 0,
-) -> Rule:
+) -> Rule | Array:
     return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, -1)
-
-
-def _arg_extreme(x: Input, axis: int, keepdims: int, select_last_index: int, sign: int) -> Rule:
-    x = variable(x, "data")
-    if select_last_index:
-        raise Refusal("select_last_index = 1", "export with the first index among equals")
-    return Winner(along(x, (axis_of(axis, x.ndim),), bool(keepdims)), sign)
-
-
-@handles("ArgMax", since=(1, 11, 12, 13))
-def arg_max(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule:
-    return _arg_extreme(x, axis, keepdims, select_last_index, +1)
-
-
-@handles("ArgMin", since=(1, 11, 12, 13))
-def arg_min(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule:
-    return _arg_extreme(x, axis, keepdims, select_last_index, -1)

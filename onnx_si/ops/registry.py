@@ -3,13 +3,24 @@
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.rules import Rule
+from onnx_si.ops.rules import Composition, Rule
+
+Made = Rule | Composition | NDArray[Any]
+"""What a handler returns; an array is an output that does not depend on the image's values."""
+
+WHOLE_NUMBERS = frozenset(
+    kind
+    for name, kind in onnx.TensorProto.DataType.items()
+    if name.startswith(("INT", "UINT")) or name == "BOOL"
+)
+"""Element types that hold integers or truth values."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +33,22 @@ class Variable:
         Without the batch axis of points.
     stepwise : bool
         Whether it is constant on pieces of the line.
-    integer : bool
-        Whether its element type is an integer or a truth value.
+    element : int
+        Its element type, a number of `onnx.TensorProto.DataType`.
     """
 
     shape: tuple[int, ...]
     stepwise: bool = False
-    integer: bool = False
+    element: int = onnx.TensorProto.FLOAT
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    @property
+    def integer(self) -> bool:
+        """Whether its element type is an integer or a truth value."""
+        return self.element in WHOLE_NUMBERS
 
 
 Input = Variable | NDArray[Any] | None
@@ -55,20 +71,21 @@ class Handler:
     op: str
     versions: tuple[int, ...]
     domain: str
-    function: Callable[..., Rule]
+    function: Callable[..., Made]
     wants_context: bool
 
-    def build(self, inputs: tuple[Input, ...], attributes: dict[str, Any], context: Context) -> Rule:
+    def build(self, inputs: tuple[Input, ...], attributes: dict[str, Any], context: Context) -> Made:
         extra = {"context": context} if self.wants_context else {}
         return self.function(*inputs, **attributes, **extra)
 
 
+Built = TypeVar("Built", bound=Made)
 _HANDLERS: dict[tuple[str, str], Handler] = {}
 
 
 def handles(
     op: str, *, since: tuple[int, ...], domain: str = ""
-) -> Callable[[Callable[..., Rule]], Callable[..., Rule]]:
+) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Register the decorated function as the handler of an op.
 
     Parameters
@@ -84,7 +101,7 @@ def handles(
         If the op has a handler already.
     """
 
-    def register(function: Callable[..., Rule]) -> Callable[..., Rule]:
+    def register(function: Callable[..., Built]) -> Callable[..., Built]:
         if (domain, op) in _HANDLERS:
             raise ValueError(f"{domain}:{op} has a handler already")
         wants_context = "context" in inspect.signature(function).parameters

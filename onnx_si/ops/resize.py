@@ -151,7 +151,7 @@ def kernel_matrix(
     rows = np.arange(positions.count)
     for step in range(1 - reach, reach + 1):
         column, distance = base + step, np.abs(share - step)
-        weight = 1 - distance if mode == "linear" else _cubic(distance, cubic)
+        weight = 1 - distance if mode == "linear" else keys_kernel(distance, cubic)
         if exclude_outside:
             weight = np.where((column < 0) | (column >= inside), 0.0, weight)
         np.add.at(matrix, (rows, np.clip(column, 0, inside - 1)), weight)
@@ -163,7 +163,7 @@ def linear_matrix(inside: int, outside: int) -> Array:
     return kernel_matrix(to_size(inside, outside).positions("half_pixel"), inside, "linear")
 
 
-def _cubic(d: Array, a: float) -> Array:
+def keys_kernel(d: Array, a: float) -> Array:
     """Keys' cubic convolution kernel."""
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a

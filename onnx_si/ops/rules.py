@@ -89,11 +89,21 @@ class Maximum:
 class Step:
     """y is constant wherever no switch changes its sign; it jumps where one does.
 
-    `switches(*xs)` gives arrays (batch, ...) that are affine in the xs; `evaluate` gives the value at points.
+    With a `spacing` it is constant wherever no switch passes a whole multiple (0 included) of the spacing.
+
+    Parameters
+    ----------
+    switches : callable
+        (*xs) -> arrays (batch, ...), affine in the xs.
+    evaluate : callable
+        (*xs) -> the value at points.
+    spacing : callable or None
+        (*xs) -> array in the switches' shape, affine in the xs; positive, or zero where the switch is.
     """
 
     switches: Callable[..., tuple[Array, ...]]
     evaluate: Callable[..., Array]
+    spacing: Callable[..., Array] | None = None
     kind: ClassVar[str] = "discrete"
 
 
@@ -127,10 +137,55 @@ class Gated:
 
 @dataclass(frozen=True)
 class Curved:
-    """y = evaluate(*xs), not piecewise linear: evaluated everywhere, refused by the exact domain."""
+    """y = evaluate(*xs), not piecewise linear: evaluated everywhere, refused by the exact domain.
+
+    `reason` says why, where it is not just the kind of function.
+    """
 
     evaluate: Callable[..., Array]
     kind: str = "smooth"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Opaque(Curved):
+    """y = evaluate(*xs) at one point; even its shape depends on the values, so nothing holds along a line."""
+
+    kind: str = "unsupported"
+    reason: str = "the shape of its output depends on the image"
 
 
 Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Curved
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One rule of a composition; `inputs` number the op's changing inputs first, then the stages before."""
+
+    rule: Rule
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """An op made of several rules; the last stage gives its output."""
+
+    stages: tuple[Stage, ...]
+
+
+def compose(inputs: int, *parts: tuple[Rule | Composition, tuple[int, ...]]) -> Composition:
+    """Rules and compositions in a row: each with the numbers of what it reads, as a stage's inputs."""
+    slots, stages = list(range(inputs)), list[Stage]()
+    for part, reads in parts:
+        own = [slots[i] for i in reads]
+        alone = (Stage(part, tuple(range(len(reads)))),) if not isinstance(part, Composition) else part.stages
+        for stage in alone:
+            own.append(inputs + len(stages))
+            stages.append(Stage(stage.rule, tuple(own[i] for i in stage.inputs)))
+        slots.append(own[-1])
+    return Composition(tuple(stages))
+
+
+def chain(*parts: Rule | Composition) -> Composition:
+    """Parts of one input each, every one applied to what the one before gives."""
+    return compose(1, *((part, (i,)) for i, part in enumerate(parts)))

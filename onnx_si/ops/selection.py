@@ -1,19 +1,12 @@
-"""Ops that pick values: Slice, Split, Gather; and Cast, which keeps them."""
+"""Ops that pick values: Slice, Split, Gather."""
 
 import numpy as np
-import onnx
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import double, malformed, shape_of
-from onnx_si.ops.elementwise import identity
 from onnx_si.ops.registry import Context, Input, Variable, axis_of, constant, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Gated, Rule, Step
-
-FLOATING = frozenset(
-    {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-)
-WHOLE = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64})
+from onnx_si.ops.rules import Affine, Array, Gated, Rule
 
 
 def sliced(x: Variable, cuts: dict[int, slice]) -> Affine:
@@ -106,18 +99,3 @@ def _pick_each(x: Array, indices: Array, axis: int) -> Array:
     points = np.arange(len(x)).reshape(-1, *(1,) * (indices.ndim - 1))
     picked = np.moveaxis(x, axis + 1, 1)[points, indices.astype(np.intp)]
     return np.moveaxis(picked, range(1, indices.ndim), range(axis + 1, axis + indices.ndim))
-
-
-@handles("Cast", since=(6, 9, 13, 19, 21, 23, 24, 25, 28))
-def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rule:
-    """Floating-point types keep the value, unrounded even in 16 bits; truth values and integers truncate."""
-    x = variable(x, "input")
-    if to in FLOATING or (x.integer and to in WHOLE):
-        return identity(x)
-    if to == onnx.TensorProto.BOOL:
-        return Step(lambda x: (x,), lambda x: (x != 0).astype(np.float64))
-    if to in WHOLE and x.stepwise:
-        return Gated(np.trunc, gates=(0,))
-    names = {number: name for name, number in onnx.TensorProto.DataType.items()}
-    name = names.get(to, f"unknown type {to}")
-    raise Refusal(f"cast to {name} rounds a value that changes", "keep the image's path in floating point")

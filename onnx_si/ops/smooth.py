@@ -1,54 +1,72 @@
-"""Functions that are not piecewise linear: evaluated in float64, never analysed exactly."""
+"""Smooth functions of one element: evaluated in float64, never analysed exactly."""
 
 from collections.abc import Callable
 
 import numpy as np
 from scipy import special
 
-from onnx_si.ops.arrays import size
-from onnx_si.ops.elementwise import curved
-from onnx_si.ops.registry import Context, Input, axis_of, handles, variable
-from onnx_si.ops.rules import Array, Rule
+from onnx_si.ops.arrays import broadcast_shape, double, malformed, operands, shape_of
+from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale
+from onnx_si.ops.registry import Input, Variable, constant, handles, variable
+from onnx_si.ops.rules import Array, Curved, Rule
+
+PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
+    "Acos": ((7, 22), np.arccos),
+    "Acosh": ((9, 22), np.arccosh),
+    "Asin": ((7, 22), np.arcsin),
+    "Asinh": ((9, 22), np.arcsinh),
+    "Atan": ((7, 22), np.arctan),
+    "Atanh": ((9, 22), np.arctanh),
+    "Cos": ((7, 22), np.cos),
+    "Cosh": ((9, 22), np.cosh),
+    "Erf": ((9, 13), special.erf),
+    "Exp": ((6, 13), np.exp),
+    "Log": ((6, 13), np.log),
+    "Mish": ((18, 22), lambda x: x * np.tanh(np.logaddexp(x, 0.0))),
+    "Reciprocal": ((6, 13), np.reciprocal),
+    "Sigmoid": ((6, 13), special.expit),
+    "Sin": ((7, 22), np.sin),
+    "Sinh": ((9, 22), np.sinh),
+    "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0)),
+    "Softsign": ((1, 22), lambda x: x / (1 + np.abs(x))),
+    "Sqrt": ((6, 13), np.sqrt),
+    "Tan": ((7, 22), np.tan),
+    "Tanh": ((6, 13), np.tanh),
+}
+"""Functions without attributes: schema versions and the function."""
 
 
-@handles("Sigmoid", since=(6, 13))
-def sigmoid(x: Input) -> Rule:
-    return curved(special.expit)
+def _register(op: str, versions: tuple[int, ...], function: Callable[[Array], Array]) -> None:
+    @handles(op, since=versions)
+    def plain(x: Input) -> Rule:
+        return curved(function)
 
 
-@handles("Tanh", since=(6, 13))
-def tanh(x: Input) -> Rule:
-    return curved(np.tanh)
+for _op, (_versions, _function) in PLAIN.items():
+    _register(_op, _versions, _function)
 
 
-@handles("Exp", since=(6, 13))
-def exp(x: Input) -> Rule:
-    return curved(np.exp)
-
-
-@handles("Log", since=(6, 13))
-def log(x: Input) -> Rule:
-    return curved(np.log)
-
-
-@handles("Sqrt", since=(6, 13))
-def sqrt(x: Input) -> Rule:
-    return curved(np.sqrt)
-
-
-@handles("Erf", since=(9, 13))
-def erf(x: Input) -> Rule:
-    return curved(special.erf)
-
-
-@handles("Softplus", since=(1, 22))
-def softplus(x: Input) -> Rule:
-    return curved(lambda x: np.logaddexp(x, 0.0))
+def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:
+    return np.where(x < 0, bend(np.minimum(x, 0.0)), slope * x)
 
 
 @handles("Elu", since=(6, 22))
 def elu(x: Input, *, alpha: float = 1.0) -> Rule:
-    return curved(lambda x: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x))
+    return curved(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)))
+
+
+@handles("Celu", since=(12, 28))
+def celu(x: Input, *, alpha: float = 1.0) -> Rule:
+    if not alpha:
+        raise malformed("Celu with alpha 0 divides by zero")
+    return curved(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0))
+
+
+@handles("Selu", since=(6, 22))
+def selu(
+    x: Input, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+) -> Rule:
+    return curved(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma))
 
 
 @handles("HardSwish", since=(14, 22))
@@ -56,30 +74,39 @@ def hard_swish(x: Input) -> Rule:
     return curved(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
 
 
-def _softmax_of_rows(x: Array) -> Array:
-    return np.asarray(special.softmax(x, axis=-1))
+@handles("Gelu", since=(20,))
+def gelu(x: Input, *, approximate: str = "none") -> Rule:
+    match approximate:
+        case "none":
+            return curved(lambda x: x * special.ndtr(x))
+        case "tanh":
+            return curved(lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
+    raise malformed(f"approximate '{approximate}' is not in the specification")
 
 
-def _log_softmax_of_rows(x: Array) -> Array:
-    return np.asarray(special.log_softmax(x, axis=-1))
+@handles("Swish", since=(24,))
+def swish(x: Input, *, alpha: float = 1.0) -> Rule:
+    return curved(lambda x: x * special.expit(alpha * x))
 
 
-def _along_axis(x: Input, axis: int | None, version: int, of_rows: Callable[[Array], Array]) -> Rule:
-    """Before opset 13 the axes from `axis` on count as one; since then a single axis, by default the last."""
-    shape = variable(x, "input").shape
-    if version < 13:
-        cut = axis_of(1 if axis is None else axis, len(shape))
-        rows = (size(shape[:cut]), size(shape[cut:]))
-        return curved(lambda x: of_rows(x.reshape(x.shape[0], *rows)).reshape(x.shape))
-    behind_batch = axis_of(-1 if axis is None else axis, len(shape)) + 1
-    return curved(lambda x: np.moveaxis(of_rows(np.moveaxis(x, behind_batch, -1)), -1, behind_batch))
+@handles("SwiGLU", since=(28,))
+def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
+    if shape_of(gate) != shape_of(x):
+        raise malformed(f"SwiGLU of shapes {shape_of(gate)} and {shape_of(x)}")
+    if not isinstance(gate, Variable):  # the gate is a constant factor
+        factor = double(constant(gate, "A"))
+        return scale(variable(x, "B"), factor * special.expit(alpha * factor))
+    return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x)
 
 
-@handles("Softmax", since=(1, 11, 13))
-def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
-    return _along_axis(x, axis, context.version, _softmax_of_rows)
-
-
-@handles("LogSoftmax", since=(1, 11, 13))
-def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
-    return _along_axis(x, axis, context.version, _log_softmax_of_rows)
+@handles("Pow", since=(7, 12, 13, 15))
+def power(x: Input, exponent: Input) -> Rule:
+    """An integer base gives an integer, cut towards zero."""
+    if isinstance(x, Variable) and isinstance(exponent, np.ndarray):
+        if np.all(exponent == 1) and broadcast_shape(x, exponent) == x.shape:
+            return identity(x)
+        if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
+            return Curved(np.square, "bilinear")
+    line_up = operands(x, exponent)
+    cut = np.trunc if holds_integers(x) else np.positive
+    return curved(lambda *xs: cut(np.power(*line_up(*xs))))

@@ -17,14 +17,11 @@ from onnx_si.line.program import bind
 
 from .cases import HANDLERS, REVIEWED
 
-FOLDED = {"Constant", "ConstantOfShape", "Range", "Shape", "Size"}
-"""Ops whose value does not depend on the image; a case may hold them beside handled ops."""
-
 
 @functools.cache
 def node_cases():
     """Every case of handled ops alone, the function bodies ("_expanded") among them, by name."""
-    allowed = set(HANDLERS) | FOLDED
+    allowed = set(HANDLERS) | {"Constant"}
     with warnings.catch_warnings():  # the package's own code overflows in casts while it makes the cases
         warnings.simplefilter("ignore")
         made = collect_testcases(None)
@@ -41,44 +38,42 @@ def node_cases():
 EXCLUDED = (
     (r"test_not_[234]d", "opset 1: models before opset 7 are not read"),
     (r"test_equal_string.*", "strings are no numbers"),
-    (r"test_arg(max|min)_.*_select_last_index", "the last index among equals: exporters do not write it"),
-    (r"test_batchnorm_.*_training_mode", "statistics of the batch are no constants"),
-    (r"test_training_dropout.*", "training mode is random"),
+    (r"test_training_dropout(?!_zero).*", "training mode is random"),
     (
-        r"test_cast(like)?_.*_to_(FLOAT8E|FLOAT4E|FLOAT6E|U?INT[24]\b|U?INT[24]_).*",
-        "rounds to 8 bits or fewer",
+        r"test_cast(like)?_FLOAT(16)?_to_U?INT[24](_expanded)?",
+        "values beyond the type: undefined in the text",
     ),
-    (r"test_cast(like)?_U?INT[24]_to_U?INT8.*", "8-bit integers, in which arithmetic wraps"),
-    (r"test_div_u?int(8|16|32|64|32_trunc)", "integer division truncates"),
-    (r"test_maxpool_with_argmax.*", "the second output, indices of the maxima"),
-    (r"test_reduce_(max|min)_empty_set.*", "the maximum over no elements"),
+    (r"test_cast_e8m0_FLOAT(16)?_to_.*", "powers of two only: undefined for zero and negative numbers"),
     (
         r"test_resize_downsample_scales_(linear|cubic)_align_corners",
         "the cases contradict text and onnxruntime",
     ),
+    (r"test_maxunpool_export_with_output_shape", "runtimes place the values differently"),
     (r"test_resize_.*_antialias", "antialias"),
     (r"test_resize_.*_not_(larger|smaller)", "an aspect ratio policy"),
     (r"test_resize_tf_crop_and_resize.*", "tf_crop_and_resize"),
 )
 """Patterns of the names of cases that are refused, with the reason in words; a case that passes must go."""
 
-FEW_DIGITS = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 5e-4}
-"""Cases whose expected values are written with few digits."""
+LOOSE = {
+    "test_averagepool_2d_ceil_last_window_starts_on_pad": 5e-4,
+    "test_gridsample_bicubic": 5e-4,
+    "test_roialign_aligned_false": 5e-4,
+    "test_roialign_aligned_true": 5e-4,
+    "test_dynamicquantizelinear": 0.05,
+    "test_dynamicquantizelinear_expanded": 0.05,
+}
+"""Cases whose expected values are written with few digits; in the last two a value lies half way between two
+levels, and float32 arithmetic rounds it to the other one."""
 
 EITHER = {
-    "Add",
-    "And",
-    "Concat",
-    "Div",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "MatMul",
-    "Max",
-    "Mean",
+    *("Add", "And", "Attention", "CastLike", "Concat", "DequantizeLinear", "Div", "Einsum", "GRU"),
+    *("Greater", "GreaterOrEqual", "GridSample", "GroupNormalization", "InstanceNormalization", "LSTM"),
+    *("LayerNormalization", "Less", "LessOrEqual", "LinearAttention", "MatMul", "Max", "Mean", "Min"),
+    *("Mod", "Mul", "NonMaxSuppression", "OneHot", "Or", "Pow", "QLinearConv", "QLinearMatMul"),
+    *("RMSNormalization", "RNN", "Range", "RotaryEmbedding", "STFT", "Scatter", "ScatterElements"),
+    *("ScatterND", "Sub", "Sum", "SwiGLU", "TensorScatter", "Where", "Xor"),
 }
-EITHER |= {"Min", "Mul", "Or", "Sub", "Sum", "Xor"}
 """Ops of which any input may change."""
 
 
@@ -102,7 +97,7 @@ def data_sets(case, model):
 def assert_same(got, expected, name):
     """Cases are computed in float32; a cast to 16 bits is left unrounded here (see the handler)."""
     assert np.shape(got) == expected.shape
-    rounding = {"float16": 1e-3, "bfloat16": 1e-2}.get(expected.dtype.name, FEW_DIGITS.get(name, 1e-4))
+    rounding = {"float16": 2e-3, "bfloat16": 1e-2}.get(expected.dtype.name, LOOSE.get(name, 1e-4))
     np.testing.assert_allclose(got, expected.astype(np.float64), rtol=rounding, atol=1e-5, equal_nan=True)
 
 
@@ -146,7 +141,8 @@ def test_any_input_may_change(name):
     for feeds, expected in data_sets(case, model):
         for changing in (name for name, value in feeds.items() if value.dtype.kind == "f"):
             given = {other: value for other, value in feeds.items() if other != changing}
-            program = bind(model, feeds[changing], outputs, input_name=changing, given=given)
+            with np.errstate(all="ignore"):  # constants may be infinite
+                program = bind(model, feeds[changing], outputs, input_name=changing, given=given)
             assert not program.gaps or model.proto.graph.node[0].op_type not in EITHER
             if not program.gaps:
                 for output, value in zip(outputs, expected, strict=True):

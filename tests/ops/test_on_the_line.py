@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import onnx_si
+from onnx_si.errors import UnsupportedOp
 from onnx_si.line.program import bind
-from onnx_si.ops.rules import Affine, Curved
+from onnx_si.ops.rules import Affine, Curved, Opaque
 
-from .cases import CASES, FEATURES, HANDLERS, SMOOTH, Changing, model_of
+from .cases import CASES, FEATURES, HANDLERS, POINTS, SMOOTH, model_of
 from .line import assert_exact, at_points, on_line
 
 
@@ -26,11 +27,11 @@ def bound(case, bent=False):
 
 
 def test_every_op_has_a_case():
-    assert set(HANDLERS) == {case.op for case in CASES + SMOOTH}
+    assert set(HANDLERS) == {case.op for case in CASES + SMOOTH + POINTS}
 
 
 def test_labels_are_unique():
-    labels = [str(case) for case in CASES]
+    labels = [str(case) for case in CASES + SMOOTH + POINTS]
     assert len(labels) == len(set(labels))
 
 
@@ -72,11 +73,13 @@ def test_points_are_what_evaluate_gives(case):
 def test_affine_triple(case):
     """Evaluation is slope plus offset, the slope is linear, and the spread bounds it."""
     rng = np.random.default_rng(5)
-    for step in bound(case).instructions:
+    program = bound(case)
+    shape_of = {step.output: step.shape for step in program.instructions}
+    for step in program.instructions:
         rule = step.rule
         if step.node != "tested" or not isinstance(rule, Affine):
             continue
-        shapes = [shape_of_tensor(case, step, name) for name in step.inputs]
+        shapes = [shape_of[name] for name in step.inputs]
         xs, ys = ([rng.normal(size=(3, *shape)) for shape in shapes] for _ in range(2))
         slope = rule.slope(*xs)
         offset = 0.0 if rule.offset is None else rule.offset
@@ -89,13 +92,21 @@ def test_affine_triple(case):
         assert slope.shape[1:] == step.shape
 
 
-def shape_of_tensor(case, step, name):
-    """Shape of an input of the tested node (its changing inputs, in order)."""
-    changing = [value.shape for value in case.inputs if isinstance(value, Changing)]
-    return changing[step.inputs.index(name)]
-
-
 def test_smooth_cases_are_of_smooth_rules():
     """They are exact in this file because their inputs only jump; any other is refused (test_refusals)."""
     for case in SMOOTH:
-        assert any(isinstance(step.rule, Curved) for step in bound(case).instructions)
+        assert any(isinstance(step.rule, Curved) for step in bound(case).instructions), case
+
+
+@pytest.mark.parametrize("case", POINTS, ids=str)
+def test_outputs_at_points_are_constant_or_refused_on_a_line(case):
+    """They change their shape with the values, or depend on no value at all."""
+    model, start = model_of(case, case.opsets()[-1], bent=True), random_line(1)[0]
+    program = bind(model, start, tuple(f"y{i}" for i in range(case.outputs)))
+    opaque = [step for step in program.instructions if isinstance(step.rule, Opaque)]
+    assert bool(opaque) == bool(program.findings)
+    if opaque:
+        with pytest.raises(UnsupportedOp, match="the shape of its output depends on the image"):
+            program.require_exact()
+    else:
+        assert program.folded >= set(program.outputs)

@@ -1,0 +1,139 @@
+"""Attention: evaluated in float64, never analysed exactly; its caches only move values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from scipy import special
+
+from onnx_si.ops.arrays import double, filled, malformed, shape_of
+from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.ops.registry import Context, Input, Variable, constant, handles, optional
+from onnx_si.ops.rules import Array, Composition, Rule, Stage
+
+
+def heads(x: Array, count: int | None) -> Array:
+    """(batch, images, steps, heads * size) as (batch, images, heads, steps, size); four axes stay."""
+    if x.ndim == 5:
+        return x
+    if not count or x.shape[-1] % count:
+        raise malformed(f"{count} heads of a tensor of shape {x.shape[1:]}")
+    return x.reshape(*x.shape[:3], count, -1).swapaxes(2, 3)
+
+
+def joined(y: Array, ndim: int) -> Array:
+    """The way back, for an input without an axis of heads."""
+    return y if ndim == 4 else y.swapaxes(2, 3).reshape(*y.shape[:2], y.shape[3], -1)
+
+
+@dataclass(frozen=True)
+class Visible:
+    """Which keys a query may see besides the mask's: causality, a window, and keys that are padding."""
+
+    causal: bool
+    left: int
+    right: int
+    valid: NDArray[np.intp] | None
+
+    def allowed(self, queries: int, keys: int, past: int) -> NDArray[np.bool_]:
+        """(1 or images, 1, queries, keys); the last query stands at the last valid key of an outer cache."""
+        offset = np.array([past]) if self.valid is None else self.valid - queries
+        at = np.arange(queries)[:, None] + offset.reshape(-1, 1, 1, 1)
+        key = np.arange(keys)
+        seen = np.ones((len(offset), 1, queries, keys), dtype=bool)
+        if self.causal:
+            seen &= key <= at
+        if self.left >= 0:
+            seen &= key >= at - self.left
+        if self.right >= 0:
+            seen &= key <= at + self.right
+        return seen if self.valid is None else seen & (key < self.valid.reshape(-1, 1, 1, 1))
+
+
+def _is_truth(mask: Input) -> bool:
+    if isinstance(mask, Variable):
+        return bool(mask.element == onnx.TensorProto.BOOL)
+    return mask is not None and mask.dtype.kind == "b"
+
+
+def _with_mask(mask: Array | None, truth: bool, seen: NDArray[np.bool_], ndim: int) -> Array:
+    """What is added to the scores: the mask, minus infinity where a key is not to be seen."""
+    barred = np.where(seen, 0.0, -np.inf)[None]
+    if mask is None:
+        return barred
+    added = np.where(mask != 0, 0.0, -np.inf) if truth else mask
+    missing = seen.shape[-1] - mask.shape[-1]  # a short mask ends before the keys that nobody sees
+    added = np.pad(added, [(0, 0)] * (mask.ndim - 1) + [(0, missing)], constant_values=-np.inf)
+    return added.reshape(len(added), *(1,) * (5 - added.ndim), *added.shape[1:]) + barred
+
+
+@handles("Attention", since=(23, 24, 25))
+def attention(
+    q: Input,
+    k: Input,
+    v: Input,
+    mask: Input = None,
+    past_key: Input = None,
+    past_value: Input = None,
+    nonpad_kv_seqlen: Input = None,
+    *,
+    context: Context,
+    is_causal: int = 0,
+    kv_num_heads: int | None = None,
+    left_window_size: int = -1,
+    q_num_heads: int | None = None,
+    qk_matmul_output_mode: int = 0,
+    right_window_size: int = -1,
+    scale: float | None = None,
+    softcap: float = 0.0,
+    softmax_precision: int | None = None,
+) -> Rule | Composition | Array:
+    """Outputs: the values mixed; keys, values with the past in front; the scores at the stage asked for."""
+    ndim = len(shape_of(q))
+    if ndim not in (3, 4) or not ndim == len(shape_of(k)) == len(shape_of(v)):
+        raise malformed(f"attention of shapes {shape_of(q)}, {shape_of(k)} and {shape_of(v)}")
+    if context.output in (1, 2):
+        return _present((q, k, v, mask, past_key, past_value), context.output, kv_num_heads)
+    valid = optional(nonpad_kv_seqlen, "nonpad_kv_seqlen")
+    rows = None if valid is None else valid.astype(np.intp)
+    sight = Visible(bool(is_causal), left_window_size, right_window_size, rows)
+    truth, fill = _is_truth(mask), filled(q, k, v, mask, past_key, past_value)
+
+    def evaluate(*xs: Array) -> Array:
+        q, k, v, mask, past_key, past_value = fill(*xs)
+        q, k, v = heads(q, q_num_heads), heads(k, kv_num_heads), heads(v, kv_num_heads)
+        past = 0 if past_key is None else past_key.shape[3]
+        k, v = (new if old is None else _behind(old, new) for old, new in ((past_key, k), (past_value, v)))
+        repeats = q.shape[2] // k.shape[2]
+        k, v = (np.repeat(x, repeats, axis=2) for x in (k, v))
+        scores = np.matmul(q, k.swapaxes(-1, -2)) * (1 / np.sqrt(q.shape[-1]) if scale is None else scale)
+        stages = [scores]
+        stages.append(np.tanh(scores / softcap) * softcap if softcap else scores)
+        bias = _with_mask(mask, truth, sight.allowed(q.shape[3], k.shape[3], past), ndim)
+        stages.append(stages[1] + bias)
+        nothing = np.isneginf(bias.max(axis=-1, keepdims=True))
+        stages.append(np.where(nothing, 0.0, special.softmax(stages[2], axis=-1)))
+        return stages[qk_matmul_output_mode] if context.output == 3 else joined(np.matmul(stages[3], v), ndim)
+
+    return curved(evaluate)
+
+
+def _behind(old: Array, new: Array) -> Array:
+    """Steps behind earlier steps; either may have one point for the whole batch."""
+    batch = max(len(old), len(new))
+    return np.concatenate([np.broadcast_to(x, (batch, *x.shape[1:])) for x in (old, new)], axis=3)
+
+
+def _present(inputs: tuple[Input, ...], output: int, count: int | None) -> Composition | Array:
+    """Keys (output 1) or values (output 2) with the past in front."""
+    read = [i for i in (output, output + 3) if inputs[i] is not None]
+
+    def join(new: Array, old: Array | None = None) -> Array:
+        return heads(new, count) if old is None else _behind(old, heads(new, count))
+
+    changing = [i for i, value in enumerate(inputs) if isinstance(value, Variable)]
+    own = tuple(changing.index(i) for i in read if i in changing)
+    if not own:
+        return np.asarray(join(*(double(constant(inputs[i], "of the op"))[None] for i in read))[0])
+    return Composition((Stage(jointly_linear(join, *(inputs[i] for i in read)), own),))

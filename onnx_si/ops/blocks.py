@@ -1,0 +1,63 @@
+"""Moves of whole blocks: CenterCropPad and Col2Im."""
+
+import numpy as np
+
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import malformed, size
+from onnx_si.ops.registry import Input, Variable, axis_of, handles, integers, variable
+from onnx_si.ops.rules import Affine, Array, Rule
+from onnx_si.ops.windows import window
+
+
+@handles("CenterCropPad", since=(18,))
+def center_crop_pad(x: Input, wanted: Input, *, axes: list[int] | None = None) -> Rule:
+    """The middle of each axis, or zeros around it; the odd element goes behind."""
+    x = variable(x, "input_data")
+    named = [axis_of(a, x.ndim) for a in axes] if axes is not None else list(range(x.ndim))
+    lengths = integers(wanted, "shape")
+    if len(lengths) != len(named):
+        raise malformed(f"shape {lengths} for {len(named)} axes")
+    crops, pads, shape = [slice(None)] * (x.ndim + 1), [(0, 0)] * (x.ndim + 1), list(x.shape)
+    for axis, length in zip(named, lengths, strict=True):
+        missing = length - x.shape[axis]
+        shape[axis] = length
+        if missing >= 0:
+            pads[axis + 1] = (missing // 2, missing - missing // 2)
+        else:
+            crops[axis + 1] = slice(-missing // 2, -missing // 2 + length)
+    affordable(tuple(shape))
+    return Affine(lambda x: np.pad(x[tuple(crops)], pads))
+
+
+@handles("Col2Im", since=(18,))
+def col2im(
+    x: Input,
+    image_shape: Input,
+    block_shape: Input,
+    *,
+    dilations: list[int] | None = None,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Rule:
+    """Columns (images, channels * taps, places) added up where the windows overlap."""
+    x, spatial, kernel = (
+        variable(x, "input"),
+        integers(image_shape, "image_shape"),
+        integers(block_shape, "block_shape"),
+    )
+    taps = size(kernel)
+    if x.ndim != 3 or not taps or x.shape[1] % taps:
+        raise malformed(f"columns of shape {x.shape} for blocks {kernel}")
+    images, channels = x.shape[0], x.shape[1] // taps
+    win = window(Variable((images, channels, *spatial)), kernel, strides, dilations, pads, "NOTSET")
+    if size(win.output) != x.shape[2]:
+        raise malformed(f"{x.shape[2]} columns for {win.output} places")
+
+    def added_up(x: Array) -> Array:
+        columns = x.reshape(len(x), images, channels, taps, *win.output)
+        padded = np.zeros((len(x), images, channels, *win.padded), x.dtype)
+        for tap, view in enumerate(win.taps_of(padded)):
+            view += columns[:, :, :, tap]
+        return padded[win.crop]
+
+    return Affine(added_up, terms=taps)

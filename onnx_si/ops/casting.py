@@ -1,0 +1,138 @@
+"""Cast and CastLike: floating-point types keep the value, all others make it a step function."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from onnx_si.errors import Refusal
+from onnx_si.ops.arrays import double
+from onnx_si.ops.elementwise import curved, identity
+from onnx_si.ops.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
+from onnx_si.ops.rounding import stairs
+from onnx_si.ops.rules import Array, Composition, Curved, Gated, Rule, Stage, Step
+
+FLOATING = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+)
+WIDE = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64})
+SMALL_FLOATS = frozenset(
+    number
+    for name, number in onnx.TensorProto.DataType.items()
+    if name.startswith(("FLOAT8", "FLOAT6", "FLOAT4")) and name != "FLOAT8E8M0"  # which holds no zero
+)
+
+
+RANGES = {
+    onnx.TensorProto.DataType.Value(name): (float(low), float(high))
+    for name, low, high in (
+        ("UINT2", 0, 3),
+        ("INT2", -2, 1),
+        ("UINT4", 0, 15),
+        ("INT4", -8, 7),
+        ("UINT8", 0, 255),
+        ("INT8", -128, 127),
+        ("UINT16", 0, 65535),
+        ("INT16", -32768, 32767),
+    )
+    if name in onnx.TensorProto.DataType.keys()  # noqa: SIM118 - the enum is no dictionary
+}
+"""Least and largest value of the narrow integer types."""
+
+
+def name_of(element: int) -> str:
+    """Name of an element type."""
+    names = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    return str(names.get(element, f"unknown type {element}"))
+
+
+@handles("Cast", since=(6, 9, 13, 19, 21, 23, 24, 25, 28))
+def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rule:
+    """Floating-point types keep the value, unrounded even in 16 bits; truth values and integers truncate."""
+    x = variable(x, "input")
+    if to in FLOATING:
+        return identity(x)
+    if to == onnx.TensorProto.BOOL:
+        return Step(lambda x: (x,), lambda x: (x != 0).astype(np.float64))
+    if to in WHOLE_NUMBERS and x.integer:
+        return Gated(_wrap(helper.tensor_dtype_to_np_dtype(to)), gates=(0,))
+    if to in WIDE:
+        return stairs(np.trunc)
+    if to in RANGES:
+        return Curved(
+            _within(*RANGES[to]), "discrete", f"a cast to {name_of(to)} is undefined beyond its range"
+        )
+    if to not in SMALL_FLOATS:
+        raise Refusal(f"cast to {name_of(to)}", "keep the image's path in floating point")
+    if saturate:
+        return rounded_to(*representable(to))
+    dtype = helper.tensor_dtype_to_np_dtype(to)
+    overflows = f"a cast to {name_of(to)} without saturation becomes infinite or no number"
+    return Curved(curved(lambda x: x.astype(dtype).astype(np.float64)).evaluate, "discrete", overflows)
+
+
+def _within(least: float, largest: float) -> Callable[[Array], Array]:
+    """Values cut to whole numbers; refuses one beyond the type's range."""
+
+    def cut(x: Array) -> Array:
+        whole = np.trunc(x)
+        if not np.all((whole >= least) & (whole <= largest)):
+            raise Refusal(f"a cast beyond {least:g} to {largest:g} is undefined", "clip in front of the cast")
+        return whole
+
+    return cut
+
+
+@handles("CastLike", since=(15, 19, 21, 23, 24, 25))
+def cast_like(
+    x: Input, target: Input, *, saturate: int = 1, round_mode: str = "up"
+) -> Composition | NDArray[np.generic]:
+    if isinstance(target, Variable):
+        to = target.element
+    else:
+        to = helper.np_dtype_to_tensor_dtype(constant(target, "target_type").dtype)
+    if not isinstance(x, Variable):
+        value = constant(x, "input")
+        source = Variable(value.shape, element=helper.np_dtype_to_tensor_dtype(value.dtype))
+        made = cast(source, to=to, saturate=saturate, round_mode=round_mode)
+        return np.asarray(made.evaluate(double(value)[None])[0], dtype=helper.tensor_dtype_to_np_dtype(to))
+    return Composition((Stage(cast(x, to=to, saturate=saturate, round_mode=round_mode), (0,)),))
+
+
+def _wrap(dtype: np.dtype[np.generic]) -> Callable[[Array], Array]:
+    """Higher bits are dropped (ONNX spec, Cast, integer to integer)."""
+    if dtype.kind == "b":
+        return lambda x: (x != 0).astype(np.float64)
+    return lambda x: x.astype(np.int64).astype(dtype).astype(np.float64)
+
+
+def representable(element: int) -> tuple[Array, float]:
+    """Every finite number of a type of at most 8 bits in increasing order, and what stands for nan."""
+    dtype = helper.tensor_dtype_to_np_dtype(element)
+    bits = np.arange(256, dtype=np.uint8)
+    values = bits.view(dtype) if dtype.itemsize == 1 else bits.astype(dtype)
+    with np.errstate(invalid="ignore"):
+        numbers = values.astype(np.float64)
+    return np.unique(numbers[np.isfinite(numbers)]), np.nan if np.isnan(numbers).any() else 0.0
+
+
+def rounded_to(levels: Array, missing: float) -> Step:
+    """The nearest of some numbers, of two equally near the one with the even position; the ends saturate.
+
+    `missing` stands for what is no number.
+    """
+    borders = 0.5 * (levels[:-1] + levels[1:])
+
+    def evaluate(x: Array) -> Array:
+        position = np.searchsorted(borders, x, side="left")  # on a border the one below it
+        on_border = (position < len(borders)) & (x == borders[np.minimum(position, len(borders) - 1)])
+        nearest = levels[np.minimum(position + (on_border & _odd(levels[position])), len(levels) - 1)]
+        return np.where(np.isnan(x), missing, nearest)
+
+    def _odd(below: NDArray[np.float64]) -> NDArray[np.bool_]:
+        zero = int(np.searchsorted(levels, 0.0))
+        return np.asarray((np.searchsorted(levels, below) - zero) % 2 == 1)
+
+    return Step(lambda x: tuple(x - border for border in borders), evaluate)

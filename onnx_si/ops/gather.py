@@ -1,0 +1,84 @@
+"""Elements picked by index from anywhere: GatherElements, GatherND."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import Refusal
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import double, malformed, shape_of
+from onnx_si.ops.registry import Input, Variable, axis_of, constant, handles
+from onnx_si.ops.rules import Affine, Array, Gated, Rule
+
+Index = NDArray[np.intp]
+Shape = tuple[int, ...]
+
+
+def places(index: Index, length: int) -> Index:
+    """Indices counted from 0; refuses one outside."""
+    if index.size and not -length <= index.min() <= index.max() < length:
+        raise malformed(f"indices from {index.min()} to {index.max()} on {length} elements")
+    return np.where(index < 0, index + length, index)
+
+
+def along_axis(index: Index, shape: Shape, axis: int) -> Index:
+    """Flat places that GatherElements reads: the index replaces one coordinate of its own position."""
+    if index.ndim != len(shape) or any(
+        n > m for a, (n, m) in enumerate(zip(index.shape, shape, strict=True)) if a != axis
+    ):
+        raise malformed(f"indices of shape {index.shape} on a tensor of shape {shape}")
+    at: list[Index] = list(np.indices(index.shape, sparse=True))
+    at[axis] = places(index, shape[axis])
+    return np.asarray(np.ravel_multi_index(np.broadcast_arrays(*at), shape)) if index.size else index
+
+
+def along_first_axes(index: Index, shape: Shape, batch_dims: int) -> Index:
+    """Flat places that GatherND reads: each row of the index names a slice behind the batch axes."""
+    depth = index.shape[-1] if index.ndim else 0
+    if not 0 <= batch_dims < max(index.ndim, 1) or not 1 <= depth <= len(shape) - batch_dims:
+        raise malformed(f"indices of shape {index.shape} on a tensor of shape {shape}")
+    if index.shape[:batch_dims] != shape[:batch_dims]:
+        raise malformed(f"indices of shape {index.shape} on a tensor of shape {shape}")
+    lead = index.shape[:-1]
+    named = [places(index[..., i], shape[batch_dims + i]) for i in range(depth)]
+    batch = [np.arange(n).reshape(-1, *(1,) * (len(lead) - 1 - i)) for i, n in enumerate(shape[:batch_dims])]
+    inner = shape[batch_dims + depth :]
+    first = np.zeros(lead, dtype=np.intp)
+    for position, length in zip([*batch, *named], shape, strict=False):
+        first = first * length + position
+    width = math.prod(inner)
+    return (first[..., None] * width + np.arange(width)).reshape(*lead, *inner)
+
+
+def picked(x: Input, index: Input, to_places: Callable[[Index], Index]) -> Rule:
+    """Elements at flat places, which may change where the index jumps."""
+    if not isinstance(index, Variable):
+        at = to_places(constant(index, "indices").astype(np.intp))
+        affordable(at.shape)
+        return Affine(lambda x: x.reshape(len(x), -1)[:, at])
+    if not index.stepwise:
+        raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
+
+    def each(data: Array, indices: Array) -> Array:
+        flat = np.broadcast_to(data.reshape(len(data), -1), (len(indices), data[0].size))
+        return np.stack([row[to_places(i.astype(np.intp))] for row, i in zip(flat, indices, strict=True)])
+
+    if isinstance(x, Variable):
+        return Gated(each, gates=(1,))
+    table = double(constant(x, "data"))[None]
+    return Gated(lambda i: each(table, i), gates=(0,))
+
+
+@handles("GatherElements", since=(11, 13))
+def gather_elements(x: Input, indices: Input, *, axis: int = 0) -> Rule:
+    shape = shape_of(x)
+    where = axis_of(axis, len(shape))
+    return picked(x, indices, lambda index: along_axis(index, shape, where))
+
+
+@handles("GatherND", since=(11, 12, 13))
+def gather_nd(x: Input, indices: Input, *, batch_dims: int = 0) -> Rule:
+    shape = shape_of(x)
+    return picked(x, indices, lambda index: along_first_axes(index, shape, batch_dims))

@@ -1,0 +1,79 @@
+"""Reductions that are not plain sums or extremes: norms, products, logarithms of sums."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import special
+
+from onnx_si.ops.activation import absolute
+from onnx_si.ops.elementwise import curved
+from onnx_si.ops.reduction import reduced_axes, summed
+from onnx_si.ops.registry import Input, handles, variable
+from onnx_si.ops.rules import Array, Composition, Curved, Rule, chain
+
+Reduce = Callable[[Array, tuple[int, ...], bool], Array]
+
+
+def _l2(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    return np.asarray(np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims)))
+
+
+def _sum_square(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    return np.asarray(np.sum(x * x, axis=axes, keepdims=keepdims))
+
+
+def _prod(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    return np.asarray(np.prod(x, axis=axes, keepdims=keepdims))
+
+
+def _log_sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    return np.asarray(np.log(np.sum(x, axis=axes, keepdims=keepdims)))
+
+
+def _log_sum_exp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    if not x.size:
+        return np.asarray(np.log(np.sum(x, axis=axes, keepdims=keepdims)))
+    return np.asarray(special.logsumexp(x, axis=axes, keepdims=keepdims))
+
+
+@handles("ReduceL1", since=(1, 11, 13, 18))
+def reduce_l1(
+    x: Input,
+    axes_input: Input = None,
+    *,
+    axes: list[int] | None = None,
+    keepdims: int = 1,
+    noop_with_empty_axes: int = 0,
+) -> Rule | Composition:
+    x = variable(x, "data")
+    over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
+    return chain(absolute(x), summed(x, over, bool(keepdims), 1.0)) if over else absolute(x)
+
+
+CURVED: dict[str, tuple[tuple[int, ...], Reduce, str]] = {
+    "ReduceL2": ((1, 11, 13, 18), _l2, "smooth"),
+    "ReduceLogSum": ((1, 11, 13, 18, 28), _log_sum, "smooth"),
+    "ReduceLogSumExp": ((1, 11, 13, 18, 28), _log_sum_exp, "smooth"),
+    "ReduceProd": ((1, 11, 13, 18), _prod, "bilinear"),
+    "ReduceSumSquare": ((1, 11, 13, 18), _sum_square, "bilinear"),
+}
+"""Schema versions, the function, and its kind."""
+
+
+def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> None:
+    @handles(op, since=versions)
+    def reduction(
+        x: Input,
+        axes_input: Input = None,
+        *,
+        axes: list[int] | None = None,
+        keepdims: int = 1,
+        noop_with_empty_axes: int = 0,
+    ) -> Rule:
+        over = reduced_axes(variable(x, "data"), axes_input, axes, noop_with_empty_axes)
+        behind_batch = tuple(axis + 1 for axis in over)
+        return Curved(curved(lambda x: reduce(x, behind_batch, bool(keepdims))).evaluate, kind)
+
+
+for _op, (_versions, _reduce, _kind) in CURVED.items():
+    _register(_op, _versions, _reduce, _kind)

@@ -1,0 +1,201 @@
+"""Quantisation: step functions of the image, and products of steps with a scale."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from onnx_si.errors import Refusal
+from onnx_si.ops.arrays import double, filled, malformed, shape_of, size
+from onnx_si.ops.casting import RANGES, SMALL_FLOATS, name_of, representable, rounded_to
+from onnx_si.ops.elementwise import computed, scale
+from onnx_si.ops.registry import (
+    Context,
+    Input,
+    Variable,
+    axis_of,
+    constant,
+    handles,
+    optional,
+    variable,
+)
+from onnx_si.ops.rules import (
+    Affine,
+    Array,
+    Composition,
+    Curved,
+    Gated,
+    Kinked,
+    Maximum,
+    Rule,
+    Stage,
+    Step,
+    chain,
+)
+
+LEVELS = 255  # of an unsigned 8-bit number above zero
+
+
+@dataclass(frozen=True)
+class Granularity:
+    """How scales and zero points are spread over a tensor: one for all, per axis, or per block along it."""
+
+    shape: tuple[int, ...]
+    axis: int
+    block: int
+
+    def spread(self, values: Array) -> Array:
+        """Values (batch, ...) against a tensor (batch, *shape)."""
+        if values[0].size == 1:
+            return values.reshape(len(values), *(1,) * len(self.shape))
+        where = axis_of(self.axis, len(self.shape))
+        if not self.block:
+            if values.ndim != 2 or values.shape[1] != self.shape[where]:
+                raise malformed(f"scales of shape {values.shape[1:]} on axis {where} of {self.shape}")
+            return values.reshape(len(values), *(-1 if i == where else 1 for i in range(len(self.shape))))
+        repeated = np.repeat(values, self.block, axis=where + 1)
+        repeated = np.take(repeated, np.arange(min(self.shape[where], repeated.shape[where + 1])), where + 1)
+        if repeated.shape[1:] != self.shape:
+            raise malformed(f"scales of shape {values.shape[1:]} in blocks of {self.block} on {self.shape}")
+        return np.asarray(repeated)
+
+    def constant(self, value: Input, name: str) -> Array:
+        """The same of a constant, without the batch axis."""
+        return np.asarray(self.spread(double(constant(value, name))[None])[0])
+
+
+def rounded(x: Array, width: Array, zero: Array, ends: tuple[float, float]) -> Array:
+    """saturate(round(x / width) + zero), halves to the even neighbour; a width of zero gives `zero`."""
+    ratio = np.divide(
+        x, width, out=np.zeros(np.broadcast_shapes(x.shape, width.shape), x.dtype), where=width != 0
+    )
+    return np.clip(np.rint(ratio) + zero, *ends)
+
+
+def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Composition:
+    """Quantisation with a constant scale: beyond the type's range nothing changes any more."""
+    if np.any(width <= 0):
+        raise malformed("a scale that is not positive")
+    ends = RANGES[element]
+    step = Step(
+        lambda x: (x - width / 2,),
+        lambda x: rounded(x, width, zero, ends),
+        lambda x: np.broadcast_to(width, x.shape),
+    )
+    if x.stepwise:
+        return step
+    low, high = ((end - zero + one) * width for end, one in zip(ends, (-1, 1), strict=True))
+    return chain(Kinked(lambda x: np.minimum(np.maximum(x, low), high), (low, high)), step)
+
+
+@handles("QuantizeLinear", since=(10, 13, 19, 21, 23, 24, 25, 28))
+def quantize(
+    x: Input,
+    y_scale: Input,
+    zero_point: Input = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+    precision: int = 0,
+    saturate: int = 1,
+) -> Rule | Composition:
+    grain = Granularity(shape_of(x), axis, block_size)
+    element = output_dtype or element_of(zero_point)
+    if isinstance(y_scale, Variable) or isinstance(zero_point, Variable) or not isinstance(x, Variable):
+        if element not in RANGES:
+            raise Refusal(f"{name_of(element)} with a scale that changes", "export with constant scales")
+
+        def evaluate(x: Array, width: Array, zero: Array | None) -> Array:
+            shift = np.zeros((1, 1)) if zero is None else zero
+            return rounded(x, grain.spread(width), grain.spread(shift), RANGES[element])
+
+        return computed(evaluate, x, y_scale, zero_point)
+    width = grain.constant(y_scale, "y_scale")
+    zero = optional(zero_point, "y_zero_point")
+    if element in RANGES:
+        shift = np.zeros(()) if zero is None else grain.constant(zero, "y_zero_point")
+        return quantized(x, width, shift, element)
+    if element not in SMALL_FLOATS or not saturate or (zero is not None and np.any(double(zero))):
+        raise Refusal(f"quantisation to {name_of(element)}, saturate {saturate}", "quantise to integers")
+    return chain(scale(x, 1 / width), rounded_to(*representable(element)))
+
+
+def element_of(zero_point: Input) -> int:
+    """Element type of what a zero point belongs to; without one, an unsigned 8-bit number."""
+    if isinstance(zero_point, Variable):
+        return zero_point.element
+    if zero_point is None:
+        return int(onnx.TensorProto.UINT8)
+    return int(helper.np_dtype_to_tensor_dtype(zero_point.dtype))
+
+
+@handles("DequantizeLinear", since=(10, 13, 19, 21, 23, 24, 25, 28))
+def dequantize(
+    x: Input,
+    x_scale: Input,
+    zero_point: Input = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+) -> Rule:
+    grain = Granularity(shape_of(x), axis, block_size)
+    fill = filled(x, x_scale, zero_point)
+
+    def evaluate(*xs: Array) -> Array:
+        x, width, zero = fill(*xs)
+        return np.asarray((x if zero is None else x - grain.spread(zero)) * grain.spread(width))
+
+    if not isinstance(x_scale, Variable) and not isinstance(zero_point, Variable):
+        width = grain.constant(x_scale, "x_scale")
+        shift = None if zero_point is None else -grain.constant(zero_point, "x_zero_point") * width
+        return Affine(lambda x, w: x * w, (width,), shift, terms=2)
+    changing = [value for value in (x, x_scale, zero_point) if isinstance(value, Variable)]
+    if changing == [x_scale]:
+        steps = double(constant(x, "x"))
+        steps = steps if zero_point is None else steps - grain.constant(zero_point, "x_zero_point")
+        return Affine(lambda width, w: grain.spread(width) * w, (steps,))
+    gates = tuple(i for i, value in enumerate(changing) if value is not x_scale)
+    if not all(changing[i].stepwise for i in gates):
+        return Curved(evaluate, "bilinear")
+    return Gated(evaluate, gates, product=True)
+
+
+@handles("DynamicQuantizeLinear", since=(11,))
+def dynamic_quantize(x: Input, *, context: Context) -> Composition:
+    """Scale and zero point from the range of values and zero: a piecewise-linear scale, the rest jumps."""
+    x = variable(x, "x")
+    count, ndim, ends = size(x.shape), x.ndim, (0.0, float(LEVELS))
+
+    def with_zero(x: Array) -> Array:
+        flat = x.reshape(len(x), count)
+        return np.concatenate([np.zeros((len(x), 1), x.dtype), flat], axis=1).T
+
+    def wide(values: Array) -> Array:
+        return values.reshape(-1, *(1,) * ndim)
+
+    def zero_point(low: Array, width: Array) -> Array:
+        return rounded(-low, width, np.zeros(()), ends)
+
+    def whole(x: Array, width: Array) -> Array:
+        return rounded(x, wide(width), np.zeros(()), (-np.inf, np.inf))
+
+    share = np.asarray(1 / LEVELS)
+    stages = [
+        Stage(Maximum(with_zero), (0,)),
+        Stage(Maximum(with_zero, -1), (0,)),
+        Stage(Affine(lambda high, low, v, w: high * v + low * w, (share, -share), terms=2), (1, 2)),
+    ]
+    if context.output == 1:
+        flat = Step(lambda width: (width,), lambda width: (width == 0).astype(np.float64))
+        stages.append(Stage(flat, (3,)))
+        stages.append(Stage(Gated(lambda width, flat: np.where(flat, share, width), gates=(1,)), (3, 4)))
+        return Composition(tuple(stages))
+    stages.append(Stage(Step(lambda low, w: (-low - w / 2,), zero_point, lambda low, w: w), (2, 3)))
+    if context.output == 0:
+        steps = Step(lambda x, w: (x - wide(w) / 2,), whole, lambda x, w: np.broadcast_to(wide(w), x.shape))
+        stages.append(Stage(steps, (0, 3)))
+        stages.append(Stage(Gated(lambda n, zero: np.clip(n + wide(zero), *ends), gates=(0, 1)), (5, 4)))
+    return Composition(tuple(stages))

@@ -1,0 +1,148 @@
+"""Pooling over regions of interest, and convolution at shifted places: affine where those are constant."""
+
+import math
+
+import numpy as np
+
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import double, malformed, shape_of, size
+from onnx_si.ops.elementwise import computed
+from onnx_si.ops.registry import Context, Input, Variable, constant, handles, optional, variable
+from onnx_si.ops.rules import Affine, Array, Composition, Maximum, Rule, chain
+from onnx_si.ops.sampling import Sampler, Taps
+from onnx_si.ops.windows import window
+
+
+def _sample_places(start: float, length: float, bins: int, ratio: int) -> Array:
+    """Places (bins, samples) spread evenly over the bins of one axis of a region."""
+    count = ratio if ratio > 0 else max(math.ceil(length / bins), 0)
+    return start + length / bins * (np.arange(bins)[:, None] + (np.arange(count) + 0.5) / max(count, 1))
+
+
+def _region_taps(box: Array, bins: tuple[int, int], ratio: int, spatial: tuple[int, int]) -> Taps:
+    """Four pixels around every sample (bins, 4 * samples); none counts for a sample far outside."""
+    x0, y0, x1, y1 = box
+    rows = _sample_places(y0, y1 - y0, bins[0], ratio)
+    columns = _sample_places(x0, x1 - x0, bins[1], ratio)
+    grid = (bins[0], bins[1], rows.shape[1], columns.shape[1])
+    at = np.stack(
+        [np.broadcast_to(rows[:, None, :, None], grid), np.broadcast_to(columns[None, :, None, :], grid)], -1
+    ).reshape(bins[0] * bins[1], -1, 2)
+    limits = np.array(spatial, dtype=np.float64)
+    counts = np.all((at >= -1) & (at <= limits), axis=-1)
+    taps = Sampler("linear", "border", True).taps(np.clip(at, 0, limits - 1), spatial)
+    weight = taps.weight * counts[..., None]
+    return Taps(taps.index.reshape(len(at), -1), weight.reshape(len(at), -1))
+
+
+@handles("RoiAlign", since=(10, 16, 22))
+def roi_align(
+    x: Input,
+    rois: Input,
+    batch_indices: Input,
+    *,
+    context: Context,
+    coordinate_transformation_mode: str = "half_pixel",
+    mode: str = "avg",
+    output_height: int = 1,
+    output_width: int = 1,
+    sampling_ratio: int = 0,
+    spatial_scale: float = 1.0,
+) -> Rule | Composition:
+    """The mean of samples in each bin, or (as runtimes do) the largest weighted pixel around the samples."""
+    shape = variable(x, "X").shape
+    boxes, images = double(constant(rois, "rois")), constant(batch_indices, "batch_indices").astype(np.intp)
+    if len(shape) != 4 or boxes.shape != (len(images), 4) or mode not in ("avg", "max"):
+        raise malformed(f"mode '{mode}', rois of shape {boxes.shape} on a tensor of shape {shape}")
+    half_pixel = context.version >= 16 and coordinate_transformation_mode == "half_pixel"
+    boxes = boxes * spatial_scale - (0.5 if half_pixel else 0.0)
+    if not half_pixel:  # a region is at least one pixel wide
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1.0)
+    bins, spatial = (output_height, output_width), (shape[2], shape[3])
+    found = [_region_taps(box, bins, sampling_ratio, spatial) for box in boxes]
+    most = affordable((len(found), size(bins), max((t.index.shape[1] for t in found), default=0)))[2]
+    index, weight = (
+        np.zeros((len(found), size(bins), most), np.intp),
+        np.zeros((len(found), size(bins), most)),
+    )
+    for row, taps in enumerate(found):
+        here = taps.index.shape[1]
+        index[row, :, :here], weight[row, :, :here] = taps.index, taps.weight
+        if mode == "avg":
+            weight[row] /= max(here // 4, 1)
+        elif here:  # nothing beyond the region's own samples counts
+            index[row, :, here:], weight[row, :, here:] = taps.index[:, :1], taps.weight[:, :1]
+
+    def tapped(x: Array, w: Array) -> Array:
+        flat = x.reshape(*x.shape[:3], size(spatial))
+        rows = [flat[:, image][..., at] * share for image, at, share in zip(images, index, w, strict=True)]
+        return np.stack(rows, axis=1).reshape(len(x), len(images), shape[1], *bins, most)
+
+    if mode == "avg":
+        return Affine(lambda x, w: tapped(x, w).sum(axis=-1), (weight,), terms=most)
+    return chain(Affine(tapped, (weight,)), Maximum(lambda x: np.moveaxis(x, -1, 0)))
+
+
+@handles("DeformConv", since=(19, 22))
+def deform_conv(
+    x: Input,
+    w: Input,
+    offset: Input,
+    b: Input = None,
+    mask: Input = None,
+    *,
+    dilations: list[int] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | None = None,
+    offset_group: int = 1,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Rule:
+    """Each tap of the kernel reads the image at its own shifted place, with a factor of its own."""
+    shape, kernel = shape_of(x), tuple(kernel_shape or shape_of(w)[2:])
+    win = window(Variable(shape), kernel, strides, dilations, pads, "NOTSET")
+    rank, taps, places = win.rank, win.taps, size(win.output)
+    if shape_of(offset) != (shape[0], offset_group * taps * rank, *win.output) or shape[1] % offset_group:
+        raise malformed(f"offset of shape {shape_of(offset)} for a kernel {kernel} on shape {shape}")
+    if shape_of(w)[1] * group != shape[1] or shape_of(w)[0] % group or shape_of(w)[2:] != kernel:
+        raise malformed(f"weight {shape_of(w)} and group {group} on {shape[1]} channels")
+    steps = [np.arange(axis.output) * axis.stride - axis.begin for axis in win.axes]
+    reach = [np.arange(axis.taps) * axis.dilation for axis in win.axes]
+    first = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(1, places, rank)
+    within = np.stack(np.meshgrid(*reach, indexing="ij"), -1).reshape(taps, 1, rank)
+    sampler = Sampler("linear", "zeros", True)
+
+    def taps_of(offset: Array, mask: Array | None) -> Taps:
+        """(batch, images * offset groups, taps * places, corners)"""
+        shifts = offset.reshape(len(offset), shape[0] * offset_group, taps, rank, places).swapaxes(3, 4)
+        found = sampler.taps(shifts + first + within, shape[2:])
+        factor = 1.0 if mask is None else mask.reshape(len(mask), shape[0] * offset_group, taps, places, 1)
+        flat = (shape[0] * offset_group, taps * places, found.index.shape[-1])
+        weight = found.weight * factor
+        index = np.broadcast_to(found.index, weight.shape)
+        return Taps(index.reshape(-1, *flat), weight.reshape(-1, *flat))
+
+    def convolved(x: Array, sampled: Taps, factors: Array, kernel: Array) -> Array:
+        grouped = x.reshape(len(x), shape[0] * offset_group, shape[1] // offset_group, size(shape[2:]))
+        columns = sampled.collect(grouped, factors)
+        columns = columns.reshape(len(columns), shape[0], group, -1, places)
+        matrices = kernel.reshape(len(kernel), 1, group, kernel.shape[1] // group, -1)
+        y = np.matmul(matrices, columns)
+        return np.asarray(y.reshape(len(y), shape[0], kernel.shape[1], *win.output))
+
+    bias = optional(b, "B")
+    addend = None if bias is None else double(bias).reshape(-1, *(1,) * rank)
+    if any(isinstance(value, Variable) for value in (offset, mask, w)):
+
+        def evaluate(x: Array, w: Array, offset: Array, mask: Array | None) -> Array:
+            sampled = taps_of(offset, mask)
+            return convolved(x, sampled, sampled.weight, w) + (0.0 if addend is None else addend)
+
+        return computed(evaluate, x, w, offset, mask)
+    factor = optional(mask, "mask")
+    fixed = taps_of(
+        double(constant(offset, "offset"))[None], None if factor is None else double(factor)[None]
+    )
+    weights = (fixed.weight, double(constant(w, "W")))
+    terms = shape_of(w)[1] * taps * 2**rank + 1
+    return Affine(lambda x, f, w: convolved(x, fixed, f, w[None]), weights, addend, terms)

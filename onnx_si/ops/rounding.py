@@ -1,0 +1,75 @@
+"""Rounding to whole numbers and what is made of it: Floor, Ceil, Round, Mod; and Sign, IsInf, IsNaN."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from onnx_si.ops.arrays import broadcast_shape, double, expand, malformed, operands
+from onnx_si.ops.elementwise import curved, holds_integers
+from onnx_si.ops.registry import Context, Input, Variable, constant, handles
+from onnx_si.ops.rules import Affine, Array, Composition, Rule, Stage, Step
+
+
+def stairs(function: Callable[[Array], Array], origin: float = 0.0, spacing: float = 1.0) -> Step:
+    """A function of one element that jumps at origin + k * spacing only, for whole k."""
+    return Step(lambda x: (x - origin,), function, lambda x: np.full_like(x, spacing))
+
+
+@handles("Floor", since=(6, 13))
+def floor(x: Input) -> Rule:
+    return stairs(np.floor)
+
+
+@handles("Ceil", since=(6, 13))
+def ceil(x: Input) -> Rule:
+    return stairs(np.ceil)
+
+
+@handles("Round", since=(11, 22))
+def round_(x: Input) -> Rule:
+    """Halves go to the even neighbour."""
+    return stairs(np.rint, origin=0.5)
+
+
+@handles("Sign", since=(9, 13))
+def sign(x: Input) -> Rule:
+    return Step(lambda x: (x,), np.sign)
+
+
+@handles("IsNaN", since=(9, 13, 20))
+def is_nan(x: Input) -> Rule:
+    return _never_on_a_line(lambda x: np.isnan(x).astype(np.float64))
+
+
+@handles("IsInf", since=(10, 20))
+def is_inf(x: Input, *, detect_negative: int = 1, detect_positive: int = 1) -> Rule:
+    def evaluate(x: Array) -> Array:
+        found = np.isposinf(x) & bool(detect_positive) | np.isneginf(x) & bool(detect_negative)
+        return found.astype(np.float64)
+
+    return _never_on_a_line(evaluate)
+
+
+def _never_on_a_line(evaluate: Callable[[Array], Array]) -> Step:
+    """A test for values that are no finite numbers: a line through finite values meets none."""
+    return Step(lambda x: (np.ones_like(x),), evaluate)
+
+
+@handles("Mod", since=(10, 13, 28))
+def mod(a: Input, b: Input, *, context: Context, fmod: int = 0) -> Rule | Composition:
+    """a - b * floor(a / b), or with fmod the remainder of the quotient cut towards zero."""
+    if not (fmod or context.version >= 28 or holds_integers(a)):
+        raise malformed("Mod of floating-point numbers needs fmod = 1 before opset 28")
+    if not isinstance(a, Variable) or isinstance(b, Variable) or a.stepwise or not np.all(b):
+        line_up, remainder = operands(a, b), np.fmod if fmod else np.mod
+        return curved(lambda *xs: remainder(*line_up(*xs)))
+    divisor = double(constant(b, "B"))
+    shape = broadcast_shape(a, b)
+    cut = np.trunc if fmod else np.floor
+    quotient = Step(
+        lambda x: (expand(x, shape),),
+        lambda x: cut(expand(x, shape) / divisor),
+        lambda x: np.broadcast_to(np.abs(divisor), (len(x), *shape)),
+    )
+    rest = Affine(lambda x, q, w: expand(x, shape) + q * w, (-divisor,), terms=2)
+    return Composition((Stage(quotient, (0,)), Stage(rest, (0, 1))))

@@ -1,0 +1,131 @@
+"""Elements written by index: ScatterElements, ScatterND, TensorScatter, MaxUnpool."""
+
+import numpy as np
+
+from onnx_si.errors import Refusal
+from onnx_si.graph.constants import affordable
+from onnx_si.ops.arrays import filled, malformed, shape_of, size
+from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.ops.gather import Index, along_axis, along_first_axes
+from onnx_si.ops.registry import Input, axis_of, constant, handles, optional
+from onnx_si.ops.rules import Array, Curved, Maximum, Rule
+
+
+def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> Rule:
+    """Updates put at flat places of the data, or added to, multiplied with or compared with what is there."""
+    shape, flat = shape_of(data), at.ravel()
+    if at.shape != shape_of(updates):
+        raise malformed(f"updates of shape {shape_of(updates)} for places of shape {at.shape}")
+    most = int(np.bincount(flat).max(initial=0))
+
+    def write(base: Array, new: Array) -> Array:
+        batch = max(len(base), len(new))
+        start = np.broadcast_to(base.reshape(len(base), -1), (batch, size(shape)))
+        y = np.array(start, dtype=np.result_type(base, new))
+        new = np.broadcast_to(new.reshape(len(new), -1), (batch, flat.size))
+        if reduction == "none":
+            y[:, flat] = new
+        else:
+            (np.add if reduction == "add" else np.multiply).at(y.T, flat, new.T)
+        return y.reshape(batch, *shape)
+
+    match reduction:
+        case "none" if most > 1:
+            raise Refusal("several updates of one element", "runtimes differ; use a reduction")
+        case "none" | "add":
+            return jointly_linear(write, data, updates, terms=most + 1)
+        case "max" | "min":
+            return _extreme(data, updates, flat, most, +1 if reduction == "max" else -1)
+        case "mul":
+            fill = filled(data, updates)
+            return Curved(curved(lambda *xs: write(*fill(*xs))).evaluate, "bilinear")
+    raise malformed(f"reduction '{reduction}' is not in the specification")
+
+
+def _extreme(data: Input, updates: Input, flat: Index, most: int, sign: int) -> Maximum:
+    """Candidates of each element: the data, its first update, its second one, ..."""
+    shape, fill = shape_of(data), filled(data, updates)
+    affordable((most + 1, *shape))
+    order = np.argsort(flat, kind="stable")
+    fresh = np.append(True, np.diff(flat[order]) != 0)
+    first = np.maximum.accumulate(np.where(fresh, np.arange(flat.size), 0)) if flat.size else order
+    rank = np.empty(flat.size, dtype=np.intp)
+    rank[order] = np.arange(flat.size) - first
+
+    def candidates(*xs: Array) -> Array:
+        base, new = fill(*xs)
+        batch = max(len(base), len(new))
+        y = np.full((most + 1, batch, size(shape)), -np.inf * sign, np.result_type(base, new))
+        y[0] = base.reshape(len(base), -1)
+        y[1 + rank, :, flat] = new.reshape(len(new), -1).T
+        return y.reshape(most + 1, batch, *shape)
+
+    return Maximum(candidates, sign)
+
+
+@handles("ScatterElements", since=(11, 13, 16, 18))
+def scatter_elements(
+    data: Input, indices: Input, updates: Input, *, axis: int = 0, reduction: str = "none"
+) -> Rule:
+    shape = shape_of(data)
+    at = along_axis(constant(indices, "indices").astype(np.intp), shape, axis_of(axis, len(shape)))
+    return written(data, updates, at, reduction)
+
+
+@handles("Scatter", since=(9,))
+def scatter(data: Input, indices: Input, updates: Input, *, axis: int = 0) -> Rule:
+    return scatter_elements(data, indices, updates, axis=axis)
+
+
+@handles("ScatterND", since=(11, 13, 16, 18))
+def scatter_nd(data: Input, indices: Input, updates: Input, *, reduction: str = "none") -> Rule:
+    at = along_first_axes(constant(indices, "indices").astype(np.intp), shape_of(data), 0)
+    return written(data, updates, at, reduction)
+
+
+@handles("TensorScatter", since=(24,))
+def tensor_scatter(
+    past: Input, update: Input, starts: Input = None, *, axis: int = -2, mode: str = "linear"
+) -> Rule:
+    """Each image's update is written from its own start on, behind the end from the front if circular."""
+    shape, new = shape_of(past), shape_of(update)
+    where = axis_of(axis, len(shape))
+    first = optional(starts, "write_indices")
+    begin = np.zeros(shape[:1], dtype=np.intp) if first is None else first.astype(np.intp)
+    if where == 0 or begin.shape != shape[:1] or mode not in ("linear", "circular"):
+        raise malformed(f"axis {axis}, mode '{mode}', {begin.size} write_indices for {shape[0]} images")
+    at = begin[:, None] + np.arange(new[where])
+    if mode == "linear" and at.size and not 0 <= at.min() <= at.max() < shape[where]:
+        raise malformed(f"an update up to position {at.max()} of {shape[where]}")
+    along = np.moveaxis((at % shape[where]).reshape(*at.shape, *(1,) * (len(shape) - 2)), 1, where)
+    return written(past, update, along_axis(np.broadcast_to(along, new), shape, where))
+
+
+@handles("MaxUnpool", since=(9, 11, 22))
+def max_unpool(
+    x: Input,
+    indices: Input,
+    wanted: Input = None,
+    *,
+    kernel_shape: list[int],
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Rule:
+    """Values go to their flat places in the output."""
+    shape = shape_of(x)
+    rank = len(kernel_shape)
+    if len(shape) != rank + 2:
+        raise malformed(f"kernel {kernel_shape} on a tensor of shape {shape}")
+    steps, flat = strides or [1] * rank, pads or [0] * 2 * rank
+    spatial = tuple(
+        (n - 1) * step - flat[i] - flat[i + rank] + kernel
+        for i, (n, step, kernel) in enumerate(zip(shape[2:], steps, kernel_shape, strict=True))
+    )
+    inferred = affordable((*shape[:2], *spatial))
+    at = constant(indices, "I").astype(np.intp)
+    if at.size and not 0 <= at.min() <= at.max() < size(inferred):
+        raise malformed(f"indices up to {at.max()} in an output of shape {inferred}")
+    given = optional(wanted, "output_shape")
+    if given is not None and tuple(given) != inferred:
+        raise Refusal(f"output_shape {tuple(given)} instead of {inferred}", "runtimes differ; pad behind it")
+    return written(np.zeros(inferred), x, at)
