@@ -10,6 +10,18 @@ from onnx import helper, numpy_helper
 
 from onnx_si.graph.constants import NOT_INFERRED
 
+LARGE = frozenset(
+    {
+        onnx.AttributeProto.GRAPH,
+        onnx.AttributeProto.GRAPHS,
+        onnx.AttributeProto.TENSOR,
+        onnx.AttributeProto.TENSORS,
+        onnx.AttributeProto.SPARSE_TENSOR,
+        onnx.AttributeProto.SPARSE_TENSORS,
+    }
+)
+"""Attributes that are not compared between nodes."""
+
 
 def domain_of(node: onnx.NodeProto) -> str:
     """The op set that a node's op belongs to; the standard one is ""."""
@@ -52,6 +64,33 @@ def output_elements(node: onnx.NodeProto, elements: Mapping[str, int], version: 
     version : int
         From `schema_version`.
     """
+    if any(attribute.type in LARGE for attribute in node.attribute):
+        return dict(zip(node.output, _inferred(node, elements, version), strict=True))
+    attributes = tuple(attribute.SerializeToString() for attribute in node.attribute)
+    inputs = tuple(elements.get(name) for name in node.input)
+    kinds = _elements(node.op_type, domain_of(node), version, inputs, attributes, len(node.output))
+    return dict(zip(node.output, kinds, strict=True))
+
+
+@functools.cache
+def _elements(
+    op: str,
+    domain: str,
+    version: int,
+    inputs: tuple[int | None, ...],
+    attributes: tuple[bytes, ...],
+    outputs: int,
+) -> tuple[int, ...]:
+    """The same for every node of an op that differs in names only."""
+    names = ["" if kind is None else f"input {i}" for i, kind in enumerate(inputs)]
+    made = [f"output {i}" for i in range(outputs)]
+    node = helper.make_node(op, names, made, domain=domain)
+    node.attribute.extend(onnx.AttributeProto.FromString(attribute) for attribute in attributes)
+    given = {name: kind for name, kind in zip(names, inputs, strict=True) if kind is not None}
+    return _inferred(node, given, version)
+
+
+def _inferred(node: onnx.NodeProto, elements: Mapping[str, int], version: int) -> tuple[int, ...]:
     found = dict.fromkeys(node.output, onnx.TensorProto.FLOAT)
     try:
         inferred = onnx.shape_inference.infer_node_outputs(
@@ -60,5 +99,6 @@ def output_elements(node: onnx.NodeProto, elements: Mapping[str, int], version: 
             {name: helper.make_tensor_type_proto(kind, None) for name, kind in elements.items()},
         )
     except NOT_INFERRED:
-        return found  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
-    return found | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
+        inferred = {}  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
+    found |= {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
+    return tuple(found[name] for name in node.output)

@@ -86,10 +86,11 @@ class Window:
 
     def pad(self, x: Array, fill: float) -> Array:
         """Pad the trailing (spatial) axes."""
-        widths = [(axis.begin, axis.padded - axis.begin - axis.length) for axis in self.axes]
-        if not any(map(any, widths)):
+        if all(axis.padded == axis.length for axis in self.axes):
             return x
-        return np.pad(x, [(0, 0)] * (x.ndim - self.rank) + widths, constant_values=fill)
+        padded = np.full((*x.shape[: -self.rank], *self.padded), fill, x.dtype)
+        padded[self.crop] = x
+        return padded
 
     def taps_of(self, padded: Array) -> Iterator[Array]:
         """What each tap sees of the padded input."""
