@@ -10,34 +10,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
+import jobs
 import numpy as np
-import onnx
-from nets import Case, cases, digest, for_si4onnx
-
-HERE = Path(__file__).resolve().parent
-PEER_REQUIREMENTS = ["si4onnx==0.1.13", "numpy<2"]
-PEER_TORCH = "torch==2.13.0"
-TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-
-# si4onnx forms the test direction in float32 (relative error 6e-8) and does not widen its bounds for that.
-# A gap between two pairs of bounds up to the first size is put down to it, and still counted in the summary
-# (largest seen: 9e-9). The second is allowed between two statistics or standard errors.
-ROUNDING = 1e-7
-STATISTIC_ROUNDING = 1e-6
+from graphs import Case
+from jobs import HERE, ROUNDING
+from nets import cases, digest
 
 
 def main() -> int:
     arguments = _arguments()
     pythons = _pythons(arguments)
+    asked = jobs.Asked(
+        precision=arguments.precision,
+        alternative=arguments.alternative,
+        memoization=not arguments.no_memoization,
+        verify_points=arguments.verify,
+        repeat_seconds=arguments.repeat_seconds,
+    )
     print(" ".join(name.ljust(width) for name, width in zip(COLUMNS, WIDTHS, strict=True)).rstrip())
     selected = [
         case
@@ -46,8 +40,13 @@ def main() -> int:
     ]
     rows = []
     for case in selected:
-        job = write_job(case, arguments.workdir / "jobs" / case.name, arguments)
-        answers = {name: _answer(name, python, job, arguments) for name, python in pythons.items()}
+        job = jobs.write_job(case, arguments.workdir / "jobs" / case.name, asked)
+        answers = {
+            name: jobs.answer(
+                f"{name}_worker.py", python, job, core=arguments.core, timeout=arguments.timeout
+            )
+            for name, python in pythons.items()
+        }
         rows.append(_row(case, answers))
         print(_line(rows[-1]), flush=True)
     report = {
@@ -63,7 +62,7 @@ def main() -> int:
             "timeout_seconds": arguments.timeout,
             "rounding_allowance": ROUNDING,
         },
-        "machine": {"platform": platform.platform(), "cpu": _cpu_name(), "core": arguments.core},
+        "machine": jobs.machine(arguments.core),
         "summary": _summary(rows),
         "cases": rows,
     }
@@ -79,97 +78,26 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    jobs.add_arguments(parser)
     add = parser.add_argument
-    add("--peer-python", type=Path, help="Python with si4onnx; without it one is set up under --workdir")
-    add("--our-python", type=Path, default=Path(sys.executable), help="Python for onnx_si (this one)")
     add("--count", type=int, default=50)
-    add("--seed", type=int, default=0)
     add("--case", action="append", help="only cases whose name starts so; repeatable")
     add("--only", choices=["peer", "ours"], help="run one side")
-    add("--precision", type=float, default=1e-3, help="wanted width of the p-value's bounds")
     add("--alternative", choices=["two-sided", "two-sided-abs"], default="two-sided", help="see README")
-    add("--repeat-seconds", type=float, default=2.0, help="repeat a test until this is spent, 8 runs at most")
     add("--timeout", type=float, default=900.0, help="seconds for one worker")
     add("--no-memoization", action="store_true", help="switch off si4onnx's memoization, see README")
     add("--verify", type=int, default=0, metavar="N", help="check the peer's set at 2 N points of each line")
-    add("--core", type=int, help="CPU core to pin both to (default: the last one allowed)")
-    add("--workdir", type=Path, default=HERE / "work", help="for the jobs and the peer's environment")
     add("--output", type=Path, default=HERE / "results" / "agreement.json")
-    arguments = parser.parse_args()
-    if arguments.core is None and hasattr(os, "sched_getaffinity"):
-        arguments.core = max(os.sched_getaffinity(0))
-    return arguments
+    return parser.parse_args()
 
 
 def _pythons(arguments: argparse.Namespace) -> dict[str, Path]:
     pythons = {}
     if arguments.only != "ours":
-        pythons["peer"] = arguments.peer_python or _peer_environment(arguments.workdir / "peer")
+        pythons["peer"] = jobs.peer_python(arguments)
     if arguments.only != "peer":
         pythons["ours"] = arguments.our_python
     return pythons
-
-
-def _peer_environment(folder: Path) -> Path:
-    """A virtual environment with si4onnx in it, made on the first call."""
-    python = folder / "bin" / "python"
-    ready = folder / "ready"
-    if not ready.exists():
-        print(f"setting up the peer's environment in {folder} ...", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "install", "--quiet"]
-        if subprocess.run([*install, "--index-url", TORCH_CPU_INDEX, PEER_TORCH], check=False).returncode:
-            print("no CPU-only wheel to be had; taking torch from the default index", file=sys.stderr)
-            subprocess.run([*install, PEER_TORCH], check=True)
-        subprocess.run([*install, PEER_TORCH, *PEER_REQUIREMENTS], check=True)
-        ready.touch()
-    return python
-
-
-def write_job(case: Case, folder: Path, arguments: argparse.Namespace) -> Path:
-    """One folder with everything a worker needs: the networks, the data, the question."""
-    folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(case.net.model, folder / "model.onnx")
-    onnx.save(case.net.saliency_model, folder / "saliency.onnx")
-    onnx.save(for_si4onnx(case.net.saliency_model), folder / "peer.onnx")
-    arrays = {"image": case.image}
-    if case.reference is not None:
-        arrays["reference"] = case.reference
-    np.savez(folder / "data.npz", **arrays)
-    spec = {
-        "name": case.name,
-        "saliency": case.net.saliency,
-        "target": case.net.target,
-        "threshold": case.threshold,
-        "hypothesis": case.hypothesis,
-        "alternative": arguments.alternative,
-        "sigma": 1.0,
-        "precision": arguments.precision,
-        "repeat_seconds": arguments.repeat_seconds,
-        "verify_points": arguments.verify,
-        "memoization": not arguments.no_memoization,
-    }
-    (folder / "job.json").write_text(json.dumps(spec, indent=1) + "\n")
-    return folder
-
-
-def _answer(name: str, python: Path, job: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    command = [str(python), str(HERE / f"{name}_worker.py"), str(job)]
-    if arguments.core is not None:
-        command += ["--core", str(arguments.core)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    if name == "ours":
-        environment["PYTHONPATH"] = str(HERE.parent)
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=arguments.timeout, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"no answer within {arguments.timeout:g} s"}
-    try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, json.JSONDecodeError):
-        return {"error": f"exit status {done.returncode}: {done.stderr.strip()[-300:]}"}
 
 
 def _row(case: Case, answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -193,15 +121,12 @@ def _row(case: Case, answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
             row["problems"].append(f"{name}: truncation set differs from forward passes: {answer['verify']}")
     if len(answered) == 2:
         peer, ours = answered["peer"], answered["ours"]
-        (peer_low, peer_high), (our_low, our_high) = peer["p_value_bounds"], ours["p_value_bounds"]
-        row["gap"] = max(0.0, our_low - peer_high, peer_low - our_high)
+        row["gap"] = jobs.gap(peer, ours)
         row["ratio"] = peer["seconds"] / ours["seconds"]
         row["cpu_ratio"] = peer["cpu_seconds"] / max(ours["cpu_seconds"], 1e-9)
         if row["gap"] > ROUNDING:
             row["problems"].append(f"bounds do not meet: gap {row['gap']:.3g}")
-        for key in ("statistic", "standard_error"):
-            if abs(peer[key] - ours[key]) > STATISTIC_ROUNDING * max(1.0, abs(peer[key])):
-                row["problems"].append(f"{key}: peer {peer[key]!r}, ours {ours[key]!r}")
+        row["problems"] += jobs.different_statistics(peer, ours)
     return row
 
 
@@ -319,15 +244,6 @@ def markdown(report: dict[str, Any]) -> str:
         for row in report["cases"]
     ]
     return "\n".join(lines) + "\n"
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ import argparse
 import json
 import os
 import resource
+import signal
 import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,15 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-MAX_REPEATS = 7
+
+
+class OutOfTime(BaseException):
+    """The job's time limit is over. Not an `Exception`: no program under test shall take it for its own."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One question, as written by `agreement.write_job`; paths are absolute."""
+    """One question, as written by `jobs.write_job`; paths are absolute."""
 
     folder: Path
     spec: dict[str, Any]
@@ -57,30 +62,42 @@ class Job:
 
 
 def prepare() -> Job:
-    """Read the job folder from the command line; pin this process to one core and libraries to one thread."""
+    """Read the job from the command line; pin this process to one core and libraries to one thread."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", type=Path, help="folder written by agreement.py")
+    parser.add_argument("job", type=Path, help="folder written by jobs.write_job")
     parser.add_argument("--core", type=int, help="CPU core to run on")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="change the question")
     arguments = parser.parse_args()
     if arguments.core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {arguments.core})
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
     folder = arguments.job.resolve()
-    return Job(folder, json.loads((folder / "job.json").read_text()))
+    spec = json.loads((folder / "job.json").read_text())
+    changes = (change.split("=", 1) for change in arguments.set)
+    return Job(folder, spec | {key: json.loads(value) for key, value in changes})
 
 
-def measure(call: Callable[[], Any], budget_seconds: float) -> tuple[Any, dict[str, Any]]:
+def measure(job: Job, call: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
     """Run `call` once, then again while it is quick; the first run also warms up and is reported apart.
+
+    The job says how often at most (`repeats`), until how much time is spent (`repeat_seconds`), and how long
+    the first run may take (`time_limit`, None: for ever).
 
     Returns the last result and `seconds` (median wall time of the runs after the first, or of the first where
     it took the whole budget), `cpu_seconds` likewise, `first_seconds`, `runs`, and the memory marks.
+
+    Raises
+    ------
+    OutOfTime
+        After the time limit; `cut_off` gives the numbers of that run.
     """
     rss_before = _memory("VmRSS")
-    result, first, first_cpu = _clocked(call)
+    with _time_limit(job.spec["time_limit"]):
+        result, first, first_cpu = _clocked(call)
     walls, cpus = [], []
     spent = first
-    while spent < budget_seconds and len(walls) < MAX_REPEATS:
+    while spent < job.spec["repeat_seconds"] and len(walls) < job.spec["repeats"]:
         result, wall, cpu = _clocked(call)
         walls.append(wall)
         cpus.append(cpu)
@@ -93,6 +110,34 @@ def measure(call: Callable[[], Any], budget_seconds: float) -> tuple[Any, dict[s
         "peak_rss_bytes": _memory("VmHWM"),
         "rss_before_bytes": rss_before,
     }
+
+
+def cut_off(job: Job) -> dict[str, Any]:
+    """What can be said of a run that hit the time limit: it takes longer than that."""
+    return {
+        "timed_out": True,
+        "seconds": job.spec["time_limit"],
+        "peak_rss_bytes": _memory("VmHWM"),
+    }
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `OutOfTime` in the middle of the work, as soon as the interpreter is back from compiled code."""
+    if seconds is None:
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _clocked(call: Callable[[], Any]) -> tuple[Any, float, float]:

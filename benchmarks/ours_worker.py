@@ -6,31 +6,30 @@ from typing import Any
 
 import harness
 
+OPTIONS = ("sigma", "saliency", "threshold", "hypothesis", "alternative", "precision", "target")
+
 
 def work(job: harness.Job) -> dict[str, Any]:
     import numpy as np
 
     import onnx_si
 
-    spec = job.spec
     data = np.load(job.data)
-    image = data["image"]
-    options: dict[str, Any] = {
-        key: spec[key] for key in ("sigma", "saliency", "threshold", "hypothesis", "alternative", "precision")
-    }
-    if spec["hypothesis"] == "mean":
-        options["reference"] = data["reference"]
-    if spec["target"] is not None:
-        options["target"] = spec["target"]
+    image, reference = data["image"], data.get("reference")
+    options = {key: job.spec[key] for key in OPTIONS}
     model = onnx_si.load(str(job.model))
+    program = f"onnx_si {getattr(onnx_si, '__version__', 'unversioned')}, numpy {np.__version__}"
 
-    result, timing = harness.measure(lambda: onnx_si.test(model, image, **options), spec["repeat_seconds"])
+    try:
+        result, timing = harness.measure(job, lambda: onnx_si.test(model, image, reference, **options))
+    except harness.OutOfTime:
+        return {"program": program, **harness.cut_off(job)}
 
     record = result.to_dict()
     search = record["search"]
     region = np.asarray(result.region).reshape(-1).astype(bool)
     return {
-        "program": f"onnx_si {getattr(onnx_si, '__version__', 'unversioned')}, numpy {np.__version__}",
+        "program": program,
         **timing,
         "p_value": record["p_value"],
         "p_value_bounds": [float(bound) for bound in result.p_value_bounds],

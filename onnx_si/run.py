@@ -17,6 +17,7 @@ from onnx_si.graph import Model
 from onnx_si.hypotheses import HYPOTHESES
 from onnx_si.hypotheses.contrast import Data
 from onnx_si.intervals import Intervals
+from onnx_si.memory import keep_freed_memory
 from onnx_si.noise import Noise, estimate_from_image
 from onnx_si.report import Comparison, Refused, Result
 from onnx_si.scene import Scene, prepare
@@ -92,6 +93,7 @@ def test(
     )
     settings = settle(Options(**options), model.metadata, bool(references))
     told = _Told(notice)
+    keep_freed_memory()
     with _one_thread():
         return _test(model, image, references, settings, told, progress)
 
@@ -241,6 +243,7 @@ def _result(
             "pieces": found.pieces,
             "cells": found.cells,
             "fates": found.fates,
+            "peak_bytes": found.peak_bytes,
             "complete": found.complete,
         },
         parity=selection.parity,

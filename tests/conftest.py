@@ -1,7 +1,16 @@
 """Settings that every test shares."""
 
+import sys
+
+import pytest
 from hypothesis import settings
 
 # The same examples on every run; a slow machine is no failure.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
+
+
+@pytest.fixture
+def calls_cost_nothing(monkeypatch):
+    """Small networks are searched as large ones are: only arithmetic counts."""
+    monkeypatch.setattr(sys.modules["onnx_si.search.search"], "OPERATIONS_PER_CALL", 0)

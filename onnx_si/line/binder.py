@@ -16,11 +16,12 @@ from onnx import helper
 from onnx_si.errors import Finding, Refusal
 from onnx_si.graph import Model, chosen_branch, function_body, read_by, refuse_by_name
 from onnx_si.graph.constants import affordable, inferred_shapes
-from onnx_si.line.folding import folded, stages_of
-from onnx_si.line.instruction import Instruction
+from onnx_si.line.folding import folded
+from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
+from onnx_si.ops.crops import Recipe
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
-from onnx_si.ops.rules import Affine, Composition, Curved, Gated, Opaque, Rule, Step, Winner
+from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner
 
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
@@ -173,11 +174,12 @@ class Binder:
         attributes = attributes_of(node)
         for position, output in enumerate(node.output):
             if output and self.remaining[output]:
-                made = handler.build(inputs, attributes, Context(position, len(node.output), version))
+                context = Context(position, len(node.output), version)
+                made = handler.build(inputs, attributes, context)
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
                 else:
-                    self._record(work, output, made)
+                    self._record(work, output, made, Recipe(handler, inputs, attributes, context))
         return []
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
@@ -194,24 +196,28 @@ class Binder:
         kinds = self._elements(node)
         return {name: helper.make_tensor_type_proto(kinds[name], shape) for name, shape in shapes.items()}
 
-    def _record(self, work: _Work, output: str, made: Rule | Composition) -> None:
+    def _record(self, work: _Work, output: str, made: Rule | Composition, recipe: Recipe) -> None:
         """One instruction for each rule of the op; the inner ones write tensors that only this op reads."""
         names = [name for name in work.node.input if name in self.values]
-        stages = stages_of(made, len(names))
-        inner = [f"{output}/stage_{i}" for i in range(1, len(stages))]
-        taken = set(inner) & (self.values.keys() | self.constants.keys())
-        if taken:
-            raise Refusal(f"the tensor name {min(taken)!r} is used twice", "rename that tensor")
-        names += inner
-        for written, stage in zip([*inner, output], stages, strict=True):
-            self._apply(work, written, stage.rule, tuple(names[i] for i in stage.inputs))
+        if not isinstance(made, Composition):
+            self._apply(work, output, made, tuple(names), recipe)
+        else:
+            inner = [f"{output}/stage_{i}" for i in range(1, len(made.stages))]
+            taken = set(inner) & (self.values.keys() | self.constants.keys())
+            if taken:
+                raise Refusal(f"the tensor name {min(taken)!r} is used twice", "rename that tensor")
+            names += inner
+            for written, stage in zip([*inner, output], made.stages, strict=True):
+                self._apply(work, written, stage.rule, tuple(names[i] for i in stage.inputs))
+            for name in inner:
+                del self.values[name]
         self._check_range(output, self.values[output])
-        for name in inner:
-            del self.values[name]
 
-    def _apply(self, work: _Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
-        node = work.node
-        steady = all(name in self.stepwise for name in inputs)
+    def _apply(
+        self, work: _Work, output: str, rule: Rule, inputs: tuple[str, ...], recipe: Recipe | None = None
+    ) -> None:
+        """Record one rule and its value at the image."""
+        node, steady = work.node, all(name in self.stepwise for name in inputs)
         value = rule.evaluate(*(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
@@ -220,11 +226,11 @@ class Binder:
         self._classify(work, rule.kind)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
-        terms = rule.terms if isinstance(rule, Affine | Gated) else 1
         self.values[output] = value
         self.sources[output] = inputs
+        cost = cost_of(rule, shape)
         self.instructions.append(
-            Instruction(output, rule, inputs, shape, node.name, node.op_type, terms * max(1, value.size))
+            Instruction(output, rule, inputs, shape, node.name, node.op_type, cost, recipe=recipe)
         )
 
     def _check_range(self, output: str, value: NDArray[np.float64]) -> None:

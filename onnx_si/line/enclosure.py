@@ -14,6 +14,8 @@ from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rul
 
 UNIT = float(np.finfo(np.float64).eps)  # twice the rounding of one operation
 TINY = 1e-300  # covers underflow
+LEAST = 1e-250  # smallest error that an affine op spreads; times a weight it stays above zero
+LEAST_WEIGHT = 1e-50
 MATERIAL = (
     1e-10  # share of the largest value below which an open unit is not worth a split (no bound uses it)
 )
@@ -32,6 +34,10 @@ class Enclosure:
     def points(self) -> int:
         """Forward evaluations that it stands for: centre, slope and radius of every cell."""
         return 3 * len(self.half_width)
+
+    @property
+    def nbytes(self) -> int:
+        return 3 * self.centre.nbytes
 
     def split(self, at: float) -> tuple["Enclosure", "Enclosure"]:
         """Never asked for: a batch is chosen to fit."""
@@ -125,7 +131,8 @@ class EnclosureDomain:
         return Enclosure(
             chord * x.centre + shift,
             chord * x.slope,
-            (steep * x.radius + spread) * (1 + 4 * UNIT) + rounding + TINY,
+            # a flat piece gives the same number to the last bit: a dead unit is exactly zero
+            (steep * x.radius + spread) * (1 + 4 * UNIT) + rounding + TINY * ((steep > 0) | (spread > 0)),
             x.half_width,
         )
 
@@ -230,10 +237,24 @@ def _affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
     gamma = UNIT * (rule.terms + 4)
     centre = rule.evaluate(*(x.centre for x in xs))
     slope = rule.slope(*(x.slope for x in xs))
-    radius = rule.spread(*(x.radius * (1 + 2 * gamma) + 2 * gamma * (np.abs(x.centre) + x.reach) for x in xs))
+    radius = _above_underflow(rule, rule.spread(*(_grown(x, gamma) for x in xs)))
     if rule.offset is not None:
         radius = radius + 4 * UNIT * np.abs(rule.offset)
-    return Enclosure(centre, slope, radius + TINY, xs[0].half_width)
+    return Enclosure(centre, slope, radius, xs[0].half_width)
+
+
+def _grown(x: Enclosure, gamma: float) -> Array:
+    """The radius with the rounding errors to come; zero only where the tensor is zero to the last bit."""
+    size = np.abs(x.centre) + x.reach
+    grown = x.radius * (1 + 2 * gamma) + 2 * gamma * size
+    return np.maximum(grown, LEAST, out=grown, where=size > 0)
+
+
+def _above_underflow(rule: Affine, radius: Array) -> Array:
+    """Products that underflow get a tiny error; sums of nothing but zeros stay zero."""
+    if any(np.any((w != 0) & (np.abs(w) < LEAST_WEIGHT)) for w in rule.weights):
+        return radius + TINY
+    return np.where(radius > 0, radius + TINY, 0.0)
 
 
 def _ranges(function: Callable[..., tuple[Array, ...]], xs: Sequence[Enclosure]) -> list[tuple[Array, Array]]:

@@ -30,6 +30,10 @@ class PiecewiseLinear:
     def points(self) -> int:
         return len(self.knots)
 
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
     def split(self, at: float) -> tuple["PiecewiseLinear", "PiecewiseLinear"]:
         """The same on both sides of a point inside; a jump there goes apart."""
         left, right = self.knots.searchsorted(at, "left"), self.knots.searchsorted(at, "right")
@@ -60,8 +64,11 @@ def interpolate(f: PiecewiseLinear, interval: Index, at: Array) -> Array:
     """Values at points inside the given intervals; a constant stays what it is to the last bit."""
     low, high = f.knots[interval], f.knots[interval + 1]
     share = ((at - low) / (high - low)).reshape(-1, *(1,) * (f.values.ndim - 1))
-    start = f.values[interval]
-    return start + share * (f.values[interval + 1] - start)
+    start, result = f.values[interval], f.values[interval + 1]
+    result -= start
+    result *= share
+    result += start
+    return result
 
 
 def merge(tensors: Sequence[PiecewiseLinear]) -> list[PiecewiseLinear]:
@@ -103,14 +110,16 @@ class Crossings:
 
 def zero_crossings(knots: Array, switch: Array) -> Crossings:
     """Where elements of `switch` (K, n) change sign strictly inside an interval of positive length."""
+    columns = np.flatnonzero((switch.max(axis=0) > 0) & (switch.min(axis=0) < 0))  # most never change
+    switch = switch[:, columns]
     positive, negative = switch > 0, switch < 0
     changes = (positive[:-1] & negative[1:]) | (negative[:-1] & positive[1:])
     changes[knots[1:] <= knots[:-1]] = False
-    interval, element = np.nonzero(changes)
-    before, after = switch[interval, element], switch[interval + 1, element]
+    interval, column = np.nonzero(changes)
+    before, after = switch[interval, column], switch[interval + 1, column]
     low, high = knots[interval], knots[interval + 1]
     at = low + (high - low) * (before / (before - after))
-    return Crossings(interval, element, np.clip(at, low, high))
+    return Crossings(interval, columns[column], np.clip(at, low, high))
 
 
 def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:

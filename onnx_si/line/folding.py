@@ -13,7 +13,7 @@ from onnx_si.errors import Refusal
 from onnx_si.graph import fold, refuse_by_name
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Made, Variable, find
-from onnx_si.ops.rules import Array, Composition, Rule, Stage
+from onnx_si.ops.rules import Array, Composition, Stage
 
 FLOATING = frozenset(
     kind
@@ -25,17 +25,13 @@ LARGEST_WHOLE = 2.0**53  # below it float64 holds every whole number
 Constants = Sequence[NDArray[Any] | None]
 
 
-def stages_of(made: Rule | Composition, count: int) -> tuple[Stage, ...]:
-    """The rules of an op with `count` changing inputs."""
-    return made.stages if isinstance(made, Composition) else (Stage(made, tuple(range(count))),)
-
-
-def _value(made: Made, xs: list[Array]) -> NDArray[Any]:
+def _value(made: Made, x: Array) -> NDArray[Any]:
     """What a handler's answer gives at one point."""
     if isinstance(made, np.ndarray):
         return made
-    known = list(xs)
-    for stage in stages_of(made, len(xs)):
+    stages = made.stages if isinstance(made, Composition) else (Stage(made, (0,)),)
+    known = [x]
+    for stage in stages:
         known.append(stage.rule.evaluate(*(known[i] for i in stage.inputs)))
     point: NDArray[Any] = known[-1][0]
     return point
@@ -89,7 +85,7 @@ def _by_handler(
     try:
         handler, attributes = find(node.op_type, domain, version), attributes_of(node)
         contexts = [Context(i, len(node.output), version) for i in range(len(node.output))]
-        made = [_value(handler.build(tuple(given), attributes, context), [batch]) for context in contexts]
+        made = [_value(handler.build(tuple(given), attributes, context), batch) for context in contexts]
     except Refusal:
         return None
     typed = tuple(

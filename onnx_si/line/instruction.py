@@ -1,9 +1,11 @@
 """One tensor's computation along the line, and which computations some outputs need."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 
-from onnx_si.ops.rules import Rule
+from onnx_si.ops.crops import Recipe
+from onnx_si.ops.rules import Affine, Gated, Rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +13,7 @@ class Instruction:
     """Compute one tensor from others by a rule.
 
     `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
-    reads afterwards.
+    reads afterwards, `recipe` how the rule can be made again for a part of the tensor.
     """
 
     output: str
@@ -22,6 +24,13 @@ class Instruction:
     op: str
     cost: int
     dead: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+
+
+def cost_of(rule: Rule, shape: tuple[int, ...]) -> int:
+    """Multiply-adds of a rule at one point."""
+    terms = rule.terms if isinstance(rule, Affine | Gated) else 1
+    return terms * max(1, math.prod(shape))
 
 
 def needed(sources: Mapping[str, Iterable[str]], outputs: Iterable[str]) -> set[str]:

@@ -41,6 +41,11 @@ class Program:
         """Multiply-adds of one forward pass."""
         return sum(instruction.cost for instruction in self.instructions)
 
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every tensor that changes."""
+        return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
     def require_exact(self) -> None:
         """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis."""
         if self.findings:

@@ -1,6 +1,6 @@
 """The one walker: carries a value of any domain through a bound program, in pieces that fit into memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
@@ -14,6 +14,11 @@ class Value(Protocol):
     @property
     def points(self) -> int:
         """How many forward evaluations it stands for."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
         ...
 
     def split(self, at: float) -> tuple[Self, Self]:
@@ -36,9 +41,17 @@ class NeedsSplit(Exception):
 
 @dataclass
 class Tally:
-    """Counted work; the one thing here that changes in place."""
+    """Counted work, and the memory of the values alive at the same time; the one thing here that changes in
+    place.
+    """
 
     operations: int = 0
+    peak_bytes: int = 0
+
+    def add(self, operations: int, alive: Iterable["Value"]) -> None:
+        """Count one instruction, with the values that are alive after it."""
+        self.operations += operations
+        self.peak_bytes = max(self.peak_bytes, sum(value.nbytes for value in alive))
 
 
 def walk(
@@ -53,7 +66,7 @@ def walk(
         (rule, inputs) -> value; may raise NeedsSplit.
     start : Value
     tally : Tally
-        Grows by the multiply-adds done.
+        Grows by the multiply-adds done; its peak rises to the memory of one part's values.
 
     Yields
     ------
@@ -71,8 +84,8 @@ def walk(
                 yield from run(index, {name: pair[0] for name, pair in parts.items()})
                 yield from run(index, {name: pair[1] for name, pair in parts.items()})
                 return
-            tally.operations += step.cost * value.points
             live[step.output] = value
+            tally.add(step.cost * value.points, live.values())
             for name in step.dead:
                 live.pop(name, None)
         yield {name: live[name] for name in program.outputs if name in live}

@@ -177,28 +177,39 @@ def _apply(x: Array, matrix: Array, axis: int) -> Array:
     return np.moveaxis(rows.reshape(*moved.shape[:-1], matrix.shape[0]), -1, axis)
 
 
-def interpolated(matrices: Mapping[int, Array]) -> Affine:
-    """One matrix per axis."""
-    axes = tuple(axis + 1 for axis in matrices)
+@dataclass(frozen=True)
+class AlongAxes:
+    """The linear part of an interpolation: one matrix (a weight) for each of some axes."""
 
-    def linear(x: Array, *weights: Array) -> Array:
-        for axis, matrix in zip(axes, weights, strict=True):
-            x = _apply(x, matrix, axis)
+    axes: tuple[int, ...]
+
+    def __call__(self, x: Array, *matrices: Array) -> Array:
+        for axis, matrix in zip(self.axes, matrices, strict=True):
+            x = _apply(x, matrix, axis + 1)
         return x
 
+
+def interpolated(matrices: Mapping[int, Array]) -> Affine:
+    """One matrix per axis."""
     terms = math.prod(int(np.count_nonzero(matrix, axis=1).max()) for matrix in matrices.values())
-    return Affine(linear, tuple(matrices.values()), terms=terms)
+    return Affine(AlongAxes(tuple(matrices)), tuple(matrices.values()), terms=terms)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The linear part of picking elements along axes."""
+
+    indices: Mapping[int, NDArray[np.intp]]
+
+    def __call__(self, x: Array) -> Array:
+        for axis, index in self.indices.items():
+            x = np.take(x, index, axis=axis + 1)
+        return x
 
 
 def taken(indices: Mapping[int, NDArray[np.intp]]) -> Affine:
     """Elements picked along axes."""
-
-    def linear(x: Array) -> Array:
-        for axis, index in indices.items():
-            x = np.take(x, index, axis=axis + 1)
-        return x
-
-    return Affine(linear)
+    return Affine(Taken(indices))
 
 
 @dataclass(frozen=True)

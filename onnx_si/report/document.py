@@ -37,8 +37,10 @@ _SHAPE: dict[str, Any] = {
     "image": {"path": None, "shape": None},
     "reference": {"paths": None, "count": None},
     "search": {
-        **dict.fromkeys(("seconds", "forward_passes", "pieces", "cells", "complete")),
-        "fates": dict.fromkeys(("exact", "discarded", "accepted", "undecided", "split")),
+        **dict.fromkeys(("seconds", "forward_passes", "pieces", "cells", "peak_bytes", "complete")),
+        "fates": dict.fromkeys(
+            ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
+        ),
     },
     "parity": {"runtime": None, "pixels": None, "max_difference": None, "problem": None},
     "config": None,

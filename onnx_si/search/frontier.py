@@ -2,9 +2,11 @@
 
 import heapq
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Distribution
@@ -15,28 +17,38 @@ FAR = 200.0  # standard errors beyond zero and the statistic after which a searc
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """A bounded part of the line; `undecided` units were left open when it was enclosed (None: not tried
-    yet).
+    """A bounded part of the line.
+
+    `undecided` units were left open when it was enclosed (None: not tried yet); `probed` says that in its
+    middle no pixel was found on the wrong side; pixels that are not `open` are known to be on their observed
+    side on all of it.
     """
 
     priority: float
     low: float
     high: float
-    undecided: int | None = None
+    open: NDArray[np.bool_] = field(compare=False)
+    undecided: int | None = field(default=None, compare=False)
+    probed: bool = field(default=False, compare=False)
 
     @property
     def width(self) -> float:
         return self.high - self.low
 
+    @property
+    def middle(self) -> float:
+        return 0.5 * (self.low + self.high)
+
 
 class Frontier:
     """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
 
-    def __init__(self, line: TestLine):
+    def __init__(self, line: TestLine, pixels: tuple[int, ...]):
+        self.everything = np.ones(pixels, dtype=bool)
         self._line, self._distribution = line, line.distribution
         half = 0.5 * FIRST * line.standard_error
         # The statistic's own cell comes first, however improbable: S contains it, and estimates need it.
-        self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half)]
+        self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half, self.everything)]
         self._left, self._right = line.statistic - half, line.statistic + half
         self._log_left, self._log_right = (
             self._log_mass(-math.inf, self._left),
@@ -47,16 +59,19 @@ class Frontier:
     def _log_mass(self, low: float, high: float) -> float:
         return float(self._distribution.log_masses(np.array([[low, high]]))[0])
 
-    def push(self, low: float, high: float, undecided: int | None = None) -> None:
-        """Add a cell."""
-        heapq.heappush(self._cells, Cell(-self._log_mass(low, high), low, high, undecided))
+    def push(self, cell: Cell, low: float | None = None, high: float | None = None, **changes: Any) -> None:
+        """Add a cell, or a part of it, with what changes; its priority is computed anew."""
+        new = replace(
+            cell, low=cell.low if low is None else low, high=cell.high if high is None else high, **changes
+        )
+        heapq.heappush(self._cells, replace(new, priority=-self._log_mass(new.low, new.high)))
 
     def reorder(self, distribution: Distribution) -> None:
         """Rank everything undecided by its probability under another distribution."""
         self._distribution = distribution
         waiting, self._cells = self._cells, []
         for cell in waiting:
-            self.push(cell.low, cell.high, cell.undecided)
+            self.push(cell)
         self._log_left, self._log_right = (
             self._log_mass(-math.inf, self._left),
             self._log_mass(self._right, math.inf),
@@ -64,9 +79,8 @@ class Frontier:
 
     def split(self, cell: Cell) -> None:
         """Add both halves of a cell."""
-        middle = 0.5 * (cell.low + cell.high)
-        self.push(cell.low, middle)
-        self.push(middle, cell.high)
+        self.push(cell, high=cell.middle, undecided=None, probed=False)
+        self.push(cell, low=cell.middle, undecided=None, probed=False)
 
     def pop(self, least_width: float = 0.0) -> Cell | None:
         """The most probable cell; None when everything within reach is examined.
@@ -90,7 +104,7 @@ class Frontier:
                 return not math.isinf(self._log_right)
             end, self._left = self._left, self._left - self._step[0]
             self._step[0] = min(2 * self._step[0], 2 * se + 0.25 * abs(self._left - at))
-            self.push(self._left, end)
+            self.push(Cell(0.0, self._left, end, self.everything))
             self._log_left = self._log_mass(-math.inf, self._left)
         else:
             if self._right > max(0.0, at) + FAR * se:
@@ -98,7 +112,7 @@ class Frontier:
                 return not math.isinf(self._log_left)
             start, self._right = self._right, self._right + self._step[1]
             self._step[1] = min(2 * self._step[1], 2 * se + 0.25 * abs(self._right - at))
-            self.push(start, self._right)
+            self.push(Cell(0.0, start, self._right, self.everything))
             self._log_right = self._log_mass(self._right, math.inf)
         return True
 

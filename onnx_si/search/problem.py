@@ -1,6 +1,6 @@
 """What a search is given: a line of images and the null distribution of the place on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnx_si.ops.rules import Array
 from onnx_si.truncated import Distribution
@@ -20,3 +20,7 @@ class TestLine:
     statistic: float
     standard_error: float
     distribution: Distribution
+
+    def part(self, box: tuple[slice, ...]) -> "TestLine":
+        """The line of a box of the images."""
+        return replace(self, start=self.start[box], direction=self.direction[box])

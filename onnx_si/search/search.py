@@ -4,22 +4,24 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.intervals import Intervals
-from onnx_si.line.enclosure import EnclosureDomain, cells
-from onnx_si.line.exact import ExactDomain, PiecewiseLinear, line_segment
 from onnx_si.line.program import Program
-from onnx_si.line.walker import Tally, walk
+from onnx_si.ops.rules import Array
 from onnx_si.search.event import RegionEvent
-from onnx_si.search.frontier import FAR, Cell, Frontier
+from onnx_si.search.examine import Examiner, Task
+from onnx_si.search.frontier import Cell, Frontier
+from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import OPERATIONS_PER_CALL, Action, Policy
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
 
-FATES = ("exact", "discarded", "accepted", "undecided", "split")
+FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
+COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most
 BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
@@ -59,8 +61,9 @@ class Progress:
 class Search:
     """What a search found: S for certain, what it left undecided, and what it cost.
 
-    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one,
-    split.
+    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one, cut
+    down by a part of the map, settled by a few parts of it, split. `peak_bytes` is the memory of all tensors
+    alive at the same time, at most.
     """
 
     inside: Intervals
@@ -71,6 +74,7 @@ class Search:
     pieces: int
     cells: int
     fates: dict[str, int]
+    peak_bytes: int
     complete: bool
 
 
@@ -78,86 +82,139 @@ class Search:
 class _Run:
     """One search under way."""
 
-    program: Program
-    margin: str
-    line: TestLine
-    event: RegionEvent
+    task: Task
     options: SearchOptions
+    examiner: Examiner
     frontier: Frontier
     policy: Policy
-    tally: Tally = field(default_factory=Tally)
-    inside: list[np.ndarray] = field(default_factory=list)
-    unclear: list[np.ndarray] = field(default_factory=list)
-    pieces: int = 0
+    parts: Parts
+    inside: list[Array] = field(default_factory=list)
+    unclear: list[Array] = field(default_factory=list)
     fates: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.perf_counter)
 
+    @property
+    def operations(self) -> int:
+        """Multiply-adds so far."""
+        return self.examiner.tally.operations
+
     def bounds(self) -> tuple[float, float]:
         """The p-value's bounds by what is known now."""
-        line = self.line
+        line = self.task.line
         return p_value_bounds(line.distribution, *self.sets(), line.statistic, self.options.alternative)
 
     def look(self) -> Progress:
         """Where the search stands."""
-        return Progress(
-            self.bounds(), sum(self.fates.values()), self.pieces, time.perf_counter() - self.started
-        )
+        seconds = time.perf_counter() - self.started
+        return Progress(self.bounds(), sum(self.fates.values()), self.examiner.pieces, seconds)
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left."""
-        batch: list[Cell] = []
-        while len(batch) < self.policy.batch:
+        enclose: list[Cell] = []
+        probe: list[Cell] = []
+        first: Cell | None = None
+        while max(len(enclose), len(probe)) < self.policy.batch:
             cell = self.frontier.pop(self.policy.least_width())
             if cell is None:
                 break
-            action = self.policy.decide(cell) if self.options.enclose else Action.EXACT
-            if action is Action.SPLIT:
-                self.frontier.split(cell)
-                self.fates["split"] += 1
-            elif action is Action.ENCLOSE:
-                batch.append(cell)
-            else:
-                self._exact(cell)
+            first = first or cell
+            if cell.priority > first.priority + COMPARABLE:
+                self.frontier.push(cell)
                 break
-        if batch:
-            self._enclose(batch)
-        return bool(batch) or cell is not None
+            match self.policy.decide(cell) if self.options.enclose else Action.EXACT:
+                case Action.PROBE:
+                    probe.append(cell)
+                case Action.ENCLOSE:
+                    enclose.append(cell)
+                case Action.SPLIT:
+                    self.frontier.split(cell)
+                    self.fates["split"] += 1
+                case Action.PARTS:
+                    self._in_parts(cell)
+                    break
+                case Action.EXACT:
+                    self._exact(cell)
+                    break
+        if probe:
+            self._probe(probe)
+        if enclose:
+            self._enclose(enclose)
+        return first is not None
 
     def _exact(self, cell: Cell) -> None:
-        start = line_segment(self.line.start, self.line.direction, cell.low, cell.high)
-        pieces = 0
-        for outputs in walk(self.program, ExactDomain(self.options.budget_bytes).apply, start, self.tally):
-            verdict = self.event.judge(outputs[self.margin])
-            self.inside.append(verdict.inside)
-            self.unclear.append(verdict.unclear)
-            pieces += len(outputs[self.margin].knots) - 1
-        self.pieces += pieces
-        self.policy.learn_exact(cell, pieces)
+        """Settle a cell with the whole network."""
+        verdict, knots = self.examiner.exact(self.task, cell.low, cell.high)
+        self.inside.append(verdict.inside)
+        self.unclear.append(verdict.unclear)
+        self.policy.learn_exact(cell, knots)
         self.fates["exact"] += 1
 
-    def _enclose(self, batch: list[Cell]) -> None:
-        domain = EnclosureDomain(len(batch))
-        ends = np.array([(cell.low, cell.high) for cell in batch])
-        start = cells(self.line.start, self.line.direction, ends[:, 0], ends[:, 1])
-        (outputs,) = walk(self.program, domain.apply, start, self.tally)
-        outside, inside = self.event.certify(outputs[self.margin])
-        for cell, out, within, lost, undecided in zip(
-            batch, outside, inside, domain.lost, domain.undecided, strict=True
-        ):
-            success = bool((out or within) and not lost)
-            self.policy.learn_enclosed(cell, success)
+    def _probe(self, batch: list[Cell]) -> None:
+        """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
+        self.policy.learn_batch(len(batch))
+        wrong = self.examiner.wrong(self.task, [cell.middle for cell in batch])
+        found = np.any(wrong.reshape(len(batch), -1), axis=1)
+        for cell, success in zip(batch, found, strict=True):
+            self.policy.probed.learn(cell.width, bool(success))
             if not success:
-                self.frontier.push(cell.low, cell.high, int(undecided))
-            elif within:
+                self.frontier.push(cell, probed=True)
+        chosen = [cell for cell, success in zip(batch, found, strict=True) if success]
+        if chosen:
+            self._sieve(chosen, wrong[found])
+
+    def _sieve(self, batch: list[Cell], wrong: NDArray[np.bool_]) -> None:
+        """Keep of each cell what a part of the map allows that is wrong in its middle."""
+        side = self.policy.side_of_part(max(cell.width for cell in batch))
+        for part, chosen in self.parts.witnesses(batch, wrong, side):
+            for cell in merged(chosen):
+                for low, high in self._allowed(part, cell, cell.low, cell.high):
+                    open_ = part.taken_from(cell.open)
+                    self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
+                self.fates["sieved"] += 1
+
+    def _in_parts(self, cell: Cell) -> None:
+        """Settle a cell on which only few pixels are open, one box after the other."""
+        side, _ = self.policy.cheapest_cover(cell)
+        left = Intervals.of([(cell.low, cell.high)])
+        for part in self.parts.cover(cell.open, side):
+            allowed = [interval for ends in left for interval in self._allowed(part, cell, *ends)]
+            left = Intervals.of(allowed)
+        self.inside.append(left.bounds)
+        self.fates["in_parts"] += 1
+
+    def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
+        """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
+        verdict, knots = self.examiner.exact(part.task, low, high)
+        self.policy.parts.learn(knots, high - low)
+        for start, end in verdict.unclear:
+            self.frontier.push(cell, start, end, open=self.frontier.everything, probed=True, undecided=0)
+        return Intervals.of(verdict.inside)
+
+    def _enclose(self, batch: list[Cell]) -> None:
+        """Discard or accept cells as a whole, or learn which pixels and units are open."""
+        self.policy.learn_batch(len(batch))
+        for cell, seen in zip(
+            batch, self.examiner.enclose(self.task, [(c.low, c.high) for c in batch]), strict=True
+        ):
+            rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open)
+            success = True
+            if seen.outside:
+                self.fates["discarded"] += 1
+            elif not rest.open.any():
                 self.inside.append(np.array([[cell.low, cell.high]]))
-            self.fates["undecided" if not success else "accepted" if within else "discarded"] += 1
+                self.fates["accepted"] += 1
+            else:
+                success = bool(self.policy.cheapest_cover(rest)[0])
+                self.frontier.push(rest)
+                self.fates["undecided"] += 1
+            self.policy.learn_enclosed(cell, success)
 
     def settle_interval(self, level: float, progress: Callable[[Progress], None] | None) -> None:
         """Examine what still moves the confidence interval: the cells that are probable if the mean is at
         one of its ends.
         """
-        at, se = self.line.statistic, self.line.standard_error
-        allowed = 2 * self.tally.operations + INTERVAL_PASSES * self.program.cost
+        at, se = self.task.line.statistic, self.task.line.standard_error
+        allowed = 2 * self.operations + INTERVAL_PASSES * self.task.program.cost
         for _ in range(INTERVAL_ROUNDS):
             ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level)
             settled = True
@@ -172,7 +229,7 @@ class _Run:
         """Work until little is undecided under a distribution; True where nothing had to be done."""
         self.frontier.reorder(distribution)
         settled = True
-        while self.tally.operations < allowed:
+        while self.operations < allowed:
             inside, undecided = self.sets()
             if distribution.log_mass(undecided) < distribution.log_mass(inside) + LOG_NEGLIGIBLE:
                 return settled
@@ -219,10 +276,12 @@ def search(
     Search
         Whatever was not examined counts as undecided, the tails of the line included: the bounds are true.
     """
+    task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
-    policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)))
-    run = _Run(program, margin, line, event, options, Frontier(line), policy)
+    parts, frontier = Parts(task), Frontier(line, event.observed.shape)
+    policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), parts.shares)
+    run = _Run(task, options, examiner, frontier, policy, parts)
     bounds, complete = (0.0, 1.0), False
     while not complete and run.step():
         seen = run.look()
@@ -238,45 +297,10 @@ def search(
         *run.sets(),
         bounds,
         time.perf_counter() - run.started,
-        run.tally.operations / max(1, program.cost),
-        run.pieces,
+        run.operations / max(1, program.cost),
+        examiner.pieces,
         sum(run.fates.values()),
         {fate: run.fates[fate] for fate in FATES},
+        examiner.tally.peak_bytes,
         complete,
     )
-
-
-def linear_piece(
-    program: Program, margin: str, line: TestLine, event: RegionEvent, options: SearchOptions
-) -> Intervals:
-    """The part of S on the one linear piece of the network around the observed statistic (over-conditioning).
-
-    The cell around the statistic grows until the piece ends inside it, or reaches so far that its mass no
-    longer counts.
-
-    Source
-    ------
-    Duy and Takeuchi, "More powerful conditional selective inference", JMLR 23 (2022), section 2 (what they
-    improve on).
-    """
-    at, domain = line.statistic, ExactDomain(options.budget_bytes)
-    width = line.standard_error / 16
-    while True:
-        low, high = at - width, at + width
-        cell = line_segment(line.start, line.direction, low, high)
-        for outputs in walk(program, domain.apply, cell, Tally()):
-            piece = _piece_at(outputs[margin], at)
-            if piece is None:
-                continue
-            ends_inside = piece.knots[0] > low and piece.knots[-1] < high
-            if ends_inside or width > FAR * line.standard_error:
-                return Intervals.of(event.judge(piece).inside)
-        width *= 4
-
-
-def _piece_at(f: PiecewiseLinear, at: float) -> PiecewiseLinear | None:
-    """The one linear piece that holds a point; None where the point lies elsewhere on the line."""
-    if not f.knots[0] <= at < f.knots[-1]:
-        return None
-    index = int(f.knots.searchsorted(at, "right")) - 1
-    return PiecewiseLinear(f.knots[index : index + 2], f.values[index : index + 2])

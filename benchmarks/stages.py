@@ -1,0 +1,109 @@
+"""The stages of `onnx_si.test` up to the p-value, one by one, and the searches that ours is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from onnx_si import Model
+from onnx_si.intervals import Intervals
+from onnx_si.line.exact import ExactDomain, line_segment
+from onnx_si.line.walker import Tally, walk
+from onnx_si.run import noise_of, test_line
+from onnx_si.scene import prepare
+from onnx_si.search import Progress, SearchOptions, search
+from onnx_si.search.event import RegionEvent
+from onnx_si.search.problem import TestLine
+from onnx_si.selection import Selection, select
+from onnx_si.settings import Options, Settings, settle
+from onnx_si.truncated import p_value_bounds
+
+NARROW = 1e-9  # bounds so close that only rounding is left
+REACH = 10.0  # standard errors
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a search is given: everything that `onnx_si.test` has settled before it."""
+
+    settings: Settings
+    selection: Selection
+    line: TestLine
+    event: RegionEvent
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found and what it cost, in counted work. What does not apply is None."""
+
+    p_value_bounds: tuple[float, float]
+    forward_passes: float
+    pieces: int
+    complete: bool
+    cells: int | None = None
+    fates: dict[str, int] | None = None
+    peak_bytes: int | None = None
+
+
+def ask(model: Model, image: Any, reference: Any, options: dict[str, Any]) -> Question:
+    """Options, image, map, region and line, as in `onnx_si.test`."""
+    references = () if reference is None else (reference,)
+    settings = settle(Options(**options), model.metadata, bool(references))
+    scene = prepare(model, image, references, settings)
+    selection = select(scene, settings)
+    line = test_line(scene, selection, noise_of(scene, settings), settings.hypothesis)
+    return Question(settings, selection, line, RegionEvent(selection.region))
+
+
+def to_p_value(
+    question: Question, watch: Watch, *, precision: float | None = None, enclose: bool = True
+) -> Found:
+    """The search of `onnx_si.test`, ended at the p-value: the confidence interval is not settled."""
+    settings, selection = question.settings, question.selection
+    how = SearchOptions(
+        alternative=settings.alternative,
+        precision=settings.precision if precision is None else precision,
+        budget_bytes=settings.budget_bytes,
+        interval_level=None,
+        enclose=enclose,
+    )
+    found = search(selection.program, selection.margin, question.line, question.event, how, watch)
+    return Found(
+        found.p_value_bounds,
+        found.forward_passes,
+        found.pieces,
+        found.complete,
+        found.cells,
+        found.fates,
+        getattr(found, "peak_bytes", None),
+    )
+
+
+def whole_stretch(question: Question, watch: Watch) -> Found:
+    """The exact domain over +-10 standard errors in one go, without an early stop."""
+    selection, line, settings = question.selection, question.line, question.settings
+    end = REACH * line.standard_error
+    start = line_segment(line.start, line.direction, -end, end)
+    inside, undecided, pieces, tally = [], [np.array([[-np.inf, -end], [end, np.inf]])], 0, Tally()
+    for outputs in walk(selection.program, ExactDomain(settings.budget_bytes).apply, start, tally):
+        verdict = question.event.judge(outputs[selection.margin])
+        inside.append(verdict.inside)
+        undecided.append(verdict.unclear)
+        pieces += len(outputs[selection.margin].knots) - 1
+    sets = (Intervals.of(np.concatenate(part)) for part in (inside, undecided))
+    bounds = p_value_bounds(line.distribution, *sets, line.statistic, settings.alternative)
+    return Found(bounds, tally.operations / selection.program.cost, pieces, complete=True)
+
+
+SEARCHES: dict[str, Callable[[Question, Watch], Found]] = {
+    "ours": to_p_value,
+    "ours_narrow": partial(to_p_value, precision=NARROW),
+    "exact_alone": partial(to_p_value, enclose=False),
+    "plain_10_sd": whole_stretch,
+}

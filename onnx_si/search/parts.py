@@ -1,0 +1,135 @@
+"""Parts of the map: one pixel on the wrong side shows a cell to lie outside S, and for a few pixels a cone of
+the network is enough.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.line.cone import cone, cost_of_box
+from onnx_si.line.points import Points, evaluate
+from onnx_si.line.walker import Tally, walk
+from onnx_si.ops.crops import Box, whole
+from onnx_si.ops.rules import Array
+from onnx_si.search.examine import Task
+from onnx_si.search.frontier import Cell
+from onnx_si.search.policy import WORTHWHILE, blocks
+
+SMALLEST = 2  # side of the smallest box
+AGREEMENT = 1e-9  # share of the largest margin by which a cone may differ from the whole network
+
+
+@dataclass(frozen=True)
+class Part:
+    """A box of the map, and the task that decides it."""
+
+    box: Box
+    task: Task
+
+    def taken_from(self, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Pixels of the map less those of the box."""
+        left = pixels.copy()
+        left[self.box] = False
+        return left
+
+
+@dataclass
+class Parts:
+    """The boxes of a task's map that were used so far."""
+
+    task: Task
+    made: dict[tuple[tuple[int, int], ...], Part] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The map's."""
+        return self.task.event.observed.shape
+
+    @cached_property
+    def shares(self) -> tuple[tuple[int, float], ...]:
+        """Sides of boxes in the middle of the map and what their cones cost, in forward passes."""
+        program, middle = self.task.program, [n // 2 for n in self.shape]
+        side, found = SMALLEST, list[tuple[int, float]]()
+        while not found or (side < max(self.shape) and found[-1][1] <= WORTHWHILE):
+            cost = cost_of_box(program, self.task.margin, _around(middle, side, self.shape))
+            found.append((side, cost / max(1, program.cost)))
+            side *= 2
+        return tuple(found)
+
+    def witnesses(
+        self, cells: list[Cell], wrong: NDArray[np.bool_], side: int
+    ) -> Iterator[tuple[Part, list[Cell]]]:
+        """Parts around the pixels that are wrong in the most probable cells, each with the cells that it cuts
+        down, until every cell has one.
+
+        Parameters
+        ----------
+        cells : list of Cell
+        wrong : boolean array (cells, *map)
+            In the middle of the cells; at least one pixel of each.
+        side : int
+            Of the boxes.
+        """
+        left = list(range(len(cells)))
+        while left:
+            weights = np.array([-cells[i].priority for i in left])
+            votes: Array = np.tensordot(np.exp(weights - weights.max()), wrong[left], axes=1)
+            part = self.around([int(p) for p in np.unravel_index(votes.argmax(), votes.shape)], side)
+            seen = np.any(wrong[(slice(None), *part.box)].reshape(len(cells), -1), axis=1)
+            yield part, [cells[i] for i in left if seen[i]]
+            left = [i for i in left if not seen[i]]
+
+    def cover(self, pixels: NDArray[np.bool_], side: int) -> list[Part]:
+        """The parts on an aligned grid that hold the given pixels."""
+        return [self.around(place, side) for place in (blocks(pixels, side) * side).tolist()]
+
+    def around(self, pixel: list[int], side: int) -> Part:
+        """The part of the aligned grid that holds a pixel."""
+        box = _around(pixel, side, self.shape)
+        key = tuple((edge.start, edge.stop) for edge in box)
+        if key not in self.made:
+            self.made[key] = self._cut(box)
+        return self.made[key]
+
+    def _cut(self, box: Box) -> Part:
+        """The task on a box of the map; all of it where rounding puts a pixel of the image on the other side.
+
+        Raises
+        ------
+        AssertionError
+            If the cone does not agree with the whole network at the image: a fault in `ops/crops.py`.
+        """
+        task = self.task
+        small = cone(task.program, task.margin, box)
+        line, (margin,) = task.line.part(small.reads), small.program.outputs
+        image = Points(line.start[None] + line.direction[None] * line.statistic)
+        (outputs,) = walk(small.program, evaluate, image, Tally())
+        found, known = outputs[margin].values[0], task.program.values[task.margin]
+        if np.abs(found - known[box]).max() > AGREEMENT * (1 + np.abs(known).max()):
+            raise AssertionError(f"the cone of {box} differs from the whole network")
+        event = task.event.part(box)
+        if event.wrong(found[None]).any():
+            return Part(whole(self.shape), task)
+        return Part(box, Task(small.program, margin, line, event))
+
+
+def _around(pixel: list[int], side: int, shape: tuple[int, ...]) -> Box:
+    """The box of an aligned grid that holds a pixel."""
+    starts = [p // side * side for p in pixel]
+    return tuple(slice(start, min(start + side, n)) for start, n in zip(starts, shape, strict=True))
+
+
+def merged(batch: list[Cell]) -> list[Cell]:
+    """Neighbours that know the same joined, so that they are walked through together."""
+    ordered = sorted(batch, key=lambda cell: cell.low)
+    result = ordered[:1]
+    for cell in ordered[1:]:
+        last = result[-1]
+        if cell.low == last.high and cell.open is last.open:
+            result[-1] = replace(last, high=cell.high)
+        else:
+            result.append(cell)
+    return result
