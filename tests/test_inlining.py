@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 import onnx_si
 from onnx_si.errors import UnsupportedOp
 from onnx_si.graph import function_body, model_from_proto
+from onnx_si.line.node import output_elements
 from onnx_si.line.program import bind
 
 IMAGE = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
@@ -228,3 +229,18 @@ def test_constants_keep_their_type(kind):
         model.inputs[0].is_floating
         and onnx.TensorProto.DataType.Name(element).lower() == model.inputs[0].type
     )
+
+
+def test_element_types_do_not_depend_on_names():
+    """They are worked out once for nodes that differ in names only; an empty output keeps its place."""
+    double, half = TensorProto.DOUBLE, TensorProto.FLOAT16
+    for x, y in (("a", "b"), ("c", "d")):
+        pool = helper.make_node("MaxPool", [x], [y, ""], kernel_shape=[2, 2])
+        assert output_elements(pool, {x: double}, 12)[y] == double
+        assert output_elements(pool, {x: half}, 12)[y] == half
+        for kind in (TensorProto.INT8, TensorProto.FLOAT):
+            assert output_elements(helper.make_node("Cast", [x], [y], to=kind), {x: half}, 13) == {y: kind}
+    value = numpy_helper.from_array(np.array([1], np.int32))
+    made = helper.make_node("ConstantOfShape", ["n"], ["y"], value=value)
+    assert output_elements(made, {"n": TensorProto.INT64}, 9) == {"y": TensorProto.INT32}
+    assert output_elements(helper.make_node("Mine", ["x"], ["y"]), {"x": half}, 1) == {"y": TensorProto.FLOAT}

@@ -6,27 +6,23 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
-import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Finding, Refusal
-from onnx_si.graph import Model, chosen_branch, fold, function_body, read_by, refuse_by_name
-from onnx_si.graph.constants import NOT_INFERRED, affordable, inferred_shapes
+from onnx_si.graph import Model, chosen_branch, function_body, read_by, refuse_by_name
+from onnx_si.graph.constants import affordable, inferred_shapes
+from onnx_si.line.folding import folded
 from onnx_si.line.instruction import Instruction, cost_of
+from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.crops import Recipe
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
 from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner, kind_of
 
-FLOATING = frozenset(
-    kind
-    for name, kind in onnx.TensorProto.DataType.items()
-    if name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
-)
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
     "bilinear": "choose a map in front of it",
@@ -48,29 +44,6 @@ class _Work:
     def reads(self) -> frozenset[str]:
         """Every tensor that the node needs, what its subgraphs capture included."""
         return frozenset(read_by(self.node))
-
-
-def domain_of(node: onnx.NodeProto) -> str:
-    """The op set that a node's op belongs to; the standard one is ""."""
-    return "" if node.domain == "ai.onnx" else str(node.domain)
-
-
-@functools.cache
-def schema_version(op: str, domain: str, opset: int) -> int:
-    """Since when an op has the meaning that it has in an opset; -1 where the standard does not know it."""
-    try:
-        return int(onnx.defs.get_schema(op, opset, domain).since_version)
-    except onnx.defs.SchemaError:
-        return -1
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        if isinstance(value, bytes):
-            return value.decode()
-        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-
-    return {a.name: plain(helper.get_attribute_value(a)) for a in node.attribute}
 
 
 class Binder:
@@ -135,14 +108,14 @@ class Binder:
             self._substitute(node)
             return []
 
-    def _find(self, work: _Work, refusal: Refusal, kind: str) -> None:
-        """Keep the reason why the values of a node's outputs are not exact."""
+    def _find(self, work: _Work, refusal: Refusal, kind: str, *outputs: str) -> None:
+        """Keep the reason why the values of a node's outputs (by default all) are not exact."""
         node = work.named
         name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
         finding = Finding(
             name, node.op_type, self.opsets.get(domain_of(node), 0), refusal.reason, refusal.advice
         )
-        self.findings.update(dict.fromkeys(work.node.output, finding))
+        self.findings.update(dict.fromkeys(outputs or work.node.output, finding))
         self._classify(work, kind)
 
     def _classify(self, work: _Work, kind: str) -> None:
@@ -171,49 +144,11 @@ class Binder:
         return np.broadcast_to(np.zeros((), dtype), self.values[name].shape[1:])
 
     def _fold(self, node: onnx.NodeProto) -> None:
-        """Evaluate a node once: by its handler where one is right for it, else by the reference evaluator."""
-        refuse_by_name(node)
-        inputs = tuple(self.constants[name] if name else None for name in node.input)
-        made = self._by_handler(node) or fold(node, inputs, self.opsets)
+        """Evaluate a node once."""
+        made = folded(node, [self.constants[name] if name else None for name in node.input], self.opsets)
         self.constants.update(
             (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
         )
-
-    def _by_handler(self, node: onnx.NodeProto) -> tuple[NDArray[Any] | None, ...] | None:
-        """Outputs in float64, each rounded to its type; None unless an input and all outputs are floating
-        point, and a handler takes the node.
-        """
-        floating = [
-            i for i, name in enumerate(node.input) if name in self.constants and self._is_floating(name)
-        ]
-        if not floating:
-            return None
-        domain = domain_of(node)
-        version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
-        types = [self._output_types(node, domain, version)[name] for name in node.output]
-        if any(kind not in FLOATING for kind in types):
-            return None
-        inputs = [self._input(name) for name in node.input]
-        value = self.constants[node.input[floating[0]]]
-        if not np.isfinite(value).all():  # zero times infinity is no number, where the op only picks values
-            return None
-        inputs[floating[0]] = Variable(value.shape, stepwise=True)
-        batch = np.asarray(value, dtype=np.float64)[None]
-        try:
-            handler, attributes = find(node.op_type, domain, version), _attributes(node)
-            contexts = [Context(i, len(node.output), version) for i in range(len(node.output))]
-            rules = [handler.build(tuple(inputs), attributes, context) for context in contexts]
-        except Refusal:
-            return None
-        if any(isinstance(rule, np.ndarray | Composition | Opaque) for rule in rules):
-            return None
-        return tuple(
-            cast(Rule, rule).evaluate(batch)[0].astype(helper.tensor_dtype_to_np_dtype(kind))
-            for rule, kind in zip(rules, types, strict=True)
-        )
-
-    def _is_floating(self, name: str) -> bool:
-        return helper.np_dtype_to_tensor_dtype(self.constants[name].dtype) in FLOATING
 
     def _input(self, name: str) -> Input:
         if not name:
@@ -227,7 +162,7 @@ class Binder:
         node = work.node
         domain = domain_of(node)
         version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
-        self.types.update(self._output_types(node, domain, version))
+        self.types.update(output_elements(node, self._elements(node), version))
         try:
             handler = find(node.op_type, domain, version)
         except Refusal:
@@ -236,24 +171,21 @@ class Binder:
                 raise
             return [_Work(inner, work.named, work.top) for inner in nodes]
         inputs = tuple(self._input(name) for name in node.input)
-        attributes = _attributes(node)
+        attributes = attributes_of(node)
         for position, output in enumerate(node.output):
             if output and self.remaining[output]:
                 context = Context(position, len(node.output), version)
-                recipe = Recipe(handler, inputs, attributes, context)
                 made = handler.build(inputs, attributes, context)
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
                 else:
-                    self._record(work, output, made, recipe)
+                    self._record(work, output, made, Recipe(handler, inputs, attributes, context))
         return []
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""
         return {
-            name: self.types[name]
-            if name in self.values
-            else helper.np_dtype_to_tensor_dtype(self.constants[name].dtype)
+            name: self.types[name] if name in self.values else element_of(self.constants[name])
             for name in node.input
             if name
         }
@@ -263,22 +195,6 @@ class Binder:
         shapes |= {name: self.constants[name].shape for name in node.input if name in self.constants}
         kinds = self._elements(node)
         return {name: helper.make_tensor_type_proto(kinds[name], shape) for name, shape in shapes.items()}
-
-    def _output_types(self, node: onnx.NodeProto, domain: str, version: int) -> dict[str, int]:
-        """Element type of each output: integers divide, round and overflow unlike floating-point numbers."""
-        types = dict.fromkeys(node.output, onnx.TensorProto.FLOAT)
-        try:
-            inferred = onnx.shape_inference.infer_node_outputs(
-                onnx.defs.get_schema(node.op_type, version, domain),
-                node,
-                {
-                    name: helper.make_tensor_type_proto(kind, None)
-                    for name, kind in self._elements(node).items()
-                },
-            )
-        except NOT_INFERRED:
-            return types  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
-        return types | {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
 
     def _record(self, work: _Work, output: str, made: Rule | Composition, recipe: Recipe) -> None:
         """One instruction for each rule of the op; the inner ones write tensors that only this op reads."""
@@ -308,7 +224,7 @@ class Binder:
         shape = affordable(value.shape[1:])
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
-            self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind)
+            self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         self.values[output] = value

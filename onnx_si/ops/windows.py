@@ -88,9 +88,9 @@ class Window:
         """Pad the trailing (spatial) axes."""
         if all(axis.padded == axis.length for axis in self.axes):
             return x
-        result = np.full((*x.shape[: -self.rank], *self.padded), fill, x.dtype)
-        result[self.crop] = x
-        return result
+        padded = np.full((*x.shape[: -self.rank], *self.padded), fill, x.dtype)
+        padded[self.crop] = x
+        return padded
 
     def taps_of(self, padded: Array) -> Iterator[Array]:
         """What each tap sees of the padded input."""
