@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 from onnx_si.errors import UsageError
 from onnx_si.files import SUFFIXES
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.settings import ALTERNATIVES, METHODS, RESIZES
+from onnx_si.options import ALTERNATIVES, METHODS, RESIZES
 
-# The fields of `onnx_si.settings.Options` that the command line sets.
+# The fields of `onnx_si.options.Options` that the command line sets.
 _TEST_OPTIONS = (
     *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
@@ -96,7 +96,7 @@ def with_negative_values(arguments: Sequence[str]) -> list[str]:
 
 
 def test_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `onnx_si.settings.Options` that were given."""
+    """The fields of `onnx_si.options.Options` that were given."""
     given = {
         name: value for name, value in vars(arguments).items() if name in _TEST_OPTIONS and value is not None
     }

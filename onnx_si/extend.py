@@ -7,9 +7,10 @@ import onnx
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
+from onnx_si.options import Options
 from onnx_si.probe import probe
 from onnx_si.saliency import build
-from onnx_si.settings import Options, settle
+from onnx_si.settings import settle
 
 
 @dataclass(frozen=True)

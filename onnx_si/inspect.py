@@ -13,11 +13,12 @@ from onnx_si.errors import OnnxSIError, SaliencyUnavailable, UnsupportedModel, U
 from onnx_si.graph import Model, TensorInfo
 from onnx_si.layout import layout_of
 from onnx_si.line.program import Program, bind
+from onnx_si.options import Options
 from onnx_si.parity import run_deployed
 from onnx_si.probe import Probe, probe
 from onnx_si.saliency import build, default_threshold, methods, parse_threshold, with_margin
 from onnx_si.saliency.maps import tensor_layout
-from onnx_si.settings import Options, Settings, settle
+from onnx_si.settings import Settings, settle
 
 SCHEMA = "onnx-si/inspect/1"
 

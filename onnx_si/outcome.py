@@ -11,11 +11,12 @@ from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.intervals import Intervals
 from onnx_si.noise import Noise
+from onnx_si.options import Options
 from onnx_si.question import Tested
 from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
 from onnx_si.search import Search
 from onnx_si.search.problem import TestLine
-from onnx_si.settings import Options, Settings, settle
+from onnx_si.settings import Settings, settle
 from onnx_si.truncated import Randomised, interval_bounds, median_bounds, randomised_bounds
 
 ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate

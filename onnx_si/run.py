@@ -15,12 +15,13 @@ from onnx_si.components import test_components
 from onnx_si.graph import Model
 from onnx_si.memory import keep_freed_memory
 from onnx_si.noise import Covariance
+from onnx_si.options import Options
 from onnx_si.outcome import Notice, Told, refusal, result_of, search_warnings
 from onnx_si.question import Tested
 from onnx_si.report import Result
 from onnx_si.scene import Given, prepare
 from onnx_si.search import Progress, SearchOptions, search
-from onnx_si.settings import Options, Settings, settle
+from onnx_si.settings import Settings, settle
 
 __all__ = ["Notice", "refusal", "test"]
 
@@ -58,7 +59,7 @@ def test(
     notice : callable, optional
         Called as notice("default" or "warning", text) when a choice is made; the result holds them as well.
     **options
-        The fields of `onnx_si.settings.Options`.
+        The fields of `onnx_si.options.Options`.
 
     Returns
     -------

@@ -1,9 +1,10 @@
 """The noise of the image: its covariance, where that comes from, and estimates of its size."""
 
-from onnx_si.noise.covariance import Covariance, Diagonal, Full, Scalar, Separable, Stationary
+from onnx_si.noise.covariance import Covariance, Diagonal, Full, Scalar
 from onnx_si.noise.estimate import estimate_from_image, estimate_from_images
 from onnx_si.noise.files import covariance_of, read_covariance
 from onnx_si.noise.noise import Noise
+from onnx_si.noise.structured import Separable, Stationary
 
 __all__ = [
     "Covariance",

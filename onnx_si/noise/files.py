@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnx_si.errors import InputError, UsageError
 from onnx_si.files import read_arrays
 from onnx_si.layout import Layout, fit
-from onnx_si.noise.covariance import Covariance, Diagonal, Full, Separable, Stationary
+from onnx_si.noise.covariance import Covariance, Diagonal, Full
+from onnx_si.noise.structured import Separable, Stationary
 
 AUTOCOVARIANCE, VARIANCE = "autocovariance", "variance"
 

@@ -14,67 +14,9 @@ from onnx_si.errors import Finding, UsageError
 from onnx_si.intervals import Intervals
 from onnx_si.layout import Layout
 from onnx_si.report.document import document
+from onnx_si.report.parts import Comparison, ComponentTest, Estimate, Parity
 from onnx_si.report.region import Component, bounding_box, components
 from onnx_si.report.text import p_value_text, summary
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The deployed runtime's region (onnxruntime, the model's own precision) against the analysed one
-    (float64).
-
-    `pixels` are the positions in the map that differ, None where the runtime can't run the model
-    (`problem` says why); `max_difference` is the largest difference of the two margins over the threshold.
-    """
-
-    runtime: str
-    pixels: tuple[tuple[int, ...], ...] | None
-    max_difference: float | None
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """P-values of other methods on the same region; None where not asked for, or as `reasons` say."""
-
-    naive: float | None = None
-    over_conditioning: float | None = None
-    bonferroni: float | None = None
-    permutation: float | None = None
-    reasons: Mapping[str, str] = field(default_factory=dict)
-
-    def p_values(self) -> dict[str, float | None]:
-        """By the method's name."""
-        return {name: value for name, value in vars(self).items() if name != "reasons"}
-
-
-@dataclass(frozen=True)
-class ComponentTest:
-    """The test of one connected component; `p_value_adjusted` is Holm's, over all components.
-
-    Where there is no test, all values are None and `reason` says why.
-    """
-
-    p_value: float | None = None
-    p_value_bounds: tuple[float, float] | None = None
-    p_value_adjusted: float | None = None
-    statistic: float | None = None
-    standard_error: float | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Median-unbiased estimate and equal-tailed confidence interval, with bounds over everything that the
-    search left undecided; None where the test has none, for the reason given.
-    """
-
-    value: float | None = None
-    value_bounds: tuple[float, float] | None = None
-    interval: tuple[float, float] | None = None
-    interval_bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
-    reason: str | None = None
-
 
 _REASONS = {
     "reason": "nothing went wrong",
