@@ -5,6 +5,7 @@ OnnxSIError                  exit code
  +- UnsupportedModel         3   a valid model that can't be analysed exactly
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
  |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
+ |   +- Undefined                ... because an op is not defined for some images on the line
  +- InputError               4   a file that can't be read, or values that don't fit the model
  +- NothingToTest            5   the region is empty, or is everything
 """
@@ -86,3 +87,7 @@ class Refusal(Exception):
     def __init__(self, reason: str, advice: str):
         self.reason, self.advice = reason, advice
         super().__init__(f"{reason}; {advice}")
+
+
+class Undefined(Refusal, UnsupportedModel):
+    """Values for which an op is not defined: a finding at the image, an error elsewhere on the line."""

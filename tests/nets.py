@@ -123,6 +123,40 @@ def gated_net(seed=0, size=5):
     return net.finish(net.add("Add", x, y, out="map"))
 
 
+def quantised_net(seed=0, size=4):
+    """A convolution and a Relu between 8-bit numbers: the map is a step function of the image."""
+    net = Net(seed, (1, 1, size, size))
+
+    def rounded(x, scale, zero):
+        scale, zero = net.const(scale), net.const(np.array(zero, np.uint8))
+        return net.add("DequantizeLinear", net.add("QuantizeLinear", x, scale, zero), scale, zero)
+
+    x = rounded("x", 0.5, 128)
+    x = rounded(net.add("Relu", net.conv(x, 1, 2)), 0.4, 0)
+    return net.finish(net.add("Relu", rounded(net.conv(x, 2, 1), 0.3, 100), out="map"))
+
+
+def dynamic_net(seed=0, size=3):
+    """The scale follows the image: steps whose width moves along the line."""
+    net = Net(seed, (1, 1, size, size))
+    hidden = net.add("Relu", net.conv("x", 1, 1))
+    parts = [net.name(part) for part in ("bytes", "scale", "zero")]
+    net.nodes.append(helper.make_node("DynamicQuantizeLinear", [hidden], parts, name=net.name("dynamic")))
+    return net.finish(net.add("DequantizeLinear", *parts, out="map"))
+
+
+def jumping_net(seed=0, size=3):
+    """Functions that jump and have a slope, and sums of the largest two of a row."""
+    net = Net(seed, (1, 1, size, size))
+    x = net.conv("x", 1, 1)
+    x = net.add("Add", net.add("ThresholdedRelu", x, alpha=0.4), net.add("Shrink", x, lambd=0.5, bias=0.1))
+    x = net.add("Mod", x, net.const(1.5), fmod=1)
+    best, places = net.name("best"), net.name("places")
+    net.nodes.append(helper.make_node("TopK", [x, net.ints(2)], [best, places], name=net.name("top")))
+    best = net.add("ReduceSum", best, net.ints(-1), keepdims=1)
+    return net.finish(net.add("Add", net.add("Floor", net.conv("x", 1, 1)), best, out="map"))
+
+
 def run_rules(program, images, watch=None):
     """All outputs of a bound program on a batch of images; `watch(rule, inputs)` sees every instruction."""
     live = {program.input: images}
@@ -152,6 +186,14 @@ def margins_on(program, margin, line, z, chunk=4096):
     return np.concatenate(parts) if parts else np.empty((0, program.values[margin].size))
 
 
+def switch_pattern(rule, inputs, switch):
+    """On which side of zero a switch is, or between which multiples of its spacing."""
+    if rule.spacing is None:
+        return (switch > 0).reshape(len(switch), -1)
+    with np.errstate(invalid="ignore"):  # a spacing of zero with a switch of zero
+        return np.nan_to_num(np.floor(switch / rule.spacing(*inputs))).reshape(len(switch), -1)
+
+
 def patterns_on(program, line, z):
     """For every point which piece each unit is on: one row of integers per point."""
     seen = []
@@ -164,7 +206,7 @@ def patterns_on(program, line, z):
             candidates = rule.candidates(*inputs) * rule.sign
             seen.append(candidates.argmax(axis=0).reshape(count, -1))
         elif isinstance(rule, Step):
-            seen.extend((switch > 0).reshape(count, -1) for switch in rule.switches(*inputs))
+            seen.extend(switch_pattern(rule, inputs, switch) for switch in rule.switches(*inputs))
 
     run_rules(program, points_of(line, np.atleast_1d(z)), watch)
     return np.concatenate(seen, axis=1).astype(np.int64)

@@ -134,3 +134,17 @@ def test_rounded_gates_stay_inside(seed):
     start, direction = rng.normal(size=(2, 1, 16))
     program = bind(model, start, ("y",))
     assert assert_enclosed(program, start, direction, rng) > 0
+
+
+@EXTENDED
+@pytest.mark.parametrize("seed", range(4))
+def test_negative_indices_stay_inside(seed):
+    """A gate that picks by a negative index picks the same element's radius."""
+    net = nets.Net(seed, (1, 6))
+    index = net.add("Sub", net.add("ArgMax", "x", axis=1, keepdims=0), net.ints(6))
+    mixed = net.add("MatMul", "x", net.normal(6, 6))
+    scaled = net.add("Mul", net.add("Abs", mixed), net.const(10.0 ** np.arange(6)))
+    model = net.finish(net.add("Gather", scaled, index, axis=1, out="y"))
+    rng = np.random.default_rng(seed)
+    start, direction = rng.normal(size=(2, 1, 6))
+    assert assert_enclosed(bind(model, start, ("y",)), start, direction, rng) > 0

@@ -45,6 +45,9 @@ CASES = {
     "plateau, max:": (functools.partial(MAP, last="Relu"), {"threshold": "max:0.5"}, (34, 9)),
     "abs, max, min": (functools.partial(nets.extremes_net, size=3), {"threshold": "max:0.4"}, (39, 15)),
     "gates": (functools.partial(nets.gated_net, size=3), {"threshold": 0.5}, (27, 14)),
+    "quantised": (nets.quantised_net, {"threshold": 0.7}, (14, 27)),
+    "quantised dynamically": (nets.dynamic_net, {"threshold": 0.4}, (10, 25)),
+    "jumps with slopes": (nets.jumping_net, {"threshold": 0.5}, (14, 3)),
 }
 NAMES_AND_SEEDS = [(name, seed) for name, (_, _, seeds) in CASES.items() for seed in seeds]
 FIRST = {name: seeds[0] for name, (_, _, seeds) in CASES.items()}

@@ -201,16 +201,17 @@ class EnclosureDomain:
 
     def _gated(self, rule: Gated, xs: Sequence[Enclosure]) -> Enclosure:
         gates = set(rule.gates)
+        size = np.abs if rule.product else np.positive  # a gate that selects may be a negative index
         zero = [x.centre if i in gates else np.zeros_like(x.centre) for i, x in enumerate(xs)]
         base = rule.evaluate(*zero)
         slope = rule.evaluate(*(x.centre if i in gates else x.slope for i, x in enumerate(xs))) - base
         grown = [
-            np.abs(x.centre)
+            size(x.centre)
             if i in gates
             else x.radius + UNIT * (rule.terms + 4) * (np.abs(x.centre) + x.reach)
             for i, x in enumerate(xs)
         ]
-        still = rule.evaluate(*(np.abs(z) for z in zero))
+        still = rule.evaluate(*(size(z) for z in zero))
         radius = np.abs(rule.evaluate(*grown) - still) + 8 * UNIT * np.abs(still)
         for gate in rule.gates if rule.product else ():
             full = [np.abs(x.centre) + x.reach for x in xs]

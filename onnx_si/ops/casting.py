@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from onnx_si.errors import Refusal
+from onnx_si.errors import Refusal, Undefined
 from onnx_si.ops.arrays import double
 from onnx_si.ops.elementwise import curved, identity
 from onnx_si.ops.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
@@ -78,7 +78,7 @@ def _within(least: float, largest: float) -> Callable[[Array], Array]:
     def cut(x: Array) -> Array:
         whole = np.trunc(x)
         if not np.all((whole >= least) & (whole <= largest)):
-            raise Refusal(f"a cast beyond {least:g} to {largest:g} is undefined", "clip in front of the cast")
+            raise Undefined(f"a cast beyond {least:g} to {largest:g}", "clip in front of the cast")
         return whole
 
     return cut

@@ -11,15 +11,15 @@ from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import double, malformed, shape_of
 from onnx_si.ops.registry import Input, Variable, axis_of, constant, handles
 from onnx_si.ops.rules import Affine, Array, Gated, Rule
+from onnx_si.ops.selection import inside
 
 Index = NDArray[np.intp]
 Shape = tuple[int, ...]
 
 
 def places(index: Index, length: int) -> Index:
-    """Indices counted from 0; refuses one outside."""
-    if index.size and not -length <= index.min() <= index.max() < length:
-        raise malformed(f"indices from {index.min()} to {index.max()} on {length} elements")
+    """Indices counted from 0."""
+    index = inside(index, length)
     return np.where(index < 0, index + length, index)
 
 

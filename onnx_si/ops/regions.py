@@ -59,6 +59,7 @@ def roi_align(
     if not half_pixel:  # a region is at least one pixel wide
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1.0)
     bins, spatial = (output_height, output_width), (shape[2], shape[3])
+    affordable((len(boxes), shape[1], *bins, max(sampling_ratio, 1) ** 2, 4))
     found = [_region_taps(box, bins, sampling_ratio, spatial) for box in boxes]
     most = affordable((len(found), size(bins), max((t.index.shape[1] for t in found), default=0)))[2]
     index, weight = (
@@ -106,6 +107,8 @@ def deform_conv(
         raise malformed(f"offset of shape {shape_of(offset)} for a kernel {kernel} on shape {shape}")
     if shape_of(w)[1] * group != shape[1] or shape_of(w)[0] % group or shape_of(w)[2:] != kernel:
         raise malformed(f"weight {shape_of(w)} and group {group} on {shape[1]} channels")
+    affordable((*shape_of(offset), 2**rank))
+    affordable((shape[0], shape_of(w)[0], *win.output))
     steps = [np.arange(axis.output) * axis.stride - axis.begin for axis in win.axes]
     reach = [np.arange(axis.taps) * axis.dilation for axis in win.axes]
     first = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(1, places, rank)

@@ -1,8 +1,11 @@
 """Ops that pick values: Slice, Split, Gather."""
 
-import numpy as np
+from typing import Any
 
-from onnx_si.errors import Refusal
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import double, malformed, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, axis_of, constant, handles, integers, variable
@@ -89,13 +92,23 @@ def gather(x: Input, indices: Input, *, axis: int = 0) -> Rule:
     if not indices.stepwise:
         raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
     if isinstance(x, Variable):
-        return Gated(lambda x, i: _pick_each(x, i, where), gates=(1,))
+        return Gated(lambda x, i: _pick_each(x, inside(i, shape[where]), where), gates=(1,))
     table = double(constant(x, "data"))
-    return Gated(lambda i: np.moveaxis(np.take(table, i.astype(np.intp), axis=where), where, 0), gates=(0,))
+    return Gated(
+        lambda i: np.moveaxis(np.take(table, inside(i, shape[where]), axis=where), where, 0), gates=(0,)
+    )
 
 
-def _pick_each(x: Array, indices: Array, axis: int) -> Array:
+def inside(indices: NDArray[Any], length: int) -> NDArray[np.intp]:
+    """Indices as integers; there is no result for one outside."""
+    if indices.size and not -length <= indices.min() <= indices.max() < length:
+        found = f"indices from {indices.min():g} to {indices.max():g} on {length} elements"
+        raise Undefined(found, "clip them in front of the op")
+    return indices.astype(np.intp)
+
+
+def _pick_each(x: Array, indices: NDArray[np.intp], axis: int) -> Array:
     """Each point of the batch with its own indices."""
     points = np.arange(len(x)).reshape(-1, *(1,) * (indices.ndim - 1))
-    picked = np.moveaxis(x, axis + 1, 1)[points, indices.astype(np.intp)]
+    picked = np.moveaxis(x, axis + 1, 1)[points, indices]
     return np.moveaxis(picked, range(1, indices.ndim), range(axis + 1, axis + indices.ndim))

@@ -131,11 +131,11 @@ def mel_weight_matrix(
     """Triangles over the spectrum, their corners evenly spaced on the mel scale."""
 
     def weights(bins: Array, length: Array, rate: Array, lowest: Array, highest: Array) -> Array:
-        count = int(bins)
+        count, _ = affordable((int(bins), int(length) // 2 + 1))
         low, high = (2595 * np.log10(1 + edge / 700) for edge in (float(lowest), float(highest)))
         mels = low + (high - low) / (count + 2) * np.arange(count + 2)
         corners = ((length + 1) * (700 * (10 ** (mels / 2595) - 1)) // rate).astype(int)
-        output = np.zeros(affordable((int(length) // 2 + 1, count)))
+        output = np.zeros((int(length) // 2 + 1, count))
         for i, (left, centre, right) in enumerate(zip(corners, corners[1:], corners[2:], strict=False)):
             rise, fall = np.arange(left, centre + 1), np.arange(centre, right)
             output[rise, i] = 1.0 if centre == left else (rise - left) / (centre - left)

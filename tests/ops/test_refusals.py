@@ -10,7 +10,9 @@ from onnx import TensorProto, helper
 import onnx_si
 from onnx_si.errors import Refusal, UnsupportedOp
 from onnx_si.graph import model_from_proto
+from onnx_si.line.exact import ExactDomain, line_segment
 from onnx_si.line.program import bind
+from onnx_si.line.walker import Tally, walk
 from onnx_si.ops.registry import find, handles
 
 from .cases import C, Case, P, V, floats, index, ints, level, model_of, one
@@ -522,3 +524,19 @@ def test_integers_that_wrap_around_are_refused(op, a, b):
 def test_text_is_refused():
     with pytest.raises(onnx_si.InputError, match="only real numbers"):
         onnx_si.evaluate(integer_model("Add", np.uint8), {"a": np.array(["1", "2"]), "b": np.array([1, 2])})
+
+
+def test_an_index_outside_is_no_result():
+    """At the image it is a finding; elsewhere on the line it stops the analysis."""
+    n = net()
+    where = n.add("Cast", n.add("ReduceSum", "x", keepdims=0), to=TensorProto.INT64)
+    model = n.finish(n.add("Gather", n.const(np.arange(4.0)), where, out="y"))
+    with pytest.raises(
+        UnsupportedOp, match=r"\(Gather, opset 17\): indices from 16 to 16 on 4 elements; clip"
+    ):
+        onnx_si.evaluate(model, {"x": np.ones((1, 1, 4, 4))})
+    program = bind(model, np.zeros((1, 1, 4, 4)), ("y",))
+    program.require_exact()
+    segment = line_segment(np.zeros((1, 1, 4, 4)), np.ones((1, 1, 4, 4)), -1.0, 1.0)
+    with pytest.raises(onnx_si.errors.Undefined, match="indices from -15 to 15 on 4 elements"):
+        list(walk(program, ExactDomain().apply, segment, Tally()))
