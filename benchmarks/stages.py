@@ -13,13 +13,15 @@ from onnx_si import Model
 from onnx_si.intervals import Intervals
 from onnx_si.line.exact import ExactDomain, line_segment
 from onnx_si.line.walker import Tally, walk
-from onnx_si.run import noise_of, test_line
-from onnx_si.scene import prepare
+from onnx_si.machine import keep_freed_memory
+from onnx_si.options import Options
+from onnx_si.question import noise_of, test_line
+from onnx_si.scene import Given, prepare
 from onnx_si.search import Progress, SearchOptions, search
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.problem import TestLine
 from onnx_si.selection import Selection, select
-from onnx_si.settings import Options, Settings, settle
+from onnx_si.settings import Settings, settle
 from onnx_si.truncated import p_value_bounds
 
 NARROW = 1e-9  # bounds so close that only rounding is left
@@ -55,10 +57,11 @@ def ask(model: Model, image: Any, reference: Any, options: dict[str, Any]) -> Qu
     """Options, image, map, region and line, as in `onnx_si.test`."""
     references = () if reference is None else (reference,)
     settings = settle(Options(**options), model.metadata, bool(references))
-    scene = prepare(model, image, references, settings)
+    keep_freed_memory()
+    scene = prepare(model, Given(image, references), settings)
     selection = select(scene, settings)
-    line = test_line(scene, selection, noise_of(scene, settings), settings.hypothesis)
-    return Question(settings, selection, line, RegionEvent(selection.region))
+    line = test_line(scene, selection.region, noise_of(scene, settings), settings)
+    return Question(settings, selection, line, selection.event)
 
 
 def to_p_value(
@@ -81,7 +84,7 @@ def to_p_value(
         found.complete,
         found.cells,
         found.fates,
-        getattr(found, "peak_bytes", None),
+        found.peak_bytes,
     )
 
 

@@ -1,19 +1,16 @@
 """One test, from a model and an image to a result."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from threadpoolctl import ThreadpoolController
 
 from onnx_si import question, selection
 from onnx_si.comparison import compare
 from onnx_si.components import test_components
 from onnx_si.graph import Model
-from onnx_si.memory import keep_freed_memory
+from onnx_si.machine import blas_threads, keep_freed_memory
 from onnx_si.noise import Covariance
 from onnx_si.options import Options
 from onnx_si.outcome import Notice, Told, refusal, result_of, search_warnings
@@ -79,21 +76,11 @@ def test(
     settings = settle(Options(**options), model.metadata, bool(references))
     keep_freed_memory()
     given = Given(image, references, tuple(noise_from), mask)
-    with _one_thread():
+    with blas_threads(0):
         return _test(model, given, covariance, settings, Told(notice), progress)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """One BLAS thread: the matrix products of a search are small, and threads would wait for each other."""
-    return cast("AbstractContextManager[object]", _thread_pools().limit(limits=1, user_api="blas"))
-
-
-@functools.cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def _test(
@@ -125,7 +112,8 @@ def _test(
         interval_level=1 - settings.alpha if line.has_interval and not settings.decide else None,
     )
     tested = Tested(scene, selected, noise, line, how, settings)
-    found = search(selected.program, selected.margin, line, selected.event, how, progress)
+    with blas_threads(selected.program.cost):
+        found = search(selected.program, selected.margin, line, selected.event, how, progress)
     told.warnings(search_warnings(found, settings))
     components = test_components(tested, progress) if settings.components else ()
     comparison = compare(tested, permutations)

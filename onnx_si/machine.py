@@ -1,0 +1,54 @@
+"""What a search asks of the machine: memory that stays with the process, and as many BLAS threads as pay."""
+
+import ctypes
+import functools
+import os
+import sys
+from contextlib import AbstractContextManager
+from typing import cast
+
+from threadpoolctl import ThreadpoolController
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+LARGEST_ON_HEAP = 32 << 20  # the largest value that glibc takes
+KEPT = 1 << 30
+PAD = 64 << 20
+LARGE = 300_000_000  # multiply-adds of a forward pass from which its matrix products are shared between cores
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let freed tensors up to 32 MiB, 1 GiB in all, stay with the process; False where there is no glibc.
+
+    A search makes and drops tensors of some megabytes by the thousand. By default glibc gives each of them
+    back to the system at once, and getting zeroed pages again costs up to a third of the time.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((M_MMAP_THRESHOLD, LARGEST_ON_HEAP), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, PAD))
+    taken = [mallopt(name, value) for name, value in settings]
+    return all(taken)
+
+
+def blas_threads(operations: int) -> AbstractContextManager[object]:
+    """One BLAS thread for networks whose forward pass has few multiply-adds: their matrix products are small,
+    and threads would wait for each other. One for each core that may be used otherwise.
+    """
+    count = cores() if operations >= LARGE else 1
+    return cast("AbstractContextManager[object]", _thread_pools().limit(limits=count, user_api="blas"))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
