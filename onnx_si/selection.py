@@ -77,10 +77,10 @@ def select(scene: Scene, settings: Settings) -> Selection:
         default_threshold(saliency) if settings.threshold is None else parse_threshold(settings.threshold)
     )
     marker = _marker(saliency, threshold, scene)
-    marked = bind(marker.model, scene.seen, (marker.tensor,))
+    marked = bind(marker.model, scene.seen, (marker.tensor,), shown=(saliency.tensor,))
     values = _finite(marked, marker.tensor)
     region = marker.region(values)
-    shown = bind(marker.model, scene.seen, (saliency.tensor,)).values[saliency.tensor]
+    shown = marked.values[saliency.tensor]
     count = int(np.count_nonzero(region))
     if count in (0, region.size if scene.mask is None else np.count_nonzero(scene.mask)):
         raise _nothing_to_test(saliency, threshold, shown, count)

@@ -62,6 +62,7 @@ def bind(
     image: NDArray[Any],
     outputs: tuple[str, ...],
     *,
+    shown: tuple[str, ...] = (),
     input_name: str | None = None,
     given: Mapping[str, NDArray[Any]] | None = None,
 ) -> Program:
@@ -73,7 +74,9 @@ def bind(
     image : array
         In the shape of the model's input, batch axis included.
     outputs : tuple of str
-        Tensors wanted; everything they don't need is pruned.
+        Tensors wanted along the line; everything they don't need is pruned.
+    shown : tuple of str
+        Tensors of which only the value at the image is wanted.
     input_name : str, optional
         The input that takes the image; default the only one.
     given : mapping of str to array, optional
@@ -92,21 +95,22 @@ def bind(
     given = dict(given or {})
     name = input_name or next(info.name for info in model.inputs if info.name not in given)
     missing = [info.name for info in model.inputs if info.name != name and info.name not in given]
-    nodes = nodes_between(model.proto.graph, outputs)
+    wanted = tuple(dict.fromkeys((*outputs, *shown)))
+    nodes = nodes_between(model.proto.graph, wanted)
     read = {tensor for node in nodes for tensor in node.input}
     if read & set(missing):
         raise InputError(
             f"the model's inputs {sorted(read & set(missing))} have no value; one input takes the image"
         )
     binder = Binder(model, name, image, given)
-    binder.run(nodes, outputs)
+    binder.run(nodes, wanted)
     known = {
         output: np.asarray(binder.constants[output], np.float64)
-        for output in outputs
+        for output in wanted
         if output in binder.constants
     }
-    known.update({output: binder.values[output][0] for output in outputs if output in binder.values})
-    lost = [output for output in outputs if output not in known]
+    known.update({output: binder.values[output][0] for output in wanted if output in binder.values})
+    lost = [output for output in wanted if output not in known]
     if lost and not binder.findings:
         raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")
     used = needed(binder.sources, outputs)

@@ -92,9 +92,11 @@ class RegionEvent:
         """What a box of the map must do for the event to hold."""
         return RegionEvent(self.observed[box], None if self.matters is None else self.matters[box])
 
-    def wrong(self, margins: Array) -> NDArray[np.bool_]:
-        """Pixels on the wrong side, of margins (n, *map) at single points."""
-        return np.asarray(((margins > 0) != self.observed) & self.pixels)
+    def wrong(self, margins: Array) -> Array:
+        """How far pixels are on the wrong side, 0 where they are not, of margins (n, *map) at points."""
+        # the smallest number stands for a margin of zero where one above zero was observed
+        depth = np.maximum(np.abs(margins), np.finfo(np.float64).tiny)
+        return np.where(((margins > 0) != self.observed) & self.pixels, depth, 0.0)
 
     def _that_matter(self, values: NDArray[Any]) -> NDArray[Any]:
         """The pixels that are looked at, of values (n, pixels...)."""

@@ -69,8 +69,8 @@ class Examiner:
             )
         ]
 
-    def wrong(self, task: Task, places: Sequence[float]) -> NDArray[np.bool_]:
-        """Pixels on the wrong side at single points: (points, *map)."""
+    def wrong(self, task: Task, places: Sequence[float]) -> Array:
+        """How far pixels are on the wrong side at single points: (points, *map)."""
         start, direction = task.line.start, task.line.direction
         at: Array = np.array(places).reshape(-1, *(1,) * start.ndim)
         (outputs,) = walk(task.program, evaluate, Points(start + direction * at), self.tally)

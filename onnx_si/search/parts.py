@@ -59,26 +59,26 @@ class Parts:
             side *= 2
         return tuple(found)
 
-    def witnesses(
-        self, cells: list[Cell], wrong: NDArray[np.bool_], side: int
-    ) -> Iterator[tuple[Part, list[Cell]]]:
-        """Parts around the pixels that are wrong in the most probable cells, each with the cells that it cuts
-        down, until every cell has one.
+    def witnesses(self, cells: list[Cell], wrong: Array, side: int) -> Iterator[tuple[Part, list[Cell]]]:
+        """Parts around the pixels that are farthest on the wrong side in the most probable cells, each with
+        the cells that it cuts down, until every cell has one.
 
         Parameters
         ----------
         cells : list of Cell
-        wrong : boolean array (cells, *map)
-            In the middle of the cells; at least one pixel of each.
+        wrong : array (cells, *map)
+            How far pixels are on the wrong side in the middle of the cells; at least one pixel of each.
         side : int
             Of the boxes.
         """
         left = list(range(len(cells)))
+        deepest = wrong.reshape(len(cells), -1).max(axis=1).reshape(-1, *(1,) * len(self.shape))
+        shares = (wrong > 0) + 0.5 * wrong / deepest  # depth decides between pixels that are wrong as often
         while left:
             weights = np.array([-cells[i].priority for i in left])
-            votes: Array = np.tensordot(np.exp(weights - weights.max()), wrong[left], axes=1)
+            votes: Array = np.tensordot(np.exp(weights - weights.max()), shares[left], axes=1)
             part = self.around([int(p) for p in np.unravel_index(votes.argmax(), votes.shape)], side)
-            seen = np.any(wrong[(slice(None), *part.box)].reshape(len(cells), -1), axis=1)
+            seen = np.any(wrong[(slice(None), *part.box)].reshape(len(cells), -1) > 0, axis=1)
             yield part, [cells[i] for i in left if seen[i]]
             left = [i for i in left if not seen[i]]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnx_si.intervals import Intervals
 from onnx_si.line.program import Program
@@ -162,7 +161,7 @@ class _Run:
         if chosen:
             self._sieve(chosen, wrong[found])
 
-    def _sieve(self, batch: list[Cell], wrong: NDArray[np.bool_]) -> None:
+    def _sieve(self, batch: list[Cell], wrong: Array) -> None:
         """Keep of each cell what a part of the map allows that is wrong in its middle."""
         side = self.policy.side_of_part(max(cell.width for cell in batch))
         for part, chosen in self.parts.witnesses(batch, wrong, side):
