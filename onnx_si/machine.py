@@ -1,4 +1,4 @@
-"""What a search asks of the machine: memory that stays with the process, and as many BLAS threads as pay."""
+"""What a search asks of the machine: memory that stays with the process, and no more threads than it uses."""
 
 import ctypes
 import functools
@@ -13,7 +13,6 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 LARGEST_ON_HEAP = 32 << 20  # the largest value that glibc takes
 KEPT = 1 << 30
 PAD = 64 << 20
-LARGE = 300_000_000  # multiply-adds of a forward pass from which its matrix products are shared between cores
 
 
 @functools.cache
@@ -34,12 +33,11 @@ def keep_freed_memory() -> bool:
     return all(taken)
 
 
-def blas_threads(operations: int) -> AbstractContextManager[object]:
-    """One BLAS thread for networks whose forward pass has few multiply-adds: their matrix products are small,
-    and threads would wait for each other. One for each core that may be used otherwise.
+def one_blas_thread() -> AbstractContextManager[object]:
+    """One BLAS thread: the matrix products of a search are small or many, and threads would wait for each
+    other, by a factor of ten where another process uses a core.
     """
-    count = cores() if operations >= LARGE else 1
-    return cast("AbstractContextManager[object]", _thread_pools().limit(limits=count, user_api="blas"))
+    return cast("AbstractContextManager[object]", _thread_pools().limit(limits=1, user_api="blas"))
 
 
 def cores() -> int:

@@ -10,7 +10,7 @@ from onnx_si import question, selection
 from onnx_si.comparison import compare
 from onnx_si.components import test_components
 from onnx_si.graph import Model
-from onnx_si.machine import blas_threads, keep_freed_memory
+from onnx_si.machine import keep_freed_memory, one_blas_thread
 from onnx_si.noise import Covariance
 from onnx_si.options import Options
 from onnx_si.outcome import Notice, Told, refusal, result_of, search_warnings
@@ -76,7 +76,7 @@ def test(
     settings = settle(Options(**options), model.metadata, bool(references))
     keep_freed_memory()
     given = Given(image, references, tuple(noise_from), mask)
-    with blas_threads(0):
+    with one_blas_thread():
         return _test(model, given, covariance, settings, Told(notice), progress)
 
 
@@ -112,8 +112,7 @@ def _test(
         interval_level=1 - settings.alpha if line.has_interval and not settings.decide else None,
     )
     tested = Tested(scene, selected, noise, line, how, settings)
-    with blas_threads(selected.program.cost):
-        found = search(selected.program, selected.margin, line, selected.event, how, progress)
+    found = search(selected.program, selected.margin, line, selected.event, how, progress)
     told.warnings(search_warnings(found, settings))
     components = test_components(tested, progress) if settings.components else ()
     comparison = compare(tested, permutations)

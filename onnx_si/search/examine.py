@@ -1,6 +1,7 @@
 """The ways to look at the line: exactly, enclosed, at single points; by the whole network or a part of it."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,9 @@ from onnx_si.line.exact import ExactDomain, line_segment
 from onnx_si.line.points import Points, evaluate
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
+from onnx_si.machine import cores
 from onnx_si.ops.rules import Array
-from onnx_si.search.event import RegionEvent, Verdict
+from onnx_si.search.event import RegionEvent
 from onnx_si.search.problem import TestLine
 
 
@@ -35,6 +37,36 @@ class Enclosed:
     undecided: int
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the exact domain says of a part of the line, and how many knots it met."""
+
+    inside: Array
+    unclear: Array
+    knots: int
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """One exact examination, with a tally of its own."""
+
+    task: Task
+    low: float
+    high: float
+    budget_bytes: int
+    tally: Tally = field(default_factory=Tally)
+
+    def __call__(self) -> Seen:
+        task, domain = self.task, ExactDomain(self.budget_bytes)
+        start = line_segment(task.line.start, task.line.direction, self.low, self.high)
+        verdicts, pieces = [], 0
+        for outputs in walk(task.program, domain.apply, start, self.tally):
+            verdicts.append(task.event.judge(outputs[task.margin]))
+            pieces += len(outputs[task.margin].knots) - 1
+        inside = np.concatenate([verdict.inside for verdict in verdicts])
+        return Seen(inside, np.concatenate([verdict.unclear for verdict in verdicts]), pieces - 1)
+
+
 @dataclass
 class Examiner:
     """Examines parts of the line and counts what that costs."""
@@ -43,17 +75,24 @@ class Examiner:
     tally: Tally = field(default_factory=Tally)
     pieces: int = 0
 
-    def exact(self, task: Task, low: float, high: float) -> tuple[Verdict, int]:
-        """Where the event holds, and the knots met."""
-        start = line_segment(task.line.start, task.line.direction, low, high)
-        verdicts, pieces = [], 0
-        for outputs in walk(task.program, ExactDomain(self.budget_bytes).apply, start, self.tally):
-            verdicts.append(task.event.judge(outputs[task.margin]))
-            pieces += len(outputs[task.margin].knots) - 1
-        self.pieces += pieces
-        inside = np.concatenate([verdict.inside for verdict in verdicts])
-        unclear = np.concatenate([verdict.unclear for verdict in verdicts])
-        return Verdict(inside, unclear), pieces - 1
+    def exact(self, task: Task, low: float, high: float) -> Seen:
+        """Where the event holds between two points of the line."""
+        (seen,) = self.exact_each(task, [(low, high)])
+        return seen
+
+    def exact_each(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
+        """The same for several parts of the line, at the same time where there are cores for it."""
+        walks = [_Walk(task, low, high, self.budget_bytes) for low, high in parts]
+        if len(walks) == 1:
+            found = [walks[0]()]
+        else:
+            with ThreadPoolExecutor(min(len(walks), cores())) as pool:
+                found = list(pool.map(_Walk.__call__, walks))
+        self.tally.operations += sum(walk.tally.operations for walk in walks)
+        together = sum(sorted(walk.tally.peak_bytes for walk in walks)[-cores() :])
+        self.tally.peak_bytes = max(self.tally.peak_bytes, together)
+        self.pieces += sum(seen.knots + 1 for seen in found)
+        return found
 
     def enclose(self, task: Task, ends: Sequence[tuple[float, float]]) -> list[Enclosed]:
         """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed."""

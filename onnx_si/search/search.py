@@ -23,6 +23,8 @@ FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "s
 COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most
 BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
+LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells are examined at the same time,
+TOGETHER = 4  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
@@ -87,6 +89,7 @@ class _Run:
     frontier: Frontier
     policy: Policy
     parts: Parts
+    together: int
     inside: list[Array] = field(default_factory=list)
     unclear: list[Array] = field(default_factory=list)
     fates: Counter[str] = field(default_factory=Counter)
@@ -111,8 +114,9 @@ class _Run:
         """Examine the most probable cells; False when nothing is left."""
         enclose: list[Cell] = []
         probe: list[Cell] = []
+        exact: list[Cell] = []
         first: Cell | None = None
-        while max(len(enclose), len(probe)) < self.policy.batch:
+        while max(len(enclose), len(probe)) < self.policy.batch and len(exact) < self.together:
             cell = self.frontier.pop(self.policy.least_width())
             if cell is None:
                 break
@@ -132,21 +136,23 @@ class _Run:
                     self._in_parts(cell)
                     break
                 case Action.EXACT:
-                    self._exact(cell)
-                    break
+                    exact.append(cell)
+        if exact:
+            self._exact(exact)
         if probe:
             self._probe(probe)
         if enclose:
             self._enclose(enclose)
         return first is not None
 
-    def _exact(self, cell: Cell) -> None:
-        """Settle a cell with the whole network."""
-        verdict, knots = self.examiner.exact(self.task, cell.low, cell.high)
-        self.inside.append(verdict.inside)
-        self.unclear.append(verdict.unclear)
-        self.policy.learn_exact(cell, knots)
-        self.fates["exact"] += 1
+    def _exact(self, batch: list[Cell]) -> None:
+        """Settle cells with the whole network."""
+        found = self.examiner.exact_each(self.task, [(cell.low, cell.high) for cell in batch])
+        for cell, seen in zip(batch, found, strict=True):
+            self.inside.append(seen.inside)
+            self.unclear.append(seen.unclear)
+            self.policy.learn_exact(cell, seen.knots)
+            self.fates["exact"] += 1
 
     def _probe(self, batch: list[Cell]) -> None:
         """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
@@ -183,11 +189,11 @@ class _Run:
 
     def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
-        verdict, knots = self.examiner.exact(part.task, low, high)
-        self.policy.parts.learn(knots, high - low)
-        for start, end in verdict.unclear:
+        seen = self.examiner.exact(part.task, low, high)
+        self.policy.parts.learn(seen.knots, high - low)
+        for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, probed=True, undecided=0)
-        return Intervals.of(verdict.inside)
+        return Intervals.of(seen.inside)
 
     def _enclose(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""
@@ -281,7 +287,8 @@ def search(
     parts, frontier = Parts(task), Frontier(line, event.pixels)
     shares = parts.shares if event.local else NO_PARTS
     policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
-    run = _Run(task, options, examiner, frontier, policy, parts)
+    together = TOGETHER if program.cost >= LARGE else 1
+    run = _Run(task, options, examiner, frontier, policy, parts, together)
     bounds, complete = (0.0, 1.0), False
     while not complete and run.step():
         seen = run.look()
