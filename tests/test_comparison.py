@@ -105,7 +105,7 @@ def test_permutation_is_the_share_of_a_loop_of_its_own():
 def test_permutation_is_uniform_under_the_null(monkeypatch):
     monkeypatch.setattr("onnx_si.comparison.PERMUTATIONS", 199)
     rng, found = np.random.default_rng(4), []
-    for seed in range(220):
+    for seed in range(150):
         image, reference = rng.normal(size=(2, 5, 5))
         try:
             result = onnx_si.test(
@@ -125,7 +125,7 @@ def test_permutation_is_uniform_under_the_null(monkeypatch):
         if result.comparison.permutation is not None:
             found.append(result.comparison.permutation)
     low, high = stats.binom.interval(0.999, len(found), 0.05)
-    assert len(found) > 150 and stats.kstest(found, "uniform").pvalue > 0.01
+    assert len(found) > 100 and stats.kstest(found, "uniform").pvalue > 0.01
     assert low <= np.sum(np.array(found) <= 0.05) <= high
 
 

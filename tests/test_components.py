@@ -108,7 +108,7 @@ def test_component_p_values_are_uniform_under_the_null():
     weight[0, 0, 1, 1] = 2
     net.add("Relu", net.add("Conv", "x", net.const(weight), pads=[1, 1, 1, 1]), out="map")
     model, rng, found = net.finish("map"), np.random.default_rng(3), {"selective": [], "naive": []}
-    while len(found["naive"]) < 250:
+    while len(found["naive"]) < 160:
         image, reference = rng.normal(size=(2, 1, 1, 4, 4))
         program, margin, axes = margin_program(model, image, threshold="max:0.5")
         region = program.values[margin] > 0
@@ -120,7 +120,7 @@ def test_component_p_values_are_uniform_under_the_null():
         p_values = search(program, margin, line, event, SearchOptions("greater", 1e-3)).p_value_bounds
         found["selective"].append(np.mean(p_values))
         found["naive"].append(stats.norm.sf(line.statistic / line.standard_error))
-    low, high = stats.binom.interval(0.999, 250, 0.05)
+    low, high = stats.binom.interval(0.999, 160, 0.05)
     assert stats.kstest(found["selective"], "uniform").pvalue > 0.01
     assert low <= np.sum(np.array(found["selective"]) <= 0.05) <= high
     assert np.sum(np.array(found["naive"]) <= 0.05) > 2 * high
