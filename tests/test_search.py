@@ -421,3 +421,18 @@ def test_a_map_that_is_not_a_number_is_refused():
     case = make_case(net.finish("map"), image, (np.zeros_like(image),), saliency="output:map", threshold=0.5)
     with pytest.raises(onnx_si.UnsupportedModel, match="infinite or not a number"):
         case.search()
+
+
+def test_a_pixel_that_only_rounding_puts_on_a_side_excludes_nothing():
+    event = RegionEvent(np.array([True, False, True]))
+    knots = np.array([0.0, 1.0, 2.0, 3.0])
+    values = np.array([[1.0, -1.0, 1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -0.5]])
+    verdict = event.judge(PiecewiseLinear(knots, values))
+    assert verdict.inside.tolist() == []
+    assert verdict.unclear.tolist() == [[0.0, 1.0], [1.0, 2.0]]  # from there on it is wrong beyond rounding
+
+
+def test_a_dead_pixel_is_on_the_side_of_zero_to_the_last_bit():
+    knots, dead = np.array([0.0, 1.0]), np.zeros((2, 1))
+    assert RegionEvent(np.array([True])).judge(PiecewiseLinear(knots, dead)).unclear.size == 0
+    assert RegionEvent(np.array([False])).judge(PiecewiseLinear(knots, dead)).inside.tolist() == [[0.0, 1.0]]

@@ -107,7 +107,8 @@ class RegionEvent:
         """Intervals in which no pixel is always on the wrong side; and those that only rounding decides."""
         flat, observed = self._that_matter(flat), self._that_matter(self.observed[None])[0]
         wrong = (flat > 0) != observed
-        always_wrong = np.any(wrong[:-1] & wrong[1:], axis=1)
+        rounding = (np.abs(flat) <= slack) & (flat != 0)
+        always_wrong = np.any(wrong[:-1] & wrong[1:] & ~(rounding[:-1] & rounding[1:]), axis=1)
         rows = np.flatnonzero((knots[1:] > knots[:-1]) & ~always_wrong)
         largest, smallest = np.maximum(flat[rows], flat[rows + 1]), np.minimum(flat[rows], flat[rows + 1])
         out_from_zero = np.any((smallest == 0) & (largest > 0) & ~observed, axis=1)
