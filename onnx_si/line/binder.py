@@ -19,7 +19,7 @@ from onnx_si.graph.constants import affordable, inferred_shapes
 from onnx_si.line.folding import folded
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
-from onnx_si.ops.crops import Recipe
+from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
 from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner, kind_of
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from onnx_si.line.instruction import Instruction, cost_of, with_deaths
 from onnx_si.line.program import Program
-from onnx_si.ops.crops import Box, Part, crop, hull, shape_of, whole
+from onnx_si.ops.crops import crop
+from onnx_si.ops.recipe import Box, Part, hull, shape_of, whole
 from onnx_si.ops.rules import Affine
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
-from onnx_si.ops.crops import Recipe
+from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.rules import Affine, Gated, Rule
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx_si.line.cone import cone, cost_of_box
 from onnx_si.line.points import Points, evaluate
 from onnx_si.line.walker import Tally, walk
-from onnx_si.ops.crops import Box, whole
+from onnx_si.ops.recipe import Box, whole
 from onnx_si.ops.rules import Array
 from onnx_si.search.examine import Task
 from onnx_si.search.frontier import Cell

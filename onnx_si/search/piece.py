@@ -5,9 +5,9 @@ from onnx_si.line.exact import ExactDomain, PiecewiseLinear, line_segment
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.search.event import RegionEvent
+from onnx_si.search.found import SearchOptions
 from onnx_si.search.frontier import FAR
 from onnx_si.search.problem import TestLine
-from onnx_si.search.search import SearchOptions
 
 
 def linear_piece(

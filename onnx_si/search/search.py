@@ -13,13 +13,13 @@ from onnx_si.line.program import Program
 from onnx_si.ops.rules import Array
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Examiner, Task
+from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy
 from onnx_si.search.problem import TestLine
-from onnx_si.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
+from onnx_si.truncated import Normal, confidence_interval, decided, p_value_bounds
 
-FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
 COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most
 BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
@@ -28,55 +28,6 @@ TOGETHER = 4  # as many on any machine, so that the path does not depend on its 
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """When to stop, and how much memory one tensor may take.
-
-    `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
-    both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
-    until the confidence interval of that level is settled too, for at most the work done so far and a
-    little more. `enclose` False examines every cell exactly.
-    """
-
-    alternative: Alternative = "two-sided"
-    precision: float = 1e-4
-    decide_at: float | None = None
-    budget_bytes: int = 64 << 20
-    interval_level: float | None = None
-    enclose: bool = True
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A look at a running search."""
-
-    bounds: tuple[float, float]
-    cells: int
-    pieces: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a search found: S for certain, what it left undecided, and what it cost.
-
-    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one, cut
-    down by a part of the map, settled by a few parts of it, split. `peak_bytes` is the memory of all tensors
-    alive at the same time, at most.
-    """
-
-    inside: Intervals
-    undecided: Intervals
-    p_value_bounds: tuple[float, float]
-    seconds: float
-    forward_passes: float
-    pieces: int
-    cells: int
-    fates: dict[str, int]
-    peak_bytes: int
-    complete: bool
 
 
 @dataclass

@@ -1,0 +1,57 @@
+"""What a search is asked for, how it stands, and what it found."""
+
+from dataclasses import dataclass
+
+from onnx_si.intervals import Intervals
+from onnx_si.truncated import Alternative
+
+FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """When to stop, and how much memory one tensor may take.
+
+    `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
+    both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
+    until the confidence interval of that level is settled too, for at most the work done so far and a
+    little more. `enclose` False examines every cell exactly.
+    """
+
+    alternative: Alternative = "two-sided"
+    precision: float = 1e-4
+    decide_at: float | None = None
+    budget_bytes: int = 64 << 20
+    interval_level: float | None = None
+    enclose: bool = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A look at a running search."""
+
+    bounds: tuple[float, float]
+    cells: int
+    pieces: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found: S for certain, what it left undecided, and what it cost.
+
+    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one, cut
+    down by a part of the map, settled by a few parts of it, split. `peak_bytes` is the memory of all tensors
+    alive at the same time, at most.
+    """
+
+    inside: Intervals
+    undecided: Intervals
+    p_value_bounds: tuple[float, float]
+    seconds: float
+    forward_passes: float
+    pieces: int
+    cells: int
+    fates: dict[str, int]
+    peak_bytes: int
+    complete: bool
