@@ -284,9 +284,10 @@ class ExactDomain:
                 return self._curved(rule, xs)
 
     def _check(self, xs: list[PiecewiseLinear]) -> None:
-        none = np.empty(0, dtype=np.intp)
         for x in xs:
-            _afford(x.knots, Crossings(none, none, np.empty(0)), x.values[0].nbytes, self.budget)
+            if x.nbytes > self.budget:
+                none = np.empty(0, dtype=np.intp)
+                _afford(x.knots, Crossings(none, none, np.empty(0)), x.values[0].nbytes, self.budget)
 
     def _kinked(self, rule: Kinked, x: PiecewiseLinear) -> PiecewiseLinear:
         shape = x.values.shape[1:]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Distribution
 
-FIRST = 2.0**-6  # width of the first cell around the statistic, in standard errors
+FIRST = 2.0**-6  # least width of the first cell around the statistic, in standard errors
 FAR = 200.0  # standard errors beyond zero and the statistic after which a search gives up
 
 
@@ -43,10 +43,11 @@ class Cell:
 class Frontier:
     """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
 
-    def __init__(self, line: TestLine, pixels: NDArray[np.bool_]):
+    def __init__(self, line: TestLine, pixels: NDArray[np.bool_], first: float = FIRST):
+        """All of the line, with `pixels` open; `first` is the width of the first cell in standard errors."""
         self.everything = pixels
         self._line, self._distribution = line, line.distribution
-        half = 0.5 * FIRST * line.standard_error
+        half = 0.5 * first * line.standard_error
         # The statistic's own cell comes first, however improbable: S contains it, and estimates need it.
         self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half, self.everything)]
         self._left, self._right = line.statistic - half, line.statistic + half

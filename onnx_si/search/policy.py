@@ -13,6 +13,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.line.program import Program
+from onnx_si.ops.rules import Kinked, Maximum
 from onnx_si.search.frontier import Cell
 
 PASSES_PER_KNOT = 0.6  # early layers have fewer knots than late ones
@@ -28,6 +30,7 @@ ALMOST_FREE = 1.25  # a box grows while its part costs no more than this times t
 PART_OF_PROBE = 0.5  # ... or no more than this many forward passes
 WORTHWHILE = 0.5  # parts that cost a larger share of a forward pass are not used
 NO_PARTS = ((1, 1.0),)  # where a pixel needs the whole network
+WIDEST_FIRST = 8.0  # standard errors
 LARGEST_EXACT = 256  # knots at most in one exact cell while the rest of the line may settle the question
 
 
@@ -37,6 +40,17 @@ class Action(Enum):
     PARTS = "parts"
     PROBE = "probe"
     SPLIT = "split"
+
+
+def first_width(program: Program, overhead: float) -> float:
+    """Width in standard errors of a cell that is worth a walk, before any density was seen.
+
+    The line moves the image by a vector of unit length in units of the noise, hence each pixel by about
+    1 / sqrt(pixels), and a unit changes its sign about a quarter as often as a pixel would.
+    """
+    units = sum(math.prod(s.shape) for s in program.instructions if isinstance(s.rule, Kinked | Maximum))
+    per_error = 0.25 * max(units, 1) / math.sqrt(max(math.prod(program.shape), 1))
+    return min(max(FEW_KNOTS, overhead / PASSES_PER_KNOT) / per_error, WIDEST_FIRST)
 
 
 @dataclass

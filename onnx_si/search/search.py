@@ -14,9 +14,9 @@ from onnx_si.ops.rules import Array
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Examiner, Task
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
-from onnx_si.search.frontier import Cell, Frontier
+from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
-from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy
+from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Normal, confidence_interval, decided, p_value_bounds
 
@@ -235,7 +235,8 @@ def search(
     task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
-    parts, frontier = Parts(task), Frontier(line, event.pixels)
+    first = max(FIRST, first_width(program, overhead))
+    parts, frontier = Parts(task), Frontier(line, event.pixels, first)
     shares = parts.shares if event.local else NO_PARTS
     policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
     together = TOGETHER if program.cost >= LARGE else 1
