@@ -60,9 +60,10 @@ class _Walk:
         task, domain = self.task, ExactDomain(self.budget_bytes)
         start = line_segment(task.line.start, task.line.direction, self.low, self.high)
         verdicts, pieces = [], 0
-        for outputs in walk(task.program, domain.apply, start, self.tally):
-            verdicts.append(task.event.judge(outputs[task.margin]))
-            pieces += len(outputs[task.margin].knots) - 1
+        with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
+            for outputs in walk(task.program, domain.apply, start, self.tally):
+                verdicts.append(task.event.judge(outputs[task.margin]))
+                pieces += len(outputs[task.margin].knots) - 1
         inside = np.concatenate([verdict.inside for verdict in verdicts])
         return Seen(inside, np.concatenate([verdict.unclear for verdict in verdicts]), pieces - 1)
 
