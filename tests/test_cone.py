@@ -295,6 +295,14 @@ def test_a_cone_that_disagrees_with_the_whole_is_a_fault():
         Parts(Task(program, case.margin, case.line, case.event)).around([0, 0], 2)
 
 
+def test_rounding_at_a_jump_is_no_fault_and_leaves_the_box_to_the_whole_network():
+    case = larger("gates", 0)
+    values = {case.margin: case.program.values[case.margin] + 1e-3}
+    program = type(case.program)(**{**vars_of(case.program), "values": values})
+    parts = Parts(Task(program, case.margin, case.line, case.event))
+    assert parts.around([0, 0], 2).task is parts.task
+
+
 def vars_of(program):
     return {name: getattr(program, name) for name in program.__dataclass_fields__}
 
