@@ -102,7 +102,7 @@ def _of_the_inputs(node: onnx.NodeProto, elements: Mapping[str, int], version: i
     given = {
         formal.type_str: elements[name]
         for name, formal in zip(node.input, schema.inputs, strict=False)
-        if name in elements
+        if elements.get(name)  # a sequence or an optional value has none
     }
     for name, formal in zip(node.output, schema.outputs, strict=False):
         found[name] = given.get(formal.type_str, found[name])
