@@ -1,5 +1,6 @@
 """Features of the domain ai.onnx.ml: scaled, selected, imputed, encoded."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import malformed, shape_of
 from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.ops.gather import picked
 from onnx_si.ops.ml_scores import DOMAIN
-from onnx_si.ops.registry import Input, Variable, constant, handles, variable
+from onnx_si.ops.registry import Input, Variable, handles, variable
 from onnx_si.ops.rounding import never_on_a_line
 from onnx_si.ops.rules import Affine, Array, Composition, Gated, Opaque, Rule, Stage, Step
 
@@ -85,12 +87,17 @@ def imputer(
 
 @handles("ArrayFeatureExtractor", since=(1,), domain=DOMAIN)
 def array_feature_extractor(x: Input, indices: Input) -> Rule:
-    """Features at indices along the last axis."""
-    x, places = variable(x, "X"), np.ravel(constant(indices, "Y")).astype(np.intp)
-    if not x.ndim or not places.size or places.min() < 0 or places.max() >= x.shape[-1]:
-        raise malformed(f"features {places.tolist()} of a tensor of shape {x.shape}")
-    alone = x.ndim == 1
-    return Affine(lambda x: x[..., None, places] if alone else x[..., places])
+    """Features at indices along the last axis; of a constant, such as a list of labels, where they jump."""
+    *lead, features = shape_of(x) or (0,)
+    rows = np.arange(math.prod(lead)).reshape(*(lead or (1,)), 1) * features
+
+    def to_places(index: NDArray[np.intp]) -> NDArray[np.intp]:
+        flat = index.ravel()
+        if not flat.size or flat.min() < 0 or flat.max() >= features:
+            raise malformed(f"features {flat.tolist()} of {features}")
+        return np.asarray(rows + flat)
+
+    return picked(x, indices, to_places)
 
 
 @handles("FeatureVectorizer", since=(1,), domain=DOMAIN)

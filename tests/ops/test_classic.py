@@ -73,6 +73,40 @@ def test_a_pipeline_of_a_classifier():
     assert set(ours["number"]) <= {7, 3, 5}
 
 
+WEIGHTS = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
+
+
+def test_labels_looked_up_by_the_largest_score():
+    """Another form of a classifier: scores, the place of the largest, and a list of labels."""
+    proto = model_with(
+        [
+            helper.make_node("MatMul", ["x", "weights"], ["scores"]),
+            helper.make_node("ArgMax", ["scores"], ["place"], axis=1, keepdims=0),
+            classic("ArrayFeatureExtractor", ["labels", "place"], ["row"]),
+            helper.make_node("Reshape", ["row", "all"], ["label"]),
+        ],
+        {"label": TensorProto.INT64},
+        constants=[
+            numpy_helper.from_array(
+                np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32), "weights"
+            ),
+            numpy_helper.from_array(np.array([3, 1, 4, 1, 5]), "labels"),
+            numpy_helper.from_array(np.array([-1]), "all"),
+        ],
+    )
+    assert len(set(agrees(proto, X)["label"])) > 1
+
+
+@pytest.mark.parametrize("place", [-1, 3])
+def test_a_feature_that_does_not_exist(place):
+    node = classic("ArrayFeatureExtractor", ["x", "places"], ["y"])
+    proto = model_with(
+        [node], {"y": TensorProto.FLOAT}, constants=[numpy_helper.from_array(np.array([place]), "places")]
+    )
+    with pytest.raises(UnsupportedOp, match=rf"features \[{place}\] of 3"):
+        onnx_si.evaluate(model_from_proto(proto), {"x": X})
+
+
 def zip_map():
     return model_with(
         [
