@@ -75,8 +75,9 @@ def _permutation(test: Tested, rng: np.random.Generator) -> float | str:
     """Share of permuted images whose statistic is at least as extreme, or why there is none.
 
     The pixels of image and references are permuted alike (channels stay together, pixels that may not count
-    stay in place), and the deployed runtime computes the region anew. Permuted images without a region have
-    no statistic and are left out, as real ones are.
+    stay in place), and the deployed runtime computes the region anew, of one image in each run: the graph
+    that is analysed brings its map to the axes of a single image, whatever batch the model allows. Permuted
+    images without a region have no statistic and are left out, as real ones are.
     """
     if not isinstance(test.noise.covariance, Scalar):
         return "pixels with different variances or correlated noise can't be exchanged"

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from onnx import external_data_helper, inliner, numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel
+from onnx_si.graph.dag import subgraphs
 
+STANDARD = ("", "ai.onnx")
 OLDEST_OPSET = 7
+UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 
 
@@ -151,7 +154,8 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     """
     where = path or "model"
     newest = onnx.defs.onnx_opset_version()
-    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
+    proto = _with_standard_opset(proto)
+    opset = next((o.version for o in proto.opset_import if o.domain in STANDARD), None)
     if opset is None or not OLDEST_OPSET <= opset <= newest:
         raise UnsupportedModel(
             f"{where}: opset {opset}; supported are {OLDEST_OPSET} to {newest}: export to one of these"
@@ -167,6 +171,25 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     return Model(proto, path, sha256)
+
+
+def _with_standard_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, or, if it imports no opset of the standard domain and needs none, a copy with one."""
+    imported = {opset.domain for opset in proto.opset_import}
+    inner = (node for function in proto.functions for node in function.node)
+    if not imported or imported & set(STANDARD) or _standard([*proto.graph.node, *inner]):
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    copy.opset_import.append(onnx.helper.make_opsetid("", UNUSED_OPSET))
+    return copy
+
+
+def _standard(nodes: Iterable[onnx.NodeProto]) -> bool:
+    """Whether a node is of the standard domain, or one inside a node's subgraphs."""
+    return any(
+        node.domain in STANDARD or any(_standard(graph.node) for graph in subgraphs(node)) for node in nodes
+    )
 
 
 def _check_initializers(proto: onnx.ModelProto, where: str) -> None:

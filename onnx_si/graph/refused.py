@@ -9,7 +9,7 @@ LOOPS = ("Loop", "Scan", "SequenceMap")
 SEQUENCES = (
     *("SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"),
     *("SequenceLength", "SplitToSequence", "ConcatFromSequence"),
-    *("Optional", "OptionalGetElement", "OptionalHasElement", "ZipMap"),
+    *("Optional", "OptionalGetElement", "OptionalHasElement"),
 )
 STRINGS = ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer")
 RANDOM = (
@@ -24,6 +24,10 @@ RANDOM = (
 _WHY = {
     **dict.fromkeys(LOOPS, ("is a loop, and loops are not run", "export with the loop unrolled (traced)")),
     **dict.fromkeys(SEQUENCES, ("makes no tensor but a sequence", "export with Split, Concat or tensors")),
+    "ZipMap": (
+        "makes no tensor but a sequence of maps",
+        "export with the converter's option zipmap=False, or use the tensor in front of it",
+    ),
     **dict.fromkeys(STRINGS, ("works on strings", "keep text out of the exported model")),
     **dict.fromkeys(RANDOM, ("is random", "export the model in evaluation mode")),
 }

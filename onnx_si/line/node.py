@@ -43,6 +43,8 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, bytes):
             return value.decode()
+        if isinstance(value, list) and value and isinstance(value[0], bytes):
+            return [plain(one) for one in value]
         return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
     return {a.name: plain(helper.get_attribute_value(a)) for a in node.attribute}
@@ -90,8 +92,25 @@ def _elements(
     return _inferred(node, given, version)
 
 
-def _inferred(node: onnx.NodeProto, elements: Mapping[str, int], version: int) -> tuple[int, ...]:
+def _of_the_inputs(node: onnx.NodeProto, elements: Mapping[str, int], version: int) -> dict[str, int]:
+    """Element types where the schema infers none: that of an input of the same type variable, else float."""
     found = dict.fromkeys(node.output, onnx.TensorProto.FLOAT)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, domain_of(node))
+    except onnx.defs.SchemaError:
+        return found
+    given = {
+        formal.type_str: elements[name]
+        for name, formal in zip(node.input, schema.inputs, strict=False)
+        if elements.get(name)  # a sequence or an optional value has none
+    }
+    for name, formal in zip(node.output, schema.outputs, strict=False):
+        found[name] = given.get(formal.type_str, found[name])
+    return found
+
+
+def _inferred(node: onnx.NodeProto, elements: Mapping[str, int], version: int) -> tuple[int, ...]:
+    found = _of_the_inputs(node, elements, version)
     try:
         inferred = onnx.shape_inference.infer_node_outputs(
             onnx.defs.get_schema(node.op_type, version, domain_of(node)),

@@ -38,7 +38,7 @@ def sign(x: Input) -> Rule:
 
 @handles("IsNaN", since=(9, 13, 20))
 def is_nan(x: Input) -> Rule:
-    return _never_on_a_line(lambda x: np.isnan(x).astype(np.float64))
+    return never_on_a_line(lambda x: np.isnan(x).astype(np.float64))
 
 
 @handles("IsInf", since=(10, 20))
@@ -47,10 +47,10 @@ def is_inf(x: Input, *, detect_negative: int = 1, detect_positive: int = 1) -> R
         found = np.isposinf(x) & bool(detect_positive) | np.isneginf(x) & bool(detect_negative)
         return found.astype(np.float64)
 
-    return _never_on_a_line(evaluate)
+    return never_on_a_line(evaluate)
 
 
-def _never_on_a_line(evaluate: Callable[[Array], Array]) -> Step:
+def never_on_a_line(evaluate: Callable[[Array], Array]) -> Step:
     """A test for values that are no finite numbers: a line through finite values meets none."""
     return Step(lambda x: (np.ones_like(x),), evaluate)
 

@@ -1,6 +1,7 @@
 """The small cases that drive every test of the handlers: op, attributes, inputs, schema versions."""
 
 from .making import (
+    CLASSIC,
     FEATURES,
     HANDLERS,
     NEWEST,
@@ -22,6 +23,7 @@ from .making import (
     truth,
 )
 from .tables import (
+    classic,
     jumps,
     layers,
     linear,
@@ -40,13 +42,15 @@ CASES = [
     case
     for table in (
         *(pointwise, linear, reductions, moves, resizing),
-        *(jumps, smooth, picks, sampling, quantised, layers),
+        *(jumps, smooth, picks, sampling, quantised, layers, classic),
     )
     for case in table.CASES
 ]
 """Ops that are exact on a line."""
 
-SMOOTH = [case for table in (jumps, smooth, picks, sampling, quantised, layers) for case in table.SMOOTH]
+SMOOTH = [
+    case for table in (jumps, smooth, picks, sampling, quantised, layers, classic) for case in table.SMOOTH
+]
 """Functions that are not piecewise linear are exact where their input is constant on pieces."""
 
 POINTS = points.POINTS
@@ -54,6 +58,7 @@ POINTS = points.POINTS
 
 __all__ = [
     "CASES",
+    "CLASSIC",
     "FEATURES",
     "HANDLERS",
     "NEWEST",

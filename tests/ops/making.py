@@ -18,7 +18,9 @@ FEATURES = 6
 LEVELS = {"gate": 0.0, "level": 0.5, "small": -0.6, "large": 1.1}
 NEWEST = onnx.defs.onnx_opset_version()
 REVIEWED = 28  # the opset up to which every schema was read; a newer version of an op is refused
-HANDLERS = {handler.op: handler for handler in registered() if not handler.domain}
+CLASSIC = "ai.onnx.ml"
+HANDLERS = {handler.op: handler for handler in registered() if handler.domain in ("", CLASSIC)}
+CLASSIC_OPS = {handler.op for handler in registered() if handler.domain == CLASSIC}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Changing:
 
 @dataclass(frozen=True)
 class Case:
-    """One use of an op; `versions` are the first and last schema version that inputs and attributes fit."""
+    """One use of an op; `versions` are the first and last schema version that inputs and attributes fit.
+
+    An op's domain follows from its name: no op is in both domains.
+    """
 
     label: str
     op: str
@@ -51,21 +56,28 @@ class Case:
     def opsets(self):
         """The oldest opset with each schema version that the handler lists and the case fits."""
         first, last = self.versions
-        return [max(v, 7) for v in effective_versions(self.op) if first <= v <= last]
+        oldest = 1 if self.domain else 7
+        return [max(v, oldest) for v in effective_versions(self.op) if first <= v <= last]
+
+    @property
+    def domain(self):
+        return CLASSIC if self.op in CLASSIC_OPS else ""
 
 
 @cache
 def _history():
     versions = {}
     for schema in onnx.defs.get_all_schemas_with_history():
-        if schema.domain == "" and not schema.deprecated:
+        if schema.domain == (CLASSIC if schema.name in CLASSIC_OPS else "") and not schema.deprecated:
             versions.setdefault(schema.name, []).append(schema.since_version)
     return {name: sorted(found) for name, found in versions.items()}
 
 
 def effective_versions(op):
-    """Schema versions of an op that an opset from 7 to the last one reviewed can have."""
+    """Schema versions of an op that a supported opset can have: all that are not deprecated in ai.onnx.ml."""
     found = _history()[op]
+    if op in CLASSIC_OPS:
+        return [v for v in found if (op, v) != ("LabelEncoder", 1)]  # to or from strings always
     later = [*found[1:], NEWEST + 1]
     return [v for v, next_ in zip(found, later, strict=True) if next_ > 7 and v <= REVIEWED]
 
@@ -122,7 +134,9 @@ def model_of(case, opset, bent=False):
             constants.append(numpy_helper.from_array(np.asarray(value), name))
         names.append(name)
     outputs = [f"y{i}" for i in range(case.outputs)]
-    nodes.append(helper.make_node(case.op, names, outputs, name="tested", **case.attributes))
+    nodes.append(
+        helper.make_node(case.op, names, outputs, name="tested", domain=case.domain, **case.attributes)
+    )
     graph = helper.make_graph(
         nodes,
         "case",
@@ -130,7 +144,8 @@ def model_of(case, opset, bent=False):
         [onnx.ValueInfoProto(name=name) for name in outputs],
         constants,
     )
-    opsets = [helper.make_opsetid("", opset)]
+    opsets = [helper.make_opsetid("", 17 if case.domain else opset)]
+    opsets += [helper.make_opsetid(case.domain, opset)] if case.domain else []
     version = max(8, helper.find_min_ir_version_for(opsets))
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=version)
     proto = onnx.shape_inference.infer_shapes(proto)

@@ -18,14 +18,11 @@ FILE = Path(__file__).parents[2] / "docs" / "operators.md"
 WITHOUT = {
     "Adagrad": "training",
     "Adam": "training",
-    "ArrayFeatureExtractor": "the cases declare no opset of the default domain",
     "Bernoulli": "random",
-    "Binarizer": "the cases declare no opset of the default domain",
     "Constant": "always constant: folded",
     "FlexAttention": "preview",
     "If": "a subgraph",
     "ImageDecoder": "decodes files",
-    "LabelEncoder": "strings",
     "Loop": "a loop",
     "Momentum": "training",
     "OptionalGetElement": "optional values",
@@ -42,7 +39,6 @@ WITHOUT = {
     "StringNormalizer": "strings",
     "StringSplit": "strings",
     "TfIdfVectorizer": "not yet",
-    "TreeEnsemble": "not yet",
 }
 """Op types of the node cases that have no handler, and why."""
 
@@ -96,7 +92,8 @@ def rows():
         enclosed = {"yes": "yes", "constant": "constant"}.get(claim, "no")
         versions = ", ".join(map(str, handler.versions))
         classes = ", ".join(kind for kind, _ in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
-        yield f"| {op} | {versions} | {classes} | {claim} | {enclosed} | {passed[op]} of {total[op]} |"
+        name = f"{op} ({handler.domain})" if handler.domain else op
+        yield f"| {name} | {versions} | {classes} | {claim} | {enclosed} | {passed[op]} of {total[op]} |"
 
 
 def document():
