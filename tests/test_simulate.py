@@ -275,6 +275,21 @@ def test_nothing_to_test_exits_5_with_the_counts(call):
     assert code == 5 and "none of 3 draws has a region" in stderr and "3" in stdout
 
 
+def test_interruption_exits_130_and_the_file_goes_on(call, tmp_path, monkeypatch):
+    def interrupted(plan, signal, trial):
+        if trial == 2:
+            raise KeyboardInterrupt
+        return run_trial(plan, signal, trial)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onnx_si.simulate.pool.run_trial", interrupted)
+        code, stdout, stderr = call(*SMALL, "--resume", "trials.jsonl", "--quiet")
+    assert (code, stdout, stderr) == (130, "", "onnx-si: interrupted\n")
+    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
+    resumed, whole = (call(*SMALL, *more, "--json")[1] for more in (("--resume", "trials.jsonl"), ()))
+    assert json.loads(resumed)["results"] == json.loads(whole)["results"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

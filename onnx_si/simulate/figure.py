@@ -31,7 +31,7 @@ def save_figure(path: str | os.PathLike[str], simulation: Simulation) -> None:
     plan = simulation.plan
     figure.suptitle(f"{Path(plan.path).name}, hypothesis {simulation.settings.hypothesis}", fontsize=12)
     figure.supxlabel(
-        f"noise {plan.noise}, std {plan.sigma:g}, {plan.references} references, seed {plan.seed}",
+        f"noise {plan.noise}, std {plan.sigma:g}, references: {plan.references}, seed {plan.seed}",
         fontsize=9,
         color="0.3",
     )

@@ -20,7 +20,7 @@ def print_table(simulation: Simulation, stream: TextIO) -> None:
     shape = "x".join(map(str, plan.shape))
     console.print(f"{plan.path}: images of {shape}, noise {plan.noise} with std {plan.sigma:g}")
     source = simulation.to_dict()["noise"]["source"]
-    console.print(f"hypothesis {settings.hypothesis} ({settings.alternative}), {plan.references} references")
+    console.print(f"hypothesis {settings.hypothesis} ({settings.alternative}), references: {plan.references}")
     console.print(f"sigma is {source}; signal in a square of side {plan.size}; seed {plan.seed}")
     console.print(_table(simulation.rows, settings.alpha))
     for text in _in_words(simulation):
