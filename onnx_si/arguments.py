@@ -21,6 +21,7 @@ _EPILOG = """\
 further verbs:
   onnx-si inspect MODEL                 what a model is made of, and whether it can be analysed
   onnx-si saliency MODEL --output FILE  save the model with its saliency map as one more output
+  onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
 exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
 """
@@ -30,7 +31,7 @@ _NEGATIVE = re.compile(r"-\.?\d[\d.eE+,-]*")
 Group = argparse._ArgumentGroup | argparse.ArgumentParser
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Usage errors are one line, like every other error."""
 
     def error(self, message: str) -> NoReturn:
@@ -39,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 def test_parser(version: str) -> argparse.ArgumentParser:
     """Parser of the main job, which needs no verb."""
-    parser = _Parser(
+    parser = Parser(
         prog="onnx-si",
         description="Is the salient region of an ONNX model's map real, or noise? Exact p-values.",
         epilog=_EPILOG,
@@ -52,14 +53,14 @@ def test_parser(version: str) -> argparse.ArgumentParser:
     _add_question(parser.add_argument_group("what is tested"))
     _add_noise(parser.add_argument_group("the noise of the image"))
     _add_input(parser.add_argument_group("how the image becomes the model's input"))
-    _add_search(parser.add_argument_group("how it is tested"))
+    _add_test(parser.add_argument_group("how it is tested"))
     _add_output(parser.add_argument_group("what is written"))
     return parser
 
 
 def inspect_parser() -> argparse.ArgumentParser:
     """Parser of the verb `inspect`."""
-    parser = _Parser(
+    parser = Parser(
         prog="onnx-si inspect",
         description="What a model is made of, which saliency methods fit it, and if p-values can be exact.",
         allow_abbrev=False,
@@ -71,13 +72,13 @@ def inspect_parser() -> argparse.ArgumentParser:
 
 def saliency_parser() -> argparse.ArgumentParser:
     """Parser of the verb `saliency`."""
-    parser = _Parser(
+    parser = Parser(
         prog="onnx-si saliency",
         description="Save a model with its saliency map as one more output; any ONNX runtime can run it.",
         allow_abbrev=False,
     )
     _add_model(parser)
-    _add_map(parser)
+    add_map(parser)
     parser.add_argument("--output", metavar="FILE", required=True, help="the new .onnx file")
     parser.add_argument("--quiet", action="store_true", help="only errors on stderr")
     return parser
@@ -132,6 +133,20 @@ def _add_question(group: Group) -> None:
         default=[],
         help="image of the same kind of scene without the signal (repeatable: they are averaged)",
     )
+    add_hypothesis(group)
+    add_map(group)
+    add_region(group)
+    group.add_argument("--mask", metavar="FILE", help="pixels that may count: those that are not 0 in FILE")
+    group.add_argument(
+        "--components",
+        action="store_true",
+        default=None,
+        help="one test for each connected component as well, with Holm-adjusted p-values",
+    )
+
+
+def add_hypothesis(group: Group) -> None:
+    """The null hypothesis."""
     group.add_argument(
         "--hypothesis",
         choices=tuple(HYPOTHESES),
@@ -140,7 +155,10 @@ def _add_question(group: Group) -> None:
         "(default: mean with a reference, background without)",
     )
     group.add_argument("--ring", type=int, metavar="K", help="width of that ring, in pixels (default 1)")
-    _add_map(group)
+
+
+def add_region(group: Group) -> None:
+    """How a map becomes a region, and what of the image enters the statistic."""
     group.add_argument(
         "--threshold",
         metavar="T",
@@ -150,18 +168,11 @@ def _add_question(group: Group) -> None:
     group.add_argument(
         "--resize", choices=RESIZES, help="how a coarse map is brought to the image's size (default linear)"
     )
-    group.add_argument("--mask", metavar="FILE", help="pixels that may count: those that are not 0 in FILE")
     group.add_argument(
         "--channels",
         type=_indices,
         metavar="C,..",
         help="channels of the image that are tested (default all)",
-    )
-    group.add_argument(
-        "--components",
-        action="store_true",
-        default=None,
-        help="one test for each connected component as well, with Holm-adjusted p-values",
     )
 
 
@@ -194,7 +205,8 @@ def _add_noise(group: Group) -> None:
     )
 
 
-def _add_map(group: Group) -> None:
+def add_map(group: Group) -> None:
+    """The saliency map and its class."""
     group.add_argument(
         "--saliency",
         metavar="M",
@@ -205,13 +217,18 @@ def _add_map(group: Group) -> None:
 
 
 def _add_input(group: Group) -> None:
-    _add_layout(group)
-    _add_sizes(group, "the image's")
+    add_layout(group)
+    add_sizes(group, "the image's")
     group.add_argument(
         "--resize-input",
         choices=RESIZES,
         help="the image has another size than the model's input and is resized, as a part of the model",
     )
+    add_preprocessing(group)
+
+
+def add_preprocessing(group: Group) -> None:
+    """Scale, mean and standard deviation in front of the model."""
     group.add_argument(
         "--scale", type=float, metavar="F", help="the image is multiplied by F; integer images need it"
     )
@@ -223,13 +240,14 @@ def _add_input(group: Group) -> None:
     )
 
 
-def _add_layout(group: Group) -> None:
+def add_layout(group: Group) -> None:
+    """Where the channels are."""
     group.add_argument(
         "--layout", choices=("NCHW", "NHWC"), help="channels first or last (default: told by the shape)"
     )
 
 
-def _add_search(group: Group) -> None:
+def _add_test(group: Group) -> None:
     group.add_argument(
         "--method",
         dest="methods",
@@ -237,6 +255,12 @@ def _add_search(group: Group) -> None:
         choices=(*METHODS, "all"),
         help="p-values to compare with the selective one (repeatable)",
     )
+    add_search(group)
+    group.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (default 0)")
+
+
+def add_search(group: Group) -> None:
+    """How the selective p-value is computed, and what is decided with it."""
     group.add_argument(
         "--alternative",
         choices=ALTERNATIVES,
@@ -248,7 +272,6 @@ def _add_search(group: Group) -> None:
     group.add_argument(
         "--alpha", type=float, metavar="A", help="level of decision and interval (default 0.05)"
     )
-    group.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (default 0)")
     group.add_argument(
         "--randomise",
         type=float,
@@ -279,11 +302,12 @@ def _add_output(group: Group) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the .onnx file")
-    _add_layout(parser)
-    _add_sizes(parser, "1, and 64 in space")
+    add_layout(parser)
+    add_sizes(parser, "1, and 64 in space")
 
 
-def _add_sizes(group: Group, default: str) -> None:
+def add_sizes(group: Group, default: str) -> None:
+    """Sizes of free axes."""
     group.add_argument(
         "--dim",
         metavar="NAME=N",

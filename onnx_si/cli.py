@@ -30,6 +30,15 @@ from onnx_si.report import Refused, Result, to_json
 from onnx_si.report.inspection import print_inspection
 from onnx_si.report.progress import Watch
 from onnx_si.run import refusal, test
+from onnx_si.simulate import (
+    Bar,
+    Simulation,
+    print_table,
+    save_figure,
+    simulate,
+    simulate_options,
+    simulate_parser,
+)
 
 Outcome = TypeVar("Outcome", Result, Refused)
 
@@ -114,10 +123,7 @@ def _printable(line: str) -> str:
 
 def _test(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
-    _require_writable(arguments.output)
-    _require_writable(arguments.plot)
-    if arguments.plot is not None and Path(arguments.plot).suffix.lower() != ".png":
-        raise UsageError(f"--plot {arguments.plot}; pictures are written as .png")
+    _require_outputs(arguments)
     options = test_options(arguments)
     model: Model | None = None
     try:
@@ -145,13 +151,24 @@ def _run(model: Model, arguments: argparse.Namespace, options: dict[str, Any]) -
         "noise_from": [read_image(path) for path in arguments.noise_from],
     }
 
+    with Watch(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as watch:
+        return test(
+            model, image, references or None, progress=watch, notice=_notice(arguments), **arrays, **options
+        )
+
+
+def _notice(arguments: argparse.Namespace) -> Callable[[str, str], None]:
     def notice(kind: str, text: str) -> None:
         if kind == "warning" or not arguments.quiet:
             _say(f"{kind}: {text}")
 
-    shown = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
-    with Watch(sys.stderr) if shown else contextlib.nullcontext() as watch:
-        return test(model, image, references or None, progress=watch, notice=notice, **arrays, **options)
+    return notice
+
+
+def _shows_progress(arguments: argparse.Namespace) -> bool:
+    if arguments.progress is None:
+        return not arguments.quiet and sys.stderr.isatty()
+    return bool(arguments.progress)
 
 
 def _with_paths(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
@@ -168,13 +185,20 @@ def _with_paths(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
     )
 
 
-def _write(outcome: Result | Refused, arguments: argparse.Namespace) -> None:
+def _write(outcome: Result | Refused | Simulation, arguments: argparse.Namespace) -> None:
     """The document, to stdout and to a file, as asked for."""
     text = to_json(outcome.to_dict()) if arguments.json or arguments.output is not None else ""
     if arguments.json:
         print(text)
     if arguments.output is not None:
         _save(arguments.output, f"{text}\n".encode())
+
+
+def _require_outputs(arguments: argparse.Namespace) -> None:
+    _require_writable(arguments.output)
+    _require_writable(arguments.plot)
+    if arguments.plot is not None and Path(arguments.plot).suffix.lower() != ".png":
+        raise UsageError(f"--plot {arguments.plot}; pictures are written as .png")
 
 
 def _require_writable(path: str | None) -> None:
@@ -220,7 +244,28 @@ def _saliency(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _simulate(arguments: argparse.Namespace) -> int:
+    _require_outputs(arguments)
+    _require_writable(arguments.resume)
+    options = simulate_options(arguments)
+    model = load(arguments.model)
+    with Bar(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as bar:
+        simulation = simulate(model, advance=bar, notice=_notice(arguments), **options)
+    _write(simulation, arguments)
+    if not arguments.json:
+        print_table(simulation, sys.stdout)
+    if arguments.plot is not None:
+        save_figure(arguments.plot, simulation)
+    if not simulation.tested:
+        raise NothingToTest(
+            f"none of {len(simulation.outcomes)} draws has a region to test; choose another --threshold or "
+            "--saliency"
+        )
+    return 0
+
+
 VERBS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]] = {
     "inspect": (inspect_parser, _inspect),
     "saliency": (saliency_parser, _saliency),
+    "simulate": (simulate_parser, _simulate),
 }

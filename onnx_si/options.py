@@ -60,6 +60,8 @@ class Options:
         Of `ALTERNATIVES`.
     budget_bytes : int
         Memory that one tensor may take on the line.
+    p_value_only : bool
+        Leave out what a simulation does not read: estimate, confidence interval, and the deployed runtime.
     """
 
     hypothesis: str | None = None
@@ -86,6 +88,7 @@ class Options:
     decide: bool = False
     alternative: str | None = None
     budget_bytes: int = 64 << 20
+    p_value_only: bool = False
 
     def __post_init__(self) -> None:
         if self.alternative is not None:

@@ -72,7 +72,7 @@ def result_of(
         degrees_of_freedom=line.degrees_of_freedom,
         alternative=settings.alternative,
         hypothesis=settings.hypothesis,
-        estimated=estimate(found.inside, found.undecided, line, level),
+        estimated=_estimated(found, line, settings),
         confidence_level=level,
         truncation=found.inside,
         undecided=found.undecided,
@@ -97,10 +97,16 @@ def result_of(
         references=len(scene.references),
         defaults=tuple(told.said["default"]),
         warnings=tuple(told.said["warning"]),
-        versions=dict(_versions()),
+        versions=dict(versions()),
         component_tests=components,
         reasons={} if has_error else {"standard_error": "the statistic is a length in units of the noise"},
     )
+
+
+def _estimated(found: Search, line: TestLine, settings: Settings) -> Estimate:
+    if settings.p_value_only:
+        return Estimate(reason="only the p-value was asked for")
+    return estimate(found.inside, found.undecided, line, 1 - settings.alpha)
 
 
 def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: float) -> Estimate:
@@ -171,7 +177,7 @@ def refusal(
         model={} if model is None else _identity(model),
         config=settings.config(),
         defaults=settings.reasons,
-        versions=dict(_versions()),
+        versions=dict(versions()),
     )
 
 
@@ -180,7 +186,8 @@ def _identity(model: Model) -> dict[str, Any]:
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of python and of the packages that the numbers depend on."""
     packages = ("onnx-si", "onnx", "onnxruntime", "numpy", "scipy", "networkx")
     found = {"python": platform.python_version()}
     for package in packages:

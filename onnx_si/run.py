@@ -104,12 +104,13 @@ def _test(
     told.defaults(selection.reasons(selected, settings))
     told.warnings(selection.warnings(selected))
     line = question.test_line(scene, selected.region, noise, settings)
+    wants_interval = line.has_interval and not (settings.decide or settings.p_value_only)
     how = SearchOptions(
         settings.alternative,
         settings.precision,
         settings.alpha if settings.decide else None,
         settings.budget_bytes,
-        interval_level=1 - settings.alpha if line.has_interval and not settings.decide else None,
+        interval_level=1 - settings.alpha if wants_interval else None,
     )
     tested = Tested(scene, selected, noise, line, how, settings)
     found = search(selected.program, selected.margin, line, selected.event, how, progress)

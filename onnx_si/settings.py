@@ -103,6 +103,7 @@ class Settings:
     decide: bool
     alternative: Alternative
     budget_bytes: int
+    p_value_only: bool
     left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
 

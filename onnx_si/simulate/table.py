@@ -1,0 +1,68 @@
+"""A simulation as a table for a person."""
+
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from onnx_si.simulate.simulation import Simulation
+from onnx_si.simulate.summary import CONFIDENCE, Row
+
+WIDE = 140  # of text that goes to a file or a pipe
+
+
+def print_table(simulation: Simulation, stream: TextIO) -> None:
+    """Write what was drawn, a line for each signal and method, and in words what the level says."""
+    width = None if stream.isatty() else WIDE
+    console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+    plan, settings = simulation.plan, simulation.settings
+    shape = "x".join(map(str, plan.shape))
+    console.print(f"{plan.path}: images of {shape}, noise {plan.noise} with std {plan.sigma:g}")
+    source = simulation.to_dict()["noise"]["source"]
+    console.print(f"hypothesis {settings.hypothesis} ({settings.alternative}), references: {plan.references}")
+    console.print(f"sigma is {source}; signal in a square of side {plan.size}; seed {plan.seed}")
+    console.print(_table(simulation.rows, settings.alpha))
+    for text in _in_words(simulation):
+        console.print(text)
+
+
+def _table(rows: Iterable[Row], alpha: float) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    interval = f"{CONFIDENCE:.0%} interval"
+    names = ("signal", "method", "trials", "tested", "no region", f"rejected at {alpha:g}", interval)
+    for name in (*names, "KS p-value"):
+        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    counts = (f"{row.signal:g}", row.method, str(row.trials), str(row.tested), str(row.no_region))
+    if row.reject_rate is None:
+        return (*counts, "-", "-", "-")
+    low, high = row.reject_interval
+    ks = "-" if row.ks_p_value is None else f"{row.ks_p_value:.3g}"
+    return (*counts, f"{row.reject_rate:.4f}", f"{low:.4f} to {high:.4f}", ks)
+
+
+def _in_words(simulation: Simulation) -> Iterable[str]:
+    alpha = simulation.settings.alpha
+    for row in simulation.rows:
+        low, high = row.reject_interval
+        if row.signal or row.reject_rate is None or low is None or high is None:
+            continue
+        if low > alpha:
+            verdict = f"rejects too often: more than {alpha:g} of the tests of pure noise"
+        elif high < alpha:
+            verdict = f"rejects less often than {alpha:g}: it is valid, and loses power"
+        else:
+            verdict = f"agrees with the level {alpha:g}"
+        yield f"{row.method}: {verdict}"
+    for row in simulation.rows:
+        if row.not_computed:
+            why = next(
+                (o.missing[row.method] for o in simulation.outcomes if row.method in o.missing), "no p-value"
+            )
+            yield f"{row.method}, signal {row.signal:g}: {row.not_computed} trials without a p-value ({why})"
