@@ -145,6 +145,33 @@ def dynamic_net(seed=0, size=3):
     return net.finish(net.add("DequantizeLinear", *parts, out="map"))
 
 
+def trees_net(seed, size=3):
+    """Each pixel's local sum and own value through two trees: the map has few levels."""
+    net = Net(seed, (1, 1, size, size))
+    local = net.add("Conv", "x", net.const(np.ones((1, 1, 3, 3))), pads=[1, 1, 1, 1])
+    pair = net.add("Concat", local, "x", axis=1)
+    rows = net.add("Reshape", net.add("Transpose", pair, perm=[0, 2, 3, 1]), net.const(np.array([-1, 2])))
+    forest = {
+        "nodes_treeids": [0] * 5 + [1] * 3,
+        "nodes_nodeids": [0, 1, 2, 3, 4, 0, 1, 2],
+        "nodes_modes": ["BRANCH_LEQ", "BRANCH_LT", *["LEAF"] * 3, "BRANCH_GT", "LEAF", "LEAF"],
+        "nodes_featureids": [0, 1, 0, 0, 0, 1, 0, 0],
+        "nodes_values": [0.8, 0.3, 0, 0, 0, -0.4, 0, 0],
+        "nodes_truenodeids": [1, 3, 0, 0, 0, 1, 0, 0],
+        "nodes_falsenodeids": [2, 4, 0, 0, 0, 2, 0, 0],
+        "target_treeids": [0, 0, 0, 1, 1],
+        "target_nodeids": [2, 3, 4, 1, 2],
+        "target_ids": [0] * 5,
+        "target_weights": [1.0, -0.5, 0.7, 0.4, -0.3],
+        "n_targets": 1,
+    }
+    net.nodes.append(
+        helper.make_node("TreeEnsembleRegressor", [rows], ["levels"], "trees", domain="ai.onnx.ml", **forest)
+    )
+    net.add("Reshape", "levels", net.const(np.array([1, 1, size, size])), out="map")
+    return net.finish("map", domains=("ai.onnx.ml",))
+
+
 def jumping_net(seed=0, size=3):
     """Functions that jump and have a slope, and sums of the largest two of a row."""
     net = Net(seed, (1, 1, size, size))

@@ -27,7 +27,8 @@ SMALL_CAM = functools.partial(nets.cam_nchw, size=4)
 PREDICTED = functools.partial(nets.cam_nchw, classes=3, pool=False, size=3)
 POOLED = functools.partial(nets.cam_nchw, classes=3, size=4)
 MAP = functools.partial(nets.map_net, size=3)
-# Seeds whose S has two or three intervals, and for the predicted class ends at which the class jumps.
+# Seeds whose S has two or three intervals (of trees, one), and for the predicted class ends at which the
+# class jumps.
 CASES = {
     "cam NCHW, max:": (SMALL_CAM, {"threshold": "max:0.5"}, (35, 27)),
     "cam NCHW, value": (SMALL_CAM, {"threshold": 0.05}, (40, 28)),
@@ -47,6 +48,7 @@ CASES = {
     "gates": (functools.partial(nets.gated_net, size=3), {"threshold": 0.5}, (27, 14)),
     "quantised": (nets.quantised_net, {"threshold": 0.7}, (14, 27)),
     "quantised dynamically": (nets.dynamic_net, {"threshold": 0.4}, (10, 25)),
+    "trees": (nets.trees_net, {"threshold": 0.5}, (1, 2)),
     "jumps with slopes": (nets.jumping_net, {"threshold": 0.5}, (14, 3)),
 }
 NAMES_AND_SEEDS = [(name, seed) for name, (_, _, seeds) in CASES.items() for seed in seeds]

@@ -2,9 +2,6 @@
 
 The distance is the 1-Wasserstein distance between the law of one pixel and N(0, 1), the integral of
 |F(x) - Phi(x)|.
-
-Source: Miwa, Duy, Takeuchi, ICLR 2023, appendix on robustness (skew normal, exponentially modified normal,
-generalised normal with heavy or light tails, Student's t).
 """
 
 import functools
@@ -37,7 +34,7 @@ class Family:
 
 
 def _skew_normal_cdf(shape: float, at: Array) -> Array:
-    """By Owen's T function (Azzalini, Scand. J. Statist. 1985, equation 5)."""
+    """Phi(x) - 2 T(x, shape) with Owen's T function: SciPy integrates it point by point."""
     return np.asarray(stats.norm.cdf(at) - 2 * special.owens_t(at, shape))
 
 
