@@ -90,6 +90,7 @@ def result_of(
             "pieces": found.pieces,
             "cells": found.cells,
             "fates": found.fates,
+            "peak_bytes": found.peak_bytes,
             "complete": found.complete,
         },
         parity=selection.parity,

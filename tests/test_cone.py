@@ -112,7 +112,25 @@ SMALL = {
         lambda net, x: net.add("Transpose", x, perm=[0, 2, 3, 1]),
         lambda net, x: net.add("Transpose", x),
     ],
-    "Reshape": [row, lambda net, x: net.add("Reshape", x, net.ints(2, 1, 9, 8, 1))],
+    "Reshape": [
+        row,
+        lambda net, x: net.add("Reshape", x, net.ints(2, 1, 9, 8, 1)),
+        lambda net, x: net.add("Reshape", x, net.ints(1, 2, 3, 3, 4, 2)),
+        lambda net, x: net.add("Reshape", x, net.ints(18, 8)),
+        lambda net, x: net.add("Reshape", x, net.ints(6, 24)),
+        lambda net, x: net.add("Reshape", x, net.ints(1, 144)),
+    ],
+    "Tile": [
+        lambda net, x: net.add(
+            "Tile", net.add("Reshape", x, net.ints(1, 2, 9, 1, 8, 1)), net.ints(1, 1, 1, 2, 1, 3)
+        ),
+        lambda net, x: net.add(
+            "Reshape",
+            net.add("Tile", net.add("Reshape", x, net.ints(1, 2, 9, 1, 8, 1)), net.ints(1, 1, 1, 2, 1, 3)),
+            net.ints(1, 2, 18, 24),
+        ),
+        lambda net, x: net.add("Tile", x, net.ints(1, 1, 2, 1)),
+    ],
     "Squeeze": [lambda net, x: net.add("Squeeze", x, net.ints(0))],
     "Unsqueeze": [lambda net, x: net.add("Unsqueeze", x, net.ints(0, 3))],
     "Flatten": [lambda net, x: net.add("Flatten", row(net, x))],

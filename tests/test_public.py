@@ -98,6 +98,9 @@ def test_attributes_of_a_result():
     assert result.region.dtype == np.bool_ and result.region.shape == (6, 6)
     assert len(result.confidence_interval) == 2
     assert isinstance(result.to_dict(), dict) and isinstance(result.summary(), str)
+    told = result.to_dict()["search"]
+    assert None not in told.values() and told["peak_bytes"] > 0
+    assert sum(told["fates"].values()) == told["cells"]
     assert "p_value" in repr(result) and "array" not in repr(result)
 
 

@@ -3,6 +3,7 @@
 An op that is not listed here needs all of its inputs for any part of its output.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -88,16 +89,64 @@ def _seen(axis: Axis, side: slice) -> tuple[slice, int, int]:
     return inside, inside.start - start, stop - inside.stop
 
 
-def _renamed(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
-    """Axes of length one come and go; the others keep their order."""
+def _reshaped(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Axes are renamed, merged or cut up; only the first axis of a merged group is cut."""
     (data,) = recipe.changing
-    long_axes = [side for n, side in zip(shape, box, strict=True) if n != 1]
-    if [n for n in data.shape if n != 1] != [n for n in shape if n != 1]:
+    groups = _groups(data.shape, shape)
+    if groups is None:
         return None
-    sides = iter(long_axes)
-    need = tuple(slice(0, 1) if n == 1 else next(sides) for n in data.shape)
-    target = shape_of(box)
-    return Part(box, (need,), lambda: reshaped(target))
+    need, makes = list(whole(data.shape)), list(whole(shape))
+    for inside, outside in groups:
+        long_in = [axis for axis in inside if data.shape[axis] > 1]
+        long_out = [axis for axis in outside if shape[axis] > 1]
+        if not long_in or (len(long_in) > 1 and len(long_out) > 1):
+            continue  # all of it
+        first_in, first_out = long_in[0], long_out[0]
+        step_in = math.prod(data.shape[axis] for axis in long_in[1:])
+        step_out = math.prod(shape[axis] for axis in long_out[1:])
+        side = box[first_out]
+        low, high = side.start * step_out // step_in, -(-side.stop * step_out // step_in)
+        need[first_in] = slice(low, high)
+        makes[first_out] = slice(low * step_in // step_out, high * step_in // step_out)
+    target = shape_of(tuple(makes))
+    return Part(tuple(makes), (tuple(need),), lambda: reshaped(target))
+
+
+def _groups(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[list[int], list[int]]] | None:
+    """The shortest runs of axes before and after a reshape that hold as many elements."""
+    if 0 in before:
+        return None
+    found, i, j = [], 0, 0
+    while i < len(before) or j < len(after):
+        inside, outside, have, want = [i] if i < len(before) else [], [j] if j < len(after) else [], 1, 1
+        have = math.prod(before[a] for a in inside)
+        want = math.prod(after[a] for a in outside)
+        i, j = i + len(inside), j + len(outside)
+        while have != want:
+            if have < want:
+                inside.append(i)
+                have *= before[i]
+                i += 1
+            else:
+                outside.append(j)
+                want *= after[j]
+                j += 1
+        found.append((inside, outside))
+    return found
+
+
+def _tiled(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Axes of length one are repeated."""
+    data, repeats = recipe.inputs
+    if not isinstance(data, Variable) or not isinstance(repeats, np.ndarray):
+        return None
+    if any(n > 1 and times != 1 for n, times in zip(data.shape, repeats.tolist(), strict=True)):
+        return None
+    need = _broadcast(data.shape, box)
+    counts = np.array(
+        [have.stop - have.start if n == 1 else 1 for n, have in zip(data.shape, box, strict=True)]
+    )
+    return Part(box, (need,), lambda: recipe.again((replace(data, shape=shape_of(need)), counts)))
 
 
 def _permuted(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
@@ -209,10 +258,11 @@ CROPS: dict[str, Callable[[Recipe, Rule, tuple[int, ...], Box], Part | None]] = 
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(("Conv", "MaxPool", "AveragePool"), _windowed),
     **dict.fromkeys(("Resize", "Upsample"), _resampled),
-    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Flatten"), _renamed),
+    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Flatten"), _reshaped),
     "BatchNormalization": _per_channel,
     "Concat": _joined,
     "ConvTranspose": _spread,
     "MatMul": _product,
+    "Tile": _tiled,
     "Transpose": _permuted,
 }
