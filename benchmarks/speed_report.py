@@ -75,7 +75,7 @@ def image_line(name: str, row: dict[str, Any]) -> str:
 
 
 def target_lines(blocks: dict[str, Block]) -> list[tuple[str, str, str, str]]:
-    """What issue 3 asks, beside what was measured."""
+    """The targets set for this benchmark, beside what was measured."""
     summaries = {name: summarise(block["images"]) for name, block in blocks.items()}
     measured = [
         name for name, block in blocks.items() if any("exact_alone" in row for row in block["images"])

@@ -88,7 +88,7 @@ def summarise(rows: list[Row]) -> Summary:
 
 @dataclass(frozen=True)
 class Target:
-    """What issue 3 asks of the medians: a figure that is at least (or at most) some number."""
+    """A target for the medians: a figure that is at least (or at most) some number."""
 
     what: str
     measured: Callable[[dict[str, Summary]], Figure | None]
@@ -125,7 +125,7 @@ def _growth(measure: str) -> Callable[[dict[str, Summary]], Figure | None]:
 
 
 def targets(names: list[str]) -> list[Target]:
-    """The targets of issue 3, and for every family named that it is not slower than the exact domain."""
+    """The targets, and for every family named that it is not slower than the exact domain."""
     found = []
     for group in ("paper", "random"):
         for side, wanted in ((64, 300), (32, 150), (16, 60)):
