@@ -72,7 +72,14 @@ def test_few_open_pixels_are_settled_in_parts_by_the_cheapest_boxes():
     assert made.cheapest_cover(cell(1.0, open=few))[0] == 8  # one box of eight holds both
     known = cell(1.0, open=few, undecided=40, probed=True)
     assert made.decide(known) is Action.PARTS
-    assert made.cheapest_cover(cell(1.0))[0] == 0 or len(blocks(PIXELS, 8)) == 4
+    costly = policy(shares=((2, 0.2), (8, 0.4)), overhead=0.001)
+    assert costly.cheapest_cover(cell(0.01))[0] == 0  # four boxes of 0.4 cost more than one network
+
+
+def test_what_a_part_left_unclear_is_never_given_to_parts_again():
+    made = policy(shares=((2, 0.01), (8, 0.01)), overhead=0.0)
+    assert made.decide(cell(1.0, probed=True, undecided=0)) is Action.PARTS
+    assert made.decide(cell(1.0, unclear=True)) is Action.EXACT
 
 
 def test_blocks_hold_every_pixel():

@@ -226,6 +226,7 @@ def exact_p(case, found, alternative="two-sided"):
     return (mass(at, np.inf) if alternative == "greater" else mass(-np.inf, at)) / whole
 
 
+@pytest.mark.usefixtures("calls_cost_nothing")
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("name", ["cam NCHW, max:", "predicted of 3", "plateau", "gates"])
 def test_bounds_are_true_at_every_moment(name, alternative):
@@ -233,7 +234,7 @@ def test_bounds_are_true_at_every_moment(name, alternative):
     p = exact_p(case, exhaustive(name), alternative)
     seen = []
     found = case.search(precision=1e-9, alternative=alternative, progress=seen.append)
-    assert len(seen) >= 2
+    assert len(seen) > 3
     assert all(look.bounds[0] <= p <= look.bounds[1] for look in seen), (p, [look.bounds for look in seen])
     widths = np.array([look.bounds[1] - look.bounds[0] for look in seen])
     assert widths[-1] <= 1e-9 and widths[0] > 1e-6

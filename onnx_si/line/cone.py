@@ -13,11 +13,10 @@ from onnx_si.ops.rules import Affine
 
 @dataclass(frozen=True)
 class Cone:
-    """A program for the box `makes` of one output, of the box `reads` of the image."""
+    """A program for a box of one output, of the box `reads` of the image."""
 
     program: Program
     reads: Box
-    makes: Box
 
 
 def cone(program: Program, output: str, box: Box) -> Cone:
@@ -36,9 +35,9 @@ def cone(program: Program, output: str, box: Box) -> Cone:
     Cone
         Its program gives the same numbers up to rounding; nodes without a known part are kept whole.
     """
-    parts = _parts(program, output, box)
+    parts, needed = _parts(program, output, box)
     made = {step.output: part.makes for step, part in parts}
-    made[program.input] = _needed(parts, program.input) or whole(program.shape)
+    made[program.input] = needed.get(program.input, whole(program.shape))
     instructions: list[Instruction] = []
     for step, part in parts:
         instructions += _narrowed(step, part, made)
@@ -53,16 +52,17 @@ def cone(program: Program, output: str, box: Box) -> Cone:
         outputs=(name,),
         values=values,
     )
-    return Cone(small, made[program.input], box)
+    return Cone(small, made[program.input])
 
 
 def cost_of_box(program: Program, output: str, box: Box) -> int:
     """Multiply-adds of the cone of a box."""
-    return sum(cost_of(step.rule, shape_of(part.makes)) for step, part in _parts(program, output, box))
+    parts, _ = _parts(program, output, box)
+    return sum(cost_of(step.rule, shape_of(part.makes)) for step, part in parts)
 
 
-def _parts(program: Program, output: str, box: Box) -> list[tuple[Instruction, Part]]:
-    """Every instruction that counts, with its part, in the order of execution."""
+def _parts(program: Program, output: str, box: Box) -> tuple[list[tuple[Instruction, Part]], dict[str, Box]]:
+    """Every instruction that counts with its part, in the order of execution; what they need of each tensor."""
     needed: dict[str, Box] = {output: box}
     found = []
     for step in reversed(program.instructions):
@@ -72,7 +72,7 @@ def _parts(program: Program, output: str, box: Box) -> list[tuple[Instruction, P
         found.append((step, part))
         for name, need in zip(step.inputs, part.needs, strict=True):
             needed[name] = hull(needed[name], need) if name in needed else need
-    return found[::-1]
+    return found[::-1], needed
 
 
 def _part(step: Instruction, box: Box, program: Program) -> Part:
@@ -83,16 +83,6 @@ def _part(step: Instruction, box: Box, program: Program) -> Part:
     return Part(
         whole(step.shape), tuple(whole(program.shapes[name]) for name in step.inputs), lambda: step.rule
     )
-
-
-def _needed(parts: list[tuple[Instruction, Part]], name: str) -> Box | None:
-    """What all of them together need of a tensor."""
-    result: Box | None = None
-    for step, part in parts:
-        for tensor, need in zip(step.inputs, part.needs, strict=True):
-            if tensor == name:
-                result = need if result is None else hull(result, need)
-    return result
 
 
 def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box]) -> list[Instruction]:

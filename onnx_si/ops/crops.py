@@ -72,6 +72,8 @@ def _windowed(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> P
     if any(axis.padded > axis.begin + axis.length + axis.end for axis in axes):
         return None  # a window hangs over the end; how its pads count differs between ops
     seen = [_seen(axis, side) for axis, side in zip(axes, box[2:], strict=True)]
+    if any(side.start >= side.stop for side, _, _ in seen):
+        return None  # these windows see pads only
     need = (*whole(data.shape[:2]), *(side for side, _, _ in seen))
     pads = [begin for _, begin, _ in seen] + [end for _, _, end in seen]
     return Part(

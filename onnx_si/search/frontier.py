@@ -21,7 +21,7 @@ class Cell:
 
     `undecided` units were left open when it was enclosed (None: not tried yet); `probed` says that in its
     middle no pixel was found on the wrong side; pixels that are not `open` are known to be on their observed
-    side on all of it.
+    side on all of it. `unclear` says that rounding left it open in a part of the network: the whole is asked.
     """
 
     priority: float
@@ -30,6 +30,7 @@ class Cell:
     open: NDArray[np.bool_] = field(compare=False)
     undecided: int | None = field(default=None, compare=False)
     probed: bool = field(default=False, compare=False)
+    unclear: bool = field(default=False, compare=False)
 
     @property
     def width(self) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.line.program import Program
-from onnx_si.ops.rules import Kinked, Maximum
+from onnx_si.ops.rules import Kinked, Maximum, Step
 from onnx_si.search.frontier import Cell
 
 PASSES_PER_KNOT = 0.6  # early layers have fewer knots than late ones
@@ -43,11 +43,13 @@ class Action(Enum):
 
 
 def first_width(program: Program, overhead: float) -> float:
-    """Width in standard errors of a cell that is worth a walk, before any density was seen.
+    """Width in standard errors of a cell that is worth a walk, before any density was seen; 0 where unknown.
 
     The line moves the image by a vector of unit length in units of the noise, hence each pixel by about
     1 / sqrt(pixels), and a unit changes its sign about a quarter as often as a pixel would.
     """
+    if any(isinstance(s.rule, Step) for s in program.instructions):
+        return 0.0  # quantised values may jump any number of times
     units = sum(math.prod(s.shape) for s in program.instructions if isinstance(s.rule, Kinked | Maximum))
     per_error = 0.25 * max(units, 1) / math.sqrt(max(math.prod(program.shape), 1))
     return min(max(FEW_KNOTS, overhead / PASSES_PER_KNOT) / per_error, WIDEST_FIRST)
@@ -157,7 +159,7 @@ class Policy:
 
     def decide(self, cell: Cell) -> Action:
         """The cheapest way to settle a cell, by what is known now."""
-        if not self.exact.length:
+        if cell.unclear or not self.exact.length:
             return Action.EXACT
         exact = self.cost_of_exact(cell)
         if self.sieves and not cell.probed:

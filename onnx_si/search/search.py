@@ -143,7 +143,7 @@ class _Run:
         seen = self.examiner.exact(part.task, low, high)
         self.policy.parts.learn(seen.knots, high - low)
         for start, end in seen.unclear:
-            self.frontier.push(cell, start, end, open=self.frontier.everything, probed=True, undecided=0)
+            self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
         return Intervals.of(seen.inside)
 
     def _enclose(self, batch: list[Cell]) -> None:

@@ -58,7 +58,7 @@ def _in_words(simulation: Simulation) -> Iterable[str]:
         elif high < alpha:
             verdict = f"rejects less often than {alpha:g}: it is valid, and loses power"
         else:
-            verdict = f"agrees with the level {alpha:g}"
+            verdict = f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
         yield f"{row.method}: {verdict}"
     for row in simulation.rows:
         if row.not_computed:
