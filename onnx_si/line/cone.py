@@ -62,7 +62,7 @@ def cost_of_box(program: Program, output: str, box: Box) -> int:
 
 
 def _parts(program: Program, output: str, box: Box) -> tuple[list[tuple[Instruction, Part]], dict[str, Box]]:
-    """Every instruction that counts with its part, in the order of execution; what they need of each tensor."""
+    """Every instruction that counts with its part, as executed; what they need of each tensor."""
     needed: dict[str, Box] = {output: box}
     found = []
     for step in reversed(program.instructions):
