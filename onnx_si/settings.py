@@ -7,6 +7,7 @@ from typing import Any
 
 from onnx_si.errors import UsageError
 from onnx_si.hypotheses import HYPOTHESES
+from onnx_si.noise import INDEPENDENT
 from onnx_si.options import Options, one_of
 from onnx_si.truncated import Alternative
 
@@ -43,6 +44,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "saliency": ("auto", ""),
     "target": ("predicted", ""),
     "alternative": ("two-sided", "a region may be brighter or darker"),
+    "noise_model": (INDEPENDENT, ""),
     "ring": (1, ""),
     "resize": ("linear", ""),
     "precision": (1e-4, "wanted width of the p-value's bounds"),
@@ -85,6 +87,7 @@ class Settings:
     sigma: float | None
     sigma_source: str
     sigma_df: int | None
+    noise_model: str
     ring: int
     channels: tuple[int, ...] | None
     components: bool
