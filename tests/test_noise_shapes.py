@@ -120,7 +120,7 @@ def spots():
 def test_the_level_is_nearly_kept_where_independent_noise_loses_it():
     """Correlated noise and 20 noise images: 160 p-values by the estimated shape, and by one variance."""
     rng, model = np.random.default_rng(8), spots()
-    root = np.linalg.cholesky(np.kron(ar1(4, 0.7), ar1(4, 0.5)))
+    root = np.linalg.cholesky(np.kron(ar1(4, 0.9), ar1(4, 0.8)))
     found = {"separable": [], "independent": []}
     for _ in range(160):
         image, reference, *background = (root @ rng.normal(size=(16, 22))).T.reshape(-1, 4, 4)
