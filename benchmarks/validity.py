@@ -356,9 +356,9 @@ and say so in their results: there the covariance that was estimated is taken fo
 
 `coverage` is the share of confidence intervals that hold the true difference. Tests of many pixels at once
 have no interval, and some rows leave it out (they show `-`). "A component" is the one that holds a pixel
-drawn beforehand; draws in which none does count as "no region". With "all components" a draw counts as rejected if
-the least adjusted p-value is at most {LEVEL}. `naive` and `Bonferroni` use the same statistic and
-variance without selection; `over-cond.` conditions on every activation pattern.
+drawn beforehand; draws in which none does count as "no region". With "all components" a draw counts as
+rejected if the least adjusted p-value is at most {LEVEL}. `naive` and `Bonferroni` use the same statistic
+and variance without selection; `over-cond.` conditions on every activation pattern.
 
 ## Power and length of intervals with a randomised selection
 
