@@ -117,4 +117,5 @@ def _test(
     told.warnings(search_warnings(found, settings))
     components = test_components(tested, progress) if settings.components else ()
     comparison = compare(tested, permutations)
+    told.warnings(comparison.notes)
     return result_of(tested, found, comparison, components, told)
