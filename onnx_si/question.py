@@ -59,14 +59,14 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
             "--sigma-df is the degrees of freedom of an independent estimate: give that with --sigma or "
             "--covariance"
         )
-    if "noise_model" not in settings.left_open and not scene.noise_images:
+    if settings.noise_model is not None and not scene.noise_images:
         raise UsageError("--noise-model says what to estimate from --noise-from; give such images")
     if covariance is not None:
         shape = covariance_of(covariance, scene.image.shape, scene.layout)
         source = "given" if freedom is None else f"given, its scale estimated on {freedom} degrees of freedom"
         return Noise(shape, source, freedom is None, freedom)
     if scene.noise_images:
-        if settings.noise_model == INDEPENDENT:
+        if settings.noise_model in (None, INDEPENDENT):
             return estimate_from_images(scene.noise_images, scene.layout.channel_axis)
         return estimate_covariance(scene.noise_images, scene.layout, settings.noise_model)
     if settings.sigma is not None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from onnx_si.errors import UsageError
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.noise import INDEPENDENT
 from onnx_si.options import Options, one_of
 from onnx_si.truncated import Alternative
 
@@ -44,7 +43,6 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "saliency": ("auto", ""),
     "target": ("predicted", ""),
     "alternative": ("two-sided", "a region may be brighter or darker"),
-    "noise_model": (INDEPENDENT, ""),
     "ring": (1, ""),
     "resize": ("linear", ""),
     "precision": (1e-4, "wanted width of the p-value's bounds"),
@@ -59,6 +57,7 @@ _UNDECIDED = dict.fromkeys(
         "threshold",
         "sigma",
         "sigma_df",
+        "noise_model",
         "channels",
         "randomise",
         "resize_input",
@@ -87,7 +86,7 @@ class Settings:
     sigma: float | None
     sigma_source: str
     sigma_df: int | None
-    noise_model: str
+    noise_model: str | None
     ring: int
     channels: tuple[int, ...] | None
     components: bool
