@@ -84,6 +84,7 @@ ALL = ("selective", "naive", "bonferroni", "over-conditioning", "permutation")
 SHORT = {"p_value_only": True}  # no interval
 GLOBAL = {"hypothesis": "global", **SHORT}
 PARTS = {"components": True, **SHORT}
+WIDE = {"threshold": "minmax:0.6", **PARTS}
 LIMIT = {"threshold": "max:0.5", "alternative": "greater"}
 STATIONARY, SEPARABLE, DIAGONAL = (
     {"noise_model": kind, **SHORT} for kind in ("stationary", "separable", "diagonal")
@@ -105,8 +106,8 @@ ROWS = (
     Row("global, 3 references", GLOBAL, references=3),
     Row("mean, map resized nearest", SHORT | {"resize": "nearest"}),
     Row("mean, image of 20 x 20 resized", SHORT | {"resize_input": "linear"}, side=20),
-    Row("a component, greater", PARTS | {"alternative": "greater"}, of="component"),
-    Row("a component, background", PARTS | {"hypothesis": "background"}, 0, of="component"),
+    Row("a component of minmax:0.6, greater", WIDE | {"alternative": "greater"}, of="component"),
+    Row("a component of minmax:0.6, background", WIDE | {"hypothesis": "background"}, 0, of="component"),
     Row("all components, adjusted by Holm", PARTS, of="family", judged="family"),
     Row("all components of max:0.5, adjusted, greater", PARTS | LIMIT, of="family", judged="family"),
     Row("mean, diagonal covariance", SHORT, covariance="diagonal"),
