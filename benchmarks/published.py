@@ -34,6 +34,7 @@ WITH_SIGNAL: Mapping[int, Figures] = {  # 16 x 16 pixels
     2: {"selective": {1: 0.253, 2: 0.737, 3: 0.851, 4: 0.917}},
 }
 
+PROPER_TRIALS = 2000
 PROPER_NAIVE = {64: 0.082, 256: 0.241, 1024: 0.347, 4096: 0.965}
 """The naive test with the reference's own variance, on the authors' networks, 2000 draws; one reference."""
 

@@ -1,0 +1,83 @@
+"""The page of the paper's experiment: which figures are compared with which, and what counts as different."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def row(method, rejected, tested=1000, signal=0.0):
+    interval = stats.binomtest(rejected, tested).proportion_ci(method="exact")
+    return {
+        **{"method": method, "signal": signal, "tested": tested, "rejected": rejected, "ks_p_value": 0.5},
+        **{"trials": 2 * tested, "no_region": tested, "reject_rate": rejected / tested},
+        "reject_interval": [interval.low, interval.high],
+    }
+
+
+def document(*rows):
+    return {"results": rows, "date": "2026-01-02", "seed": 7, "model": {"sha256": "0123456789abcdef"}}
+
+
+def test_settings_have_names_and_seeds_of_their_own():
+    import reproduction
+
+    found = list(reproduction.settings())
+    assert len({setting.name for setting in found}) == len({setting.seed for setting in found}) == len(found)
+    assert {s.side for s in found if s.table == "null-1" and s.network == "here"} == {8, 16, 32, 64}
+    assert any(setting.saliency == "gradcam" for setting in found)
+
+
+def test_rates_differ_only_beyond_what_draws_explain():
+    """By hand: 1000 draws each of rate 0.05 have a standard deviation of 0.0097 for their difference."""
+    import reproduction_report as report
+
+    assert not report.differ(50, 1000, 0.074) and report.differ(50, 1000, 0.095)
+    assert report.cell(row("naive", 280), 0.241) == ".280 (.252-.309) / .241"
+    assert report.cell(row("naive", 491), 0.347).endswith("/ .347 *")
+    assert report.cell(None, 0.036) == "- / .036" and report.cell(None, None) == "-"
+
+
+def test_a_figure_stands_beside_the_row_that_it_belongs_to():
+    import reproduction_report as report
+
+    page = report.page(
+        {
+            "null-1-here-16": document(row("selective", 55), row("permutation", 57)),
+            "signal-2-authors-16": document(
+                *(row("selective", 100 * signal + 300, signal=float(signal)) for signal in (1, 2, 3, 4))
+            ),
+            "components-here-32": document(row("selective", 5, 100))
+            | {"components": [part(0.0, False), part(2.0, True)]},
+        }
+    )
+    assert "| trained here | 256 | 1000 | 50% | 0.5 | .055 (.042-.071) / .045 |" in page
+    assert "| the authors' own | 2 | 1000 | 50% | .500 (.469-.531) / .737 * |" in page
+    assert "| 2 | on the square | 40 | .250 (.100-.400) | 20 | .200 (.100-.300) |" in page
+    assert "| null-1-here-16 | 2026-01-02 | 7 | 1000 | 2000 | 0123456789ab |" in page
+    assert "Of 2 selective rates without a signal on this page, none lie" in page
+
+
+def part(signal, touches):
+    return {
+        **{"signal": signal, "touches": touches, "tested": 40, "reject_rate": 0.25, "images": 20},
+        **{"reject_interval": [0.1, 0.4], "image_rate": 0.2, "image_interval": [0.1, 0.3]},
+    }
+
+
+def test_the_page_is_made_of_the_results_that_lie_beside_it():
+    import reproduction_report as report
+
+    results = json.loads((ROOT / "benchmarks" / "results" / "reproduction.json").read_text(encoding="utf-8"))
+    assert report.page(results) == (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
