@@ -175,8 +175,19 @@ def _head(first: Sequence[str], methods: Iterable[str]) -> list[str]:
     return [*first, *(METHODS[method] for method in methods)]
 
 
-def page(results: Results) -> str:
+def speed_words(speed: Mapping[str, Any] | None) -> str:
+    """How long the run took, in a sentence."""
+    if speed is None:
+        return "Not measured yet."
+    return (
+        f"{speed['trials']} trials took {speed['seconds']:.0f} seconds with {speed['jobs']} workers on "
+        f"{speed['cores']} cores, from the start of the workers to the table ({speed['date']})."
+    )
+
+
+def page(content: Mapping[str, Any]) -> str:
     """The document: the tables in the text of `reproduction_template.md`."""
+    results: Results = content["settings"]
     first = ("network", "pixels", "tests", "no region", "KS p")
     count, outside = count_of_levels(results)
     signal_head = _head(("network", "signal", "tests", "no region"), METHODS_WITH_SIGNAL)
@@ -197,6 +208,7 @@ def page(results: Results) -> str:
         "runs": table(
             ("setting", "date", "seed", "tests a signal", "draws", "network's SHA-256"), run_rows(results)
         ),
+        "speed": speed_words(content["speed"]),
         "count": str(count),
         "outside": "none" if not outside else str(outside),
     }

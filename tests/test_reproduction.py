@@ -54,12 +54,15 @@ def test_a_figure_stands_beside_the_row_that_it_belongs_to():
 
     page = report.page(
         {
-            "null-1-here-16": document(row("selective", 55), row("permutation", 57)),
-            "signal-2-authors-16": document(
-                *(row("selective", 100 * signal + 300, signal=float(signal)) for signal in (1, 2, 3, 4))
-            ),
-            "components-here-32": document(row("selective", 5, 100))
-            | {"components": [part(0.0, False), part(2.0, True)]},
+            "speed": None,
+            "settings": {
+                "null-1-here-16": document(row("selective", 55), row("permutation", 57)),
+                "signal-2-authors-16": document(
+                    *(row("selective", 100 * signal + 300, signal=float(signal)) for signal in (1, 2, 3, 4))
+                ),
+                "components-here-32": document(row("selective", 5, 100))
+                | {"components": [part(0.0, False), part(2.0, True)]},
+            },
         }
     )
     assert "| trained here | 256 | 1000 | 50% | 0.5 | .055 (.042-.071) / .045 |" in page
