@@ -269,7 +269,7 @@ class ExactDomain:
         self._check(xs)
         match rule:
             case Affine():
-                return PiecewiseLinear(xs[0].knots, rule.evaluate(*(x.values for x in xs)))
+                return PiecewiseLinear(xs[0].knots, rule.evaluate_fast(*(x.values for x in xs)))
             case Kinked():
                 return self._kinked(rule, xs[0])
             case Maximum():

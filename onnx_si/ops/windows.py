@@ -101,6 +101,12 @@ class Window:
         return reduce(np.multiply.outer, (axis.counts(include_pads) for axis in self.axes))
 
 
+def blocks(count: int, bytes_each: int, room: int) -> Iterator[slice]:
+    """Cut `count` things of some bytes each into runs that fit into a room, one at least."""
+    step = max(1, room // max(1, bytes_each))
+    return (slice(i, min(i + step, count)) for i in range(0, count, step))
+
+
 def window(
     x: Variable,
     kernel: tuple[int, ...],
