@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import Model, nodes_between
 from onnx_si.line.binder import Binder
-from onnx_si.line.instruction import Instruction, needed, with_deaths
+from onnx_si.line.instruction import Instruction, needed, with_deaths, without_copies
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ def bind(
     return Program(
         name,
         tuple(np.shape(image)),
-        with_deaths((step for step in binder.instructions if step.output in used), outputs),
+        with_deaths(
+            without_copies((step for step in binder.instructions if step.output in used), outputs), outputs
+        ),
         outputs,
         known,
         _once(found.values()),

@@ -48,10 +48,7 @@ def _columns(padded: Array, win: Window) -> Array:
     images, channels = padded.shape[:2]
     if win.taps == 1:
         return padded[win.views[0]].reshape(images, channels, 1, -1)
-    columns = np.empty((images, channels, win.taps, *win.output), padded.dtype)
-    for tap, view in enumerate(win.taps_of(padded)):
-        columns[:, :, tap] = view
-    return columns.reshape(images, channels, win.taps, -1)
+    return win.gathered(padded).reshape(images, channels, win.taps, -1)
 
 
 def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:

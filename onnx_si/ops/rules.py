@@ -63,6 +63,10 @@ class Affine:
         return self.linear(*xs, *map(np.abs, self.weights))
 
 
+SAME = Affine(lambda x: x)
+"""Passes its input on; what reads the output may as well read the input."""
+
+
 @dataclass(frozen=True)
 class Kinked:
     """y = function(x) element by element, continuous, affine between the breakpoints.

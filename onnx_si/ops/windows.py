@@ -8,6 +8,7 @@ from functools import cached_property, reduce
 from types import EllipsisType
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
@@ -79,7 +80,7 @@ class Window:
     def rank(self) -> int:
         return len(self.axes)
 
-    @property
+    @cached_property
     def taps(self) -> int:
         """Positions in one window."""
         return math.prod(axis.taps for axis in self.axes)
@@ -95,6 +96,18 @@ class Window:
     def taps_of(self, padded: Array) -> Iterator[Array]:
         """What each tap sees of the padded input."""
         return (padded[view] for view in self.views)
+
+    def gathered(self, padded: Array) -> Array:
+        """What every tap sees of the padded input, copied: (*lead, taps, *output)."""
+        lead, strides = padded.shape[: -self.rank], padded.strides[: -self.rank]
+        along = list(zip(self.axes, padded.strides[-self.rank :], strict=True))
+        view = as_strided(
+            padded,
+            (*lead, *(axis.taps for axis in self.axes), *self.output),
+            (*strides, *(s * axis.dilation for axis, s in along), *(s * axis.stride for axis, s in along)),
+            writeable=False,
+        )
+        return view.reshape(*lead, self.taps, *self.output)
 
     def counts(self, include_pads: bool) -> Array:
         """How many taps of each window lie on the input, or on its pads too; what hangs over never counts."""
