@@ -74,11 +74,8 @@ def select(scene: Scene, settings: Settings) -> Selection:
     NothingToTest
         If no pixel, or every pixel that may count, passes the threshold.
     """
-    saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
-    threshold = (
-        default_threshold(saliency) if settings.threshold is None else parse_threshold(settings.threshold)
-    )
-    marker = _marker(saliency, threshold, scene)
+    saliency, marker = _marking(scene, settings)
+    threshold = marker.threshold
     marked = bind(marker.model, scene.seen, (marker.tensor,), shown=(saliency.tensor,))
     values = _finite(marked, marker.tensor)
     region = marker.region(values)
@@ -103,6 +100,21 @@ def select(scene: Scene, settings: Settings) -> Selection:
         scene.mask,
         parity,
     )
+
+
+def _marking(scene: Scene, settings: Settings) -> tuple[SaliencyMap, Marker]:
+    """The map and its margin: made once for many images, as they depend on an image's shape only."""
+    mask = None if scene.mask is None else scene.mask.tobytes()
+    wanted = (settings.saliency, settings.target, settings.threshold, scene.view, mask)
+    kept = scene.model.derived
+    if wanted not in kept:
+        saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
+        given = settings.threshold
+        threshold = default_threshold(saliency) if given is None else parse_threshold(given)
+        kept.clear()  # the last one is enough: whoever asks again asks for the same
+        kept[wanted] = saliency, _marker(saliency, threshold, scene)
+    found: tuple[SaliencyMap, Marker] = kept[wanted]
+    return found
 
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, scene: Scene) -> Marker:
