@@ -48,7 +48,7 @@ def _columns(padded: Array, win: Window) -> Array:
     images, channels = padded.shape[:2]
     if win.taps == 1:
         return padded[win.views[0]].reshape(images, channels, 1, -1)
-    return win.gathered(padded).reshape(images, channels, win.taps, -1)
+    return win.gathered(padded, 2).reshape(images, channels, win.taps, -1)
 
 
 def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:

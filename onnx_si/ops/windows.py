@@ -97,17 +97,24 @@ class Window:
         """What each tap sees of the padded input."""
         return (padded[view] for view in self.views)
 
-    def gathered(self, padded: Array) -> Array:
-        """What every tap sees of the padded input, copied: (*lead, taps, *output)."""
-        lead, strides = padded.shape[: -self.rank], padded.strides[: -self.rank]
+    def gathered(self, padded: Array, position: int) -> Array:
+        """What every tap sees of the padded input, copied; the taps are the axis at `position`, which is
+        among those in front of space.
+        """
+        shape, strides = padded.shape[: -self.rank], padded.strides[: -self.rank]
         along = list(zip(self.axes, padded.strides[-self.rank :], strict=True))
         view = as_strided(
             padded,
-            (*lead, *(axis.taps for axis in self.axes), *self.output),
-            (*strides, *(s * axis.dilation for axis, s in along), *(s * axis.stride for axis, s in along)),
+            (*shape[:position], *(axis.taps for axis in self.axes), *shape[position:], *self.output),
+            (
+                *strides[:position],
+                *(step * axis.dilation for axis, step in along),
+                *strides[position:],
+                *(step * axis.stride for axis, step in along),
+            ),
             writeable=False,
         )
-        return view.reshape(*lead, self.taps, *self.output)
+        return view.reshape(*shape[:position], self.taps, *shape[position:], *self.output)
 
     def counts(self, include_pads: bool) -> Array:
         """How many taps of each window lie on the input, or on its pads too; what hangs over never counts."""
