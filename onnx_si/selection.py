@@ -8,8 +8,9 @@ import numpy as np
 
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Model
+from onnx_si.line.again import at_image
 from onnx_si.line.program import Program, bind
-from onnx_si.parity import RUNTIME, run_deployed
+from onnx_si.parity import RUNTIME, Deployed
 from onnx_si.report import Parity
 from onnx_si.saliency import (
     SaliencyMap,
@@ -76,7 +77,7 @@ def select(scene: Scene, settings: Settings) -> Selection:
     """
     saliency, marker = _marking(scene, settings)
     threshold = marker.threshold
-    marked = bind(marker.model, scene.seen, (marker.tensor,), shown=(saliency.tensor,))
+    marked = _bound(marker, saliency.tensor, scene)
     values = _finite(marked, marker.tensor)
     region = marker.region(values)
     shown = marked.values[saliency.tensor]
@@ -115,6 +116,16 @@ def _marking(scene: Scene, settings: Settings) -> tuple[SaliencyMap, Marker]:
         kept[wanted] = saliency, _marker(saliency, threshold, scene)
     found: tuple[SaliencyMap, Marker] = kept[wanted]
     return found
+
+
+def _bound(marker: Marker, shown: str, scene: Scene) -> Program:
+    """The marker's model at the image; bound once for many images where nothing depends on one."""
+    kept, wanted = marker.model.derived, ("bound", marker.tensor, shown, scene.seen.shape)
+    if wanted in kept and kept[wanted].repeatable:
+        return at_image(kept[wanted], scene.seen)
+    program = bind(marker.model, scene.seen, (marker.tensor,), shown=(shown,))
+    kept[wanted] = program
+    return program
 
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, scene: Scene) -> Marker:
@@ -161,7 +172,10 @@ def compare_deployed(marker: Marker, scene: Scene, region: Mask, values: Array) 
     obstacle.
     """
     try:
-        (deployed,) = run_deployed(marker.model, scene.seen, scene.input_name, (marker.tensor,))
+        kept, wanted = marker.model.derived, ("deployed", marker.tensor, scene.input_name)
+        if wanted not in kept:
+            kept[wanted] = Deployed(marker.model, scene.input_name, (marker.tensor,))
+        (deployed,) = kept[wanted].run(scene.seen)
     except UnsupportedModel as error:
         return Parity(RUNTIME, None, None, str(error))
     differs = np.argwhere(region != marker.region(deployed))
