@@ -81,20 +81,20 @@ def settings() -> Iterator[Setting]:
         yield Setting("null-1", "here", side, 1000 + side, methods=ALL)
     yield Setting("null-1", "here", 64, 1064)
     yield Setting("permutation", "here", 64, 1464, methods=("permutation",), share=0.3)
-    yield Setting("signal-1", "here", 16, 1100, signals=SIGNALS, share=0.5)
+    yield Setting("signal-1", "here", 16, 1100, signals=SIGNALS)
     for side in (16, 32):
-        yield Setting("null-1", "authors", side, 1200 + side, share=0.5)
+        yield Setting("null-1", "authors", side, 1200 + side)
     for side in SIDES:
-        yield Setting("null-2", "here", side, 2000 + side, references=2, share=0.5)
-    yield Setting("signal-1", "authors", 16, 1300, signals=SIGNALS, share=0.5)
+        yield Setting("null-2", "here", side, 2000 + side, references=2)
+    yield Setting("signal-1", "authors", 16, 1300, signals=SIGNALS)
     for side in SIDES:
-        yield Setting("global", "here", side, 3000 + side, hypothesis="global", share=0.5)
-    yield Setting("components", "here", 32, 4032, signals=(0.0, 1.0, 2.0), components=True, share=0.2)
-    yield Setting("signal-2", "here", 16, 2100, references=2, signals=SIGNALS, share=0.5)
+        yield Setting("global", "here", side, 3000 + side, hypothesis="global")
+    yield Setting("components", "here", 32, 4032, signals=(0.0, 1.0, 2.0), components=True, share=0.5)
+    yield Setting("signal-2", "here", 16, 2100, references=2, signals=SIGNALS)
     for side in (16, 32):
-        yield Setting("null-2", "authors", side, 2200 + side, references=2, share=0.5)
-    yield Setting("signal-2", "authors", 16, 2300, references=2, signals=SIGNALS, share=0.25)
-    yield Setting("global-signal", "here", 16, 3100, hypothesis="global", signals=SIGNALS, share=0.25)
+        yield Setting("null-2", "authors", side, 2200 + side, references=2)
+    yield Setting("signal-2", "authors", 16, 2300, references=2, signals=SIGNALS)
+    yield Setting("global-signal", "here", 16, 3100, hypothesis="global", signals=SIGNALS)
     for side in (16, 32):
         yield Setting(
             *("gradcam", "here", side, 5000 + side),
