@@ -108,21 +108,23 @@ def _marking(scene: Scene, settings: Settings) -> tuple[SaliencyMap, Marker]:
     mask = None if scene.mask is None else scene.mask.tobytes()
     wanted = (settings.saliency, settings.target, settings.threshold, scene.view, mask)
     kept = scene.model.derived
-    if wanted not in kept:
+    found: tuple[SaliencyMap, Marker] | None = kept.get(wanted)
+    if found is None:
         saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
         given = settings.threshold
         threshold = default_threshold(saliency) if given is None else parse_threshold(given)
+        found = saliency, _marker(saliency, threshold, scene)
         kept.clear()  # the last one is enough: whoever asks again asks for the same
-        kept[wanted] = saliency, _marker(saliency, threshold, scene)
-    found: tuple[SaliencyMap, Marker] = kept[wanted]
+        kept[wanted] = found
     return found
 
 
 def _bound(marker: Marker, shown: str, scene: Scene) -> Program:
     """The marker's model at the image; bound once for many images where nothing depends on one."""
     kept, wanted = marker.model.derived, ("bound", marker.tensor, shown, scene.seen.shape)
-    if wanted in kept and kept[wanted].repeatable:
-        return at_image(kept[wanted], scene.seen)
+    known: Program | None = kept.get(wanted)
+    if known is not None and known.repeatable:
+        return at_image(known, scene.seen)
     program = bind(marker.model, scene.seen, (marker.tensor,), shown=(shown,))
     kept[wanted] = program
     return program
