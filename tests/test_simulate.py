@@ -1,5 +1,6 @@
 """Simulations: the same numbers whatever the workers and interruptions, and what the counts say."""
 
+import copy
 import dataclasses
 import json
 
@@ -86,6 +87,15 @@ def test_a_model_that_was_used_before_gives_the_same(model):
                 except NothingToTest as error:
                     answers.append(str(error))
             assert answers[0] == answers[1]
+
+
+def test_a_model_that_was_used_can_be_sent_to_another_process(model):
+    """What is kept with it (rules, sessions) stays behind."""
+    images = draw(plan_of(model, Wish(references=1))[0], 0.0, 0)
+    wanted = onnx_si.test(model, images.image, sigma=1.0, threshold="max:0.5")
+    sent = copy.deepcopy(model)  # by the same steps as a pickle
+    assert sent == onnx_si.load(model.path)
+    assert onnx_si.test(sent, images.image, sigma=1.0, threshold="max:0.5").p_value == wanted.p_value
 
 
 def test_more_trials_and_other_signals_leave_a_trial_as_it_is(model):

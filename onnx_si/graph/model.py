@@ -87,6 +87,10 @@ class Model:
         """Name and version of the tool that wrote the file."""
         return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or a model sent to another process, makes anew what is derived."""
+        return {"proto": self.proto, "path": self.path, "sha256": self.sha256}
+
     def with_proto(self, proto: onnx.ModelProto) -> "Model":
         """The same file's identity with an edited graph."""
         return Model(proto, self.path, self.sha256)
