@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import reproduction_report
+from naive_rates import naive_rates
 
 import onnx_si
 from onnx_si.inspect import inspect_model
@@ -32,6 +33,7 @@ from onnx_si.machine import cores
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = (8, 16, 32, 64)
 SIGNALS = (1.0, 2.0, 3.0, 4.0)
+NAIVE = (*(("here", side) for side in SIDES), ("authors", 16), ("authors", 32))
 QUICK = ("selective", "naive", "over-conditioning", "bonferroni")
 ALL = (*QUICK, "permutation")
 
@@ -163,6 +165,11 @@ def offers(path: Path, method: str) -> bool:
     return any(one["method"] == method and one["available"] for one in found)
 
 
+def wanted(only: list[str] | None, name: str) -> bool:
+    """Whether `--only` asks for a part of the page."""
+    return not only or name.startswith(tuple(only))
+
+
 def save(path: Path, results: dict[str, Any]) -> None:
     """All results so far."""
     path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
@@ -185,11 +192,11 @@ def main() -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     keras = [options.keras_python] if options.keras_python else [shutil.which("uv") or "uv", "run"]
     networks = Networks(options.authors, options.work, keras)
-    results: dict[str, Any] = {"settings": {}, "speed": None}
+    results: dict[str, Any] = {"settings": {}, "naive": {}, "speed": None}
     if options.results.is_file():
         results = json.loads(options.results.read_text())
     for setting in settings():
-        if options.only and not setting.name.startswith(tuple(options.only)):
+        if not wanted(options.only, setting.name):
             continue
         path = networks.path(setting.network, setting.side)
         if path is None or not offers(path, setting.saliency):
@@ -199,6 +206,11 @@ def main() -> int:
         results["settings"][setting.name] = run(setting, path, options.trials, options.jobs, options.work)
         save(options.results, results)
         print(f"{setting.name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    for network, side in NAIVE if wanted(options.only, "naive") else ():
+        path = networks.path(network, side)
+        if path is not None:
+            results["naive"][f"{network}-{side}"] = naive_rates(path, side, 2 * options.trials, 6000 + side)
+            save(options.results, results)
     if options.time:
         results["speed"] = measured(options.trials, options.jobs)
         save(options.results, results)

@@ -146,6 +146,33 @@ def gradcam_rows(results: Results) -> Iterable[list[str]]:
             yield [str(side * side), str(signal), *common(document, float(signal))[:2], *cells]
 
 
+def naive_rows(naive: Mapping[str, Mapping[str, Any]]) -> Iterable[list[str]]:
+    """By network and pixels: with and without the reference's variance."""
+    for network, words in NETWORKS.items():
+        for side in SIDES:
+            if row := naive.get(f"{network}-{side}"):
+                figures = (
+                    ("rejected", published.PROPER_NAIVE, published.PROPER_TRIALS),
+                    ("rejected_without_reference", published.NO_SIGNAL[1]["naive"], published.TRIALS),
+                )
+                cells = [
+                    cell(counted(row[key], row["tested"]), known[side * side], trials)
+                    for key, known, trials in figures
+                ]
+                yield [words, str(side * side), str(row["tested"]), *cells]
+
+
+def counted(rejected: int, tested: int) -> dict[str, Any]:
+    """A row as a simulation gives it."""
+    interval = stats.binomtest(rejected, tested).proportion_ci(0.95, method="exact")
+    return {
+        "rejected": rejected,
+        "tested": tested,
+        "reject_rate": rejected / tested,
+        "reject_interval": (interval.low, interval.high),
+    }
+
+
 def run_rows(results: Results) -> Iterable[list[str]]:
     """What was run, when and with which seed."""
     for name, document in results.items():
@@ -207,6 +234,10 @@ def page(content: Mapping[str, Any]) -> str:
         ),
         "runs": table(
             ("setting", "date", "seed", "tests a signal", "draws", "network's SHA-256"), run_rows(results)
+        ),
+        "naive": table(
+            ("network", "pixels", "tests", "proper", "without the reference's variance"),
+            naive_rows(content["naive"]),
         ),
         "speed": speed_words(content["speed"]),
         "count": str(count),

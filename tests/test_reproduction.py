@@ -4,7 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from scipy import stats
 
 ROOT = Path(__file__).parent.parent
@@ -49,12 +52,46 @@ def test_rates_differ_only_beyond_what_draws_explain():
     assert report.cell(None, 0.036) == "- / .036" and report.cell(None, None) == "-"
 
 
+def test_naive_rates_on_a_map_that_is_the_image(tmp_path):
+    """The same draws pixel by pixel."""
+    import naive_rates
+
+    model = tmp_path / "model.onnx"
+    onnx.save(identity_cam(4), model)
+    found = naive_rates.naive_rates(model, 4, 300, 5)
+    rng, rejected = np.random.default_rng(5), [0, 0]
+    for _ in range(300):
+        image, reference = rng.normal(size=(2, 4, 4))
+        difference = [a - b for a, b in zip(image.ravel(), reference.ravel(), strict=True) if a > 0]
+        mean = sum(difference) / len(difference)
+        for place, variance in enumerate((2, 1)):
+            rejected[place] += abs(mean) > 1.959963984540054 * (variance / len(difference)) ** 0.5
+    assert [found["rejected"], found["rejected_without_reference"]] == rejected
+    assert rejected[0] < rejected[1]
+
+
+def identity_cam(side):
+    """A classifier whose feature map is the image: its class activation map is the image."""
+    weight = numpy_helper.from_array(np.ones((1, 1), np.float32), "weight")
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["features"], perm=[0, 3, 1, 2]),
+        helper.make_node("GlobalAveragePool", ["features"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["score"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, side, side, 1])]
+    outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, [1, 1])]
+    graph = helper.make_graph(nodes, "identity", inputs, outputs, [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def test_a_figure_stands_beside_the_row_that_it_belongs_to():
     import reproduction_report as report
 
     page = report.page(
         {
             "speed": None,
+            "naive": {"authors-16": {"tested": 2000, "rejected": 482, "rejected_without_reference": 924}},
             "settings": {
                 "null-1-here-16": document(row("selective", 55), row("permutation", 57)),
                 "signal-2-authors-16": document(
@@ -69,6 +106,7 @@ def test_a_figure_stands_beside_the_row_that_it_belongs_to():
     assert "| the authors' own | 2 | 1000 | 50% | .500 (.469-.531) / .737 * |" in page
     assert "| 2 | on the square | 40 | .250 (.100-.400) | 20 | .200 (.100-.300) |" in page
     assert "| null-1-here-16 | 2026-01-02 | 7 | 1000 | 2000 | 0123456789ab |" in page
+    assert "| the authors' own | 256 | 2000 | .241 (.222-.260) / .241 | .462 (.440-.484) / .462 |" in page
     assert "Of 2 selective rates without a signal on this page, none lie" in page
 
 
