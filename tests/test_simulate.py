@@ -444,8 +444,8 @@ def test_the_options_of_the_test_reach_the_trials(call, tmp_path):
         *SMALL, "--sigma-df", 4, "--resize-input", "linear", "--dim", "H=8", "--dim", "W=9"
     )
     assert code == 0 and "images of 1x1x8x9" in stdout and "4 degrees of freedom" in stdout
-    code, stdout, _ = call(*SMALL, "--signal", 3, "--components")
-    assert code == 0 and "off the square" in stdout
+    code, stdout, _ = call(*SMALL, "--signal", 0, "--signal", 3, "--components")
+    assert code == 0 and "off the square" in stdout and "components, Holm's procedure: " in stdout
 
 
 def test_the_legend_covers_nothing(model):

@@ -69,19 +69,23 @@ def _ends(interval: tuple[float | None, float | None]) -> str:
     return "-" if None in interval else f"{interval[0]:.4f} to {interval[1]:.4f}"
 
 
+def _verdict(interval: tuple[float | None, float | None], alpha: float) -> str:
+    low, high = interval
+    if low is not None and low > alpha:
+        return f"rejects too often: more than {alpha:g} of the tests of pure noise"
+    if high is not None and high < alpha:
+        return f"rejects less often than {alpha:g}: it is valid, and loses power"
+    return f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
+
+
 def _in_words(simulation: Simulation) -> Iterable[str]:
     alpha = simulation.settings.alpha
     for row in simulation.rows:
-        low, high = row.reject_interval
-        if row.signal or row.reject_rate is None or low is None or high is None:
-            continue
-        if low > alpha:
-            verdict = f"rejects too often: more than {alpha:g} of the tests of pure noise"
-        elif high < alpha:
-            verdict = f"rejects less often than {alpha:g}: it is valid, and loses power"
-        else:
-            verdict = f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
-        yield f"{row.method}: {verdict}"
+        if not row.signal and row.reject_rate is not None:
+            yield f"{row.method}: {_verdict(row.reject_interval, alpha)}"
+    for part in simulation.parts:
+        if not part.signal and part.image_rate is not None:
+            yield f"components, Holm's procedure: {_verdict(part.image_interval, alpha)}"
     for row in simulation.rows:
         if row.not_computed:
             why = next(
