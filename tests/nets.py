@@ -230,7 +230,7 @@ def patterns_on(program, line, z):
         if isinstance(rule, Kinked):
             seen.extend((inputs[0] > level).reshape(count, -1) for level in rule.breakpoints)
         elif isinstance(rule, Maximum | Winner):
-            candidates = rule.candidates(*inputs) * rule.sign
+            candidates = np.asarray(rule.candidates(*inputs)) * rule.sign
             seen.append(candidates.argmax(axis=0).reshape(count, -1))
         elif isinstance(rule, Step):
             seen.extend(switch_pattern(rule, inputs, switch) for switch in rule.switches(*inputs))

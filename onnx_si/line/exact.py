@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from onnx_si.line import envelope
 from onnx_si.line.walker import NeedsSplit
-from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.ops.rules import (
+    FEW_CANDIDATES,
+    Affine,
+    Array,
+    Curved,
+    Gated,
+    Kinked,
+    Maximum,
+    Rule,
+    Step,
+    Winner,
+)
 
 Index = NDArray[np.intp]
 MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved where there are more
@@ -320,13 +331,11 @@ class ExactDomain:
         there.
         """
         candidates = rule.candidates(*(x.values for x in xs))
-        shape = candidates.shape[2:]
-        flat = candidates.reshape(candidates.shape[0], candidates.shape[1], -1)
-        found = envelope.crossings(xs[0].knots, flat if rule.sign > 0 else -flat)
+        top, found = envelope.crossings(xs[0].knots, candidates, rule.sign)
         crossings = Crossings(found.interval, found.element, found.at)
-        _afford(xs[0].knots, crossings, candidates[:, 0].nbytes, self.budget)
-        top = flat.max(axis=0) if rule.sign > 0 else flat.min(axis=0)
-        return top.reshape(-1, *shape), refine(xs[0].knots, crossings), crossings, rule.sign * found.value
+        copies = len(candidates) if len(candidates) > FEW_CANDIDATES else 1
+        _afford(xs[0].knots, crossings, copies * top[0].nbytes, self.budget)
+        return top, refine(xs[0].knots, crossings), crossings, found.value
 
     def _maximum(self, rule: Maximum, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         top, refinement, crossings, exact = self._envelope(rule, xs)

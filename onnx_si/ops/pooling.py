@@ -39,15 +39,15 @@ def max_pool(
     win = _pooling_window(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     affordable((win.taps, *x.shape[:2], *win.output))
 
-    def candidates(x: Array) -> Array:
-        return win.gathered(win.pad(x, -np.inf), 0)
+    def candidates(x: Array) -> list[Array]:
+        return list(win.taps_of(win.pad(x, -np.inf)))
 
     if context.output == 0:
         return Maximum(candidates)
     order = (0, 1, *range(x.ndim - 1, 1, -1)) if storage_order else tuple(range(x.ndim))
     lengths = tuple(x.shape[axis] for axis in order)
     flat = np.arange(size(x.shape), dtype=np.float64).reshape(lengths).transpose(order)
-    places = win.gathered(win.pad(flat, -1.0), 0)
+    places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
     return chain(
         Winner(candidates),
         Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),

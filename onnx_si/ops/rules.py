@@ -4,7 +4,8 @@ Arrays that a rule receives and returns carry one leading axis more than the ten
 points of the line. A value domain (`onnx_si.line`) needs to know these classes and no op.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Candidates = Array | Sequence[Array]
+FEW_CANDIDATES = 32  # are compared one by one, which needs no copy of all of them
 
 
 @dataclass(frozen=True)
@@ -84,18 +87,21 @@ class Kinked:
 
 @dataclass(frozen=True)
 class Maximum:
-    """y = sign * max over the first axis of sign * candidates(*xs), candidates of shape (n, batch, *shape).
+    """y = sign * max over sign * candidates(*xs): arrays (batch, *shape), or one array with those along its
+    first axis.
 
     `candidates` only moves (or broadcasts) values and adds constant ones; a missing one is -inf * sign.
     """
 
-    candidates: Callable[..., Array]
+    candidates: Callable[..., Candidates]
     sign: int = 1
     kind: ClassVar[str] = "piecewise-linear"
 
     def evaluate(self, *xs: Array) -> Array:
-        pick = np.max if self.sign > 0 else np.min
-        return np.asarray(pick(self.candidates(*xs), axis=0))
+        candidates = self.candidates(*xs)
+        if len(candidates) > FEW_CANDIDATES:
+            return np.asarray(np.max(candidates, axis=0) if self.sign > 0 else np.min(candidates, axis=0))
+        return np.array(functools.reduce(np.maximum if self.sign > 0 else np.minimum, candidates))
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ class Step:
 class Winner:
     """y = the index of the largest (sign +1) or smallest candidate, the first one among equals."""
 
-    candidates: Callable[..., Array]
+    candidates: Callable[..., Candidates]
     sign: int = 1
     kind: ClassVar[str] = "discrete"
 
