@@ -206,10 +206,14 @@ def speed_words(speed: Mapping[str, Any] | None) -> str:
     """How long the run took, in a sentence."""
     if speed is None:
         return "Not measured yet."
-    return (
-        f"{speed['trials']} trials took {speed['seconds']:.0f} seconds with {speed['jobs']} workers on "
-        f"{speed['cores']} cores, from the start of the workers to the table ({speed['date']})."
-    )
+    workers = f"{speed['jobs']} worker{'s' if speed['jobs'] > 1 else ''}"
+    took = f"{speed['trials']} trials took {speed['seconds']:.0f} seconds with {workers}"
+    used = speed["processor_seconds"]
+    if used is None:
+        return (
+            f"{took} on {speed['cores']} cores, from the start of the workers to the end ({speed['date']})."
+        )
+    return f"{took}, {used:.1f} of them the processor's, beside other programs' work ({speed['date']})."
 
 
 def page(content: Mapping[str, Any]) -> str:

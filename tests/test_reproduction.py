@@ -117,6 +117,19 @@ def part(signal, touches):
     }
 
 
+def test_what_is_said_of_the_speed():
+    import reproduction_report as report
+
+    speed = {"date": "2026-01-02", "trials": 1000, "jobs": 2, "cores": 2, "seconds": 20.4}
+    quiet = report.speed_words({**speed, "processor_seconds": None})
+    assert quiet == (
+        "1000 trials took 20 seconds with 2 workers on 2 cores, from the start of the workers to the end "
+        "(2026-01-02)."
+    )
+    busy = report.speed_words({**speed, "jobs": 1, "processor_seconds": 3.21})
+    assert "with 1 worker, 3.2 of them the processor's" in busy
+
+
 def test_the_page_is_made_of_the_results_that_lie_beside_it():
     import reproduction_report as report
 
