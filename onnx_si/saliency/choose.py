@@ -59,7 +59,10 @@ def build(
 
 
 def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[str, int]:
-    """Graph outputs that are maps, with their number of channels."""
+    """Graph outputs that are maps, with their number of channels.
+
+    A vector of another length than the image's is taken for class scores, not for a coarse map.
+    """
     names = tuple(info.name for info in model.outputs)
     values = bind(model, image, names).values
     found = {}
@@ -71,7 +74,8 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[st
             layout = tensor_layout(shape, view)
         except SaliencyUnavailable:
             continue
-        if all(n > 1 for n in layout.spatial_shape(shape)):
+        sizes = layout.spatial_shape(shape)
+        if all(n > 1 for n in sizes) and (len(shape) > 2 or sizes == view.space):
             found[name] = shape[layout.channel_axis] if layout.channel_axis is not None else 1
     return found
 
