@@ -5,15 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import SaliencyUnavailable, UsageError
+from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 from onnx_si.saliency.cam import cam, find_head
+from onnx_si.saliency.gradcam import gradcam
+from onnx_si.saliency.gradients import grad_input, gradient
 from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
 from onnx_si.saliency.monotone import on_scores
 from onnx_si.saliency.output import output_map
 
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
+PLAIN = {"cam": cam, "gradcam": gradcam, "gradient": gradient, "grad-input": grad_input}
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def build(
     image : array
         In the model's input shape.
     method : str
-        `auto`, `cam` or `output:NAME`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `output:NAME` or `gradcam:NAME`.
     target : int or "predicted"
     view : View
 
@@ -50,12 +53,16 @@ def build(
     model = on_scores(model, image)
     if method == "auto":
         return _automatic(model, image, target, view)
-    if method == "cam":
-        return cam(model, image, target, view)
+    if method in PLAIN:
+        return PLAIN[method](model, image, target, view)
     kind, _, name = method.partition(":")
     if kind == "output" and name:
         return output_map(model, image, name, target, view)
-    raise UsageError(f"saliency '{method}'; allowed are auto, cam and output:NAME")
+    if kind == "gradcam" and name:
+        return gradcam(model, image, target, view, name)
+    raise UsageError(
+        f"saliency '{method}'; allowed are auto, {', '.join(PLAIN)}, output:NAME and gradcam:NAME"
+    )
 
 
 def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[str, int]:
@@ -88,10 +95,15 @@ def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view
     try:
         return cam(model, image, target, view)
     except SaliencyUnavailable as error:
+        no_cam = error
+    try:
+        return gradcam(model, image, target, view)
+    except UnsupportedModel as error:
         several = ", ".join(f"'{name}' has {count} channels" for name, count in maps.items())
         raise SaliencyUnavailable(
-            f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}, "
-            f"and {error}. Choose a tensor with --saliency output:NAME, and --target K where it has channels"
+            f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
+            f"{no_cam}; no Grad-CAM: {error}. Choose a tensor with --saliency output:NAME, and --target K "
+            "where it has channels"
         ) from error
 
 
@@ -107,6 +119,17 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         )
     except SaliencyUnavailable as error:
         found.append(Availability("cam", False, str(error)))
+    found += [_tried(method, model, image, view) for method in ("gradcam", "gradient", "grad-input")]
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found
+
+
+def _tried(method: str, model: Model, image: NDArray[np.float64], view: View) -> Availability:
+    """Whether a gradient can be followed back through the model."""
+    try:
+        made = PLAIN[method](model, image, "predicted", view)
+    except UnsupportedModel as error:
+        return Availability(method, False, str(error))
+    reason = "every op in front of the class scores has a gradient rule"
+    return Availability(method, True, "; ".join([reason, *made.notes]))
