@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto
 from test_saliency import run_onnx, view_of
 
-from onnx_si.errors import SaliencyUnavailable, UnsupportedOp
+import onnx_si
 from onnx_si.graph import Editor
 from onnx_si.line.program import bind
 from onnx_si.saliency.backward import differentiate, has_gradient
@@ -241,3 +241,124 @@ def test_every_rule_is_in_the_table():
         scores = find_scores(model, np.zeros(SHAPE), view_of(model, np.zeros(SHAPE)))
         ops |= {step.op for step in scores.program.instructions}
     assert set(registry._RULES) <= ops
+
+
+# --------------------------------------------------------------------------------
+# Bends and ties, where a difference says nothing
+
+
+def at(part, values):
+    """The gradient of the sum of what is tested, at an image given as numbers."""
+    values = np.asarray(values, np.float64)
+    net = nets.Net(0, (1, 1, *values.shape))
+    x = net.add("Flatten", part(net, "x"))
+    size = bind(net.finish(x), values[None, None], (x,)).values[x].size
+    model = net.finish(net.add("MatMul", x, net.const(np.ones((size, 1)))))
+    extended, tensor, _ = with_gradient(model, values[None, None])
+    ours = bind(extended, values[None, None], (tensor,)).values[tensor]
+    (deployed,) = run_onnx(extended, values[None, None], tensor)
+    np.testing.assert_array_equal(ours, deployed)
+    return ours[0, 0].tolist()
+
+
+BENDS = {
+    "relu": (lambda n, x: n.add("Relu", x), [[-1, 0, 1]], [[0, 0, 1]]),
+    "leaky": (lambda n, x: n.add("LeakyRelu", x, alpha=0.25), [[-1, 0, 1]], [[0.25, 0.25, 1]]),
+    "abs": (lambda n, x: n.add("Abs", x), [[-1, 0, 1]], [[-1, 0, 1]]),
+    "clip": (lambda n, x: n.add("Clip", x, n.const(-1.0), n.const(1.0)), [[-1, 0, 1, 2]], [[0, 1, 0, 0]]),
+    "hard": (lambda n, x: n.add("HardSigmoid", x, alpha=0.5, beta=0.5), [[-1, 0, 1]], [[0, 0.5, 0]]),
+    "threshold": (lambda n, x: n.add("ThresholdedRelu", x, alpha=1.0), [[0, 1, 2]], [[0, 0, 1]]),
+    "max": (lambda n, x: n.add("Max", x, n.const(1.0)), [[0, 1, 2]], [[0, 0, 1]]),
+    "min": (lambda n, x: n.add("Min", x, n.const(1.0)), [[0, 1, 2]], [[1, 0, 0]]),
+    "two inputs": (lambda n, x: n.add("Max", x, n.add("Mul", x, n.const(3.0))), [[-1, 0, 1]], [[1, 1, 3]]),
+    "three inputs": (
+        lambda n, x: n.add("Min", x, n.add("Mul", x, n.const(3.0)), n.const(0.0)),
+        [[-1, 0, 1]],
+        [[3, 0, 0]],
+    ),
+    "pool": (
+        lambda n, x: n.add("MaxPool", x, kernel_shape=[2, 2]),
+        [[5, 5, 1], [5, 5, 5]],
+        [[1, 1, 0], [0, 0, 0]],
+    ),
+    "pool with pads": (
+        lambda n, x: n.add("MaxPool", x, kernel_shape=[1, 3], strides=[1, 3], pads=[0, 2, 0, 1]),
+        [[-7, -7, -8, -7]],
+        [[1, 1, 0, 0]],
+    ),
+    "along an axis": (
+        lambda n, x: n.add("ReduceMax", x, axes=[3]),
+        [[1, 2, 2], [3, 1, 3]],
+        [[0, 1, 0], [1, 0, 0]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BENDS)
+def test_on_a_bend_and_among_equals(name):
+    part, values, wanted = BENDS[name]
+    assert at(part, values) == wanted
+
+
+def test_a_unit_that_is_always_zero_passes_nothing():
+    """Its slope is zero on both sides, so one half, or one, would be wrong everywhere."""
+
+    def dead(net, x):
+        return net.add("Relu", net.add("Mul", x, net.const(0.0)))
+
+    assert at(dead, [[-1, 0, 2]]) == [[0, 0, 0]]
+    twice = at(lambda n, x: n.add("Relu", n.add("Relu", x)), [[-1, 0, 2]])
+    assert twice == [[0, 0, 1]]
+
+
+# --------------------------------------------------------------------------------
+# Settings that are refused
+
+
+def by_the_winner(net, x):
+    best = net.add("ArgMax", net.add("GlobalMaxPool", x), axis=1, keepdims=0)
+    return net.add("Gather", x, net.add("Reshape", best, net.ints(1)), axis=1)
+
+
+def own_statistics(net, x):
+    outputs = [net.name(part) for part in ("y", "mean", "var")]
+    given = [net.normal(2, shift=1), net.normal(2), net.normal(2), net.const(np.array([0.5, 2.0]))]
+    net.nodes.append(
+        onnx.helper.make_node(
+            "BatchNormalization", [x, *given], outputs, name=net.name("own"), training_mode=1
+        )
+    )
+    return outputs[0]
+
+
+SETTINGS = {
+    "output_shape": (
+        lambda n, x: n.add("ConvTranspose", x, n.normal(2, 1, 2, 2), strides=[2, 2], output_shape=[12, 12]),
+        "auto_pad or output_shape",
+    ),
+    "index from the image": (by_the_winner, "where its values come from depends on the image"),
+    "statistics from the image": (own_statistics, "its statistics depend on the image"),
+    "divisor": (lambda n, x: n.add("Div", n.const(1.0), x), "its divisor depends on the image"),
+    "both factors": (lambda n, x: n.add("MatMul", x, n.conv("x", 2, 2)), "product of two tensors"),
+    "no rule": (lambda n, x: n.add("Softplus", x), "op Softplus has no gradient rule"),
+    "too many candidates": (
+        lambda n, x: n.add("GlobalMaxPool", n.add("Tile", x, n.ints(1, 1, 8, 8))),
+        "one of 2304 is chosen, at most 2048",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_refused_with_reason_and_advice(name):
+    part, words = SETTINGS[name]
+    model, image = classifier(part), np.random.default_rng(0).normal(size=SHAPE)
+    with pytest.raises(onnx_si.UnsupportedOp, match=words) as caught:
+        with_gradient(model, image)
+    assert all(finding.advice for finding in caught.value.findings)
+
+
+def test_a_rule_is_registered_once():
+    with pytest.raises(ValueError, match="Relu has a gradient rule already"):
+        registry.backwards("Relu")(lambda site: site.gradient)
+    assert has_gradient("Relu", "") and not has_gradient("Relu", "com.example")
+    assert not has_gradient("Softmax", "")

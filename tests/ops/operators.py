@@ -10,6 +10,7 @@ import numpy as np
 
 from onnx_si.line.program import bind
 from onnx_si.ops.registry import registered
+from onnx_si.saliency.backward import has_gradient
 
 from .cases import CASES, POINTS, SMOOTH, model_of
 from .node_cases import all_cases, node_cases, reason_to_exclude
@@ -56,10 +57,11 @@ that are refused with the reasons below.
   constant on pieces of the line (comparisons, indices, quantised values); `no` where it is evaluated at the
   image only; `constant` where it does not depend on values at all.
 - **enclosed**: whether the certified search proves bounds through it.
+- **gradient**: whether the methods `gradcam`, `gradient` and `grad-input` can go back through it.
 - **cases**: node cases with this op that pass, of all that hold it (some hold ops without a handler too).
 
-| op | versions | class | exact | enclosed | cases |
-|---|---|---|---|---|---|
+| op | versions | class | exact | enclosed | gradient | cases |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -93,7 +95,9 @@ def rows():
         versions = ", ".join(map(str, handler.versions))
         classes = ", ".join(kind for kind, _ in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
         name = f"{op} ({handler.domain})" if handler.domain else op
-        yield f"| {name} | {versions} | {classes} | {claim} | {enclosed} | {passed[op]} of {total[op]} |"
+        back = "yes" if has_gradient(op, handler.domain) else "no"
+        row = (name, versions, classes, claim, enclosed, back, f"{passed[op]} of {total[op]}")
+        yield f"| {' | '.join(row)} |"
 
 
 def document():
