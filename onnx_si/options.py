@@ -22,7 +22,7 @@ class Options:
     hypothesis : str
         A name in `onnx_si.hypotheses.HYPOTHESES`.
     saliency : str
-        `auto`, `cam` or `output:NAME`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `output:NAME` or `gradcam:NAME`.
     target : int or "predicted"
     threshold : str or float
         A value, `max:F`, `minmax:F` or `top:F`.

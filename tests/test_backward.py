@@ -133,6 +133,13 @@ PARTS = {
     "BatchNormalization": normalised,
     "Gemm": gemm((1, 72), (72, 6)),
     "Gemm, both turned, alpha": gemm((9, 8), (6, 9), transA=1, transB=1, alpha=0.5, beta=2.0),
+    "Gemm with a changing addend": lambda n, x: n.add(
+        "Gemm",
+        n.add("Flatten", n.add("Relu", x)),
+        n.normal(72, 6),
+        n.add("ReduceMean", x, axes=[0, 1, 2], keepdims=0),
+        beta=0.5,
+    ),
     "MatMul by the right": product(None, (6, 5), (1, 2, 6, 6)),
     "MatMul by the left": product((5, 6), None, (1, 2, 6, 6)),
     "MatMul of a vector": product(None, (72,), (72,)),
@@ -343,7 +350,7 @@ SETTINGS = {
     "no rule": (lambda n, x: n.add("Softplus", x), "op Softplus has no gradient rule"),
     "too many candidates": (
         lambda n, x: n.add("GlobalMaxPool", n.add("Tile", x, n.ints(1, 1, 8, 8))),
-        "one of 2304 is chosen, at most 2048",
+        "one of 2304 is chosen; at most 2048",
     ),
 }
 

@@ -102,9 +102,13 @@ def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view
         several = ", ".join(f"'{name}' has {count} channels" for name, count in maps.items())
         raise SaliencyUnavailable(
             f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
-            f"{no_cam}; no Grad-CAM: {error}. Choose a tensor with --saliency output:NAME, and --target K "
-            "where it has channels"
+            f"{no_cam}; no Grad-CAM: {_one_line(error)}. Choose a tensor with --saliency output:NAME, and "
+            "--target K where it has channels"
         ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
@@ -130,6 +134,6 @@ def _tried(method: str, model: Model, image: NDArray[np.float64], view: View) ->
     try:
         made = PLAIN[method](model, image, "predicted", view)
     except UnsupportedModel as error:
-        return Availability(method, False, str(error))
+        return Availability(method, False, _one_line(error))
     reason = "every op in front of the class scores has a gradient rule"
     return Availability(method, True, "; ".join([reason, *made.notes]))

@@ -106,7 +106,7 @@ def seed(editor: Editor, scores: Scores, target: int | str) -> str:
         try:
             return reshaped(editor, one_hot(editor, index, scores.classes), scores.shape)
         except Refusal as refusal:
-            raise SaliencyUnavailable(str(refusal)) from refusal
+            raise SaliencyUnavailable(f"{refusal}; give the class with --target K") from refusal
     chosen = target if isinstance(target, int) else 0
     if not 0 <= chosen < scores.classes:
         raise UsageError(f"target {target}: the model has {scores.classes} classes, numbered from 0")

@@ -79,14 +79,13 @@ def clip(at: Site) -> str:
 @backwards("HardSigmoid")
 def hard_sigmoid(at: Site) -> str:
     low, high = kinked(at).breakpoints
-    alpha = float(at.recipe.attributes.get("alpha", 0.2))
+    alpha = float(at.attributes.get("alpha", 0.2))
     return times(at, at.add("Mul", [between(at, low, high), at.constant(alpha)]))
 
 
 @backwards("ThresholdedRelu")
 def thresholded_relu(at: Site) -> str:
-    alpha = next((a.f for a in at.node.attribute if a.name == "alpha"), 1.0)
-    return times(at, number(at, above(at, alpha)))
+    return times(at, number(at, above(at, at.attributes.get("alpha", 1.0))))
 
 
 @backwards("Where")

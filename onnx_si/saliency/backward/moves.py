@@ -23,7 +23,7 @@ def reshape(at: Site) -> str:
 
 @backwards("Transpose")
 def transpose(at: Site) -> str:
-    perm = at.recipe.attributes.get("perm") or list(range(len(at.wanted)))[::-1]
+    perm = at.attributes.get("perm") or list(range(len(at.wanted)))[::-1]
     return at.add("Transpose", [at.gradient], perm=[int(i) for i in np.argsort(perm)])
 
 

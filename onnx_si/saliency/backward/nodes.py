@@ -26,7 +26,7 @@ def one_hot(editor: Editor, index: str, count: int) -> str:
         If there are too many to choose from.
     """
     if count > MAX_CHOICES:
-        raise Refusal(f"one of {count} is chosen, at most {MAX_CHOICES} are allowed", "give --target K")
+        raise Refusal(f"one of {count} is chosen", f"at most {MAX_CHOICES} can be followed")
     return editor.add("Gather", [editor.constant(np.eye(count, dtype=np.float32)), index], axis=0)
 
 

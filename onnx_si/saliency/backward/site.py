@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.graph import Editor
 from onnx_si.line.instruction import Instruction
+from onnx_si.line.node import attributes_of
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.rules import Rule
 from onnx_si.saliency.maps import single_precision
@@ -87,6 +88,11 @@ class Site:
     def changing(self) -> tuple[int, ...]:
         """Positions of the inputs that change with the image, as the rule's function takes them."""
         return tuple(i for i, name in enumerate(self.node.input) if name and name not in self.fixed)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Of the node, those that are given."""
+        return attributes_of(self.node)
 
     @property
     def rule(self) -> Rule:

@@ -54,7 +54,7 @@ def _turned(at: Site, tensor: str, rank: int) -> str:
 @backwards("Gemm")
 def gemm(at: Site) -> str:
     """Y = alpha A' B' + beta C, A' and B' turned if asked for."""
-    given = at.recipe.attributes
+    given = at.attributes
     if at.position == 2:
         beta = scaled(at, at.gradient, given.get("beta", 1.0))
         return summed_to(at, beta, at.given, at.wanted)

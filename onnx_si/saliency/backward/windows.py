@@ -25,8 +25,7 @@ def _spread(at: Site, tensor: str, weights: str, win: Window, group: int) -> str
 
 @backwards("Conv")
 def conv(at: Site) -> str:
-    group = at.recipe.attributes.get("group", 1)
-    return _spread(at, at.gradient, at.single(1), at.recipe.window, group)
+    return _spread(at, at.gradient, at.single(1), at.recipe.window, at.attributes.get("group", 1))
 
 
 @backwards("AveragePool")
@@ -41,7 +40,7 @@ def average_pool(at: Site) -> str:
 
 @backwards("ConvTranspose")
 def conv_transpose(at: Site) -> str:
-    given, rank = at.recipe.attributes, len(at.wanted) - 2
+    given, rank = at.attributes, len(at.wanted) - 2
     strides = given.get("strides") or [1] * rank
     extra = given.get("output_padding") or [0] * rank
     pads = given.get("pads") or [0] * 2 * rank
