@@ -251,7 +251,8 @@ def by_branch(net, x):
 
 REFUSED = {
     "product": (with_a_product, "gradient", "product of two tensors"),
-    "rounded": (rounded, "gradient", "only jumps with the image"),
+    "rounded": (rounded, "gradient", "by jumps only: its gradient is zero; choose occlusion"),
+    "rounded, Grad-CAM": (rounded, "gradcam", "only jump with the image"),
     "map": (
         as_a_map,
         "gradcam",

@@ -13,10 +13,17 @@ from onnx_si.saliency.gradcam import gradcam
 from onnx_si.saliency.gradients import grad_input, gradient
 from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
 from onnx_si.saliency.monotone import on_scores
+from onnx_si.saliency.occlusion import occlusion
 from onnx_si.saliency.output import output_map
 
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
-PLAIN = {"cam": cam, "gradcam": gradcam, "gradient": gradient, "grad-input": grad_input}
+PLAIN = {
+    "cam": cam,
+    "gradcam": gradcam,
+    "gradient": gradient,
+    "grad-input": grad_input,
+    "occlusion": occlusion,
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ def build(
     image : array
         In the model's input shape.
     method : str
-        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `output:NAME` or `gradcam:NAME`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
+        `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     view : View
 
@@ -60,8 +68,11 @@ def build(
         return output_map(model, image, name, target, view)
     if kind == "gradcam" and name:
         return gradcam(model, image, target, view, name)
+    if kind == "occlusion" and name.isdecimal() and int(name):
+        return occlusion(model, image, target, view, int(name))
     raise UsageError(
-        f"saliency '{method}'; allowed are auto, {', '.join(PLAIN)}, output:NAME and gradcam:NAME"
+        f"saliency '{method}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
+        "occlusion:K (patches of K pixels)"
     )
 
 
@@ -123,17 +134,18 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         )
     except SaliencyUnavailable as error:
         found.append(Availability("cam", False, str(error)))
-    found += [_tried(method, model, image, view) for method in ("gradcam", "gradient", "grad-input")]
+    reason = "every op in front of the class scores has a gradient rule"
+    found += [_tried(name, reason, model, image, view) for name in ("gradcam", "gradient", "grad-input")]
+    found.append(_tried("occlusion", "the model gives class scores", model, image, view))
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found
 
 
-def _tried(method: str, model: Model, image: NDArray[np.float64], view: View) -> Availability:
-    """Whether a gradient can be followed back through the model."""
+def _tried(method: str, reason: str, model: Model, image: NDArray[np.float64], view: View) -> Availability:
+    """Whether a method's map can be made; the reason is that of a success."""
     try:
         made = PLAIN[method](model, image, "predicted", view)
-    except UnsupportedModel as error:
+    except (UnsupportedModel, UsageError) as error:
         return Availability(method, False, _one_line(error))
-    reason = "every op in front of the class scores has a gradient rule"
     return Availability(method, True, "; ".join([reason, *made.notes]))

@@ -60,6 +60,10 @@ def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Laye
     """
     program = scores.program
     flows = reached(model, program, scores.tensor, program.input)
+    if not flows:
+        raise SaliencyUnavailable(
+            f"the scores '{scores.tensor}' only jump with the image: their gradient is zero; choose occlusion"
+        )
     channels = _channel_axes(flows, program)
     fitting = [
         Layer(tensor, program.shapes[tensor], axis)

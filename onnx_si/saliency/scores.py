@@ -61,8 +61,6 @@ def find_scores(model: Model, image: NDArray[np.float64], view: View) -> Scores:
             )
         elif tensor in program.folded or tensor == program.input:
             reasons.append(f"'{output.name}' is not computed from the image")
-        elif tensor in program.stepwise:
-            reasons.append(f"'{output.name}' only jumps with the image: its gradient is zero")
         else:
             return Scores(tensor, max(shape, default=1), program)
     raise SaliencyUnavailable("no class scores: " + "; ".join(reasons))

@@ -84,7 +84,8 @@ def differentiate(editor: Editor, model: Model, program: Program, score: str, se
         raise UnsupportedOp(tuple(findings.values())[::-1], "differentiated")
     if not pending[source]:
         raise SaliencyUnavailable(
-            f"'{score}' does not depend on '{source}', or by jumps only: its gradient is zero"
+            f"'{score}' does not depend on '{source}', or by jumps only: its gradient is zero; choose "
+            "occlusion"
         )
     return _total(editor, pending[source])
 
