@@ -25,6 +25,14 @@ PLAIN = {
     "occlusion": occlusion,
 }
 
+FITS = {
+    "gradcam": "every op between feature maps and class scores has a gradient rule",
+    "gradient": "every op between image and class scores has a gradient rule",
+    "grad-input": "every op between image and class scores has a gradient rule",
+    "occlusion": "the model gives class scores",
+}
+"""What it says of a model that such a map can be made."""
+
 
 @dataclass(frozen=True)
 class Availability:
@@ -134,9 +142,7 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         )
     except SaliencyUnavailable as error:
         found.append(Availability("cam", False, str(error)))
-    reason = "every op in front of the class scores has a gradient rule"
-    found += [_tried(name, reason, model, image, view) for name in ("gradcam", "gradient", "grad-input")]
-    found.append(_tried("occlusion", "the model gives class scores", model, image, view))
+    found += [_tried(method, reason, model, image, view) for method, reason in FITS.items()]
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found
