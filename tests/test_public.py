@@ -30,6 +30,7 @@ PUBLIC = {
     "evaluate",
     "load",
     "saliency",
+    "simulate",
     "test",
 }
 

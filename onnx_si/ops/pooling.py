@@ -40,14 +40,14 @@ def max_pool(
     affordable((win.taps, *x.shape[:2], *win.output))
 
     def candidates(x: Array) -> Array:
-        return np.stack(list(win.taps_of(win.pad(x, -np.inf))))
+        return win.gathered(win.pad(x, -np.inf), 0)
 
     if context.output == 0:
         return Maximum(candidates)
     order = (0, 1, *range(x.ndim - 1, 1, -1)) if storage_order else tuple(range(x.ndim))
     lengths = tuple(x.shape[axis] for axis in order)
     flat = np.arange(size(x.shape), dtype=np.float64).reshape(lengths).transpose(order)
-    places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
+    places = win.gathered(win.pad(flat, -1.0), 0)
     return chain(
         Winner(candidates),
         Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),
