@@ -1,6 +1,5 @@
 """Saliency method `gradcam`: feature maps weighted by the score's mean gradient, as a graph transform."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -66,9 +65,9 @@ def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Laye
         )
     channels = _channel_axes(flows, program)
     fitting = [
-        Layer(tensor, program.shapes[tensor], axis)
+        Layer(tensor, program.values[tensor].shape, axis)
         for tensor, axis in channels.items()
-        if tensor != scores.tensor and math.prod(program.shapes[tensor]) > program.shapes[tensor][axis]
+        if tensor != scores.tensor and program.values[tensor].size > program.values[tensor].shape[axis]
     ]
     if name:
         return _named(name, flows, channels, program, view, scores)
@@ -94,7 +93,7 @@ def _named(
             f"'{name}' is no tensor between the image and the scores '{scores.tensor}' that a gradient flows "
             f"through{f'; the last feature maps are {known}' if known else ''}"
         )
-    shape = program.shapes[name]
+    shape = program.values[name].shape
     if name in channels:
         return Layer(name, shape, channels[name])
     axis = tensor_layout(shape, view).channel_axis
@@ -107,7 +106,7 @@ def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program) -> dict
     """The axis of the channels of every tensor (1, ...) where the ops in front of it tell."""
     found: dict[str, int] = {}
     for tensor, node in flows.items():
-        shape = program.shapes[tensor]
+        shape = program.values[tensor].shape
         if len(shape) != len(program.shape) or len(shape) < 3 or shape[0] != 1:
             continue
         if node.op_type in CHANNELS_SECOND:

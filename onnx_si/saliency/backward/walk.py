@@ -18,12 +18,17 @@ def reached(model: Model, program: Program, score: str, source: str) -> dict[str
     A tensor that is constant on pieces of the line (a comparison, an index, a rounded value) ends the flow:
     its derivative is zero wherever it exists.
     """
-    moving = {step.output for step in program.instructions} - program.stepwise
+    moving = {step.output for step in program.evaluation} - program.stepwise
+    nodes = nodes_between(model.proto.graph, (score,))
     found: dict[str, onnx.NodeProto] = {}
-    for node in nodes_between(model.proto.graph, (score,)):
+    for node in nodes:
         if any(name == source or name in found for name in read_by(node)):
             found.update((name, node) for name in node.output if name in moving)
-    return found
+    connected = {score}
+    for node in reversed(nodes):
+        if any(name in connected and name in found for name in node.output):
+            connected.update(read_by(node))
+    return {name: node for name, node in found.items() if name in connected}
 
 
 def differentiate(editor: Editor, model: Model, program: Program, score: str, seed: str, source: str) -> str:
@@ -35,7 +40,7 @@ def differentiate(editor: Editor, model: Model, program: Program, score: str, se
         Of the model.
     model : Model
     program : Program
-        The model bound for the score, with the values of all tensors in front of it.
+        The model bound for the score, with the values of all tensors in front of it as shown.
     score : str
     seed : str
         The gradient of what is differentiated with respect to the score, in the score's shape.
@@ -54,7 +59,7 @@ def differentiate(editor: Editor, model: Model, program: Program, score: str, se
         If the score does not depend on the source other than by jumps.
     """
     flows = reached(model, program, score, source)
-    steps = {step.output: step for step in program.instructions}
+    steps = {step.output: step for step in program.evaluation}
     pending: dict[str, list[str]] = defaultdict(list, {score: [seed]})
     findings: dict[str, Finding] = {}
     order = list({id(node): node for node in flows.values()}.values())
