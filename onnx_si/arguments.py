@@ -226,7 +226,8 @@ def add_map(group: Group) -> None:
     group.add_argument(
         "--saliency",
         metavar="M",
-        help="auto, cam, or output:NAME for any tensor (default auto: an output that is a map, else cam)",
+        help="output:NAME for any tensor, cam, gradcam or gradcam:NAME, gradient, grad-input, occlusion "
+        "or occlusion:K (default auto: an output that is a map, else cam, else gradcam)",
     )
     help_text = "class of the map: an index, or predicted (the default)"
     group.add_argument("--target", type=_target, metavar="K", help=help_text)
