@@ -24,7 +24,8 @@ class Options:
     hypothesis : str
         A name in `onnx_si.hypotheses.HYPOTHESES`.
     saliency : str
-        `auto`, `cam` or `output:NAME`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
+        `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     threshold : str or float
         A value, `max:F`, `minmax:F` or `top:F`.

@@ -51,6 +51,7 @@ class Binder:
 
     `sources` tells for every tensor that changes with the image which tensors its value is computed from,
     `findings` and `gaps` the reasons by the tensor that they spoil, `kinds` the class of each node's outputs.
+    `particular` tells whether a rule, or that there is none, was decided by this image's values.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
@@ -63,6 +64,7 @@ class Binder:
         self.findings: dict[str, Finding] = {}
         self.gaps: set[str] = set()
         self.kinds: dict[str, str] = {}
+        self.particular = False
         declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
         self.types = {image_name: declared.get(image_name, onnx.TensorProto.FLOAT)}
         self.unknown: set[str] = set()
@@ -105,6 +107,7 @@ class Binder:
         except Refusal as refusal:
             self._find(work, refusal, "unsupported")
             self.gaps.update(node.output)
+            self.particular = True
             self._substitute(node)
             return []
 
@@ -132,6 +135,7 @@ class Binder:
         node = work.node
         condition = self.constants.get(node.input[0])
         if condition is None:
+            self.particular = True
             condition = self.values[node.input[0]][0]
             why = "the condition depends on the image, and branches are not compared"
             self._find(work, Refusal(why, "export with a fixed condition, or with Where"), "discrete")
@@ -222,6 +226,7 @@ class Binder:
         node, steady = work.node, all(name in self.stepwise for name in inputs)
         value = rule.evaluate(*(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
+        self.particular |= isinstance(rule, Opaque)
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
@@ -238,6 +243,7 @@ class Binder:
         """Integers that leave their type's range wrap around: refused."""
         dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
         if dtype.kind in "iu" and value.size:
+            self.particular = True
             limits = np.iinfo(dtype)
             if value.min() < limits.min or value.max() > limits.max:
                 raise Refusal(

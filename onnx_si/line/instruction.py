@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from onnx_si.ops.recipe import Recipe
-from onnx_si.ops.rules import Affine, Gated, Rule
+from onnx_si.ops.rules import SAME, Affine, Gated, Rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,17 @@ def needed(sources: Mapping[str, Iterable[str]], outputs: Iterable[str]) -> set[
             found.add(name)
             pending.extend(sources.get(name, ()))
     return found
+
+
+def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) -> Iterator[Instruction]:
+    """The instructions without those that only pass a tensor on, except where that is an output."""
+    kept, means = set(outputs), dict[str, str]()
+    for step in instructions:
+        inputs = tuple(means.get(name, name) for name in step.inputs)
+        if step.rule is SAME and step.output not in kept:
+            means[step.output] = inputs[0]
+        else:
+            yield dataclasses.replace(step, inputs=inputs)
 
 
 def with_deaths(instructions: Iterable[Instruction], outputs: Iterable[str]) -> tuple[Instruction, ...]:
