@@ -325,6 +325,22 @@ def test_a_saved_model_carries_its_map(method):
     assert before.guarantee == "exact" and before.parity.pixels == ()
 
 
+def test_a_model_asked_again_gives_what_a_fresh_one_gives():
+    """What is kept of it depends on an image's shape only: gates and winners are those of each image."""
+    kept = nets.dense_net(seed=7, size=6)
+    for method in (*GRADIENTS, "occlusion:3"):
+        for number in range(4):
+            image = np.random.default_rng(number).normal(size=SHAPE)
+            options = {"sigma": 1.0, "saliency": method, "threshold": "max:0.5", "p_value_only": True}
+            results = []
+            for model in (kept, nets.dense_net(seed=7, size=6)):
+                try:
+                    results.append(onnx_si.test(model, image, **options).p_value)
+                except onnx_si.NothingToTest:
+                    results.append(None)
+            assert results[0] == results[1]
+
+
 def test_models_in_other_precisions():
     image = np.random.default_rng(5).normal(size=(1, 1, 4, 4))
     for method in GRADIENTS:
