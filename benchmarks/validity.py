@@ -247,7 +247,7 @@ def summary(row: Row, trials: list[Trial | None]) -> Summary:
     good = good and not ks <= LEAST_KS
     covered = [trial.covered for trial in tested if trial.covered is not None]
     coverage = f"{np.mean(covered):.3f}" if covered else "-"
-    if covered and row.judged is not None:
+    if covered:
         missed = len(covered) - sum(covered)
         least, most = stats.binom.interval(CONFIDENCE, len(covered), LEVEL)
         good = good and least <= missed <= most
@@ -271,7 +271,7 @@ def summary(row: Row, trials: list[Trial | None]) -> Summary:
         coverage,
         length,
     )
-    verdict = "-" if row.judged is None else "yes" if good else "**no**"
+    verdict = "-" if row.judged is None and not covered else "yes" if good else "**no**"
     return Summary((*cells, verdict), good)
 
 
