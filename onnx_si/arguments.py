@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 from onnx_si.errors import UsageError
 from onnx_si.files import SUFFIXES
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.options import ALTERNATIVES, METHODS, RESIZES
+from onnx_si.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
 
 # The fields of `onnx_si.options.Options` that the command line sets.
 _TEST_OPTIONS = (
     *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
-    *("randomise", "seed", "resize", "resize_input"),
+    *("randomise", "seed", "resize", "resize_input", "noise_model"),
 )
 
 _EPILOG = """\
@@ -213,6 +213,12 @@ def _add_noise(group: Group) -> None:
         default=[],
         help="independent images of pure background: S is estimated from them, and the test is a t-test",
     )
+    group.add_argument(
+        "--noise-model",
+        choices=NOISE_MODELS,
+        help="what is estimated from them: one variance of independent pixels (the default), or a covariance "
+        "of this structure, with which the level is approximate",
+    )
 
 
 def add_map(group: Group) -> None:
@@ -220,7 +226,8 @@ def add_map(group: Group) -> None:
     group.add_argument(
         "--saliency",
         metavar="M",
-        help="auto, cam, or output:NAME for any tensor (default auto: an output that is a map, else cam)",
+        help="output:NAME for any tensor, cam, gradcam or gradcam:NAME, gradient, grad-input, occlusion "
+        "or occlusion:K (default auto: an output that is a map, else cam, else gradcam)",
     )
     help_text = "class of the map: an index, or predicted (the default)"
     group.add_argument("--target", type=_target, metavar="K", help=help_text)

@@ -115,6 +115,8 @@ def inspect_model(
             "refused",
             (f"trying it out failed ({what}): a fault of onnx-si, please report it",),
         )
+    if guarantee == "refused" and program is not None:
+        reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
         model,
         inputs=tuple(_input(info, settings.layout) for info in model.inputs),

@@ -204,15 +204,20 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     """Why this map, class and threshold, where nobody chose them."""
     saliency = selection.saliency
     if settings.saliency == "auto":
-        own = saliency.method.startswith("output:")
-        why = "the first output that is a map" if own else "no output is a map, and the head allows it"
-        yield f"saliency {saliency.method}: {why}"
+        yield f"saliency {saliency.method}: {_why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
         yield "target predicted: the class with the largest score; its choice is part of the selection event"
     if settings.threshold is None:
         ends = "what splits yes from no on this map"
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
         yield f"threshold {selection.threshold}: {why}"
+
+
+def _why_automatic(method: str) -> str:
+    if method.startswith("output:"):
+        return "the first output that is a map"
+    head = "the head allows it" if method == "cam" else "the head allows no class activation map"
+    return f"no output is a map, and {head}"
 
 
 def warnings(selection: Selection) -> Iterator[str]:

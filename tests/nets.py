@@ -104,6 +104,20 @@ def map_net(seed=0, size=5, last="Identity", channels=2, outside=1):
     return net.finish(net.add(last, x, out="map", **attributes))
 
 
+def dense_net(seed=0, size=4, channels=2, classes=3, hidden=5):
+    """Conv, LeakyRelu, MaxPool, Conv, Relu, then a head with a hidden layer: no CAM, but gradients."""
+    net = Net(seed, (1, 1, size, size))
+    x = net.add("LeakyRelu", net.conv("x", 1, channels), alpha=0.1)
+    x = net.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = net.add("Relu", net.conv(x, channels, channels, shift=0.3), out="features")
+    x = net.add("Flatten", x)
+    inside = channels * (size // 2) ** 2
+    for outside in (hidden, classes):
+        x = net.add("Gemm", x, net.normal(inside, outside), net.normal(outside, scale=0.3))
+        x, inside = (net.add("Relu", x) if outside == hidden else x), outside
+    return net.finish(x)
+
+
 def extremes_net(seed=0, size=5):
     """Abs, Max and Min of several convolutions, then a MaxPool of stride one."""
     net = Net(seed, (1, 1, size, size))

@@ -246,3 +246,21 @@ def test_free_axes_of_the_same_name_have_the_same_size():
     content = inspected(model_from_proto(proto), {"tokens": 7})
     assert classes(content) == {"Add": "affine", "Softmax": "smooth"}
     assert content["outputs"][0]["layout"] is not None
+
+
+def test_what_keeps_the_outputs_from_being_evaluated_is_among_the_reasons():
+    """Not only that there is no map: the node, and what to do about it."""
+    net = nets.Net(0, (1, 1, 4, 4))
+    net.add("RandomNormalLike", "x", out="y")
+    content = inspected(net.finish("y"))
+    assert content["guarantee"] == "refused"
+    assert any("is random; export the model in evaluation mode" in reason for reason in content["reasons"])
+
+
+@pytest.mark.parametrize(("outside", "guarantee"), [(7, "exact"), (3, "refused")])
+def test_scores_of_a_vector_are_no_coarse_map(outside, guarantee):
+    """Three scores of seven features look like a map of three pixels; only a vector of seven is one."""
+    net = nets.Net(0, (1, 7))
+    content = inspected(net.finish(net.add("Gemm", "x", net.normal(7, outside))))
+    assert content["guarantee"] == guarantee
+    assert (content["saliency"][0]["method"].startswith("output:gemm")) == (guarantee == "exact")

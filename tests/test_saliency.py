@@ -72,6 +72,12 @@ def reduced(net, x, axes, keepdims):
     return net.add("ReduceMean", x, axes=list(axes), keepdims=keepdims)
 
 
+def summed(net, x, *axes):
+    if net.opset >= 13:
+        return net.add("ReduceSum", x, net.ints(*axes), keepdims=0)
+    return net.add("ReduceSum", x, axes=list(axes), keepdims=0)
+
+
 def squeezed(net, x, *axes):
     return (
         net.add("Squeeze", x, net.ints(*axes)) if net.opset >= 13 else net.add("Squeeze", x, axes=list(axes))
@@ -96,11 +102,18 @@ FIRST_HEADS = {
     "ReduceMean, MatMul, Add, Sigmoid": lambda n, x: n.add(
         "Sigmoid", dense(n, reduced(n, x, (2, 3), 0), "MatMul")
     ),
+    "ReduceSum, Gemm": lambda n, x: dense(n, summed(n, x, 2, 3)),
+    "a number times ReduceSum, Gemm": lambda n, x: dense(
+        n, n.add("Mul", n.const(1 / SIZE**2), summed(n, x, 2, 3))
+    ),
     "AveragePool of all, Flatten, Dropout, Gemm": lambda n, x: dense(
         n, n.add("Dropout", n.add("Flatten", n.add("AveragePool", x, kernel_shape=[SIZE, SIZE])))
     ),
 }
 LAST_HEADS = {
+    "ReduceSum, Div, Gemm": lambda n, x: dense(
+        n, n.add("Div", summed(n, x, 1, 2), n.const(np.float32(SIZE**2)))
+    ),
     "ReduceMean, MatMul, Add": lambda n, x: dense(n, reduced(n, x, (1, 2), 0), "MatMul"),
     "ReduceMean that keeps axes, Squeeze, MatMul, Add, Softmax": lambda n, x: n.add(
         "Softmax", dense(n, squeezed(n, reduced(n, x, (1, 2), 1), 1, 2), "MatMul"), axis=1
@@ -223,6 +236,24 @@ REFUSED_HEADS = {
     "a mean over one axis": (
         lambda n, x: dense(n, n.add("Flatten", reduced(n, x, (3,), 0)), channels=CHANNELS * SIZE),
         "not over all of space",
+    ),
+    "a sum divided by a negative number": (
+        lambda n, x: dense(n, n.add("Div", summed(n, x, 2, 3), n.const(-9.0))),
+        "scaled by something else than one positive number",
+    ),
+    "a sum with a factor for each channel": (
+        lambda n, x: dense(n, n.add("Mul", summed(n, x, 2, 3), n.normal(CHANNELS))),
+        "scaled by something else than one positive number",
+    ),
+    "a number divided by a sum": (
+        lambda n, x: dense(n, n.add("Div", n.const(9.0), summed(n, x, 2, 3))),
+        "comes from Div, not from a global average",
+    ),
+    "an average times the image's maximum": (
+        lambda n, x: dense(
+            n, n.add("Mul", summed(n, x, 2, 3), n.add("ReduceMax", x, axes=[1, 2, 3], keepdims=0))
+        ),
+        "scaled by something else than one positive number",
     ),
     "no dense layer": (lambda n, x: n.add("GlobalAveragePool", x), "its scores come from GlobalAveragePool"),
     "two branches added": (two_branches, "something else that depends on the image"),
@@ -491,8 +522,10 @@ def test_the_models_own_map_comes_before_a_class_map():
     image = np.random.default_rng(4).normal(size=(1, 1, 5, 5))
     assert saliency_of(model, image).method == "output:map"
     assert saliency_of(nets.cam_nchw(1), np.zeros((1, 1, 6, 6))).method == "cam"
-    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"no output is a map.*output:NAME"):
-        saliency_of(classifier(hidden), np.zeros((1, 1, SIZE, SIZE)))
+    assert saliency_of(classifier(hidden), np.zeros((1, 1, SIZE, SIZE))).method == "gradcam"
+    smooth = classifier(lambda net, x: hidden(net, net.add("Softplus", x)))
+    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"(?s)no output is a map.*Softplus.*output:NAME"):
+        saliency_of(smooth, np.zeros((1, 1, SIZE, SIZE)))
 
 
 def test_an_unknown_method_is_a_usage_error():

@@ -24,10 +24,6 @@ RANDOM = (
 _WHY = {
     **dict.fromkeys(LOOPS, ("is a loop, and loops are not run", "export with the loop unrolled (traced)")),
     **dict.fromkeys(SEQUENCES, ("makes no tensor but a sequence", "export with Split, Concat or tensors")),
-    "ZipMap": (
-        "makes no tensor but a sequence of maps",
-        "export with the converter's option zipmap=False, or use the tensor in front of it",
-    ),
     **dict.fromkeys(STRINGS, ("works on strings", "keep text out of the exported model")),
     **dict.fromkeys(RANDOM, ("is random", "export the model in evaluation mode")),
 }

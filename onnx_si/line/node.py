@@ -119,5 +119,7 @@ def _inferred(node: onnx.NodeProto, elements: Mapping[str, int], version: int) -
         )
     except NOT_INFERRED:
         inferred = {}  # an unknown op or a broken node: the handler, or the lack of one, gives the reason
-    found |= {name: kind.tensor_type.elem_type for name, kind in inferred.items()}
+    found |= {
+        name: kind.tensor_type.elem_type for name, kind in inferred.items() if kind.HasField("tensor_type")
+    }
     return tuple(found[name] for name in node.output)

@@ -34,10 +34,8 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     out = np.empty((images, w.shape[0], *win.output), x.dtype)
     bytes_each = 8 * channels * win.taps * math.prod(win.output)
     product = _gathered
-    if w.shape[1] == 1 and group == channels == w.shape[0]:
-        product = _weighted_views
-    elif bytes_each > BLOCK_BYTES and win.taps > 1:
-        product = _in_strips
+    if bytes_each > BLOCK_BYTES and win.taps > 1:
+        product = _in_strips if group == 1 else _by_groups
     for block in blocks(images, bytes_each, BLOCK_BYTES):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
@@ -79,12 +77,19 @@ def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
         _multiply(w, columns, group, flat[:, :, strip.start * rest : strip.stop * rest])
 
 
-def _weighted_views(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """One filter per channel: a weighted sum of shifted views, written into `out`."""
-    out[...] = 0.0
-    taps = w.reshape(group, win.taps)
-    for tap, view in enumerate(win.taps_of(padded)):
-        out += view * taps[:, tap].reshape(-1, *(1,) * win.rank)
+def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """Windows gathered for a few groups of channels at a time, so that they stay in the cache."""
+    images, depth, maps = len(padded), padded.shape[1] // group, len(w) // group
+    places = math.prod(win.output)
+    for some in blocks(group, 8 * images * depth * win.taps * places, BLOCK_BYTES):
+        read, written = (
+            slice(some.start * depth, some.stop * depth),
+            slice(some.start * maps, some.stop * maps),
+        )
+        columns = _columns(padded[:, read], win)
+        product = np.empty((images, columns.shape[1] // depth * maps, places), padded.dtype)
+        _multiply(w[written], columns, columns.shape[1] // depth, product)
+        out[:, written] = product.reshape(images, -1, *win.output)
 
 
 @handles("Conv", since=(1, 11, 22))

@@ -203,7 +203,7 @@ def _resampled(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> 
         return Part(
             box, (tuple(need),), lambda: taken({a: index - need[a].start for a, index in picked.items()})
         )
-    if isinstance(rule, Affine) and isinstance(rule.linear, AlongAxes):
+    if isinstance(rule, Affine) and isinstance(rule.linear, AlongAxes) and rule.offset is None:
         pairs = zip(rule.linear.axes, rule.weights, strict=True)
         rows = {axis: matrix[box[axis]] for axis, matrix in pairs}
         for axis, matrix in rows.items():

@@ -11,7 +11,7 @@ from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import malformed, shape_of
 from onnx_si.ops.elementwise import curved, jointly_linear
 from onnx_si.ops.gather import picked
-from onnx_si.ops.ml_scores import DOMAIN
+from onnx_si.ops.ml_scores import DOMAIN, rows
 from onnx_si.ops.registry import Input, Variable, handles, variable
 from onnx_si.ops.rounding import never_on_a_line
 from onnx_si.ops.rules import Affine, Array, Composition, Gated, Opaque, Rule, Stage, Step
@@ -186,3 +186,15 @@ def label_encoder(
         return np.where(levels[place] == x, given[place], float(default))
 
     return Step(lambda x: (x[..., None] - levels,), looked_up)
+
+
+@handles("ZipMap", since=(1,), domain=DOMAIN)
+def zip_map(
+    x: Input, *, classlabels_int64s: Sequence[int] = (), classlabels_strings: Sequence[str] = ()
+) -> Rule:
+    """The scores (samples, labels) themselves, in the order of the labels, in place of a map per sample."""
+    x, labels = variable(x, "X"), classlabels_int64s or classlabels_strings
+    as_rows = rows(x)
+    if len(labels) != x.shape[-1]:
+        raise malformed(f"{len(labels)} labels for scores of shape {x.shape}")
+    return Affine(as_rows)

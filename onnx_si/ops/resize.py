@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -24,138 +25,32 @@ from onnx_si.ops.registry import (
     variable,
 )
 from onnx_si.ops.rules import Affine, Array, Rule
-
-HALF = Fraction(1, 2)
-SHIFTS = {"floor": Fraction(0), "ceil": Fraction(0), "round_prefer_floor": -HALF, "round_prefer_ceil": HALF}
-
-
-@dataclass(frozen=True)
-class Positions:
-    """Places start + step * i on the input axis for i < count, as exact fractions."""
-
-    start: Fraction
-    step: Fraction
-    count: int
-
-    def parts(self, shift: Fraction = Fraction(0)) -> tuple[NDArray[np.intp], Array]:
-        """Whole number below each shifted place, and what is left, exactly 0 on a whole number."""
-        start = self.start + shift
-        unit = math.lcm(start.denominator, self.step.denominator)
-        first, step = int(start * unit), int(self.step * unit)
-        large = max(abs(first), abs(first + step * self.count), unit) > 2**62
-        numerators = first + step * np.arange(self.count, dtype=object if large else np.int64)
-        return (numerators // unit).astype(np.intp), (numerators % unit / unit).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Resize of one axis: `inside` elements become `outside`; the scale is exact, not a rounded quotient."""
-
-    inside: int
-    outside: int
-    scale: Fraction
-
-    def positions(self, mode: str) -> Positions:
-        """Where each output position lies on the input axis (ONNX spec, coordinate_transformation_mode).
-
-        Where the wanted length is fractional, the specification's text and onnxruntime compute align_corners
-        and the one-element case of pytorch_half_pixel from the rounded length, its reference evaluator and
-        node cases from the fractional one: refused.
-        """
-        wanted = self.inside * self.scale
-        disputed = mode == "align_corners" or (mode == "pytorch_half_pixel" and self.outside == 1)
-        if disputed and wanted != self.outside:
-            raise Refusal(
-                f"{mode} with the scale {float(self.scale):g} of {self.inside}", "export it with sizes"
-            )
-        half_pixel = HALF / self.scale - HALF
-        match mode:
-            case "asymmetric":
-                return Positions(Fraction(0), 1 / self.scale, self.outside)
-            case "align_corners":
-                return Positions(
-                    Fraction(0), Fraction(self.inside - 1, max(self.outside - 1, 1)), self.outside
-                )
-            case "pytorch_half_pixel" if self.outside == 1:
-                return Positions(Fraction(0), Fraction(0), 1)
-            case "half_pixel" | "pytorch_half_pixel":
-                return Positions(half_pixel, 1 / self.scale, self.outside)
-            case "half_pixel_symmetric":
-                shift = Fraction(self.inside, 2) * (1 - self.outside / wanted)
-                return Positions(shift + half_pixel, 1 / self.scale, self.outside)
-        raise Refusal(
-            f"coordinate_transformation_mode '{mode}'", "export with half_pixel, align_corners or asymmetric"
-        )
-
-    def rounded_positions(self, mode: str) -> Array:
-        """The same as a runtime computes them in float32."""
-        at, half = np.arange(self.outside, dtype=np.float32), np.float32(0.5)
-        scale = np.float32(float(self.scale))
-        match mode:
-            case "asymmetric":
-                places = at / scale
-            case "align_corners":
-                places = at * np.float32(self.inside - 1) / np.float32(max(self.outside - 1, 1))
-            case "pytorch_half_pixel" if self.outside == 1:
-                places = at
-            case "half_pixel" | "pytorch_half_pixel":
-                places = (at + half) / scale - half
-            case _:
-                raise Refusal(
-                    f"mode nearest with {mode}", "export with half_pixel, align_corners or asymmetric"
-                )
-        return places.astype(np.float64)
-
-
-def to_size(inside: int, outside: int) -> Stretch:
-    """An axis resized to a given length."""
-    if inside < 1 or outside < 1:
-        raise malformed(f"a resize from {inside} to {outside} elements")
-    return Stretch(inside, outside, Fraction(outside, inside))
-
-
-def by_scale(inside: int, scale: float) -> Stretch:
-    """An axis resized by a float32 scale; its length is rounded down in float32, as shape inference does."""
-    if not 0 < scale < 2**30:
-        raise malformed(f"a resize by the scale {scale}")
-    wanted = float(np.float32(inside) * np.float32(scale))
-    stretch = to_size(inside, math.floor(wanted))
-    return stretch if wanted == stretch.outside else Stretch(inside, stretch.outside, Fraction(float(scale)))
-
-
-def nearest_index(stretch: Stretch, coordinates: str, rounding: str) -> NDArray[np.intp]:
-    """Nearest input index of each output position (ONNX spec, nearest_mode).
-
-    Refused where a runtime's float32 arithmetic falls on the other side of a border between two elements.
-    """
-    if rounding not in SHIFTS:
-        raise malformed(f"nearest_mode '{rounding}' is not in the specification")
-    shift = SHIFTS[rounding]
-    upwards = rounding in ("ceil", "round_prefer_floor")
-    whole, rest = stretch.positions(coordinates).parts(shift)
-    chosen = np.clip(whole + (rest > 0) if upwards else whole, 0, stretch.inside - 1)
-    places = stretch.rounded_positions(coordinates) + float(shift)
-    rounded = np.clip(np.ceil(places) if upwards else np.floor(places), 0, stretch.inside - 1)
-    if np.any(rounded != chosen):
-        raise Refusal("a nearest element that float32 arithmetic gets wrong", "resize by a whole factor")
-    return chosen
+from onnx_si.ops.stretch import Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
 
 
 def kernel_matrix(
-    positions: Positions, inside: int, mode: str, cubic: float = -0.75, exclude_outside: bool = False
+    positions: Positions,
+    inside: int,
+    mode: str,
+    cubic: float = -0.75,
+    exclude_outside: bool = False,
+    shrink: float = 1.0,
 ) -> Array:
-    """Interpolation weights (outside, inside); what lies outside the input repeats its edge."""
-    reach = 1 if mode == "linear" else 2
+    """Interpolation weights (outside, inside); what lies outside the input repeats its edge.
+
+    With `shrink` below 1 the kernel is wider by its inverse (antialias).
+    """
+    reach = math.ceil((1 if mode == "linear" else 2) / shrink)
     base, share = positions.parts()
     matrix = np.zeros((positions.count, inside))
     rows = np.arange(positions.count)
     for step in range(1 - reach, reach + 1):
-        column, distance = base + step, np.abs(share - step)
-        weight = 1 - distance if mode == "linear" else keys_kernel(distance, cubic)
+        column, distance = base + step, np.abs(share - step) * shrink
+        weight = np.maximum(1 - distance, 0.0) if mode == "linear" else keys_kernel(distance, cubic)
         if exclude_outside:
             weight = np.where((column < 0) | (column >= inside), 0.0, weight)
         np.add.at(matrix, (rows, np.clip(column, 0, inside - 1)), weight)
-    return matrix / matrix.sum(axis=1, keepdims=True) if exclude_outside else matrix
+    return matrix / matrix.sum(axis=1, keepdims=True) if exclude_outside or shrink < 1 else matrix
 
 
 def linear_matrix(inside: int, outside: int) -> Array:
@@ -221,6 +116,15 @@ class Sampling:
     rounding: str = "floor"
     cubic: float = -0.75
     exclude_outside: bool = False
+    antialias: bool = False
+    extrapolation: float = 0.0
+
+    def matrix(self, stretch: Stretch) -> Array:
+        """Weights (outside, inside) for one axis."""
+        affordable((stretch.outside, stretch.inside))
+        shrink = min(1.0, float(stretch.scale)) if self.antialias else 1.0
+        places = stretch.positions(self.coordinates)
+        return kernel_matrix(places, stretch.inside, self.mode, self.cubic, self.exclude_outside, shrink)
 
 
 def resized(x: Variable, stretches: Mapping[int, Stretch], how: Sampling) -> Rule:
@@ -230,22 +134,33 @@ def resized(x: Variable, stretches: Mapping[int, Stretch], how: Sampling) -> Rul
     if x.integer and how.mode != "nearest":
         raise Refusal(f"mode {how.mode} of integers rounds", "cast to floating point first")
     affordable(tuple(stretches[a].outside if a in stretches else n for a, n in enumerate(x.shape)))
-    if all(s.outside == s.inside for s in stretches.values()) and any(
-        s.scale != 1 for s in stretches.values()
-    ):
-        raise Refusal("scales that change no length", "runtimes differ; remove the node")
-    positions = {axis: stretch.positions(how.coordinates) for axis, stretch in stretches.items()}
-    moving = {axis: p for axis, p in positions.items() if stretches[axis].scale != 1}
+    if how.coordinates == "tf_half_pixel_for_nn" and how.mode != "nearest":
+        raise malformed(f"mode {how.mode} with {how.coordinates}")
+    moving = {
+        axis: stretch
+        for axis, stretch in stretches.items()
+        if not stretch.positions(how.coordinates).stay(stretch.inside)
+    }
+    if moving and all(s.outside == s.inside for s in stretches.values()):
+        raise Refusal("a resize that changes no length", "runtimes differ; remove the node")
+    if how.coordinates == "tf_crop_and_resize":
+        beyond = {axis: stretch.beyond(how.coordinates) for axis, stretch in moving.items()}
+        if any(stretch.inside == stretch.outside for stretch in moving.values()):
+            raise Refusal("a crop that changes no length of an axis", "runtimes differ; use Slice")
+        if any(map(np.any, beyond.values())):
+            return _extrapolated(x.ndim, {a: how.matrix(s) for a, s in moving.items()}, beyond, how)
     if how.mode == "nearest":
-        return taken({axis: nearest_index(stretches[axis], how.coordinates, how.rounding) for axis in moving})
-    for axis in moving:
-        affordable((stretches[axis].outside, x.shape[axis]))
-    return interpolated(
-        {
-            axis: kernel_matrix(p, x.shape[axis], how.mode, how.cubic, how.exclude_outside)
-            for axis, p in moving.items()
-        }
-    )
+        return taken({a: nearest_index(s, how.coordinates, how.rounding) for a, s in moving.items()})
+    return interpolated({axis: how.matrix(stretch) for axis, stretch in moving.items()})
+
+
+def _extrapolated(
+    ndim: int, matrices: Mapping[int, Array], beyond: Mapping[int, NDArray[np.bool_]], how: Sampling
+) -> Rule:
+    """A constant where a position lies outside the input on any axis."""
+    rule = interpolated({axis: np.where(beyond[axis][:, None], 0.0, m) for axis, m in matrices.items()})
+    along = (np.expand_dims(lies, [a for a in range(ndim) if a != axis]) for axis, lies in beyond.items())
+    return replace(rule, offset=np.where(reduce(np.logical_or, along), how.extrapolation, 0.0))
 
 
 @handles("Resize", since=(10, 11, 13, 18, 19))
@@ -269,17 +184,47 @@ def resize(
     x = variable(x, "X")
     if context.version == 10:  # (X, scales), asymmetric; rounding was not specified, runtimes differ below 1
         return _by_scales(x, roi, range(x.ndim), Sampling(mode), at_least_one=True)
-    if antialias or keep_aspect_ratio_policy != "stretch":
-        raise Refusal("antialias or an aspect ratio policy", "export the resize with plain sizes")
-    how = Sampling(mode, coordinate_transformation_mode, nearest_mode, cubic_coeff_a, bool(exclude_outside))
+    how = Sampling(
+        mode,
+        coordinate_transformation_mode,
+        nearest_mode,
+        cubic_coeff_a,
+        bool(exclude_outside),
+        bool(antialias),
+        extrapolation_value,
+    )
     named = [axis_of(axis, x.ndim) for axis in axes] if axes is not None else range(x.ndim)
-    factors = optional(scales, "scales")
-    if factors is not None and factors.size:
+    factors, crops = optional(scales, "scales"), coordinate_transformation_mode == "tf_crop_and_resize"
+    by_factors = factors is not None and factors.size > 0
+    keeps_ratio = keep_aspect_ratio_policy != "stretch"
+    special = crops or antialias
+    if crops + by_factors + keeps_ratio > 1 or (crops and antialias) or (special and mode == "nearest"):
+        raise Refusal(
+            f"mode {mode} with {coordinate_transformation_mode}, {keep_aspect_ratio_policy}, "
+            f"antialias {antialias} and {'scales' if by_factors else 'sizes'}",
+            "export the resize with plain sizes",
+        )
+    if by_factors:
         return _by_scales(x, factors, named, how)
-    lengths = integers(sizes, "sizes")
+    lengths, before = integers(sizes, "sizes"), [x.shape[axis] for axis in named]
     if len(lengths) != len(named):
         raise malformed(f"{len(lengths)} sizes for {len(named)} axes")
-    return resized(x, {a: to_size(x.shape[a], n) for a, n in zip(named, lengths, strict=True)}, how)
+    if keeps_ratio:
+        stretches = with_ratio(before, lengths, keep_aspect_ratio_policy)
+    else:
+        stretches = [to_size(n, length) for n, length in zip(before, lengths, strict=True)]
+    if crops:
+        stretches = _cropped(stretches, roi)
+    return resized(x, dict(zip(named, stretches, strict=True)), how)
+
+
+def _cropped(stretches: Sequence[Stretch], roi: Input) -> list[Stretch]:
+    """Resizes of the parts between `roi`'s starts and ends, given as all starts, then all ends."""
+    shares = [Fraction(float(share)) for share in np.ravel(double(constant(roi, "roi")))]
+    if len(shares) != 2 * len(stretches):
+        raise malformed(f"{len(shares)} numbers in roi for {len(stretches)} axes")
+    parts = zip(shares[: len(stretches)], shares[len(stretches) :], strict=True)
+    return [replace(stretch, crop=part) for stretch, part in zip(stretches, parts, strict=True)]
 
 
 @handles("Upsample", since=(7, 9))

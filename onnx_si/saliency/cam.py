@@ -1,8 +1,8 @@
 """Saliency method `cam`: class activation map (Zhou et al., CVPR 2016) as a graph transform.
 
-Found behind a global average (GlobalAveragePool, ReduceMean over space, or an AveragePool of the whole map)
-whose result goes to one Gemm or MatMul: map = sum over channels of the class's weight times the feature map,
-without bias.
+Found behind a global average (GlobalAveragePool, ReduceMean over space, an AveragePool of the whole map, or a
+ReduceSum, divided by a number or not) whose result goes to one Gemm or MatMul: map = sum over channels of the
+class's weight times the feature map, without bias.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,10 @@ from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
 from onnx_si.line.program import bind
 from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, single_precision, weighted_channels
+from onnx_si.saliency.scores import SCORE_TAIL, back
 
-SCORE_TAIL = frozenset(
-    {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"}
-)
 BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
-AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool"})
+AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool", "ReduceSum"})
 
 
 @dataclass(frozen=True)
@@ -53,35 +51,28 @@ def find_head(model: Model, image: NDArray[np.float64]) -> Head:
     raise SaliencyUnavailable("no CAM: " + "; ".join(reasons))
 
 
-def _back(makers: dict[str, onnx.NodeProto], tensor: str, through: frozenset[str]) -> str:
-    """The tensor in front of a chain of ops."""
-    while tensor in makers and makers[tensor].op_type in through:
-        tensor = makers[tensor].input[0]
-    return tensor
-
-
 def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     """Walk back from an output; a text says where the pattern breaks."""
     makers = {name: node for node in model.proto.graph.node for name in node.output}
-    scores = _back(makers, output, SCORE_TAIL)
+    scores = back(makers, output, SCORE_TAIL)
     node, added = makers.get(scores), None
     if node is not None and node.op_type == "Add":
         for name, other in (node.input, reversed(node.input)):
-            maker = makers.get(_back(makers, name, frozenset({"Identity", "Cast"})))
+            maker = makers.get(back(makers, name, frozenset({"Identity", "Cast"})))
             if maker is not None and maker.op_type in ("MatMul", "Gemm"):
                 node, added = maker, other
                 break
     if node is None or node.op_type not in ("MatMul", "Gemm"):
         return f"its scores come from {node.op_type if node else 'no op'}, not from Gemm or MatMul"
-    pooled = _back(makers, node.input[0], BETWEEN)
-    pool = makers.get(pooled)
+    pooled = back(makers, node.input[0], BETWEEN)
+    pool, factor = _unscaled(makers, pooled)
     if pool is None or pool.op_type not in AVERAGES:
         source = pool.op_type if pool else "the image"
         return f"the input of {node.op_type} comes from {source}, not from a global average"
     features = pool.input[0]
     offsets = tuple(name for name in (*node.input[2:], added) if name)
     axes_names = tuple(name for name in pool.input[1:] if name)
-    wanted = (features, pooled, *node.input[:2], scores, *offsets, *axes_names)
+    wanted = (features, pooled, *node.input[:2], scores, *offsets, *axes_names, *factor)
     program = bind(model, image, wanted)
     if any(name not in program.values for name in program.outputs):
         return "an op in front of it can't be evaluated: " + "; ".join(map(str, program.findings))
@@ -90,6 +81,8 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
         return f"the weights of {node.op_type} depend on the image"
     if changing & set(offsets):
         return f"{node.op_type} is not all of the scores: something else that depends on the image is added"
+    if changing & set(factor) or not all(_positive_number(program.values[name]) for name in factor):
+        return f"{pool.op_type} is scaled by something else than one positive number"
     shape = program.values[features].shape
     if len(shape) != image.ndim:
         return f"{pool.op_type} averages {shape}, which does not have the image's axes"
@@ -106,6 +99,23 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     if program.values[scores].size != weights.shape[0]:
         return f"scores of shape {program.values[scores].shape} for {weights.shape[0]} classes"
     return Head(features, layout, layout.spatial_shape(shape), weights, scores, rank)
+
+
+def _unscaled(
+    makers: dict[str, onnx.NodeProto], tensor: str
+) -> tuple[onnx.NodeProto | None, tuple[str, ...]]:
+    """The op that makes a tensor, or the average in front of a product or quotient with its other tensor."""
+    node = makers.get(tensor)
+    if node is not None and node.op_type in ("Div", "Mul"):
+        for name, other in (node.input, reversed(node.input))[: 1 if node.op_type == "Div" else 2]:
+            maker = makers.get(back(makers, name, BETWEEN))
+            if maker is not None and maker.op_type in AVERAGES:
+                return maker, (other,)
+    return node, ()
+
+
+def _positive_number(value: NDArray[np.float64]) -> bool:
+    return value.size == 1 and value.item() > 0
 
 
 def _averaged_axes(

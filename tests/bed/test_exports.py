@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import scenes
 
 import onnx_si
 from onnx_si.graph import model_from_proto
@@ -171,14 +172,40 @@ P_VALUES = {
 }
 
 
-@pytest.mark.parametrize("exporter", OPSETS)
-@pytest.mark.parametrize("name", P_VALUES)
-def test_an_exact_p_value(torch_models, name, exporter):
-    proto, feeds = exported(torch_models, name, exporter, OPSETS[exporter][-1])
+def question(models, name, exporter):
+    """The model, a noisy image, and options that select some of its pixels."""
+    proto, feeds = exported(models, name, exporter, OPSETS[exporter][-1])
     image = 2 * np.random.default_rng(1).normal(size=feeds["x"].shape)
     model, options = model_from_proto(proto), dict(P_VALUES[name])
     if "sigmoid" in name:  # a region of half of the pixels
         options["threshold"] = float(np.median(onnx_si.evaluate(model, {"x": image})[model.outputs[0].name]))
+    return model, image, options
+
+
+@pytest.mark.parametrize("exporter", OPSETS)
+@pytest.mark.parametrize("name", P_VALUES)
+def test_an_exact_p_value(torch_models, name, exporter):
+    model, image, options = question(torch_models, name, exporter)
     result = onnx_si.test(model, image, sigma=2.0, **options)
     assert result.guarantee == "exact" and 0 <= result.p_value <= 1
     assert result.truncation.contains(result.statistic) and result.parity.pixels == ()
+
+
+@pytest.mark.parametrize("exporter", OPSETS)
+@pytest.mark.parametrize("name", P_VALUES)
+def test_the_truncation_set_is_what_a_dense_scan_finds(torch_models, name, exporter):
+    """The region at 600 points of the line, by the ops at single points: inside exactly where S says so."""
+    model, image, options = question(torch_models, name, exporter)
+    threshold = options.pop("threshold", None)
+    case = scenes.make_case(
+        model, image, sigma=2.0, threshold=None if threshold is None else str(threshold), **options
+    )
+    found = case.search(precision=1e-6)
+    spread = case.line.standard_error
+    z = case.line.statistic + spread * np.linspace(-4, 4, 601)
+    ends = np.array([end for part in (*found.inside, *found.undecided) for end in part])
+    clear = np.min(np.abs(z[:, None] - ends), axis=1, initial=np.inf) > 1e-9 * spread
+    clear &= [not found.undecided.contains(value) for value in z]
+    inside, member = np.array([found.inside.contains(value) for value in z]), case.member(z)
+    assert clear.mean() > 0.9 and member.any() and not member.all()
+    np.testing.assert_array_equal(inside[clear], member[clear])

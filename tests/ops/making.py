@@ -150,7 +150,9 @@ def model_of(case, opset, bent=False):
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=version)
     proto = onnx.shape_inference.infer_shapes(proto)
     for value in proto.graph.output:
-        if not value.type.tensor_type.HasField("shape"):  # the oldest schemas infer nothing
+        kind = value.type.WhichOneof("value") or "tensor_type"
+        # the oldest schemas infer nothing
+        if kind == "tensor_type" and not value.type.tensor_type.HasField("shape"):
             element = value.type.tensor_type.elem_type or TensorProto.FLOAT
             value.type.CopyFrom(helper.make_tensor_type_proto(element, None))
             value.type.tensor_type.shape.SetInParent()

@@ -47,9 +47,6 @@ EXCLUDED = (
         "the cases contradict text and onnxruntime",
     ),
     (r"test_maxunpool_export_with_output_shape", "runtimes place the values differently"),
-    (r"test_resize_.*_antialias", "antialias"),
-    (r"test_resize_.*_not_(larger|smaller)", "an aspect ratio policy"),
-    (r"test_resize_tf_crop_and_resize.*", "tf_crop_and_resize"),
 )
 """Patterns of the names of cases that are refused, with the reason in words; a case that passes must go."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from onnx_si.line.program import bind
 from onnx_si.ops.registry import registered
+from onnx_si.saliency.backward import has_gradient
 
 from .cases import CASES, POINTS, SMOOTH, model_of
 from .node_cases import all_cases, node_cases, reason_to_exclude
@@ -56,10 +57,9 @@ that are refused with the reasons below.
   constant on pieces of the line (comparisons, indices, quantised values); `no` where it is evaluated at the
   image only; `constant` where it does not depend on values at all.
 - **enclosed**: whether the certified search proves bounds through it.
+- **gradient**: whether the methods `gradcam`, `gradient` and `grad-input` can go back through it.
 - **cases**: node cases with this op that pass, of all that hold it (some hold ops without a handler too).
 
-| op | versions | class | exact | enclosed | cases |
-|---|---|---|---|---|---|
 """
 
 
@@ -76,7 +76,7 @@ def kinds_of(cases):
 
 
 def rows():
-    """One line of the table for each handler."""
+    """What the table says of each handler, by column."""
     exact, steps, points = kinds_of(CASES), kinds_of(SMOOTH), kinds_of(POINTS)
     total, passed = Counter(), Counter()
     for case in all_cases().values():
@@ -89,11 +89,23 @@ def rows():
         kinds = exact[op] + steps[op] + points[op]
         claim = "no" if set(kinds) != {"constant"} else "constant"
         claim = "yes" if exact[op] else "of steps" if steps[op] else claim
-        enclosed = {"yes": "yes", "constant": "constant"}.get(claim, "no")
-        versions = ", ".join(map(str, handler.versions))
-        classes = ", ".join(kind for kind, _ in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
-        name = f"{op} ({handler.domain})" if handler.domain else op
-        yield f"| {name} | {versions} | {classes} | {claim} | {enclosed} | {passed[op]} of {total[op]} |"
+        by_use = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+        yield {
+            "op": f"{op} ({handler.domain})" if handler.domain else op,
+            "versions": ", ".join(map(str, handler.versions)),
+            "class": ", ".join(kind for kind, _ in by_use),
+            "exact": claim,
+            "enclosed": {"yes": "yes", "constant": "constant"}.get(claim, "no"),
+            "gradient": "yes" if has_gradient(op, handler.domain) else "no",
+            "cases": f"{passed[op]} of {total[op]}",
+        }
+
+
+def table(rows):
+    """Markdown; the columns are the keys of the first row."""
+    first = next(iter(rows := list(rows)))
+    lines = [first, dict.fromkeys(first, "---"), *rows]
+    return "".join(f"| {' | '.join(line.values() if i else line)} |\n" for i, line in enumerate(lines))
 
 
 def document():
@@ -113,7 +125,7 @@ def document():
     return "".join(
         [
             head,
-            *(f"{row}\n" for row in rows()),
+            table(rows()),
             "\n## Cases that are refused\n\n| cases | why |\n|---|---|\n",
             *(f"| {count} | {reason} |\n" for reason, count in sorted(excluded.items())),
             "\n## Op types without a handler\n\n| op | why |\n|---|---|\n",

@@ -34,7 +34,9 @@ def schema_version(case, opset):
 
 
 def as_declared(array, element):
-    """Numbers of 8-bit floating-point types come as bare bytes."""
+    """Numbers of 8-bit floating-point types come as bare bytes, maps in the order of their keys."""
+    if isinstance(array, list):
+        return np.array([[row[key] for key in sorted(row)] for row in array])
     dtype = onnx.helper.tensor_dtype_to_np_dtype(element)
     bare = array.dtype == np.uint8 and dtype.itemsize == 1 and dtype != np.bool_
     return (array.view(dtype) if bare else array).astype(np.float64)

@@ -117,19 +117,25 @@ def zip_map():
     )
 
 
-def test_an_output_of_maps_is_refused_only_where_it_is_wanted():
+def test_an_output_of_maps_is_the_scores_in_the_order_of_the_labels():
     proto = zip_map()
-    agrees(proto, X)
     maps = onnx.ValueInfoProto(name="maps")
     key = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
     maps.type.CopyFrom(helper.make_sequence_type_proto(key))
     proto.graph.output.append(maps)
-    model = model_from_proto(proto)
-    program = bind(model, X, ("label", "scores"))
-    program.require_exact()
-    assert program.values["scores"].shape == (4, 3)
-    with pytest.raises(UnsupportedOp, match=r"ZipMap makes no tensor but a sequence of maps.*zipmap=False"):
-        onnx_si.evaluate(model, {"x": X})
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    (expected,) = session.run(["maps"], {"x": X})
+    ours = onnx_si.evaluate(model_from_proto(proto), {"x": X})
+    np.testing.assert_allclose(ours["maps"], [[row[label] for label in (7, 3, 5)] for row in expected], 1e-5)
+    np.testing.assert_array_equal(ours["maps"], ours["scores"])
+    bind(model_from_proto(proto), X, ("maps",)).require_exact()
+
+
+def test_maps_need_a_label_for_each_score():
+    proto = zip_map()
+    proto.graph.node[1].attribute[0].ints.pop()
+    with pytest.raises(UnsupportedOp, match=r"2 labels for scores of shape \(4, 3\)"):
+        bind(model_from_proto(proto), X, ("maps",)).require_exact()
 
 
 def test_labels_that_are_strings_are_refused_and_the_scores_are_not():

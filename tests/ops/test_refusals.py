@@ -194,34 +194,89 @@ REFUSED = [
     ),
     (
         Case(
-            "crop",
+            "crop by scales",
             "Resize",
-            (V(1, 1, 4, 4), floats(0, 0, 0, 0, 1, 1, 1, 1), floats(), ints(1, 1, 4, 4)),
+            (V(1, 1, 4, 4), floats(0, 0, 0, 0, 1, 1, 1, 1), floats(1, 1, 2, 2)),
+            {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+            (11, 99),
+        ),
+        "linear with tf_crop_and_resize, stretch, antialias 0 and scales",
+    ),
+    (
+        Case(
+            "crop at the edge",
+            "Resize",
+            (V(1, 1, 1, 4), floats(0, 0, 0, 0.3, 1, 1, 1, 1), floats(), ints(1, 1, 1, 8)),
+            {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+            (11, 99),
+        ),
+        "a position at the edge that float32 arithmetic gets wrong",
+    ),
+    (
+        Case(
+            "crop of the same length",
+            "Resize",
+            (V(1, 1, 4, 4), floats(0, 0, 0.3, 0, 1, 1, 0.6, 1), floats(), ints(1, 1, 4, 8)),
+            {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+            (11, 99),
+        ),
+        "a crop that changes no length of an axis",
+    ),
+    (
+        Case(
+            "nearest crop",
+            "Resize",
+            (V(1, 1, 4), floats(0, 0, 0.3, 1, 1, 0.6), floats(), ints(1, 1, 8)),
             {"coordinate_transformation_mode": "tf_crop_and_resize"},
+            (11, 99),
         ),
-        "coordinate_transformation_mode 'tf_crop_and_resize'",
+        "mode nearest with tf_crop_and_resize, stretch, antialias 0 and sizes",
     ),
     (
         Case(
-            "antialias",
+            "crop without roi",
             "Resize",
-            (V(1, 1, 4, 4), None, None, ints(1, 1, 2, 2)),
-            {"mode": "linear", "antialias": 1},
-            (18, 99),
+            (V(1, 1, 4), None, None, ints(1, 1, 2)),
+            {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+            (13, 99),
         ),
-        "antialias",
+        "roi",
     ),
     (
         Case(
-            "policy",
+            "crop with a short roi",
             "Resize",
-            (V(1, 1, 4, 4), None, None, ints(1, 1, 2, 2)),
+            (V(1, 1, 4), floats(0, 1), None, ints(1, 1, 2)),
+            {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+            (13, 99),
+        ),
+        "2 numbers in roi for 3 axes",
+    ),
+    (
+        Case("antialias", "Resize", (V(1, 1, 4), None, None, ints(1, 1, 2)), {"antialias": 1}, (18, 99)),
+        "nearest with half_pixel, stretch, antialias 1",
+    ),
+    (
+        Case(
+            "policy by scales",
+            "Resize",
+            (V(1, 1, 4, 4), None, floats(1, 1, 0.5, 0.5)),
             {"keep_aspect_ratio_policy": "not_larger"},
             (18, 99),
         ),
-        "aspect ratio policy",
+        "half_pixel, not_larger, antialias 0 and scales",
     ),
-    (Case("same length", "Resize", (V(1, 1, 3), None, floats(1, 1, 1.2))), "scales that change no length"),
+    (
+        Case(
+            "linear without half a pixel",
+            "Resize",
+            (V(1, 1, 4), floats(), floats(), ints(1, 1, 2)),
+            {"mode": "linear", "coordinate_transformation_mode": "tf_half_pixel_for_nn"},
+            (11, 11),
+        ),
+        "mode linear with tf_half_pixel_for_nn",
+    ),
+    (Case("same length", "Resize", (V(1, 1, 3), None, floats(1, 1, 1.2))), "a resize that changes no length"),
     (
         Case(
             "float32",

@@ -109,6 +109,8 @@ CASES = [
     ),
     Case("one for all", "Imputer", (V(2, 3),), {"imputed_value_floats": [4.0]}),
     Case("no number", "Imputer", (V(2, 3),), {"imputed_value_floats": [4.0], "replaced_value_float": np.nan}),
+    Case("matrix", "ZipMap", (V(2, 3),), {"classlabels_int64s": [3, 5, 7]}),
+    Case("vector", "ZipMap", (V(2),), {"classlabels_strings": ["a", "b"]}),
     Case("matrix", "ArrayFeatureExtractor", (V(2, 4), ints(3, 0, 3))),
     Case("vector", "ArrayFeatureExtractor", (V(4), ints(2))),
     Case("three axes", "ArrayFeatureExtractor", (V(2, 1, 4), ints(1, 2))),

@@ -85,4 +85,81 @@ RESIZE = [
     Case("axes, scales", "Resize", (V(1, 2, 3, 4), None, floats(2, 3)), {"axes": [2, 3]}, versions=(18, 99)),
 ]
 
-CASES = [*RESIZE]
+CROP = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 9.0}
+SPECIAL = [
+    *(
+        Case(
+            f"{mode} antialias {coordinates} to {length}{' inside' * exclude}",
+            "Resize",
+            (V(1, 1, 3, 10), None, None, ints(1, 1, 5, length)),
+            {
+                "mode": mode,
+                "antialias": 1,
+                "coordinate_transformation_mode": coordinates,
+                "exclude_outside": exclude,
+            },
+            versions=(18, 99),
+        )
+        for mode in ("linear", "cubic")
+        for coordinates in ("half_pixel", "align_corners")
+        for length in (4, 7, 12)
+        for exclude in (0, 1)
+    ),
+    Case(
+        "antialias by scales",
+        "Resize",
+        (V(1, 1, 7, 9), None, floats(1, 1, 0.6, 0.4)),
+        {"mode": "linear", "antialias": 1},
+        versions=(18, 99),
+    ),
+    *(
+        Case(
+            f"{mode} {policy} {rows} by {columns}",
+            "Resize",
+            (V(1, 1, 5, 8), None, None, ints(rows, columns)),
+            {"mode": mode, "keep_aspect_ratio_policy": policy, "axes": [2, 3]},
+            versions=(18, 99),
+        )
+        for mode in ("nearest", "linear")
+        for policy in ("not_larger", "not_smaller")
+        for rows, columns in ((4, 4), (7, 12), (6, 3))
+    ),
+    *(
+        Case(
+            f"{mode} crop {what}",
+            "Resize",
+            (V(1, 1, 5, 8), floats(0, 0, *starts, 1, 1, *ends), floats(), ints(1, 1, *sizes)),
+            {**CROP, "mode": mode},
+            versions=(11, 99),
+        )
+        for mode in ("linear", "cubic")
+        for what, starts, ends, sizes in (
+            ("within", (0.25, 0.1), (0.75, 0.9), (4, 9)),
+            ("without", (-0.2, 0.3), (1.3, 1.1), (6, 5)),
+            ("to one", (0.25, -0.5), (0.75, 0.1), (1, 1)),
+            ("along one axis", (0, 0.3), (1, 0.6), (5, 4)),
+            ("backwards", (0.75, 0), (0.25, 1), (4, 3)),
+            ("of everything", (0, 0), (1, 1), (9, 4)),
+        )
+    ),
+    Case(
+        "crop of named axes",
+        "Resize",
+        (V(1, 2, 5, 8), floats(0.1, -0.2, 0.9, 1.2), None, ints(4, 6)),
+        {**CROP, "mode": "linear", "axes": [3, 2]},
+        versions=(18, 99),
+    ),
+    *(
+        Case(
+            f"without half a pixel, {rounding} to {length}",
+            "Resize",
+            (V(1, 1, 1, 8), floats(), floats(), ints(1, 1, 1, length)),
+            {"nearest_mode": rounding, "coordinate_transformation_mode": "tf_half_pixel_for_nn"},
+            versions=(11, 11),
+        )
+        for rounding in ("round_prefer_floor", "floor", "ceil")
+        for length in (3, 13)
+    ),
+]
+
+CASES = [*RESIZE, *SPECIAL]
