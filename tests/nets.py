@@ -118,6 +118,20 @@ def dense_net(seed=0, size=4, channels=2, classes=3, hidden=5):
     return net.finish(x)
 
 
+def residual_net(seed=0, size=4, channels=2):
+    """Overlapping pools, a shortcut, a transposed convolution and joined channels in front of one score."""
+    net = Net(seed, (1, 1, size, size))
+    x = net.add("Relu", net.conv("x", 1, channels))
+    pooled = net.add("MaxPool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    x = net.add("Relu", net.add("Add", x, net.conv(pooled, channels, channels)))
+    weight = net.normal(channels, 1, 2, 2)
+    small = net.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = net.add("Concat", x, net.add("ConvTranspose", small, weight, strides=[2, 2]), axis=1)
+    x = net.add("Abs", net.conv(x, channels + 1, channels), out="features")
+    x = net.add("Flatten", net.add("GlobalMaxPool", net.add("Clip", x, net.const(0.1), net.const(2.0))))
+    return net.finish(net.add("Gemm", x, net.normal(channels, 1), net.normal(1)))
+
+
 def extremes_net(seed=0, size=5):
     """Abs, Max and Min of several convolutions, then a MaxPool of stride one."""
     net = Net(seed, (1, 1, size, size))

@@ -135,9 +135,27 @@ def test_copies_are_left_out():
     net.add("Identity", net.add("Neg", x), out="map")
     image = np.array([[-1.0, 0.0, 2.0, 3.0]])
     program = bind(net.finish("map"), image, ("map",))
-    assert [step.op for step in program.instructions] == ["Relu", "Neg", "Identity"]
+    assert [step.op for step in program.instructions] == ["Relu", "Neg"]
+    assert program.instructions[-1].output == "map"
     assert next(step.inputs for step in program.instructions) == ("x",)
     np.testing.assert_array_equal(program.values["map"], -np.maximum(image, 0.0))
+
+
+def test_outputs_that_are_copies_of_one_tensor():
+    net = nets.Net(0, (1, 4))
+    x = net.add("Relu", "x", out="first")
+    for name in ("second", "third"):
+        net.add("Identity", x, out=name)
+    y = net.add("Abs", "x")
+    for name in ("fourth", "fifth"):
+        net.add("Identity", y, out=name)
+    names = ("first", "second", "third", "fourth", "fifth", "sixth")
+    net.add("Identity", "x", out="sixth")
+    model, image = net.finish(*names), np.array([[-1.0, 0.0, 2.0, 3.0]])
+    program = at_image(bind(model, image, names), -image)
+    expected = dict.fromkeys(names[:3], np.maximum(-image, 0)) | dict.fromkeys(names[3:5], np.abs(image))
+    for name, value in (expected | {"sixth": -image}).items():
+        np.testing.assert_array_equal(program.values[name], value)
 
 
 @pytest.mark.parametrize(

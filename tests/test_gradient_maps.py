@@ -44,14 +44,15 @@ def values_of(model, image, method, target="predicted"):
     ("name", "head", "last"), EVERY_HEAD, ids=[f"{'NHWC' if e[2] else 'NCHW'} {e[0]}" for e in EVERY_HEAD]
 )
 def test_behind_a_global_average_it_is_the_positive_part_of_the_cam(name, head, last, target):
-    """The mean gradient is the class's weight divided by the number of positions."""
+    """The mean gradient is the class's weight, divided by the number of positions where the head averages."""
     model = classifier(head, channels_last=last, seed=2)
     for number in range(3):
         image = np.random.default_rng(number).normal(size=tuple(model.inputs[0].shape))
         cam = values_of(model, image, "cam", target)
         grad = values_of(model, image, "gradcam", target)
         assert cam.max() > 0
-        np.testing.assert_allclose(cam.size * grad, np.maximum(cam, 0), rtol=0, atol=1e-6)
+        positions = 1 if name == "ReduceSum, Gemm" else cam.size
+        np.testing.assert_allclose(positions * grad, np.maximum(cam, 0), rtol=0, atol=1e-6)
 
 
 def test_the_positive_part_is_taken_before_the_resize():
@@ -323,6 +324,22 @@ def test_a_saved_model_carries_its_map(method):
     after = onnx_si.test(saved, image, sigma=1.0, threshold="max:0.5")
     assert after.p_value == pytest.approx(before.p_value, abs=1e-3)
     assert before.guarantee == "exact" and before.parity.pixels == ()
+
+
+def test_a_model_asked_again_gives_what_a_fresh_one_gives():
+    """What is kept of it depends on an image's shape only: gates and winners are those of each image."""
+    kept = nets.dense_net(seed=7, size=6)
+    for method in (*GRADIENTS, "occlusion:3"):
+        for number in range(4):
+            image = np.random.default_rng(number).normal(size=SHAPE)
+            options = {"sigma": 1.0, "saliency": method, "threshold": "max:0.5", "p_value_only": True}
+            results = []
+            for model in (kept, nets.dense_net(seed=7, size=6)):
+                try:
+                    results.append(onnx_si.test(model, image, **options).p_value)
+                except onnx_si.NothingToTest:
+                    results.append(None)
+            assert results[0] == results[1]
 
 
 def test_models_in_other_precisions():

@@ -56,6 +56,13 @@ CASES = {
     "gradient, max:": (nets.dense_net, {"saliency": "gradient", "threshold": "max:0.5"}, (2, 22)),
     "gradient of class 1, minmax:": (nets.dense_net, {"saliency": "gradient", **FIXED}, (30, 18)),
     "occlusion": (nets.dense_net, {"saliency": "occlusion:2", "threshold": "max:0.6"}, (1, 2)),
+    "gradcam, residual": (nets.residual_net, {"saliency": "gradcam", "threshold": "max:0.5"}, (10, 1)),
+    "gradient, residual": (nets.residual_net, {"saliency": "gradient", "threshold": "max:0.5"}, (20, 1)),
+    "gradient times image, residual": (
+        nets.residual_net,
+        {"saliency": "grad-input", "threshold": "max:0.5"},
+        (20, 7),
+    ),
     "gradient times image": (nets.dense_net, {"saliency": "grad-input", "threshold": "max:0.5"}, (10, 12)),
 }
 NAMES_AND_SEEDS = [(name, seed) for name, (_, _, seeds) in CASES.items() for seed in seeds]

@@ -198,10 +198,10 @@ def refine(knots: Array, crossings: Crossings) -> Refinement:
     """
     inside = (crossings.at > knots[crossings.interval]) & (crossings.at < knots[crossings.interval + 1])
     interval, at = crossings.interval[inside], crossings.at[inside]
-    order = np.lexsort((at, interval))
+    order = at.argsort(kind="stable")  # knots never decrease: this orders the intervals too
     interval_sorted, at_sorted = interval[order], at[order]
     fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (at_sorted[1:] != at_sorted[:-1]) | (interval_sorted[1:] != interval_sorted[:-1])
+    fresh[1:] = at_sorted[1:] != at_sorted[:-1]
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.cumsum(fresh) - 1
     new_interval, new_at = interval_sorted[fresh], at_sorted[fresh]

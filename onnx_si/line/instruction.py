@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.rules import SAME, Affine, Gated, Rule
@@ -44,15 +44,30 @@ def needed(sources: Mapping[str, Iterable[str]], outputs: Iterable[str]) -> set[
     return found
 
 
-def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) -> Iterator[Instruction]:
-    """The instructions without those that only pass a tensor on, except where that is an output."""
-    kept, means = set(outputs), dict[str, str]()
+def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) -> list[Instruction]:
+    """The instructions without those that only pass a tensor on.
+
+    What reads the copy reads the tensor itself; one that is copied to an output is computed under that name.
+    """
+    kept, made, means, written = set(outputs), set[str](), dict[str, str](), dict[str, str]()
+    result = []
     for step in instructions:
         inputs = tuple(means.get(name, name) for name in step.inputs)
         if step.rule is SAME and step.output not in kept:
             means[step.output] = inputs[0]
+        elif step.rule is SAME and inputs[0] in made - kept - written.keys():
+            written[inputs[0]] = step.output
         else:
-            yield dataclasses.replace(step, inputs=inputs)
+            made.add(step.output)
+            result.append(dataclasses.replace(step, inputs=inputs))
+    return [
+        dataclasses.replace(
+            step,
+            output=written.get(step.output, step.output),
+            inputs=tuple(written.get(name, name) for name in step.inputs),
+        )
+        for step in result
+    ]
 
 
 def with_deaths(instructions: Iterable[Instruction], outputs: Iterable[str]) -> tuple[Instruction, ...]:

@@ -164,3 +164,44 @@ def test_maps_are_those_of_automatic_differentiation(name, exporter):
             tolerance = 1e-6 * max(1.0, float(np.abs(wanted).max()))
             np.testing.assert_allclose(ours, wanted, rtol=0, atol=tolerance)
             np.testing.assert_allclose(runtime, wanted, rtol=0, atol=100 * tolerance)
+
+
+def test_maps_are_those_of_a_gradient_tape(monkeypatch):
+    """Channels behind space outside, in front of it inside, as tf2onnx writes it."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    tf = pytest.importorskip("tensorflow", reason="TensorFlow isn't installed: nothing to compare with")
+    tf2onnx = pytest.importorskip("tf2onnx", reason="tf2onnx isn't installed: Keras models can't be exported")
+    layers = tf.keras.layers
+    tf.keras.utils.set_random_seed(0)
+    inside = tf.keras.Input((8, 8, 2))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(inside)
+    x = layers.Conv2D(5, 3, strides=2, padding="same")(layers.UpSampling2D(2)(layers.MaxPooling2D(2)(x)))
+    features = layers.LeakyReLU(negative_slope=0.1)(layers.BatchNormalization()(x))
+    hidden = layers.Dense(6, activation="relu")(layers.Flatten()(features))
+    module = tf.keras.Model(inside, layers.Dense(3)(hidden))
+    both = tf.keras.Model(inside, [features, module.output])
+    spec = tf.TensorSpec((1, 8, 8, 2), tf.float32, name="x")
+    function = tf.function(lambda x: tf.nn.softmax(module(x, training=False)))
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=15)
+    model = model_from_proto(proto)
+    for number in range(3):
+        image = np.random.default_rng(number).normal(size=(1, 8, 8, 2)).astype(np.float32)
+        x = tf.constant(image)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            maps, scores = both(x, training=False)
+            score = tf.reduce_max(scores)
+        slope = tape.gradient(score, x).numpy()[0]
+        weights = tape.gradient(score, maps).numpy().mean((0, 1, 2))
+        coarse = torch.relu(torch.tensor((maps.numpy() * weights).sum(-1)))[None]
+        wanted = {
+            "gradient": np.abs(slope).max(-1),
+            "grad-input": (slope * image[0]).sum(-1),
+            "gradcam": functional.interpolate(coarse, (8, 8), mode="bilinear")[0, 0].numpy(),
+        }
+        for method, values in wanted.items():
+            extended = model_from_proto(onnx_si.saliency(model, method))
+            ours = onnx_si.evaluate(extended, {"x": image})["saliency"]
+            assert values.max() > 0
+            np.testing.assert_allclose(ours, values, rtol=0, atol=1e-5 * (1 + np.abs(values).max()))
