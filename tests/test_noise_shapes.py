@@ -1,11 +1,14 @@
 """Covariances estimated from independent images: consistent, refused where too few, and named approximate."""
 
+import json
+
 import nets
 import numpy as np
 import pytest
 from scipy import stats
 
 import onnx_si
+from onnx_si.cli import main
 from onnx_si.layout import Layout
 from onnx_si.noise import MODELS, Diagonal, Full, Separable, Stationary, estimate_covariance
 
@@ -153,6 +156,20 @@ def test_the_result_says_that_the_level_is_approximate():
     assert any("approximate" in warning and "--covariance" in warning for warning in result.warnings)
     assert "approximately" in result.summary()
     assert content["config"]["noise_model"] == "stationary"
+
+
+def test_the_command_line_takes_it(tmp_path, capsys):
+    model, drawn = spots(), np.random.default_rng(4).normal(size=(9, 4, 4))
+    (tmp_path / "model.onnx").write_bytes(model.proto.SerializeToString())
+    files = [str(tmp_path / f"{number}.npy") for number in range(9)]
+    for file, image in zip(files, drawn, strict=True):
+        np.save(file, image)
+    told = ["--noise-from", *files[1:], "--noise-model", "separable"]
+    code = main([str(tmp_path / "model.onnx"), files[0], "--threshold", "minmax:0.7", "--json", *told])
+    out, err = capsys.readouterr()
+    content = json.loads(out)
+    assert code == 0 and content["noise"]["level"] == "approximate" and "approximate" in err
+    assert "separable" in content["noise"]["model"] and content["config"]["noise_model"] == "separable"
 
 
 @pytest.mark.parametrize(
