@@ -95,7 +95,7 @@ def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
     """
     runs = all(axis.stride == 1 for axis in win.axes)
     rows = (win.output[0], *win.padded[1:]) if runs else win.output
-    inside = (..., *(slice(n) for n in win.output))
+    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
     images, depth, maps = len(padded), padded.shape[1] // group, len(w) // group
     for some in _blocks(group, 4 * 8 * images * depth * win.taps * math.prod(rows)):
         read, written = (
