@@ -1,4 +1,4 @@
-"""What both workers share: one pinned core, one thread, the clock, memory. Standard library only.
+"""What both workers share: pinned cores, one thread for each, the clock, memory. Standard library only.
 
 Call `prepare()` before anything imports numpy or torch.
 """
@@ -61,17 +61,22 @@ class Job:
         return self.folder / "data.npz"
 
 
+def cores(text: str) -> tuple[int, ...]:
+    """Numbers of cores between commas."""
+    return tuple(int(number) for number in text.split(","))
+
+
 def prepare() -> Job:
-    """Read the job from the command line; pin this process to one core and libraries to one thread."""
+    """Read the job from the command line; pin this process to its cores and libraries to as many threads."""
     parser = argparse.ArgumentParser()
     parser.add_argument("job", type=Path, help="folder written by jobs.write_job")
-    parser.add_argument("--core", type=int, help="CPU core to run on")
+    parser.add_argument("--core", type=cores, default=(), help="CPU core to run on, or several: 0,1")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="change the question")
     arguments = parser.parse_args()
-    if arguments.core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {arguments.core})
+    if arguments.core and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, arguments.core)
     for name in THREAD_VARIABLES:
-        os.environ[name] = "1"
+        os.environ[name] = str(max(1, len(arguments.core)))
     folder = arguments.job.resolve()
     spec = json.loads((folder / "job.json").read_text())
     changes = (change.split("=", 1) for change in arguments.set)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import onnx
 from graphs import Case, for_si4onnx
@@ -52,12 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0)
     add("--precision", type=float, default=1e-3, help="wanted width of the p-value's bounds")
     add("--repeat-seconds", type=float, default=2.0, help="repeat a test until this is spent")
-    add("--core", type=int, default=_last_core(), help="CPU core to pin all to (default: the last allowed)")
+    add(
+        "--core",
+        type=harness.cores,
+        default=_last_core(),
+        help="CPU core to pin all to (default: the last allowed), or several: 0,1",
+    )
     add("--workdir", type=Path, default=HERE / "work", help="for the jobs and the peer's environment")
 
 
-def _last_core() -> int | None:
-    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+def _last_core() -> tuple[int, ...]:
+    return (max(os.sched_getaffinity(0)),) if hasattr(os, "sched_getaffinity") else ()
 
 
 def peer_python(arguments: argparse.Namespace) -> Path:
@@ -103,7 +109,7 @@ def write_job(case: Case, folder: Path, asked: Asked) -> Path:
 
 
 def answer(
-    worker: str, python: Path, job: Path, core: int | None, timeout: float | None, **changes: Any
+    worker: str, python: Path, job: Path, core: tuple[int, ...], timeout: float | None, **changes: Any
 ) -> Answer:
     """Run a worker on a job in a fresh process; what goes wrong is an answer with the key `error`.
 
@@ -114,8 +120,8 @@ def answer(
     **changes : keys of the question with other values than in the job's folder
     """
     command = [str(python), str(HERE / worker), str(job)]
-    if core is not None:
-        command += ["--core", str(core)]
+    if core:
+        command += ["--core", ",".join(map(str, core))]
     for key, value in changes.items():
         command += ["--set", f"{key}={json.dumps(value)}"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -148,9 +154,9 @@ def different_statistics(peer: Answer, ours: Answer) -> list[str]:
     ]
 
 
-def machine(core: int | None) -> dict[str, Any]:
+def machine(core: tuple[int, ...]) -> dict[str, Any]:
     """Where the numbers were measured."""
-    return {"platform": platform.platform(), "cpu": _cpu_name(), "core": core}
+    return {"platform": platform.platform(), "cpu": _cpu_name(), "cores": list(core)}
 
 
 def _cpu_name() -> str:

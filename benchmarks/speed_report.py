@@ -153,11 +153,16 @@ def load_line(blocks: dict[str, Block]) -> str:
     return line
 
 
+def _cores(block: dict[str, Any]) -> str:
+    count = len(block["machine"].get("cores", "1"))
+    return "one core, one thread" if count == 1 else f"{count} cores, as many threads"
+
+
 def _settings(block: Block) -> str:
     asked = block["settings"]
     programs = ", ".join(f"{name} {program}" for name, program in block["programs"].items())
     return (
-        f"{programs}; {block['machine']['cpu']}, one core, one thread; precision {asked['precision']:g}, "
+        f"{programs}; {block['machine']['cpu']}, {_cores(block)}; precision {asked['precision']:g}, "
         f"seed {asked['seed']}, at most {asked['peer_timeout']:g} s for the peer and {asked['timeout']:g} s "
         f"for each of ours"
     )

@@ -17,9 +17,10 @@ from onnx_si.graph import Model, load
 from onnx_si.report import Result
 from onnx_si.run import test
 
-# Last, because the function has the name of a subpackage: `onnx_si.saliency` is the function from here on,
-# while `from onnx_si.saliency import build` still finds the package.
+# Last, because these functions have the names of subpackages: `onnx_si.saliency` is the function from here
+# on, while `from onnx_si.saliency import build` still finds the package.
 from onnx_si.extend import saliency  # isort: skip
+from onnx_si.simulate import simulate  # isort: skip
 
 __all__ = [
     "Finding",
@@ -35,5 +36,6 @@ __all__ = [
     "evaluate",
     "load",
     "saliency",
+    "simulate",
     "test",
 ]

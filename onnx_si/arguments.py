@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 from onnx_si.errors import UsageError
 from onnx_si.files import SUFFIXES
 from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.options import ALTERNATIVES, METHODS, RESIZES
+from onnx_si.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
 
 # The fields of `onnx_si.options.Options` that the command line sets.
 _TEST_OPTIONS = (
     *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
-    *("randomise", "seed", "resize", "resize_input"),
+    *("randomise", "seed", "resize", "resize_input", "noise_model"),
 )
 
 _EPILOG = """\
@@ -136,13 +136,7 @@ def _add_question(group: Group) -> None:
     add_hypothesis(group)
     add_map(group)
     add_region(group)
-    group.add_argument("--mask", metavar="FILE", help="pixels that may count: those that are not 0 in FILE")
-    group.add_argument(
-        "--components",
-        action="store_true",
-        default=None,
-        help="one test for each connected component as well, with Holm-adjusted p-values",
-    )
+    add_parts(group)
 
 
 def add_hypothesis(group: Group) -> None:
@@ -176,6 +170,27 @@ def add_region(group: Group) -> None:
     )
 
 
+def add_parts(group: Group) -> None:
+    """Which pixels may count, and tests of the region's parts."""
+    group.add_argument("--mask", metavar="FILE", help="pixels that may count: those that are not 0 in FILE")
+    group.add_argument(
+        "--components",
+        action="store_true",
+        default=None,
+        help="one test for each connected component as well, with Holm-adjusted p-values",
+    )
+
+
+def add_covariance(group: Group) -> None:
+    """The covariance of the noise."""
+    group.add_argument(
+        "--covariance",
+        metavar="FILE",
+        help=".npy: a variance for each value, or the full matrix; .npz: a matrix for each axis C, D, H, W "
+        "(separable), or an autocovariance",
+    )
+
+
 def _add_noise(group: Group) -> None:
     group.add_argument(
         "--sigma",
@@ -190,18 +205,19 @@ def _add_noise(group: Group) -> None:
         metavar="V",
         help="S (or the covariance's scale) is an independent estimate on V degrees of freedom: a t-test",
     )
-    group.add_argument(
-        "--covariance",
-        metavar="FILE",
-        help=".npy: a variance for each value, or the full matrix; .npz: a matrix for each axis C, D, H, W "
-        "(separable), or an autocovariance",
-    )
+    add_covariance(group)
     group.add_argument(
         "--noise-from",
         metavar="FILE",
         nargs="+",
         default=[],
         help="independent images of pure background: S is estimated from them, and the test is a t-test",
+    )
+    group.add_argument(
+        "--noise-model",
+        choices=NOISE_MODELS,
+        help="what is estimated from them: one variance of independent pixels (the default), or a covariance "
+        "of this structure, with which the level is approximate",
     )
 
 
@@ -210,7 +226,8 @@ def add_map(group: Group) -> None:
     group.add_argument(
         "--saliency",
         metavar="M",
-        help="auto, cam, or output:NAME for any tensor (default auto: an output that is a map, else cam)",
+        help="output:NAME for any tensor, cam, gradcam or gradcam:NAME, gradient, grad-input, occlusion "
+        "or occlusion:K (default auto: an output that is a map, else cam, else gradcam)",
     )
     help_text = "class of the map: an index, or predicted (the default)"
     group.add_argument("--target", type=_target, metavar="K", help=help_text)
@@ -219,16 +236,16 @@ def add_map(group: Group) -> None:
 def _add_input(group: Group) -> None:
     add_layout(group)
     add_sizes(group, "the image's")
+    add_preprocessing(group)
+
+
+def add_preprocessing(group: Group) -> None:
+    """Resizing, scale, mean and standard deviation in front of the model."""
     group.add_argument(
         "--resize-input",
         choices=RESIZES,
         help="the image has another size than the model's input and is resized, as a part of the model",
     )
-    add_preprocessing(group)
-
-
-def add_preprocessing(group: Group) -> None:
-    """Scale, mean and standard deviation in front of the model."""
     group.add_argument(
         "--scale", type=float, metavar="F", help="the image is multiplied by F; integer images need it"
     )

@@ -30,15 +30,9 @@ from onnx_si.report import Refused, Result, to_json
 from onnx_si.report.inspection import print_inspection
 from onnx_si.report.progress import Watch
 from onnx_si.run import refusal, test
-from onnx_si.simulate import (
-    Bar,
-    Simulation,
-    print_table,
-    save_figure,
-    simulate,
-    simulate_options,
-    simulate_parser,
-)
+from onnx_si.simulate import Simulation, simulate
+from onnx_si.simulate.bar import Bar
+from onnx_si.simulate.command import simulate_options, simulate_parser
 
 Outcome = TypeVar("Outcome", Result, Refused)
 
@@ -250,12 +244,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
     options = simulate_options(arguments)
     model = load(arguments.model)
     with Bar(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as bar:
-        simulation = simulate(model, advance=bar, notice=_notice(arguments), **options)
+        simulation = simulate(model, progress=bar, notice=_notice(arguments), **options)
     _write(simulation, arguments)
     if not arguments.json:
-        print_table(simulation, sys.stdout)
+        simulation.print(sys.stdout)
     if arguments.plot is not None:
-        save_figure(arguments.plot, simulation)
+        simulation.plot(arguments.plot)
     if not simulation.tested:
         raise NothingToTest(
             f"none of {len(simulation.outcomes)} draws has a region to test; choose another --threshold or "

@@ -5,7 +5,7 @@ Source: Miwa, Duy, Takeuchi, ICLR 2023, section 5 (naive, Bonferroni, permutatio
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.hypotheses import HYPOTHESES, Data
 from onnx_si.intervals import Intervals
 from onnx_si.noise import Scalar
-from onnx_si.parity import Deployed
+from onnx_si.parity import Deployed, DeployedBatch
 from onnx_si.question import Tested, data_of
 from onnx_si.report import Comparison
 from onnx_si.scene import Array, Mask, Scene
@@ -21,6 +21,7 @@ from onnx_si.search import linear_piece
 from onnx_si.truncated import Alternative, log_p_value, p_value_bounds
 
 PERMUTATIONS = 1000
+BATCH, BATCH_VALUES = 100, 1 << 20  # permuted images in one call: at most so many, and so many values
 ROUNDING = 1024 * np.finfo(np.float64).eps  # of means that are summed in another order
 FEWEST = 100  # permuted images with a region, below which the p-value is too coarse to be shown
 
@@ -29,17 +30,18 @@ def compare(test: Tested, rng: np.random.Generator) -> Comparison:
     """P-values of the methods asked for; where one can't be computed, why."""
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
+    notes: list[str] = []
     for method in test.settings.methods:
         name = method.replace("-", "_")
         if method == "permutation":
-            found = _permutation(test, rng)
+            found = _permutation(test, rng, notes)
             if isinstance(found, str):
                 reasons[name] = found
             else:
                 values[name] = found
         elif method in _SIMPLE:
             values[name] = _SIMPLE[method](test)
-    return Comparison(**values, reasons=reasons)
+    return Comparison(**values, reasons=reasons, notes=tuple(notes))
 
 
 def _over_line(test: Tested, inside: Intervals) -> float:
@@ -71,12 +73,11 @@ def bonferroni(test: Tested) -> float:
 _SIMPLE = {"naive": naive, "over-conditioning": over_conditioning, "bonferroni": bonferroni}
 
 
-def _permutation(test: Tested, rng: np.random.Generator) -> float | str:
+def _permutation(test: Tested, rng: np.random.Generator, notes: list[str]) -> float | str:
     """Share of permuted images whose statistic is at least as extreme, or why there is none.
 
     The pixels of image and references are permuted alike (channels stay together, pixels that may not count
-    stay in place), and the deployed runtime computes the region anew, of one image in each run: the graph
-    that is analysed brings its map to the axes of a single image, whatever batch the model allows. Permuted
+    stay in place), and the deployed runtime computes the region anew, of many images in each call. Permuted
     images without a region have no statistic and are left out, as real ones are.
     """
     if not isinstance(test.noise.covariance, Scalar):
@@ -85,7 +86,7 @@ def _permutation(test: Tested, rng: np.random.Generator) -> float | str:
         return "the selection is randomised; permuting would separate the image from its extra noise"
     observed, data = test.line.statistic, data_of(test.scene, test.noise, test.settings)
     try:
-        statistics = list(_permuted_statistics(test, data, rng))
+        statistics = list(_permuted_statistics(test, data, rng, notes))
     except UnsupportedModel as error:
         return str(error)
     if len(statistics) < FEWEST:
@@ -104,17 +105,32 @@ def _at_least(statistics: Array, observed: float, alternative: Alternative) -> i
     return int(np.count_nonzero(np.abs(statistics) >= abs(observed) - slack))
 
 
-def _permuted_statistics(test: Tested, data: Data, rng: np.random.Generator) -> Iterator[float]:
-    marker, scene = test.selection.marker, test.scene
+def _permuted_statistics(
+    test: Tested, data: Data, rng: np.random.Generator, notes: list[str]
+) -> Iterator[float]:
+    scene = test.scene
     line = HYPOTHESES[test.settings.hypothesis].line
-    with_regions = Deployed(marker.model, scene.input_name, (marker.tensor,))
-    for order in _orders(scene, rng):
-        image = _permuted(scene, data.image, order)
-        reference = None if data.reference is None else _permuted(scene, data.reference, order)
-        region = marker.region(with_regions.run(image)[0])
-        if _testable(region, scene.mask):
-            moved = dataclasses.replace(data, image=image, reference=reference)
-            yield line(moved, scene.values_of(region)).statistic
+    margins_of = _margins(test, notes)
+    for orders in _orders(scene, rng):
+        images = _permuted(scene, data.image, orders)
+        references = None if data.reference is None else _permuted(scene, data.reference, orders)
+        for number, margins in enumerate(margins_of(images)):
+            region = test.selection.marker.region(margins)
+            if _testable(region, scene.mask):
+                reference = None if references is None else references[number]
+                moved = dataclasses.replace(data, image=images[number], reference=reference)
+                yield line(moved, scene.values_of(region)).statistic
+
+
+def _margins(test: Tested, notes: list[str]) -> Callable[[Array], Array]:
+    """The deployed margins of many images: in one call, or one by one where that can't be done."""
+    marker, scene = test.selection.marker, test.scene
+    try:
+        return DeployedBatch(marker.model, scene.input_name, marker.tensor, scene.image.shape).run
+    except UnsupportedModel as error:
+        notes.append(f"permuted images were run one by one, with the same result: {error}")
+    alone = Deployed(marker.model, scene.input_name, (marker.tensor,))
+    return lambda images: np.stack([alone.run(image)[0] for image in images])
 
 
 def _testable(region: Mask, mask: Mask | None) -> bool:
@@ -123,16 +139,21 @@ def _testable(region: Mask, mask: Mask | None) -> bool:
 
 
 def _orders(scene: Scene, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Orders of the pixels, (n, pixels) in each batch."""
     size = math.prod(scene.view.space)
     free = np.arange(size) if scene.mask is None else np.flatnonzero(scene.mask)
-    for _ in range(PERMUTATIONS):
-        order = np.arange(size)
-        order[free] = rng.permutation(free)
-        yield order
+    batch = min(BATCH, max(1, BATCH_VALUES // scene.image.size))
+    for start in range(0, PERMUTATIONS, batch):
+        orders = np.tile(np.arange(size), (min(batch, PERMUTATIONS - start), 1))
+        for order in orders:
+            order[free] = rng.permutation(free)
+        yield orders
 
 
-def _permuted(scene: Scene, image: Array, order: np.ndarray) -> Array:
+def _permuted(scene: Scene, image: Array, orders: np.ndarray) -> Array:
+    """The image with its pixels in each of the orders, stacked."""
     axes = scene.layout.spatial_axes
     last = np.moveaxis(image, axes, range(-len(axes), 0))
-    moved = last.reshape(*last.shape[: last.ndim - len(axes)], -1)[..., order].reshape(last.shape)
-    return np.ascontiguousarray(np.moveaxis(moved, range(-len(axes), 0), axes))
+    pixels = last.reshape(*last.shape[: last.ndim - len(axes)], -1)
+    moved = np.moveaxis(pixels[..., orders], -2, 0).reshape(len(orders), *last.shape)
+    return np.ascontiguousarray(np.moveaxis(moved, range(-len(axes), 0), [axis + 1 for axis in axes]))

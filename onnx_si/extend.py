@@ -37,7 +37,7 @@ def extend(
     ----------
     model : Model
     method : str, optional
-        `auto`, `cam` or `output:NAME`; default: what the model's metadata say, else `auto`.
+        As in `onnx_si.options.Options`; default: what the model's metadata say, else `auto`.
     target : int or "predicted", optional
         Class of the map.
     layout : str, optional
@@ -90,7 +90,7 @@ def saliency(model: Model, method: str | None = None, target: int | str | None =
     model : Model
         From `onnx_si.load`.
     method : str, optional
-        `auto`, `cam` or `output:NAME`; default: what the model's metadata say, else `auto`.
+        As in `onnx_si.options.Options`; default: what the model's metadata say, else `auto`.
     target : int or "predicted", optional
         Class of the map.
 

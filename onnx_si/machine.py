@@ -4,7 +4,9 @@ import ctypes
 import functools
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import cast
 
 from threadpoolctl import ThreadpoolController
@@ -13,6 +15,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 LARGEST_ON_HEAP = 32 << 20  # the largest value that glibc takes
 KEPT = 1 << 30
 PAD = 64 << 20
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 @functools.cache
@@ -40,8 +44,20 @@ def one_blas_thread() -> AbstractContextManager[object]:
     return cast("AbstractContextManager[object]", _thread_pools().limit(limits=1, user_api="blas"))
 
 
+@contextmanager
+def one_core() -> Iterator[None]:
+    """`cores()` is 1 inside: for a worker beside others, which have the other cores."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use; 1 inside `one_core`."""
+    if _alone.get():
+        return 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from onnx_si.errors import UsageError
+from onnx_si.noise import INDEPENDENT, MODELS
 from onnx_si.truncated import LEAST_SHARE
 
 METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
+NOISE_MODELS = (INDEPENDENT, *MODELS)
 RESIZES = ("linear", "nearest")
 LARGEST_RING = 10_000
 LARGEST_SHARE = 100.0
@@ -22,7 +24,8 @@ class Options:
     hypothesis : str
         A name in `onnx_si.hypotheses.HYPOTHESES`.
     saliency : str
-        `auto`, `cam` or `output:NAME`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
+        `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     threshold : str or float
         A value, `max:F`, `minmax:F` or `top:F`.
@@ -31,6 +34,8 @@ class Options:
     sigma_df : int
         Degrees of freedom on which `sigma` (or the covariance's scale) was estimated independently; None:
         known.
+    noise_model : str
+        Structure of the covariance that is estimated from independent images, of `NOISE_MODELS`.
     ring : int
         Width of the ring of hypothesis `neighborhood`, in pixels.
     channels : sequence of int
@@ -70,6 +75,7 @@ class Options:
     threshold: str | float | None = None
     sigma: float | None = None
     sigma_df: int | None = None
+    noise_model: str | None = None
     ring: int | None = None
     channels: Sequence[int] | None = None
     components: bool = False
@@ -96,6 +102,8 @@ class Options:
         for name in ("resize", "resize_input"):
             if getattr(self, name) is not None:
                 one_of(name, getattr(self, name), RESIZES)
+        if self.noise_model is not None:
+            one_of("noise model", self.noise_model, NOISE_MODELS)
         for method in self.methods:
             one_of("method", method, METHODS)
         for name in ("alpha", "precision"):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from typing import Any
 
+from scipy import stats
+
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.intervals import Intervals
@@ -17,8 +19,17 @@ from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
 from onnx_si.search import Search
 from onnx_si.search.problem import TestLine
 from onnx_si.settings import Settings, settle
-from onnx_si.truncated import Randomised, interval_bounds, median_bounds, randomised_bounds
+from onnx_si.truncated import (
+    LEAST_DF,
+    Randomised,
+    Student,
+    interval_bounds,
+    median_bounds,
+    randomised_bounds,
+    scaled_bounds,
+)
 
+HIGHEST_LEVEL = 1 - 1e-9  # of an interval that a search settles
 ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
 
 Notice = Callable[[str, str], None]  # kind ("default" or "warning"), text
@@ -111,12 +122,15 @@ def _estimated(found: Search, line: TestLine, settings: Settings) -> Estimate:
 
 
 def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: float) -> Estimate:
-    """Estimate and confidence interval of a normal statistic's mean, with bounds for what is undecided."""
-    if not line.has_interval:
-        return Estimate(reason=NO_ESTIMATE[line.dimension_is_the_images])
-    at, se = line.observed, line.error or math.nan
-    if isinstance(line.distribution, Randomised):
-        bounds, lower, upper = randomised_bounds(inside, undecided, line.distribution, level)
+    """Estimate and confidence interval of the statistic's mean, with bounds for what is undecided."""
+    reason = no_estimate(line)
+    if reason is not None:
+        return Estimate(reason=reason)
+    at, se, distribution = line.observed, line.error or math.nan, line.distribution
+    if isinstance(distribution, Randomised):
+        bounds, lower, upper = randomised_bounds(inside, undecided, distribution, level)
+    elif isinstance(distribution, Student):
+        bounds, lower, upper = scaled_bounds(inside, undecided, at, se, distribution.df, level)
     else:
         lower, upper = interval_bounds(inside, undecided, at, se, level)
         bounds = median_bounds(inside, undecided, at, se)
@@ -125,10 +139,27 @@ def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: flo
     return Estimate(value, bounds, (lower[0], upper[1]), (lower, upper))
 
 
-NO_ESTIMATE = {
-    True: "with an estimated scale the values that the test does not reject need not be an interval",
-    False: "the hypothesis is about many pixels at once; there is no one difference to estimate",
-}
+def no_estimate(line: TestLine) -> str | None:
+    """Why the statistic's mean has no interval; None where it has one."""
+    if not line.dimension_is_the_images:
+        return "the hypothesis is about many pixels at once; there is no one difference to estimate"
+    if isinstance(line.distribution, Student) and line.distribution.df < LEAST_DF:
+        return "with a scale estimated on one degree of freedom what is not rejected need not be an interval"
+    return None
+
+
+def level_to_search(line: TestLine, level: float) -> float | None:
+    """The level of the normal interval that a search has to settle; None where there is no interval.
+
+    A t interval is longer: by as much, without truncation, as a normal one of the level given here. It only
+    steers the search; what is left undecided makes the interval longer, not wrong.
+    """
+    if no_estimate(line) is not None:
+        return None
+    if not isinstance(line.distribution, Student):
+        return level
+    reach = stats.t.isf(0.5 * (1 - level), line.distribution.df)
+    return float(min(1 - 2 * stats.norm.sf(reach), HIGHEST_LEVEL))
 
 
 def _noise(noise: Noise) -> dict[str, Any]:

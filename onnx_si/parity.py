@@ -2,17 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
+from onnx import helper
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 
 RUNTIME = "onnxruntime"
-INPUT_TYPES = {"float": np.float32, "double": np.float64, "float16": np.float16}
+INPUT_TYPES: dict[str, type[np.floating[Any]]] = {
+    "float": np.float32,
+    "double": np.float64,
+    "float16": np.float16,
+}
+SCAN_SINCE = 9  # opset of Scan as it is used here
 
 
 class Deployed:
@@ -32,29 +39,97 @@ class Deployed:
     """
 
     def __init__(self, model: Model, input_name: str, outputs: tuple[str, ...]):
-        info = next(i for i in model.inputs if i.name == input_name)
-        if info.type not in INPUT_TYPES:
-            raise UnsupportedModel(
-                f"the model's input '{input_name}' is {info.type}; floating point is needed"
-            )
-        self._input, self._type, self._outputs = input_name, INPUT_TYPES[info.type], list(outputs)
+        self._input, self._type, self._outputs = input_name, _input_type(model, input_name), list(outputs)
         proto = onnx.ModelProto()
         proto.CopyFrom(model.proto)
         del proto.graph.output[:]
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = 1
-        with _as_unsupported():
-            self._session = onnxruntime.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+        self._session = _session(proto)
 
     def run(self, image: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """The outputs for an image in the model's input shape; it is cast to the input's own type."""
         with _as_unsupported():
             results = self._session.run(self._outputs, {self._input: image.astype(self._type)})
         return [np.asarray(result, dtype=np.float64) for result in results]
+
+
+class DeployedBatch:
+    """One output of a model in onnxruntime for many images in one call.
+
+    The whole graph is the body of a Scan over the images: every image runs through the same nodes by itself,
+    whatever batch the model allows, and gives the same numbers as alone, to the last bit. What is saved is
+    the way in and out of the runtime.
+
+    Parameters
+    ----------
+    model : Model
+    input_name : str
+    output : str
+        Any tensor of the graph.
+    shape : tuple of int
+        Of one image, as the model takes it.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the model is older than Scan, or onnxruntime can't load it so, or, from `run`, can't run it.
+    """
+
+    def __init__(self, model: Model, input_name: str, output: str, shape: tuple[int, ...]):
+        self._type = _input_type(model, input_name)
+        if model.opset < SCAN_SINCE:
+            raise UnsupportedModel(f"opset {model.opset} has no Scan; opset {SCAN_SINCE} and later have it")
+        self._session = _session(_over_batch(model.proto, input_name, output, shape))
+
+    def run(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The output for each of the images (n, *shape), stacked."""
+        with _as_unsupported():
+            (results,) = self._session.run(None, {_IMAGES: images.astype(self._type)})
+        return np.asarray(results, dtype=np.float64)
+
+
+_IMAGES, _RESULTS = "onnx_si_images", "onnx_si_results"
+
+
+def _over_batch(
+    proto: onnx.ModelProto, input_name: str, output: str, shape: tuple[int, ...]
+) -> onnx.ModelProto:
+    """The model with a Scan of its graph over the first axis of a stack of images."""
+    body = onnx.GraphProto()
+    body.CopyFrom(proto.graph)
+    given = next(value for value in body.input if value.name == input_name)
+    element = given.type.tensor_type.elem_type
+    for values in (body.input, body.output, body.value_info):
+        del values[:]
+    body.input.append(helper.make_tensor_value_info(input_name, element, list(shape)))
+    body.output.append(onnx.ValueInfoProto(name=output))  # the runtime tells types and shapes itself
+    graph = helper.make_graph(
+        [helper.make_node("Scan", [_IMAGES], [_RESULTS], body=body, num_scan_inputs=1)],
+        "each_image",
+        [helper.make_tensor_value_info(_IMAGES, element, ["images", *shape])],
+        [onnx.ValueInfoProto(name=_RESULTS)],
+    )
+    over = onnx.ModelProto()
+    over.CopyFrom(proto)
+    over.graph.CopyFrom(graph)
+    return over
+
+
+def _input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
+    info = next(i for i in model.inputs if i.name == input_name)
+    if info.type not in INPUT_TYPES:
+        raise UnsupportedModel(f"the model's input '{input_name}' is {info.type}; floating point is needed")
+    return INPUT_TYPES[info.type]
+
+
+def _session(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    with _as_unsupported():
+        return onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
 
 
 @contextmanager

@@ -9,7 +9,14 @@ import numpy as np
 
 from onnx_si.errors import UsageError
 from onnx_si.hypotheses import HYPOTHESES, Data, randomised_line
-from onnx_si.noise import Noise, covariance_of, estimate_from_image, estimate_from_images
+from onnx_si.noise import (
+    INDEPENDENT,
+    Noise,
+    covariance_of,
+    estimate_covariance,
+    estimate_from_image,
+    estimate_from_images,
+)
 from onnx_si.scene import Mask, Scene
 from onnx_si.search import SearchOptions
 from onnx_si.search.problem import TestLine
@@ -52,12 +59,16 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
             "--sigma-df is the degrees of freedom of an independent estimate: give that with --sigma or "
             "--covariance"
         )
+    if settings.noise_model is not None and not scene.noise_images:
+        raise UsageError("--noise-model says what to estimate from --noise-from; give such images")
     if covariance is not None:
         shape = covariance_of(covariance, scene.image.shape, scene.layout)
         source = "given" if freedom is None else f"given, its scale estimated on {freedom} degrees of freedom"
         return Noise(shape, source, freedom is None, freedom)
     if scene.noise_images:
-        return estimate_from_images(scene.noise_images, scene.layout.channel_axis)
+        if settings.noise_model in (None, INDEPENDENT):
+            return estimate_from_images(scene.noise_images, scene.layout.channel_axis)
+        return estimate_covariance(scene.noise_images, scene.layout, settings.noise_model)
     if settings.sigma is not None:
         source = settings.sigma_source
         source = source if freedom is None else f"{source}, an estimate on {freedom} degrees of freedom"
@@ -101,7 +112,13 @@ def warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
     if scene.references and not HYPOTHESES[settings.hypothesis].needs_reference:
         against = HYPOTHESES[settings.hypothesis].null.removeprefix("the region's mean is ")
         yield f"the reference is not used: hypothesis {settings.hypothesis} compares with {against}"
-    if not noise.exact:
+    if scene.noise_images and not noise.exact:
+        yield (
+            f"the noise's covariance was {noise.source} and is taken for the truth: the level of the test is "
+            "then approximate, the closer the more images; --noise-model independent, where pixels are "
+            "independent, and --covariance keep it exactly"
+        )
+    elif not noise.exact:
         yield (
             f"sigma {noise.std:.4g} was {noise.source}: the level of the test is then approximate; "
             "give --sigma from independent data, or images of pure background with --noise-from"

@@ -13,7 +13,7 @@ from onnx_si.graph import Model
 from onnx_si.machine import keep_freed_memory, one_blas_thread
 from onnx_si.noise import Covariance
 from onnx_si.options import Options
-from onnx_si.outcome import Notice, Told, refusal, result_of, search_warnings
+from onnx_si.outcome import Notice, Told, level_to_search, refusal, result_of, search_warnings
 from onnx_si.question import Tested
 from onnx_si.report import Result
 from onnx_si.scene import Given, prepare
@@ -104,17 +104,18 @@ def _test(
     told.defaults(selection.reasons(selected, settings))
     told.warnings(selection.warnings(selected))
     line = question.test_line(scene, selected.region, noise, settings)
-    wants_interval = line.has_interval and not (settings.decide or settings.p_value_only)
+    wants_interval = not (settings.decide or settings.p_value_only)
     how = SearchOptions(
         settings.alternative,
         settings.precision,
         settings.alpha if settings.decide else None,
         settings.budget_bytes,
-        interval_level=1 - settings.alpha if wants_interval else None,
+        interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
     )
     tested = Tested(scene, selected, noise, line, how, settings)
     found = search(selected.program, selected.margin, line, selected.event, how, progress)
     told.warnings(search_warnings(found, settings))
     components = test_components(tested, progress) if settings.components else ()
     comparison = compare(tested, permutations)
+    told.warnings(comparison.notes)
     return result_of(tested, found, comparison, components, told)

@@ -8,8 +8,9 @@ import numpy as np
 
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Model
+from onnx_si.line.again import at_image
 from onnx_si.line.program import Program, bind
-from onnx_si.parity import RUNTIME, run_deployed
+from onnx_si.parity import RUNTIME, Deployed
 from onnx_si.report import Parity
 from onnx_si.saliency import (
     SaliencyMap,
@@ -74,12 +75,9 @@ def select(scene: Scene, settings: Settings) -> Selection:
     NothingToTest
         If no pixel, or every pixel that may count, passes the threshold.
     """
-    saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
-    threshold = (
-        default_threshold(saliency) if settings.threshold is None else parse_threshold(settings.threshold)
-    )
-    marker = _marker(saliency, threshold, scene)
-    marked = bind(marker.model, scene.seen, (marker.tensor,), shown=(saliency.tensor,))
+    saliency, marker = _marking(scene, settings)
+    threshold = marker.threshold
+    marked = _bound(marker, saliency.tensor, scene)
     values = _finite(marked, marker.tensor)
     region = marker.region(values)
     shown = marked.values[saliency.tensor]
@@ -103,6 +101,33 @@ def select(scene: Scene, settings: Settings) -> Selection:
         scene.mask,
         parity,
     )
+
+
+def _marking(scene: Scene, settings: Settings) -> tuple[SaliencyMap, Marker]:
+    """The map and its margin: made once for many images, as they depend on an image's shape only."""
+    mask = None if scene.mask is None else scene.mask.tobytes()
+    wanted = (settings.saliency, settings.target, settings.threshold, scene.view, mask)
+    kept = scene.model.derived
+    found: tuple[SaliencyMap, Marker] | None = kept.get(wanted)
+    if found is None:
+        saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
+        given = settings.threshold
+        threshold = default_threshold(saliency) if given is None else parse_threshold(given)
+        found = saliency, _marker(saliency, threshold, scene)
+        kept.clear()  # the last one is enough: whoever asks again asks for the same
+        kept[wanted] = found
+    return found
+
+
+def _bound(marker: Marker, shown: str, scene: Scene) -> Program:
+    """The marker's model at the image; bound once for many images where nothing depends on one."""
+    kept, wanted = marker.model.derived, ("bound", marker.tensor, shown, scene.seen.shape)
+    known: Program | None = kept.get(wanted)
+    if known is not None and known.repeatable:
+        return at_image(known, scene.seen)
+    program = bind(marker.model, scene.seen, (marker.tensor,), shown=(shown,))
+    kept[wanted] = program
+    return program
 
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, scene: Scene) -> Marker:
@@ -149,7 +174,10 @@ def compare_deployed(marker: Marker, scene: Scene, region: Mask, values: Array) 
     obstacle.
     """
     try:
-        (deployed,) = run_deployed(marker.model, scene.seen, scene.input_name, (marker.tensor,))
+        kept, wanted = marker.model.derived, ("deployed", marker.tensor, scene.input_name)
+        if wanted not in kept:
+            kept[wanted] = Deployed(marker.model, scene.input_name, (marker.tensor,))
+        (deployed,) = kept[wanted].run(scene.seen)
     except UnsupportedModel as error:
         return Parity(RUNTIME, None, None, str(error))
     differs = np.argwhere(region != marker.region(deployed))
@@ -176,15 +204,20 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     """Why this map, class and threshold, where nobody chose them."""
     saliency = selection.saliency
     if settings.saliency == "auto":
-        own = saliency.method.startswith("output:")
-        why = "the first output that is a map" if own else "no output is a map, and the head allows it"
-        yield f"saliency {saliency.method}: {why}"
+        yield f"saliency {saliency.method}: {_why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
         yield "target predicted: the class with the largest score; its choice is part of the selection event"
     if settings.threshold is None:
         ends = "what splits yes from no on this map"
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
         yield f"threshold {selection.threshold}: {why}"
+
+
+def _why_automatic(method: str) -> str:
+    if method.startswith("output:"):
+        return "the first output that is a map"
+    head = "the head allows it" if method == "cam" else "the head allows no class activation map"
+    return f"no output is a map, and {head}"
 
 
 def warnings(selection: Selection) -> Iterator[str]:

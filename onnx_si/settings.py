@@ -57,6 +57,7 @@ _UNDECIDED = dict.fromkeys(
         "threshold",
         "sigma",
         "sigma_df",
+        "noise_model",
         "channels",
         "randomise",
         "resize_input",
@@ -85,6 +86,7 @@ class Settings:
     sigma: float | None
     sigma_source: str
     sigma_df: int | None
+    noise_model: str | None
     ring: int
     channels: tuple[int, ...] | None
     components: bool

@@ -104,6 +104,34 @@ def map_net(seed=0, size=5, last="Identity", channels=2, outside=1):
     return net.finish(net.add(last, x, out="map", **attributes))
 
 
+def dense_net(seed=0, size=4, channels=2, classes=3, hidden=5):
+    """Conv, LeakyRelu, MaxPool, Conv, Relu, then a head with a hidden layer: no CAM, but gradients."""
+    net = Net(seed, (1, 1, size, size))
+    x = net.add("LeakyRelu", net.conv("x", 1, channels), alpha=0.1)
+    x = net.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = net.add("Relu", net.conv(x, channels, channels, shift=0.3), out="features")
+    x = net.add("Flatten", x)
+    inside = channels * (size // 2) ** 2
+    for outside in (hidden, classes):
+        x = net.add("Gemm", x, net.normal(inside, outside), net.normal(outside, scale=0.3))
+        x, inside = (net.add("Relu", x) if outside == hidden else x), outside
+    return net.finish(x)
+
+
+def residual_net(seed=0, size=4, channels=2):
+    """Overlapping pools, a shortcut, a transposed convolution and joined channels in front of one score."""
+    net = Net(seed, (1, 1, size, size))
+    x = net.add("Relu", net.conv("x", 1, channels))
+    pooled = net.add("MaxPool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    x = net.add("Relu", net.add("Add", x, net.conv(pooled, channels, channels)))
+    weight = net.normal(channels, 1, 2, 2)
+    small = net.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = net.add("Concat", x, net.add("ConvTranspose", small, weight, strides=[2, 2]), axis=1)
+    x = net.add("Abs", net.conv(x, channels + 1, channels), out="features")
+    x = net.add("Flatten", net.add("GlobalMaxPool", net.add("Clip", x, net.const(0.1), net.const(2.0))))
+    return net.finish(net.add("Gemm", x, net.normal(channels, 1), net.normal(1)))
+
+
 def extremes_net(seed=0, size=5):
     """Abs, Max and Min of several convolutions, then a MaxPool of stride one."""
     net = Net(seed, (1, 1, size, size))
@@ -230,7 +258,7 @@ def patterns_on(program, line, z):
         if isinstance(rule, Kinked):
             seen.extend((inputs[0] > level).reshape(count, -1) for level in rule.breakpoints)
         elif isinstance(rule, Maximum | Winner):
-            candidates = rule.candidates(*inputs) * rule.sign
+            candidates = np.asarray(rule.candidates(*inputs)) * rule.sign
             seen.append(candidates.argmax(axis=0).reshape(count, -1))
         elif isinstance(rule, Step):
             seen.extend(switch_pattern(rule, inputs, switch) for switch in rule.switches(*inputs))

@@ -258,7 +258,10 @@ def test_colour_picture_for_a_channels_first_model(place, call):
         (["model.onnx", "image.npy", "--sigma", "nan"], ["nan", "positive"]),
         (["model.onnx", "image.npy", "--hypothesis", "sameness"], ["sameness", "mean", "background"]),
         (["model.onnx", "image.npy", "--hypothesis", "mean"], ["--reference"]),
-        (["model.onnx", "image.npy", "--saliency", "magic"], ["magic", "auto", "cam", "output:NAME"]),
+        (
+            ["model.onnx", "image.npy", "--saliency", "magic"],
+            ["magic", "gradcam", "grad-input", "occlusion:K", "output:NAME"],
+        ),
         (["model.onnx", "image.npy", "--target", "cat"], ["cat", "predicted"]),
         (["model.onnx", "image.npy", "--target", "5"], ["target 5", "channels"]),
         (["model.onnx", "image.npy", "--threshold", "half"], ["half", "max:F"]),
@@ -563,6 +566,38 @@ def test_saliency_saves_a_model(place, call):
     assert [info.name for info in onnx_si.load("with_map.onnx").outputs][-1] == "saliency"
     code, text = one_line(*call("saliency", "classifier.onnx", "--output", "x.onnx", "--target", "9")[::2])
     assert code == 2 and "2 classes" in text
+
+
+def test_a_classifier_with_a_hidden_layer_gets_a_gradient_map(place, call):
+    """Its head allows no class activation map: the automatic choice is Grad-CAM, others can be named."""
+    onnx.save(nets.dense_net(seed=7, size=8).proto, "dense.onnx")
+    np.save("picture.npy", np.random.default_rng(1).normal(size=(8, 8)))
+    code, stdout, stderr = call("dense.onnx", "picture.npy", "--sigma", "1", "--json")
+    result = json.loads(stdout)
+    assert code == 0 and result["status"] == "tested" and result["guarantee"] == "exact"
+    assert result["saliency"] == {"method": "gradcam", "target": "predicted", "threshold": "max:0.5"}
+    assert "saliency gradcam: no output is a map" in stderr and "feature maps 'features' of (4, 4)" in stderr
+    assert result["parity"]["pixels"] == []
+    for method in ("gradient", "grad-input", "gradcam:features", "occlusion:2"):
+        code, stdout, _ = call("dense.onnx", "picture.npy", "--sigma", "1", "--saliency", method, "--json")
+        assert code == 0 and json.loads(stdout)["saliency"]["method"] == method
+        assert call("saliency", "dense.onnx", "--output", "map.onnx", "--saliency", method, "--quiet")[0] == 0
+        again = call("map.onnx", "picture.npy", "--sigma", "1", "--threshold", "max:0.5", "--json")
+        assert json.loads(again[1])["region"] == json.loads(stdout)["region"]
+    code, stdout, _ = call("inspect", "dense.onnx", "--json")
+    fits = {found["method"]: found["available"] for found in json.loads(stdout)["saliency"]}
+    assert not fits.pop("cam") and all(fits.values())
+    assert set(fits) == {"gradcam", "gradient", "grad-input", "occlusion", "output:NAME"}
+
+
+def test_a_smooth_classifier_has_no_gradient_map_and_every_node_is_named(place, call):
+    net = nets.Net(0, (1, 1, 4, 4))
+    x = net.add("Tanh", net.add("Flatten", net.conv("x", 1, 2)))
+    onnx.save(net.finish(net.add("MatMul", net.add("Softplus", x), net.normal(32, 2))).proto, "smooth.onnx")
+    np.save("small.npy", np.zeros((4, 4)))
+    code, stdout, stderr = call("smooth.onnx", "small.npy", "--saliency", "gradient", "--sigma", "1")
+    assert (code, stdout) == (3, "")
+    assert "2 nodes can't be differentiated" in stderr and "Tanh" in stderr and "Softplus" in stderr
 
 
 def test_a_model_called_like_a_verb(place, call):

@@ -9,7 +9,7 @@ from scipy import stats
 
 import onnx_si
 from onnx_si.comparison import PERMUTATIONS
-from onnx_si.parity import Deployed
+from onnx_si.parity import Deployed, DeployedBatch
 
 ALL = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
 CENTRE = np.pad([[1.0]], 1).reshape(1, 1, 3, 3)
@@ -167,6 +167,63 @@ def test_the_deployed_runtime_is_loaded_once():
         np.testing.assert_allclose(deployed.run(image)[0], nets.value_of(model, image, "map"), atol=1e-5)
     with pytest.raises(onnx_si.UnsupportedModel, match="onnxruntime"):
         deployed.run(np.zeros((1, 1, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("make", "tensor"),
+    [
+        (smoothing_net, "map"),
+        (nets.cam_nhwc, None),
+        (nets.extremes_net, "map"),
+        (nets.gated_net, "map"),
+        (nets.quantised_net, "map"),
+        (nets.trees_net, "map"),
+    ],
+)
+def test_many_images_in_one_call_give_what_each_gives_alone(make, tensor):
+    """To the last bit, for models of a fixed batch of one; inner tensors as well as outputs."""
+    model = make(1) if make is nets.trees_net else make()
+    names = [tensor or model.outputs[0].name, model.proto.graph.node[0].output[0]]
+    shape = model.inputs[0].shape
+    images = np.random.default_rng(8).normal(size=(7, *shape))
+    for name in names:
+        alone = Deployed(model, "x", (name,))
+        many = DeployedBatch(model, "x", name, shape).run(images)
+        np.testing.assert_array_equal(many, np.stack([alone.run(image)[0] for image in images]))
+
+
+@pytest.mark.parametrize("threshold", ["4.0", "max:0.6", "top:0.2"])
+def test_the_p_value_does_not_depend_on_how_many_images_go_in_one_call(monkeypatch, threshold):
+    image, reference = np.random.default_rng(9).normal(size=(2, 5, 5))
+    image[2, 2] += 3
+    mask = np.ones((5, 5))
+    mask[0] = 0
+    options = {"sigma": 1.0, "threshold": threshold, "methods": ("permutation",), "mask": mask}
+    found = []
+    for batch in (100, 1, 999):
+        monkeypatch.setattr("onnx_si.comparison.BATCH", batch)
+        result = onnx_si.test(smoothing_net(), image, reference, **options)
+        assert not result.warnings
+        found.append(result.comparison.permutation)
+    assert 0 < found[0] < 1 and found[1:] == found[:1] * 2
+
+
+def old_net():
+    """Of an opset in which a Scan has another meaning."""
+    net = nets.Net(0, (1, 1, 5, 5), opset=8)
+    net.add("Conv", "x", net.const(np.ones((1, 1, 3, 3)) + 2 * CENTRE), pads=[1, 1, 1, 1], out="map")
+    return net.finish("map")
+
+
+def test_a_model_that_can_t_be_run_in_batches_is_run_one_by_one_and_the_result_says_so():
+    image, reference = np.random.default_rng(5).normal(size=(2, 5, 5))
+    image[2, 2] += 3
+    options = {"sigma": 1.0, "threshold": 4.0, "methods": ("permutation",)}
+    old, new = (onnx_si.test(net(), image, reference, **options) for net in (old_net, smoothing_net))
+    assert old.comparison.permutation == new.comparison.permutation
+    assert not new.warnings
+    (warning,) = old.to_dict()["warnings"]
+    assert "one by one" in warning and "opset 8" in warning
 
 
 def test_all_methods_are_shown():

@@ -84,6 +84,30 @@ def test_holm_on_the_wider_events_would_fail_and_on_the_region_s_holds():
     assert false[1] <= high and false[1] > 0.4 * low
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_less_conditioning_is_valid_and_has_more_power(share):
+    """The first pixel of twelve, whenever it is a component: without a signal, and with one."""
+    rng, draws, level = np.random.default_rng(2), 4000, 0.05
+    rates = {}
+    for signal in (0.0, 2.5):
+        found = []
+        for _ in range(draws):
+            image, reference = rng.normal(size=(2, 12))
+            image[0] += signal
+            if image[0] > share * image.max() > 0:
+                given_component, given_region = closed_form(image, reference, share)
+                found.append((given_component[0], given_region[0]))
+        p_values = np.array(found).T
+        rates[signal] = (p_values <= level).mean(axis=1)
+        if not signal:
+            low, high = stats.binom.interval(0.999, len(found), level)
+            for each, rate in zip(p_values, rates[signal], strict=True):
+                assert stats.kstest(each, "uniform").pvalue > 0.01
+                assert low / len(found) <= rate <= high / len(found)
+    given_component, given_region = rates[2.5]
+    assert given_component > 1.1 * given_region
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.6, 0.5]) == [1.0, 1.0]

@@ -414,8 +414,10 @@ def test_torch_command_line_errors_are_one_line(name, content, message, torch_to
 # The models in models/ ------------------------------------------------------------------------------------
 
 INPUT_SHAPES = {
+    "paper_cam_8": (1, 8, 8, 1),
     "paper_cam_16": (1, 16, 16, 1),
     "paper_cam_32": (1, 32, 32, 1),
+    "paper_cam_64": (1, 64, 64, 1),
     "unet_32": (1, 1, 32, 32),
     "autoencoder_32": (1, 1, 32, 32),
     "digits_8": (1, 1, 8, 8),

@@ -457,7 +457,11 @@ def test_handovers_against_brute_force(lines, kind):
         values[np.broadcast_to(gone[:, None], values.shape)] = -np.inf
     elif kind == "mirrored":
         values[lines // 2 :] = -values[: lines - lines // 2]
-    found = envelope.crossings(knots, values)
+    top, found = envelope.crossings(knots, values)
+    np.testing.assert_array_equal(top, values.max(axis=0))
+    lowest, mirrored = envelope.crossings(knots, -values, sign=-1)
+    np.testing.assert_array_equal(lowest, -top)
+    np.testing.assert_array_equal(mirrored.at, found.at)
     truth = [place for place in brute_handovers(knots, values) if knots[place[0]] < knots[place[0] + 1]]
     ours = sorted(zip(found.interval.tolist(), found.element.tolist(), found.at.tolist(), strict=True))
 

@@ -1,6 +1,7 @@
 """Hypotheses: the statistic, its variance, and the line that conditioning on the rest of the data leaves."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from onnx_si.hypotheses import HYPOTHESES, Data, all_pixels, background, mean, n
 from onnx_si.hypotheses.all_pixels import LARGEST_BLOCK
 from onnx_si.hypotheses.contrast import contrast_line
 from onnx_si.hypotheses.neighborhood import ring_around
-from onnx_si.noise import Diagonal, Full, Noise, Stationary
+from onnx_si.noise import Diagonal, Full, Noise, Separable, Stationary
 from onnx_si.truncated import Chi, Normal, Ratio, Student
 
 SHAPE = (1, 2, 3, 4)
@@ -68,6 +69,23 @@ def test_the_mean_line_is_the_textbook_formula(std, references):
     np.testing.assert_allclose(line.start.ravel(), nuisance[:size], atol=1e-14)
     # what is held fixed is independent of the statistic
     np.testing.assert_allclose((np.eye(len(eta)) - np.outer(direction, eta)) @ sigma @ eta, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("references", [2, 3])
+def test_references_averaged_or_stacked_are_the_same_test(references):
+    """The textbook formula on the image stacked on every single reference: statistic, variance, line."""
+    data, region, others = drawn(21, references, 0.7)
+    line = mean(data, region)
+    weights = (region / region.sum()).ravel()
+    eta = np.concatenate([weights, *(-weights / references for _ in others)])
+    x = np.concatenate([data.image.ravel(), *(other.ravel() for other in others)])
+    variance = 0.7**2 * eta @ eta
+    direction = 0.7**2 * eta / variance
+    assert line.statistic == pytest.approx(eta @ x)
+    assert line.standard_error == pytest.approx(np.sqrt(variance))
+    size = data.image.size
+    np.testing.assert_allclose(line.direction.ravel(), direction[:size], atol=1e-14)
+    np.testing.assert_allclose(line.start.ravel(), (x - direction * (eta @ x))[:size], atol=1e-13)
 
 
 @pytest.mark.parametrize("std", [0.25, 1.0, 7.0])
@@ -245,6 +263,26 @@ def test_any_covariance_is_the_textbook_formula_on_the_stacked_data(name, refere
     assert line.standard_error == pytest.approx(np.sqrt(variance))
     np.testing.assert_allclose(line.direction.ravel(), direction[:size], atol=1e-13)
     np.testing.assert_allclose(line.start.ravel(), (x - direction * (eta @ x))[:size], atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CONTRASTS)
+def test_the_line_of_a_large_image_takes_the_memory_of_a_few_images(name):
+    """256 x 256 pixels, AR(1) along both axes; the dense matrix would take 32 GiB."""
+    shape, rng = (1, 1, 256, 256), np.random.default_rng(19)
+    rows, columns = (rho ** np.abs(np.subtract.outer(np.arange(256), np.arange(256))) for rho in (0.8, 0.5))
+    image, reference = rng.normal(size=(2, *shape))
+    region = np.zeros(shape, np.bool_)
+    region[..., 40:90, 100:130] = True
+    tracemalloc.start()
+    noise = Noise(Separable((None, None, rows, columns)), "given", known=True)
+    line = HYPOTHESES[name].line(Data(image, reference, 1, noise, spatial_axes=(2, 3), ring=3), region)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * image.nbytes
+    np.testing.assert_allclose(line.start + line.direction * line.statistic, image, atol=1e-12)
+    if name == "mean":
+        variance = 2 * rows[40:90, 40:90].sum() * columns[100:130, 100:130].sum() / 1500**2
+        assert line.standard_error == pytest.approx(np.sqrt(variance))
 
 
 # --------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_a_counted_loop(opset, rank):
         state = np.maximum(state @ WEIGHTS.astype(np.float64), 0)
     np.testing.assert_allclose(program.values["last"], state, rtol=1e-12)
     assert program.kinds["last"] == program.kinds["all"] == "piecewise-linear"
-    assert [step.op for step in program.instructions].count("MatMul") == 3
+    assert [step.op for step in program.instructions].count("MatMul") == 3 and program.repeatable
 
 
 def test_without_limit_or_condition():
@@ -182,6 +182,7 @@ def test_a_condition_from_the_image_is_a_finding():
     (finding,) = bind(model, X, ("last",)).findings
     assert (finding.node, finding.op) == ("doubling", "Loop")
     assert finding.reason == "the number of its turns depends on the image"
+    assert not bind(model, X, ("last",)).repeatable  # another image may need another number of turns
 
 
 def test_a_smooth_node_of_the_body_is_named():

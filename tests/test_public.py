@@ -30,6 +30,7 @@ PUBLIC = {
     "evaluate",
     "load",
     "saliency",
+    "simulate",
     "test",
 }
 
@@ -48,6 +49,9 @@ def test_signatures():
     names = ["model", "image", "reference", "mask", "covariance", "noise_from"]
     names += ["progress", "notice", "options"]
     assert list(inspect.signature(onnx_si.test).parameters) == names
+    names = ["model", "signals", "trials", "tested", "size", "references", "noise", "estimate_sigma"]
+    names += ["noise_images", "seed", "mask", "covariance", "jobs", "resume", "progress", "notice", "options"]
+    assert list(inspect.signature(onnx_si.simulate).parameters) == names
 
 
 def test_exit_codes_of_the_errors():

@@ -54,6 +54,28 @@ def test_masses_against_many_digits(share):
                 )
 
 
+@pytest.mark.parametrize("share", [0.05, 1.0, 4.0])
+@pytest.mark.parametrize("place", [0.5, 8.0, 20.0, 40.0])
+def test_slivers_far_out(share, place):
+    """Intervals 1e-12 wide, up to 40 standard errors from the statistic: density times width.
+
+    The density of W times P(T <= 0 | W = w), which hardly changes over so short an interval.
+    """
+    mean = 0.7
+    with mp.workdps(40):
+        root = mp.sqrt(mp.mpf(share) * (1 + mp.mpf(share)))
+        for sign in (-1, 1):
+            lo = sign * place
+            hi = lo + 1e-12
+            middle = (mp.mpf(lo) + mp.mpf(hi)) / 2
+            density = mp.npdf((middle - mean) / mp.sqrt(1 + mp.mpf(share))) / mp.sqrt(1 + mp.mpf(share))
+            bend = (middle + mp.mpf(share) * mp.mpf(mean)) / root
+            for side, log_mass in ((1, "log_below"), (-1, "log_above")):
+                truth = mp.log(density * mp.erfc(side * bend / mp.sqrt(2)) / 2 * (mp.mpf(hi) - mp.mpf(lo)))
+                sides = Smoothed.of(Intervals.of([(lo, hi)]), 0.0, 1.0, share)
+                assert abs(getattr(sides, log_mass)(mean) - float(truth)) < 1e-9
+
+
 @pytest.mark.parametrize("share", SHARES)
 def test_on_the_whole_line_it_is_the_plain_normal_distribution(share):
     """Forty standard errors out as well; and thousands of pieces add up to it."""

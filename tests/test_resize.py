@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from matplotlib.figure import Figure
 from onnx import TensorProto, helper
 
 import onnx_si
@@ -83,6 +84,31 @@ def test_an_image_of_another_size_is_tested_in_its_own_pixels(mode):
     box = resized.to_dict()["region"]["bbox"]
     assert all(0 <= low < high <= n for (low, high), n in zip(box, raw, strict=True))
     assert resized.to_dict()["image"]["shape"] == [1, 1, *raw] and resized.parity.pixels == ()
+
+
+@pytest.mark.parametrize(("mode", "options"), [("linear", {}), ("nearest", {"components": True})])
+def test_the_picture_and_every_box_are_in_the_image_s_own_pixels(monkeypatch, mode, options):
+    """What is drawn is the image as given, with the region's outline on its pixels."""
+    raw, drawn = (9, 7), []
+    image, reference = np.random.default_rng(2).normal(size=(2, *raw))
+    model = mapping(nets.Net(4, (1, 1, 5, 5)), "x")
+    result = onnx_si.test(
+        model, image, reference, sigma=0.8, threshold="max:0.5", resize_input=mode, **options
+    )
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    result.plot("picture.png")
+    left, right = drawn[0].axes[:2]
+    np.testing.assert_array_equal(left.images[0].get_array(), image)
+    np.testing.assert_array_equal(right.images[0].get_array(), result.saliency_map.reshape(raw))
+    for axes in (left, right):
+        assert axes.images[0].get_extent() == [-0.5, 6.5, 8.5, -0.5]
+        ends = np.concatenate([lines.get_segments() for lines in axes.collections]).reshape(-1, 2)
+        columns, rows = np.nonzero(result.region)[::-1]
+        box = [[columns.min() - 0.5, rows.min() - 0.5], [columns.max() + 0.5, rows.max() + 0.5]]
+        np.testing.assert_array_equal([ends.min(axis=0), ends.max(axis=0)], box)
+    for part in result.to_dict()["region"]["components"]:
+        (top, bottom), (left_end, right_end) = part["bbox"]
+        assert result.region[top:bottom, left_end:right_end].sum() >= part["pixels"]
 
 
 def test_an_image_of_another_size_is_refused_unless_asked_for():

@@ -27,6 +27,7 @@ SMALL_CAM = functools.partial(nets.cam_nchw, size=4)
 PREDICTED = functools.partial(nets.cam_nchw, classes=3, pool=False, size=3)
 POOLED = functools.partial(nets.cam_nchw, classes=3, size=4)
 MAP = functools.partial(nets.map_net, size=3)
+FIXED = {"threshold": "minmax:0.6", "target": 1}
 # Seeds whose S has two or three intervals (of trees, one), and for the predicted class ends at which the
 # class jumps.
 CASES = {
@@ -50,6 +51,19 @@ CASES = {
     "quantised dynamically": (nets.dynamic_net, {"threshold": 0.4}, (10, 25)),
     "trees": (nets.trees_net, {"threshold": 0.5}, (1, 2)),
     "jumps with slopes": (nets.jumping_net, {"threshold": 0.5}, (14, 3)),
+    "gradcam, max:": (nets.dense_net, {"saliency": "gradcam", "threshold": "max:0.5"}, (7, 25)),
+    "gradcam, value": (nets.dense_net, {"saliency": "gradcam", "threshold": 0.02}, (8, 24)),
+    "gradient, max:": (nets.dense_net, {"saliency": "gradient", "threshold": "max:0.5"}, (2, 22)),
+    "gradient of class 1, minmax:": (nets.dense_net, {"saliency": "gradient", **FIXED}, (30, 18)),
+    "occlusion": (nets.dense_net, {"saliency": "occlusion:2", "threshold": "max:0.6"}, (1, 2)),
+    "gradcam, residual": (nets.residual_net, {"saliency": "gradcam", "threshold": "max:0.5"}, (10, 1)),
+    "gradient, residual": (nets.residual_net, {"saliency": "gradient", "threshold": "max:0.5"}, (20, 1)),
+    "gradient times image, residual": (
+        nets.residual_net,
+        {"saliency": "grad-input", "threshold": "max:0.5"},
+        (20, 7),
+    ),
+    "gradient times image": (nets.dense_net, {"saliency": "grad-input", "threshold": "max:0.5"}, (10, 12)),
 }
 NAMES_AND_SEEDS = [(name, seed) for name, (_, _, seeds) in CASES.items() for seed in seeds]
 FIRST = {name: seeds[0] for name, (_, _, seeds) in CASES.items()}

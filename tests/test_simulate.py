@@ -1,5 +1,6 @@
 """Simulations: the same numbers whatever the workers and interruptions, and what the counts say."""
 
+import copy
 import dataclasses
 import json
 
@@ -8,14 +9,20 @@ import numpy as np
 import onnx
 import pytest
 from scipy import stats
+from threadpoolctl import threadpool_info
 
 import onnx_si
+from onnx_si import machine
 from onnx_si.cli import main
 from onnx_si.errors import InputError, NothingToTest, UsageError
-from onnx_si.simulate import Count, Noise, Wish, simulate
+from onnx_si.simulate import Noise, pool, simulate
+from onnx_si.simulate import trial as trial_module
+from onnx_si.simulate.figure import figure_of
+from onnx_si.simulate.part_rows import summarise_parts
 from onnx_si.simulate.plan import plan_of
 from onnx_si.simulate.summary import summarise
-from onnx_si.simulate.trial import Outcome, draw, run_trial
+from onnx_si.simulate.trial import Outcome, Part, draw, run_trial
+from onnx_si.simulate.wish import Wish
 
 METHODS = ("selective", "naive")
 
@@ -29,9 +36,8 @@ def model(tmp_path_factory):
 
 
 def run(model, count, signals=(0.0,), **options):
-    wish = options.pop("wish", Wish(references=1))
-    settings = {"threshold": "max:0.5", "methods": METHODS, "jobs": 1, **options}
-    return simulate(model, signals, Count(trials=count), wish, **settings)
+    settings = {"references": 1, "threshold": "max:0.5", "methods": METHODS, "jobs": 1, **options}
+    return simulate(model, signals, trials=count, **settings)
 
 
 def content(simulation):
@@ -43,14 +49,59 @@ def content(simulation):
 
 
 def test_two_workers_give_the_numbers_of_one(model):
-    one, two = (run(model, 12, (0.0, 2.0), threshold=1.2, jobs=jobs) for jobs in (1, 2))
+    options = {"threshold": 1.2, "components": True, "mask": np.eye(6), "covariance": np.eye(36)}
+    one, two = (run(model, 12, (0.0, 2.0), jobs=jobs, **options) for jobs in (1, 2))
     assert one.outcomes == two.outcomes and content(one) == content(two)
+
+
+def test_a_worker_beside_others_uses_one_core_and_one_blas_thread(model, monkeypatch):
+    seen = {}
+
+    def look(*arguments):
+        seen[arguments] = machine.cores()
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(pool, "run_trial", look)
+    pool._beside_others("plan", 0.0, 3)
+    assert seen == {("plan", 0.0, 3): 1} and machine.cores() == 4
+
+    def threads(*arguments, **options):
+        assert {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"} == {1}
+        raise NothingToTest("looked")
+
+    monkeypatch.setattr(trial_module, "test", threads)
+    plan, _, _ = plan_of(model, Wish(references=1))
+    assert not run_trial(plan, 0.0, 0).tested
+
+
+def test_a_model_that_was_used_before_gives_the_same(model):
+    """What is kept with a model depends on no image, and not on thresholds or masks of earlier tests."""
+    images = [draw(plan_of(model, Wish(references=1))[0], 0.0, number) for number in range(3)]
+    for threshold, mask in ((1.2, None), ("max:0.5", None), ("max:0.5", np.eye(6)), (1.2, None)):
+        for one in images:
+            answers = []
+            for used in (model, onnx_si.load(model.path)):
+                try:
+                    result = onnx_si.test(used, one.image, sigma=1.0, threshold=threshold, mask=mask)
+                    answers.append((result.p_value, result.region.tolist()))
+                except NothingToTest as error:
+                    answers.append(str(error))
+            assert answers[0] == answers[1]
+
+
+def test_a_model_that_was_used_can_be_sent_to_another_process(model):
+    """What is kept with it (rules, sessions) stays behind."""
+    images = draw(plan_of(model, Wish(references=1))[0], 0.0, 0)
+    wanted = onnx_si.test(model, images.image, sigma=1.0, threshold="max:0.5")
+    sent = copy.deepcopy(model)  # by the same steps as a pickle
+    assert sent == onnx_si.load(model.path)
+    assert onnx_si.test(sent, images.image, sigma=1.0, threshold="max:0.5").p_value == wanted.p_value
 
 
 def test_more_trials_and_other_signals_leave_a_trial_as_it_is(model):
     few, many = run(model, 3, (1.0,)), run(model, 6, (0.0, 1.0))
     assert few.outcomes == tuple(o for o in many.outcomes if o.signal == 1.0)[:3]
-    other = run(model, 3, (1.0,), wish=Wish(references=1, seed=1))
+    other = run(model, 3, (1.0,), seed=1)
     assert other.outcomes != few.outcomes
 
 
@@ -58,10 +109,10 @@ def test_more_trials_and_other_signals_leave_a_trial_as_it_is(model):
 def test_an_interrupted_run_goes_on(model, tmp_path, cut):
     """Whatever part of the file an interruption leaves."""
     file = tmp_path / "trials.jsonl"
-    whole = run(model, 5, resume=str(file))
+    whole = run(model, 5, resume=str(file), components=True)
     written = file.read_bytes()
     file.write_bytes(written[: len(written) - cut])
-    again = run(model, 5, resume=str(file))
+    again = run(model, 5, resume=str(file), components=True)
     assert content(again) == content(whole)
     assert file.read_bytes() == written
 
@@ -69,7 +120,7 @@ def test_an_interrupted_run_goes_on(model, tmp_path, cut):
 def test_finished_trials_are_not_run_again(model, tmp_path, monkeypatch):
     file = tmp_path / "trials.jsonl"
     whole = run(model, 4, resume=str(file))
-    monkeypatch.setattr("onnx_si.simulate.pool.run_trial", None)
+    monkeypatch.setattr(pool, "run_trial", None)
     assert run(model, 4, resume=str(file)).outcomes == whole.outcomes
     with pytest.raises(TypeError):
         run(model, 5, resume=str(file))
@@ -79,7 +130,9 @@ def test_a_file_of_another_simulation_is_refused(model, tmp_path):
     file = tmp_path / "trials.jsonl"
     run(model, 2, resume=str(file))
     with pytest.raises(InputError, match="seed is 0, not 7"):
-        run(model, 2, resume=str(file), wish=Wish(references=1, seed=7))
+        run(model, 2, resume=str(file), seed=7)
+    with pytest.raises(InputError, match="arrays is"):
+        run(model, 2, resume=str(file), mask=np.eye(6))
     for damage in (b"hello\n", b"[]\n", file.read_bytes() + b"{}\n", b'{"schema": 1}\n'):
         file.write_bytes(damage)
         with pytest.raises(InputError, match=r"not a file of finished trials"):
@@ -123,9 +176,9 @@ def test_sigma_is_told_or_estimated(tmp_path):
     onnx.helper.set_model_props(net.proto, {"onnx_si.noise_std": "2.0"})
     onnx.save(net.proto, tmp_path / "model.onnx")
     model = onnx_si.load(tmp_path / "model.onnx")
-    told = run(model, 6, wish=Wish())
-    guessed = run(model, 6, wish=Wish(estimate_sigma=True))
-    images = run(model, 6, wish=Wish(noise_images=3))
+    told = run(model, 6, references=None)
+    guessed = run(model, 6, references=None, estimate_sigma=True)
+    images = run(model, 6, references=None, noise_images=3)
     assert told.plan.sigma == guessed.plan.sigma == 2.0
     assert [s.to_dict()["noise"]["known"] for s in (told, guessed, images)] == [True, False, False]
     assert told.plan.references == 0 and told.settings.hypothesis == "background"
@@ -148,25 +201,105 @@ def test_the_level_holds_and_the_naive_test_fails(tmp_path):
     assert selective.ks_p_value > 1e-3 > naive.ks_p_value
 
 
+def test_a_known_covariance_is_drawn_and_told(model):
+    """Draws against the matrix itself; a trial against the public test with the same covariance."""
+    rows = 0.6 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    given = {"H": rows, "W": np.eye(6), "variance": np.array(4.0)}
+    options = {"threshold": "max:0.5", "methods": ("selective", "naive")}
+    plan, _, _ = plan_of(model, Wish(references=1, covariance=given), **options)
+    drawn = np.concatenate([draw(plan, 0.0, i).image for i in range(400)])[:, 0]
+    columns = np.moveaxis(drawn, 1, 2).reshape(-1, 6)  # along H
+    np.testing.assert_allclose(np.cov(columns.T), 4 * rows, atol=0.6)
+    one, found = draw(plan, 0.0, 1), run_trial(plan, 0.0, 1)
+    result = onnx_si.test(model, one.image, list(one.references), covariance=given, **options)
+    assert found.p_values["naive"] == result.comparison.naive
+    document = run(model, 2, covariance=given).to_dict()
+    assert document["noise"]["known"] and document["noise"]["sigma"] is None
+    assert set(document["config"]["arrays"]) == {"covariance"}
+
+
+def test_an_estimated_sigma_is_another_one_in_each_trial(model):
+    """What the test is told is sigma times the root of chi-squared over its degrees of freedom."""
+    options = {"threshold": "max:0.5", "sigma": 2.0, "sigma_df": 5}
+    plan, _, _ = plan_of(model, Wish(references=1), **options)
+    told = np.array([draw(plan, 0.0, i).told_sigma for i in range(300)])
+    assert stats.kstest(5 * (told / 2) ** 2, stats.chi2(5).cdf).pvalue > 1e-3
+    one, found = draw(plan, 0.0, 0), run_trial(plan, 0.0, 0)
+    result = onnx_si.test(model, one.image, list(one.references), **{**options, "sigma": one.told_sigma})
+    assert abs(found.p_values["selective"] - result.p_value) <= 1e-4
+    document = run(model, 2, **options).to_dict()
+    assert document["noise"]["degrees_of_freedom"] == 5 and document["noise"]["known"] is False
+
+
+def test_pixels_outside_the_mask_are_never_marked(model):
+    mask = np.zeros((6, 6))
+    mask[:, :3] = 1
+    plan, _, _ = plan_of(model, Wish(references=1, mask=mask), threshold="max:0.5", methods=METHODS)
+    for trial in range(3):
+        one, found = draw(plan, 0.0, trial), run_trial(plan, 0.0, trial)
+        result = onnx_si.test(
+            model, one.image, list(one.references), sigma=1.0, mask=mask, threshold="max:0.5", methods=METHODS
+        )
+        assert not result.region[:, 3:].any()
+        assert found.p_values["naive"] == result.comparison.naive
+        other = onnx_si.test(
+            model, one.image, list(one.references), sigma=1.0, threshold="max:0.5", methods=METHODS
+        )
+        assert (other.region == result.region).all() or other.comparison.naive != result.comparison.naive
+
+
+def test_images_of_another_size_are_resized(model):
+    found = run(model, 3, resize_input="linear", dims={"H": 12, "W": 9})
+    assert found.plan.shape == (1, 1, 12, 9) and found.tested
+    one = draw(found.plan, 0.0, 0)
+    result = onnx_si.test(
+        model, one.image, list(one.references), sigma=1.0, threshold="max:0.5", resize_input="linear"
+    )
+    assert abs(found.outcomes[0].p_values["selective"] - result.p_value) <= 1e-4
+    with pytest.raises(UsageError, match="no axis"):
+        run(model, 3, resize_input="linear", dims={"D": 12})
+
+
+def test_components_are_those_of_the_test(model):
+    """P-values against the public test, and which of them lie on the square against the images drawn."""
+    options = {"threshold": "top:0.2", "components": True}
+    plan, _, _ = plan_of(model, Wish(references=1), **options)
+    seen = set()
+    for trial in range(12):
+        one, found = draw(plan, 2.0, trial), run_trial(plan, 2.0, trial)
+        result = onnx_si.test(model, one.image, list(one.references), sigma=1.0, **options)
+        square = (one.image - draw(plan, 0.0, trial).image)[0, 0] > 1
+        wanted = result.to_dict()["region"]["components"]
+        assert len(found.parts) == len(wanted)
+        for part, other in zip(found.parts, wanted, strict=True):
+            (top, bottom), (left, right) = other["bbox"]
+            if not square[top:bottom, left:right].any():
+                assert not part.touches
+            assert part.p_value == pytest.approx(other["p_value"], abs=1e-4)
+        assert any(part.touches for part in found.parts) == bool((square & result.region).any())
+        seen |= {part.touches for part in found.parts}
+    assert seen == {True, False}
+
+
 def test_every_noise_runs(model):
     for noise in (Noise("t", 0.04), Noise("exponential", 0.02), Noise("correlated", 0.5)):
-        assert run(model, 2, wish=Wish(references=1, noise=noise)).plan.noise == noise
+        assert run(model, 2, noise=noise).plan.noise == noise
 
 
 def test_drawing_until_tested_counts_every_draw(model):
-    options = {"threshold": 1.2, "methods": METHODS, "jobs": 1}
-    found = simulate(model, (0.0,), Count(tested=8), Wish(references=1), **options)
+    options = {"references": 1, "threshold": 1.2, "methods": METHODS, "jobs": 1}
+    found = simulate(model, tested=8, **options)
     (row, _) = found.rows
     assert row.tested == 8 and found.outcomes[-1].tested
     assert row.trials == 8 + row.no_region and row.no_region > 0
-    drawn = simulate(model, (0.0,), Count(trials=row.trials), Wish(references=1), **options)
+    drawn = simulate(model, trials=row.trials, **options)
     assert drawn.outcomes == found.outcomes
 
 
 def test_a_hopeless_threshold_ends(model, monkeypatch):
-    monkeypatch.setattr("onnx_si.simulate.pool.FIRST_LOOK", 50)
+    monkeypatch.setattr(pool, "FIRST_LOOK", 50)
     with pytest.raises(NothingToTest, match="0 of"):
-        simulate(model, (0.0,), Count(tested=20), Wish(references=1), threshold=1e6, jobs=1)
+        simulate(model, tested=20, references=1, threshold=1e6, jobs=1)
 
 
 # ------------------------------------------------------------------------------------ what is said
@@ -186,6 +319,40 @@ def test_summary_against_scipy():
     assert row.reject_interval == pytest.approx(ends, rel=1e-9)
     assert row.ks_p_value == stats.kstest(values, stats.uniform.cdf).pvalue
     assert (other.trials, other.tested, other.rejected) == (1, 1, 1)
+
+
+def parts(*images):
+    return [
+        Outcome(1.0, i, True, {}, {}, tuple(Part(touches, p, adjusted) for touches, p, adjusted in image))
+        for i, image in enumerate(images)
+    ]
+
+
+def test_components_by_hand():
+    outcomes = parts(
+        [(True, 0.01, 0.02), (False, 0.5, 0.5)],
+        [(False, 0.04, 0.08), (False, 0.03, 0.08), (True, None, None)],
+        [(True, 0.2, 0.2)],
+    )
+    on, off, none = summarise_parts(outcomes, (1.0, 0.0), 0.05)
+    assert (on.touches, on.tested, on.images, on.rejected, on.images_rejected) == (True, 2, 2, 1, 1)
+    assert (off.touches, off.tested, off.images, off.rejected, off.images_rejected) == (False, 3, 2, 2, 0)
+    assert off.reject_rate == 2 / 3 and off.image_rate == 0.0
+    assert (none.signal, none.tested, none.reject_rate) == (0.0, 0, None) and none.reason
+
+
+def test_the_interval_of_components_knows_that_those_of_an_image_are_alike():
+    """One in each image: the ordinary interval; five alike in each: that of the images, not of five times
+    as many tests.
+    """
+    alone = parts(*([(False, p, p)] for p in [0.01] * 6 + [0.5] * 34))
+    alike = parts(*([(False, p, p)] * 5 for p in [0.01] * 6 + [0.5] * 34))
+    ((*_, one),) = (summarise_parts(alone, (1.0,), 0.05),)
+    ((*_, five),) = (summarise_parts(alike, (1.0,), 0.05),)
+    exact = stats.binomtest(6, 40).proportion_ci(0.95, method="exact")
+    assert one.reject_interval == pytest.approx((exact.low, exact.high), rel=1e-9)
+    assert five.reject_interval == pytest.approx((exact.low, exact.high), rel=1e-9)
+    assert five.tested == 200 and five.image_interval == pytest.approx((exact.low, exact.high), rel=1e-9)
 
 
 def test_summary_says_why_something_is_missing():
@@ -212,11 +379,11 @@ def test_json_keys_never_change(model):
         return fixed, rows[0]
 
     plain = shape(run(model, 3))
-    assert plain == shape(run(model, 3, wish=Wish(references=1, noise=Noise("t", 0.04)), decide=True))
+    assert plain == shape(run(model, 3, noise=Noise("t", 0.04), decide=True))
     assert plain == shape(run(model, 3, threshold=1e6))
     assert set(plain[0]) == {
         *("schema", "model", "image", "noise", "hypothesis", "alternative", "alpha", "confidence_level"),
-        *("asked", "seed", "results", "config", "defaults", "seconds", "versions", "reasons"),
+        *("asked", "seed", "results", "components", "config", "defaults", "seconds", "versions", "reasons"),
     }
     assert plain[1] == {
         *("signal", "method", "trials", "tested", "no_region", "not_computed", "rejected", "reject_rate"),
@@ -264,6 +431,34 @@ def test_table_figure_and_files(call, tmp_path):
     assert found == [(0.0, "selective"), (0.0, "naive"), (-2.0, "selective"), (-2.0, "naive")]
 
 
+def test_the_options_of_the_test_reach_the_trials(call, tmp_path):
+    np.save(tmp_path / "mask.npy", np.eye(6))
+    np.save(tmp_path / "variances.npy", np.full((1, 1, 6, 6), 4.0))
+    code, stdout, _ = call(
+        *SMALL, "--mask", "mask.npy", "--covariance", "variances.npy", "--components", "--json"
+    )
+    document = json.loads(stdout)
+    assert code == 0 and document["noise"]["covariance"] == "independent normal, std 2 to 2"
+    assert set(document["config"]["arrays"]) == {"mask", "covariance"} and len(document["components"]) == 1
+    code, stdout, _ = call(
+        *SMALL, "--sigma-df", 4, "--resize-input", "linear", "--dim", "H=8", "--dim", "W=9"
+    )
+    assert code == 0 and "images of 1x1x8x9" in stdout and "4 degrees of freedom" in stdout
+    code, stdout, _ = call(*SMALL, "--signal", 0, "--signal", 3, "--components")
+    assert code == 0 and "off the square" in stdout and "components, Holm's procedure: " in stdout
+
+
+def test_the_legend_covers_nothing(model):
+    found = run(model, 4, (0.0, 1.0), methods=("naive", "bonferroni", "over-conditioning"))
+    figure = figure_of(found)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    texts = [axes.get_tightbbox() for axes in figure.axes]
+    assert not any(box.overlaps(other) for other in (*texts, figure._suptitle.get_window_extent()))
+    assert figure.bbox.contains(*box.min) and figure.bbox.contains(*box.max)
+
+
 def test_json_alone_on_stdout_and_progress_on_stderr(call):
     code, stdout, stderr = call(*SMALL, "--json", "--progress", "--quiet")
     assert code == 0 and json.loads(stdout)["results"][0]["trials"] == 4
@@ -282,7 +477,7 @@ def test_interruption_exits_130_and_the_file_goes_on(call, tmp_path, monkeypatch
         return run_trial(plan, signal, trial)
 
     with monkeypatch.context() as patch:
-        patch.setattr("onnx_si.simulate.pool.run_trial", interrupted)
+        patch.setattr(pool, "run_trial", interrupted)
         code, stdout, stderr = call(*SMALL, "--resume", "trials.jsonl", "--quiet")
     assert (code, stdout, stderr) == (130, "", "onnx-si: interrupted\n")
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
@@ -305,6 +500,12 @@ def test_interruption_exits_130_and_the_file_goes_on(call, tmp_path, monkeypatch
         (("--seed", "-1"), 2, "seed -1"),
         (("--estimate-sigma", "--noise-images", "2"), 2, "give one"),
         (("--noise-images", "-2"), 2, "noise images -2"),
+        (("--sigma-df", "3", "--estimate-sigma"), 2, "--estimate-sigma and --sigma-df"),
+        (("--covariance", "four.npy", "--noise", "t:0.04"), 2, "--covariance and --noise both"),
+        (("--covariance", "four.npy", "--sigma", "1"), 2, "--covariance and --sigma both"),
+        (("--covariance", "four.npy"), 4, "(36, 36)"),
+        (("--mask", "four.npy"), 4, "the mask has shape"),
+        (("--dim", "H=8"), 2, "no free axis"),
         (("--plot", "a.pdf"), 2, ".png"),
         (("--resume", "no/where"), 2, "written"),
         (("--saliency", "output:nothing"), 3, "nothing"),
@@ -313,6 +514,7 @@ def test_interruption_exits_130_and_the_file_goes_on(call, tmp_path, monkeypatch
 )
 def test_refusals(call, tmp_path, arguments, code, words):
     (tmp_path / "model.txt").write_text("no trials\n")
+    np.save(tmp_path / "four.npy", np.eye(4))
     found, stdout, stderr = call(*arguments)
     assert (found, stdout) == (code, "")
     error = next(line for line in stderr.splitlines() if "error" in line)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,10 +77,19 @@ class Model:
         """Key-value pairs that the model's author stored in the file."""
         return {p.key: p.value for p in self.proto.metadata_props}
 
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What was made of this model, by what it was made for; kept as long as the model is."""
+        return {}
+
     @property
     def producer(self) -> str:
         """Name and version of the tool that wrote the file."""
         return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or a model sent to another process, makes anew what is derived."""
+        return {"proto": self.proto, "path": self.path, "sha256": self.sha256}
 
     def with_proto(self, proto: onnx.ModelProto) -> "Model":
         """The same file's identity with an edited graph."""

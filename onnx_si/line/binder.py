@@ -71,6 +71,7 @@ class Binder:
 
     `sources` tells for every tensor that changes with the image which tensors its value is computed from,
     `findings` and `gaps` the reasons by the tensor that they spoil, `kinds` the class of each node's outputs.
+    `particular` tells whether a rule, or that there is none, was decided by this image's values.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
@@ -83,6 +84,7 @@ class Binder:
         self.findings: dict[str, Finding] = {}
         self.gaps: set[str] = set()
         self.kinds: dict[str, str] = {}
+        self.particular = False
         declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
         self.types = {image_name: declared.get(image_name, onnx.TensorProto.FLOAT)}
         self.unknown: set[str] = set()
@@ -125,6 +127,7 @@ class Binder:
         except Refusal as refusal:
             self._find(work, refusal, "unsupported")
             self.gaps.update(node.output)
+            self.particular = True
             self._substitute(node)
             return []
 
@@ -159,6 +162,7 @@ class Binder:
         """The number that a tensor holds, at the image if it changes; a finding then."""
         value = self.constants.get(name)
         if value is None:
+            self.particular = True
             self._find(work, Refusal(why, advice), "discrete")
             value = self.values[name][0]
         return float(np.ravel(value)[0])
@@ -278,6 +282,7 @@ class Binder:
         node, steady = work.node, all(name in self.stepwise for name in inputs)
         value = rule.evaluate(*(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
+        self.particular |= isinstance(rule, Opaque)
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
@@ -294,6 +299,7 @@ class Binder:
         """Integers that leave their type's range wrap around: refused."""
         dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
         if dtype.kind in "iu" and value.size:
+            self.particular = True
             limits = np.iinfo(dtype)
             if value.min() < limits.min or value.max() > limits.max:
                 raise Refusal(

@@ -140,11 +140,11 @@ class EnclosureDomain:
         self, rule: Maximum | Winner, xs: Sequence[Enclosure]
     ) -> tuple[Array, Array, Array, Array, Array]:
         """The candidate that leads in the middle of each cell, and by how much another may exceed it."""
-        centre = rule.sign * rule.candidates(*(x.centre for x in xs))
+        centre = rule.sign * np.asarray(rule.candidates(*(x.centre for x in xs)))
         with np.errstate(invalid="ignore"):  # of missing candidates, infinite minus infinite
-            constant = rule.candidates(*(np.zeros_like(x.centre[:1]) for x in xs))
-            slope = rule.sign * (rule.candidates(*(x.slope for x in xs)) - constant)
-            radius = np.abs(rule.candidates(*(x.radius for x in xs)) - constant)
+            constant = np.asarray(rule.candidates(*(np.zeros_like(x.centre[:1]) for x in xs)))
+            slope = rule.sign * (np.asarray(rule.candidates(*(x.slope for x in xs))) - constant)
+            radius = np.abs(np.asarray(rule.candidates(*(x.radius for x in xs))) - constant)
         missing = ~np.isfinite(centre)
         slope[missing] = radius[missing] = 0.0
         index = centre.argmax(axis=0)[None]

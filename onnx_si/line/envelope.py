@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.ops.rules import Array
+from onnx_si.ops.rules import FEW_CANDIDATES, Array, Candidates
 
 Index = NDArray[np.intp]
 ROUNDING = 8 * np.finfo(np.float64).eps
@@ -19,6 +19,9 @@ class Handovers:
     element: Index
     at: Array
     value: Array
+
+
+NO_HANDOVERS = Handovers(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -39,32 +42,32 @@ class _Segments:
         )
 
 
-def crossings(knots: Array, candidates: Array) -> Handovers:
-    """All changes of the winner.
+def crossings(knots: Array, candidates: Candidates, sign: int = 1) -> tuple[Array, Handovers]:
+    """The largest (sign +1) or smallest of some functions at the knots, and all changes of the winner.
 
     Parameters
     ----------
     knots : array (K,)
-    candidates : array (n, K, m)
-        Values of the n functions of each of m elements at the knots; -inf at all knots for one that is
-        missing.
+    candidates : arrays (K, *shape)
+        Values of each function at the knots; -inf * sign at all knots for one that is missing.
+    sign : int
 
     Returns
     -------
+    array (K, *shape)
     Handovers
-        Strictly inside intervals of positive length, up to rounding.
+        Strictly inside intervals of positive length, up to rounding; elements by their flat index.
     """
-    best = _winner(candidates)
-    changes = best[1:] != best[:-1]
+    top, winner = _winner(candidates, sign)
+    changes = winner[1:] != winner[:-1]
     changes[knots[1:] <= knots[:-1]] = False
-    interval, element = np.nonzero(changes)
-    segments = _Segments(
-        np.arange(len(interval)),
-        np.zeros(len(interval)),
-        np.ones(len(interval)),
-        candidates[:, interval, element],
-        candidates[:, interval + 1, element],
-    )
+    interval, *place = np.nonzero(changes)
+    if not len(interval):
+        return top, NO_HANDOVERS
+    left, right = (sign * np.stack([c[i, *place] for c in candidates]) for i in (interval, interval + 1))
+    ends = np.zeros(len(interval)), np.ones(len(interval))
+    segments = _Segments(np.arange(len(interval)), *ends, left, right)
+    element = np.ravel_multi_index(place, top.shape[1:]) if place else np.zeros_like(interval)
     found: list[tuple[Index, Array, Array]] = []
     while len(segments.origin):
         segments = _examine(segments, found)
@@ -72,19 +75,22 @@ def crossings(knots: Array, candidates: Array) -> Handovers:
     share = np.concatenate([f[1] for f in found]) if found else np.empty(0)
     value = np.concatenate([f[2] for f in found]) if found else np.empty(0)
     low, high = knots[interval[origin]], knots[interval[origin] + 1]
-    return Handovers(interval[origin], element[origin], np.clip(low + share * (high - low), low, high), value)
+    places = np.clip(low + share * (high - low), low, high)
+    return top, Handovers(interval[origin], element[origin], places, sign * value)
 
 
-def _winner(candidates: Array) -> NDArray[np.int32]:
-    """Index of the first largest candidate; few candidates are faster one by one."""
-    if len(candidates) > 32:
-        return np.asarray(candidates.argmax(axis=0), dtype=np.int32)
-    best, winner = candidates[0].copy(), np.zeros(candidates.shape[1:], dtype=np.int32)
-    for index in range(1, len(candidates)):
-        larger = candidates[index] > best
-        winner[larger] = index
-        np.maximum(best, candidates[index], out=best)
-    return winner
+def _winner(candidates: Candidates, sign: int) -> tuple[Array, NDArray[np.intp] | NDArray[np.int8]]:
+    """The largest (sign +1) or smallest value and the index of the first candidate that has it."""
+    if len(candidates) > FEW_CANDIDATES:
+        stacked = np.asarray(candidates)
+        winner = stacked.argmax(axis=0) if sign > 0 else stacked.argmin(axis=0)
+        return np.take_along_axis(stacked, winner[None], axis=0)[0], winner
+    beats, better = (np.greater, np.maximum) if sign > 0 else (np.less, np.minimum)
+    best, first = np.array(candidates[0]), np.zeros(candidates[0].shape, dtype=np.int8)
+    for index, values in enumerate(candidates[1:], start=1):
+        first[beats(values, best)] = index
+        better(best, values, out=best)
+    return best, first
 
 
 def _best_with_tiebreak(values: Array, other_end: Array, slack: Array) -> tuple[Index, Array]:

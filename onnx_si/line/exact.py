@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from onnx_si.line import envelope
 from onnx_si.line.walker import NeedsSplit
-from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.ops.rules import (
+    FEW_CANDIDATES,
+    Affine,
+    Array,
+    Curved,
+    Gated,
+    Kinked,
+    Maximum,
+    Rule,
+    Step,
+    Winner,
+)
 
 Index = NDArray[np.intp]
 MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved where there are more
@@ -108,9 +119,14 @@ class Crossings:
     at: Array
 
 
+NO_CROSSINGS = Crossings(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))
+
+
 def zero_crossings(knots: Array, switch: Array) -> Crossings:
     """Where elements of `switch` (K, n) change sign strictly inside an interval of positive length."""
     columns = np.flatnonzero((switch.max(axis=0) > 0) & (switch.min(axis=0) < 0))  # most never change
+    if not len(columns):
+        return NO_CROSSINGS
     switch = switch[:, columns]
     positive, negative = switch > 0, switch < 0
     changes = (positive[:-1] & negative[1:]) | (negative[:-1] & positive[1:])
@@ -182,10 +198,10 @@ def refine(knots: Array, crossings: Crossings) -> Refinement:
     """
     inside = (crossings.at > knots[crossings.interval]) & (crossings.at < knots[crossings.interval + 1])
     interval, at = crossings.interval[inside], crossings.at[inside]
-    order = np.lexsort((at, interval))
+    order = at.argsort(kind="stable")  # knots never decrease: this orders the intervals too
     interval_sorted, at_sorted = interval[order], at[order]
     fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (at_sorted[1:] != at_sorted[:-1]) | (interval_sorted[1:] != interval_sorted[:-1])
+    fresh[1:] = at_sorted[1:] != at_sorted[:-1]
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.cumsum(fresh) - 1
     new_interval, new_at = interval_sorted[fresh], at_sorted[fresh]
@@ -269,7 +285,7 @@ class ExactDomain:
         self._check(xs)
         match rule:
             case Affine():
-                return PiecewiseLinear(xs[0].knots, rule.evaluate(*(x.values for x in xs)))
+                return PiecewiseLinear(xs[0].knots, rule.evaluate_fast(*(x.values for x in xs)))
             case Kinked():
                 return self._kinked(rule, xs[0])
             case Maximum():
@@ -286,24 +302,27 @@ class ExactDomain:
     def _check(self, xs: list[PiecewiseLinear]) -> None:
         for x in xs:
             if x.nbytes > self.budget:
-                none = np.empty(0, dtype=np.intp)
-                _afford(x.knots, Crossings(none, none, np.empty(0)), x.values[0].nbytes, self.budget)
+                _afford(x.knots, NO_CROSSINGS, x.values[0].nbytes, self.budget)
 
     def _kinked(self, rule: Kinked, x: PiecewiseLinear) -> PiecewiseLinear:
         shape = x.values.shape[1:]
         flat = x.values.reshape(len(x.knots), -1)
-        levels = [np.broadcast_to(level, shape).ravel() for level in rule.breakpoints]
-        found = [zero_crossings(x.knots, flat - level if np.any(level) else flat) for level in levels]
+        levels = [np.broadcast_to(level, shape).reshape(-1) for level in rule.breakpoints]
+        found = [
+            zero_crossings(x.knots, flat - values if level.any() else flat)
+            for level, values in zip(rule.breakpoints, levels, strict=True)
+        ]
         crossings = _concatenate(found)
+        if not len(crossings.at):
+            return PiecewiseLinear(x.knots, rule.evaluate(x.values))
         _afford(x.knots, crossings, x.values[0].nbytes, self.budget)
         refinement = refine(x.knots, crossings)
         refined = refinement(x)
-        if len(crossings.at):  # the element that changes its piece stands exactly on the breakpoint
-            exact = np.concatenate([level[c.element] for level, c in zip(levels, found, strict=True)])
-            values = refined.values if refined is not x else refined.values.copy()
-            values.reshape(len(refined.knots), -1)[refinement.position, crossings.element] = exact
-            refined = PiecewiseLinear(refined.knots, values)
-        return PiecewiseLinear(refined.knots, rule.evaluate(refined.values))
+        values = refined.values if refined is not x else refined.values.copy()
+        # the element that changes its piece stands exactly on the breakpoint
+        exact = np.concatenate([level[c.element] for level, c in zip(levels, found, strict=True)])
+        values.reshape(len(refined.knots), -1)[refinement.position, crossings.element] = exact
+        return PiecewiseLinear(refined.knots, rule.evaluate(values))
 
     def _envelope(
         self, rule: Maximum | Winner, xs: list[PiecewiseLinear]
@@ -312,13 +331,11 @@ class ExactDomain:
         there.
         """
         candidates = rule.candidates(*(x.values for x in xs))
-        shape = candidates.shape[2:]
-        flat = candidates.reshape(candidates.shape[0], candidates.shape[1], -1)
-        found = envelope.crossings(xs[0].knots, flat if rule.sign > 0 else -flat)
+        top, found = envelope.crossings(xs[0].knots, candidates, rule.sign)
         crossings = Crossings(found.interval, found.element, found.at)
-        _afford(xs[0].knots, crossings, candidates[:, 0].nbytes, self.budget)
-        top = flat.max(axis=0) if rule.sign > 0 else flat.min(axis=0)
-        return top.reshape(-1, *shape), refine(xs[0].knots, crossings), crossings, rule.sign * found.value
+        copies = len(candidates) if len(candidates) > FEW_CANDIDATES else 1
+        _afford(xs[0].knots, crossings, copies * top[0].nbytes, self.budget)
+        return top, refine(xs[0].knots, crossings), crossings, found.value
 
     def _maximum(self, rule: Maximum, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         top, refinement, crossings, exact = self._envelope(rule, xs)

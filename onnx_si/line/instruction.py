@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from onnx_si.ops.recipe import Recipe
-from onnx_si.ops.rules import Affine, Gated, Rule
+from onnx_si.ops.rules import SAME, Affine, Gated, Rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,32 @@ def needed(sources: Mapping[str, Iterable[str]], outputs: Iterable[str]) -> set[
             found.add(name)
             pending.extend(sources.get(name, ()))
     return found
+
+
+def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) -> list[Instruction]:
+    """The instructions without those that only pass a tensor on.
+
+    What reads the copy reads the tensor itself; one that is copied to an output is computed under that name.
+    """
+    kept, made, means, written = set(outputs), set[str](), dict[str, str](), dict[str, str]()
+    result = []
+    for step in instructions:
+        inputs = tuple(means.get(name, name) for name in step.inputs)
+        if step.rule is SAME and step.output not in kept:
+            means[step.output] = inputs[0]
+        elif step.rule is SAME and inputs[0] in made - kept - written.keys():
+            written[inputs[0]] = step.output
+        else:
+            made.add(step.output)
+            result.append(dataclasses.replace(step, inputs=inputs))
+    return [
+        dataclasses.replace(
+            step,
+            output=written.get(step.output, step.output),
+            inputs=tuple(written.get(name, name) for name in step.inputs),
+        )
+        for step in result
+    ]
 
 
 def with_deaths(instructions: Iterable[Instruction], outputs: Iterable[str]) -> tuple[Instruction, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import Model, nodes_between
 from onnx_si.line.binder import Binder
-from onnx_si.line.instruction import Instruction, needed, with_deaths
+from onnx_si.line.instruction import Instruction, needed, with_deaths, without_copies
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Program:
 
     `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image, `kinds`
     tells the class of each node's outputs. `gaps` are the findings of nodes that can't even be evaluated: the
-    values behind them are zeros of the right shape, or missing.
+    values behind them are zeros of the right shape, or missing. `evaluation` computes the outputs and every
+    tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape.
     """
 
     input: str
@@ -35,6 +36,8 @@ class Program:
     folded: frozenset[str]
     gaps: tuple[Finding, ...]
     kinds: Mapping[str, str]
+    evaluation: tuple[Instruction, ...]
+    repeatable: bool
 
     @cached_property
     def cost(self) -> int:
@@ -118,7 +121,7 @@ def bind(
     return Program(
         name,
         tuple(np.shape(image)),
-        with_deaths((step for step in binder.instructions if step.output in used), outputs),
+        _kept(binder.instructions, used, outputs),
         outputs,
         known,
         _once(found.values()),
@@ -126,6 +129,17 @@ def bind(
         frozenset(binder.constants),
         _once(finding for output, finding in found.items() if output in binder.gaps),
         binder.kinds,
+        _kept(binder.instructions, needed(binder.sources, wanted), wanted),
+        not binder.particular,
+    )
+
+
+def _kept(
+    instructions: list[Instruction], used: set[str], outputs: tuple[str, ...]
+) -> tuple[Instruction, ...]:
+    """The instructions that some outputs need."""
+    return with_deaths(
+        without_copies((step for step in instructions if step.output in used), outputs), outputs
     )
 
 

@@ -1,6 +1,6 @@
 """The one walker: carries a value of any domain through a bound program, in pieces that fit into memory."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
@@ -48,10 +48,10 @@ class Tally:
     operations: int = 0
     peak_bytes: int = 0
 
-    def add(self, operations: int, alive: Iterable["Value"]) -> None:
-        """Count one instruction, with the values that are alive after it."""
+    def add(self, operations: int, alive_bytes: int) -> None:
+        """Count one instruction, with the memory of the values that are alive after it."""
         self.operations += operations
-        self.peak_bytes = max(self.peak_bytes, sum(value.nbytes for value in alive))
+        self.peak_bytes = max(self.peak_bytes, alive_bytes)
 
 
 def walk(
@@ -75,6 +75,7 @@ def walk(
     """
 
     def run(position: int, live: dict[str, V]) -> Iterator[dict[str, V]]:
+        alive = sum(value.nbytes for value in live.values())
         for index in range(position, len(program.instructions)):
             step = program.instructions[index]
             try:
@@ -85,9 +86,11 @@ def walk(
                 yield from run(index, {name: pair[1] for name, pair in parts.items()})
                 return
             live[step.output] = value
-            tally.add(step.cost * value.points, live.values())
+            alive += value.nbytes
+            tally.add(step.cost * value.points, alive)
             for name in step.dead:
-                live.pop(name, None)
+                if name in live:
+                    alive -= live.pop(name).nbytes
         yield {name: live[name] for name in program.outputs if name in live}
 
     yield from run(0, {program.input: start})

@@ -4,9 +4,12 @@ from onnx_si.noise.covariance import Covariance, Diagonal, Full, Scalar
 from onnx_si.noise.estimate import estimate_from_image, estimate_from_images
 from onnx_si.noise.files import covariance_of, read_covariance
 from onnx_si.noise.noise import Noise
+from onnx_si.noise.shapes import INDEPENDENT, MODELS, estimate_covariance
 from onnx_si.noise.structured import Separable, Stationary
 
 __all__ = [
+    "INDEPENDENT",
+    "MODELS",
     "Covariance",
     "Diagonal",
     "Full",
@@ -15,6 +18,7 @@ __all__ = [
     "Separable",
     "Stationary",
     "covariance_of",
+    "estimate_covariance",
     "estimate_from_image",
     "estimate_from_images",
     "read_covariance",

@@ -88,9 +88,9 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
             bound = pick(bound, value)
         return Kinked(lambda x: pick(x, bound), (bound,))
 
-    def candidates(*xs: Array) -> Array:
+    def candidates(*xs: Array) -> list[Array]:
         batch = xs[0].shape[0]
-        return np.stack([expand(x, shape) for x in xs] + [np.broadcast_to(v, (batch, *shape)) for v in fixed])
+        return [expand(x, shape) for x in xs] + [np.broadcast_to(v, (batch, *shape)) for v in fixed]
 
     return Maximum(candidates, sign)
 

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +11,10 @@ from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import double, malformed
 from onnx_si.ops.registry import Context, Input, constant, handles, optional, variable
 from onnx_si.ops.rules import Affine, Array, Rule
-from onnx_si.ops.windows import Axis, Window, window
+from onnx_si.ops.windows import Axis, Window, blocks, window
+from onnx_si.ops.winograd import minimal_filter
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
-
-
-def _blocks(count: int, bytes_each: int) -> Iterator[slice]:
-    step = max(1, BLOCK_BYTES // max(1, bytes_each))
-    return (slice(i, min(i + step, count)) for i in range(0, count, step))
 
 
 def _bias(b: Input, channels: int, rank: int) -> Array | None:
@@ -44,7 +39,7 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
         product = _by_groups
     elif bytes_each > BLOCK_BYTES and win.taps > 1:
         product = _in_strips
-    for block in _blocks(images, bytes_each):
+    for block in blocks(images, bytes_each, BLOCK_BYTES):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
 
@@ -54,10 +49,7 @@ def _columns(padded: Array, win: Window) -> Array:
     images, channels = padded.shape[:2]
     if win.taps == 1:
         return padded[win.views[0]].reshape(images, channels, 1, -1)
-    columns = np.empty((images, channels, win.taps, *win.output), padded.dtype)
-    for tap, view in enumerate(win.taps_of(padded)):
-        columns[:, :, tap] = view
-    return columns.reshape(images, channels, win.taps, -1)
+    return win.gathered(padded, 2).reshape(images, channels, win.taps, -1)
 
 
 def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:
@@ -80,7 +72,7 @@ def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
     first, *others = win.axes
     rest = math.prod(axis.output for axis in others)
     flat = out.reshape(*out.shape[:2], -1)
-    for strip in _blocks(first.output, 8 * padded.shape[1] * win.taps * rest):
+    for strip in blocks(first.output, 8 * padded.shape[1] * win.taps * rest, BLOCK_BYTES):
         start, count = strip.start * first.stride, strip.stop - strip.start
         reach = (count - 1) * first.stride + (first.taps - 1) * first.dilation + 1
         part = Window((replace(first, output=count), *others))
@@ -97,7 +89,7 @@ def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
     rows = (win.output[0], *win.padded[1:]) if runs else win.output
     inside = (slice(None), slice(None), *(slice(n) for n in win.output))
     images, depth, maps = len(padded), padded.shape[1] // group, len(w) // group
-    for some in _blocks(group, 4 * 8 * images * depth * win.taps * math.prod(rows)):
+    for some in blocks(group, 4 * 8 * images * depth * win.taps * math.prod(rows), BLOCK_BYTES):
         read, written = (
             slice(some.start * depth, some.stop * depth),
             slice(some.start * maps, some.stop * maps),
@@ -145,6 +137,7 @@ def conv(
         weights=(weight,),
         offset=_bias(b, weight.shape[0], win.rank),
         terms=weight.shape[1] * win.taps + 1,
+        fast=minimal_filter(weight, win, group),
     )
 
 
@@ -163,7 +156,7 @@ def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
     matrices = w.reshape(group, channels // group, w.shape[1] * win.taps).transpose(0, 2, 1)
     spatial = tuple(axis.length for axis in win.axes)
     out = np.empty((images, maps, *spatial), x.dtype)
-    for block in _blocks(images, 8 * maps * win.taps * math.prod(win.output)):
+    for block in blocks(images, 8 * maps * win.taps * math.prod(win.output), BLOCK_BYTES):
         columns = np.matmul(matrices, x[block]).reshape(-1, maps, win.taps, *win.output)
         padded = np.zeros((columns.shape[0], maps, *win.padded), x.dtype)
         for tap, view in enumerate(win.taps_of(padded)):

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
-from onnx_si.ops.rules import Affine, Array, Curved, Gated, Rule
+from onnx_si.ops.rules import SAME, Affine, Array, Curved, Gated, Rule
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
     """Sum of coefficient * input over inputs that broadcast against each other; constants make the offset."""
     shape = broadcast_shape(*inputs)
     pairs = list(zip(inputs, coefficients, strict=True))
+    if _adds_nothing(pairs, shape):
+        return SAME
     weights = tuple(np.asarray(c, dtype=np.float64) for value, c in pairs if isinstance(value, Variable))
     offset: Array | None = None
     for value, c in pairs:
@@ -30,6 +32,16 @@ def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> 
         return result
 
     return Affine(linear, weights, offset, terms=len(inputs))
+
+
+def _adds_nothing(pairs: list[tuple[Input, float]], shape: tuple[int, ...]) -> bool:
+    """Whether a sum is one of its inputs plus constant zeros."""
+    changing = [(value, c) for value, c in pairs if isinstance(value, Variable)]
+    if len(changing) != 1 or changing[0][1] != 1 or shape_of(changing[0][0]) != shape:
+        return False
+    return not any(
+        np.any(constant(value, "of the op")) for value, _ in pairs if not isinstance(value, Variable)
+    )
 
 
 @handles("Add", since=(7, 13, 14))
@@ -127,7 +139,7 @@ def holds_integers(value: Input) -> bool:
 @handles("Identity", since=(1, 13, 14, 16, 19, 21, 23, 24, 25))
 def identity(x: Input) -> Rule:
     variable(x, "input")
-    return Affine(lambda x: x)
+    return SAME
 
 
 @handles("Dropout", since=(7, 10, 12, 13, 22))

@@ -4,7 +4,8 @@ Arrays that a rule receives and returns carry one leading axis more than the ten
 points of the line. A value domain (`onnx_si.line`) needs to know these classes and no op.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Candidates = Array | Sequence[Array]
+FEW_CANDIDATES = 32  # are compared one by one, which needs no copy of all of them
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,25 @@ class Affine:
         Added to every point; broadcasts to the output tensor.
     terms : int
         How many products are summed into one output: the cost, and the growth of rounding.
+    fast : callable, optional
+        (*xs) -> the linear part by fewer products, whose rounding `terms` does not bound.
     """
 
     linear: Callable[..., Array]
     weights: tuple[Array, ...] = ()
     offset: Array | None = None
     terms: int = 1
+    fast: Callable[..., Array] | None = None
     kind: ClassVar[str] = "affine"
 
     def evaluate(self, *xs: Array) -> Array:
-        y = self.slope(*xs)
+        return self._shifted(self.slope(*xs), xs)
+
+    def evaluate_fast(self, *xs: Array) -> Array:
+        """The same in the fastest way, for values that carry no bounds."""
+        return self._shifted(self.fast(*xs), xs) if self.fast is not None else self.evaluate(*xs)
+
+    def _shifted(self, y: Array, xs: tuple[Array, ...]) -> Array:
         if self.offset is None:
             return y
         fresh = y.flags.writeable and not any(np.may_share_memory(y, x) for x in xs)
@@ -52,6 +64,10 @@ class Affine:
 
     def spread(self, *xs: Array) -> Array:
         return self.linear(*xs, *map(np.abs, self.weights))
+
+
+SAME = Affine(lambda x: x)
+"""Passes its input on; what reads the output may as well read the input."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +87,21 @@ class Kinked:
 
 @dataclass(frozen=True)
 class Maximum:
-    """y = sign * max over the first axis of sign * candidates(*xs), candidates of shape (n, batch, *shape).
+    """y = sign * max over sign * candidates(*xs): arrays (batch, *shape), or one array with those along its
+    first axis.
 
     `candidates` only moves (or broadcasts) values and adds constant ones; a missing one is -inf * sign.
     """
 
-    candidates: Callable[..., Array]
+    candidates: Callable[..., Candidates]
     sign: int = 1
     kind: ClassVar[str] = "piecewise-linear"
 
     def evaluate(self, *xs: Array) -> Array:
-        pick = np.max if self.sign > 0 else np.min
-        return np.asarray(pick(self.candidates(*xs), axis=0))
+        candidates = self.candidates(*xs)
+        if len(candidates) > FEW_CANDIDATES:
+            return np.asarray(np.max(candidates, axis=0) if self.sign > 0 else np.min(candidates, axis=0))
+        return np.array(functools.reduce(np.maximum if self.sign > 0 else np.minimum, candidates))
 
 
 @dataclass(frozen=True)
@@ -111,7 +130,7 @@ class Step:
 class Winner:
     """y = the index of the largest (sign +1) or smallest candidate, the first one among equals."""
 
-    candidates: Callable[..., Array]
+    candidates: Callable[..., Candidates]
     sign: int = 1
     kind: ClassVar[str] = "discrete"
 

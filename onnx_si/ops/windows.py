@@ -8,6 +8,7 @@ from functools import cached_property, reduce
 from types import EllipsisType
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
@@ -79,7 +80,7 @@ class Window:
     def rank(self) -> int:
         return len(self.axes)
 
-    @property
+    @cached_property
     def taps(self) -> int:
         """Positions in one window."""
         return math.prod(axis.taps for axis in self.axes)
@@ -96,9 +97,34 @@ class Window:
         """What each tap sees of the padded input."""
         return (padded[view] for view in self.views)
 
+    def gathered(self, padded: Array, position: int) -> Array:
+        """What every tap sees of the padded input, copied; the taps are the axis at `position`, which is
+        among those in front of space.
+        """
+        shape, strides = padded.shape[: -self.rank], padded.strides[: -self.rank]
+        along = list(zip(self.axes, padded.strides[-self.rank :], strict=True))
+        view = as_strided(
+            padded,
+            (*shape[:position], *(axis.taps for axis in self.axes), *shape[position:], *self.output),
+            (
+                *strides[:position],
+                *(step * axis.dilation for axis, step in along),
+                *strides[position:],
+                *(step * axis.stride for axis, step in along),
+            ),
+            writeable=False,
+        )
+        return view.reshape(*shape[:position], self.taps, *shape[position:], *self.output)
+
     def counts(self, include_pads: bool) -> Array:
         """How many taps of each window lie on the input, or on its pads too; what hangs over never counts."""
         return reduce(np.multiply.outer, (axis.counts(include_pads) for axis in self.axes))
+
+
+def blocks(count: int, bytes_each: int, room: int) -> Iterator[slice]:
+    """Cut `count` things of some bytes each into runs that fit into a room, one at least."""
+    step = max(1, room // max(1, bytes_each))
+    return (slice(i, min(i + step, count)) for i in range(0, count, step))
 
 
 def window(

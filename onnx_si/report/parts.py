@@ -21,17 +21,21 @@ class Parity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """P-values of other methods on the same region; None where not asked for, or as `reasons` say."""
+    """P-values of other methods on the same region; None where not asked for, or as `reasons` say.
+
+    `notes` are what the user should know of how they were computed.
+    """
 
     naive: float | None = None
     over_conditioning: float | None = None
     bonferroni: float | None = None
     permutation: float | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def p_values(self) -> dict[str, float | None]:
         """By the method's name."""
-        return {name: value for name, value in vars(self).items() if name != "reasons"}
+        return {name: value for name, value in vars(self).items() if name not in ("reasons", "notes")}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from onnx_si.report.text import p_value_text, summary
 
 _REASONS = {
     "reason": "nothing went wrong",
-    "degrees_of_freedom": "the statistic is normal under the null; only a chi test has degrees of freedom",
+    "degrees_of_freedom": "the statistic is normal under the null; tests by chi, t or F have some",
     "estimate": "the search stopped before it was certain, or the truncation set ends at the statistic",
     "estimate_bounds.*": "unbounded, as far as the truncation set was searched",
     "confidence_interval_bounds.*.*": "unbounded, as far as the truncation set was searched",
@@ -138,7 +138,9 @@ class Result:
             "reference": {"paths": self.reference_paths or None, "count": self.references},
             "parity": vars(self.parity),
         }
-        return document(known, {**self._own_reasons(), **_REASONS}, "not known")
+        own = self._own_reasons()
+        usual = {path: why for path, why in _REASONS.items() if path not in own}
+        return document(known, {**own, **usual}, "not known")
 
     def _own_reasons(self) -> dict[str, str]:
         """Why values of this very test are missing, by path."""

@@ -16,10 +16,8 @@ from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
 from onnx_si.line.program import bind
 from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, single_precision, weighted_channels
+from onnx_si.saliency.scores import SCORE_TAIL, back
 
-SCORE_TAIL = frozenset(
-    {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"}
-)
 BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
 AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool", "ReduceSum"})
 
@@ -53,27 +51,20 @@ def find_head(model: Model, image: NDArray[np.float64]) -> Head:
     raise SaliencyUnavailable("no CAM: " + "; ".join(reasons))
 
 
-def _back(makers: dict[str, onnx.NodeProto], tensor: str, through: frozenset[str]) -> str:
-    """The tensor in front of a chain of ops."""
-    while tensor in makers and makers[tensor].op_type in through:
-        tensor = makers[tensor].input[0]
-    return tensor
-
-
 def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     """Walk back from an output; a text says where the pattern breaks."""
     makers = {name: node for node in model.proto.graph.node for name in node.output}
-    scores = _back(makers, output, SCORE_TAIL)
+    scores = back(makers, output, SCORE_TAIL)
     node, added = makers.get(scores), None
     if node is not None and node.op_type == "Add":
         for name, other in (node.input, reversed(node.input)):
-            maker = makers.get(_back(makers, name, frozenset({"Identity", "Cast"})))
+            maker = makers.get(back(makers, name, frozenset({"Identity", "Cast"})))
             if maker is not None and maker.op_type in ("MatMul", "Gemm"):
                 node, added = maker, other
                 break
     if node is None or node.op_type not in ("MatMul", "Gemm"):
         return f"its scores come from {node.op_type if node else 'no op'}, not from Gemm or MatMul"
-    pooled = _back(makers, node.input[0], BETWEEN)
+    pooled = back(makers, node.input[0], BETWEEN)
     pool, factor = _unscaled(makers, pooled)
     if pool is None or pool.op_type not in AVERAGES:
         source = pool.op_type if pool else "the image"
@@ -117,7 +108,7 @@ def _unscaled(
     node = makers.get(tensor)
     if node is not None and node.op_type in ("Div", "Mul"):
         for name, other in (node.input, reversed(node.input))[: 1 if node.op_type == "Div" else 2]:
-            maker = makers.get(_back(makers, name, BETWEEN))
+            maker = makers.get(back(makers, name, BETWEEN))
             if maker is not None and maker.op_type in AVERAGES:
                 return maker, (other,)
     return node, ()

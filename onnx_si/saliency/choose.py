@@ -5,15 +5,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import SaliencyUnavailable, UsageError
+from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 from onnx_si.saliency.cam import cam, find_head
+from onnx_si.saliency.gradcam import gradcam
+from onnx_si.saliency.gradients import grad_input, gradient
 from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
 from onnx_si.saliency.monotone import on_scores
+from onnx_si.saliency.occlusion import occlusion
 from onnx_si.saliency.output import output_map
 
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
+PLAIN = {
+    "cam": cam,
+    "gradcam": gradcam,
+    "gradient": gradient,
+    "grad-input": grad_input,
+    "occlusion": occlusion,
+}
+
+FITS = {
+    "gradcam": "every op between feature maps and class scores has a gradient rule",
+    "gradient": "every op between image and class scores has a gradient rule",
+    "grad-input": "every op between image and class scores has a gradient rule",
+    "occlusion": "the model gives class scores",
+}
+"""What it says of a model that such a map can be made."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,8 @@ def build(
     image : array
         In the model's input shape.
     method : str
-        `auto`, `cam` or `output:NAME`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
+        `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     view : View
 
@@ -50,12 +69,19 @@ def build(
     model = on_scores(model, image)
     if method == "auto":
         return _automatic(model, image, target, view)
-    if method == "cam":
-        return cam(model, image, target, view)
+    if method in PLAIN:
+        return PLAIN[method](model, image, target, view)
     kind, _, name = method.partition(":")
     if kind == "output" and name:
         return output_map(model, image, name, target, view)
-    raise UsageError(f"saliency '{method}'; allowed are auto, cam and output:NAME")
+    if kind == "gradcam" and name:
+        return gradcam(model, image, target, view, name)
+    if kind == "occlusion" and name.isdecimal() and int(name):
+        return occlusion(model, image, target, view, int(name))
+    raise UsageError(
+        f"saliency '{method}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
+        "occlusion:K (patches of K pixels)"
+    )
 
 
 def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[str, int]:
@@ -92,11 +118,20 @@ def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view
     try:
         return cam(model, image, target, view)
     except SaliencyUnavailable as error:
+        no_cam = error
+    try:
+        return gradcam(model, image, target, view)
+    except UnsupportedModel as error:
         several = ", ".join(f"'{name}' has {count} channels" for name, count in maps.items())
         raise SaliencyUnavailable(
-            f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}, "
-            f"and {error}. Choose a tensor with --saliency output:NAME, and --target K where it has channels"
+            f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
+            f"{no_cam}; no Grad-CAM: {_one_line(error)}. Choose a tensor with --saliency output:NAME, and "
+            "--target K where it has channels"
         ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
@@ -111,6 +146,16 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         )
     except SaliencyUnavailable as error:
         found.append(Availability("cam", False, str(error)))
+    found += [_tried(method, reason, model, image, view) for method, reason in FITS.items()]
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found
+
+
+def _tried(method: str, reason: str, model: Model, image: NDArray[np.float64], view: View) -> Availability:
+    """Whether a method's map can be made; the reason is that of a success."""
+    try:
+        made = PLAIN[method](model, image, "predicted", view)
+    except (UnsupportedModel, UsageError) as error:
+        return Availability(method, False, _one_line(error))
+    return Availability(method, True, "; ".join([reason, *made.notes]))

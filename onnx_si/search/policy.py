@@ -30,7 +30,7 @@ ALMOST_FREE = 1.25  # a box grows while its part costs no more than this times t
 PART_OF_PROBE = 0.5  # ... or no more than this many forward passes
 WORTHWHILE = 0.5  # parts that cost a larger share of a forward pass are not used
 NO_PARTS = ((1, 1.0),)  # where a pixel needs the whole network
-WIDEST_FIRST = 8.0  # standard errors
+WIDEST_FIRST = 12.0  # standard errors
 LARGEST_EXACT = 256  # knots at most in one exact cell while the rest of the line may settle the question
 
 
@@ -52,7 +52,7 @@ def first_width(program: Program, overhead: float) -> float:
         return 0.0  # quantised values may jump any number of times
     units = sum(math.prod(s.shape) for s in program.instructions if isinstance(s.rule, Kinked | Maximum))
     per_error = 0.25 * max(units, 1) / math.sqrt(max(math.prod(program.shape), 1))
-    return min(max(FEW_KNOTS, overhead / PASSES_PER_KNOT) / per_error, WIDEST_FIRST)
+    return min(max(FEW_KNOTS, 3 * overhead / PASSES_PER_KNOT) / per_error, WIDEST_FIRST)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy,
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Normal, confidence_interval, decided, p_value_bounds
 
-COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most
+COMPARABLE = 7.0  # cells examined together differ in probability by a factor of e^7 at most: about 1000
 BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells are examined at the same time,

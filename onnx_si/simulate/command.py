@@ -5,26 +5,29 @@ from typing import Any
 
 from onnx_si.arguments import (
     Parser,
+    add_covariance,
     add_hypothesis,
     add_layout,
     add_map,
+    add_parts,
     add_preprocessing,
     add_region,
     add_search,
     add_sizes,
     sizes,
 )
+from onnx_si.files import read_image
+from onnx_si.noise import read_covariance
 from onnx_si.options import METHODS
-from onnx_si.simulate.draws import FAMILIES, parse_noise
-from onnx_si.simulate.plan import Wish
-from onnx_si.simulate.simulation import Count
+from onnx_si.simulate.draws import FAMILIES
+from onnx_si.simulate.simulation import DEFAULT_TRIALS
 
 _OPTIONS = (
-    *("hypothesis", "ring", "saliency", "target", "threshold", "resize", "channels", "sigma", "methods"),
-    *("layout", "scale", "mean", "std", "alternative", "precision", "alpha", "randomise", "decide"),
+    *("trials", "tested", "size", "references", "noise", "estimate_sigma", "noise_images", "seed", "jobs"),
+    *("resume", "hypothesis", "ring", "saliency", "target", "threshold", "resize", "channels", "components"),
+    *("sigma", "sigma_df", "methods", "layout", "resize_input", "scale", "mean", "std", "alternative"),
+    *("precision", "alpha", "randomise", "decide"),
 )
-
-DEFAULT_TRIALS = 1000
 
 
 def simulate_parser() -> argparse.ArgumentParser:
@@ -69,13 +72,19 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
     names = ", ".join(f"{name}:DISTANCE ({family.words})" for name, family in FAMILIES.items())
     group.add_argument(
         "--noise",
-        default="normal",
         metavar="NAME",
         help=f"normal (default), {names}, or correlated:RHO (neighbours); distance is 1-Wasserstein's from "
         "the standard normal",
     )
     group.add_argument(
         "--sigma", type=float, metavar="S", help="its standard deviation (default the model's, or 1)"
+    )
+    add_covariance(group)
+    group.add_argument(
+        "--sigma-df",
+        type=int,
+        metavar="V",
+        help="in each trial the test is told another estimate of it, on V degrees of freedom: a t-test",
     )
     group.add_argument("--estimate-sigma", action="store_true", help="the test estimates it from the image")
     group.add_argument(
@@ -86,7 +95,7 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
         help="the test estimates it from N images of noise",
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default 0)")
-    add_sizes(group, "1, and 64 in space")
+    add_sizes(group, "1, and 64 in space; with --resize-input the model's, and H, W are the images'")
 
 
 def _add_tests(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +103,7 @@ def _add_tests(parser: argparse.ArgumentParser) -> None:
     add_hypothesis(question)
     add_map(question)
     add_region(question)
+    add_parts(question)
     how = parser.add_argument_group("how it is tested")
     how.add_argument(
         "--methods", nargs="+", choices=(*METHODS, "all"), help="p-values to compare (default selective)"
@@ -123,26 +133,22 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
 
 
 def simulate_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of `onnx_si.simulate.simulate`, but for progress."""
+    """Keyword arguments of `onnx_si.simulate.simulate`, but for progress.
+
+    Raises
+    ------
+    UsageError, InputError
+        If a value or a file can't be read.
+    """
     given = {name: value for name in _OPTIONS if (value := getattr(arguments, name)) is not None}
     if "all" in given.get("methods", ()):
         given["methods"] = METHODS
     if arguments.dim:
         given["dims"] = sizes(arguments.dim)
-    trials = DEFAULT_TRIALS if arguments.trials is None and arguments.tested is None else arguments.trials
-    noise = parse_noise(arguments.noise)
-    return {
-        **given,
-        "signals": tuple(arguments.signals or (0.0,)),
-        "count": Count(trials, arguments.tested),
-        "wish": Wish(
-            arguments.size,
-            arguments.references,
-            noise,
-            arguments.estimate_sigma,
-            arguments.noise_images,
-            arguments.seed,
-        ),
-        "jobs": arguments.jobs,
-        "resume": arguments.resume,
-    }
+    if arguments.signals:
+        given["signals"] = tuple(arguments.signals)
+    if arguments.mask is not None:
+        given["mask"] = read_image(arguments.mask)
+    if arguments.covariance is not None:
+        given["covariance"] = read_covariance(arguments.covariance)
+    return given

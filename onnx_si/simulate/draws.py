@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # loads its parts when they are used; all of them take a second
 from numpy.typing import NDArray
-from scipy import integrate, optimize, signal, special, stats
 
 from onnx_si.errors import UsageError
 
@@ -35,17 +35,20 @@ class Family:
 
 def _skew_normal_cdf(shape: float, at: Array) -> Array:
     """Phi(x) - 2 T(x, shape) with Owen's T function: SciPy integrates it point by point."""
-    return np.asarray(stats.norm.cdf(at) - 2 * special.owens_t(at, shape))
+    return np.asarray(scipy.stats.norm.cdf(at) - 2 * scipy.special.owens_t(at, shape))
 
 
 FAMILIES: Mapping[str, Family] = {
-    "t": Family(lambda w: stats.t(1 / w), 1e-4, 1 / 2.2, "Student's t: heavy tails"),
-    "skewed": Family(stats.skewnorm, 0.1, 100.0, "skew normal", _skew_normal_cdf),
+    "t": Family(lambda w: scipy.stats.t(1 / w), 1e-4, 1 / 2.2, "Student's t: heavy tails"),
+    "skewed": Family(lambda w: scipy.stats.skewnorm(w), 0.1, 100.0, "skew normal", _skew_normal_cdf),
     "exponential": Family(
-        stats.exponnorm, 0.05, 20.0, "exponentially modified normal: skewed, one heavy tail"
+        lambda w: scipy.stats.exponnorm(w),
+        0.05,
+        20.0,
+        "exponentially modified normal: skewed, one heavy tail",
     ),
-    "steep": Family(lambda w: stats.gennorm(1 / w), 0.501, 2.0, "generalised normal with heavy tails"),
-    "flat": Family(stats.gennorm, 2.01, 50.0, "generalised normal with light tails"),
+    "steep": Family(lambda w: scipy.stats.gennorm(1 / w), 0.501, 2.0, "generalised normal with heavy tails"),
+    "flat": Family(lambda w: scipy.stats.gennorm(w), 2.01, 50.0, "generalised normal with light tails"),
 }
 LARGEST_RHO = 0.99
 
@@ -121,7 +124,7 @@ def parameter_at(name: str, distance: float) -> float:
     """The shape parameter of a family whose standardised law is this far from N(0, 1)."""
     family = FAMILIES[name]
     return float(
-        optimize.brentq(lambda w: _distance(family, w) - distance, family.near, family.far, xtol=1e-10)
+        scipy.optimize.brentq(lambda w: _distance(family, w) - distance, family.near, family.far, xtol=1e-10)
     )
 
 
@@ -130,8 +133,8 @@ def _distance(family: Family, shape: float) -> float:
     law = family.law(shape)
     at = law.mean() + law.std() * _GRID
     cdf = law.cdf(at) if family.cdf is None else family.cdf(shape, at)
-    gap = np.abs(cdf - stats.norm.cdf(_GRID))
-    return float(integrate.trapezoid(gap, _GRID))
+    gap = np.abs(cdf - scipy.stats.norm.cdf(_GRID))
+    return float(scipy.integrate.trapezoid(gap, _GRID))
 
 
 @functools.cache
@@ -146,5 +149,5 @@ def _autoregressive(white: Array, rho: float, axes: tuple[int, ...]) -> Array:
     for axis in axes:
         scaled = np.moveaxis(noise, axis, -1) * math.sqrt(1 - rho**2)
         scaled[..., 0] /= math.sqrt(1 - rho**2)
-        noise = np.moveaxis(signal.lfilter([1.0], [1.0, -rho], scaled, axis=-1), -1, axis)
+        noise = np.moveaxis(scipy.signal.lfilter([1.0], [1.0, -rho], scaled, axis=-1), -1, axis)
     return np.ascontiguousarray(noise)

@@ -23,20 +23,27 @@ COLOURS = {
 
 
 def save_figure(path: str | os.PathLike[str], simulation: Simulation) -> None:
-    """Draw the rejection rate with its binomial interval, and a uniform Q-Q plot of the smallest signal."""
+    """Write the figure as PNG."""
+    figure_of(simulation).savefig(os.fspath(path), format="png", metadata={"Software": None})
+
+
+def figure_of(simulation: Simulation) -> Figure:
+    """The rejection rate with its binomial interval, and a uniform Q-Q plot of the smallest signal."""
     figure = Figure(figsize=(10.0, 4.6), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     _rates(left, simulation)
     _quantiles(right, simulation)
     plan = simulation.plan
-    figure.suptitle(f"{Path(plan.path).name}, hypothesis {simulation.settings.hypothesis}", fontsize=12)
-    figure.supxlabel(
-        f"noise {plan.noise}, std {plan.sigma:g}, references: {plan.references}, seed {plan.seed}",
-        fontsize=9,
-        color="0.3",
+    figure.suptitle(
+        f"{Path(plan.path).name}, hypothesis {simulation.settings.hypothesis}\n"
+        f"{plan.drawn}, references: {plan.references}, seed {plan.seed}",
+        fontsize=11,
     )
+    lines, names = left.get_legend_handles_labels()
+    if lines:  # below the plots, where it covers nothing
+        figure.legend(lines, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     FigureCanvasAgg(figure)  # the figure draws on it; no window system, no global state
-    figure.savefig(os.fspath(path), format="png", metadata={"Software": None})
+    return figure
 
 
 def _rates(axes: Axes, simulation: Simulation) -> None:
@@ -56,8 +63,6 @@ def _rates(axes: Axes, simulation: Simulation) -> None:
     axes.set_title(
         f"rejected at {simulation.settings.alpha:g}, {CONFIDENCE:.0%} binomial intervals", fontsize=10
     )
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
 
 
 def _quantiles(axes: Axes, simulation: Simulation) -> None:

@@ -10,7 +10,7 @@ from onnx_si.errors import InputError, UsageError
 from onnx_si.simulate.plan import Plan
 from onnx_si.simulate.trial import Outcome
 
-SCHEMA = "onnx-si/simulate-trials/1"
+SCHEMA = "onnx-si/simulate-trials/2"
 
 Done = dict[tuple[float, int], Outcome]
 
@@ -73,8 +73,8 @@ def _read(path: str, lines: list[bytes], header: Mapping[str, Any]) -> Done:
         found, *rows = [json.loads(line) for line in lines]
         if not isinstance(found, dict) or found.get("schema") != SCHEMA:
             raise ValueError("no header")
-        outcomes = [Outcome(**row) for row in rows]
-    except (ValueError, TypeError) as error:
+        outcomes = [Outcome.from_dict(row) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path} is not a file of finished trials ({error}); give another with --resume"
         ) from error

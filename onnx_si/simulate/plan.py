@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.hypotheses import HYPOTHESES
+from onnx_si.noise import Covariance, covariance_of
 from onnx_si.options import Options
-from onnx_si.probe import probe
+from onnx_si.probe import Probe, probe
 from onnx_si.settings import Settings, settle
 from onnx_si.simulate.draws import Noise
+from onnx_si.simulate.wish import Wish
 
 NOISE_KEY = "onnx_si.noise_std"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """One kind of trial on one model.
 
@@ -33,13 +37,19 @@ class Plan:
         Reference images, drawn without signal.
     noise : Noise
     sigma : float
-        Standard deviation of what is drawn.
+        Standard deviation of what is drawn; 1 where a covariance says it.
     knows : str
-        What the test is told of sigma: `sigma`, `image` (it estimates it from the image) or `images`
-        (from `noise_images` further images without signal).
+        What the test is told of the noise: `sigma`, `covariance`, `image` (it estimates sigma from the
+        image) or `images` (from `noise_images` further images without signal).
     seed : int
     options : mapping
         For `onnx_si.test`.
+    mask : array, optional
+        Pixels that may count.
+    covariance : Covariance, optional
+        Of what is drawn.
+    arrays : mapping of str to str
+        Checksums of mask and covariance as they were given.
     """
 
     path: str
@@ -54,12 +64,14 @@ class Plan:
     noise_images: int
     seed: int
     options: Mapping[str, Any]
+    mask: ArrayLike | None = None
+    covariance: Covariance | None = None
+    arrays: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON's own types, without the path: a model may move."""
-        content = {**dataclasses.asdict(self), "noise": str(self.noise)}
-        del content["path"]
-        return content
+        """In JSON's own types, without the path (a model may move), arrays by their checksums."""
+        kept = [f.name for f in dataclasses.fields(self) if f.name not in ("path", "mask", "covariance")]
+        return {**{name: getattr(self, name) for name in kept}, "noise": str(self.noise)}
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -67,17 +79,12 @@ class Plan:
         asked = tuple(self.options["methods"])
         return asked if "selective" in asked else ("selective", *asked)
 
-
-@dataclass(frozen=True)
-class Wish:
-    """What a user asked of the images; None: not chosen."""
-
-    size: int | None = None
-    references: int | None = None
-    noise: Noise = dataclasses.field(default_factory=Noise)
-    estimate_sigma: bool = False
-    noise_images: int = 0
-    seed: int = 0
+    @property
+    def drawn(self) -> str:
+        """The noise that is drawn, in words."""
+        if self.covariance is not None:
+            return f"noise {self.covariance}"
+        return f"noise {self.noise} with std {self.sigma:g}"
 
 
 def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, tuple[str, ...]]:
@@ -103,36 +110,24 @@ def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, t
     """
     if model.path is None or model.sha256 is None:
         raise UsageError("a model in memory can't be simulated; save it and load it with onnx_si.load")
-    if wish.references is not None and wish.references < 0:
-        raise UsageError(f"references {wish.references}; give a whole number of at least 0")
-    _check_noise(wish)
     options = {"methods": ("selective",), **options}
-    settings = settle(Options(**options), model.metadata, has_reference=wish.references != 0)
-    named = "hypothesis" in options or "onnx_si.hypothesis" in model.metadata
-    needs = named and HYPOTHESES[settings.hypothesis].needs_reference
-    references = int(needs) if wish.references is None else wish.references
-    settings = settle(Options(**options), model.metadata, bool(references))
-    if HYPOTHESES[settings.hypothesis].needs_reference and not references:
-        raise UsageError(f"hypothesis {settings.hypothesis} needs --references of at least 1")
-    sigma = 1.0 if settings.sigma is None else settings.sigma
+    knows = wish.known(options)
+    settings, references, defaults = _settled(model, wish, options)
+    sigma = 1.0 if settings.sigma is None or knows == "covariance" else settings.sigma
     if not 0 < sigma < math.inf:
         raise UsageError(f"sigma {sigma:g}; it must be positive and finite")
-    probed = probe(model, settings.dims or {}, settings.layout)
-    shape, axes = probed.image.shape, probed.layout.spatial_axes
+    shape, probed, sizes = _drawn_shape(model, settings)
+    axes = probed.layout.spatial_axes
     space = [shape[axis] for axis in axes]
     size = max(1, min(space) // 2) if wish.size is None else wish.size
     if not 1 <= size <= min(space):
         raise UsageError(f"size {size}; the image has {space} pixels, so give 1 to {min(space)}")
-    knows = "image" if wish.estimate_sigma else "images" if wish.noise_images else "sigma"
-    defaults = [*settings.reasons, *probed.assumed]
     if wish.size is None:
         defaults.append(f"size {size}: half the image's side")
-    if settings.sigma is None:
+    if settings.sigma is None and knows != "covariance":
         defaults.append("sigma 1: of the noise that is drawn")
-    if wish.references is None:
-        why = f"hypothesis {settings.hypothesis} needs one" if needs else "no hypothesis needs one"
-        defaults.append(f"references {references}: {why}")
-    told = {name: value for name, value in options.items() if name not in ("sigma", "seed")}
+    told = {name: value for name, value in options.items() if name not in ("sigma", "seed", "dims")}
+    covariance = wish.covariance
     plan = Plan(
         model.path,
         model.sha256,
@@ -140,23 +135,47 @@ def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, t
         axes,
         size,
         references,
-        wish.noise,
+        wish.noise or Noise(),
         sigma,
         knows,
         wish.noise_images,
         wish.seed,
-        told,
+        told if sizes is None else {**told, "dims": sizes},
+        wish.mask,
+        None if covariance is None else covariance_of(covariance, shape, probed.layout),
+        wish.checksums(),
     )
-    return plan, settings, tuple(defaults)
+    return plan, settings, (*settings.reasons, *probed.assumed, *defaults)
 
 
-def _check_noise(wish: Wish) -> None:
-    if wish.seed < 0:
-        raise UsageError(f"seed {wish.seed}; give a whole number of at least 0")
-    if wish.noise_images < 0:
-        raise UsageError(f"noise images {wish.noise_images}; give a whole number of at least 0")
-    if wish.estimate_sigma and wish.noise_images:
-        raise UsageError("--estimate-sigma and --noise-images both say where sigma comes from; give one")
+def _settled(model: Model, wish: Wish, options: Mapping[str, Any]) -> tuple[Settings, int, list[str]]:
+    """The test's settings, and how many references there are."""
+    settings = settle(Options(**options), model.metadata, has_reference=wish.references != 0)
+    named = "hypothesis" in options or "onnx_si.hypothesis" in model.metadata
+    needs = named and HYPOTHESES[settings.hypothesis].needs_reference
+    references = int(needs) if wish.references is None else wish.references
+    settings = settle(Options(**options), model.metadata, bool(references))
+    if HYPOTHESES[settings.hypothesis].needs_reference and not references:
+        raise UsageError(f"hypothesis {settings.hypothesis} needs --references of at least 1")
+    if wish.references is not None:
+        return settings, references, []
+    why = f"hypothesis {settings.hypothesis} needs one" if needs else "no hypothesis needs one"
+    return settings, references, [f"references {references}: {why}"]
+
+
+def _drawn_shape(model: Model, settings: Settings) -> tuple[tuple[int, ...], Probe, Mapping[str, int] | None]:
+    """Shape of the images, the model's input, and the sizes of its free axes that the test is told.
+
+    Where the images are resized to the model's size, the sizes of space are those of the images.
+    """
+    sizes = dict(settings.dims or {})
+    images = {letter: sizes.pop(letter) for letter in "DHW" if settings.resize_input and letter in sizes}
+    probed = probe(model, sizes, settings.layout)
+    strange = set(images) - set(probed.layout.axes)
+    if strange:
+        raise UsageError(f"no axis {sorted(strange)}; the images have the axes {probed.layout.axes}")
+    named = zip(probed.layout.axes, probed.image.shape, strict=True)
+    return tuple(images.get(letter, size) for letter, size in named), probed, sizes or None
 
 
 def without_noise(model: Model) -> Model:

@@ -3,10 +3,8 @@
 import contextlib
 from collections.abc import Callable, Generator, Sequence
 
-from joblib import Parallel, delayed
-
 from onnx_si.errors import NothingToTest, UsageError
-from onnx_si.machine import cores
+from onnx_si.machine import cores, one_core
 from onnx_si.simulate.journal import Journal
 from onnx_si.simulate.plan import Plan
 from onnx_si.simulate.trial import Outcome, run_trial
@@ -18,16 +16,16 @@ FIRST_LOOK = 1000  # draws before that is judged
 
 
 def run_trials(
-    plan: Plan, signals: Sequence[float], trials: int, journal: Journal, jobs: int, advance: Advance
+    trials: int, plan: Plan, signals: Sequence[float], journal: Journal, jobs: int, advance: Advance
 ) -> tuple[Outcome, ...]:
     """A fixed number of draws under each signal.
 
     Parameters
     ----------
-    plan : Plan
-    signals : sequence of float
     trials : int
         Draws for each signal.
+    plan : Plan
+    signals : sequence of float
     journal : Journal
         Holds what is done already, and takes what gets done.
     jobs : int
@@ -46,7 +44,7 @@ def run_trials(
 
 
 def run_until_tested(
-    plan: Plan, signals: Sequence[float], tested: int, journal: Journal, jobs: int, advance: Advance
+    tested: int, plan: Plan, signals: Sequence[float], journal: Journal, jobs: int, advance: Advance
 ) -> tuple[Outcome, ...]:
     """The first draws under each signal up to the one that makes `tested` tests.
 
@@ -102,9 +100,18 @@ def _outcomes(plan: Plan, keys: Sequence[tuple[float, int]], jobs: int) -> Gener
     if count == 1 or len(keys) <= 1:
         yield from (run_trial(plan, signal, trial) for signal, trial in keys)
         return
+    from joblib import Parallel, delayed  # takes long to import, and few imports of this package simulate
+
     pool = Parallel(n_jobs=count, return_as="generator_unordered")
-    with contextlib.closing(pool(delayed(run_trial)(plan, signal, trial) for signal, trial in keys)) as found:
+    jobs_ = (delayed(_beside_others)(plan, signal, trial) for signal, trial in keys)
+    with contextlib.closing(pool(jobs_)) as found:
         yield from found
+
+
+def _beside_others(plan: Plan, signal: float, trial: int) -> Outcome:
+    """In a worker: a trial that leaves the other cores to the other workers."""
+    with one_core():
+        return run_trial(plan, signal, trial)
 
 
 def workers(jobs: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
+import scipy  # loads its parts when they are used; all of them take a second
 
 from onnx_si.simulate.trial import Outcome
 
@@ -63,6 +63,14 @@ def p_values(outcomes: Iterable[Outcome], signal: float, method: str) -> np.ndar
     )
 
 
+def binomial_interval(successes: float, trials: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval at confidence `CONFIDENCE`; the counts need not be whole."""
+    half, failures = (1 - CONFIDENCE) / 2, trials - successes
+    low = scipy.special.betaincinv(successes, failures + 1, half) if successes > 0 else 0.0
+    high = scipy.special.betaincinv(successes + 1, failures, 1 - half) if failures > 0 else 1.0
+    return float(low), float(high)
+
+
 def _row(outcomes: Sequence[Outcome], signal: float, method: str, alpha: float, decide: bool) -> Row:
     values = p_values(outcomes, signal, method)
     empty, tested = sum(not o.tested for o in outcomes), len(values)
@@ -72,10 +80,9 @@ def _row(outcomes: Sequence[Outcome], signal: float, method: str, alpha: float, 
         reasons = dict.fromkeys(("reject_rate", "reject_interval", "ks_p_value"), why)
         return Row(signal, method, *counts, 0, None, (None, None), None, reasons)
     rejected = int(np.count_nonzero(values <= alpha))
-    low, high = stats.binomtest(rejected, tested).proportion_ci(CONFIDENCE, method="exact")
-    interval = (float(low), float(high))
+    interval = binomial_interval(rejected, tested)
     if decide and method == "selective":
         reasons = {"ks_p_value": "with --decide p-values are computed no further than the decision needs"}
         return Row(signal, method, *counts, rejected, rejected / tested, interval, None, reasons)
-    uniform = float(stats.kstest(values, "uniform").pvalue)
+    uniform = float(scipy.stats.kstest(values, "uniform").pvalue)
     return Row(signal, method, *counts, rejected, rejected / tested, interval, uniform)

@@ -6,6 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from onnx_si.simulate.part_rows import PartRow
 from onnx_si.simulate.simulation import Simulation
 from onnx_si.simulate.summary import CONFIDENCE, Row
 
@@ -18,11 +19,12 @@ def print_table(simulation: Simulation, stream: TextIO) -> None:
     console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
     plan, settings = simulation.plan, simulation.settings
     shape = "x".join(map(str, plan.shape))
-    console.print(f"{plan.path}: images of {shape}, noise {plan.noise} with std {plan.sigma:g}")
-    source = simulation.to_dict()["noise"]["source"]
+    console.print(f"{plan.path}: images of {shape}, {plan.drawn}")
     console.print(f"hypothesis {settings.hypothesis} ({settings.alternative}), references: {plan.references}")
-    console.print(f"sigma is {source}; signal in a square of side {plan.size}; seed {plan.seed}")
+    console.print(f"sigma is {simulation.source}; signal in a square of side {plan.size}; seed {plan.seed}")
     console.print(_table(simulation.rows, settings.alpha))
+    if simulation.parts:
+        console.print(_part_table(simulation.parts, settings.alpha))
     for text in _in_words(simulation):
         console.print(text)
 
@@ -40,26 +42,50 @@ def _table(rows: Iterable[Row], alpha: float) -> Table:
 
 def _cells(row: Row) -> tuple[str, ...]:
     counts = (f"{row.signal:g}", row.method, str(row.trials), str(row.tested), str(row.no_region))
-    if row.reject_rate is None:
-        return (*counts, "-", "-", "-")
-    low, high = row.reject_interval
     ks = "-" if row.ks_p_value is None else f"{row.ks_p_value:.3g}"
-    return (*counts, f"{row.reject_rate:.4f}", f"{low:.4f} to {high:.4f}", ks)
+    return (*counts, _rate(row.reject_rate), _ends(row.reject_interval), ks)
+
+
+def _part_table(rows: Iterable[PartRow], alpha: float) -> Table:
+    """Components by themselves, and images with a rejected one after Holm's adjustment."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    interval = f"{CONFIDENCE:.0%} interval"
+    counts = ("signal", "components", "tested", f"rejected at {alpha:g}", interval)
+    for name in (*counts, "images", "with a rejected one", interval):
+        table.add_column(name, justify="left" if name == "components" else "right", no_wrap=True)
+    for row in rows:
+        where = "on the square" if row.touches else "off the square" if row.signal else "all"
+        rates = (_rate(row.reject_rate), _ends(row.reject_interval))
+        images = (str(row.images), _rate(row.image_rate), _ends(row.image_interval))
+        table.add_row(f"{row.signal:g}", where, str(row.tested), *rates, *images)
+    return table
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _ends(interval: tuple[float | None, float | None]) -> str:
+    return "-" if None in interval else f"{interval[0]:.4f} to {interval[1]:.4f}"
+
+
+def _verdict(interval: tuple[float | None, float | None], alpha: float) -> str:
+    low, high = interval
+    if low is not None and low > alpha:
+        return f"rejects too often: more than {alpha:g} of the tests of pure noise"
+    if high is not None and high < alpha:
+        return f"rejects less often than {alpha:g}: it is valid, and loses power"
+    return f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
 
 
 def _in_words(simulation: Simulation) -> Iterable[str]:
     alpha = simulation.settings.alpha
     for row in simulation.rows:
-        low, high = row.reject_interval
-        if row.signal or row.reject_rate is None or low is None or high is None:
-            continue
-        if low > alpha:
-            verdict = f"rejects too often: more than {alpha:g} of the tests of pure noise"
-        elif high < alpha:
-            verdict = f"rejects less often than {alpha:g}: it is valid, and loses power"
-        else:
-            verdict = f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
-        yield f"{row.method}: {verdict}"
+        if not row.signal and row.reject_rate is not None:
+            yield f"{row.method}: {_verdict(row.reject_interval, alpha)}"
+    for part in simulation.parts:
+        if not part.signal and part.image_rate is not None:
+            yield f"components, Holm's procedure: {_verdict(part.image_interval, alpha)}"
     for row in simulation.rows:
         if row.not_computed:
             why = next(

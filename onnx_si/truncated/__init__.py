@@ -12,11 +12,14 @@ from onnx_si.truncated.estimates import (
     median_bounds,
     median_unbiased,
     randomised_bounds,
+    scaled_bounds,
 )
 from onnx_si.truncated.randomised import LEAST_SHARE, Randomised
+from onnx_si.truncated.scaled import LEAST_DF, Scaled
 from onnx_si.truncated.sphere import Ratio, Student
 
 __all__ = [
+    "LEAST_DF",
     "LEAST_SHARE",
     "Alternative",
     "Chi",
@@ -24,6 +27,7 @@ __all__ = [
     "Normal",
     "Randomised",
     "Ratio",
+    "Scaled",
     "Student",
     "confidence_interval",
     "decided",
@@ -33,4 +37,5 @@ __all__ = [
     "median_unbiased",
     "p_value_bounds",
     "randomised_bounds",
+    "scaled_bounds",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.truncated.masses import DROP, LONG_RULE, RULES, SHORT_RULE, Floats
 
@@ -38,6 +40,61 @@ def log_angle_integrals(p: int, q: int, lo: Floats, hi: Floats, radius: float) -
     sine, cosine = peak / radius, _cosine(peak, radius)
     to_lo = _angle((peak - lo) / radius, _cosine(lo, radius), cosine)
     to_hi = _angle((hi - peak) / radius, cosine, _cosine(hi, radius))
+    return _log_integrals(p, q, Peak(sine, cosine, at_mode), to_lo, to_hi)
+
+
+def log_segment_integrals(power: int, left: Floats, right: Floats, widths: Floats) -> Floats:
+    """Return the same with p = q, over intervals of a segment given by distances from its ends.
+
+    With x the angle at a point of the segment, sin(x)**2 is the share of the segment to its left; an
+    integrand (left * right)**(power / 2 - 1/2) along the segment becomes the one above.
+
+    Parameters
+    ----------
+    power : int
+        Not negative; p and q.
+    left, right : arrays (n, 2)
+        Distances of each interval's lower and upper end from the segment's left and right end, each with its
+        own digits.
+    widths : array (n,)
+        Upper less lower end with its own digits, positive.
+
+    Returns
+    -------
+    array (n,)
+        Relative to the largest value of the integrand, in the middle of the segment.
+    """
+    length = left + right
+    sines, cosines = np.sqrt(left / length), np.sqrt(right / length)
+    (sine_lo, sine_hi), (cosine_lo, cosine_hi) = sines.T, cosines.T
+    # sin(b - a) sin(b + a) = sin(b)**2 - sin(a)**2, so that a sliver's angle keeps the digits of its width.
+    across = widths / length[:, 0] / (sine_hi * cosine_lo + cosine_hi * sine_lo)
+    turn = np.arctan2(across, cosine_hi * cosine_lo + sine_hi * sine_lo)
+    at_mode = (sine_lo < cosine_lo) & (cosine_hi < sine_hi)
+    below = ~at_mode & (sine_hi <= cosine_hi)
+    middle = math.sqrt(0.5)
+    sine, cosine = (
+        np.where(at_mode, middle, np.where(below, high, low))
+        for low, high in ((sine_lo, sine_hi), (cosine_lo, cosine_hi))
+    )
+    to_middle = np.arctan2(cosine_lo - sine_lo, cosine_lo + sine_lo)
+    to_lo = np.where(at_mode, np.clip(to_middle, 0.0, turn), np.where(below, turn, 0.0))
+    return _log_integrals(power, power, Peak(sine, cosine, at_mode), to_lo, turn - to_lo)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The highest point of the integrand on each interval, and whether that is its mode."""
+
+    sine: Floats
+    cosine: Floats
+    at_mode: NDArray[np.bool_]
+
+
+def _log_integrals(p: int, q: int, peak: Peak, to_lo: Floats, to_hi: Floats) -> Floats:
+    """Log of the integral from the angle `to_lo` below each peak to `to_hi` above it."""
+    mode = math.sqrt(p / (p + q)) if p + q else 1.0
+    sine, cosine = peak.sine, peak.cosine
     with np.errstate(divide="ignore", invalid="ignore"):
         up = np.where(sine > 0, cosine / sine, 0.0)
         down = np.where(cosine > 0, sine / cosine, 0.0)
@@ -45,7 +102,7 @@ def log_angle_integrals(p: int, q: int, lo: Floats, hi: Floats, radius: float) -
         bend_left = q + (p / sine**2 if p else nothing)
         bend_right = p + (q / cosine**2 if q else nothing)
         slope = np.abs((p * up if p else 0.0) - (q * down if q else 0.0))
-        slope = np.where(at_mode, 0.0, slope)
+        slope = np.where(peak.at_mode, 0.0, slope)
         left = np.fmin(to_lo, _fall(slope, bend_left))
         right = np.fmin(to_hi, _fall(slope, bend_right))
     lengths = left + right

@@ -1,28 +1,24 @@
-"""Confidence interval and median-unbiased estimate of the mean of a truncated normal."""
+"""Confidence interval and median-unbiased estimate of the mean of a truncated statistic."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logit
 
 from onnx_si.intervals import Intervals
-from onnx_si.truncated.bounds import EPS, log_error, rounded_down, rounded_up, tail_and_rest
-from onnx_si.truncated.distributions import require_positive
-from onnx_si.truncated.masses import Floats, log_bell_integrals, log_sum
+from onnx_si.truncated.bounds import EPS, log_error, rounded_down, rounded_up
 from onnx_si.truncated.randomised import Randomised, Smoothed
+from onnx_si.truncated.scaled import Scaled
+from onnx_si.truncated.shifted import Shifted
 
 # Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
 # how close it comes.
 _FARTHEST_MEAN = 1e100
 _ROOT_TOLERANCE = 1e-13
-# Stands for the log of a mass too small even for its logarithm, so that differences stay numbers.
-_LEAST_LOG = -1e300
 
 
 def confidence_interval(
@@ -150,8 +146,38 @@ def randomised_bounds(
     """
     t, sd, share = distribution.statistic, distribution.sd, distribution.share
     sides = Smoothed.of(inside, t, sd, share), Smoothed.of(inside.union(undecided), t, sd, share)
+    return _median_and_ends(*sides, t, sd, level)
+
+
+def scaled_bounds(
+    inside: Intervals, undecided: Intervals, statistic: float, se: float, df: int, level: float
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """Bounds of the median-unbiased estimate and of both ends of the confidence interval where the noise's
+    scale is estimated.
+
+    Parameters
+    ----------
+    inside, undecided, statistic, level
+        As for `confidence_interval`.
+    se : float
+        Estimated standard error of the statistic.
+    df : int
+        Degrees of freedom of that estimate, independent of the statistic; at least 2.
+
+    Source
+    ------
+    See `Scaled`.
+    """
+    least, most = (Scaled.of(each, statistic, se, df) for each in (inside, inside.union(undecided)))
+    return _median_and_ends(least, most, statistic, se, level)
+
+
+def _median_and_ends(
+    least: Sides, most: Sides, statistic: float, sd: float, level: float
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
     target = -float(logit(0.5 * (1.0 - level)))
-    median, lower, upper = (_in_units(mean_bounds(*sides, odds), t, sd) for odds in (0.0, target, -target))
+    found = (mean_bounds(least, most, odds) for odds in (0.0, target, -target))
+    median, lower, upper = (_in_units(ends, statistic, sd) for ends in found)
     return median, lower, upper
 
 
@@ -205,45 +231,6 @@ def _in_units(ends: tuple[float, float], statistic: float, sd: float) -> tuple[f
     """Ends in units of the statistic; what the root finder and the last addition lost is given back."""
     slack = rounded_up(sd * _ROOT_TOLERANCE) + 4.0 * EPS * abs(statistic)
     return statistic + sd * rounded_down(ends[0]) - slack, statistic + sd * rounded_up(ends[1]) + slack
-
-
-@dataclass(frozen=True)
-class Shifted:
-    """A truncation set seen from the statistic, in standard deviations.
-
-    Masses are relative to the density at the statistic: for means millions of standard deviations away, which
-    narrow truncation sets do ask for, the two sides still compare without cancellation.
-    """
-
-    below: tuple[Floats, Floats, Floats]
-    above: tuple[Floats, Floats, Floats]
-
-    @classmethod
-    def of(cls, intervals: Intervals, statistic: float, sd: float) -> Shifted:
-        require_positive("sd", sd)
-        upper, lower = tail_and_rest(statistic, "greater")
-        sides = []
-        for side in (lower, upper):
-            bounds = intervals.intersect(side).bounds
-            with np.errstate(all="ignore"):
-                ends = (bounds - statistic) / sd
-                widths = (bounds[:, 1] - bounds[:, 0]) / sd
-            sides.append((ends[:, 0], ends[:, 1], widths))
-        return cls(sides[0], sides[1])
-
-    @property
-    def has_below(self) -> bool:
-        return bool((self.below[2] > 0.0).any())
-
-    @property
-    def has_above(self) -> bool:
-        return bool((self.above[2] > 0.0).any())
-
-    def log_below(self, mean: float) -> float:
-        return max(log_sum(log_bell_integrals(*self.below, mean)), _LEAST_LOG)
-
-    def log_above(self, mean: float) -> float:
-        return max(log_sum(log_bell_integrals(*self.above, mean)), _LEAST_LOG)
 
 
 def _root(decreasing: Callable[[float], float]) -> float:

@@ -16,6 +16,8 @@ HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 SHORT_RULE = 8
 LONG_RULE = 64
 DROP = 38.0
+# Stands for the log of a mass too small even for its logarithm, so that differences stay numbers.
+LEAST_LOG = -1e300
 
 
 def log_sum(log_values: Floats) -> float:

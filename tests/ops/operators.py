@@ -10,6 +10,7 @@ import numpy as np
 
 from onnx_si.line.program import bind
 from onnx_si.ops.registry import registered
+from onnx_si.saliency.backward import has_gradient
 
 from .cases import CASES, POINTS, SMOOTH, model_of
 from .node_cases import all_cases, node_cases, reason_to_exclude
@@ -56,6 +57,7 @@ that are refused with the reasons below.
   constant on pieces of the line (comparisons, indices, quantised values); `no` where it is evaluated at the
   image only; `constant` where it does not depend on values at all.
 - **enclosed**: whether the certified search proves bounds through it.
+- **gradient**: whether the methods `gradcam`, `gradient` and `grad-input` can go back through it.
 - **cases**: node cases with this op that pass, of all that hold it (some hold ops without a handler too).
 
 """
@@ -94,6 +96,7 @@ def rows():
             "class": ", ".join(kind for kind, _ in by_use),
             "exact": claim,
             "enclosed": {"yes": "yes", "constant": "constant"}.get(claim, "no"),
+            "gradient": "yes" if has_gradient(op, handler.domain) else "no",
             "cases": f"{passed[op]} of {total[op]}",
         }
 
