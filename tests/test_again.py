@@ -91,6 +91,13 @@ def test_what_was_decided_at_one_image_is_not_repeated(make):
         at_image(program, np.ones((1, 4)))
 
 
+def test_the_place_of_the_largest_is_a_rule_for_any_image():
+    net = nets.Net(0, (1, 4))
+    net.add("ArgMax", "x", axis=1, out="map")
+    program = bind(net.finish("map"), np.array([[1.0, 4.0, 2.0, 3.0]]), ("map",))
+    assert at_image(program, np.array([[1.0, 2.0, 5.0, 3.0]])).values["map"].tolist() == [[2]]
+
+
 def test_another_shape_is_another_program():
     program = bind(nets.cam_nchw(0), np.zeros((1, 1, 6, 6)), (nets.cam_nchw(0).outputs[0].name,))
     with pytest.raises(ValueError, match="at this one"):

@@ -120,6 +120,22 @@ def test_gates_that_may_switch_are_lost():
     assert domain.lost.tolist() == [True, False]
 
 
+def test_a_gate_of_a_dead_unit_is_decided():
+    """The unit is exactly zero all along the cell, so `> 0` and `>= 0` each have one value there."""
+    net = nets.Net(0, (1, 3))
+    unit = net.add("Relu", net.add("Add", "x", net.const(np.array([-9.0, 0.0, 9.0]))))
+    zero = net.const(np.zeros(1))
+    for op, out in (("Greater", "open"), ("GreaterOrEqual", "closed")):
+        net.add("Where", net.add(op, unit, zero), net.const(np.ones(1)), zero, out=out)
+    model = net.finish("open", "closed")
+    start, direction = np.zeros((1, 3)), np.array([[1.0, 0.0, 1.0]])  # below zero, at zero, above it
+    program = bind(model, start, ("open", "closed"))
+    tensors, domain = enclosed(program, start, direction, np.array([-2.0]), np.array([2.0]))
+    assert not domain.lost[0]
+    assert tensors["open"].centre.ravel().tolist() == [0, 0, 1]
+    assert tensors["closed"].centre.ravel().tolist() == [1, 1, 1]
+
+
 @EXTENDED
 @pytest.mark.parametrize("seed", range(6))
 def test_rounded_gates_stay_inside(seed):

@@ -373,4 +373,4 @@ def test_p_values_of_grad_cam_are_uniform_under_the_null():
     assert len(found) > 120
     assert low <= np.count_nonzero(selective <= 0.05) <= high
     assert stats.kstest(selective, "uniform").pvalue > 0.01
-    assert np.mean(naive <= 0.05) > 0.15 and stats.kstest(naive, "uniform").pvalue < 1e-10
+    assert np.mean(naive <= 0.05) > 0.1 and stats.kstest(naive, "uniform").pvalue < 1e-6

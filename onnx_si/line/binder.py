@@ -272,7 +272,7 @@ class Binder:
                 self._apply(work, written, stage.rule, tuple(names[i] for i in stage.inputs))
             for name in inner:
                 del self.values[name]
-        self._check_range(output, self.values[output])
+        self._check_range(output, self.values[output], rules[-1])
         self._classify(work, kind_of(rules, steady=output in self.stepwise))
 
     def _apply(
@@ -295,11 +295,11 @@ class Binder:
             Instruction(output, rule, inputs, shape, node.name, node.op_type, cost, recipe=recipe)
         )
 
-    def _check_range(self, output: str, value: NDArray[np.float64]) -> None:
-        """Integers that leave their type's range wrap around: refused."""
+    def _check_range(self, output: str, value: NDArray[np.float64], rule: Rule) -> None:
+        """Integers that leave their type's range wrap around: refused. (A place in a tensor never does.)"""
         dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
         if dtype.kind in "iu" and value.size:
-            self.particular = True
+            self.particular |= not isinstance(rule, Winner)
             limits = np.iinfo(dtype)
             if value.min() < limits.min or value.max() > limits.max:
                 raise Refusal(

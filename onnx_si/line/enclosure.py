@@ -183,7 +183,7 @@ class EnclosureDomain:
         spacing = rule.spacing
         for low, high in _ranges(rule.switches, xs):
             if spacing is None:
-                undecided = (low <= 0) & (high >= 0)
+                undecided = (low <= 0) & (high >= 0) & (low < high)  # a dead unit is exactly zero
             else:
                 ((least, most),) = _ranges(lambda *values: (spacing(*values),), xs)
                 with np.errstate(divide="ignore", invalid="ignore"):

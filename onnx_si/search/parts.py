@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnx_si.line.cone import cone, cost_of_box
 from onnx_si.line.points import Points, evaluate
+from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.ops.recipe import Box, whole
 from onnx_si.ops.rules import Array, Step, Winner
@@ -37,6 +38,29 @@ class Part:
 
 
 @dataclass
+class Shares:
+    """Sides of boxes in the middle of a map, the smallest first, and what their cones cost, in forward
+    passes; told as far as somebody asks.
+    """
+
+    program: Program
+    margin: str
+    shape: tuple[int, ...]
+    known: list[tuple[int, float]] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[tuple[int, float]]:
+        side, share = SMALLEST, 0.0
+        while side == SMALLEST or (side < max(self.shape) and share <= WORTHWHILE):
+            if not self.known or self.known[-1][0] < side:
+                box = _around([n // 2 for n in self.shape], side, self.shape)
+                cost = cost_of_box(self.program, self.margin, box)
+                self.known.append((side, cost / max(1, self.program.cost)))
+            share = self.known[side.bit_length() - SMALLEST.bit_length()][1]
+            yield side, share
+            side *= 2
+
+
+@dataclass
 class Parts:
     """The boxes of a task's map that were used so far."""
 
@@ -49,15 +73,9 @@ class Parts:
         return self.task.event.observed.shape
 
     @cached_property
-    def shares(self) -> tuple[tuple[int, float], ...]:
+    def shares(self) -> "Shares":
         """Sides of boxes in the middle of the map and what their cones cost, in forward passes."""
-        program, middle = self.task.program, [n // 2 for n in self.shape]
-        side, found = SMALLEST, list[tuple[int, float]]()
-        while not found or (side < max(self.shape) and found[-1][1] <= WORTHWHILE):
-            cost = cost_of_box(program, self.task.margin, _around(middle, side, self.shape))
-            found.append((side, cost / max(1, program.cost)))
-            side *= 2
-        return tuple(found)
+        return Shares(self.task.program, self.task.margin, self.shape)
 
     def witnesses(self, cells: list[Cell], wrong: Array, side: int) -> Iterator[tuple[Part, list[Cell]]]:
         """Parts around the pixels that are farthest on the wrong side in the most probable cells, each with

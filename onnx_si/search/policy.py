@@ -7,8 +7,11 @@ been seen so far tells how many knots a stretch of line holds and how often each
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +107,7 @@ class Policy:
 
     overhead: float
     batch: int
-    shares: tuple[tuple[int, float], ...]
+    shares: Iterable[tuple[int, float]]
     exact: Density = field(default_factory=Density)
     parts: Density = field(default_factory=Density)
     enclosed: Chances = field(default_factory=lambda: Chances(harder=+1))
@@ -138,15 +141,20 @@ class Policy:
         """Forward passes of enclosing one cell of a batch."""
         return ENCLOSING * self._shared_overhead + ENCLOSURE
 
+    @cached_property
+    def _least_share(self) -> float:
+        """What the part of the smallest box costs, in forward passes."""
+        return next(iter(self.shares))[1]
+
     @property
     def sieves(self) -> bool:
         """Whether a pixel's part of the network is much cheaper than the whole."""
-        return self.shares[0][1] <= WORTHWHILE
+        return self._least_share <= WORTHWHILE
 
     @property
     def part_density(self) -> float:
         """Knots per length of a part; of a share of the network before any was seen."""
-        return self.parts.per_length(self.shares[0][1] * self.exact.per_length())
+        return self.parts.per_length(self._least_share * self.exact.per_length())
 
     def least_width(self) -> float:
         """A stretch that is expected to hold few knots, or so many that examining it costs its overhead:
@@ -164,7 +172,7 @@ class Policy:
         exact = self.cost_of_exact(cell)
         if self.sieves and not cell.probed:
             probe, chance = PROBING * self._shared_overhead + 1, self.probed.of(cell.width)
-            part = self._cost_of_part(self.shares[0][1], cell.width) + MAKING * self.overhead
+            part = self._cost_of_part(self._least_share, cell.width) + MAKING * self.overhead
             if chance * exact > probe + chance * part:
                 return Action.PROBE
         gain = self.enclosed.of(cell.width) * exact - self.cost_of_enclosure
@@ -187,6 +195,8 @@ class Policy:
         count = np.count_nonzero(cell.open)
         for side, share in self.shares:
             each = self._cost_of_part(share, cell.width) + MAKING * self.overhead
+            if each >= best[1]:
+                break  # larger boxes cost more
             if each * math.ceil(count / side**cell.open.ndim) < best[1]:
                 best = min(best, (side, each * len(blocks(cell.open, side))), key=lambda found: found[1])
         return best
@@ -195,16 +205,19 @@ class Policy:
         """The largest side of a box whose part costs little more than one pixel's, or than the probe that
         found it.
         """
-        sides = [(side, self._cost_of_part(share, width)) for side, share in self.shares]
-        allowed = max(PART_OF_PROBE + self.overhead, ALMOST_FREE * sides[0][1])
-        return max(side for side, cost in sides if cost <= allowed)
+        costs = ((side, self._cost_of_part(share, width)) for side, share in self.shares)
+        best, cost = next(costs)
+        allowed = max(PART_OF_PROBE + self.overhead, ALMOST_FREE * cost)
+        for side, _ in takewhile(lambda found: found[1] <= allowed, costs):
+            best = side
+        return best
 
     def cost_of_exact(self, cell: Cell) -> float:
         """Forward passes of an exact examination."""
         return self.overhead + 2 + PASSES_PER_KNOT * self._knots(cell)
 
     def _cost_of_part(self, share: float, width: float) -> float:
-        knots = self.part_density * width * share / self.shares[0][1]
+        knots = self.part_density * width * share / self._least_share
         return self.overhead + share * (2 + PASSES_PER_KNOT * knots)
 
     def _knots(self, cell: Cell) -> float:

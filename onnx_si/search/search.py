@@ -20,7 +20,8 @@ from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy,
 from onnx_si.search.problem import TestLine
 from onnx_si.truncated import Normal, confidence_interval, decided, p_value_bounds
 
-COMPARABLE = 7.0  # cells examined together differ in probability by a factor of e^7 at most: about 1000
+COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most,
+LEAST_PRECISION = 1e-6  # unless they must be settled anyway for bounds this close, or as close as wanted
 BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells are examined at the same time,
@@ -67,12 +68,13 @@ class _Run:
         probe: list[Cell] = []
         exact: list[Cell] = []
         first: Cell | None = None
+        least = self._surely_matters()
         while max(len(enclose), len(probe)) < self.policy.batch and len(exact) < self.together:
             cell = self.frontier.pop(self.policy.least_width())
             if cell is None:
                 break
             first = first or cell
-            if cell.priority > first.priority + COMPARABLE:
+            if cell.priority > max(first.priority + COMPARABLE, least):
                 self.frontier.push(cell)
                 break
             match self.policy.decide(cell) if self.options.enclose else Action.EXACT:
@@ -95,6 +97,13 @@ class _Run:
         if enclose:
             self._enclose(enclose)
         return first is not None
+
+    def _surely_matters(self) -> float:
+        """Priority of a cell as probable as the wanted width of the bounds allows to be left of S."""
+        if not self.inside:
+            return -math.inf
+        known = self.task.line.distribution.log_mass(Intervals.of(np.concatenate(self.inside)))
+        return -known - math.log(max(self.options.precision, LEAST_PRECISION))
 
     def _exact(self, batch: list[Cell]) -> None:
         """Settle cells with the whole network."""
