@@ -83,6 +83,14 @@ def settings() -> Iterator[Setting]:
         yield Setting("null-1", "here", side, 1000 + side, methods=ALL)
     yield Setting("null-1", "here", 64, 1064)
     yield Setting("permutation", "here", 64, 1464, methods=("permutation",), share=0.3)
+    for side in (16, 32):
+        yield Setting(
+            *("gradcam", "here", side, 5000 + side),
+            signals=(0.0, 2.0),
+            saliency="gradcam",
+            threshold="max:0.5",
+            share=0.5,
+        )
     yield Setting("signal-1", "here", 16, 1100, signals=SIGNALS)
     for side in (16, 32):
         yield Setting("null-1", "authors", side, 1200 + side)
@@ -97,14 +105,6 @@ def settings() -> Iterator[Setting]:
         yield Setting("null-2", "authors", side, 2200 + side, references=2)
     yield Setting("signal-2", "authors", 16, 2300, references=2, signals=SIGNALS)
     yield Setting("global-signal", "here", 16, 3100, hypothesis="global", signals=SIGNALS)
-    for side in (16, 32):
-        yield Setting(
-            *("gradcam", "here", side, 5000 + side),
-            signals=(0.0, 2.0),
-            saliency="gradcam",
-            threshold="max:0.5",
-            share=0.2,
-        )
     yield Setting("permutation", "authors", 16, 1416, methods=("permutation",), share=0.3)
 
 

@@ -219,9 +219,9 @@ def speed_words(speed: Mapping[str, Any] | None) -> str:
 def page(content: Mapping[str, Any]) -> str:
     """The document: the tables in the text of `reproduction_template.md`."""
     results: Results = content["settings"]
-    first = ("network", "pixels", "tests", "no region", "KS p")
+    first = ("network", "pixels", "tests", "no test", "KS p")
     count, outside = count_of_levels(results)
-    signal_head = _head(("network", "signal", "tests", "no region"), METHODS_WITH_SIGNAL)
+    signal_head = _head(("network", "signal", "tests", "no test"), METHODS_WITH_SIGNAL)
     parts = ("signal", "components", "tests", "rejected", "images", "images with a rejected one (Holm)")
     tables = {
         "null_1": table(_head(first, _columns(1)), null_rows(results, 1)),
@@ -229,12 +229,12 @@ def page(content: Mapping[str, Any]) -> str:
         "signal_1": table(signal_head, signal_rows(results, 1)),
         "signal_2": table(signal_head, signal_rows(results, 2)),
         "global": table(
-            _head(("pixels", "signal", "tests", "no region", "KS p"), METHODS_WITH_SIGNAL),
+            _head(("pixels", "signal", "tests", "no test", "KS p"), METHODS_WITH_SIGNAL),
             global_rows(results),
         ),
         "components": table(parts, component_rows(results)),
         "gradcam": table(
-            _head(("pixels", "signal", "tests", "no region"), METHODS_WITH_SIGNAL), gradcam_rows(results)
+            _head(("pixels", "signal", "tests", "no test"), METHODS_WITH_SIGNAL), gradcam_rows(results)
         ),
         "runs": table(
             ("setting", "date", "seed", "tests a signal", "draws", "network's SHA-256"), run_rows(results)

@@ -71,3 +71,31 @@ def test_inputs_that_do_not_fit(change, words):
     feeds = {name: value for name, value in {**FEEDS, **change}.items() if value is not None}
     with pytest.raises(onnx_si.InputError, match=words):
         onnx_si.evaluate(embedding_net(), feeds)
+
+
+def test_a_model_evaluated_again():
+    """Bound once; each image has its own values, and what the caller does with them stays with the caller."""
+    net = nets.Net(0, (1, 1, 4, 4))
+    net.add("Relu", net.conv("x", 1, 2), out="map")
+    net.add("Add", net.const(np.array([1.0])), net.const(np.array([2.0])), out="three")
+    model = net.finish("map", "three")
+    images = np.random.default_rng(5).normal(size=(3, 1, 1, 4, 4))
+    for image in images:
+        made = onnx_si.evaluate(model, {"x": image})
+        fresh = onnx_si.evaluate(model_from_proto(model.proto), {"x": image})
+        for name in ("map", "three"):
+            np.testing.assert_array_equal(made[name], fresh[name])
+            made[name][...] = np.nan
+    assert len(model.derived) == 1
+    counted = onnx_si.evaluate(model, {"x": np.ones((1, 1, 4, 4), np.int64)})
+    fresh = onnx_si.evaluate(model_from_proto(model.proto), {"x": np.ones((1, 1, 4, 4), np.int64)})
+    np.testing.assert_array_equal(counted["map"], fresh["map"])
+
+
+def test_rules_that_an_image_decides_are_not_kept():
+    net = nets.Net(0, (1, 4))
+    net.add("NonZero", net.add("Relu", "x"), out="places")
+    model = net.finish("places")
+    for image in ([[1, 0, 2, 0]], [[0, 0, 0, 3.0]], [[1, 1, 1, 1]]):
+        made = onnx_si.evaluate(model, {"x": np.array(image)})
+        np.testing.assert_array_equal(made["places"], np.nonzero(np.array(image)))

@@ -149,8 +149,7 @@ def without(op):
 
 
 REFUSED = {
-    "Loop": "a loop",
-    "Scan": "a loop",
+    "SequenceMap": "a loop",
     "SequenceConstruct": "a sequence",
     "SplitToSequence": "a sequence",
     "StringNormalizer": "strings",

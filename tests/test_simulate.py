@@ -445,7 +445,9 @@ def test_the_options_of_the_test_reach_the_trials(call, tmp_path):
     )
     assert code == 0 and "images of 1x1x8x9" in stdout and "4 degrees of freedom" in stdout
     code, stdout, _ = call(*SMALL, "--signal", 0, "--signal", 3, "--components")
-    assert code == 0 and "off the square" in stdout and "components, Holm's procedure: " in stdout
+    assert code == 0 and "off the square" in stdout and "signal 0, Holm's procedure: " in stdout
+    code, stdout, _ = call(*SMALL[:2], "--threshold", "top:0.2", "--signal", 3, "--components")
+    assert "compares them with pixels of the square" in stdout
 
 
 def test_the_legend_covers_nothing(model):

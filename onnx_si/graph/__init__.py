@@ -4,6 +4,7 @@ from onnx_si.graph.constants import fold
 from onnx_si.graph.dag import dag, nodes_between, read_by
 from onnx_si.graph.edit import Editor
 from onnx_si.graph.inline import chosen_branch, function_body, renamed
+from onnx_si.graph.loops import Turn, after_last_turn, first_turn, one_turn, scanned_axes
 from onnx_si.graph.model import Model, TensorInfo, load, model_from_proto
 from onnx_si.graph.refused import refuse_by_name
 
@@ -11,14 +12,19 @@ __all__ = [
     "Editor",
     "Model",
     "TensorInfo",
+    "Turn",
+    "after_last_turn",
     "chosen_branch",
     "dag",
+    "first_turn",
     "fold",
     "function_body",
     "load",
     "model_from_proto",
     "nodes_between",
+    "one_turn",
     "read_by",
     "refuse_by_name",
     "renamed",
+    "scanned_axes",
 ]

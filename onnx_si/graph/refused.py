@@ -1,11 +1,11 @@
-"""Ops that are refused by name, wherever they stand: loops, sequences, strings, fused ops."""
+"""Ops that are refused by name, wherever they stand: sequences, strings, random and fused ops."""
 
 import onnx
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.dag import subgraphs
 
-LOOPS = ("Loop", "Scan", "SequenceMap")
+LOOPS = ("SequenceMap",)
 SEQUENCES = (
     *("SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"),
     *("SequenceLength", "SplitToSequence", "ConcatFromSequence"),

@@ -2,6 +2,7 @@
 reasons where there is none.
 """
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,18 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnx_si.errors import Finding, Refusal
-from onnx_si.graph import Model, chosen_branch, function_body, read_by, refuse_by_name
+from onnx_si.graph import (
+    Model,
+    Turn,
+    after_last_turn,
+    chosen_branch,
+    first_turn,
+    function_body,
+    one_turn,
+    read_by,
+    refuse_by_name,
+    scanned_axes,
+)
 from onnx_si.graph.constants import affordable, inferred_shapes
 from onnx_si.line.folding import folded
 from onnx_si.line.instruction import Instruction, cost_of
@@ -34,16 +46,24 @@ _ORDER = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsup
 
 @dataclass(frozen=True)
 class _Work:
-    """A node to be bound, the one that is named if it can't be, and the model's node that it is a part of."""
+    """A node to be bound, the one that is named if it can't be, and the model's node that it is a part of;
+    of a loop, how far it is unrolled.
+    """
 
     node: onnx.NodeProto
     named: onnx.NodeProto
     top: onnx.NodeProto
+    turn: Turn | None = None
 
     @functools.cached_property
     def reads(self) -> frozenset[str]:
         """Every tensor that the node needs, what its subgraphs capture included."""
-        return frozenset(read_by(self.node))
+        own = frozenset(read_by(self.node))
+        return own if self.turn is None else own | self.turn.reads
+
+    def parts(self, nodes: Iterable[onnx.NodeProto]) -> list["_Work"]:
+        """The nodes that this one stands for; each is named by itself."""
+        return [_Work(inner, inner if self.named is self.node else self.named, self.top) for inner in nodes]
 
 
 class Binder:
@@ -97,8 +117,8 @@ class Binder:
             self._lose(node)  # its reason is on record already
             return []
         try:
-            if node.op_type == "If" and not domain_of(node):
-                return self._branch(work)
+            if node.op_type in ("If", "Loop", "Scan") and not domain_of(node):
+                return self._branch(work) if node.op_type == "If" else self._unroll(work)
             if not any(name in self.values for name in work.reads):
                 self._fold(node)
                 return []
@@ -132,15 +152,51 @@ class Binder:
 
     def _branch(self, work: _Work) -> list[_Work]:
         """An `If` is the branch that it takes at the image; exact only where it always takes that one."""
-        node = work.node
-        condition = self.constants.get(node.input[0])
-        if condition is None:
+        why = "the condition depends on the image, and branches are not compared"
+        condition = self._decided(
+            work, work.node.input[0], why, "export with a fixed condition, or with Where"
+        )
+        return work.parts(chosen_branch(work.node, bool(condition)))
+
+    def _decided(self, work: _Work, name: str, why: str, advice: str) -> float:
+        """The number that a tensor holds, at the image if it changes; a finding then."""
+        value = self.constants.get(name)
+        if value is None:
             self.particular = True
-            condition = self.values[node.input[0]][0]
-            why = "the condition depends on the image, and branches are not compared"
-            self._find(work, Refusal(why, "export with a fixed condition, or with Where"), "discrete")
-        nodes = chosen_branch(node, bool(np.ravel(condition)[0]))
-        return [_Work(inner, inner if work.named is node else work.named, work.top) for inner in nodes]
+            self._find(work, Refusal(why, advice), "discrete")
+            value = self.values[name][0]
+        return float(np.ravel(value)[0])
+
+    def _unroll(self, work: _Work) -> list[_Work]:
+        """One more turn of a loop and the rest of it, or its outputs after the last one."""
+        node = work.node
+        at = work.turn or first_turn(node, schema_version(node.op_type, "", self.opsets[""]))
+        if at.condition in self.unknown:
+            self._lose(node)  # its reason is on record already
+            return []
+        turns = self._turns(work, at)
+        if at.done >= turns:
+            return work.parts(after_last_turn(node, at, self.opsets[""]))
+        nodes, following = one_turn(node, at, turns)
+        made = {name for inner in nodes for name in inner.output if name}
+        if made & (self.values.keys() | self.constants.keys()):
+            raise Refusal("tensors of its turns have names that are taken", "rename the loop's outputs")
+        return [*work.parts(nodes), dataclasses.replace(work, turn=following)]
+
+    def _turns(self, work: _Work, at: Turn) -> int:
+        """How many turns a loop makes, as far as it is known before the next one."""
+        node = work.node
+        if node.op_type == "Scan":
+            shapes = [(self._input(name), axis) for name, axis in scanned_axes(node)]
+            lengths = {value.shape[axis] for value, axis in shapes if value is not None}
+            if len(lengths) != 1:
+                raise Refusal(f"scanned axes of lengths {sorted(lengths)}", "export it again")
+            return int(lengths.pop())
+        why, advice = "the number of its turns depends on the image", "export with a fixed number of turns"
+        if at.condition and not self._decided(work, at.condition, why, advice):
+            return at.done
+        limit = node.input[0]
+        return int(self._decided(work, limit, why, advice)) if limit else at.done + 1
 
     def _blank(self, name: str) -> NDArray[Any]:
         """Zeros of a changing tensor's type and shape, in no memory."""

@@ -1,5 +1,6 @@
 """Conv and ConvTranspose in any number of spatial dimensions, as matrix products over gathered windows."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -34,8 +35,10 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     out = np.empty((images, w.shape[0], *win.output), x.dtype)
     bytes_each = 8 * channels * win.taps * math.prod(win.output)
     product = _gathered
-    if bytes_each > BLOCK_BYTES and win.taps > 1:
-        product = _in_strips if group == 1 else _by_groups
+    if group > 1 and win.taps > 1:
+        product = _by_groups
+    elif bytes_each > BLOCK_BYTES and win.taps > 1:
+        product = _in_strips
     for block in blocks(images, bytes_each, BLOCK_BYTES):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
@@ -78,18 +81,36 @@ def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
 
 
 def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """Windows gathered for a few groups of channels at a time, so that they stay in the cache."""
+    """Windows gathered for a few groups of channels at a time; their products are so small that this counts.
+
+    Windows that move by one place are gathered in runs over the ends of rows, which are dropped afterwards.
+    """
+    runs = all(axis.stride == 1 for axis in win.axes)
+    rows = (win.output[0], *win.padded[1:]) if runs else win.output
+    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
     images, depth, maps = len(padded), padded.shape[1] // group, len(w) // group
-    places = math.prod(win.output)
-    for some in blocks(group, 8 * images * depth * win.taps * places, BLOCK_BYTES):
+    for some in blocks(group, 4 * 8 * images * depth * win.taps * math.prod(rows), BLOCK_BYTES):
         read, written = (
             slice(some.start * depth, some.stop * depth),
             slice(some.start * maps, some.stop * maps),
         )
-        columns = _columns(padded[:, read], win)
-        product = np.empty((images, columns.shape[1] // depth * maps, places), padded.dtype)
-        _multiply(w[written], columns, columns.shape[1] // depth, product)
-        out[:, written] = product.reshape(images, -1, *win.output)
+        columns = (_runs if runs else _columns)(padded[:, read], win)
+        count = columns.shape[1] // depth
+        product = np.empty((images, count * maps, math.prod(rows)), padded.dtype)
+        _multiply(w[written], columns, count, product)
+        out[:, written] = product.reshape(images, -1, *rows)[inside]
+
+
+def _runs(padded: Array, win: Window) -> Array:
+    """All windows and, between them, what lies over the ends of rows: (images, C, taps, places)."""
+    steps = [math.prod(win.padded[axis + 1 :]) for axis in range(win.rank)]
+    length = 1 + sum((axis.output - 1) * step for axis, step in zip(win.axes, steps, strict=True))
+    columns = np.zeros((*padded.shape[:2], win.taps, win.output[0] * steps[0]), padded.dtype)
+    flat = padded.reshape(*padded.shape[:2], -1)
+    for tap, place in enumerate(itertools.product(*(range(axis.taps) for axis in win.axes))):
+        start = sum(t * axis.dilation * step for t, axis, step in zip(place, win.axes, steps, strict=True))
+        columns[:, :, tap, :length] = flat[:, :, start : start + length]
+    return columns
 
 
 @handles("Conv", since=(1, 11, 22))

@@ -83,5 +83,5 @@ def _quantiles(axes: Axes, simulation: Simulation) -> None:
         )
         axes.fill_between((rank - 0.5) / largest, low, high, color="0.5", alpha=0.2, linewidth=0)
     axes.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1)
-    axes.set(xlabel="uniform quantile", ylabel="p-value", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="uniform quantile", ylabel="p-value", xlim=(0, 1), ylim=(-0.02, 1.02))
     axes.set_title(f"p-values under signal {signal:g}; band: {CONFIDENCE:.0%} at each quantile", fontsize=10)

@@ -6,6 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from onnx_si.hypotheses import HYPOTHESES
 from onnx_si.simulate.part_rows import PartRow
 from onnx_si.simulate.simulation import Simulation
 from onnx_si.simulate.summary import CONFIDENCE, Row
@@ -72,10 +73,27 @@ def _ends(interval: tuple[float | None, float | None]) -> str:
 def _verdict(interval: tuple[float | None, float | None], alpha: float) -> str:
     low, high = interval
     if low is not None and low > alpha:
-        return f"rejects too often: more than {alpha:g} of the tests of pure noise"
+        return f"rejects too often: more than {alpha:g} of the tests without signal"
     if high is not None and high < alpha:
         return f"rejects less often than {alpha:g}: it is valid, and loses power"
     return f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
+
+
+def _parts_in_words(simulation: Simulation) -> Iterable[str]:
+    """Of components that hold no signal."""
+    name = simulation.settings.hypothesis
+    null_holds = HYPOTHESES[name].needs_reference  # else the square is in what they are compared with
+    for part in simulation.parts:
+        if part.touches or part.image_rate is None:
+            continue
+        if null_holds or not part.signal:
+            verdict = _verdict(part.image_interval, simulation.settings.alpha)
+            yield f"components without signal, signal {part.signal:g}, Holm's procedure: {verdict}"
+        else:
+            yield (
+                f"components without signal, signal {part.signal:g}: their null hypothesis is false, because "
+                f"hypothesis {name} compares them with pixels of the square, too"
+            )
 
 
 def _in_words(simulation: Simulation) -> Iterable[str]:
@@ -83,9 +101,7 @@ def _in_words(simulation: Simulation) -> Iterable[str]:
     for row in simulation.rows:
         if not row.signal and row.reject_rate is not None:
             yield f"{row.method}: {_verdict(row.reject_interval, alpha)}"
-    for part in simulation.parts:
-        if not part.signal and part.image_rate is not None:
-            yield f"components, Holm's procedure: {_verdict(part.image_interval, alpha)}"
+    yield from _parts_in_words(simulation)
     for row in simulation.rows:
         if row.not_computed:
             why = next(

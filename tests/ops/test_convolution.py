@@ -29,15 +29,18 @@ def test_blocks_and_strips(monkeypatch, group, block_bytes):
 
 
 @pytest.mark.parametrize("maps", [4, 8])
-@pytest.mark.parametrize("block_bytes", [1, 4000, 10000])
-def test_one_filter_for_each_channel(monkeypatch, maps, block_bytes):
+@pytest.mark.parametrize("strides", [[1, 1], [2, 1]])
+@pytest.mark.parametrize("block_bytes", [1, 16000, 1 << 22])
+def test_one_filter_for_each_channel(monkeypatch, maps, strides, block_bytes):
     """A few channels at a time, with one or two maps from each, give the sums written out."""
     rng = np.random.default_rng(4)
     x, w = rng.normal(size=(3, 2, 4, 6, 7)), rng.normal(size=(maps, 1, 3, 2))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 2), axis=(3, 4))[:, :, :, ::2]
-    expected = np.einsum("nbcijkl,cmkl->nbcmij", windows, w.reshape(4, -1, 3, 2))
+    padded = np.pad(x, [(0, 0)] * 3 + [(1, 0), (0, 2)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(3, 4))[..., ::2]
+    seen = windows[:, :, :, :: strides[0], :: strides[1]]
+    expected = np.einsum("nbcijkl,cmkl->nbcmij", seen, w.reshape(4, -1, 3, 2))
     monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
-    y = conv(x, w, group=4, strides=[2, 1])
+    y = conv(x, w, group=4, strides=strides, dilations=[1, 2], pads=[1, 0, 0, 2])
     np.testing.assert_allclose(y, expected.reshape(y.shape), rtol=1e-13, atol=1e-13)
 
 

@@ -1,0 +1,209 @@
+"""Loop and Scan as the nodes of their turns, one turn at a time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import helper, numpy_helper
+
+from onnx_si.errors import Refusal
+from onnx_si.graph.inline import renamed
+
+VERSIONS = {
+    "Loop": (1, 11, 13, 16, 19, 21, 23, 24, 25),
+    "Scan": (9, 11, 16, 19, 21, 23, 24, 25),
+}
+"""Schema versions that were read; Scan had a batch axis before."""
+MOST_NODES = 20_000  # of one loop's turns together; each is bound and kept like any other node
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How far a loop is unrolled.
+
+    Parameters
+    ----------
+    done : int
+        Turns so far.
+    condition : str
+        The tensor that tells whether there is another turn; empty where nothing does.
+    state : tuple of str
+        The tensors carried into the next turn.
+    made : tuple of tuples of str
+        For each turn, the parts of the outputs that are stacked.
+    """
+
+    done: int
+    condition: str
+    state: tuple[str, ...]
+    made: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Tensors that the turns to come read."""
+        parts = (name for turn in self.made for name in turn)
+        return frozenset(filter(None, (self.condition, *self.state, *parts)))
+
+
+def first_turn(node: onnx.NodeProto, version: int) -> Turn:
+    """A loop before its first turn.
+
+    Raises
+    ------
+    Refusal
+        If this version of the op was not read.
+    """
+    if version not in VERSIONS[node.op_type]:
+        raise Refusal(
+            f"version {version} of {node.op_type}", f"export to one of the versions {VERSIONS[node.op_type]}"
+        )
+    scans = node.op_type == "Scan"
+    state = tuple(node.input[: _states(node)] if scans else node.input[2:])
+    _check(node, state)
+    return Turn(0, "" if scans or len(node.input) < 2 else node.input[1], state)
+
+
+def _check(node: onnx.NodeProto, state: tuple[str, ...]) -> None:
+    """Body and node must have inputs and outputs that fit each other; the checker does not compare them."""
+    body, alone = _body(node), 0 if node.op_type == "Scan" else 1
+    read = len(node.input) if node.op_type == "Scan" else 2 + len(state)
+    written, stacked = len(body.output) - alone, len(body.output) - alone - len(state)
+    lists = {"scan_input_axes": read - len(state), "scan_input_directions": read - len(state)}
+    lists |= {"scan_output_axes": stacked, "scan_output_directions": stacked}
+    fits = all(len(a.ints) == lists[a.name] for a in node.attribute if a.name in lists)
+    if len(body.input) != read or len(node.output) > written or stacked < 0 or not fits:
+        raise Refusal(
+            f"a body of {len(body.input)} inputs and {len(body.output)} outputs in a node with "
+            f"{len(node.input)} and {len(node.output)}",
+            "the model breaks the specification; export it again",
+        )
+
+
+def scanned_axes(node: onnx.NodeProto) -> list[tuple[str, int]]:
+    """The tensors that a Scan goes through, each with the axis whose length is the number of turns."""
+    names = node.input[_states(node) :]
+    return [(name, _listed(node, "scan_input_axes", place)) for place, name in enumerate(names)]
+
+
+def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.NodeProto], Turn]:
+    """The nodes of the next turn, and the loop after it; what is made inside gets names of this turn.
+
+    Parameters
+    ----------
+    node : NodeProto
+    at : Turn
+    turns : int
+        Of a Scan: how many there are.
+
+    Raises
+    ------
+    Refusal
+        If the loop is too long.
+    """
+    body = _body(node)
+    if (at.done + 1) * max(1, len(body.node)) > MOST_NODES:
+        raise Refusal(
+            f"a loop of more than {at.done} turns of {len(body.node)} nodes", "export with fewer turns"
+        )
+    stem = _stem(node)
+    prefix = f"{stem}/turn_{at.done}"
+    stored = {tensor.name: f"{stem}/stored/{tensor.name}" for tensor in body.initializer}
+    nodes = [
+        helper.make_node("Constant", [], [stored[tensor.name]], value=tensor)
+        for tensor in (body.initializer if at.done == 0 else ())
+    ]
+    given, made_before = _given(node, at, prefix, turns)
+    inside = {name: f"{prefix}/{name}" for inner in body.node for name in inner.output if name}
+    names = {**stored, **dict(zip((value.name for value in body.input), given, strict=True)), **inside}
+    results = [names.get(value.name, value.name) for value in body.output]
+    nodes += [*made_before, *(renamed(inner, names) for inner in body.node)]
+    condition = results.pop(0) if node.op_type == "Loop" else ""
+    count = len(at.state)
+    return nodes, Turn(at.done + 1, condition, tuple(results[:count]), (*at.made, tuple(results[count:])))
+
+
+def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.NodeProto]:
+    """Nodes that write the loop's outputs: the last state, and the stacked parts of every turn.
+
+    Raises
+    ------
+    Refusal
+        If parts are to be stacked and there was no turn.
+    """
+    nodes = [
+        helper.make_node("Identity", [state], [output], name=node.name)
+        for state, output in zip(at.state, node.output, strict=False)
+        if output
+    ]
+    for place, output in enumerate(node.output[len(at.state) :]):
+        if not output:
+            continue
+        if not at.made:
+            raise Refusal("a loop without a turn, whose parts would be stacked", "export without it")
+        axis = _listed(node, "scan_output_axes", place)
+        parts = [made[place] for made in at.made]
+        ordered = parts[::-1] if _listed(node, "scan_output_directions", place) else parts
+        rows = [f"{output}:row_{i}" for i in range(len(parts))]
+        for part, row in zip(ordered, rows, strict=True):
+            nodes += _unsqueezed(part, row, axis, opset)
+        nodes.append(helper.make_node("Concat", rows, [output], name=node.name, axis=axis))
+    return nodes
+
+
+def _body(node: onnx.NodeProto) -> onnx.GraphProto:
+    return next(attribute.g for attribute in node.attribute if attribute.name == "body")
+
+
+def _stem(node: onnx.NodeProto) -> str:
+    return str(next(name for name in node.output if name))
+
+
+def _listed(node: onnx.NodeProto, name: str, place: int) -> int:
+    """An entry of an attribute that is a list of numbers, zeros where it is left out."""
+    values = next((list(a.ints) for a in node.attribute if a.name == name), [])
+    return int(values[place]) if values else 0
+
+
+def _states(node: onnx.NodeProto) -> int:
+    """How many of a Scan's inputs are carried."""
+    scanned = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
+    return len(node.input) - int(scanned)
+
+
+def _given(node: onnx.NodeProto, at: Turn, prefix: str, turns: int) -> tuple[list[str], list[onnx.NodeProto]]:
+    """What the body's inputs are in this turn, and the nodes that make them."""
+    if node.op_type == "Loop":
+        number, condition = _body(node).input[:2]
+        nodes = [_constant(f"{prefix}:number", np.full(_ones(number), at.done, np.int64))]
+        if not at.condition:
+            nodes.append(_constant(f"{prefix}:condition", np.full(_ones(condition), True)))
+        return [f"{prefix}:number", at.condition or f"{prefix}:condition", *at.state], nodes
+    count, nodes, slices = len(at.state), [], []
+    for place, name in enumerate(node.input[count:]):
+        backwards = _listed(node, "scan_input_directions", place)
+        index, made = f"{prefix}:place_{place}", f"{prefix}:slice_{place}"
+        axis = _listed(node, "scan_input_axes", place)
+        nodes.append(_constant(index, np.int64(turns - 1 - at.done if backwards else at.done)))
+        nodes.append(helper.make_node("Gather", [name, index], [made], name=node.name, axis=axis))
+        slices.append(made)
+    return [*at.state, *slices], nodes
+
+
+def _ones(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """The shape of the single number that a body's input holds."""
+    return (1,) * len(value.type.tensor_type.shape.dim)
+
+
+def _constant(name: str, value: ArrayLike) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value)))
+
+
+def _unsqueezed(tensor: str, made: str, axis: int, opset: int) -> list[onnx.NodeProto]:
+    if opset < 13:
+        return [helper.make_node("Unsqueeze", [tensor], [made], axes=[axis])]
+    axes = f"{made}:axes"
+    return [
+        _constant(axes, np.array([axis], np.int64)),
+        helper.make_node("Unsqueeze", [tensor, axes], [made]),
+    ]
