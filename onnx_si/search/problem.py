@@ -31,11 +31,6 @@ class TestLine:
     tested: tuple[float, float] | None = None
 
     @property
-    def has_interval(self) -> bool:
-        """Whether the statistic's mean can be estimated."""
-        return isinstance(self.distribution, Normal | Randomised)
-
-    @property
     def observed(self) -> float:
         """The statistic of the test."""
         return self.statistic if self.tested is None else self.tested[0]
