@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from onnx_si.ops.rules import Array
-from onnx_si.truncated import Distribution, Normal, Randomised
+from onnx_si.truncated import Distribution, Normal
 
 
 @dataclass(frozen=True)
