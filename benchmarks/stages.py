@@ -11,7 +11,8 @@ import numpy as np
 
 from onnx_si import Model
 from onnx_si.intervals import Intervals
-from onnx_si.line.exact import ExactDomain, line_segment
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import line_segment
 from onnx_si.line.walker import Tally, walk
 from onnx_si.machine import keep_freed_memory
 from onnx_si.options import Options

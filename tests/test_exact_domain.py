@@ -9,17 +9,9 @@ from hypothesis.extra import numpy as hnp
 from scenes import draw_case
 
 from onnx_si.line import envelope
-from onnx_si.line.exact import (
-    Crossings,
-    ExactDomain,
-    PiecewiseLinear,
-    from_pieces,
-    interpolate,
-    line_segment,
-    merge,
-    refine,
-    zero_crossings,
-)
+from onnx_si.line.crossings import Crossings, refine, zero_crossings
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import PiecewiseLinear, from_pieces, interpolate, line_segment, merge
 from onnx_si.line.walker import NeedsSplit, Tally, walk
 from onnx_si.ops.rules import Affine, Gated, Kinked, Maximum, Step, Winner
 

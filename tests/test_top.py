@@ -6,7 +6,7 @@ import pytest
 from scenes import TINY, make_case
 
 import onnx_si
-from onnx_si.line.exact import PiecewiseLinear
+from onnx_si.line.piecewise import PiecewiseLinear
 from onnx_si.saliency import parse_threshold, top_region
 from onnx_si.search.event import ROUNDING, TopEvent
 

@@ -9,9 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnx_si.line import envelope
+from onnx_si.line.crossings import (
+    NO_CROSSINGS,
+    Crossings,
+    Refinement,
+    concatenate,
+    level_crossings,
+    refine,
+    zero_crossings,
+)
+from onnx_si.line.piecewise import PiecewiseLinear, from_pieces, merge
 from onnx_si.line.walker import NeedsSplit
 from onnx_si.ops.rules import (
     FEW_CANDIDATES,
@@ -25,194 +34,6 @@ from onnx_si.ops.rules import (
     Step,
     Winner,
 )
-
-Index = NDArray[np.intp]
-MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved where there are more
-
-
-@dataclass(frozen=True)
-class PiecewiseLinear:
-    """Values (K, *shape) at nondecreasing knots (K,); affine in between."""
-
-    knots: Array
-    values: Array
-
-    @property
-    def points(self) -> int:
-        return len(self.knots)
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.nbytes
-
-    def split(self, at: float) -> tuple["PiecewiseLinear", "PiecewiseLinear"]:
-        """The same on both sides of a point inside; a jump there goes apart."""
-        left, right = self.knots.searchsorted(at, "left"), self.knots.searchsorted(at, "right")
-        if left < right:
-            return (
-                PiecewiseLinear(self.knots[: left + 1], self.values[: left + 1]),
-                PiecewiseLinear(self.knots[right - 1 :], self.values[right - 1 :]),
-            )
-        middle = interpolate(self, np.array([left - 1]), np.array([at]))
-        end = np.array([at])
-        return (
-            PiecewiseLinear(
-                np.concatenate([self.knots[:left], end]), np.concatenate([self.values[:left], middle])
-            ),
-            PiecewiseLinear(
-                np.concatenate([end, self.knots[left:]]), np.concatenate([middle, self.values[left:]])
-            ),
-        )
-
-
-def line_segment(start: Array, direction: Array, low: float, high: float) -> PiecewiseLinear:
-    """The input start + direction * z for low <= z <= high."""
-    ends = np.array([low, high])
-    return PiecewiseLinear(ends, start + direction * ends.reshape(-1, *(1,) * start.ndim))
-
-
-def interpolate(f: PiecewiseLinear, interval: Index, at: Array) -> Array:
-    """Values at points inside the given intervals; a constant stays what it is to the last bit."""
-    low, high = f.knots[interval], f.knots[interval + 1]
-    share = ((at - low) / (high - low)).reshape(-1, *(1,) * (f.values.ndim - 1))
-    start, result = f.values[interval], f.values[interval + 1]
-    result -= start
-    result *= share
-    result += start
-    return result
-
-
-def merge(tensors: Sequence[PiecewiseLinear]) -> list[PiecewiseLinear]:
-    """The same tensors on common knots; a jump of any is a double knot of all."""
-    first = tensors[0].knots
-    if all(t.knots is first or np.array_equal(t.knots, first) for t in tensors[1:]):
-        return list(tensors)
-    counted = [np.unique(t.knots, return_counts=True) for t in tensors]
-    points = np.unique(np.concatenate([u for u, _ in counted]))
-    count = np.ones(len(points), dtype=np.intp)
-    for unique, times in counted:
-        at = points.searchsorted(unique)
-        count[at] = np.maximum(count[at], times)
-    knots = np.repeat(points, count)
-    second = np.concatenate([[False], knots[1:] == knots[:-1]])
-    return [PiecewiseLinear(knots, _resample(t, knots, second)) for t in tensors]
-
-
-def _resample(f: PiecewiseLinear, knots: Array, second: NDArray[np.bool_]) -> Array:
-    """Values at new knots that contain the old ones; `second` marks the right limits."""
-    if len(f.knots) == len(knots):
-        return f.values
-    left, right = f.knots.searchsorted(knots, "left"), f.knots.searchsorted(knots, "right")
-    known = left < right
-    values = np.empty((len(knots), *f.values.shape[1:]))
-    values[known] = f.values[np.where(second, right - 1, left)[known]]
-    values[~known] = interpolate(f, left[~known] - 1, knots[~known])
-    return values
-
-
-@dataclass(frozen=True)
-class Crossings:
-    """Places where single elements change their piece: interval, element (flat index) and z of each."""
-
-    interval: Index
-    element: Index
-    at: Array
-
-
-NO_CROSSINGS = Crossings(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))
-
-
-def zero_crossings(knots: Array, switch: Array) -> Crossings:
-    """Where elements of `switch` (K, n) change sign strictly inside an interval of positive length."""
-    columns = np.flatnonzero((switch.max(axis=0) > 0) & (switch.min(axis=0) < 0))  # most never change
-    if not len(columns):
-        return NO_CROSSINGS
-    switch = switch[:, columns]
-    positive, negative = switch > 0, switch < 0
-    changes = (positive[:-1] & negative[1:]) | (negative[:-1] & positive[1:])
-    changes[knots[1:] <= knots[:-1]] = False
-    interval, column = np.nonzero(changes)
-    before, after = switch[interval, column], switch[interval + 1, column]
-    low, high = knots[interval], knots[interval + 1]
-    at = low + (high - low) * (before / (before - after))
-    return Crossings(interval, columns[column], np.clip(at, low, high))
-
-
-def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:
-    """Where elements of `switch` (K, n) pass a multiple of `spacing` (K, n) strictly inside an interval.
-
-    Raises
-    ------
-    NeedsSplit
-        If there are more than `MAX_CROSSINGS`.
-    """
-    # where the spacing vanishes the switch does too, and their ratio is the same all along the interval
-    ratio = np.divide(switch, spacing, out=np.full(switch.shape, np.nan), where=spacing > 0)
-    lowest = np.floor(np.minimum(ratio[:-1], ratio[1:])) + 1
-    highest = np.ceil(np.maximum(ratio[:-1], ratio[1:])) - 1
-    passed = np.maximum(highest - lowest + 1, 0)
-    passed[np.isnan(passed) | (knots[1:] <= knots[:-1])[:, None]] = 0
-    middle = 0.5 * (knots[0] + knots[-1])
-    if passed.sum() > MAX_CROSSINGS and knots[0] < middle < knots[-1]:
-        raise NeedsSplit(float(middle))
-    interval, element = np.nonzero(passed)
-    count = passed[interval, element].astype(np.intp)
-    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    interval, element = np.repeat(interval, count), np.repeat(element, count)
-    level = lowest[interval, element] + within
-    before = switch[interval, element] - level * spacing[interval, element]
-    after = switch[interval + 1, element] - level * spacing[interval + 1, element]
-    apart = before - after
-    share = np.divide(before, apart, out=np.zeros_like(apart), where=apart != 0)
-    low, high = knots[interval], knots[interval + 1]
-    return Crossings(interval, element, np.clip(low + (high - low) * share, low, high))
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """Old knots and new ones in one order: where each went, and where each crossing now stands."""
-
-    knots: Array
-    old: Index
-    new: Index
-    interval: Index
-    position: Index
-
-    def __call__(self, f: PiecewiseLinear) -> PiecewiseLinear:
-        """The tensor on the refined knots."""
-        if not len(self.new):
-            return f
-        values = np.empty((len(self.knots), *f.values.shape[1:]))
-        values[self.old] = f.values
-        values[self.new] = self.at_new(f)
-        return PiecewiseLinear(self.knots, values)
-
-    def at_new(self, f: PiecewiseLinear) -> Array:
-        """Values at the new knots only."""
-        return interpolate(f, self.interval, self.knots[self.new])
-
-
-def refine(knots: Array, crossings: Crossings) -> Refinement:
-    """Insert a knot at every crossing; one that rounds to an end of its interval uses the knot that is
-    there.
-    """
-    inside = (crossings.at > knots[crossings.interval]) & (crossings.at < knots[crossings.interval + 1])
-    interval, at = crossings.interval[inside], crossings.at[inside]
-    order = at.argsort(kind="stable")  # knots never decrease: this orders the intervals too
-    interval_sorted, at_sorted = interval[order], at[order]
-    fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = at_sorted[1:] != at_sorted[:-1]
-    rank = np.empty(len(order), dtype=np.intp)
-    rank[order] = np.cumsum(fresh) - 1
-    new_interval, new_at = interval_sorted[fresh], at_sorted[fresh]
-    new = new_interval + 1 + np.arange(len(new_interval))
-    old = np.arange(len(knots)) + new_interval.searchsorted(np.arange(len(knots)), "left")
-    merged = np.empty(len(knots) + len(new))
-    merged[old], merged[new] = knots, new_at
-    at_end = crossings.interval + (crossings.at >= knots[crossings.interval + 1])
-    position = old[at_end]
-    position[inside] = new[rank]
-    return Refinement(merged, old, new, new_interval, position)
 
 
 def _changes(rule: Step, knots: Array, switch: Array, xs: Sequence[PiecewiseLinear]) -> Crossings:
@@ -232,23 +53,6 @@ def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int)
     if (len(places)) * element_bytes <= budget or len(places) < 4:
         return
     raise NeedsSplit(float(places[len(places) // 2]))
-
-
-def _concatenate(parts: Sequence[Crossings]) -> Crossings:
-    if len(parts) == 1:
-        return parts[0]
-    return Crossings(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("interval", "element", "at"))
-    )
-
-
-def from_pieces(edges: Array, pieces: Array) -> PiecewiseLinear:
-    """A tensor that is constant on each interval between edges (P+1,), with values (P, *shape)."""
-    changes = np.any((pieces[1:] != pieces[:-1]).reshape(len(pieces) - 1, pieces[0].size), axis=1)
-    first = np.concatenate([[0], np.nonzero(changes)[0] + 1])
-    starts, ends = edges[first], np.append(edges[first[1:]], edges[-1])
-    knots = np.stack([starts, ends], axis=1).ravel()
-    return PiecewiseLinear(knots, np.repeat(pieces[first], 2, axis=0))
 
 
 def _between_jumps(gate: PiecewiseLinear) -> Array:
@@ -312,7 +116,7 @@ class ExactDomain:
             zero_crossings(x.knots, flat - values if level.any() else flat)
             for level, values in zip(rule.breakpoints, levels, strict=True)
         ]
-        crossings = _concatenate(found)
+        crossings = concatenate(found)
         if not len(crossings.at):
             return PiecewiseLinear(x.knots, rule.evaluate(x.values))
         _afford(x.knots, crossings, x.values[0].nbytes, self.budget)
@@ -362,7 +166,7 @@ class ExactDomain:
     def _step(self, rule: Step, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         knots = xs[0].knots
         switches = rule.switches(*(x.values for x in xs))
-        crossings = _concatenate([_changes(rule, knots, s, xs) for s in switches])
+        crossings = concatenate([_changes(rule, knots, s, xs) for s in switches])
         _afford(knots, crossings, max(x.values[0].nbytes for x in xs), self.budget)
         refinement = refine(knots, crossings)
         return self._pieces(rule.evaluate, [refinement(x) for x in xs])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.line.enclosure import Enclosure
-from onnx_si.line.exact import PiecewiseLinear
+from onnx_si.line.piecewise import PiecewiseLinear
 from onnx_si.ops.rules import Array
 
 Index = NDArray[np.intp]

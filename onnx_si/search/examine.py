@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.line.enclosure import EnclosureDomain, cells
-from onnx_si.line.exact import ExactDomain, line_segment
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import line_segment
 from onnx_si.line.points import Points, evaluate
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk

@@ -1,7 +1,8 @@
 """The one linear piece of the network around the observed statistic: over-conditioning."""
 
 from onnx_si.intervals import Intervals
-from onnx_si.line.exact import ExactDomain, PiecewiseLinear, line_segment
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import PiecewiseLinear, line_segment
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.search.event import RegionEvent

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from onnx_si.line.exact import ExactDomain, line_segment
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import line_segment
 from onnx_si.line.walker import Tally, walk
 from onnx_si.ops.rules import Step, Winner
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from onnx_si.line.exact import ExactDomain, PiecewiseLinear, line_segment
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import PiecewiseLinear, line_segment
 from onnx_si.ops.registry import Context, Variable
 
 from .cases import HANDLERS

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnx_si.line.exact import ExactDomain, line_segment
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import line_segment
 from onnx_si.line.program import bind
 from onnx_si.ops.registry import Context, Variable
 from onnx_si.ops.rules import Winner

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 import onnx_si
 from onnx_si.errors import Refusal, UnsupportedOp
 from onnx_si.graph import model_from_proto
-from onnx_si.line.exact import ExactDomain, line_segment
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import line_segment
 from onnx_si.line.program import bind
 from onnx_si.line.walker import Tally, walk
 from onnx_si.ops.registry import find, handles

@@ -4,7 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
-from onnx_si.line.exact import ExactDomain, PiecewiseLinear, level_crossings, line_segment
+from onnx_si.line.crossings import level_crossings
+from onnx_si.line.exact import ExactDomain
+from onnx_si.line.piecewise import PiecewiseLinear, line_segment
 from onnx_si.line.walker import NeedsSplit
 from onnx_si.ops.registry import Context, Variable
 from onnx_si.ops.rules import Composition
