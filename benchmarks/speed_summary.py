@@ -148,7 +148,7 @@ def targets(names: list[str]) -> list[Target]:
     large = "resnet-224"
     found += [
         Target("resnet-64: plain exact +-10 sd / our search", _of("resnet-64", "plain_over_ours"), 2),
-        Target(f"{large}: seconds (one core)", _of(large, "our_seconds"), 900, True),
+        Target(f"{large}: seconds (two cores)", _of(large, "our_seconds"), 900, True),
         Target(f"{large}: width of the bounds", _of(large, "our_bounds_width"), 1e-3, True),
         Target(f"{large}: peak memory of the process, bytes", _of(large, "our_rss_bytes"), 4e9, True),
     ]
