@@ -12,7 +12,8 @@ from onnx_si.line.piecewise import PiecewiseLinear
 from onnx_si.ops.rules import Array
 
 Index = NDArray[np.intp]
-ROUNDING = 64 * np.finfo(np.float64).eps
+ROUNDING = 64 * np.finfo(np.float64).eps  # share of the largest margin that may be nothing but rounding,
+FAST_ROUNDING = 64 * ROUNDING  # where a rule was evaluated in its fast way
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ class RegionEvent:
         """The pixels that matter."""
         return np.ones(self.observed.shape, dtype=bool) if self.matters is None else self.matters
 
-    def judge(self, margin: PiecewiseLinear) -> Verdict:
+    def judge(self, margin: PiecewiseLinear, rounding: float = ROUNDING) -> Verdict:
         """Where on this part of the line the event holds: each interval's pixels bound one common stretch.
 
         Parameters
         ----------
         margin : PiecewiseLinear
             The margin of every pixel.
+        rounding : float
+            Share of the largest margin below which a pixel is neither right nor wrong.
 
         Returns
         -------
@@ -63,7 +66,7 @@ class RegionEvent:
             raise UnsupportedModel(
                 "the saliency is infinite or not a number somewhere on the line; check the model's weights"
             )
-        possible, unclear = self._screen(flat, knots, ROUNDING * largest)
+        possible, unclear = self._screen(flat, knots, rounding * largest)
         flat, observed = self._that_matter(flat), self._that_matter(self.observed[None])[0]
         sign = np.where(observed, 1.0, -1.0)
         left, right = flat[possible] * sign, flat[possible + 1] * sign

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from onnx_si.line.points import Points, evaluate
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.machine import cores
-from onnx_si.ops.rules import Array
-from onnx_si.search.event import RegionEvent
+from onnx_si.ops.rules import Affine, Array
+from onnx_si.search.event import FAST_ROUNDING, ROUNDING, RegionEvent
 from onnx_si.search.problem import TestLine
 
 
@@ -27,6 +28,13 @@ class Task:
     margin: str
     line: TestLine
     event: RegionEvent
+
+    @cached_property
+    def rounding(self) -> float:
+        """Share of the largest margin that may be nothing but rounding."""
+        rules = (step.rule for step in self.program.instructions)
+        fast = any(isinstance(rule, Affine) and rule.fast is not None for rule in rules)
+        return FAST_ROUNDING if fast else ROUNDING
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class _Walk:
         verdicts, pieces = [], 0
         with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
             for outputs in walk(task.program, domain.apply, start, self.tally):
-                verdicts.append(task.event.judge(outputs[task.margin]))
+                verdicts.append(task.event.judge(outputs[task.margin], task.rounding))
                 pieces += len(outputs[task.margin].knots) - 1
         inside = np.concatenate([verdict.inside for verdict in verdicts])
         return Seen(inside, np.concatenate([verdict.unclear for verdict in verdicts]), pieces - 1)

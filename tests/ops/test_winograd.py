@@ -2,16 +2,20 @@
 
 from fractions import Fraction
 
+import nets
 import numpy as np
 import pytest
 
 from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import line_segment
+from onnx_si.line.piecewise import PiecewiseLinear, line_segment
+from onnx_si.line.program import bind
 from onnx_si.ops import winograd
 from onnx_si.ops.convolution import correlate
 from onnx_si.ops.registry import Context, Variable
 from onnx_si.ops.windows import Axis, Window
 from onnx_si.ops.winograd import INPUT, KERNEL, OUTPUT, MinimalFilter, minimal_filter
+from onnx_si.search.event import FAST_ROUNDING, ROUNDING, RegionEvent
+from onnx_si.search.examine import Task
 
 from .cases import HANDLERS
 
@@ -105,3 +109,18 @@ def test_the_exact_domain_uses_it_and_the_certified_path_does_not(monkeypatch):
     found = ExactDomain().apply(rule, [line_segment(x, np.zeros_like(x), 0.0, 1.0)])
     assert calls
     np.testing.assert_allclose(found.values[0], expected[0], atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("channels", [64, 8])
+def test_its_rounding_decides_no_pixel(channels):
+    """A margin that only the fast way's rounding tells from zero leaves a stretch unclear."""
+    net = nets.Net(0, (1, channels, 12, 12))
+    net.add("Relu", net.conv("x", channels, channels), out="map")
+    model = net.finish("map")
+    program = bind(model, np.zeros((1, channels, 12, 12)), ("map",))
+    event = RegionEvent(np.array([True, True]))
+    share = Task(program, "map", None, event).rounding
+    assert share == (FAST_ROUNDING if channels == 64 else ROUNDING)
+    margin = PiecewiseLinear(np.array([0.0, 1.0]), np.array([[1.0, -8 * ROUNDING]] * 2))
+    verdict = event.judge(margin, share)
+    assert verdict.inside.size == 0 and verdict.unclear.tolist() == ([[0.0, 1.0]] if channels == 64 else [])
