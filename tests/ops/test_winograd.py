@@ -1,6 +1,7 @@
 """Minimal filtering gives what the direct sum gives, and exact zeros where that has them."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import nets
 import numpy as np
@@ -15,7 +16,7 @@ from onnx_si.ops.registry import Context, Variable
 from onnx_si.ops.windows import Axis, Window
 from onnx_si.ops.winograd import INPUT, KERNEL, OUTPUT, MinimalFilter, minimal_filter
 from onnx_si.search.event import FAST_ROUNDING, ROUNDING, RegionEvent
-from onnx_si.search.examine import Task
+from onnx_si.search.examine import Examiner, Task
 
 from .cases import HANDLERS
 
@@ -84,7 +85,7 @@ def test_used_for_large_plain_kernels_of_three():
         (trained(), {"dilations": [2, 2]}),
         (trained(channels=32), {"group": 2}),
         (np.rint(trained() * 40) / 64, {}),  # quantised
-        (np.where(np.eye(3) > 0, trained(), np.float32(0)), {}),  # pruned
+        (np.where(np.arange(64 * 64 * 9).reshape(64, 64, 3, 3) != 7, trained(), np.float32(0)), {}),  # pruned
     ],
 )
 def test_left_to_the_direct_sum(weight, attributes):
@@ -124,3 +125,14 @@ def test_its_rounding_decides_no_pixel(channels):
     margin = PiecewiseLinear(np.array([0.0, 1.0]), np.array([[1.0, -8 * ROUNDING]] * 2))
     verdict = event.judge(margin, share)
     assert verdict.inside.size == 0 and verdict.unclear.tolist() == ([[0.0, 1.0]] if channels == 64 else [])
+
+    asked = []
+
+    class Listening(RegionEvent):
+        def judge(self, margin, rounding=ROUNDING):
+            asked.append(rounding)
+            return verdict
+
+    line = SimpleNamespace(start=np.ones(program.shape), direction=np.ones(program.shape))
+    Examiner(64 << 20).exact(Task(program, "map", line, Listening(event.observed)), 0.0, 1.0)
+    assert asked == [share]
