@@ -1,5 +1,6 @@
 """A model's outputs by this project's own handlers, in float64."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from onnx_si.errors import InputError
 from onnx_si.graph import Model
 from onnx_si.line.again import at_image
 from onnx_si.line.program import Program, bind
+from onnx_si.ops.rules import Disputed
+
+NOTHING = ""  # the name of no tensor: every input is a constant
 
 
 def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
@@ -20,8 +24,8 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     ----------
     model : Model
     inputs : mapping of str to array
-        A value for every input; the first floating-point one is carried through the handlers, the others
-        are constants.
+        A value for every input; the first floating-point one (else the first of numbers) is carried through
+        the handlers, the others are constants.
 
     Returns
     -------
@@ -34,6 +38,11 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
         If an input has no value, or one that is no real number.
     UnsupportedOp
         If an output needs a node that has no handler.
+
+    Warns
+    -----
+    RuntimeWarning
+        Of a node that runtimes compute otherwise than the ONNX package's own cases, which are followed.
     """
     declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
     names = [info.name for info in model.inputs]
@@ -43,10 +52,15 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
             f"inputs without a value: {missing}, values without an input: {strange}; inputs: {names}"
         )
     arrays = {name: _numbers(value, name, declared[name]) for name, value in inputs.items()}
-    carried = next((info.name for info in model.inputs if info.is_floating), names[0])
+    numeric = [info.name for info in model.inputs if info.type != "string"]
+    carried = next((info.name for info in model.inputs if info.is_floating), next(iter(numeric), NOTHING))
     given = {name: value for name, value in arrays.items() if name != carried}
     outputs = tuple(info.name for info in model.outputs)
-    program = _bound(model, np.asarray(inputs[carried]), outputs, carried, given)
+    program = _bound(model, np.asarray(inputs.get(carried, 0.0)), outputs, carried, given)
+    for step in program.evaluation:
+        if isinstance(step.rule, Disputed):
+            message = f"node '{step.node}' ({step.op}): {step.rule.reason}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
     return {name: np.array(program.values[name]) for name in outputs}
 
 
@@ -68,9 +82,11 @@ def _bound(
 def _numbers(values: ArrayLike, name: str, kind: int) -> NDArray[Any]:
     """A value in the type of its input."""
     array, dtype = np.asarray(values), onnx.helper.tensor_dtype_to_np_dtype(kind or onnx.TensorProto.FLOAT)
+    if kind == onnx.TensorProto.STRING and all(isinstance(value, str) for value in array.flat):
+        return array.astype(object)
     if dtype.kind in "OSUc" or (array.dtype != dtype and array.dtype.kind not in "iubf"):
         raise InputError(
-            f"the input '{name}' takes {dtype}, its value is {array.dtype}; only real numbers fit"
+            f"the input '{name}' takes {dtype}, its value is {array.dtype}; only real numbers (or text) fit"
         )
     if dtype.kind in "iub" and not np.can_cast(array.dtype, dtype, "same_kind"):
         raise InputError(f"the input '{name}' takes {dtype}, its value is {array.dtype}; convert it")

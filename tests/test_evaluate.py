@@ -73,6 +73,38 @@ def test_inputs_that_do_not_fit(change, words):
         onnx_si.evaluate(embedding_net(), feeds)
 
 
+def test_text_alone():
+    """Text does not change with an image: it is a constant."""
+    labels = helper.make_node(
+        "LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_strings=["cat", "dog"], values_int64s=[7, 9]
+    )
+    inputs = [helper.make_tensor_value_info("x", TensorProto.STRING, [2])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, [2])]
+    graph = helper.make_graph([labels], "text", inputs, outputs)
+    model = model_from_proto(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("ai.onnx.ml", 2)], ir_version=8)
+    )
+    assert onnx_si.evaluate(model, {"x": np.array(["dog", "cat"])})["y"].tolist() == [9, 7]
+    with pytest.raises(onnx_si.InputError, match=r"only real numbers \(or text\) fit"):
+        onnx_si.evaluate(model, {"x": np.array([1, 2])})
+
+
+def test_outputs_of_text_are_refused():
+    back = helper.make_node(
+        "LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_strings=["cat"], values_strings=["dog"]
+    )
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.STRING, [1])] for name in "xy")
+    model = model_from_proto(
+        helper.make_model(
+            helper.make_graph([back], "text", inputs, outputs),
+            opset_imports=[helper.make_opsetid("ai.onnx.ml", 2)],
+            ir_version=8,
+        )
+    )
+    with pytest.raises(onnx_si.InputError, match="'y' hold text, not numbers"):
+        onnx_si.evaluate(model, {"x": np.array(["cat"])})
+
+
 def test_a_model_evaluated_again():
     """Bound once; each image has its own values, and what the caller does with them stays with the caller."""
     net = nets.Net(0, (1, 1, 4, 4))

@@ -113,11 +113,11 @@ def test_damaged_files(tmp_path):
             continue
 
 
-@pytest.mark.parametrize("opset", [1, 6, onnx.defs.onnx_opset_version() + 1, 1000])
+@pytest.mark.parametrize("opset", [0, onnx.defs.onnx_opset_version() + 1, 1000])
 def test_opsets_outside_the_range(tmp_path, opset):
     proto = small_proto()
     proto.opset_import[0].version = opset
-    with pytest.raises(onnx_si.UnsupportedModel, match=f"opset {opset}; supported are 7 to"):
+    with pytest.raises(onnx_si.UnsupportedModel, match=f"opset {opset}; supported are 1 to"):
         onnx_si.load(saved(tmp_path, proto))
 
 
@@ -126,6 +126,76 @@ def test_the_oldest_and_the_newest_opset(tmp_path):
         proto = small_proto(opset=opset)
         proto.ir_version = 8 if opset < 20 else onnx.IR_VERSION
         assert onnx_si.load(saved(tmp_path, proto)).opset == opset
+
+
+def old_proto(op, opset, shapes, **attributes):
+    """One node of an old opset with inputs `a` and `b`."""
+    inputs = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in zip("ab", shapes, strict=False)
+    ]
+    node = helper.make_node(op, [value.name for value in inputs], ["y"], name="old", **attributes)
+    output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shapes[0])
+    graph = helper.make_graph([node], "old", inputs, [output])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3)
+
+
+@pytest.mark.parametrize(
+    ("op", "opset", "attributes", "small", "lined_up"),
+    [
+        ("Add", 6, {"broadcast": 1, "axis": 1}, (3, 4), (1, 3, 4, 1)),
+        ("Sub", 6, {"broadcast": 1, "axis": 0}, (2,), (2, 1, 1, 1)),
+        ("Mul", 6, {"broadcast": 1}, (4, 5), (1, 1, 4, 5)),
+        ("Div", 6, {"broadcast": 1, "axis": -2}, (4,), (1, 1, 4, 1)),
+        ("Pow", 3, {"broadcast": 1, "axis": 3}, (5,), (1, 1, 1, 5)),
+        ("PRelu", 6, {}, (3,), (1, 3, 1, 1)),
+        ("Add", 6, {}, (2, 3, 4, 5), (2, 3, 4, 5)),
+    ],
+)
+def test_inputs_line_up_as_old_opsets_say(op, opset, attributes, small, lined_up):
+    """With the axes from `axis` on, by default the last ones; a slope belongs to a channel."""
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0.5, 2, (2, 3, 4, 5)), rng.uniform(0.5, 2, small)
+    if op == "PRelu":
+        a -= 1
+    model = model_from_proto(old_proto(op, opset, (a.shape, small), **attributes))
+    functions = {
+        "Add": np.add,
+        "Sub": np.subtract,
+        "Mul": np.multiply,
+        "Div": np.divide,
+        "Pow": np.power,
+        "PRelu": lambda x, slope: np.where(x < 0, slope * x, x),
+    }
+    got = onnx_si.evaluate(model, {"a": a.astype(np.float32), "b": b.astype(np.float32)})["y"]
+    wanted = functions[op](a.astype(np.float32), b.reshape(lined_up).astype(np.float32))
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    assert model.opset == 7
+
+
+@pytest.mark.parametrize(
+    ("op", "opset", "attributes", "words"),
+    [
+        ("Upsample", 6, {"height_scale": 2.0, "width_scale": 2.0}, "version 1 of the op"),
+        ("Dropout", 6, {}, "training mode"),
+        ("Add", 5, {}, "version 1 of the op"),
+        ("Add", 6, {"broadcast": 1, "axis": 3}, "axis 3 for inputs of 4 and 2 axes"),
+        ("Add", 2, {}, "version 1 of the op"),
+        ("Acos", 6, {}, "no such op|No Op registered"),
+    ],
+)
+def test_old_ops_whose_meaning_is_not_known_are_refused(op, opset, attributes, words):
+    shapes = ((1, 3, 4, 5), (3, 4))[: 1 if op in ("Upsample", "Dropout", "Acos") else 2]
+    with pytest.raises(onnx_si.UnsupportedModel, match=words):
+        model_from_proto(old_proto(op, opset, shapes, **attributes))
+
+
+def test_an_output_without_a_shape():
+    """The checker wants a shape of it, runtimes don't."""
+    proto = small_proto()
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    model = model_from_proto(proto)
+    assert model.outputs[0].shape is None and not proto.graph.output[0].type.tensor_type.HasField("shape")
 
 
 def test_no_opset_at_all(tmp_path):

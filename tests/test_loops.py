@@ -214,12 +214,40 @@ def test_bodies_that_do_not_fit_are_refused(reason):
         onnx_si.evaluate(model, {"x": X})
 
 
-def test_scan_with_a_batch_axis_is_refused():
-    scan = helper.make_node("Scan", ["", "x"], ["y"], body=SCANNED, num_scan_inputs=1)
-    net = nets.Net(0, (1, 4, 3), opset=8)
-    net.nodes.append(scan)
-    with pytest.raises(UnsupportedOp, match="version 8 of Scan"):
-        bind(net.finish("y"), np.zeros((1, 4, 3)), ("y",)).require_values()
+BATCH = np.stack([X, -2 * X + 0.5])
+
+
+def batched(lengths="", **attributes):
+    """A Scan of opset 8 over two images."""
+    net = nets.Net(0, BATCH.shape, opset=8)
+    start = net.const(np.array([[0.5, -0.5, 0], [1, 2, 3]], np.float32))
+    inputs = [lengths and net.const(np.array(lengths)), start, "x", "x"]
+    net.nodes.append(
+        helper.make_node(
+            "Scan", inputs, ["last", "sums", "rows"], body=SCANNED, num_scan_inputs=2, **attributes
+        )
+    )
+    return net.finish("last", "rows")
+
+
+@pytest.mark.parametrize("backwards", [0, 1])
+def test_scan_with_a_batch_axis(backwards):
+    """Every image is a scan by itself."""
+    model = batched(directions=[backwards, 0])
+    program = bind(model, BATCH, ("last", "rows"))
+    program.require_exact()
+    for name, value in zip(("last", "rows"), deployed(model, BATCH, ["last", "rows"]), strict=True):
+        np.testing.assert_allclose(program.values[name], value, rtol=1e-5, atol=1e-6)
+    for start, rows, last in zip(([0.5, -0.5, 0], [1, 2, 3]), BATCH, program.values["last"], strict=True):
+        state = np.array(start)
+        for row in rows[::-1] if backwards else rows:
+            state = np.maximum(state + row, 0)
+        np.testing.assert_allclose(last, state, rtol=1e-12)
+
+
+def test_sequences_of_several_lengths_are_refused():
+    with pytest.raises(UnsupportedOp, match="sequence_lens"):
+        bind(batched([4, 2]), BATCH, ("last",)).require_values()
 
 
 def test_names_that_are_taken_are_refused():

@@ -4,11 +4,20 @@ from onnx_si.graph.constants import fold
 from onnx_si.graph.dag import dag, nodes_between, read_by
 from onnx_si.graph.edit import Editor
 from onnx_si.graph.inline import chosen_branch, function_body, renamed
-from onnx_si.graph.loops import Turn, after_last_turn, first_turn, one_turn, scanned_axes
+from onnx_si.graph.loops import (
+    BATCHED,
+    Turn,
+    after_last_turn,
+    each_image,
+    first_turn,
+    one_turn,
+    scanned_axes,
+)
 from onnx_si.graph.model import Model, TensorInfo, load, model_from_proto
 from onnx_si.graph.refused import refuse_by_name
 
 __all__ = [
+    "BATCHED",
     "Editor",
     "Model",
     "TensorInfo",
@@ -16,6 +25,7 @@ __all__ = [
     "after_last_turn",
     "chosen_branch",
     "dag",
+    "each_image",
     "first_turn",
     "fold",
     "function_body",

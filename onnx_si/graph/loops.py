@@ -1,5 +1,6 @@
 """Loop and Scan as the nodes of their turns, one turn at a time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ VERSIONS = {
     "Loop": (1, 11, 13, 16, 19, 21, 23, 24, 25),
     "Scan": (9, 11, 16, 19, 21, 23, 24, 25),
 }
-"""Schema versions that were read; Scan had a batch axis before."""
+"""Schema versions that were read; `each_image` makes such nodes of a Scan with a batch axis (version 8)."""
+BATCHED = 8
 MOST_NODES = 20_000  # of one loop's turns together; each is bound and kept like any other node
 
 
@@ -78,6 +80,45 @@ def _check(node: onnx.NodeProto, state: tuple[str, ...]) -> None:
             f"{len(node.input)} and {len(node.output)}",
             "the model breaks the specification; export it again",
         )
+
+
+def each_image(
+    node: onnx.NodeProto, images: int, opset: int
+) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto], list[onnx.NodeProto]]:
+    """A Scan of version 8, which goes through every image of a batch by itself: the nodes that pick the
+    images, a Scan of version 9 for each, and the nodes that stack what these give.
+
+    Raises
+    ------
+    Refusal
+        If the images' sequences have lengths of their own.
+    """
+    lengths, *tensors = node.input
+    if lengths:
+        raise Refusal("sequence_lens", "export with sequences of one length")
+    stem, before, scans = _stem(node), [], []
+    for image in range(images):
+        index = f"{stem}/image_{image}"
+        before.append(_constant(index, np.int64(image)))
+        picked = [f"{index}:input_{place}" for place in range(len(tensors))]
+        before += [
+            helper.make_node("Gather", [name, index], [one], name=node.name, axis=0)
+            for name, one in zip(tensors, picked, strict=True)
+        ]
+        made = [f"{output}:image_{image}" if output else "" for output in node.output]
+        scan = helper.make_node("Scan", picked, made)
+        scan.name = node.name
+        scan.attribute.extend(node.attribute)
+        for attribute in scan.attribute:
+            attribute.name = {"directions": "scan_input_directions"}.get(attribute.name, attribute.name)
+        scans.append(scan)
+    after = [
+        made
+        for place, output in enumerate(node.output)
+        if output
+        for made in _stacked([scan.output[place] for scan in scans], output, 0, opset, node.name)
+    ]
+    return before, scans, after
 
 
 def scanned_axes(node: onnx.NodeProto) -> list[tuple[str, int]]:
@@ -144,10 +185,7 @@ def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.Nod
         axis = _listed(node, "scan_output_axes", place)
         parts = [made[place] for made in at.made]
         ordered = parts[::-1] if _listed(node, "scan_output_directions", place) else parts
-        rows = [f"{output}:row_{i}" for i in range(len(parts))]
-        for part, row in zip(ordered, rows, strict=True):
-            nodes += _unsqueezed(part, row, axis, opset)
-        nodes.append(helper.make_node("Concat", rows, [output], name=node.name, axis=axis))
+        nodes += _stacked(ordered, output, axis, opset, node.name)
     return nodes
 
 
@@ -197,6 +235,15 @@ def _ones(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 
 def _constant(name: str, value: ArrayLike) -> onnx.NodeProto:
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value)))
+
+
+def _stacked(parts: Sequence[str], output: str, axis: int, opset: int, name: str) -> list[onnx.NodeProto]:
+    """Tensors of one shape along a new axis."""
+    rows = [f"{output}:row_{i}" for i in range(len(parts))]
+    nodes = [
+        made for part, row in zip(parts, rows, strict=True) for made in _unsqueezed(part, row, axis, opset)
+    ]
+    return [*nodes, helper.make_node("Concat", rows, [output], name=name, axis=axis)]
 
 
 def _unsqueezed(tensor: str, made: str, axis: int, opset: int) -> list[onnx.NodeProto]:

@@ -15,9 +15,9 @@ from onnx import external_data_helper, inliner, numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel
 from onnx_si.graph.dag import subgraphs
+from onnx_si.graph.lift import LIFTED, lifted
 
 STANDARD = ("", "ai.onnx")
-OLDEST_OPSET = 7
 UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 
@@ -165,18 +165,18 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     newest = onnx.defs.onnx_opset_version()
     proto = _with_standard_opset(proto)
     opset = next((o.version for o in proto.opset_import if o.domain in STANDARD), None)
-    if opset is None or not OLDEST_OPSET <= opset <= newest:
-        raise UnsupportedModel(
-            f"{where}: opset {opset}; supported are {OLDEST_OPSET} to {newest}: export to one of these"
-        )
+    if opset is None or not 1 <= opset <= newest:
+        raise UnsupportedModel(f"{where}: opset {opset}; supported are 1 to {newest}: export to one of these")
     try:
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(_with_output_shapes(proto))
     except (onnx.checker.ValidationError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise UnsupportedModel(
             f"{where}: breaks the ONNX specification ({first_line}); export it again"
         ) from error
     _check_initializers(proto, where)
+    if opset < LIFTED:
+        proto = lifted(proto, opset, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     return Model(proto, path, sha256)
@@ -192,6 +192,22 @@ def _with_standard_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(proto)
     copy.opset_import.append(onnx.helper.make_opsetid("", UNUSED_OPSET))
     return copy
+
+
+def _with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, or a copy for the checker, which wants shapes of outputs that no runtime asks for."""
+    if all(_info(value).shape is not None or not _is_tensor(value) for value in proto.graph.output):
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    for value in copy.graph.output:
+        if _is_tensor(value):
+            value.type.tensor_type.shape.SetInParent()
+    return copy
+
+
+def _is_tensor(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.WhichOneof("value") == "tensor_type")
 
 
 def _standard(nodes: Iterable[onnx.NodeProto]) -> bool:

@@ -11,7 +11,7 @@ SEQUENCES = (
     *("SequenceLength", "SplitToSequence", "ConcatFromSequence"),
     *("Optional", "OptionalGetElement", "OptionalHasElement"),
 )
-STRINGS = ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer")
+STRINGS = ("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit")
 RANDOM = (
     "Bernoulli",
     "Multinomial",

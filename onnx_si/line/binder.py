@@ -16,10 +16,12 @@ from onnx import helper
 
 from onnx_si.errors import Finding, Refusal
 from onnx_si.graph import (
+    BATCHED,
     Model,
     Turn,
     after_last_turn,
     chosen_branch,
+    each_image,
     first_turn,
     function_body,
     one_turn,
@@ -170,7 +172,10 @@ class Binder:
     def _unroll(self, work: _Work) -> list[_Work]:
         """One more turn of a loop and the rest of it, or its outputs after the last one."""
         node = work.node
-        at = work.turn or first_turn(node, schema_version(node.op_type, "", self.opsets[""]))
+        version = schema_version(node.op_type, "", self.opsets[""])
+        if node.op_type == "Scan" and version == BATCHED and work.turn is None:
+            return self._unbatch(work)
+        at = work.turn or first_turn(node, version)
         if at.condition in self.unknown:
             self._lose(node)  # its reason is on record already
             return []
@@ -182,6 +187,15 @@ class Binder:
         if made & (self.values.keys() | self.constants.keys()):
             raise Refusal("tensors of its turns have names that are taken", "rename the loop's outputs")
         return [*work.parts(nodes), dataclasses.replace(work, turn=following)]
+
+    def _unbatch(self, work: _Work) -> list[_Work]:
+        """A Scan for each image of a batch."""
+        first = self._input(work.node.input[-1])
+        before, scans, after = each_image(work.node, 0 if first is None else first.shape[0], self.opsets[""])
+        started = [
+            dataclasses.replace(part, turn=first_turn(part.node, BATCHED + 1)) for part in work.parts(scans)
+        ]
+        return [*work.parts(before), *started, *work.parts(after)]
 
     def _turns(self, work: _Work, at: Turn) -> int:
         """How many turns a loop makes, as far as it is known before the next one."""

@@ -1,6 +1,6 @@
 """Evaluate a node whose inputs are all constant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from onnx_si.errors import Refusal
 from onnx_si.graph import fold, refuse_by_name
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Made, Variable, find
-from onnx_si.ops.rules import Array, Composition, Stage
+from onnx_si.ops.rules import Array, Composition, Disputed, Stage
 
 FLOATING = frozenset(
     kind
@@ -35,6 +35,13 @@ def _value(made: Made, x: Array) -> NDArray[Any]:
         known.append(stage.rule.evaluate(*(known[i] for i in stage.inputs)))
     point: NDArray[Any] = known[-1][0]
     return point
+
+
+def _require_undisputed(rules: Iterable[Made]) -> None:
+    """A constant is as exact as what is computed from it: refused where runtimes have another."""
+    for rule in rules:
+        if isinstance(rule, Disputed):
+            raise Refusal(rule.reason, "export with constants folded")
 
 
 def folded(
@@ -77,15 +84,19 @@ def _by_handler(
     outputs = output_elements(node, elements, version)
     kinds = [outputs[name] for name in node.output]
     value = np.asarray(inputs[place])
-    if any(kind not in allowed for kind in kinds) or not np.isfinite(value).all():
-        return None  # zero times infinity is no number, where an op only picks values
     given: list[Input] = list(inputs)
     given[place] = Variable(value.shape, stepwise=True, element=elements[node.input[place]])
-    batch = np.asarray(value, dtype=np.float64)[None]
     try:
         handler, attributes = find(node.op_type, domain, version), attributes_of(node)
         contexts = [Context(i, len(node.output), version) for i in range(len(node.output))]
-        made = [_value(handler.build(tuple(given), attributes, context), batch) for context in contexts]
+        rules = [handler.build(tuple(given), attributes, context) for context in contexts]
+    except Refusal:
+        return None
+    _require_undisputed(rules)
+    if any(kind not in allowed for kind in kinds) or not np.isfinite(value).all():
+        return None  # zero times infinity is no number, where an op only picks values
+    try:
+        made = [_value(rule, np.asarray(value, dtype=np.float64)[None]) for rule in rules]
     except Refusal:
         return None
     typed = tuple(

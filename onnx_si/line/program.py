@@ -81,7 +81,7 @@ def bind(
     shown : tuple of str
         Tensors of which only the value at the image is wanted.
     input_name : str, optional
-        The input that takes the image; default the only one.
+        The input that takes the image; default the only one, "" if every input is given.
     given : mapping of str to array, optional
         Values of the other inputs: constants of the analysis.
 
@@ -96,7 +96,8 @@ def bind(
         If an output does not exist or can't be evaluated, or an input has no value.
     """
     given = dict(given or {})
-    name = input_name or next(info.name for info in model.inputs if info.name not in given)
+    free = (info.name for info in model.inputs if info.name not in given)
+    name = next(free) if input_name is None else input_name
     missing = [info.name for info in model.inputs if info.name != name and info.name not in given]
     wanted = tuple(dict.fromkeys((*outputs, *shown)))
     nodes = nodes_between(model.proto.graph, wanted)
@@ -107,11 +108,11 @@ def bind(
         )
     binder = Binder(model, name, image, given)
     binder.run(nodes, wanted)
-    known = {
-        output: np.asarray(binder.constants[output], np.float64)
-        for output in wanted
-        if output in binder.constants
-    }
+    fixed = {output: binder.constants[output] for output in wanted if output in binder.constants}
+    texts = [output for output, value in fixed.items() if value.dtype.kind in "OSU"]
+    if texts:
+        raise InputError(f"the tensors {', '.join(map(repr, texts))} hold text, not numbers")
+    known = {output: np.asarray(value, np.float64) for output, value in fixed.items()}
     known.update({output: binder.values[output][0] for output in wanted if output in binder.values})
     lost = [output for output in wanted if output not in known]
     if lost and not binder.findings:

@@ -21,9 +21,10 @@ WIDE = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64})
 SMALL_FLOATS = frozenset(
     number
     for name, number in onnx.TensorProto.DataType.items()
-    if name.startswith(("FLOAT8", "FLOAT6", "FLOAT4")) and name != "FLOAT8E8M0"  # which holds no zero
+    if name.startswith(("FLOAT8", "FLOAT6", "FLOAT4")) and name != "FLOAT8E8M0"
 )
-
+POWERS_OF_TWO = dict(onnx.TensorProto.DataType.items()).get("FLOAT8E8M0")  # which holds no zero
+LEAST_POWER, LARGEST_POWER = -127, 127
 
 RANGES = {
     onnx.TensorProto.DataType.Value(name): (float(low), float(high))
@@ -40,6 +41,7 @@ RANGES = {
     if name in onnx.TensorProto.DataType.keys()  # noqa: SIM118 - the enum is no dictionary
 }
 """Least and largest value of the narrow integer types."""
+SUB_BYTE = 16  # values at most, of the types of 2 and 4 bits
 
 
 def name_of(element: int) -> str:
@@ -60,9 +62,11 @@ def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rul
         return Gated(_wrap(helper.tensor_dtype_to_np_dtype(to)), gates=(0,))
     if to in WIDE:
         return stairs(np.trunc)
+    beyond = f"a cast to {name_of(to)} is undefined beyond its range"
     if to in RANGES:
-        reason = f"a cast to {name_of(to)} is undefined beyond its range"
-        return Opaque(_within(*RANGES[to]), "discrete", reason)
+        return Opaque(_within(*RANGES[to]), "discrete", beyond)
+    if to == POWERS_OF_TWO and saturate and round_mode == "up":
+        return Opaque(_power_above, "discrete", beyond)
     if to not in SMALL_FLOATS:
         raise Refusal(f"cast to {name_of(to)}", "keep the image's path in floating point")
     if saturate:
@@ -73,15 +77,35 @@ def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rul
 
 
 def _within(least: float, largest: float) -> Callable[[Array], Array]:
-    """Values cut to whole numbers; refuses one beyond the type's range."""
+    """Values cut to whole numbers; refuses one beyond the type's range.
+
+    To 2 or 4 bits whole numbers are cast alone, for runtimes round others. Of these the higher bits are
+    dropped, in the package's cases and in onnxruntime.
+    """
+    values = largest - least + 1
 
     def cut(x: Array) -> Array:
         whole = np.trunc(x)
+        if values <= SUB_BYTE and np.all(whole == x):
+            return np.asarray((whole - least) % values + least)
+        if values <= SUB_BYTE:
+            raise Undefined("a cast of fractions to 4 bits or fewer", "round in front of the cast")
         if not np.all((whole >= least) & (whole <= largest)):
             raise Undefined(f"a cast beyond {least:g} to {largest:g}", "clip in front of the cast")
         return whole
 
     return cut
+
+
+def _power_above(x: Array) -> Array:
+    """The least power of two that is not below each value (ONNX spec, Cast, saturating and rounding up)."""
+    if not np.all((x >= 0) & (x < np.inf)):
+        raise Undefined(
+            "a cast of what is no finite positive number to a power of two", "clip in front of it"
+        )
+    mantissa, exponent = np.frexp(x)
+    power = np.where(x == 0, LEAST_POWER, exponent - (mantissa == 0.5))
+    return np.asarray(np.ldexp(1.0, np.clip(power, LEAST_POWER, LARGEST_POWER)))
 
 
 @handles("CastLike", since=(15, 19, 21, 23, 24, 25))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
-from onnx_si.ops.rules import SAME, Affine, Array, Curved, Gated, Rule
+from onnx_si.ops.rules import SAME, Affine, Array, Curved, Disputed, Gated, Rule
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
@@ -144,17 +144,35 @@ def identity(x: Input) -> Rule:
 
 @handles("Dropout", since=(7, 10, 12, 13, 22))
 def dropout(
-    x: Input, ratio: Input | float = None, training: Input = None, *, context: Context, seed: int = 0
+    x: Input,
+    ratio: Input | float = None,
+    training: Input = None,
+    *,
+    context: Context,
+    seed: int | None = None,
 ) -> Rule:
-    """Inference only: the identity, and a mask of ones. The ratio is an attribute before opset 12."""
+    """The identity, and a mask of ones, but in training mode. The ratio is an attribute before opset 12."""
     dropped = 0.5 if ratio is None else ratio
     random = isinstance(dropped, Variable) or bool(np.any(dropped))
     if random and (isinstance(training, Variable) or (training is not None and bool(np.any(training)))):
-        raise Refusal("dropout in training mode is random", "export the model in evaluation mode")
+        return _dropped(variable(x, "data"), dropped, seed, context.output)
     if context.version >= 12 and context.output == 1:
         return Affine(np.zeros_like, offset=np.ones(()))
     first_only(context)
     return identity(x)
+
+
+def _dropped(x: Variable, ratio: Input | float, seed: int | None, output: int) -> Disputed:
+    """Elements dropped by what numpy's Mersenne Twister makes of the seed (ONNX reference, Dropout)."""
+    if seed is None or ratio is None or isinstance(ratio, Variable):
+        raise Refusal("dropout in training mode is random", "export the model in evaluation mode")
+    share = float(np.ravel(ratio)[0])
+    drawn = np.random.RandomState(seed).uniform(size=x.shape)
+    kept = (drawn >= share).astype(np.float64)
+    why = "dropout in training mode: runtimes draw other numbers from the same seed"
+    return Disputed(
+        (lambda x: kept * x / (1 - share)) if output == 0 else (lambda x: kept + np.zeros_like(x)), reason=why
+    )
 
 
 @handles("Where", since=(9, 16))

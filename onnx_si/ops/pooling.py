@@ -128,6 +128,11 @@ def lp_pool(
     return Curved(lambda x: _window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
+@handles("GlobalLpPool", since=(2, 22))
+def global_lp_pool(x: Input, *, p: int = 2) -> Rule | Composition:
+    return lp_pool(x, kernel_shape=list(variable(x, "X").shape[2:]), p=p)
+
+
 @handles("GlobalAveragePool", since=(1, 22))
 def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")

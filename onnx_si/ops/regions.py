@@ -1,9 +1,10 @@
-"""Pooling over regions of interest, and convolution at shifted places: affine where those are constant."""
+"""Pooling over regions of interest, and convolution at shifted places: exact where those are constant."""
 
 import math
 
 import numpy as np
 
+from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import double, malformed, shape_of, size
 from onnx_si.ops.elementwise import computed
@@ -82,6 +83,60 @@ def roi_align(
     if mode == "avg":
         return Affine(lambda x, w: tapped(x, w).sum(axis=-1), (weight,), terms=most)
     return chain(Affine(tapped, (weight,)), Maximum(lambda x: np.moveaxis(x, -1, 0)))
+
+
+def _bins(first: float, last: float, count: int, limit: int) -> list[range]:
+    """The pixels of each bin of one axis of a region, between two whole places of which both belong to it.
+
+    Raises
+    ------
+    Refusal
+        If a runtime's float32 arithmetic puts the border of a bin elsewhere.
+    """
+    length = max(last - first + 1, 1)
+    at = np.arange(count, dtype=np.int64)
+    low, high = at * int(length) // count, -((at + 1) * -int(length) // count)
+    width = np.float32(length) / np.float32(count)
+    steps = at.astype(np.float32)
+    if np.any(np.floor(steps * width) != low) or np.any(np.ceil((steps + 1) * width) != high):
+        raise Refusal(
+            f"{count} bins of {int(length)} pixels that float32 arithmetic gets wrong", "use RoiAlign"
+        )
+    begins, ends = (np.clip(side + int(first), 0, limit).tolist() for side in (low, high))
+    return [range(begin, end) for begin, end in zip(begins, ends, strict=True)]
+
+
+@handles("MaxRoiPool", since=(1, 22))
+def max_roi_pool(x: Input, rois: Input, *, pooled_shape: list[int], spatial_scale: float = 1.0) -> Rule:
+    """The largest pixel in each bin of a region whose corners are rounded to pixels; 0 in an empty bin."""
+    shape, boxes = variable(x, "X").shape, double(constant(rois, "rois"))
+    if len(shape) != 4 or boxes.ndim != 2 or boxes.shape[1] != 5 or len(pooled_shape) != 2:
+        raise malformed(f"rois of shape {boxes.shape} on a tensor of shape {shape}")
+    corners, images = boxes[:, 1:] * spatial_scale, boxes[:, 0].astype(np.intp)
+    if np.any(corners % 1 == 0.5) or np.any(corners < 0) or np.any((images < 0) | (images >= shape[0])):
+        raise malformed("a corner half way between two pixels or outside, or an image that does not exist")
+    affordable((len(boxes), shape[1], *pooled_shape, *shape[2:]))
+    found = [
+        [(rows, columns) for rows in _bins(y0, y1, pooled_shape[0], shape[2]) for columns in across]
+        for x0, y0, x1, y1 in np.round(corners)
+        for across in [_bins(x0, x1, pooled_shape[1], shape[3])]
+    ]
+    most = max((len(rows) * len(columns) for bins in found for rows, columns in bins), default=1)
+    index = np.full((len(boxes), size(tuple(pooled_shape)), max(most, 1)), size(shape[2:]))
+    for box, bins in enumerate(found):
+        for bin_, (rows, columns) in enumerate(bins):
+            places = np.add.outer(np.array(rows) * shape[3], np.array(columns)).ravel()
+            index[box, bin_, : places.size] = places
+    empty = (index == size(shape[2:])).all(axis=-1)
+
+    def candidates(x: Array) -> Array:
+        flat = x.reshape(*x.shape[:3], size(shape[2:]))
+        padded = np.concatenate([flat, np.full((*flat.shape[:3], 1), -np.inf, x.dtype)], axis=-1)
+        rows = [padded[:, image][..., at] for image, at in zip(images, index, strict=True)]
+        y = np.where(empty[:, None, :, None], 0.0, np.stack(rows, axis=1))
+        return np.moveaxis(y.reshape(len(x), len(boxes), shape[1], *pooled_shape, -1), -1, 0)
+
+    return Maximum(candidates)
 
 
 @handles("DeformConv", since=(19, 22))

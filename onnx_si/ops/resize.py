@@ -24,8 +24,8 @@ from onnx_si.ops.registry import (
     optional,
     variable,
 )
-from onnx_si.ops.rules import Affine, Array, Rule
-from onnx_si.ops.stretch import Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
+from onnx_si.ops.rules import Affine, Array, Disputed, Rule
+from onnx_si.ops.stretch import SIZES, Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
 
 
 def kernel_matrix(
@@ -151,7 +151,10 @@ def resized(x: Variable, stretches: Mapping[int, Stretch], how: Sampling) -> Rul
             return _extrapolated(x.ndim, {a: how.matrix(s) for a, s in moving.items()}, beyond, how)
     if how.mode == "nearest":
         return taken({a: nearest_index(s, how.coordinates, how.rounding) for a, s in moving.items()})
-    return interpolated({axis: how.matrix(stretch) for axis, stretch in moving.items()})
+    rule = interpolated({axis: how.matrix(stretch) for axis, stretch in moving.items()})
+    if any(stretch.disputed(how.coordinates) for stretch in moving.values()):
+        return Disputed(rule.evaluate, reason=f"{how.coordinates} with a scale that runtimes round; {SIZES}")
+    return rule
 
 
 def _extrapolated(

@@ -174,6 +174,11 @@ class Opaque(Curved):
     reason: str = "the shape of its output depends on the image"
 
 
+@dataclass(frozen=True)
+class Disputed(Opaque):
+    """y = evaluate(*xs) as the ONNX package's own cases have it; `reason` says what runtimes do instead."""
+
+
 Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Curved
 
 

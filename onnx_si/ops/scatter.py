@@ -7,8 +7,8 @@ from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import filled, malformed, shape_of, size
 from onnx_si.ops.elementwise import curved, jointly_linear
 from onnx_si.ops.gather import Index, along_axis, along_first_axes
-from onnx_si.ops.registry import Input, axis_of, constant, handles, optional
-from onnx_si.ops.rules import Array, Curved, Maximum, Rule
+from onnx_si.ops.registry import Input, axis_of, constant, handles, integers, optional
+from onnx_si.ops.rules import Array, Curved, Disputed, Maximum, Rule
 
 
 def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> Rule:
@@ -125,7 +125,14 @@ def max_unpool(
     at = constant(indices, "I").astype(np.intp)
     if at.size and not 0 <= at.min() <= at.max() < size(inferred):
         raise malformed(f"indices up to {at.max()} in an output of shape {inferred}")
-    given = optional(wanted, "output_shape")
-    if given is not None and tuple(given) != inferred:
-        raise Refusal(f"output_shape {tuple(given)} instead of {inferred}", "runtimes differ; pad behind it")
-    return written(np.zeros(inferred), x, at)
+    rule = written(np.zeros(inferred), x, at)
+    given = inferred if wanted is None else integers(wanted, "output_shape")
+    if given == inferred:
+        return rule
+    if len(given) != len(inferred) or any(np.less(given, inferred)):
+        raise malformed(f"output_shape {given} for values in a tensor of shape {inferred}")
+    behind = [(0, more) for more in np.subtract(affordable(given), inferred).tolist()]
+    return Disputed(
+        lambda *xs: np.pad(rule.evaluate(*xs), [(0, 0), *behind]),
+        reason=f"output_shape {given}: runtimes count places in it, not in {inferred}",
+    )

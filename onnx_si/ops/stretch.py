@@ -13,6 +13,7 @@ from onnx_si.ops.arrays import malformed
 from onnx_si.ops.rules import Array
 
 HALF = Fraction(1, 2)
+SIZES = "export it with sizes"
 SHIFTS = {"floor": Fraction(0), "ceil": Fraction(0), "round_prefer_floor": -HALF, "round_prefer_ceil": HALF}
 
 
@@ -53,24 +54,21 @@ class Stretch:
     def positions(self, mode: str) -> Positions:
         """Where each output position lies on the input axis (ONNX spec, coordinate_transformation_mode).
 
-        Where the wanted length is fractional, the specification's text and onnxruntime compute align_corners
-        and the one-element case of pytorch_half_pixel from the rounded length, its reference evaluator and
-        node cases from the fractional one: refused.
+        Raises
+        ------
+        Refusal
+            If the only position of pytorch_half_pixel depends on whether the wanted length is rounded.
         """
         wanted = self.inside * self.scale
-        disputed = mode == "align_corners" or (mode == "pytorch_half_pixel" and self.outside == 1)
-        if disputed and wanted != self.outside:
-            raise Refusal(
-                f"{mode} with the scale {float(self.scale):g} of {self.inside}", "export it with sizes"
-            )
+        if mode == "pytorch_half_pixel" and self.outside == 1 != wanted:
+            raise Refusal(f"{mode} with the scale {float(self.scale):g} of {self.inside}", SIZES)
         half_pixel = HALF / self.scale - HALF
         match mode:
             case "asymmetric":
                 return Positions(Fraction(0), 1 / self.scale, self.outside)
             case "align_corners":
-                return Positions(
-                    Fraction(0), Fraction(self.inside - 1, max(self.outside - 1, 1)), self.outside
-                )
+                step = Fraction(self.inside - 1) / (wanted - 1 if wanted > 1 else 1)
+                return Positions(Fraction(0), step, self.outside)
             case "pytorch_half_pixel" if self.outside == 1:
                 return Positions(Fraction(0), Fraction(0), 1)
             case "half_pixel" | "pytorch_half_pixel":
@@ -86,6 +84,12 @@ class Stretch:
                     return Positions((first + last) / 2, Fraction(0), 1)
                 return Positions(first, (last - first) / (self.outside - 1), self.outside)
         raise malformed(f"coordinate_transformation_mode '{mode}' is not in the specification")
+
+    def disputed(self, mode: str) -> bool:
+        """Whether the specification's text and onnxruntime compute the positions from the rounded length, its
+        reference evaluator and node cases (and `positions`) from the fractional one.
+        """
+        return mode == "align_corners" and self.inside * self.scale != self.outside
 
     def rounded_positions(self, mode: str) -> Array:
         """The same as a runtime computes them in float32."""

@@ -60,5 +60,23 @@ CASES = [
 
 SMOOTH = [
     Case("level", "BitCast", (level(2, 3),), {"to": TensorProto.INT32}),
+    *(
+        Case(
+            f"runs {mode}",
+            "TfIdfVectorizer",
+            (index(3, *shape),),
+            {
+                "max_gram_length": 3,
+                "min_gram_length": 1,
+                "max_skip_count": 2,
+                "mode": mode,
+                "ngram_counts": [0, 2, 8],
+                "ngram_indexes": [0, 2, 5, 4, 3, 1],
+                "pool_int64s": [0, 2, 0, 1, 1, 1, 2, 0, 0, 1, 2],
+                "weights": [0.5, 1.5, 2.0, 3.0, 0.25, 4.0],
+            },
+        )
+        for mode, shape in (("TF", (2, 6)), ("IDF", (6,)), ("TFIDF", (1, 5)))
+    ),
     Case("two levels", "Mod", (level(2, 3), level(3)), {"fmod": 1}),
 ]

@@ -37,6 +37,7 @@ SMOOTH = [
     Case("image", "InstanceNormalization", (level(2, 2, 3, 2), C(2), C(2))),
     Case("squares", "LpPool", (level(1, 2, 4, 3),), {"kernel_shape": [2, 2], "pads": [1, 0, 0, 1]}),
     Case("cubes", "LpPool", (level(1, 2, 5),), {"kernel_shape": [3], "p": 3, "strides": [2]}),
+    Case("squares", "GlobalLpPool", (level(1, 2, 3, 2),)),
     Case("image", "LRN", (level(1, 4, 2, 2),), {"size": 3, "alpha": 0.5, "bias": 2.0}),
     Case("five", "LRN", (level(1, 4, 2, 2),), {"size": 5, "beta": 0.5}),
     *(Case(f"p {p}", "LpNormalization", (level(2, 3),), {"p": p, "axis": 0}) for p in (1, 2)),

@@ -90,6 +90,7 @@ POOLING = [
         for op in ("GlobalAveragePool", "GlobalMaxPool")
         for shape in ((2, 2, 4), (1, 2, 3, 4), (1, 2, 2, 3, 2))
     ),
+    Case("2-D", "GlobalLpPool", (V(1, 2, 3, 4),), {"p": 1}),
 ]
 
 REDUCTION = [

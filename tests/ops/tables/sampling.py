@@ -5,6 +5,9 @@ import numpy as np
 from ..making import C, Case, P, V, gate, ints, level
 
 GRID = (C(1, 3, 4, 2) * 0.8).astype(np.float32)
+REGIONS = np.array(
+    [[0, 0.4, 0.7, 3.6, 4.2], [1, 3, 2, 9, 4], [0, 2, 1, 2, 1], [1, 7, 1, 9, 2]], dtype=np.float32
+)
 BOXES = np.array([[0.4, 0.7, 3.6, 4.2], [1.0, 0.2, 4.8, 2.9]], dtype=np.float32)
 
 CASES = [
@@ -32,6 +35,10 @@ CASES = [
     ),
     Case("volume", "GridSample", (V(1, 1, 2, 3, 2), C(1, 2, 1, 2, 3)), {"mode": "linear"}, versions=(20, 99)),
     *(Case(f"2-D {c}", "AffineGrid", (V(2, 2, 3), ints(2, 1, 3, 4)), {"align_corners": c}) for c in (0, 1)),
+    *(
+        Case(f"bins {rows}", "MaxRoiPool", (V(2, 2, 5, 6), REGIONS), {"pooled_shape": [rows, 2], **more})
+        for rows, more in ((1, {}), (3, {}), (2, {"spatial_scale": 0.6}))
+    ),
     Case("3-D", "AffineGrid", (V(1, 3, 4), ints(1, 1, 2, 3, 2))),
     *(
         Case(

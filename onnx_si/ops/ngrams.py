@@ -1,0 +1,74 @@
+"""TfIdfVectorizer: counts of the runs of whole numbers that a table lists."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from onnx_si.ops.arrays import malformed
+from onnx_si.ops.registry import Input, handles, variable
+from onnx_si.ops.rules import Array, Curved
+
+Run = tuple[float, ...]
+
+
+def _listed(pool: Sequence[int], starts: Sequence[int]) -> list[Run]:
+    """The runs of a pool: those of length n begin at `starts[n - 1]`, one behind the other."""
+    if list(starts) != sorted(starts) or (starts and not 0 <= starts[0] <= starts[-1] <= len(pool)):
+        raise malformed(f"ngram_counts {list(starts)} for a pool of {len(pool)} numbers")
+    ends = [*starts[1:], len(pool)]
+    return [
+        tuple(map(float, pool[at : at + n]))
+        for n, (start, end) in enumerate(zip(starts, ends, strict=True), 1)
+        for at in range(start, end, n)
+    ]
+
+
+def _runs(row: Array, lengths: range, most_skipped: int) -> Iterator[Run]:
+    """Every run of each length, with up to so many numbers left out between neighbours.
+
+    A single number has no neighbour: it counts once.
+    """
+    for step in range(1, most_skipped + 2):
+        for n in lengths:
+            if n > 1 or step == 1:
+                for at in range(len(row) - (n - 1) * step):
+                    yield tuple(row[at : at + (n - 1) * step + 1 : step])
+
+
+@handles("TfIdfVectorizer", since=(9,))
+def tf_idf_vectorizer(
+    x: Input,
+    *,
+    max_gram_length: int,
+    max_skip_count: int,
+    min_gram_length: int,
+    mode: str,
+    ngram_counts: list[int],
+    ngram_indexes: list[int],
+    pool_int64s: list[int] | None = None,
+    pool_strings: list[str] | None = None,
+    weights: list[float] | None = None,
+) -> Curved:
+    """How often each listed run occurs (TF), whether it does times a weight (IDF), or both (TFIDF)."""
+    shape, runs = variable(x, "X").shape, _listed(pool_int64s or [], ngram_counts)
+    factors = [1.0] * len(runs) if weights is None else weights
+    if len(shape) not in (1, 2) or not len(runs) == len(ngram_indexes) == len(factors):
+        raise malformed(f"{len(runs)} runs, {len(ngram_indexes)} places, a tensor of shape {shape}")
+    if mode not in ("TF", "IDF", "TFIDF") or min_gram_length < 1:
+        raise malformed(f"mode '{mode}' with runs from {min_gram_length} on")
+    at, width = dict(zip(runs, ngram_indexes, strict=True)), max(ngram_indexes) + 1
+    scale = np.ones(width)
+    if mode != "TF":
+        scale[ngram_indexes] = factors
+    lengths = range(min_gram_length, max_gram_length + 1)
+
+    def count(x: Array) -> Array:
+        rows = x.reshape(-1, x.shape[-1])
+        found = np.zeros((len(rows), width), x.dtype)
+        for row, counts in zip(rows, found, strict=True):
+            for run in _runs(row, lengths, max_skip_count):
+                if run in at:
+                    counts[at[run]] += 1
+        return (np.minimum(found, 1) if mode == "IDF" else found).reshape(*x.shape[:-1], width) * scale
+
+    return Curved(count, "discrete", "it counts whole numbers")
