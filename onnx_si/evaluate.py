@@ -44,7 +44,7 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     RuntimeWarning
         Of a node that runtimes compute otherwise than the ONNX package's own cases, which are followed.
     """
-    declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
+    declared = {value.name: value.type for value in model.proto.graph.input}
     names = [info.name for info in model.inputs]
     missing, strange = sorted(set(names) - inputs.keys()), sorted(inputs.keys() - declared.keys())
     if missing or strange or not names:
@@ -79,9 +79,18 @@ def _bound(
     return program
 
 
-def _numbers(values: ArrayLike, name: str, kind: int) -> NDArray[Any]:
+def _numbers(values: ArrayLike, name: str, declared: onnx.TypeProto) -> NDArray[Any]:
     """A value in the type of its input."""
-    array, dtype = np.asarray(values), onnx.helper.tensor_dtype_to_np_dtype(kind or onnx.TensorProto.FLOAT)
+    if declared.WhichOneof("value") != "tensor_type":
+        raise InputError(
+            f"the input '{name}' is no tensor ({declared.WhichOneof('value')}); export with tensors"
+        )
+    kind = declared.tensor_type.elem_type or onnx.TensorProto.FLOAT
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"the value of '{name}' is no array ({error})") from error
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
     if kind == onnx.TensorProto.STRING and all(isinstance(value, str) for value in array.flat):
         return array.astype(object)
     if dtype.kind in "OSUc" or (array.dtype != dtype and array.dtype.kind not in "iubf"):

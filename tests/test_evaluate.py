@@ -89,6 +89,23 @@ def test_text_alone():
         onnx_si.evaluate(model, {"x": np.array([1, 2])})
 
 
+def test_inputs_that_are_no_tensors():
+    value = helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, [2])
+    graph = helper.make_graph(
+        [helper.make_node("SequenceLength", ["x"], ["y"])],
+        "sequence",
+        [value],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [])],
+    )
+    model = model_from_proto(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    )
+    with pytest.raises(onnx_si.InputError, match=r"'x' is no tensor \(sequence_type\)"):
+        onnx_si.evaluate(model, {"x": [np.zeros(2), np.zeros(3)]})
+    with pytest.raises(onnx_si.InputError, match="the value of 'mask' is no array"):
+        onnx_si.evaluate(embedding_net(), {**FEEDS, "mask": [[1, 2], [3]]})
+
+
 def test_outputs_of_text_are_refused():
     back = helper.make_node(
         "LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", keys_strings=["cat"], values_strings=["dog"]

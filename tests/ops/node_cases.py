@@ -18,8 +18,9 @@ def all_cases():
         return {case.name: case for case in collect_testcases(None)}
 
 
-UNROLLED = ("Loop", "Scan")
-"""Ops without a handler that stand for the nodes of their bodies."""
+UNROLLED = ("If", "Loop", "Scan", "FlexAttention")
+"""Ops without a handler that stand for the nodes of their bodies, or of their definition."""
+DOMAINS = ("", CLASSIC, "ai.onnx.preview")
 
 
 def ops_in(graph):
@@ -32,9 +33,7 @@ def ops_in(graph):
 def node_cases():
     """Every case of handled ops alone, the function bodies ("_expanded") among them, by name."""
     allowed = set(HANDLERS) | set(UNROLLED) | {"Constant"}
-    cases = [
-        case for case in all_cases().values() if all(n.domain in ("", CLASSIC) for n in case.model.graph.node)
-    ]
+    cases = [case for case in all_cases().values() if all(n.domain in DOMAINS for n in case.model.graph.node)]
     return {
         case.name: case
         for case in cases

@@ -21,7 +21,7 @@ WITHOUT = {
     "Adam": "training",
     "Bernoulli": "random",
     "Constant": "always constant: folded",
-    "FlexAttention": "preview",
+    "FlexAttention": "the nodes of its definition",
     "If": "the nodes of the branch that it takes",
     "ImageDecoder": "decodes files",
     "Loop": "the nodes of its turns",
