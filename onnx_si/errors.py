@@ -89,5 +89,12 @@ class Refusal(Exception):
         super().__init__(f"{reason}; {advice}")
 
 
+class Mixed(Refusal):
+    """A rule needs an input constant that changes with the image, or the other way round.
+
+    The node can be computed at the image itself.
+    """
+
+
 class Undefined(Refusal, UnsupportedModel):
     """Values for which an op is not defined: a finding at the image, an error elsewhere on the line."""

@@ -2,11 +2,13 @@
 
 import nets
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 import onnx_si
 from onnx_si.graph import model_from_proto
+from onnx_si.line.program import bind
 
 
 def embedding_net():
@@ -71,6 +73,55 @@ def test_inputs_that_do_not_fit(change, words):
     feeds = {name: value for name, value in {**FEEDS, **change}.items() if value is not None}
     with pytest.raises(onnx_si.InputError, match=words):
         onnx_si.evaluate(embedding_net(), feeds)
+
+
+def with_changing(op, position, constants, **attributes):
+    """A node whose input at a position comes from the image too, in the shape of a constant."""
+    net = nets.Net(0, (1, 2, 5, 5), opset=17)
+    value = constants[position]
+    flat = net.add("Reshape", "x", net.ints(-1))
+    part = net.add("Slice", flat, net.ints(0), net.ints(value.size))
+    made = net.add("Reshape", part, net.ints(*value.shape))
+    if value.dtype.kind == "i":
+        whole = net.add(
+            "Cast", net.add("Clip", made, net.const(np.float32(1)), net.const(np.float32(1.5))), to=7
+        )
+        made = net.add("Mul", whole, net.const(value))
+    names = [made if i == position else net.const(constant) for i, constant in enumerate(constants) if i]
+    net.nodes.append(helper.make_node(op, ["x", *names], ["y"], **attributes))
+    return net.finish("y")
+
+
+ONES = np.ones((2, 2, 2, 2), np.float32)
+MIXED = [
+    ("Conv", 1, (None, ONES), {}),
+    ("Conv", 2, (None, ONES, np.ones(2, np.float32)), {"pads": [1, 0, 0, 1]}),
+    ("ConvTranspose", 1, (None, ONES), {"strides": [2, 2]}),
+    ("PRelu", 1, (None, np.ones((2, 1, 1), np.float32)), {}),
+    ("Slice", 1, (None, np.array([1]), np.array([4]), np.array([3])), {}),
+    ("Slice", 2, (None, np.array([1]), np.array([4]), np.array([3])), {}),
+    ("Pad", 1, (None, np.array([0, 0, 1, 0, 0, 0, 2, 1])), {}),
+    ("Tile", 1, (None, np.array([1, 2, 1, 1])), {}),
+    ("BatchNormalization", 4, (None, *(np.ones(2, np.float32),) * 4), {}),
+    ("Clip", 1, (None, np.array(0.5, np.float32)), {}),
+    ("ReduceSum", 1, (None, np.array([2])), {}),
+]
+
+
+@pytest.mark.parametrize(("op", "position", "constants", "attributes"), MIXED)
+def test_what_should_be_constant_comes_from_the_image(op, position, constants, attributes):
+    """Computed at the image, as onnxruntime does; there is no p-value."""
+    model = with_changing(op, position, constants, **attributes)
+    session = onnxruntime.InferenceSession(
+        model.proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for seed in (1, 2):
+        x = np.random.default_rng(seed).uniform(0.1, 2, size=(1, 2, 5, 5)).astype(np.float32)
+        (expected,) = session.run(["y"], {"x": x})
+        np.testing.assert_allclose(onnx_si.evaluate(model, {"x": x})["y"], expected, rtol=1e-5, atol=1e-5)
+    program = bind(model, x, ("y",))
+    assert [finding.op for finding in program.findings] == [op] and not program.gaps
+    assert "depends on the image" in program.findings[0].reason
 
 
 def test_text_alone():

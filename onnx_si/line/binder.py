@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from onnx_si.errors import Finding, Refusal
+from onnx_si.errors import Finding, Mixed, Refusal
 from onnx_si.graph import (
     BATCHED,
     Model,
@@ -30,7 +30,7 @@ from onnx_si.graph import (
     scanned_axes,
 )
 from onnx_si.graph.constants import affordable, inferred_shapes
-from onnx_si.line.folding import folded
+from onnx_si.line.folding import at_one_image, folded
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.recipe import Recipe
@@ -249,12 +249,34 @@ class Binder:
         for position, output in enumerate(node.output):
             if output and self.remaining[output]:
                 context = Context(position, len(node.output), version)
-                made = handler.build(inputs, attributes, context)
+                try:
+                    made = handler.build(inputs, attributes, context)
+                except Mixed as refusal:
+                    made = self._at_the_image(node, position, refusal)
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
                 else:
                     self._record(work, output, made, Recipe(handler, inputs, attributes, context))
         return []
+
+    def _at_the_image(self, node: onnx.NodeProto, position: int, refusal: Mixed) -> Opaque:
+        """One output of a node by its handler, which takes all of its inputs for constants."""
+        changing = [name for name in node.input if name in self.values]
+        dtypes = {name: helper.tensor_dtype_to_np_dtype(self.types[name]) for name in changing}
+        fixed = {name: self.constants[name] for name in node.input if name in self.constants}
+        opsets = self.opsets
+
+        def evaluate(*xs: NDArray[np.float64]) -> NDArray[np.float64]:
+            given = {
+                name: x[0].astype(dtypes[name]) if dtypes[name].kind in "iub" else x[0]
+                for name, x in zip(changing, xs, strict=True)
+            }
+            made = at_one_image(node, [(fixed | given).get(name) for name in node.input], opsets)
+            if made is None:
+                raise refusal
+            return np.asarray(made[position], dtype=np.float64)[None]
+
+        return Opaque(evaluate, reason=refusal.reason)
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""

@@ -67,6 +67,17 @@ def folded(
         return made
 
 
+def at_one_image(
+    node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int]
+) -> tuple[NDArray[Any], ...] | None:
+    """Outputs of a node at one image by its handler, in float64; None if it has none for these values."""
+    doubled = [
+        value.astype(np.float64) if value is not None and element_of(value) in FLOATING else value
+        for value in inputs
+    ]
+    return _by_handler(node, doubled, opsets, FLOATING | WHOLE_NUMBERS)
+
+
 def _by_handler(
     node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int], allowed: frozenset[int]
 ) -> tuple[NDArray[Any], ...] | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
+from onnx_si.errors import Undefined
 from onnx_si.line.program import Program
 from onnx_si.ops.rules import Rule
 
@@ -72,6 +73,11 @@ def walk(
     ------
     dict
         The program's outputs on consecutive parts of the line, depth first.
+
+    Raises
+    ------
+    Undefined
+        If an op is not defined somewhere on the line; it names the node.
     """
 
     def run(position: int, live: dict[str, V]) -> Iterator[dict[str, V]]:
@@ -85,6 +91,8 @@ def walk(
                 yield from run(index, {name: pair[0] for name, pair in parts.items()})
                 yield from run(index, {name: pair[1] for name, pair in parts.items()})
                 return
+            except Undefined as error:
+                raise Undefined(f"node '{step.node}' ({step.op}): {error.reason}", error.advice) from error
             live[step.output] = value
             alive += value.nbytes
             tally.add(step.cost * value.points, alive)

@@ -33,7 +33,9 @@ def shape_of(value: Input) -> tuple[int, ...]:
 
 
 def double(value: NDArray[Any]) -> Array:
-    """A constant in float64."""
+    """A constant in float64; refuses text."""
+    if value.dtype.kind in "OSU":
+        raise Refusal("a constant holds text, not numbers", "choose an output that needs no text")
     return np.asarray(value, dtype=np.float64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnx_si.errors import Refusal
+from onnx_si.errors import Mixed, Refusal
 from onnx_si.ops.rules import Composition, Rule
 
 Made = Rule | Composition | NDArray[Any]
@@ -141,7 +141,7 @@ def registered() -> Iterator[Handler]:
 def constant(value: Input, name: str) -> NDArray[Any]:
     """The input as an array; refuses one that changes with the image or is missing."""
     if isinstance(value, Variable):
-        raise Refusal(f"input {name} depends on the image", "only constants are exact here")
+        raise Mixed(f"input {name} depends on the image", "only constants are exact here")
     if value is None:
         raise Refusal(f"input {name} is missing", "check the exported model")
     return value
@@ -155,7 +155,7 @@ def optional(value: Input, name: str) -> NDArray[Any] | None:
 def variable(value: Input, name: str) -> Variable:
     """The input as the one that changes with the image; refuses a constant."""
     if not isinstance(value, Variable):
-        raise Refusal(f"input {name} is constant while another input depends on the image", "not handled")
+        raise Mixed(f"input {name} is constant while another input depends on the image", "not handled")
     return value
 
 

@@ -1,14 +1,26 @@
 """Elements written by index: ScatterElements, ScatterND, TensorScatter, MaxUnpool."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from onnx_si.errors import Refusal
+from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import filled, malformed, shape_of, size
 from onnx_si.ops.elementwise import curved, jointly_linear
 from onnx_si.ops.gather import Index, along_axis, along_first_axes
-from onnx_si.ops.registry import Input, axis_of, constant, handles, integers, optional
-from onnx_si.ops.rules import Array, Curved, Disputed, Maximum, Rule
+from onnx_si.ops.registry import Input, Variable, axis_of, constant, handles, integers, optional
+from onnx_si.ops.rules import Array, Composition, Curved, Disputed, Gated, Maximum, Rule, Stage
+
+
+def put(start: Array, flat: Index, new: Array, reduction: str) -> Array:
+    """A copy of `start` (batch, size) with updates (batch, places) at its flat places."""
+    y = np.array(start, dtype=np.result_type(start, new))
+    if reduction == "none":
+        y[:, flat] = new
+    else:
+        (np.add if reduction == "add" else np.multiply).at(y.T, flat, new.T)
+    return y
 
 
 def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> Rule:
@@ -21,13 +33,8 @@ def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> 
     def write(base: Array, new: Array) -> Array:
         batch = max(len(base), len(new))
         start = np.broadcast_to(base.reshape(len(base), -1), (batch, size(shape)))
-        y = np.array(start, dtype=np.result_type(base, new))
         new = np.broadcast_to(new.reshape(len(new), -1), (batch, flat.size))
-        if reduction == "none":
-            y[:, flat] = new
-        else:
-            (np.add if reduction == "add" else np.multiply).at(y.T, flat, new.T)
-        return y.reshape(batch, *shape)
+        return put(start, flat, new, reduction).reshape(batch, *shape)
 
     match reduction:
         case "none" if most > 1:
@@ -40,6 +47,35 @@ def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> 
             fill = filled(data, updates)
             return Curved(curved(lambda *xs: write(*fill(*xs))).evaluate, "bilinear")
     raise malformed(f"reduction '{reduction}' is not in the specification")
+
+
+def scattered(
+    data: Input, indices: Input, updates: Input, to_places: Callable[[Index], Index], reduction: str = "none"
+) -> Rule:
+    """Updates at the flat places that indices name; these may change where the indices jump."""
+    if not isinstance(indices, Variable) or reduction not in ("none", "add"):
+        return written(data, updates, to_places(constant(indices, "indices").astype(np.intp)), reduction)
+    if not indices.stepwise:
+        raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
+    shape, fill = shape_of(data), filled(data, indices, updates)
+
+    def row(base: Array, index: Array, new: Array) -> Array:
+        at = to_places(index.astype(np.intp))
+        if at.shape != new.shape:
+            raise malformed(f"updates of shape {new.shape} for places of shape {at.shape}")
+        flat, values = at.ravel(), new.reshape(1, -1)
+        y = put(base.reshape(1, -1), flat, values, reduction)
+        if reduction == "none" and not np.array_equal(y[:, flat], values):
+            raise Undefined("several updates of one element that differ", "runtimes differ; use a reduction")
+        return y.reshape(shape)
+
+    def each(*xs: Array) -> Array:
+        values = fill(*xs)
+        batch = max(map(len, values))
+        return np.stack([row(*(v[min(i, len(v) - 1)] for v in values)) for i in range(batch)])
+
+    gate = int(isinstance(data, Variable))
+    return Gated(each, gates=(gate,), terms=size(shape_of(updates)) + 1)
 
 
 def _extreme(data: Input, updates: Input, flat: Index, most: int, sign: int) -> Maximum:
@@ -68,8 +104,8 @@ def scatter_elements(
     data: Input, indices: Input, updates: Input, *, axis: int = 0, reduction: str = "none"
 ) -> Rule:
     shape = shape_of(data)
-    at = along_axis(constant(indices, "indices").astype(np.intp), shape, axis_of(axis, len(shape)))
-    return written(data, updates, at, reduction)
+    where = axis_of(axis, len(shape))
+    return scattered(data, indices, updates, lambda index: along_axis(index, shape, where), reduction)
 
 
 @handles("Scatter", since=(9,))
@@ -79,8 +115,8 @@ def scatter(data: Input, indices: Input, updates: Input, *, axis: int = 0) -> Ru
 
 @handles("ScatterND", since=(11, 13, 16, 18))
 def scatter_nd(data: Input, indices: Input, updates: Input, *, reduction: str = "none") -> Rule:
-    at = along_first_axes(constant(indices, "indices").astype(np.intp), shape_of(data), 0)
-    return written(data, updates, at, reduction)
+    shape = shape_of(data)
+    return scattered(data, indices, updates, lambda index: along_first_axes(index, shape, 0), reduction)
 
 
 @handles("TensorScatter", since=(24,))
@@ -110,7 +146,7 @@ def max_unpool(
     kernel_shape: list[int],
     pads: list[int] | None = None,
     strides: list[int] | None = None,
-) -> Rule:
+) -> Rule | Composition:
     """Values go to their flat places in the output."""
     shape = shape_of(x)
     rank = len(kernel_shape)
@@ -122,17 +158,21 @@ def max_unpool(
         for i, (n, step, kernel) in enumerate(zip(shape[2:], steps, kernel_shape, strict=True))
     )
     inferred = affordable((*shape[:2], *spatial))
-    at = constant(indices, "I").astype(np.intp)
-    if at.size and not 0 <= at.min() <= at.max() < size(inferred):
-        raise malformed(f"indices up to {at.max()} in an output of shape {inferred}")
-    rule = written(np.zeros(inferred), x, at)
+
+    def places(at: Index) -> Index:
+        if at.size and not 0 <= at.min() <= at.max() < size(inferred):
+            raise Undefined(f"indices up to {at.max()} in an output of shape {inferred}", "export it again")
+        return at
+
+    rule = scattered(np.zeros(inferred), indices, x, places)  # reads the indices first
     given = inferred if wanted is None else integers(wanted, "output_shape")
     if given == inferred:
-        return rule
+        both = isinstance(x, Variable) and isinstance(indices, Variable)
+        return Composition((Stage(rule, (1, 0)),)) if both else rule
     if len(given) != len(inferred) or any(np.less(given, inferred)):
         raise malformed(f"output_shape {given} for values in a tensor of shape {inferred}")
     behind = [(0, more) for more in np.subtract(affordable(given), inferred).tolist()]
     return Disputed(
-        lambda *xs: np.pad(rule.evaluate(*xs), [(0, 0), *behind]),
+        lambda *xs: np.pad(rule.evaluate(*xs[::-1]), [(0, 0), *behind]),
         reason=f"output_shape {given}: runtimes count places in it, not in {inferred}",
     )

@@ -84,6 +84,14 @@ CASES = [
     Case("continuous index", "OneHot", (V(4), one(5), floats(0.0, 1.0))),
     *(Case(f"upper {upper}", "Trilu", (V(2, 3, 4),), {"upper": upper}) for upper in (0, 1)),
     *(Case(f"diagonal {k}", "Trilu", (V(3, 4), np.array(k, np.int64))) for k in (-1, 2)),
+    Case("changing rows", "ScatterElements", (V(3, 2), index(3, 1, 2), V(1, 2))),
+    Case(
+        "changing sums", "ScatterElements", (V(4), index(4, 3), V(3)), {"reduction": "add"}, versions=(16, 99)
+    ),
+    Case("changing places of constants", "ScatterElements", (C(3, 2), index(3, 1, 2), C(1, 2)), {"axis": 0}),
+    Case("changing slices", "ScatterND", (V(4, 2), index(4, 1, 1), V(1, 2))),
+    Case("changing places", "MaxUnpool", (V(1, 1, 1), index(4, 1, 1, 1)), {"kernel_shape": [4]}),
+    Case("places of constants", "MaxUnpool", (C(1, 1, 1), index(4, 1, 1, 1)), {"kernel_shape": [4]}),
     Case("flat", "Compress", (V(2, 3), np.array([False, True, True, False, True]))),
     Case("axis", "Compress", (V(2, 3), np.array([False, True, True])), {"axis": 1}),
     Case("rows", "ReverseSequence", (V(4, 3), ints(1, 4, 3))),
