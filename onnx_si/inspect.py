@@ -17,6 +17,7 @@ from onnx_si.options import Options
 from onnx_si.parity import run_deployed
 from onnx_si.probe import Probe, probe
 from onnx_si.saliency import build, default_threshold, methods, parse_threshold, with_margin
+from onnx_si.saliency.channels import channel_axes
 from onnx_si.saliency.maps import tensor_layout
 from onnx_si.settings import Settings, settle
 
@@ -120,7 +121,7 @@ def inspect_model(
     return Inspection(
         model,
         inputs=tuple(_input(info, settings.layout) for info in model.inputs),
-        outputs=tuple(_output(info, program, trial) for info in model.outputs),
+        outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
         ops=_ops(model, program),
         saliency=tuple(vars(found) for found in fitting),
         guarantee=guarantee,
@@ -141,14 +142,14 @@ def _input(info: TensorInfo, wanted: str | None) -> dict[str, Any]:
     return _declared(info, info.shape, axes, reason)
 
 
-def _output(info: TensorInfo, program: Program | None, trial: Probe | None) -> dict[str, Any]:
+def _output(model: Model, info: TensorInfo, program: Program | None, trial: Probe | None) -> dict[str, Any]:
     """A declared output; its layout is null where it is no map over the image."""
     value = None if program is None else program.values.get(info.name)
     if value is None or trial is None:
         return _declared(info, info.shape, None, "it can't be evaluated")
     shape = info.shape if info.shape is not None else value.shape
     try:
-        layout = tensor_layout(value.shape, trial.view)
+        layout = tensor_layout(value.shape, trial.view, channel_axes(model.proto.graph.node).get(info.name))
     except SaliencyUnavailable:
         layout = None
     if layout is None or min(layout.spatial_shape(value.shape)) < 2:

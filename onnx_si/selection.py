@@ -158,9 +158,14 @@ def _finite(program: Program, tensor: str) -> Array:
     Raises
     ------
     UnsupportedModel
-        If it has none, or is not finite.
+        If it has none, is not finite, or does not depend on the image.
     """
     program.require_exact()
+    if tensor in program.folded:
+        raise UnsupportedModel(
+            "the map does not depend on the image: its region is the same for every image, so an ordinary "
+            "test of these pixels is valid; choose another map (--saliency) for one that looks at the image"
+        )
     values = program.values[tensor]
     if not np.isfinite(values).all():
         raise UnsupportedModel(

@@ -219,10 +219,9 @@ class Binder:
 
     def _fold(self, node: onnx.NodeProto) -> None:
         """Evaluate a node once."""
-        made = folded(node, [self.constants[name] if name else None for name in node.input], self.opsets)
-        self.constants.update(
-            (name, value) for name, value in zip(node.output, made, strict=True) if name and value is not None
-        )
+        inputs = [self.constants[name] if name else None for name in node.input]
+        wanted = [name for name in node.output if name and self.remaining[name]]
+        self.constants.update(folded(node, inputs, self.opsets, wanted))
 
     def _input(self, name: str) -> Input:
         if not name:
@@ -271,10 +270,11 @@ class Binder:
                 name: x[0].astype(dtypes[name]) if dtypes[name].kind in "iub" else x[0]
                 for name, x in zip(changing, xs, strict=True)
             }
-            made = at_one_image(node, [(fixed | given).get(name) for name in node.input], opsets)
+            inputs = [(fixed | given).get(name) for name in node.input]
+            made = at_one_image(node, inputs, opsets, node.output[position])
             if made is None:
                 raise refusal
-            return np.asarray(made[position], dtype=np.float64)[None]
+            return np.asarray(made, dtype=np.float64)[None]
 
         return Opaque(evaluate, reason=refusal.reason)
 

@@ -1,6 +1,6 @@
 """Evaluate a node whose inputs are all constant."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 import onnx_si.ops  # noqa: F401 - registers every handler
-from onnx_si.errors import Refusal
+from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import fold, refuse_by_name
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Made, Variable, find
@@ -20,6 +20,7 @@ FLOATING = frozenset(
     for name, kind in onnx.TensorProto.DataType.items()
     if name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
 )
+NUMBERS = FLOATING | WHOLE_NUMBERS
 LARGEST_WHOLE = 2.0**53  # below it float64 holds every whole number
 
 Constants = Sequence[NDArray[Any] | None]
@@ -37,84 +38,94 @@ def _value(made: Made, x: Array) -> NDArray[Any]:
     return point
 
 
-def _require_undisputed(rules: Iterable[Made]) -> None:
-    """A constant is as exact as what is computed from it: refused where runtimes have another."""
-    for rule in rules:
-        if isinstance(rule, Disputed):
-            raise Refusal(rule.reason, "export with constants folded")
-
-
 def folded(
-    node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int]
-) -> tuple[NDArray[Any] | None, ...]:
-    """Outputs of a node: by its handler where one is right for it, else by the reference evaluator.
+    node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int], wanted: Collection[str]
+) -> dict[str, NDArray[Any]]:
+    """The wanted outputs of a node: by its handler where that reads floating-point numbers, else by the
+    reference evaluator.
 
     Raises
     ------
     Refusal
-        If neither can evaluate it.
+        If neither can evaluate it, or the handler refuses it: what is refused of an image is of a constant.
     """
     refuse_by_name(node)
-    made = _by_handler(node, inputs, opsets, FLOATING)
+    made = _by_handler(node, inputs, opsets, FLOATING, wanted)
     if made is not None:
         return made
     try:
-        return fold(node, tuple(inputs), dict(opsets))
+        found = fold(node, tuple(inputs), dict(opsets))
     except Refusal:
-        made = _by_handler(node, inputs, opsets, FLOATING | WHOLE_NUMBERS)
+        try:
+            made = _by_handler(node, inputs, opsets, NUMBERS, wanted)
+        except Refusal:
+            made = None
         if made is None:
             raise
         return made
+    pairs = zip(node.output, found, strict=True)
+    return {name: value for name, value in pairs if name and value is not None}
 
 
 def at_one_image(
-    node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int]
-) -> tuple[NDArray[Any], ...] | None:
-    """Outputs of a node at one image by its handler, in float64; None if it has none for these values."""
+    node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int], output: str
+) -> NDArray[Any] | None:
+    """An output of a node at one image by its handler, in float64; None if it has none for these values."""
     doubled = [
         value.astype(np.float64) if value is not None and element_of(value) in FLOATING else value
         for value in inputs
     ]
-    return _by_handler(node, doubled, opsets, FLOATING | WHOLE_NUMBERS)
+    made = _by_handler(node, doubled, opsets, NUMBERS, (output,))
+    return None if made is None else made[output]
 
 
 def _by_handler(
-    node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int], allowed: frozenset[int]
-) -> tuple[NDArray[Any], ...] | None:
-    """Outputs in float64, each rounded to its type; None unless an input and all outputs are of an allowed
-    type, and a handler takes the node.
+    node: onnx.NodeProto,
+    inputs: Constants,
+    opsets: Mapping[str, int],
+    read: frozenset[int],
+    wanted: Collection[str],
+) -> dict[str, NDArray[Any]] | None:
+    """The wanted outputs in float64, each rounded to its type.
+
+    None unless an input is of a type to be read, all its values are finite, a handler takes the node with
+    that one changing, and float64 holds what comes out.
     """
     elements = {
         name: element_of(value) for name, value in zip(node.input, inputs, strict=True) if value is not None
     }
-    place = next((i for i, name in enumerate(node.input) if elements.get(name) in allowed), None)
+    place = next((i for i, name in enumerate(node.input) if elements.get(name) in read), None)
     if place is None:
         return None
     domain = domain_of(node)
     version = schema_version(node.op_type, domain, opsets.get(domain, 1))
-    outputs = output_elements(node, elements, version)
-    kinds = [outputs[name] for name in node.output]
-    value = np.asarray(inputs[place])
-    given: list[Input] = list(inputs)
+    kinds = output_elements(node, elements, version)
+    if any(kinds[name] not in NUMBERS for name in wanted):
+        return None
+    try:
+        handler = find(node.op_type, domain, version)
+    except Refusal:
+        return None
+    value, given = np.asarray(inputs[place]), list[Input](inputs)
     given[place] = Variable(value.shape, stepwise=True, element=elements[node.input[place]])
-    try:
-        handler, attributes = find(node.op_type, domain, version), attributes_of(node)
-        contexts = [Context(i, len(node.output), version) for i in range(len(node.output))]
-        rules = [handler.build(tuple(given), attributes, context) for context in contexts]
-    except Refusal:
-        return None
-    _require_undisputed(rules)
-    if any(kind not in allowed for kind in kinds) or not np.isfinite(value).all():
-        return None  # zero times infinity is no number, where an op only picks values
-    try:
-        made = [_value(rule, np.asarray(value, dtype=np.float64)[None]) for rule in rules]
-    except Refusal:
-        return None
-    typed = tuple(
-        value.astype(helper.tensor_dtype_to_np_dtype(kind)) for value, kind in zip(made, kinds, strict=True)
-    )
-    kept = (
-        kind in FLOATING or (np.array_equal(one, value) and np.abs(value).max(initial=0) < LARGEST_WHOLE)
-        for one, value, kind in zip(typed, made, kinds, strict=True)
-    )
-    return typed if all(kept) else None
+    attributes, made = attributes_of(node), dict[str, NDArray[Any]]()
+    for position, name in enumerate(node.output):
+        if name in wanted:
+            try:
+                rule = handler.build(tuple(given), attributes, Context(position, len(node.output), version))
+            except Mixed:
+                return None
+            if isinstance(rule, Disputed):
+                raise Refusal(rule.reason, "export with constants folded")
+            if not np.isfinite(value).all():
+                return None  # zero times infinity is no number, where an op only picks values
+            made[name] = _value(rule, value.astype(np.float64)[None])
+    typed = {name: value.astype(helper.tensor_dtype_to_np_dtype(kinds[name])) for name, value in made.items()}
+    return typed if all(_held(typed[name], value, kinds[name]) for name, value in made.items()) else None
+
+
+def _held(typed: NDArray[Any], value: NDArray[Any], kind: int) -> bool:
+    """Whether a value was only rounded when it got its type."""
+    if kind in FLOATING:
+        return True
+    return bool(np.array_equal(typed, value) and np.abs(value).max(initial=0) < LARGEST_WHOLE)

@@ -11,14 +11,28 @@ from onnx_si.ops.rules import Array, Gated, Rule, Step
 
 
 def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Rule:
-    """A relation between two tensors; its value jumps where their difference changes sign."""
-    line_up = operands(a, b)
+    """A relation between two tensors; its value jumps where their difference changes sign.
+
+    Numbers that differ by nothing but rounding are equal: so are two that are equal as real numbers, but were
+    computed in two ways.
+    """
+    line_up, tie = operands(a, b), min(value.tie for value in (a, b) if isinstance(value, Variable))
+    among_equals = bool(relation(np.zeros(1), np.zeros(1))[0])
 
     def difference(*xs: Array) -> tuple[Array, ...]:
         left, right = line_up(*xs)
         return (left - right,)
 
-    return Step(difference, lambda *xs: relation(*line_up(*xs)).astype(np.float64))
+    def evaluate(*xs: Array) -> Array:
+        left, right = line_up(*xs)
+        holds = relation(left, right)
+        if tie:
+            with np.errstate(invalid="ignore"):  # infinities
+                equals = np.abs(left - right) <= tie * (np.abs(left) + np.abs(right))
+            holds = np.where(equals, among_equals, holds)
+        return holds.astype(np.float64)
+
+    return Step(difference, evaluate)
 
 
 @handles("Greater", since=(7, 9, 13))

@@ -15,9 +15,9 @@ def _arg_extreme(x: Input, axis: int, keepdims: int, last: int, sign: int) -> Ru
     where = axis_of(axis, x.ndim)
     candidates = along(x, (where,), bool(keepdims))
     if not last:
-        return Winner(candidates, sign)
+        return Winner(candidates, sign, x.tie)
     end = float(x.shape[where] - 1)
-    backwards = Winner(lambda x: candidates(x)[::-1], sign)
+    backwards = Winner(lambda x: candidates(x)[::-1], sign, x.tie)
     return chain(backwards, Affine(lambda i, w: i * w, (np.asarray(-1.0),), np.asarray(end)))
 
 
@@ -54,7 +54,7 @@ def top_k(
     if wanted > MOST or (wanted > 1 and not sorted):
         raise Refusal(f"{wanted} elements, sorted {sorted}", f"at most {MOST} are followed, in sorted order")
     behind = where + 1
-    best = Winner(lambda x: np.moveaxis(x, behind, 0), 1 if largest else -1)
+    best = Winner(lambda x: np.moveaxis(x, behind, 0), 1 if largest else -1, x.tie)
     others = Gated(lambda x, winner: _without(x, winner, behind), gates=(1,))
     stages, rest, winners = [], 0, []
     for _ in range(wanted):

@@ -191,7 +191,7 @@ def dynamic_quantize(x: Input, *, context: Context) -> Composition:
     if context.output == 1:
         flat = Step(lambda width: (width,), lambda width: (width == 0).astype(np.float64))
         stages.append(Stage(flat, (3,)))
-        stages.append(Stage(Gated(lambda width, flat: np.where(flat, share, width), gates=(1,)), (3, 4)))
+        stages.append(Stage(Gated(lambda width, flat: np.where(flat, 1.0, width), gates=(1,)), (3, 4)))
         return Composition(tuple(stages))
     stages.append(Stage(Step(lambda low, w: (-low - w / 2,), zero_point, lambda low, w: w), (2, 3)))
     if context.output == 0:

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnx_si.errors import Mixed, Refusal
-from onnx_si.ops.rules import Composition, Rule
+from onnx_si.ops.rules import TIE, Composition, Rule
 
 Made = Rule | Composition | NDArray[Any]
 """What a handler returns; an array is an output that does not depend on the image's values."""
@@ -49,6 +49,11 @@ class Variable:
     def integer(self) -> bool:
         """Whether its element type is an integer or a truth value."""
         return self.element in WHOLE_NUMBERS
+
+    @property
+    def tie(self) -> float:
+        """Share by which equal numbers may differ; in double precision a model may tell all numbers apart."""
+        return 0.0 if self.element == onnx.TensorProto.DOUBLE else TIE
 
 
 Input = Variable | NDArray[Any] | None

@@ -143,6 +143,8 @@ def resized(x: Variable, stretches: Mapping[int, Stretch], how: Sampling) -> Rul
     }
     if moving and all(s.outside == s.inside for s in stretches.values()):
         raise Refusal("a resize that changes no length", "runtimes differ; remove the node")
+    if how.antialias and any(s.outside == s.inside for s in moving.values()):
+        raise Refusal("an antialiased resize that changes no length of an axis", f"runtimes differ; {SIZES}")
     if how.coordinates == "tf_crop_and_resize":
         beyond = {axis: stretch.beyond(how.coordinates) for axis, stretch in moving.items()}
         if any(stretch.inside == stretch.outside for stretch in moving.values()):
@@ -212,6 +214,8 @@ def resize(
     lengths, before = integers(sizes, "sizes"), [x.shape[axis] for axis in named]
     if len(lengths) != len(named):
         raise malformed(f"{len(lengths)} sizes for {len(named)} axes")
+    if keeps_ratio and min(axes or [0]) < 0:
+        raise Refusal(f"{keep_aspect_ratio_policy} with axes {axes}", "runtimes differ; count from the front")
     if keeps_ratio:
         stretches = with_ratio(before, lengths, keep_aspect_ratio_policy)
     else:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Candidates = Array | Sequence[Array]
+TIE = 64 * float(np.finfo(np.float64).eps)
+"""Share by which equal numbers may differ that were computed in two ways: far less than one rounding of the
+32 bits that a network computes in."""
 FEW_CANDIDATES = 32  # are compared one by one, which needs no copy of all of them
 
 
@@ -128,15 +131,22 @@ class Step:
 
 @dataclass(frozen=True)
 class Winner:
-    """y = the index of the largest (sign +1) or smallest candidate, the first one among equals."""
+    """y = the index of the largest (sign +1) or smallest candidate, the first one among equals.
+
+    Candidates are equal if they differ by no more than the share `tie` of the winner.
+    """
 
     candidates: Callable[..., Candidates]
     sign: int = 1
+    tie: float = TIE
     kind: ClassVar[str] = "discrete"
 
     def evaluate(self, *xs: Array) -> Array:
-        first = np.argmax if self.sign > 0 else np.argmin
-        return np.asarray(first(self.candidates(*xs), axis=0), dtype=np.float64)
+        candidates = np.asarray(self.candidates(*xs))
+        best = candidates.max(axis=0) if self.sign > 0 else candidates.min(axis=0)
+        slack = self.tie * np.where(np.isfinite(best), np.abs(best), 0.0)
+        wins = candidates >= best - slack if self.sign > 0 else candidates <= best + slack
+        return np.asarray(np.argmax(wins, axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True)

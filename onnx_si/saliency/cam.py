@@ -5,6 +5,7 @@ ReduceSum, divided by a number or not) whose result goes to one Gemm or MatMul: 
 class's weight times the feature map, without bias.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +90,8 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     layout = _pooled_layout(shape, _averaged_axes(pool, shape, [program.values[name] for name in axes_names]))
     if layout is None:
         return f"{pool.op_type} averages {shape} to {program.values[pooled].shape}, not over all of space"
+    if math.prod(layout.spatial_shape(shape)) == 1:
+        return f"the features {shape} in front of {pool.op_type} are one position, no map"
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     weights = program.values[node.input[1]] * attributes.get("alpha", 1.0)
     weights = weights if attributes.get("transB") else weights.T

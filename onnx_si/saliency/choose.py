@@ -9,6 +9,7 @@ from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 from onnx_si.saliency.cam import cam, find_head
+from onnx_si.saliency.channels import channel_axes
 from onnx_si.saliency.gradcam import gradcam
 from onnx_si.saliency.gradients import grad_input, gradient
 from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
@@ -90,14 +91,14 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[st
     A vector of another length than the image's is taken for class scores, not for a coarse map.
     """
     names = tuple(info.name for info in model.outputs)
-    values = bind(model, image, names).values
+    values, channels = bind(model, image, names).values, channel_axes(model.proto.graph.node)
     found = {}
     for name in names:
         if name not in values:
             continue
         shape = values[name].shape
         try:
-            layout = tensor_layout(shape, view)
+            layout = tensor_layout(shape, view, channels.get(name))
         except SaliencyUnavailable:
             continue
         sizes = layout.spatial_shape(shape)

@@ -13,6 +13,7 @@ from onnx_si.layout import Layout
 from onnx_si.line.program import Program
 from onnx_si.saliency.backward import differentiate, reached
 from onnx_si.saliency.backward.nodes import reshaped
+from onnx_si.saliency.channels import channel_axes
 from onnx_si.saliency.maps import (
     SaliencyMap,
     View,
@@ -23,13 +24,6 @@ from onnx_si.saliency.maps import (
     weighted_channels,
 )
 from onnx_si.saliency.scores import Scores, find_scores, seed
-
-CHANNELS_SECOND = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization"})
-SAME_AXES = frozenset(
-    {"Abs", "Add", "Cast", "Clip", "Concat", "Div", "Dropout", "HardSigmoid", "Identity", "LeakyRelu", "Max"}
-    | {"Mean", "Min", "Mul", "Neg", "PRelu", "Pad", "Relu", "Resize", "Slice", "Sub", "Sum"}
-    | {"ThresholdedRelu", "Upsample", "Where"}
-)
 
 
 @dataclass(frozen=True)
@@ -103,28 +97,14 @@ def _named(
 
 
 def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program) -> dict[str, int]:
-    """The axis of the channels of every tensor (1, ...) where the ops in front of it tell."""
-    found: dict[str, int] = {}
-    for tensor, node in flows.items():
-        shape = program.values[tensor].shape
-        if len(shape) != len(program.shape) or len(shape) < 3 or shape[0] != 1:
-            continue
-        if node.op_type in CHANNELS_SECOND:
-            found[tensor] = 1
-        elif node.op_type == "Transpose" and node.input[0] in found:
-            axis = _moved(node, found[node.input[0]], len(shape))
-            found.update({} if axis is None else {tensor: axis})
-        elif node.op_type in SAME_AXES:
-            axes = {found[name] for name in node.input if name in found}
-            found.update({tensor: axes.pop()} if len(axes) == 1 else {})
-    return found
-
-
-def _moved(transpose: onnx.NodeProto, axis: int, rank: int) -> int | None:
-    """Where a Transpose puts the channels; None where it turns the image."""
-    perm = next((list(a.ints) for a in transpose.attribute if a.name == "perm"), list(range(rank))[::-1])
-    others = [a for a in perm if a != axis]
-    return perm.index(axis) if others == sorted(others) else None
+    """The axis of the channels of every tensor (1, ...) with an image's axes where its nodes tell."""
+    found = channel_axes(flows.values())
+    shapes = {tensor: program.values[tensor].shape for tensor in flows if tensor in found}
+    return {
+        tensor: found[tensor]
+        for tensor, shape in shapes.items()
+        if len(shape) == len(program.shape) and len(shape) >= 3 and shape[0] == 1
+    }
 
 
 def gradcam(

@@ -15,6 +15,7 @@ from onnx_si.ops.resize import linear_matrix
 
 LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
 """What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
+FOLLOWS = 1.5  # stretch at most of axes that follow the image's
 MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 
 
@@ -72,8 +73,15 @@ class SaliencyMap:
         return level - math.log(-math.expm1(level)) if log else float(logit(level))
 
 
-def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
+def tensor_layout(shape: tuple[int, ...], view: View, channels: int | None = None) -> Layout:
     """Layout of an inner tensor: the axes of space are those whose sizes follow the image's.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    view : View
+    channels : int, optional
+        The axis of the channels, where it is known.
 
     Raises
     ------
@@ -89,16 +97,19 @@ def tensor_layout(shape: tuple[int, ...], view: View) -> Layout:
         raise SaliencyUnavailable(f"a tensor of shape {shape} is no map over an image of {space} pixels")
     names = "DHW"[-len(space) :]
     first, last = Layout(f"NC{names}", "channels first"), Layout(f"N{names}C", "channels last")
+    if channels in (1, rank - 1):
+        return first if channels == 1 else last
 
-    def follows(layout: Layout) -> bool:
-        ratios = [have / want for have, want in zip(layout.spatial_shape(shape), space, strict=True)]
-        return max(ratios) <= 1.5 * min(ratios) and layout.spatial_shape(shape) != (1,) * len(space)
+    def stretch(layout: Layout) -> float:
+        """How differently the axes are stretched in comparison with the image's."""
+        sizes = layout.spatial_shape(shape)
+        ratios = [have / want for have, want in zip(sizes, space, strict=True)]
+        return math.inf if sizes == (1,) * len(space) else max(ratios) / min(ratios)
 
-    if follows(last) and not follows(first):
-        return last
-    if follows(first) and follows(last) and view.layout.axes == last.axes and shape[-1] < shape[1]:
-        return last
-    return first
+    if view.layout.axes == last.axes:  # what is left of the image's own layout
+        closer = (stretch(last), shape[-1]) < (stretch(first), shape[1])
+        return last if closer else first
+    return last if stretch(last) <= FOLLOWS < stretch(first) else first
 
 
 def to_map(

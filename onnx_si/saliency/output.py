@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.line.program import bind
+from onnx_si.saliency.channels import channel_axes
 from onnx_si.saliency.maps import LINKS, SaliencyMap, View, name_map, tensor_layout, to_map
 from onnx_si.saliency.monotone import Tail, find_labels, find_tail, logit_tensor, softmax_axis
 
@@ -47,7 +48,7 @@ def output_map(
     if name not in program.values:
         program.require_exact()
     shape = program.values[name].shape
-    layout = tensor_layout(shape, view)
+    layout = tensor_layout(shape, view, channel_axes(model.proto.graph.node).get(name))
     axis = None
     if tail is not None and tail.op.op_type != "Sigmoid":
         axis = softmax_axis(tail.op, program.values[tail.op.input[0]].shape, model.opset)
@@ -74,7 +75,7 @@ def _class_map(
         program.require_exact()
     shape, scores = program.values[name].shape, program.values[choice.input[0]].shape
     classes = scores[next((a.i for a in choice.attribute if a.name == "axis"), 0)]
-    layout = tensor_layout(shape, view)
+    layout = tensor_layout(shape, view, channel_axes(model.proto.graph.node).get(name))
     if layout.spatial_shape(shape) != view.space:
         raise SaliencyUnavailable(f"'{name}' of shape {shape} holds classes; they can't be resized to a map")
     if isinstance(target, int) and not 0 <= target < classes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from onnx_si.errors import UnsupportedModel
 from onnx_si.intervals import Intervals
 from onnx_si.line.program import Program
 from onnx_si.ops.rules import Array
@@ -28,6 +29,7 @@ LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells ar
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
+NEAR = 1e-9  # standard errors by which rounding may move an end of S
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -205,6 +207,17 @@ class _Run:
                 progress(self.look())
         return True
 
+    def require_observed(self) -> None:
+        """Refuse a region of which the exact domain finds nothing where it was observed, but for rounding."""
+        at, near = self.task.line.statistic, NEAR * self.task.line.standard_error
+        around = Intervals.of([(at - near, at + near)])
+        unclear = Intervals.of(np.concatenate([np.empty((0, 2)), *self.unclear]))
+        if unclear.contains(at) or not any(part.intersect(around) for part in self.sets()):
+            raise UnsupportedModel(
+                "nothing but rounding decides the region of this image: numbers that are compared are equal, "
+                "or zero, but for rounding; choose another map (--saliency) or threshold"
+            )
+
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""
         empty = np.empty((0, 2))
@@ -240,6 +253,11 @@ def search(
     -------
     Search
         Whatever was not examined counts as undecided, the tails of the line included: the bounds are true.
+
+    Raises
+    ------
+    UnsupportedModel
+        If nothing but rounding decides the region where it was observed.
     """
     task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
@@ -258,6 +276,7 @@ def search(
             progress(seen)
         if options.decide_at is not None and decided(bounds, options.decide_at):
             break
+    run.require_observed()
     if complete and options.interval_level is not None:
         run.settle_interval(options.interval_level, progress)
         bounds = run.bounds()
