@@ -130,9 +130,10 @@ def convert(
     nchw = [spec.name for spec in specs if inputs_as_nchw and spec.shape.rank == 4]
     if inputs_as_nchw and not nchw:
         raise ConversionError("no input has four dimensions, so none can be given as NCHW")
+    traced = tf.function(outputs, input_signature=specs)
     try:
         proto, _ = tf2onnx.convert.from_function(
-            tf.function(outputs, input_signature=specs),
+            traced,
             input_signature=specs,
             opset=opset,
             inputs_as_nchw=nchw or None,
@@ -140,14 +141,47 @@ def convert(
     except Exception as error:
         raise ConversionError(f"tf2onnx can't convert this model: {_one_line(error)}") from error
 
+    _store_constants(proto, traced.get_concrete_function().graph.captures)
+    _spell_out_erfc(proto)
     outputs_by_name = {value.name: value for value in proto.graph.output}  # tf.function sorts its results
     del proto.graph.output[:]
     proto.graph.output.extend(outputs_by_name[name] for name in source.output_names)
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, dict(metadata or {}))
-    onnx.checker.check_model(proto)
+    unknown = sorted({node.op_type for node in proto.graph.node if not _is_known(node, opset)})
+    if unknown:
+        raise ConversionError(f"tf2onnx has no translation of the operations {', '.join(unknown)}")
     _check(proto, source, specs, nchw)
     return proto
+
+
+def _store_constants(proto: onnx.ModelProto, captures: Any) -> None:
+    """Constants that a layer holds outside its function (Normalization does) arrive as inputs."""
+    values = {inside.name: outside for outside, inside in captures}
+    for value in [value for value in proto.graph.input if value.name in values]:
+        array = np.asarray(values[value.name].numpy())
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+        proto.graph.input.remove(value)
+
+
+def _spell_out_erfc(proto: onnx.ModelProto) -> None:
+    """What tf2onnx leaves of a gelu: Erfc(x) is 1 - Erf(x)."""
+    nodes = []
+    for node in proto.graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        one, erf = f"{node.output[0]}/one", f"{node.output[0]}/erf"
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1), one))
+        nodes.append(onnx.helper.make_node("Erf", [node.input[0]], [erf]))
+        nodes.append(onnx.helper.make_node("Sub", [one, erf], list(node.output), name=node.name))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+
+def _is_known(node: onnx.NodeProto, opset: int) -> bool:
+    """Whether ONNX has the operation."""
+    return node.domain != "" or onnx.defs.has(node.op_type, opset, "")
 
 
 def _callable(model: Any, signature: str) -> _Callable:
@@ -330,7 +364,11 @@ def _check(proto: onnx.ModelProto, source: _Callable, specs: list[Any], nchw: li
     """Raise unless onnxruntime agrees with the framework on random inputs."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    try:
+        onnx.checker.check_model(proto)
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # each of the two has several of its own
+        raise ConversionError(f"onnxruntime can't run the result: {_one_line(error)}") from error
     random = np.random.default_rng(0)
     inputs = [_random_input(spec, random) for spec in specs]
     expected = [np.asarray(value) for value in source.call(*inputs)]

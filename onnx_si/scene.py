@@ -122,7 +122,8 @@ def prepare(model: Model, given: Given, settings: Settings) -> Scene:
     if len(model.inputs) != 1:
         names = [info.name for info in model.inputs]
         raise UnsupportedModel(
-            f"the model has {len(names)} inputs {names}; exactly one, the image, is supported"
+            f"the model has {len(names)} inputs {names}; exactly one, the image, is supported: export it "
+            "with the others as constants (the exporter may have left them open)"
         )
     info = model.inputs[0]
     if info.shape is None:

@@ -131,6 +131,29 @@ def test_functional_with_two_inputs_and_two_outputs(kind, keras, keras_to_onnx, 
         assert [value.name for value in proto.graph.input] == ["image", "reference"]
 
 
+@pytest.mark.parametrize("kind", [".keras", "folder"])
+def test_constants_that_a_layer_holds_outside_its_function(kind, keras, keras_to_onnx, tmp_path):
+    """They are stored in the model; its only input is the image."""
+    layers = keras.layers
+    image = keras.Input((6, 6, 3), name="image")
+    scaled = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 0.5])(image)
+    model = keras.Model(image, layers.Conv2D(2, 3, activation="gelu")(scaled))
+    path = tmp_path / ("saved" if kind == "folder" else "model.keras")
+    model.export(path, verbose=False) if kind == "folder" else model.save(path)
+    proto = keras_to_onnx.convert(path)
+    assert [value.name for value in proto.graph.input] == ["image"]
+    images = np.random.default_rng(1).standard_normal((2, 6, 6, 3)).astype(np.float32)
+    (ours,) = run(proto, images)
+    np.testing.assert_allclose(ours, model.predict(images, verbose=0), rtol=1e-4, atol=1e-6)
+
+
+def test_operations_without_a_translation_are_named(keras, keras_to_onnx):
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(6, 3, groups=3)])
+    with pytest.raises(keras_to_onnx.ConversionError, match="no translation of the operations Stateful"):
+        keras_to_onnx.convert(model)
+
+
 def test_keras_inputs_as_nchw(keras, keras_to_onnx):
     model = sequential(keras)
     proto = keras_to_onnx.convert(model, inputs_as_nchw=True)

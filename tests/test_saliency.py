@@ -17,6 +17,7 @@ from onnx_si.extend import extend
 from onnx_si.graph import model_from_proto
 from onnx_si.layout import Layout, layout_of
 from onnx_si.line.program import bind
+from onnx_si.ops.resize import linear_matrix
 from onnx_si.saliency import (
     View,
     build,
@@ -26,6 +27,7 @@ from onnx_si.saliency import (
     with_margin,
 )
 from onnx_si.saliency.cam import find_head
+from onnx_si.saliency.maps import tensor_layout
 
 CHANNELS, CLASSES, SIZE = 3, 4, 6
 
@@ -254,6 +256,18 @@ REFUSED_HEADS = {
             n, n.add("Mul", summed(n, x, 2, 3), n.add("ReduceMax", x, axes=[1, 2, 3], keepdims=0))
         ),
         "scaled by something else than one positive number",
+    ),
+    "features of one position": (
+        lambda n, x: dense(
+            n,
+            n.add(
+                "Flatten",
+                n.add(
+                    "GlobalAveragePool", n.add("AveragePool", x, kernel_shape=[SIZE, SIZE], strides=[1, 1])
+                ),
+            ),
+        ),
+        "are one position, no map",
     ),
     "no dense layer": (lambda n, x: n.add("GlobalAveragePool", x), "its scores come from GlobalAveragePool"),
     "two branches added": (two_branches, "something else that depends on the image"),
@@ -515,6 +529,55 @@ def test_inner_tensors_can_be_maps_and_others_are_refused():
     flat = next(n.output[0] for n in model.proto.graph.node if n.op_type == "Gemm")
     with pytest.raises(onnx_si.SaliencyUnavailable):
         build(model, image, f"output:{flat}", 0, View((1, 1, 6, 6, 6), Layout("NCDHW", "test")))
+
+
+def channels_last(n, x):
+    """From the image's own layout to that of a convolution and back."""
+    made = n.conv(n.add("Transpose", x, perm=[0, 3, 1, 2]), 3, 6)
+    n.add("AveragePool", made, kernel_shape=[4, 4], strides=[4, 4], out="inside")
+    return n.add("Transpose", n.add("Relu", "inside"), perm=[0, 2, 3, 1], out="outside")
+
+
+@pytest.mark.parametrize(("tensor", "axis"), [("outside", -1), ("inside", 1)])
+def test_the_graph_tells_where_the_channels_are(tensor, axis):
+    """4 x 4 with 6 channels: either reading could be a coarse map of 16 x 16."""
+    n = nets.Net(3, (1, 16, 16, 3), opset=13)
+    model = n.finish(channels_last(n, "x"))
+    image = np.random.default_rng(1).normal(size=(1, 16, 16, 3))
+    found = saliency_of(model, image, f"output:{tensor}", 2)
+    matrix = linear_matrix(4, 16)
+    wanted = (
+        matrix @ np.take(nets.value_of(model, image, tensor)[0], 2, axis if axis < 0 else axis - 1) @ matrix.T
+    )
+    np.testing.assert_allclose(nets.value_of(found.model, image, found.tensor), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image", "axes"),
+    [
+        ((1, 4, 4, 6), (1, 16, 16, 3), "NHWC"),
+        ((1, 16, 8, 1), (1, 15, 13, 1), "NHWC"),
+        ((1, 6, 4, 4), (1, 16, 16, 3), "NCHW"),
+        ((1, 4, 4, 6), (1, 3, 16, 16), "NCHW"),
+        ((1, 16, 16, 14), (1, 1, 16, 16), "NCHW"),
+        ((1, 16, 16, 4), (1, 1, 16, 16), "NHWC"),
+        ((1, 1, 1, 8), (1, 16, 16, 3), "NCHW"),
+    ],
+)
+def test_without_nodes_that_tell_the_shape_decides(shape, image, axes):
+    """The image's own layout first: its reading is left only where the other one fits better."""
+    assert tensor_layout(shape, View(image, layout_of(image))).axes == axes
+
+
+def test_a_map_that_does_not_depend_on_the_image_is_refused():
+    n = nets.Net(0, (1, 1, 4, 4))
+    n.add("Relu", n.conv("x", 1, 1), out="map")
+    n.add("Relu", n.normal(1, 1, 4, 4), out="still")
+    model = n.finish("map", "still")
+    image = np.random.default_rng(0).normal(size=(1, 1, 4, 4))
+    for threshold in ("minmax:0.5", "0.1", "top:0.3"):
+        with pytest.raises(onnx_si.UnsupportedModel, match="does not depend on the image"):
+            onnx_si.test(model, image, sigma=1.0, saliency="output:still", threshold=threshold)
 
 
 def test_the_models_own_map_comes_before_a_class_map():

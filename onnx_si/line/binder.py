@@ -271,7 +271,10 @@ class Binder:
                 for name, x in zip(changing, xs, strict=True)
             }
             inputs = [(fixed | given).get(name) for name in node.input]
-            made = at_one_image(node, inputs, opsets, node.output[position])
+            try:
+                made = at_one_image(node, inputs, opsets, node.output[position])
+            except Refusal as other:
+                raise refusal from other
             if made is None:
                 raise refusal
             return np.asarray(made, dtype=np.float64)[None]

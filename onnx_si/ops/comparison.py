@@ -27,8 +27,9 @@ def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Ru
         left, right = line_up(*xs)
         holds = relation(left, right)
         if tie:
+            size = np.abs(left) + np.abs(right)
             with np.errstate(invalid="ignore"):  # infinities
-                equals = np.abs(left - right) <= tie * (np.abs(left) + np.abs(right))
+                equals = (np.abs(left - right) <= tie * size) & np.isfinite(size)
             holds = np.where(equals, among_equals, holds)
         return holds.astype(np.float64)
 

@@ -11,7 +11,7 @@ from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
 from onnx_si.line.program import Program
-from onnx_si.saliency.backward import differentiate, reached
+from onnx_si.saliency.backward import differentiate, has_gradient, reached
 from onnx_si.saliency.backward.nodes import reshaped
 from onnx_si.saliency.channels import channel_axes
 from onnx_si.saliency.maps import (
@@ -97,9 +97,16 @@ def _named(
 
 
 def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program) -> dict[str, int]:
-    """The axis of the channels of every tensor (1, ...) with an image's axes where its nodes tell."""
+    """The axis of the channels of every tensor (1, ...) with an image's axes where its nodes tell.
+
+    What a smooth op gives is no layer: the map would not be exact.
+    """
     found = channel_axes(flows.values())
-    shapes = {tensor: program.values[tensor].shape for tensor in flows if tensor in found}
+    shapes = {
+        tensor: program.values[tensor].shape
+        for tensor, node in flows.items()
+        if tensor in found and has_gradient(node.op_type, node.domain)
+    }
     return {
         tensor: found[tensor]
         for tensor, shape in shapes.items()

@@ -194,6 +194,26 @@ def test_large_constants_are_refused_before_they_are_made():
 REFUSED = [
     (
         Case(
+            "keeps a length",
+            "Resize",
+            (V(1, 1, 3, 5), None, floats(1.3, 2.0)),
+            {"mode": "linear", "antialias": 1, "axes": [2, 3]},
+            (18, 99),
+        ),
+        "an antialiased resize that changes no length of an axis",
+    ),
+    (
+        Case(
+            "axes from the end",
+            "Resize",
+            (V(1, 1, 3, 5), None, None, ints(4, 4)),
+            {"keep_aspect_ratio_policy": "not_larger", "axes": [-2, -1], "mode": "linear"},
+            (18, 99),
+        ),
+        "not_larger with axes [-2, -1]",
+    ),
+    (
+        Case(
             "crop by scales",
             "Resize",
             (V(1, 1, 4, 4), floats(0, 0, 0, 0, 1, 1, 1, 1), floats(1, 1, 2, 2)),
@@ -615,6 +635,61 @@ def test_a_constant_that_runtimes_compute_otherwise_is_refused():
     model = n.finish(n.add("Add", "x", resized))
     with pytest.raises(UnsupportedOp, match="a scale that runtimes round"):
         onnx_si.evaluate(model, {"x": np.zeros((1, 1, 1, 3))})
+
+
+CONSTANTS = [
+    (
+        "MaxPool",
+        {"kernel_shape": [2, 2], "dilations": [2, 2], "auto_pad": "SAME_LOWER"},
+        (),
+        "with dilations",
+    ),
+    (
+        "MaxPool",
+        {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "auto_pad": "VALID"},
+        (),
+        "ceil_mode",
+    ),
+    ("AveragePool", {"kernel_shape": [2, 2], "dilations": [2, 2], "auto_pad": "SAME_UPPER"}, (), "dilations"),
+    (
+        "Resize",
+        {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+        ("", [0.0, 0, 0.2, 0, 1, 1, 0.8, 1], [1, 1, 5, 8]),
+        "a crop that changes no length",
+    ),
+]
+
+
+@pytest.mark.parametrize(("op", "attributes", "others", "reason"), CONSTANTS)
+def test_what_is_refused_of_an_image_is_refused_of_a_constant(op, attributes, others, reason):
+    """The reference evaluator has a value that runtimes don't have."""
+    n = Net(0, (1, 1, 5, 5), opset=19)
+    roi = [n.const(np.array(others[1], np.float32)), "", n.ints(*others[2])] if others else []
+    made = n.add(op, n.normal(1, 1, 5, 5), *roi, **attributes)
+    model = n.finish(n.add("Add", n.add("ReduceSum", "x"), made))
+    with pytest.raises(UnsupportedOp, match=reason):
+        onnx_si.evaluate(model, {"x": np.zeros((1, 1, 5, 5))})
+
+
+def test_places_of_the_maxima_of_a_constant():
+    """By the handler: the reference evaluator counts them otherwise."""
+    n = Net(0, (1, 1, 4, 4))
+    value = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    n.nodes.append(
+        helper.make_node(
+            "MaxPool", [n.const(value)], ["largest", "places"], kernel_shape=[2, 2], strides=[2, 2]
+        )
+    )
+    model = n.finish(n.add("Add", "x", n.add("Cast", "places", to=TensorProto.FLOAT), out="y"))
+    got = onnx_si.evaluate(model, {"x": np.zeros((1, 1, 1, 1))})["y"]
+    np.testing.assert_array_equal(got, [[[[5, 7], [13, 15]]]])
+
+
+def test_a_constant_divided_by_zero_is_infinite():
+    n = Net(0, (1, 2))
+    made = n.add("Div", n.const(np.array([1.0, -2.0])), n.const(np.zeros(2)))
+    got = onnx_si.evaluate(n.finish(n.add("Max", "x", made, out="y")), {"x": np.zeros((1, 2))})["y"]
+    np.testing.assert_array_equal(got, [[np.inf, 0]])
 
 
 def test_an_index_outside_is_no_result():
