@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,8 @@ from onnx_si.ops.windows import Axis, Window, blocks, window
 from onnx_si.ops.winograd import minimal_filter
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
+SHIFT_BYTES = 256 << 10  # of what is shifted and added at a time; the cache next to the core
+LARGE_WINDOWS = 160 << 10  # windows of one channel that are not worth gathering for one product each
 
 
 def _bias(b: Input, channels: int, rank: int) -> Array | None:
@@ -37,6 +40,9 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     product = _gathered
     if group > 1 and win.taps > 1:
         product = _by_groups
+        each_alone = len(w) == group == channels and all(axis.stride == 1 for axis in win.axes)
+        if each_alone and 8 * win.taps * math.prod(win.output) > LARGE_WINDOWS:
+            product = _by_shifts
     elif bytes_each > BLOCK_BYTES and win.taps > 1:
         product = _in_strips
     for block in blocks(images, bytes_each, BLOCK_BYTES):
@@ -101,15 +107,35 @@ def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
         out[:, written] = product.reshape(images, -1, *rows)[inside]
 
 
-def _runs(padded: Array, win: Window) -> Array:
-    """All windows and, between them, what lies over the ends of rows: (images, C, taps, places)."""
+def _by_shifts(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """The image shifted by each tap, times the tap's weights, added up: one channel is seen by one map."""
+    rows, weights = (win.output[0], *win.padded[1:]), w.reshape(group, win.taps, 1)
+    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
+    for some in blocks(group, 8 * len(padded) * math.prod(rows), SHIFT_BYTES):
+        total = np.zeros((len(padded), some.stop - some.start, math.prod(rows)), padded.dtype)
+        product: Array | None = None
+        for tap, shifted in enumerate(_shifted(padded[:, some], win)):
+            product = np.multiply(shifted, weights[some, tap], out=product)
+            total[..., : shifted.shape[-1]] += product
+        out[:, some] = total.reshape(len(padded), -1, *rows)[inside]
+
+
+def _shifted(padded: Array, win: Window) -> Iterator[Array]:
+    """What each tap sees of windows that move by one place: a run over all rows and their ends."""
     steps = [math.prod(win.padded[axis + 1 :]) for axis in range(win.rank)]
     length = 1 + sum((axis.output - 1) * step for axis, step in zip(win.axes, steps, strict=True))
-    columns = np.zeros((*padded.shape[:2], win.taps, win.output[0] * steps[0]), padded.dtype)
     flat = padded.reshape(*padded.shape[:2], -1)
-    for tap, place in enumerate(itertools.product(*(range(axis.taps) for axis in win.axes))):
+    for place in itertools.product(*(range(axis.taps) for axis in win.axes)):
         start = sum(t * axis.dilation * step for t, axis, step in zip(place, win.axes, steps, strict=True))
-        columns[:, :, tap, :length] = flat[:, :, start : start + length]
+        yield flat[:, :, start : start + length]
+
+
+def _runs(padded: Array, win: Window) -> Array:
+    """All windows and, between them, what lies over the ends of rows: (images, C, taps, places)."""
+    places = win.output[0] * math.prod(win.padded[1:])
+    columns = np.zeros((*padded.shape[:2], win.taps, places), padded.dtype)
+    for tap, shifted in enumerate(_shifted(padded, win)):
+        columns[:, :, tap, : shifted.shape[-1]] = shifted
     return columns
 
 

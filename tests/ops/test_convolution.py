@@ -31,8 +31,11 @@ def test_blocks_and_strips(monkeypatch, group, block_bytes):
 @pytest.mark.parametrize("maps", [4, 8])
 @pytest.mark.parametrize("strides", [[1, 1], [2, 1]])
 @pytest.mark.parametrize("block_bytes", [1, 16000, 1 << 22])
-def test_one_filter_for_each_channel(monkeypatch, maps, strides, block_bytes):
-    """A few channels at a time, with one or two maps from each, give the sums written out."""
+@pytest.mark.parametrize("large_windows", [0, 1 << 22])
+def test_one_filter_for_each_channel(monkeypatch, maps, strides, block_bytes, large_windows):
+    """A few channels at a time, gathered or shifted, with one or two maps from each, give the sums written
+    out.
+    """
     rng = np.random.default_rng(4)
     x, w = rng.normal(size=(3, 2, 4, 6, 7)), rng.normal(size=(maps, 1, 3, 2))
     padded = np.pad(x, [(0, 0)] * 3 + [(1, 0), (0, 2)])
@@ -40,6 +43,8 @@ def test_one_filter_for_each_channel(monkeypatch, maps, strides, block_bytes):
     seen = windows[:, :, :, :: strides[0], :: strides[1]]
     expected = np.einsum("nbcijkl,cmkl->nbcmij", seen, w.reshape(4, -1, 3, 2))
     monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(convolution, "SHIFT_BYTES", block_bytes)
+    monkeypatch.setattr(convolution, "LARGE_WINDOWS", large_windows)
     y = conv(x, w, group=4, strides=strides, dilations=[1, 2], pads=[1, 0, 0, 2])
     np.testing.assert_allclose(y, expected.reshape(y.shape), rtol=1e-13, atol=1e-13)
 
