@@ -35,7 +35,7 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     Raises
     ------
     InputError
-        If an input has no value, or one that is no real number.
+        If an input has no value, or one that is no real number (or text).
     UnsupportedOp
         If an output needs a node that has no handler.
 
@@ -81,15 +81,11 @@ def _bound(
 
 def _numbers(values: ArrayLike, name: str, declared: onnx.TypeProto) -> NDArray[Any]:
     """A value in the type of its input."""
-    if declared.WhichOneof("value") != "tensor_type":
-        raise InputError(
-            f"the input '{name}' is no tensor ({declared.WhichOneof('value')}); export with tensors"
-        )
-    kind = declared.tensor_type.elem_type or onnx.TensorProto.FLOAT
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise InputError(f"the value of '{name}' is no array ({error})") from error
+        raise InputError(f"the value of '{name}' is no array ({error}); only tensors are inputs") from error
+    kind = declared.tensor_type.elem_type or onnx.TensorProto.FLOAT
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
     if kind == onnx.TensorProto.STRING and all(isinstance(value, str) for value in array.flat):
         return array.astype(object)

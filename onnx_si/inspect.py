@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import OnnxSIError, SaliencyUnavailable, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.layout import layout_of
+from onnx_si.layout import layout_of, require_one_image
 from onnx_si.line.program import Program, bind
 from onnx_si.options import Options
 from onnx_si.parity import run_deployed
@@ -220,6 +220,7 @@ def _require_one_image(model: Model, trial: Probe) -> None:
             f"the model has {len(model.inputs)} inputs; exactly one, the image, is supported: export it "
             "with the others as constants (the exporter may have left them open)"
         )
+    require_one_image(trial.image.shape, trial.layout)
     if not trial.info.is_floating:
         raise UnsupportedModel(
             f"the input '{trial.info.name}' is {trial.info.type}; export it in floating point"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import InputError, UsageError
+from onnx_si.errors import InputError, UnsupportedModel, UsageError
 
 FEW_CHANNELS = 4  # grey, colour, colour with alpha; anything larger is space where there is a choice
 
@@ -63,6 +63,8 @@ def layout_of(shape: Shape, wanted: str | None = None) -> Layout:
     rank = len(shape)
     if rank not in (1, 2, 3, 4, 5):
         raise InputError(f"the model's input has shape {shape}; an image needs 1 to 5 axes")
+    if rank == 2 and isinstance(shape[0], int) and shape[0] > 1:
+        return Layout("HW", "two axes of space: the first one is no batch of one")
     if rank <= 2:
         return Layout("NW"[2 - rank :], "no channel axis: one value per position")
     space = _SPACE[rank - 2]
@@ -75,6 +77,22 @@ def layout_of(shape: Shape, wanted: str | None = None) -> Layout:
     if small == [True, False]:
         return Layout(first, f"the second axis has {shape[1]} entries")
     return Layout(first, "ONNX's own convention; --layout changes it")
+
+
+def require_one_image(shape: Shape, layout: Layout) -> None:
+    """Refuse a model that takes several images at a time.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the batch has a fixed size other than one.
+    """
+    batch = shape[0] if layout.axes.startswith("N") else 1
+    if isinstance(batch, int) and batch != 1:
+        raise UnsupportedModel(
+            f"the model's input of shape {tuple(shape)} takes {batch} images at a time; export it with "
+            "a batch of one, or a free one"
+        )
 
 
 def with_sizes(declared: Shape, layout: Layout, sizes: Mapping[str, int]) -> Shape:
@@ -127,7 +145,7 @@ def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) 
         full.insert(layout.channel_axis, 1)
         candidates.append(tuple(full))
     for shape in candidates:
-        if agrees(shape) and (len(shape) < 2 or shape[0] == 1):
+        if agrees(shape) and (shape[:1] == (1,) or not layout.axes.startswith("N")):
             return array.reshape(shape)
     if layout.axes.startswith("NC") and array.ndim == len(declared) - 1:
         moved = np.moveaxis(array, -1, 0)[None]

@@ -118,7 +118,9 @@ def _over_batch(
 def _input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
     info = next(i for i in model.inputs if i.name == input_name)
     if info.type not in INPUT_TYPES:
-        raise UnsupportedModel(f"the model's input '{input_name}' is {info.type}; floating point is needed")
+        raise UnsupportedModel(
+            f"the model's input '{input_name}' is {info.type}; it can be given {', '.join(INPUT_TYPES)} only"
+        )
     return INPUT_TYPES[info.type]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.layout import Layout, Shape, fit, layout_of, with_sizes
+from onnx_si.layout import Layout, Shape, fit, layout_of, require_one_image, with_sizes
 from onnx_si.preprocess import Preprocessing, with_preprocessing
 from onnx_si.saliency import View, resize_matrix
 from onnx_si.saliency.maps import MAX_RESIZE_VALUES
@@ -131,6 +131,7 @@ def prepare(model: Model, given: Given, settings: Settings) -> Scene:
             f"the model does not declare the shape of its input '{info.name}'; export it again with one"
         )
     layout = layout_of(info.shape, settings.layout)
+    require_one_image(info.shape, layout)
     sizes = with_sizes(info.shape, layout, settings.dims or {})
     declared = _declared(sizes, layout, settings.resize_input)
 

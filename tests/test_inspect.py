@@ -134,6 +134,37 @@ def test_sizes_of_free_axes_by_name_or_letter():
         probe(free_model(), {"height": 2**20, "width": 2**20})
 
 
+def test_a_batch_of_several_images_is_said_so():
+    net = nets.Net(0, (2, 1, 4, 4))
+    model = net.finish(net.add("Relu", net.conv("x", 1, 1), out="map"))
+    found = inspect_model(model)
+    assert found.guarantee == "refused" and "takes 2 images at a time" in found.reasons[0]
+    with pytest.raises(onnx_si.UnsupportedModel, match="takes 2 images at a time"):
+        onnx_si.test(model, np.zeros((2, 1, 4, 4)), sigma=1.0)
+
+
+def test_an_input_of_two_axes_is_an_image():
+    """A first axis that is no batch of one belongs to space."""
+    net = nets.Net(0, (5, 6))
+    model = net.finish(net.add("Relu", net.add("MatMul", net.normal(5, 5), "x"), out="map"))
+    assert inspect_model(model).inputs[0]["layout"] == "HW"
+    image = np.random.default_rng(1).normal(size=(5, 6))
+    result = onnx_si.test(model, image, sigma=1.0, threshold="minmax:0.5")
+    assert result.guarantee == "exact" and result.region.shape == (5, 6)
+
+
+def test_ops_that_the_exporter_left_are_named():
+    graph = helper.make_graph(
+        [helper.make_node("Erfc", ["x"], ["y"])],
+        "left",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(onnx_si.UnsupportedModel, match=r"Erfc.*the exporter left an op"):
+        model_from_proto(proto)
+
+
 def test_layout_can_be_chosen():
     model = nets.map_net(size=4)
     assert inspected(model)["inputs"][0]["layout"] == "NCHW"

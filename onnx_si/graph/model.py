@@ -19,6 +19,7 @@ from onnx_si.graph.lift import LIFTED, lifted
 
 STANDARD = ("", "ai.onnx")
 UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
+UNTRANSLATED = "No Op registered for"  # the checker's words
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 
 
@@ -171,8 +172,10 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
         onnx.checker.check_model(_with_output_shapes(proto))
     except (onnx.checker.ValidationError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
+        left = UNTRANSLATED in first_line
+        advice = "the exporter left an op that ONNX does not have: build the model without it"
         raise UnsupportedModel(
-            f"{where}: breaks the ONNX specification ({first_line}); export it again"
+            f"{where}: breaks the ONNX specification ({first_line}); {advice if left else 'export it again'}"
         ) from error
     _check_initializers(proto, where)
     if opset < LIFTED:

@@ -88,7 +88,7 @@ class Binder:
         self.kinds: dict[str, str] = {}
         self.particular = False
         declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
-        self.types = {image_name: declared.get(image_name, onnx.TensorProto.FLOAT)}
+        self.types = {image_name: declared.get(image_name) or onnx.TensorProto.FLOAT}
         self.unknown: set[str] = set()
         self.remaining: Counter[str] = Counter()
 

@@ -157,6 +157,7 @@ def dropout(
     random = isinstance(dropped, Variable) or bool(np.any(dropped))
     if random and (isinstance(training, Variable) or (training is not None and bool(np.any(training)))):
         return _dropped(variable(x, "data"), dropped, seed, context.output)
+    variable(x, "data")
     if context.version >= 12 and context.output == 1:
         return Affine(np.zeros_like, offset=np.ones(()))
     first_only(context)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-from onnx_si.ops.arrays import double, malformed, shape_of, size
+from onnx_si.ops.arrays import double, malformed, size
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.registry import Context, Input, constant, handles, optional, variable
 from onnx_si.ops.rules import Affine, Array, Rule
@@ -58,7 +58,8 @@ def softmax_cross_entropy(
     reduction: str = "mean",
 ) -> Rule:
     """The second output is the logarithm of the probabilities."""
+    shape = variable(x, "scores").shape
     if context.output == 1:
         return curved(lambda x: np.asarray(special.log_softmax(x, axis=2)))
-    loss = _loss(_weights(shape_of(variable(x, "scores")), labels, weight, ignore_index), reduction)
+    loss = _loss(_weights(shape, labels, weight, ignore_index), reduction)
     return curved(lambda x: loss.evaluate(np.asarray(special.log_softmax(x, axis=2))))

@@ -127,7 +127,7 @@ def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view
         raise SaliencyUnavailable(
             f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
             f"{no_cam}; no Grad-CAM: {_one_line(error)}. Choose a tensor with --saliency output:NAME, and "
-            "--target K where it has channels"
+            "--target K where it has channels; a classifier also allows --saliency occlusion"
         ) from error
 
 
