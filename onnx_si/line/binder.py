@@ -251,35 +251,14 @@ class Binder:
                 try:
                     made = handler.build(inputs, attributes, context)
                 except Mixed as refusal:
-                    made = self._at_the_image(node, position, refusal)
+                    changing = {name: self.types[name] for name in node.input if name in self.values}
+                    fixed = {name: self.constants[name] for name in node.input if name in self.constants}
+                    made = at_one_image(node, position, changing, fixed, self.opsets, refusal)
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
                 else:
                     self._record(work, output, made, Recipe(handler, inputs, attributes, context))
         return []
-
-    def _at_the_image(self, node: onnx.NodeProto, position: int, refusal: Mixed) -> Opaque:
-        """One output of a node by its handler, which takes all of its inputs for constants."""
-        changing = [name for name in node.input if name in self.values]
-        dtypes = {name: helper.tensor_dtype_to_np_dtype(self.types[name]) for name in changing}
-        fixed = {name: self.constants[name] for name in node.input if name in self.constants}
-        opsets = self.opsets
-
-        def evaluate(*xs: NDArray[np.float64]) -> NDArray[np.float64]:
-            given = {
-                name: x[0].astype(dtypes[name]) if dtypes[name].kind in "iub" else x[0]
-                for name, x in zip(changing, xs, strict=True)
-            }
-            inputs = [(fixed | given).get(name) for name in node.input]
-            try:
-                made = at_one_image(node, inputs, opsets, node.output[position])
-            except Refusal as other:
-                raise refusal from other
-            if made is None:
-                raise refusal
-            return np.asarray(made, dtype=np.float64)[None]
-
-        return Opaque(evaluate, reason=refusal.reason)
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""

@@ -13,7 +13,7 @@ from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import fold, refuse_by_name
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Made, Variable, find
-from onnx_si.ops.rules import Array, Composition, Disputed, Stage
+from onnx_si.ops.rules import Array, Composition, Disputed, Opaque, Stage
 
 FLOATING = frozenset(
     kind
@@ -68,15 +68,54 @@ def folded(
 
 
 def at_one_image(
-    node: onnx.NodeProto, inputs: Constants, opsets: Mapping[str, int], output: str
-) -> NDArray[Any] | None:
-    """An output of a node at one image by its handler, in float64; None if it has none for these values."""
-    doubled = [
-        value.astype(np.float64) if value is not None and element_of(value) in FLOATING else value
-        for value in inputs
-    ]
-    made = _by_handler(node, doubled, opsets, NUMBERS, (output,))
-    return None if made is None else made[output]
+    node: onnx.NodeProto,
+    position: int,
+    changing: Mapping[str, int],
+    fixed: Mapping[str, NDArray[Any]],
+    opsets: Mapping[str, int],
+    refusal: Mixed,
+) -> Opaque:
+    """One output of a node by its handler, which takes all inputs for constants, in float64.
+
+    Parameters
+    ----------
+    node : NodeProto
+    position : int
+        Of the output.
+    changing : mapping of str to int
+        Element type of each input that changes with the image.
+    fixed : mapping of str to array
+        Value of every other input.
+    opsets : mapping of str to int
+        Version of each op set by domain.
+    refusal : Mixed
+        Why there is no rule for the line; raised where the handler can't take the values either.
+    """
+    read = [name for name in node.input if name in changing]
+    output = node.output[position]
+
+    def evaluate(*xs: Array) -> Array:
+        values = {name: _typed(x[0], changing[name]) for name, x in zip(read, xs, strict=True)}
+        doubled = [_doubled((dict(fixed) | values)[name]) if name else None for name in node.input]
+        try:
+            made = _by_handler(node, doubled, opsets, NUMBERS, (output,))
+        except Refusal as other:
+            raise refusal from other
+        if made is None:
+            raise refusal
+        return np.asarray(made[output], dtype=np.float64)[None]
+
+    return Opaque(evaluate, reason=refusal.reason)
+
+
+def _typed(value: Array, kind: int) -> NDArray[Any]:
+    """Whole numbers in their own type, all others as they are."""
+    return value.astype(helper.tensor_dtype_to_np_dtype(kind)) if kind in WHOLE_NUMBERS else value
+
+
+def _doubled(value: NDArray[Any]) -> NDArray[Any]:
+    """Floating-point numbers in double precision."""
+    return value.astype(np.float64) if element_of(value) in FLOATING else value
 
 
 def _by_handler(
