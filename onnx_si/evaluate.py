@@ -17,7 +17,7 @@ from onnx_si.ops.rules import Disputed
 NOTHING = ""  # the name of no tensor: every input is a constant
 
 
-def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
     """Evaluate a model without onnxruntime.
 
     Parameters
@@ -30,7 +30,7 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     Returns
     -------
     dict of str to float64 array
-        Every declared output; truth values and integers as numbers.
+        Every declared output; truth values and integers as numbers, text as an array of strings.
 
     Raises
     ------
@@ -61,7 +61,12 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
         if isinstance(step.rule, Disputed):
             message = f"node '{step.node}' ({step.op}): {step.rule.reason}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-    return {name: np.array(program.values[name]) for name in outputs}
+    return {name: _spelled(program.values[name], program.words.get(name)) for name in outputs}
+
+
+def _spelled(value: NDArray[np.float64], words: tuple[str, ...] | None) -> NDArray[Any]:
+    """A copy of an output; of text, its words."""
+    return np.array(value) if words is None else np.array(words, dtype=object)[value.astype(np.intp)]
 
 
 def _bound(

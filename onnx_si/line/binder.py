@@ -34,7 +34,7 @@ from onnx_si.line.folding import at_one_image, folded
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.recipe import Recipe
-from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, find
+from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, Worded, find
 from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner, kind_of
 
 _ADVICE = {
@@ -43,6 +43,7 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
+PASS_TEXT = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 _ORDER = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupported")
 
 
@@ -73,7 +74,8 @@ class Binder:
 
     `sources` tells for every tensor that changes with the image which tensors its value is computed from,
     `findings` and `gaps` the reasons by the tensor that they spoil, `kinds` the class of each node's outputs.
-    `particular` tells whether a rule, or that there is none, was decided by this image's values.
+    `particular` tells whether a rule, or that there is none, was decided by this image's values, `words` what
+    the numbers of a tensor of text stand for.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
@@ -86,6 +88,7 @@ class Binder:
         self.findings: dict[str, Finding] = {}
         self.gaps: set[str] = set()
         self.kinds: dict[str, str] = {}
+        self.words: dict[str, tuple[str, ...]] = {}
         self.particular = False
         declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
         self.types = {image_name: declared.get(image_name) or onnx.TensorProto.FLOAT}
@@ -245,6 +248,9 @@ class Binder:
             return [_Work(inner, work.named, work.top) for inner in nodes]
         inputs = tuple(self._input(name) for name in node.input)
         attributes = attributes_of(node)
+        read = [name for name in node.input if name in self.words]
+        if read and node.op_type not in PASS_TEXT:
+            raise Refusal(f"{node.op_type} of text", "choose an output that needs no text")
         for position, output in enumerate(node.output):
             if output and self.remaining[output]:
                 context = Context(position, len(node.output), version)
@@ -254,6 +260,10 @@ class Binder:
                     changing = {name: self.types[name] for name in node.input if name in self.values}
                     fixed = {name: self.constants[name] for name in node.input if name in self.constants}
                     made = at_one_image(node, position, changing, fixed, self.opsets, refusal)
+                if isinstance(made, Worded):
+                    self.words[output], made = made.words, made.rule
+                elif read:
+                    self.words[output] = self.words[read[0]]
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
                 else:

@@ -12,8 +12,8 @@ import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import fold, refuse_by_name
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
-from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Made, Variable, find
-from onnx_si.ops.rules import Array, Composition, Disputed, Opaque, Stage
+from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, Worded, find
+from onnx_si.ops.rules import Array, Composition, Disputed, Opaque, Rule, Stage
 
 FLOATING = frozenset(
     kind
@@ -26,7 +26,7 @@ LARGEST_WHOLE = 2.0**53  # below it float64 holds every whole number
 Constants = Sequence[NDArray[Any] | None]
 
 
-def _value(made: Made, x: Array) -> NDArray[Any]:
+def _value(made: Rule | Composition | NDArray[Any], x: Array) -> NDArray[Any]:
     """What a handler's answer gives at one point."""
     if isinstance(made, np.ndarray):
         return made
@@ -153,6 +153,8 @@ def _by_handler(
             try:
                 rule = handler.build(tuple(given), attributes, Context(position, len(node.output), version))
             except Mixed:
+                return None
+            if isinstance(rule, Worded):
                 return None
             if isinstance(rule, Disputed):
                 raise Refusal(rule.reason, "export with constants folded")

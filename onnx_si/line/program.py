@@ -23,7 +23,8 @@ class Program:
     `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image, `kinds`
     tells the class of each node's outputs. `gaps` are the findings of nodes that can't even be evaluated: the
     values behind them are zeros of the right shape, or missing. `evaluation` computes the outputs and every
-    tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape.
+    tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape; `words`
+    are what the numbers of an output of text stand for.
     """
 
     input: str
@@ -38,6 +39,7 @@ class Program:
     kinds: Mapping[str, str]
     evaluation: tuple[Instruction, ...]
     repeatable: bool
+    words: Mapping[str, tuple[str, ...]]
 
     @cached_property
     def cost(self) -> int:
@@ -132,6 +134,7 @@ def bind(
         binder.kinds,
         _kept(binder.instructions, needed(binder.sources, wanted), wanted),
         not binder.particular,
+        {name: words for name, words in binder.words.items() if name in known},
     )
 
 

@@ -12,7 +12,7 @@ from onnx_si.ops.arrays import malformed, shape_of
 from onnx_si.ops.elementwise import curved, jointly_linear
 from onnx_si.ops.gather import picked
 from onnx_si.ops.ml_scores import DOMAIN, rows
-from onnx_si.ops.registry import Input, Variable, handles, variable
+from onnx_si.ops.registry import Input, Variable, Worded, handles, variable
 from onnx_si.ops.rounding import never_on_a_line
 from onnx_si.ops.rules import Affine, Array, Composition, Gated, Opaque, Rule, Stage, Step
 
@@ -86,8 +86,12 @@ def imputer(
 
 
 @handles("ArrayFeatureExtractor", since=(1,), domain=DOMAIN)
-def array_feature_extractor(x: Input, indices: Input) -> Rule:
+def array_feature_extractor(x: Input, indices: Input) -> Rule | Worded:
     """Features at indices along the last axis; of a constant, such as a list of labels, where they jump."""
+    if isinstance(x, np.ndarray) and x.dtype.kind in "OSU":
+        places = array_feature_extractor(np.arange(x.size).reshape(x.shape), indices)
+        assert not isinstance(places, Worded)
+        return Worded(places, tuple(map(str, x.ravel())))
     *lead, features = shape_of(x) or (0,)
     rows = np.arange(math.prod(lead)).reshape(*(lead or (1,)), 1) * features
 
@@ -163,16 +167,22 @@ def label_encoder(
     *,
     default_float: float = -0.0,
     default_int64: int = -1,
+    default_string: str = "_Unused",
     default_tensor: Any = None,
     **tables: Any,
-) -> Rule:
-    """A table from numbers to numbers, the first entry among equal keys, else the default; not of version 1,
-    which has strings on one side.
+) -> Rule | Worded:
+    """A table from numbers to numbers or words, the first entry among equal keys, else the default; not of
+    version 1, which knows words by their places.
     """
     variable(x, "X")
+    words = list(tables.pop("values_strings", []))
+    if words:
+        places = label_encoder(x, default_int64=len(words), values_int64s=[*range(len(words))], **tables)
+        assert not isinstance(places, Worded)
+        return Worded(places, (*words, default_string))
     keys, values = _table("keys", tables), _table("values", tables)
     if keys is None or values is None:
-        raise Refusal("its keys or values are strings", "keep text out of the exported model")
+        raise Refusal("its keys are strings, or its values a tensor of them", "keep text out of the model")
     if len(keys) != len(values) or not np.all(np.isfinite(keys)):
         raise malformed(f"{len(keys)} keys, which have to be finite, for {len(values)} values")
     default = default_int64 if values.dtype.kind in "iu" else default_float

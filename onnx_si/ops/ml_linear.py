@@ -7,8 +7,8 @@ from scipy import special
 
 from onnx_si.ops.arrays import malformed
 from onnx_si.ops.elementwise import curved
-from onnx_si.ops.ml_scores import DOMAIN, matrix, no_transform, numbers, rows, transform, transformed
-from onnx_si.ops.registry import Context, Input, Variable, handles, variable
+from onnx_si.ops.ml_scores import DOMAIN, matrix, no_transform, numbers, rows, transform, transformed, worded
+from onnx_si.ops.registry import Context, Input, Variable, Worded, handles, variable
 from onnx_si.ops.rules import Affine, Array, Composition, Gated, Rule, Step, Winner, chain
 
 
@@ -54,7 +54,7 @@ def linear_classifier(
     classlabels_strings: Sequence[str] = (),
     multi_class: int = 0,
     post_transform: str = "NONE",
-) -> Rule | Composition:
+) -> Rule | Composition | Worded:
     """The label of the best score, the first one among equals, and all scores.
 
     A single score of two classes is that of the second one; the label is the second if it is positive.
@@ -68,7 +68,8 @@ def linear_classifier(
     scores = linear_scores(x, weights, _intercepts(intercepts, len(weights)))
     if context.output == 0:
         labels = numbers(classlabels_ints, classlabels_strings)
-        return chain(scores, _sign(labels)) if single else chain(scores, *best(labels))
+        label = chain(scores, _sign(labels)) if single else chain(scores, *best(labels))
+        return worded(label, classlabels_strings)
     transform(post_transform)
     if single:
         return _two_scores(scores, post_transform)

@@ -8,8 +8,8 @@ from scipy import special
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import malformed
 from onnx_si.ops.elementwise import curved
-from onnx_si.ops.registry import Variable
-from onnx_si.ops.rules import Array, Curved
+from onnx_si.ops.registry import Variable, Worded
+from onnx_si.ops.rules import Array, Composition, Curved, Rule
 
 DOMAIN = "ai.onnx.ml"
 
@@ -30,12 +30,13 @@ def matrix(values: Sequence[float], columns: int, name: str) -> Array:
 
 
 def numbers(labels: Sequence[int], strings: Sequence[str]) -> Array:
-    """Class labels as numbers; refuses labels that are strings."""
-    if strings:
-        raise Refusal(
-            "its labels are strings", "export with integer labels, or ask for the scores instead of the label"
-        )
-    return np.asarray(labels, dtype=np.float64)
+    """Class labels as numbers: those of words are their places."""
+    return np.asarray(labels or range(len(strings)), dtype=np.float64)
+
+
+def worded(rule: Rule | Composition, strings: Sequence[str]) -> Rule | Composition | Worded:
+    """The rule that gives labels, which may be words."""
+    return Worded(rule, tuple(strings)) if strings else rule
 
 
 def no_transform(post_transform: str, what: str) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from onnx_si.ops.arrays import malformed
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.ml_linear import linear_scores
-from onnx_si.ops.ml_scores import DOMAIN, matrix, no_transform, numbers, rows
-from onnx_si.ops.registry import Context, Input, Variable, handles, variable
+from onnx_si.ops.ml_scores import DOMAIN, matrix, no_transform, numbers, rows, worded
+from onnx_si.ops.registry import Context, Input, Variable, Worded, handles, variable
 from onnx_si.ops.rules import Affine, Array, Composition, Rule, Step, chain
 
 KERNELS: dict[str, Callable[[Array, Array, tuple[float, float, float]], Array]] = {
@@ -82,7 +82,7 @@ def svm_classifier(
     rho: Sequence[float] = (),
     support_vectors: Sequence[float] = (),
     vectors_per_class: Sequence[int] = (),
-) -> Rule | Composition:
+) -> Rule | Composition | Worded:
     """The label with the most votes of pairs of classes; the pairs' decisions, or probabilities."""
     x = variable(x, "X")
     no_transform(post_transform, "a support vector machine")
@@ -106,7 +106,8 @@ def svm_classifier(
     )
     if context.output == 0:
         labels = numbers(classlabels_ints, classlabels_strings)
-        return chain(decisions, Step(lambda d: (d,), lambda d: labels[_most_votes(d, pairs, classes)]))
+        label = chain(decisions, Step(lambda d: (d,), lambda d: labels[_most_votes(d, pairs, classes)]))
+        return worded(label, classlabels_strings)
     if prob_a:
         a, b = np.asarray(prob_a, dtype=np.float64), np.asarray(prob_b, dtype=np.float64)
         return chain(decisions, curved(lambda d: _probabilities(d * a + b, pairs, classes)))

@@ -9,9 +9,9 @@ from scipy import special
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import malformed
 from onnx_si.ops.ml_forest import RELATIONS, Forest, Indices, leaf_weights
-from onnx_si.ops.ml_scores import DOMAIN, numbers, transform
-from onnx_si.ops.registry import Context, Input, Variable, handles, variable
-from onnx_si.ops.rules import Array, Step
+from onnx_si.ops.ml_scores import DOMAIN, numbers, transform, worded
+from onnx_si.ops.registry import Context, Input, Variable, Worded, handles, variable
+from onnx_si.ops.rules import Array, Composition, Rule, Step
 
 
 def _numbers(attributes: dict[str, Any], name: str) -> Array:
@@ -132,7 +132,7 @@ def tree_ensemble_classifier(
     classlabels_strings: Sequence[str] = (),
     post_transform: str = "NONE",
     **attributes: Any,
-) -> Step:
+) -> Rule | Composition | Worded:
     """The label of the largest score, the first one among equals, and all scores."""
     classes = len(classlabels_int64s) or len(classlabels_strings)
     forest, base = _named_forest(attributes, "class", max(classes, 1)), _numbers(attributes, "base_values")
@@ -142,7 +142,8 @@ def tree_ensemble_classifier(
     if context.output:
         return _step(variable(x, "X"), forest, scores[1])
     labels = numbers(classlabels_int64s, classlabels_strings)
-    return _step(variable(x, "X"), forest, lambda x: labels[scores[0](x).astype(np.intp)])
+    label = _step(variable(x, "X"), forest, lambda x: labels[scores[0](x).astype(np.intp)])
+    return worded(label, classlabels_strings)
 
 
 def _several(

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.ops.rules import TIE, Composition, Rule
 
-Made = Rule | Composition | NDArray[Any]
+
+@dataclass(frozen=True)
+class Worded:
+    """Text that changes with the image: `rule` gives the places of words in a list."""
+
+    rule: Rule | Composition
+    words: tuple[str, ...]
+
+
+Made = Rule | Composition | Worded | NDArray[Any]
 """What a handler returns; an array is an output that does not depend on the image's values."""
 
 WHOLE_NUMBERS = frozenset(

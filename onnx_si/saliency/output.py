@@ -47,6 +47,8 @@ def output_map(
     program = bind(model, image, wanted)
     if name not in program.values:
         program.require_exact()
+    if name in program.words:
+        raise SaliencyUnavailable(f"the tensor '{name}' holds text")
     shape = program.values[name].shape
     layout = tensor_layout(shape, view, channel_axes(model.proto.graph.node).get(name))
     axis = None

@@ -138,14 +138,65 @@ def test_maps_need_a_label_for_each_score():
         bind(model_from_proto(proto), X, ("maps",)).require_exact()
 
 
-def test_labels_that_are_strings_are_refused_and_the_scores_are_not():
-    node = classic(
-        "LinearClassifier", ["x"], ["label", "scores"], **linear(2), classlabels_strings=["cat", "dog"]
-    )
-    proto = model_with([node], {"scores": TensorProto.FLOAT})
-    agrees(proto, X)
-    proto.graph.output.append(helper.make_tensor_value_info("label", TensorProto.STRING, [4]))
-    with pytest.raises(UnsupportedOp, match="its labels are strings; export with integer labels"):
+WORDS = ["cat", "dog", "eel"]
+BY_PLACE = numpy_helper.from_array(np.array(WORDS[::-1], dtype=object), "words")
+
+
+def worded(kind):
+    """Labels that are words: of each kind of model, and from a list of them."""
+    if kind == "linear":
+        return [
+            classic("LinearClassifier", ["x"], ["label", "scores"], **linear(3), classlabels_strings=WORDS)
+        ]
+    if kind == "vectors":
+        given = {
+            **vectors(6, rho=3),
+            "coefficients": linear(6, 2)["coefficients"],
+            "vectors_per_class": [2, 2, 2],
+        }
+        return [classic("SVMClassifier", ["x"], ["label", "scores"], **given, classlabels_strings=WORDS)]
+    if kind == "trees":
+        given = classes(3)
+        given.pop("classlabels_int64s")
+        return [
+            classic("TreeEnsembleClassifier", ["x"], ["label", "scores"], **given, classlabels_strings=WORDS)
+        ]
+    numbers = helper.make_node("ArgMax", ["x"], ["number"], axis=1, keepdims=0)
+    if kind == "places":
+        return [numbers, classic("ArrayFeatureExtractor", ["words", "number"], ["label"])]
+    return [
+        numbers,
+        classic("LabelEncoder", ["number"], ["label"], keys_int64s=[2, 0], values_strings=["two", "none"]),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["linear", "vectors", "trees", "places", "encoded"])
+def test_labels_may_be_words(kind):
+    """As onnxruntime gives them; the scores beside them are exact, the words are no map."""
+    shape = helper.make_node("Constant", [], ["flat"], value_ints=[-1])
+    nodes = [*worded(kind), shape, helper.make_node("Reshape", ["label", "flat"], ["said"])]
+    proto = model_with(nodes, {}, constants=[BY_PLACE])
+    proto.graph.output.append(helper.make_tensor_value_info("said", TensorProto.STRING, [4]))
+    if "scores" in nodes[0].output:
+        proto.graph.output.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, [4, None]))
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    model, seen = model_from_proto(proto), set()
+    for seed in range(8):
+        x = 3 * np.random.default_rng(seed).normal(size=X.shape).astype(np.float32)
+        ours = onnx_si.evaluate(model, {"x": x})
+        said, *scores = session.run(list(ours), {"x": x})
+        assert ours["said"].tolist() == said.tolist()
+        for value in scores:
+            np.testing.assert_allclose(ours["scores"], value, rtol=1e-5, atol=1e-5)
+        seen |= set(said.tolist())
+    assert len(seen) > 1
+
+
+def test_text_is_passed_on_and_nothing_else():
+    nodes = [*worded("places"), helper.make_node("Equal", ["label", "label"], ["same"])]
+    proto = model_with(nodes, {}, opsets=(("", 19), (CLASSIC, 3)), constants=[BY_PLACE])
+    proto.graph.output.append(helper.make_tensor_value_info("same", TensorProto.BOOL, [1, 4]))
+    with pytest.raises(UnsupportedOp, match="Equal of text; choose an output that needs no text"):
         onnx_si.evaluate(model_from_proto(proto), {"x": X})
 
 
@@ -225,7 +276,7 @@ REFUSED = [
     ("Scaler", {"offset": [0.0], "scale": [1.0, 2.0, 3.0]}, "1 offsets and 3 scales"),
     ("Normalizer", {"norm": "L3"}, "norm L3"),
     ("OneHotEncoder", {"cats_strings": ["a"]}, "its categories are strings"),
-    ("LabelEncoder", ENCODED, "its keys or values are strings"),
+    ("LabelEncoder", ENCODED, "its keys are strings"),
     ("FeatureVectorizer", {"inputdimensions": [2]}, r"shapes \[\(4, 3\)\] for the input dimensions \[2\]"),
     ("LinearRegressor", linear(2), "coefficients for 2 targets, not 1"),
     (
