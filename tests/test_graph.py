@@ -190,6 +190,15 @@ def test_old_ops_whose_meaning_is_not_known_are_refused(op, opset, attributes, w
         model_from_proto(old_proto(op, opset, shapes, **attributes))
 
 
+def test_old_models_whose_shapes_can_not_be_inferred():
+    """What was declared is known all the same."""
+    proto = old_proto("Add", 6, ((2, 3), (2,)), broadcast=1, axis=0)
+    proto.graph.node.append(helper.make_node("MatMul", ["a", "a"], ["wrong"]))
+    model = model_from_proto(proto)
+    got = onnx_si.evaluate(model, {"a": np.zeros((2, 3)), "b": np.array([1.0, 2.0])})["y"]
+    np.testing.assert_array_equal(got, [[1, 1, 1], [2, 2, 2]])
+
+
 def test_an_output_without_a_shape():
     """The checker wants a shape of it, runtimes don't."""
     proto = small_proto()

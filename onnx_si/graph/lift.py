@@ -140,7 +140,10 @@ def _lift(old: _Old, opset: int) -> list[onnx.NodeProto]:
 
 def _shapes(proto: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Shapes of tensors as far as they are known (0 where an axis is free)."""
-    graph = onnx.shape_inference.infer_shapes(proto).graph
+    try:
+        graph = onnx.shape_inference.infer_shapes(proto).graph
+    except onnx.shape_inference.InferenceError:  # what is not declared is not known
+        graph = proto.graph
     declared = {
         value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
         for value in (*graph.input, *graph.value_info, *graph.output)
