@@ -692,6 +692,27 @@ def test_a_constant_divided_by_zero_is_infinite():
     np.testing.assert_array_equal(got, [[np.inf, 0]])
 
 
+def test_places_that_meet_somewhere_on_the_line():
+    """Two updates of one element are undefined, unless they are the same; the node is named."""
+    n = Net(0, (1, 2), opset=17)
+    places = n.add("Cast", n.add("Greater", "x", n.const(np.zeros(1))), to=TensorProto.INT64)
+    n.add("ScatterElements", n.const(np.zeros((1, 2))), places, "x", axis=1, out="y")
+    model = n.finish("y")
+    got = onnx_si.evaluate(model, {"x": np.array([[-1.0, 2.0]])})["y"]
+    np.testing.assert_array_equal(got, [[-1, 2]])
+    np.testing.assert_array_equal(onnx_si.evaluate(model, {"x": np.array([[3.0, 3.0]])})["y"], [[0, 3]])
+    with pytest.raises(UnsupportedOp, match="several updates of one element that differ"):
+        onnx_si.evaluate(model, {"x": np.array([[1.0, 2.0]])})
+    program = bind(model, np.array([[-1.0, 2.0]]), ("y",))
+    program.require_exact()
+    segment = line_segment(np.array([[-1.0, 2.0]]), np.array([[1.0, 0.0]]), 0.0, 0.5)
+    (outputs,) = walk(program, ExactDomain().apply, segment, Tally())
+    np.testing.assert_array_equal(outputs["y"].values, [[[-1, 2]], [[-0.5, 2]]])
+    segment = line_segment(np.array([[-1.0, 2.0]]), np.array([[1.0, 0.0]]), 0.0, 2.0)
+    with pytest.raises(onnx_si.errors.Undefined, match=r"node 'node_ScatterElements_\d+' .*several updates"):
+        list(walk(program, ExactDomain().apply, segment, Tally()))
+
+
 def test_an_index_outside_is_no_result():
     """At the image it is a finding; elsewhere on the line it stops the analysis."""
     n = net()
