@@ -125,6 +125,20 @@ def test_the_first_of_equal_candidates_wins():
             assert rule.evaluate(x).ravel().tolist() == [first]
 
 
+def test_in_double_precision_the_largest_is_the_largest():
+    from ops.cases import HANDLERS
+
+    x = np.array([[[[1.0, 1 + 0.5 * TIE]]]])
+    for element, place in ((TensorProto.FLOAT, 0), (TensorProto.DOUBLE, 1)):
+        variable = Variable((1, 1, 2), element=element)
+        pool = HANDLERS["MaxPool"].build((variable,), {"kernel_shape": [2]}, Context(1, 2, 12))
+        first, second = pool.stages
+        assert second.rule.evaluate(first.rule.evaluate(x)).ravel().tolist() == [place]
+        marks = HANDLERS["Hardmax"].build((variable,), {"axis": 2}, Context(0, 1, 13))
+        first, second = marks.stages
+        assert second.rule.evaluate(first.rule.evaluate(x)).ravel().tolist() == [1 - place, place]
+
+
 def test_a_region_that_only_rounding_made_is_refused():
     """A map that is zero as a real number: what is left of it says nothing about the image."""
     n = nets.Net(0, SHAPE, opset=17)

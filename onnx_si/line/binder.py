@@ -34,8 +34,8 @@ from onnx_si.line.folding import at_one_image, folded
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.recipe import Recipe
-from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, Worded, find
-from onnx_si.ops.rules import Composition, Curved, Opaque, Rule, Step, Winner, kind_of
+from onnx_si.ops.registry import PASS_TEXT, WHOLE_NUMBERS, Context, Input, Variable, Worded, find
+from onnx_si.ops.rules import KINDS, Composition, Curved, Opaque, Rule, Step, Winner, kind_of
 
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
@@ -43,8 +43,6 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
-PASS_TEXT = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
-_ORDER = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupported")
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ class Binder:
     def _classify(self, work: _Work, kind: str) -> None:
         """A node is of the least tractable class of its parts."""
         for output in work.top.output:
-            self.kinds[output] = max(kind, self.kinds.get(output, "affine"), key=_ORDER.index)
+            self.kinds[output] = max(kind, self.kinds.get(output, "affine"), key=KINDS.index)
 
     def _lose(self, node: onnx.NodeProto) -> None:
         self.unknown.update(node.output)

@@ -49,7 +49,7 @@ def max_pool(
     flat = np.arange(size(x.shape), dtype=np.float64).reshape(lengths).transpose(order)
     places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
     return chain(
-        Winner(candidates),
+        Winner(candidates, tie=x.tie),
         Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),
     )
 

@@ -21,6 +21,9 @@ class Worded:
     words: tuple[str, ...]
 
 
+PASS_TEXT = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+"""Ops that take text and give the same words."""
+
 Made = Rule | Composition | Worded | NDArray[Any]
 """What a handler returns; an array is an output that does not depend on the image's values."""
 

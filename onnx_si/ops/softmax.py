@@ -50,7 +50,8 @@ def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
 def hardmax(x: Input, *, context: Context, axis: int | None = None) -> Composition:
     """One at the first of the largest elements, zero elsewhere."""
     to_rows, back = _rows(x, axis, context.version)
-    length = to_rows(np.empty((1, *variable(x, "input").shape))).shape[-1]
-    winner = Winner(lambda x: np.moveaxis(to_rows(x), -1, 0))
+    x = variable(x, "input")
+    length = to_rows(np.empty((1, *x.shape))).shape[-1]
+    winner = Winner(lambda x: np.moveaxis(to_rows(x), -1, 0), tie=x.tie)
     marked = Gated(lambda i: back((i[..., None] == np.arange(length)).astype(np.float64)), gates=(0,))
     return Composition((Stage(winner, (0,)), Stage(marked, (1,))))
