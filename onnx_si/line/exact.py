@@ -5,8 +5,8 @@ from the right.
 Nothing here steps by an epsilon; a tolerance occurs only where two values are equal up to rounding.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from onnx_si.line.crossings import (
     refine,
     zero_crossings,
 )
-from onnx_si.line.piecewise import PiecewiseLinear, from_pieces, merge
+from onnx_si.line.doubt import doubtful
+from onnx_si.line.judge import Judge
+from onnx_si.line.piecewise import Index, PiecewiseLinear, from_pieces, merge
 from onnx_si.line.walker import NeedsSplit
 from onnx_si.ops.rules import (
     FEW_CANDIDATES,
@@ -73,9 +75,14 @@ def _between_jumps(gate: PiecewiseLinear) -> Array:
 class ExactDomain:
     """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be
     split.
+
+    With a `judge`, a step is nowhere decided by rounding: it tells what the step reads where that is in
+    doubt, and `undecided` has the intervals (low, high) on which it can't tell.
     """
 
     budget: int = 64 << 20
+    judge: Judge | None = None
+    undecided: list[tuple[float, float]] = field(default_factory=list)
 
     def apply(self, rule: Rule, inputs: list[PiecewiseLinear]) -> PiecewiseLinear:
         """The rule's output on the inputs' part of the line.
@@ -150,18 +157,42 @@ class ExactDomain:
         values.reshape(len(values), -1)[refinement.position, crossings.element] = exact
         return PiecewiseLinear(refinement.knots, values)
 
-    def _pieces(self, evaluate: Callable[..., Array], xs: list[PiecewiseLinear]) -> PiecewiseLinear:
-        """What `evaluate` gives in the middle of each interval, as a tensor with jumps."""
+    def _pieces(self, rule: Step | Winner, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        """What a rule gives in the middle of each interval, as a tensor with jumps."""
         knots = xs[0].knots
         real = np.nonzero(knots[1:] > knots[:-1])[0]
         if not len(real):
-            return PiecewiseLinear(knots, evaluate(*(x.values for x in xs)))
-        middles = (0.5 * (x.values[real] + x.values[real + 1]) for x in xs)
-        return from_pieces(np.append(knots[real], knots[-1]), evaluate(*middles))
+            return PiecewiseLinear(knots, rule.evaluate(*(x.values for x in xs)))
+        middles = [0.5 * (x.values[real] + x.values[real + 1]) for x in xs]
+        if self.judge is not None:
+            self._settle(self.judge, rule, xs, real, middles)
+        return from_pieces(np.append(knots[real], knots[-1]), rule.evaluate(*middles))
+
+    def _settle(
+        self,
+        judge: Judge,
+        rule: Step | Winner,
+        xs: list[PiecewiseLinear],
+        real: Index,
+        middles: list[Array],
+    ) -> None:
+        """Put what the judge says in place of middles that leave the rule in doubt."""
+        knots, names = xs[0].knots, judge.reads(rule)
+        slack = judge.slack(names, knots, [x.values for x in xs])
+        ends = ([x.values[at] for x in xs] for at in (real, real + 1))
+        rows = np.flatnonzero(np.any(doubtful(rule, *ends, slack), axis=1))
+        if not len(rows):
+            return
+        low, high = knots[real[rows]], knots[real[rows] + 1]
+        found = judge.inside(names, rule, low, high)
+        for middle, values in zip(middles, found.values, strict=False):
+            middle[rows] = values
+        open_ = ~found.settled
+        self.undecided.extend(zip(low[open_].tolist(), high[open_].tolist(), strict=True))
 
     def _winner(self, rule: Winner, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         _, refinement, _, _ = self._envelope(rule, xs)
-        return self._pieces(rule.evaluate, [refinement(x) for x in xs])
+        return self._pieces(rule, [refinement(x) for x in xs])
 
     def _step(self, rule: Step, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         knots = xs[0].knots
@@ -169,7 +200,7 @@ class ExactDomain:
         crossings = concatenate([_changes(rule, knots, s, xs) for s in switches])
         _afford(knots, crossings, max(x.values[0].nbytes for x in xs), self.budget)
         refinement = refine(knots, crossings)
-        return self._pieces(rule.evaluate, [refinement(x) for x in xs])
+        return self._pieces(rule, [refinement(x) for x in xs])
 
     def _gated(self, rule: Gated, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         values = [_between_jumps(x) if i in rule.gates else x.values for i, x in enumerate(xs)]

@@ -1,5 +1,6 @@
 """The selection event: every pixel's margin is on its observed side of zero."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +9,28 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.line.enclosure import Enclosure
+from onnx_si.line.judge import Judge
 from onnx_si.line.piecewise import PiecewiseLinear
 from onnx_si.ops.rules import Array
 
 Index = NDArray[np.intp]
-ROUNDING = 64 * np.finfo(np.float64).eps  # share of the largest margin that may be nothing but rounding,
-FAST_ROUNDING = 64 * ROUNDING  # where a rule was evaluated in its fast way
+
+
+@dataclass(frozen=True)
+class Arbiter:
+    """Tells the sign of margins that are within the rounding that they carry."""
+
+    judge: Judge
+    margin: str
+
+    def slack(self, margin: PiecewiseLinear) -> float:
+        """A generous bound of that rounding."""
+        return self.judge.slack((self.margin,), margin.knots, [margin.values])
+
+    def inside(self, low: Array, high: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Margins (n, *map) inside intervals, and on which intervals they are right."""
+        found = self.judge.inside((self.margin,), None, low, high)
+        return (found.values[0] if found.values else np.zeros((len(low), 1))), found.settled
 
 
 @dataclass(frozen=True)
@@ -44,15 +61,16 @@ class RegionEvent:
         """The pixels that matter."""
         return np.ones(self.observed.shape, dtype=bool) if self.matters is None else self.matters
 
-    def judge(self, margin: PiecewiseLinear, rounding: float = ROUNDING) -> Verdict:
+    def judge(self, margin: PiecewiseLinear, arbiter: Arbiter | None = None) -> Verdict:
         """Where on this part of the line the event holds: each interval's pixels bound one common stretch.
 
         Parameters
         ----------
         margin : PiecewiseLinear
             The margin of every pixel.
-        rounding : float
-            Share of the largest margin below which a pixel is neither right nor wrong.
+        arbiter : Arbiter, optional
+            Tells on which side a pixel is whose margin may be nothing but rounding; without one, margins are
+            what they are.
 
         Returns
         -------
@@ -61,16 +79,25 @@ class RegionEvent:
         """
         knots = margin.knots
         flat = margin.values.reshape(len(knots), -1)
-        largest = max(flat.max(), -flat.min())
-        if not np.isfinite(largest):
+        if not np.isfinite(max(flat.max(), -flat.min())):
             raise UnsupportedModel(
                 "the saliency is infinite or not a number somewhere on the line; check the model's weights"
             )
-        possible, unclear = self._screen(flat, knots, rounding * largest)
-        flat, observed = self._that_matter(flat), self._that_matter(self.observed[None])[0]
+        slack = 0.0 if arbiter is None else arbiter.slack(margin)
+        possible, doubtful = self._screen(flat, knots, slack)
+        inside = [self._stretches(knots[possible], knots[possible + 1], flat[possible], flat[possible + 1])]
+        unclear = np.zeros(0, np.intp)
+        if arbiter is not None and len(doubtful):
+            settled, more = self._settled(arbiter, flat, knots, doubtful, slack)
+            inside += more
+            unclear = doubtful[~settled]
+        return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1))
+
+    def _stretches(self, low: Array, high: Array, left: Array, right: Array) -> Array:
+        """Where the event holds on intervals in which no pixel is always on the wrong side."""
+        observed = self._that_matter(self.observed[None])[0]
         sign = np.where(observed, 1.0, -1.0)
-        left, right = flat[possible] * sign, flat[possible + 1] * sign
-        low, high = knots[possible], knots[possible + 1]
+        left, right = self._that_matter(left) * sign, self._that_matter(right) * sign
         with np.errstate(divide="ignore", invalid="ignore"):
             share = left / (left - right)
         enters = np.where((left < 0) & (right > 0), share, 0.0).max(axis=1)
@@ -78,9 +105,24 @@ class RegionEvent:
         start = low + enters * (high - low)
         cut = np.minimum(low + leaves * (high - low), high)
         end = np.where(leaves < 1, cut, high)  # to the last bit: no gap between neighbours
-        holds = enters < leaves
-        inside = np.stack([start, end], axis=1)[holds]
-        return Verdict(inside, np.stack([knots[unclear], knots[unclear + 1]], axis=1))
+        return np.stack([start, end], axis=1)[enters < leaves]
+
+    def _settled(
+        self, arbiter: Arbiter, flat: Array, knots: Array, rows: Index, slack: float
+    ) -> tuple[NDArray[np.bool_], list[Array]]:
+        """Which doubtful intervals the arbiter can decide, and where the event holds on them."""
+        low, high = knots[rows], knots[rows + 1]
+        values, settled = arbiter.inside(low, high)
+        values = values.reshape(len(rows), -1)
+        found = []
+        for i in np.flatnonzero(settled):
+            ends = flat[[rows[i], rows[i] + 1]]
+            ends[:, np.abs(ends).max(axis=0) <= slack] = values[i, np.abs(ends).max(axis=0) <= slack]
+            between = np.array([low[i], high[i]])
+            possible, _ = self._screen(ends, between, 0.0)
+            if len(possible):
+                found.append(self._stretches(between[:1], between[1:], ends[:1], ends[1:]))
+        return settled, found
 
     def certify(self, margin: Enclosure) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Cells on which the event provably never holds (cells,), and the pixels (cells, *map) that may be on
@@ -103,20 +145,21 @@ class RegionEvent:
 
     def _that_matter(self, values: NDArray[Any]) -> NDArray[Any]:
         """The pixels that are looked at, of values (n, pixels...)."""
-        flat = values.reshape(len(values), -1)
+        flat = values.reshape(len(values), math.prod(values.shape[1:]))
         return flat if self.matters is None else flat[:, np.flatnonzero(self.matters)]
 
     def _screen(self, flat: Array, knots: Array, slack: float) -> tuple[Index, Index]:
         """Intervals in which no pixel is always on the wrong side; and those that only rounding decides."""
         flat, observed = self._that_matter(flat), self._that_matter(self.observed[None])[0]
-        wrong = (flat > 0) != observed
-        rounding = (np.abs(flat) <= slack) & (flat != 0)
-        always_wrong = np.any(wrong[:-1] & wrong[1:] & ~(rounding[:-1] & rounding[1:]), axis=1)
+        wrong, close = (flat > 0) != observed, np.abs(flat) <= slack
+        doubtful = close[:-1] & close[1:]
+        doubtful &= (flat[:-1] != 0) | (flat[1:] != 0)
+        always_wrong = np.any(wrong[:-1] & wrong[1:] & ~doubtful, axis=1)
         rows = np.flatnonzero((knots[1:] > knots[:-1]) & ~always_wrong)
         largest, smallest = np.maximum(flat[rows], flat[rows + 1]), np.minimum(flat[rows], flat[rows + 1])
-        out_from_zero = np.any((smallest == 0) & (largest > 0) & ~observed, axis=1)
-        tiny = (np.maximum(largest, -smallest) <= slack) & ((largest != 0) | (smallest != 0))
-        unclear = np.any(tiny, axis=1)
+        doubtful = doubtful[rows]
+        out_from_zero = np.any((smallest == 0) & (largest > 0) & ~observed & ~doubtful, axis=1)
+        unclear = np.any(doubtful, axis=1)
         return rows[~out_from_zero & ~unclear], rows[~out_from_zero & unclear]
 
 

@@ -10,31 +10,43 @@ from numpy.typing import NDArray
 
 from onnx_si.line.enclosure import EnclosureDomain, cells
 from onnx_si.line.exact import ExactDomain
+from onnx_si.line.judge import Judge
 from onnx_si.line.piecewise import line_segment
 from onnx_si.line.points import Points, evaluate
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.machine import cores
-from onnx_si.ops.rules import Affine, Array
-from onnx_si.search.event import FAST_ROUNDING, ROUNDING, RegionEvent
+from onnx_si.ops.rules import Array
+from onnx_si.intervals import Intervals
+from onnx_si.search.event import Arbiter, RegionEvent
 from onnx_si.search.problem import TestLine
 
 
 @dataclass(frozen=True)
 class Task:
-    """An event on the margins that a program computes along a line of images."""
+    """An event on the margins that a program computes along a line of images.
+
+    `whole` is the task that this one is a part of: it knows the rounding that tensors carry.
+    """
 
     program: Program
     margin: str
     line: TestLine
     event: RegionEvent
+    whole: "Task | None" = None
 
     @cached_property
-    def rounding(self) -> float:
-        """Share of the largest margin that may be nothing but rounding."""
-        rules = (step.rule for step in self.program.instructions)
-        fast = any(isinstance(rule, Affine) and rule.fast is not None for rule in rules)
-        return FAST_ROUNDING if fast else ROUNDING
+    def judge(self) -> Judge:
+        """Who decides where rounding may not."""
+        line = self.line
+        if self.whole is not None:
+            return Judge(self.program, line.start, line.direction, self.whole.judge.carried, {self.margin: self.whole.margin})
+        return Judge.of(self.program, line.start, line.direction, line.statistic, line.standard_error)
+
+    @property
+    def arbiter(self) -> Arbiter:
+        """The judge of the margin's signs."""
+        return Arbiter(self.judge, self.margin)
 
 
 @dataclass(frozen=True)
@@ -66,15 +78,20 @@ class _Walk:
     tally: Tally = field(default_factory=Tally)
 
     def __call__(self) -> Seen:
-        task, domain = self.task, ExactDomain(self.budget_bytes)
+        task, domain = self.task, ExactDomain(self.budget_bytes, self.task.judge)
         start = line_segment(task.line.start, task.line.direction, self.low, self.high)
         verdicts, pieces = [], 0
         with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
             for outputs in walk(task.program, domain.apply, start, self.tally):
-                verdicts.append(task.event.judge(outputs[task.margin], task.rounding))
+                verdicts.append(task.event.judge(outputs[task.margin], task.arbiter))
                 pieces += len(outputs[task.margin].knots) - 1
         inside = np.concatenate([verdict.inside for verdict in verdicts])
-        return Seen(inside, np.concatenate([verdict.unclear for verdict in verdicts]), pieces - 1)
+        unclear = np.concatenate([verdict.unclear for verdict in verdicts])
+        if domain.undecided:
+            open_ = np.array(domain.undecided)
+            inside = Intervals.of(inside).subtract(Intervals.of(open_)).bounds
+            unclear = np.concatenate([unclear, open_])
+        return Seen(inside, unclear, pieces - 1)
 
 
 @dataclass

@@ -133,7 +133,7 @@ class Parts:
             raise AssertionError(f"the cone of {box} differs from the whole network")
         if differs or event.wrong(found[None]).any():
             return Part(whole(self.shape), task)
-        return Part(box, Task(small.program, margin, line, event))
+        return Part(box, Task(small.program, margin, line, event, task))
 
 
 def _around(pixel: list[int], side: int, shape: tuple[int, ...]) -> Box:

@@ -6,6 +6,7 @@ from onnx_si.line.piecewise import PiecewiseLinear, line_segment
 from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.search.event import RegionEvent
+from onnx_si.search.examine import Task
 from onnx_si.search.found import SearchOptions
 from onnx_si.search.frontier import FAR
 from onnx_si.search.problem import TestLine
@@ -24,7 +25,8 @@ def linear_piece(
     Duy and Takeuchi, "More powerful conditional selective inference", JMLR 23 (2022), section 2 (what they
     improve on).
     """
-    at, domain = line.statistic, ExactDomain(options.budget_bytes)
+    task = Task(program, margin, line, event)
+    at, domain = line.statistic, ExactDomain(options.budget_bytes, task.judge)
     width = line.standard_error / 16
     while True:
         low, high = at - width, at + width
@@ -35,7 +37,7 @@ def linear_piece(
                 continue
             ends_inside = piece.knots[0] > low and piece.knots[-1] < high
             if ends_inside or width > FAR * line.standard_error:
-                return Intervals.of(event.judge(piece).inside)
+                return Intervals.of(event.judge(piece, task.arbiter).inside)
         width *= 4
 
 

@@ -1,5 +1,6 @@
 """Search the line for the truncation set, the most probable cell first; p-value bounds are always true."""
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -30,6 +31,8 @@ TOGETHER = 8  # as many on any machine, so that the path does not depend on its 
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 NEAR = 1e-9  # standard errors by which rounding may move an end of S
+EPS = float(np.finfo(np.float64).eps)
+ULPS = 1024  # units in the last place that a stretch of S is longer than, or it is nothing but rounding
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -208,15 +211,25 @@ class _Run:
         return True
 
     def require_observed(self) -> None:
-        """Refuse a region of which the exact domain finds nothing where it was observed, but for rounding."""
-        at, near = self.task.line.statistic, NEAR * self.task.line.standard_error
+        """Refuse a region that the exact domain finds on nothing more than rounding around the statistic."""
+        line = self.task.line
+        at, near = line.statistic, NEAR * line.standard_error
         around = Intervals.of([(at - near, at + near)])
         unclear = Intervals.of(np.concatenate([np.empty((0, 2)), *self.unclear]))
-        if unclear.contains(at) or not any(part.intersect(around) for part in self.sets()):
+        sets = [part for low, high in itertools.chain(*self.sets()) if (part := Intervals.of([(low, high)]))]
+        held = [part for part in sets if part.intersect(around)]
+        widest = max((float(part.bounds[0, 1] - part.bounds[0, 0]) for part in held), default=0.0)
+        if unclear.contains(at) or widest <= self._rounding_of_places():
             raise UnsupportedModel(
                 "nothing but rounding decides the region of this image: numbers that are compared are equal, "
                 "or zero, but for rounding; choose another map (--saliency) or threshold"
             )
+
+    def _rounding_of_places(self) -> float:
+        """How far a place on the line may move by rounding of it and of the images."""
+        line = self.task.line
+        largest = float(np.abs(line.start + line.direction * line.statistic).max())
+        return ULPS * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
 
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""

@@ -1,0 +1,176 @@
+"""The arbiter of ties: what tensors are inside an interval of the line, where rounding must not decide.
+
+Between knots every tensor is affine, so a comparison has one outcome on a whole interval: the one at a point
+inside. There a plain forward evaluation, in which copies of a number are equal to the last bit, and where
+that leaves a difference within rounding, rational arithmetic.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import Undefined
+from onnx_si.line import rational
+from onnx_si.line.carried import EPS, Carried, carried
+from onnx_si.line.doubt import doubtful
+from onnx_si.line.instruction import needed, with_deaths
+from onnx_si.line.points import Points
+from onnx_si.line.program import Program
+from onnx_si.line.rational import Inexact, Objects, exact, rounded
+from onnx_si.line.walker import Tally, walk
+from onnx_si.ops.rules import Array, Rule, Step, Winner
+
+INSIDE = (0.38196601125010515, 0.6909830056250526)  # shares of an interval: no knot and no symmetry is there
+WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in rational numbers,
+ALLOWANCE = 6_000_000  # and of all of them in one search
+CLEAR = 2.0**-9  # share of the bound of rounding above which a rational difference is no rounding
+
+
+@dataclass(frozen=True)
+class Found:
+    """Tensors (n, *shape) inside n intervals, correct where `settled`."""
+
+    values: list[Array]
+    settled: NDArray[np.bool_]
+
+
+@dataclass
+class Judge:
+    """Evaluates a program at points of a line, as exactly as a decision needs it; counts what it may spend.
+
+    `names` has what a tensor of a part of the network is called in the whole, where that differs.
+    """
+
+    program: Program
+    start: Array
+    direction: Array
+    carried: Carried
+    names: Mapping[str, str] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    spent: int = 0
+
+    @classmethod
+    def of(cls, program: Program, start: Array, direction: Array, at: float, error: float) -> "Judge":
+        """A judge of the line start + direction * z, with the rounding carried around z = `at`."""
+        return cls(program, start, direction, carried(program, start, direction, at, error))
+
+    def reads(self, rule: Rule) -> tuple[str, ...]:
+        """The tensors that a rule of the program is applied to."""
+        return next((step.inputs for step in self.program.instructions if step.rule is rule), ())
+
+    def slack(self, names: tuple[str, ...], ends: Array, xs: Sequence[Array]) -> float:
+        """A generous bound of the rounding in differences of numbers of some tensors, between two points."""
+        largest = sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
+        names = tuple(self.names.get(name, name) for name in names)
+        return max(self.carried.near(names, float(ends[0]), float(ends[-1])), 64 * EPS * largest)
+
+    def inside(self, names: tuple[str, ...], rule: Rule | None, low: Array, high: Array) -> Found:
+        """Some tensors inside intervals.
+
+        Parameters
+        ----------
+        names : tuple of str
+        rule : Step, Winner or None
+            What decides by them; None: their signs do.
+        low, high : arrays (n,)
+            Ends of the intervals.
+        """
+        part = self._part(names)
+        places = low + INSIDE[0] * (high - low)
+        plain = _Plain(self, part)
+        try:
+            (found,) = walk(part, plain.apply, Points(self._images(places)), self.tally)
+        except Undefined:
+            return Found([], np.zeros(len(places), dtype=bool))
+        values = [np.array(found[name].values) for name in names]
+        slack = self.slack(names, np.array([low.min(), high.max()]), values)
+        open_ = plain.open_ | _open(rule, values, slack, len(places))
+        settled = ~open_
+        for i in np.flatnonzero(open_):
+            settled[i] = self._exactly(part, names, rule, (low[i], high[i]), values, int(i), slack)
+        return Found(values, settled)
+
+    def _images(self, places: Array) -> Array:
+        images: Array = self.start + self.direction * places.reshape(-1, *(1,) * self.start.ndim)
+        return images
+
+    def _part(self, names: tuple[str, ...]) -> Program:
+        """What some tensors are computed from."""
+        steps = self.program.instructions
+        used = needed({step.output: step.inputs for step in steps}, names)
+        kept = with_deaths([step for step in steps if step.output in used], names)
+        return replace(self.program, instructions=kept, outputs=names)
+
+    def _exactly(
+        self,
+        part: Program,
+        names: tuple[str, ...],
+        rule: Rule | None,
+        ends: tuple[float, float],
+        values: list[Array],
+        row: int,
+        slack: float,
+    ) -> bool:
+        """Put correctly rounded values into a row; False where they can't be had, or differ by less than
+        rounding does though they are not equal.
+        """
+        low, high = ends
+        cost = 2 * part.cost
+        if cost > WHOLE or self.spent + cost > ALLOWANCE:
+            return False
+        self.spent += cost
+        for share in INSIDE[::-1]:
+            place = low + share * (high - low)
+            found = self._rational(part, place)
+            if found is None:
+                return False
+            made = [rounded(found[name]) for name in names]
+            if _open(rule, made, CLEAR * slack, 1)[0]:
+                return False
+            for value, exactly in zip(values, made, strict=True):
+                value[row] = exactly[0]
+        return True
+
+    def _rational(self, part: Program, place: float) -> dict[str, Objects] | None:
+        """Every tensor of a part at one point; None where it can't be had, or a step in front is open."""
+        point = exact(self.start) + exact(self.direction) * exact(np.array(place))
+        live: dict[str, Objects] = {part.input: point[None]}
+        for step in part.instructions:
+            inputs = [live[name] for name in step.inputs]
+            if isinstance(step.rule, Step | Winner):
+                plain = [rounded(x) for x in inputs]
+                slack = CLEAR * self.slack(step.inputs, np.array([place, place]), plain)
+                if _open(step.rule, plain, slack, 1)[0]:
+                    return None
+            try:
+                live[step.output] = rational.apply(step.rule, inputs)
+            except Inexact:
+                return None
+        return live
+
+
+@dataclass
+class _Plain:
+    """Plain evaluation that notes at which points a step on the way is decided by rounding."""
+
+    judge: Judge
+    part: Program
+    open_: NDArray[np.bool_] | bool = False
+    position: int = 0
+
+    def apply(self, rule: Rule, inputs: list[Points]) -> Points:
+        """The rule's output at every point."""
+        xs, step = [x.values for x in inputs], self.part.instructions[self.position]
+        self.position += 1
+        if isinstance(rule, Step | Winner):
+            at = self.judge.carried.at
+            slack = self.judge.slack(step.inputs, np.array([at, at]), xs)
+            self.open_ = self.open_ | _open(rule, xs, slack, len(xs[0]))
+        return Points(rule.evaluate(*xs))
+
+
+def _open(rule: Rule | None, values: list[Array], slack: float, points: int) -> NDArray[np.bool_]:
+    """At which points something is decided by no more than the slack, though not by equality."""
+    return np.any(doubtful(rule, values, values, slack).reshape(points, -1), axis=1)
