@@ -102,3 +102,16 @@ def draw_case(make_model, seed, references=1, **options):
         if case is not None:
             return case
     raise AssertionError(f"seed {seed} never gives a region")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoJudge:
+    """An arbiter that can settle nothing: numbers below the slack stay open."""
+
+    bound: float = 1e-14
+
+    def slack(self, margin):
+        return self.bound
+
+    def inside(self, low, high):
+        return np.zeros((len(low), 1)), np.zeros(len(low), dtype=bool)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import nets
 import numpy as np
 import pytest
-from scenes import draw_case, make_case
+from scenes import NoJudge, draw_case, make_case
 from scipy import stats
 
 import onnx_si
@@ -405,7 +405,7 @@ def test_the_linear_piece_is_the_one_with_the_observed_activations(name, seed):
 
 def judged(values, observed, knots=(0.0, 1.0)):
     values = np.asarray(values, dtype=np.float64)
-    return RegionEvent(np.asarray(observed)).judge(PiecewiseLinear(np.asarray(knots), values))
+    return RegionEvent(np.asarray(observed)).judge(PiecewiseLinear(np.asarray(knots), values), NoJudge())
 
 
 def test_intervals_that_only_rounding_decides_are_left_undecided():
@@ -445,7 +445,7 @@ def test_a_pixel_that_only_rounding_puts_on_a_side_excludes_nothing():
     event = RegionEvent(np.array([True, False, True]))
     knots = np.array([0.0, 1.0, 2.0, 3.0])
     values = np.array([[1.0, -1.0, 1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -0.5]])
-    verdict = event.judge(PiecewiseLinear(knots, values))
+    verdict = event.judge(PiecewiseLinear(knots, values), NoJudge())
     assert verdict.inside.tolist() == []
     assert verdict.unclear.tolist() == [[0.0, 1.0], [1.0, 2.0]]  # from there on it is wrong beyond rounding
 

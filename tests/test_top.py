@@ -3,12 +3,12 @@
 import nets
 import numpy as np
 import pytest
-from scenes import TINY, make_case
+from scenes import TINY, NoJudge, make_case
 
 import onnx_si
 from onnx_si.line.piecewise import PiecewiseLinear
 from onnx_si.saliency import parse_threshold, top_region
-from onnx_si.search.event import ROUNDING, TopEvent
+from onnx_si.search.event import TopEvent
 
 
 def largest(scores, k):
@@ -94,7 +94,7 @@ def test_ties_that_only_rounding_decides_are_not_decided():
     knots = np.array([0.0, 1.0])
     exact = event.judge(PiecewiseLinear(knots, np.array([[1.0, 0.0, 0.0]] * 2)))
     assert exact.inside.tolist() == [[0.0, 1.0]] and not len(exact.unclear)
-    nearly = event.judge(PiecewiseLinear(knots, np.array([[1.0, 0.0, -0.5 * ROUNDING]] * 2)))
+    nearly = event.judge(PiecewiseLinear(knots, np.array([[1.0, 0.0, -0.5e-14]] * 2)), NoJudge())
     assert not len(nearly.inside) and nearly.unclear.tolist() == [[0.0, 1.0]]
     untied = event.judge(PiecewiseLinear(knots, np.array([[1.0, 0.0, -0.1]] * 2)))
     assert not len(untied.inside) and not len(untied.unclear)

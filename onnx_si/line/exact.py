@@ -179,8 +179,9 @@ class ExactDomain:
         """Put what the judge says in place of middles that leave the rule in doubt."""
         knots, names = xs[0].knots, judge.reads(rule)
         slack = judge.slack(names, knots, [x.values for x in xs])
-        ends = ([x.values[at] for x in xs] for at in (real, real + 1))
-        rows = np.flatnonzero(np.any(doubtful(rule, *ends, slack), axis=1))
+        left, right = ([x.values[at] for x in xs] for at in (real, real + 1))
+        rows = np.flatnonzero(np.any(doubtful(rule, left, right, slack), axis=1))
+        rows = rows[judge.wide(knots[real[rows]], knots[real[rows] + 1])]
         if not len(rows):
             return
         low, high = knots[real[rows]], knots[real[rows] + 1]

@@ -7,6 +7,7 @@ that leaves a difference within rounding, rational arithmetic.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from onnx_si.ops.rules import Array, Rule, Step, Winner
 INSIDE = (0.38196601125010515, 0.6909830056250526)  # shares of an interval: no knot and no symmetry is there
 WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in rational numbers,
 ALLOWANCE = 6_000_000  # and of all of them in one search
+ULPS = 64  # units in the last place that places on the line may be off
+TINY = 1e-300
 CLEAR = 2.0**-9  # share of the bound of rounding above which a rational difference is no rounding
 
 
@@ -65,6 +68,16 @@ class Judge:
         largest = sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
         names = tuple(self.names.get(name, name) for name in names)
         return max(self.carried.near(names, float(ends[0]), float(ends[-1])), 64 * EPS * largest)
+
+    def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
+        """Which intervals are more than rounding makes of one place, a crossing met on two ways."""
+        far = np.maximum(np.abs(low), np.abs(high))
+        return np.asarray(high - low > ULPS * EPS * (2 * far + self._size))
+
+    @cached_property
+    def _size(self) -> float:
+        """The start of the line in units of its direction."""
+        return float(np.abs(self.start).max(initial=0.0) / np.abs(self.direction).max(initial=TINY))
 
     def inside(self, names: tuple[str, ...], rule: Rule | None, low: Array, high: Array) -> Found:
         """Some tensors inside intervals.
@@ -173,4 +186,4 @@ class _Plain:
 
 def _open(rule: Rule | None, values: list[Array], slack: float, points: int) -> NDArray[np.bool_]:
     """At which points something is decided by no more than the slack, though not by equality."""
-    return np.any(doubtful(rule, values, values, slack).reshape(points, -1), axis=1)
+    return np.asarray(np.any(doubtful(rule, values, values, slack).reshape(points, -1), axis=1))

@@ -105,7 +105,7 @@ class RegionEvent:
         start = low + enters * (high - low)
         cut = np.minimum(low + leaves * (high - low), high)
         end = np.where(leaves < 1, cut, high)  # to the last bit: no gap between neighbours
-        return np.stack([start, end], axis=1)[enters < leaves]
+        return np.asarray(np.stack([start, end], axis=1)[enters < leaves])
 
     def _settled(
         self, arbiter: Arbiter, flat: Array, knots: Array, rows: Index, slack: float
@@ -117,7 +117,8 @@ class RegionEvent:
         found = []
         for i in np.flatnonzero(settled):
             ends = flat[[rows[i], rows[i] + 1]]
-            ends[:, np.abs(ends).max(axis=0) <= slack] = values[i, np.abs(ends).max(axis=0) <= slack]
+            close = np.abs(ends).max(axis=0) <= slack
+            ends[:, close] = values[i, close]
             between = np.array([low[i], high[i]])
             possible, _ = self._screen(ends, between, 0.0)
             if len(possible):

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.intervals import Intervals
 from onnx_si.line.enclosure import EnclosureDomain, cells
 from onnx_si.line.exact import ExactDomain
 from onnx_si.line.judge import Judge
@@ -17,7 +18,6 @@ from onnx_si.line.program import Program
 from onnx_si.line.walker import Tally, walk
 from onnx_si.machine import cores
 from onnx_si.ops.rules import Array
-from onnx_si.intervals import Intervals
 from onnx_si.search.event import Arbiter, RegionEvent
 from onnx_si.search.problem import TestLine
 
@@ -40,7 +40,13 @@ class Task:
         """Who decides where rounding may not."""
         line = self.line
         if self.whole is not None:
-            return Judge(self.program, line.start, line.direction, self.whole.judge.carried, {self.margin: self.whole.margin})
+            return Judge(
+                self.program,
+                line.start,
+                line.direction,
+                self.whole.judge.carried,
+                {self.margin: self.whole.margin},
+            )
         return Judge.of(self.program, line.start, line.direction, line.statistic, line.standard_error)
 
     @property
