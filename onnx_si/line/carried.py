@@ -14,7 +14,7 @@ from onnx_si.ops.rules import Array, Gated, Rule, Step, Winner
 SHARE = 2.0**-30  # relative error that is made in every number
 SAFETY = 2.0**12  # times the error found: sums of many terms, fast products, values elsewhere on the line
 EPS = float(np.finfo(np.float64).eps)
-REACH = 8.0  # standard errors from the statistic to the second point that is looked at
+REACH = 1.0  # standard errors from the statistic to the point that is looked at, where no image is all zero
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class Carried:
 
 
 def carried(program: Program, start: Array, direction: Array, at: float, error: float) -> Carried:
-    """Walk through the program with a relative error of `SHARE` in every number, at the statistic and
-    `REACH` standard errors away.
+    """Walk through the program with a relative error of `SHARE` in every number, near the statistic.
 
     Operands of a difference get errors of their own, so a difference of equal numbers carries what they
     carry, however small it is itself.
@@ -88,8 +87,7 @@ def carried(program: Program, start: Array, direction: Array, at: float, error: 
         return noted(name, plain, shaken(made))
 
     scale = REACH * error
-    places: Array = np.array([at, at + scale]).reshape(-1, *(1,) * start.ndim)
-    first = start + direction * places
+    first = (start + direction * (at + scale))[None]
     with np.errstate(invalid="ignore", over="ignore"), suppress(Undefined):  # the search will tell
         for _ in walk(program, apply, noted(program.input, first, shaken(first)), Tally()):
             pass

@@ -28,6 +28,7 @@ WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in ratio
 ALLOWANCE = 6_000_000  # and of all of them in one search
 ULPS = 64  # units in the last place that places on the line may be off
 TINY = 1e-300
+SELF = 256  # units in the last place of the largest number that any tensor carries
 CLEAR = 2.0**-9  # share of the bound of rounding above which a rational difference is no rounding
 
 
@@ -67,7 +68,7 @@ class Judge:
         """A generous bound of the rounding in differences of numbers of some tensors, between two points."""
         largest = sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
         names = tuple(self.names.get(name, name) for name in names)
-        return max(self.carried.near(names, float(ends[0]), float(ends[-1])), 64 * EPS * largest)
+        return max(self.carried.near(names, float(ends[0]), float(ends[-1])), SELF * EPS * largest)
 
     def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
         """Which intervals are more than rounding makes of one place, a crossing met on two ways."""

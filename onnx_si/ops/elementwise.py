@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
-from onnx_si.ops.rules import SAME, Affine, Array, Curved, Disputed, Gated, Rule
+from onnx_si.ops.rules import SAME, Affine, Array, Composition, Curved, Disputed, Gated, Rule, compose
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
@@ -60,8 +60,13 @@ def total(*inputs: Input) -> Rule:
 
 
 @handles("Mean", since=(6, 8, 13))
-def mean(*inputs: Input) -> Rule:
-    return weighted_sum(inputs, (1 / len(inputs),) * len(inputs))
+def mean(*inputs: Input) -> Rule | Composition:
+    """The sum, then its share: a sum that cancels is zero to the last bit."""
+    if len(inputs) == 1:
+        return total(*inputs)
+    share = quotient(Variable(broadcast_shape(*inputs)), np.asarray(float(len(inputs))))
+    changing = sum(isinstance(value, Variable) for value in inputs)
+    return compose(changing, (total(*inputs), tuple(range(changing))), (share, (changing,)))
 
 
 @handles("Neg", since=(6, 13))
@@ -73,6 +78,15 @@ def scale(x: Variable, factor: Array) -> Affine:
     """factor * x with a constant factor that broadcasts."""
     ndim = len(broadcast_shape(x, factor))
     return Affine(lambda x, w: align(x, ndim) * w, weights=(factor,))
+
+
+def quotient(x: Variable, divisor: Array) -> Affine:
+    """x / divisor, a constant without zeros that broadcasts: not times its reciprocal, which is rounded.
+
+    49 / 49 is 1, and what jumps there does so for the number that the file means.
+    """
+    ndim = len(broadcast_shape(x, divisor))
+    return Affine(lambda x, w: align(x, ndim) / w, weights=(divisor,))
 
 
 def bilinear(evaluate: Callable[..., Array], factors: tuple[Variable, ...], terms: int = 1) -> Rule:
@@ -127,7 +141,7 @@ def divide(a: Input, b: Input) -> Rule:
         if not np.all(divisor) and not a.stepwise:
             raise Refusal("division by a constant zero", "remove the zero from the divisor")
         if np.all(divisor):
-            return scale(a, 1 / divisor)
+            return quotient(a, divisor)
     line_up = operands(a, b)
     return curved(lambda *xs: np.divide(*line_up(*xs)))
 

@@ -47,7 +47,7 @@ def reduce_l1(
 ) -> Rule | Composition:
     x = variable(x, "data")
     over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
-    return chain(absolute(x), summed(x, over, bool(keepdims), 1.0)) if over else absolute(x)
+    return chain(absolute(x), summed(x, over, bool(keepdims))) if over else absolute(x)
 
 
 CURVED: dict[str, tuple[tuple[int, ...], Reduce, str]] = {

@@ -67,8 +67,8 @@ def average_pool(
     strides: list[int] | None = None,
 ) -> Rule:
     win = _pooling_window(variable(x, "X"), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
-    share = 1 / win.counts(bool(count_include_pad))
-    return Affine(lambda x, share: _window_sum(x, win) * share, weights=(share,), terms=win.taps)
+    counts = win.counts(bool(count_include_pad))
+    return Affine(lambda x, counts: _window_sum(x, win) / counts, weights=(counts,), terms=win.taps)
 
 
 def _pooling_window(
@@ -138,8 +138,8 @@ def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")
     axes, count = tuple(range(3, x.ndim + 1)), _spatial_size(x)
     return Affine(
-        lambda x, share: x.sum(axis=axes, keepdims=True) * share,
-        weights=(np.asarray(1 / count),),
+        lambda x, count: x.sum(axis=axes, keepdims=True) / count,
+        weights=(np.asarray(float(count)),),
         terms=count,
     )
 

@@ -9,7 +9,7 @@ from onnx import helper
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import double, filled, malformed, shape_of, size
 from onnx_si.ops.casting import RANGES, SMALL_FLOATS, name_of, representable, rounded_to
-from onnx_si.ops.elementwise import computed, scale
+from onnx_si.ops.elementwise import computed, quotient
 from onnx_si.ops.registry import (
     Context,
     Input,
@@ -119,7 +119,7 @@ def quantize(
         return quantized(x, width, shift, element)
     if element not in SMALL_FLOATS or not saturate or (zero is not None and np.any(double(zero))):
         raise Refusal(f"quantisation to {name_of(element)}, saturate {saturate}", "quantise to integers")
-    return chain(scale(x, 1 / width), rounded_to(*representable(element)))
+    return chain(quotient(x, width), rounded_to(*representable(element)))
 
 
 def element_of(zero_point: Input) -> int:
@@ -182,11 +182,11 @@ def dynamic_quantize(x: Input, *, context: Context) -> Composition:
     def whole(x: Array, width: Array) -> Array:
         return rounded(x, wide(width), np.zeros(()), (-np.inf, np.inf))
 
-    share = np.asarray(1 / LEVELS)
+    signs = np.ones(()), -np.ones(()), np.asarray(float(LEVELS))
     stages = [
         Stage(Maximum(with_zero), (0,)),
         Stage(Maximum(with_zero, -1), (0,)),
-        Stage(Affine(lambda high, low, v, w: high * v + low * w, (share, -share), terms=2), (1, 2)),
+        Stage(Affine(lambda high, low, v, w, n: (high * v + low * w) / n, signs, terms=2), (1, 2)),
     ]
     if context.output == 1:
         flat = Step(lambda width: (width,), lambda width: (width == 0).astype(np.float64))

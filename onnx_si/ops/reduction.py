@@ -25,12 +25,12 @@ def length_of(x: Variable, axes: tuple[int, ...]) -> int:
     return size(tuple(x.shape[axis] for axis in axes))
 
 
-def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, share: float) -> Affine:
-    """share * sum over the axes."""
+def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, divisor: float = 1.0) -> Affine:
+    """The sum over the axes, divided."""
     behind_batch = tuple(axis + 1 for axis in axes)
     return Affine(
-        lambda x, w: x.sum(axis=behind_batch, keepdims=keepdims) * w,
-        weights=(np.asarray(share),),
+        lambda x, w: x.sum(axis=behind_batch, keepdims=keepdims) / w,
+        weights=(np.asarray(divisor),),
         terms=length_of(x, axes),
     )
 
@@ -46,7 +46,7 @@ def reduce_sum(
 ) -> Rule:
     x = variable(x, "data")
     over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
-    return summed(x, over, bool(keepdims), 1.0) if over else identity(x)
+    return summed(x, over, bool(keepdims)) if over else identity(x)
 
 
 @handles("ReduceMean", since=(1, 11, 13, 18))
@@ -66,7 +66,7 @@ def reduce_mean(
         raise Refusal("the mean of integers is truncated", "cast to floating point first")
     if not length_of(x, over):
         raise Refusal("the mean over no elements", "check the exported model")
-    return summed(x, over, bool(keepdims), 1 / length_of(x, over))
+    return summed(x, over, bool(keepdims), float(length_of(x, over)))
 
 
 def along(x: Variable, axes: tuple[int, ...], keepdims: bool) -> Callable[[Array], Array]:

@@ -25,8 +25,8 @@ class Affine:
     """y = linear(*xs, *weights) + offset.
 
     `linear` is linear in the xs for fixed weights, and every output is a sum of products of one x with at
-    most one entry of each weight, so that absolute weights bound how far errors spread. One definition gives
-    the evaluation, the linear part (`slope`) and the absolute linear part (`spread`).
+    most one entry of each weight, or divided by one, so that absolute weights bound how far errors spread.
+    One definition gives the evaluation, the linear part (`slope`) and the absolute linear part (`spread`).
 
     Parameters
     ----------

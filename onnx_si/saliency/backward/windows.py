@@ -32,7 +32,7 @@ def conv(at: Site) -> str:
 def average_pool(at: Site) -> str:
     """Each element gets its share of every window that saw it."""
     assert isinstance(at.rule, Affine)
-    shares = at.add("Mul", [at.gradient, at.constant(at.rule.weights[0])])
+    shares = at.add("Mul", [at.gradient, at.constant(1 / at.rule.weights[0])])
     win, channels = at.recipe.window, at.wanted[1]
     ones = at.constant(np.ones((channels, 1, *(axis.taps for axis in win.axes))))
     return _spread(at, shares, ones, win, channels)
