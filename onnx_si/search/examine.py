@@ -116,12 +116,14 @@ class Examiner:
     def exact_each(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
         """The same for several parts of the line, at the same time where there are cores for it."""
         walks = [_Walk(task, low, high, self.budget_bytes) for low, high in parts]
+        judged = task.judge.tally.operations
         if len(walks) == 1:
             found = [walks[0]()]
         else:
             with ThreadPoolExecutor(min(len(walks), cores())) as pool:
                 found = list(pool.map(_Walk.__call__, walks))
         self.tally.operations += sum(walk.tally.operations for walk in walks)
+        self.tally.operations += task.judge.tally.operations - judged
         together = sum(sorted(walk.tally.peak_bytes for walk in walks)[-cores() :])
         self.tally.peak_bytes = max(self.tally.peak_bytes, together)
         self.pieces += sum(seen.knots + 1 for seen in found)
