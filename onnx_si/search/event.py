@@ -117,8 +117,7 @@ class RegionEvent:
         found = []
         for i in np.flatnonzero(settled):
             ends = flat[[rows[i], rows[i] + 1]]
-            close = np.abs(ends).max(axis=0) <= slack
-            ends[:, close] = values[i, close]
+            ends[:, (np.abs(ends).max(axis=0) <= slack) & (values[i] == 0)] = 0.0
             between = np.array([low[i], high[i]])
             possible, _ = self._screen(ends, between, 0.0)
             if len(possible):

@@ -1,6 +1,5 @@
 """Search the line for the truncation set, the most probable cell first; p-value bounds are always true."""
 
-import itertools
 import math
 import time
 from collections import Counter
@@ -30,9 +29,8 @@ LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells ar
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
-NEAR = 1e-9  # standard errors by which rounding may move an end of S
 EPS = float(np.finfo(np.float64).eps)
-ULPS = 1024  # units in the last place that a stretch of S is longer than, or it is nothing but rounding
+ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -211,18 +209,17 @@ class _Run:
         return True
 
     def require_observed(self) -> None:
-        """Refuse a region that the exact domain finds on nothing more than rounding around the statistic."""
-        line = self.task.line
-        at, near = line.statistic, NEAR * line.standard_error
-        around = Intervals.of([(at - near, at + near)])
+        """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
+        at, near = self.task.line.statistic, self._rounding_of_places()
         unclear = Intervals.of(np.concatenate([np.empty((0, 2)), *self.unclear]))
-        sets = [part for low, high in itertools.chain(*self.sets()) if (part := Intervals.of([(low, high)]))]
-        held = [part for part in sets if part.intersect(around)]
-        widest = max((float(part.bounds[0, 1] - part.bounds[0, 0]) for part in held), default=0.0)
-        if unclear.contains(at) or widest <= self._rounding_of_places():
+        found = np.concatenate([part.bounds for part in self.sets()])
+        bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
+        around = Intervals.of([(at - near, at + near)])
+        if unclear.contains(at) or around.subtract(bridged):
             raise UnsupportedModel(
                 "nothing but rounding decides the region of this image: numbers that are compared are equal, "
-                "or zero, but for rounding; choose another map (--saliency) or threshold"
+                "or zero, but for rounding, so that images as near as you like have another region; "
+                "choose another map (--saliency) or threshold"
             )
 
     def _rounding_of_places(self) -> float:
