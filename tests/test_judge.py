@@ -1,13 +1,19 @@
 """Where numbers are equal but for rounding, the judge of ties decides as the deployed runtime does."""
 
+import math
+from pathlib import Path
+
 import nets
 import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto
+from ops.cases import HANDLERS
 from scenes import make_case
 
+import onnx_si
 from onnx_si.intervals import Intervals
+from onnx_si.ops.registry import Context, Variable
 
 SHAPE = (1, 1, 5, 5)
 POINTS = 161
@@ -93,13 +99,13 @@ AT_ONE_HALF = [
 AT_ZERO = [behind_convolutions, margin_of_zero]
 
 
-def regions_on(model, line, places, threshold, dtype):
-    """What the deployed runtime marks at each point."""
+def maps_on(model, line, places, dtype):
+    """What the deployed runtime gives at each point."""
     session = onnxruntime.InferenceSession(
         model.proto.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     images = (line.start + line.direction * z for z in places)
-    return np.array([session.run(None, {"x": image.astype(dtype)})[0] > threshold for image in images])
+    return np.array([session.run(None, {"x": image.astype(dtype)})[0].ravel() for image in images])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -125,8 +131,126 @@ def test_the_truncation_set_is_that_of_the_deployed_runtime(make, dtype):
         clear &= [not found.undecided.contains(value) for value in z]
         assert not found.undecided.intersect(Intervals.of([(-5 * se, 5 * se)]))
         inside = np.array([found.inside.contains(value) for value in z])
-        truth = regions_on(model, line, z, threshold, dtype)
-        truth = (truth.reshape(len(z), -1) == case.event.observed.ravel()).all(axis=1)
+        marked = maps_on(model, line, z, dtype) > threshold
+        truth = (marked == case.event.observed.ravel()).all(axis=1)
         np.testing.assert_array_equal(inside[clear], truth[clear])
         searched += 1
     assert searched > 1
+
+
+CASES = Path(__file__).parents[2] / "shared" / "cases"
+RIGHT = {
+    "double_equal_relu": ("0.5", 0.509, 2.090, math.inf),
+    "local_maxima": ("0.5", 0.431, 0.6154, math.inf),
+    "sign_of_difference": ("0.5", 0.412, -math.inf, -1.505),
+    "zero_margin": ("0", 0.395, None, None),
+    "row_of_argmax": ("0.5", None, None, None),
+    "middle_of_minmax": ("minmax:0.5", 0.432, None, None),
+}
+
+
+def case_of(name):
+    if not CASES.is_dir():
+        pytest.skip("the shared small models are not here")
+    return onnx_si.load(CASES / f"{name}.onnx"), np.load(CASES / f"{name}.npy")
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_small_models_that_failed(name):
+    model, image = case_of(name)
+    output, (threshold, p_value, low, high) = model.proto.graph.output[0].name, RIGHT[name]
+    how = {"saliency": f"output:{output}", "threshold": threshold, "alternative": "two-sided"}
+    result = onnx_si.test(model, image, sigma=1.0, hypothesis="background", **how)
+    if p_value is not None:
+        assert result.p_value == pytest.approx(p_value, abs=6e-4)
+    if low is not None:
+        ends = result.truncation.bounds[0]
+        assert ends[0] == pytest.approx(low, abs=6e-4) if math.isfinite(low) else ends[0] < -5
+        assert ends[1] == pytest.approx(high, abs=6e-4) if math.isfinite(high) else ends[1] > 5
+    if name == "row_of_argmax":
+        assert np.argwhere(result.region.reshape(4, 49).all(axis=1)).tolist() == [[1]]
+    assert result.p_value_bounds[1] - result.p_value_bounds[0] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("single_point", {"threshold": 0.5, "hypothesis": "background"}),
+        ("constant_but_for_rounding", {"threshold": "top:0.2", "hypothesis": "neighborhood", "ring": 1}),
+    ],
+)
+def test_small_models_whose_region_is_nothing(name, how):
+    model, image = case_of(name)
+    with pytest.raises(onnx_si.UnsupportedModel, match="nothing but rounding decides the region"):
+        onnx_si.test(model, image, sigma=1.0, saliency="output:map", **how)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_whole_number_at_a_step_is_refused(seed):
+    """Parity of a whole number: any change makes it another one."""
+    n = nets.Net(0, (1, 1, 6, 5))
+    odd = n.add("Mod", n.add("Cast", "x", to=TensorProto.INT64), n.ints(2))
+    n.add("Sign", n.add("Cast", odd, to=TensorProto.FLOAT), out="map")
+    image = np.random.default_rng(seed).integers(-3, 9, (1, 1, 6, 5)).astype(float)
+    how = {"saliency": "output:map", "threshold": 0.5, "hypothesis": "background"}
+    with pytest.raises(onnx_si.UnsupportedModel, match="nothing but rounding decides the region"):
+        onnx_si.test(n.finish("map"), image, sigma=1.0, **how)
+
+
+def test_a_map_that_is_constant_but_for_rounding_has_no_region():
+    """Ones that a cubic resize weights with numbers whose sum is one but for rounding."""
+    n = nets.Net(0, (1, 1, 12, 8))
+    place = n.add("ArgMin", n.add("Conv", "x", n.normal(1, 1, 2, 3)), axis=1, keepdims=0)
+    ones = n.add("OneHot", place, n.const(np.array(1)), n.const(np.array([0.0, 1.0])), axis=1)
+    how = {"mode": "cubic", "coordinate_transformation_mode": "pytorch_half_pixel", "exclude_outside": 1}
+    n.add("Resize", ones, "", "", n.ints(1, 1, 12, 8), out="map", **how)
+    image = np.random.default_rng(1).normal(size=(1, 1, 12, 8))
+    model = n.finish("map")
+    values = onnx_si.evaluate(model, {"x": image})["map"]
+    assert 0 < values.max() - values.min() < 1e-15
+    with pytest.raises(onnx_si.UnsupportedModel, match="nothing but rounding decides the region"):
+        onnx_si.test(
+            model, image, sigma=1.0, saliency="output:map", threshold="top:0.2", hypothesis="background"
+        )
+
+
+def test_the_place_of_a_maximum_divided_by_a_row():
+    """49 / 49 is 1, for every length of a row: the quotient is not a product with the reciprocal."""
+    for length in (3, 7, 49):
+        rule = HANDLERS["Div"].build((Variable((1,)), np.array([length], np.float32)), {}, Context(0, 1, 14))
+        places = np.arange(4.0 * length)[:, None]
+        np.testing.assert_array_equal(np.floor(rule.evaluate(places))[:, 0], np.arange(4 * length) // length)
+
+
+def test_a_mean_that_cancels_is_zero():
+    ones = np.ones((3,), np.float32)
+    rule = HANDLERS["Mean"].build((-7 * ones, Variable((3,)), 3 * ones), {}, Context(0, 1, 13))
+    value = np.full((1, 3), 4.0)
+    for stage in rule.stages:
+        value = stage.rule.evaluate(value)
+    assert not value.any()
+
+
+def test_half_way_between_the_largest_and_the_smallest():
+    """A pixel that a resize puts there is on the threshold, not above it."""
+    n = nets.Net(2, (1, 1, 7, 7))
+    small = n.add("AveragePool", n.conv("x", 1, 1), kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1])
+    n.add(
+        *("Resize", small, "", "", n.ints(1, 1, 7, 7)),
+        **{"mode": "linear", "coordinate_transformation_mode": "align_corners", "out": "map"},
+    )
+    model, checked = n.finish("map"), 0
+    for seed in range(6):
+        image = np.random.default_rng([seed, 1]).normal(size=(1, 1, 7, 7))
+        case = make_case(model, image, threshold="minmax:0.5", saliency="output:map")
+        found, se = case.search(), case.line.standard_error
+        z = se * np.linspace(-5, 5, 301)
+        maps = maps_on(model, case.line, z, np.float32)
+        margins = maps - 0.5 * (maps.max(axis=1) + maps.min(axis=1))[:, None]
+        truth = ((margins > 1e-6) == case.event.observed.ravel()).all(axis=1)
+        inside = np.array([found.inside.contains(value) for value in z])
+        ends = np.array([end for part in (*found.inside, *found.undecided) for end in part])
+        clear = np.min(np.abs(z[:, None] - ends), axis=1) > 1e-4 * se
+        np.testing.assert_array_equal(inside[clear], truth[clear])
+        checked += int(inside.sum())
+    assert checked > 10
