@@ -312,8 +312,6 @@ class Binder:
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
-        if isinstance(rule, Step | Winner):
-            rule = dataclasses.replace(rule)  # one object for each decision: it tells where it is made
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         self.values[output] = value

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from onnx_si.ops.recipe import Recipe
-from onnx_si.ops.rules import SAME, Affine, Gated, Rule
+from onnx_si.ops.rules import SAME, Affine, Gated, Rule, Step, Winner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ def needed(sources: Mapping[str, Iterable[str]], outputs: Iterable[str]) -> set[
 def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) -> list[Instruction]:
     """The instructions without those that only pass a tensor on.
 
-    What reads the copy reads the tensor itself; one that is copied to an output is computed under that name.
+    Every decision gets a rule of its own. What reads the copy reads the tensor itself; one that is copied to an output is computed under that name.
     """
     kept, made, means, written = set(outputs), set[str](), dict[str, str](), dict[str, str]()
     result = []
@@ -59,7 +59,7 @@ def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) 
             written[inputs[0]] = step.output
         else:
             made.add(step.output)
-            result.append(dataclasses.replace(step, inputs=inputs))
+            result.append(dataclasses.replace(step, inputs=inputs, rule=_own(step.rule)))
     return [
         dataclasses.replace(
             step,
@@ -68,6 +68,11 @@ def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) 
         )
         for step in result
     ]
+
+
+def _own(rule: Rule) -> Rule:
+    """A decision as an object of its own, where an op makes several by one rule: it tells where it is made."""
+    return dataclasses.replace(rule) if isinstance(rule, Step | Winner) else rule
 
 
 def with_deaths(instructions: Iterable[Instruction], outputs: Iterable[str]) -> tuple[Instruction, ...]:

@@ -5,7 +5,7 @@ inside. There a plain forward evaluation, in which copies of a number are equal 
 that leaves a difference within rounding, rational arithmetic.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -42,16 +42,12 @@ class Found:
 
 @dataclass
 class Judge:
-    """Evaluates a program at points of a line, as exactly as a decision needs it; counts what it may spend.
-
-    `names` has what a tensor of a part of the network is called in the whole, where that differs.
-    """
+    """Evaluates a program at points of a line, as exactly as a decision needs it, and counts what it spends."""
 
     program: Program
     start: Array
     direction: Array
     carried: Carried
-    names: Mapping[str, str] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     spent: int = 0
 
@@ -67,8 +63,22 @@ class Judge:
     def slack(self, names: tuple[str, ...], ends: Array, xs: Sequence[Array]) -> float:
         """A generous bound of the rounding in differences of numbers of some tensors, between two points."""
         largest = sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
-        names = tuple(self.names.get(name, name) for name in names)
-        return max(self.carried.near(names, float(ends[0]), float(ends[-1])), SELF * EPS * largest)
+        return max(
+            self.carried.near(tuple(self._known(names)), float(ends[0]), float(ends[-1])),
+            SELF * EPS * largest,
+        )
+
+    def _known(self, names: Iterable[str]) -> Iterator[str]:
+        """Tensors of the whole network that some of a part of it are cut from."""
+        for name in names:
+            if name in self.carried.errors or name not in self._sources:
+                yield name
+            else:
+                yield from self._known(self._sources[name])
+
+    @cached_property
+    def _sources(self) -> dict[str, tuple[str, ...]]:
+        return {step.output: step.inputs for step in self.program.instructions}
 
     def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
         """Which intervals are more than rounding makes of one place, a crossing met on two ways."""

@@ -40,13 +40,7 @@ class Task:
         """Who decides where rounding may not."""
         line = self.line
         if self.whole is not None:
-            return Judge(
-                self.program,
-                line.start,
-                line.direction,
-                self.whole.judge.carried,
-                {self.margin: self.whole.margin},
-            )
+            return Judge(self.program, line.start, line.direction, self.whole.judge.carried)
         return Judge.of(self.program, line.start, line.direction, line.statistic, line.standard_error)
 
     @property
