@@ -47,7 +47,8 @@ def needed(sources: Mapping[str, Iterable[str]], outputs: Iterable[str]) -> set[
 def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) -> list[Instruction]:
     """The instructions without those that only pass a tensor on.
 
-    Every decision gets a rule of its own. What reads the copy reads the tensor itself; one that is copied to an output is computed under that name.
+    What reads the copy reads the tensor itself; one that is copied to an output is computed under that name.
+    Every decision gets a rule of its own.
     """
     kept, made, means, written = set(outputs), set[str](), dict[str, str](), dict[str, str]()
     result = []
@@ -71,7 +72,7 @@ def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) 
 
 
 def _own(rule: Rule) -> Rule:
-    """A decision as an object of its own, where an op makes several by one rule: it tells where it is made."""
+    """A decision as an object of its own, where an op makes several by one rule: it tells where it is."""
     return dataclasses.replace(rule) if isinstance(rule, Step | Winner) else rule
 
 

@@ -42,7 +42,7 @@ class Found:
 
 @dataclass
 class Judge:
-    """Evaluates a program at points of a line, as exactly as a decision needs it, and counts what it spends."""
+    """Evaluates a program at points of a line, as exactly as a decision needs it; counts what it spends."""
 
     program: Program
     start: Array
