@@ -1,5 +1,6 @@
 """Where numbers are equal but for rounding, the judge of ties decides as the deployed runtime does."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 from ops.cases import HANDLERS
-from scenes import make_case
+from scenes import make_case, margin_program
 
 import onnx_si
 from onnx_si.intervals import Intervals
+from onnx_si.line import judge, rational
+from onnx_si.line.rational import Inexact, exact, rounded
 from onnx_si.ops.registry import Context, Variable
+from onnx_si.ops.rules import Affine
 
 SHAPE = (1, 1, 5, 5)
 POINTS = 161
@@ -254,3 +258,60 @@ def test_half_way_between_the_largest_and_the_smallest():
         np.testing.assert_array_equal(inside[clear], truth[clear])
         checked += int(inside.sum())
     assert checked > 10
+
+
+def cancelling(n):
+    """Zero where x is not negative, but for the rounding of 3 + x - 3."""
+    moved = n.add("Add", n.add("Add", "x", n.const(3.0)), n.const(-3.0))
+    return n.add("Sign", n.add("Sub", n.add("Relu", "x"), moved), out="map")
+
+
+def test_what_only_rational_arithmetic_can_tell(monkeypatch):
+    """Sums that cancel are equal to others, but not to the last bit; unproven, nothing is claimed of them."""
+    n, plain = nets.Net(0, SHAPE), nets.Net(0, SHAPE)
+    model, image = n.finish(cancelling(n)), np.random.default_rng([2, 9]).normal(size=SHAPE)
+    how = {"threshold": 0.5, "saliency": "output:map"}
+    case = make_case(plain.finish(sign_of_difference(plain)), image, **how)
+    program, margin, _ = margin_program(model, image, **how)
+    other, reach = dataclasses.replace(case, program=program, margin=margin), Intervals.of([(-3, 3)])
+    ours, expected = (one.search().inside.intersect(reach).bounds for one in (other, case))
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
+    monkeypatch.setattr(judge, "WHOLE", 0)
+    with pytest.raises(onnx_si.UnsupportedModel, match="nothing but rounding"):
+        other.search()
+
+
+@pytest.mark.parametrize("seed", [3, 12, 32])
+def test_copies_of_a_resized_map_are_ties(seed):
+    """Of weights whose sum is one: copies that differ by a unit in the last place."""
+    n = nets.Net(seed, (1, 1, 16, 16))
+    coarse = n.add("Relu", n.add("Conv", "x", n.normal(4, 1, 4, 4, scale=0.3), strides=[4, 4]))
+    coarse = n.add("Conv", coarse, n.normal(1, 4, 1, 1))
+    sizes = n.const(np.array([1.0, 1.0, 4.0, 4.0]))
+    model = n.finish(n.add("Resize", coarse, "", sizes, mode="linear", out="map"))
+    image = np.random.default_rng(seed).normal(size=(1, 1, 16, 16))
+    case = make_case(model, image, (np.zeros_like(image),), threshold="top:0.3", saliency="output:map")
+    found, se = case.search(), case.line.standard_error
+    assert not found.undecided.intersect(Intervals.of([(-5 * se, 5 * se)]))
+    z = se * np.linspace(-5, 5, 401)
+    images = case.line.start + case.line.direction * z.reshape(-1, 1, 1, 1, 1)
+    maps = np.stack([onnx_si.evaluate(model, {"x": one})["map"].ravel() for one in images])
+    maps = maps.round(11)  # copies are equal again
+    largest = -np.sort(-maps, axis=1)[:, int(0.3 * 256)]
+    truth = ((maps > largest[:, None]) == case.event.observed.ravel()).all(axis=1)
+    np.testing.assert_array_equal([found.inside.contains(value) for value in z], truth)
+
+
+def test_rational_numbers_do_not_round():
+    x = exact(np.array([0.1, 0.2, 1e300]))
+    assert (x[0] + x[1] != 0.3) and float((x[0] * 3 - 0.3).value) == pytest.approx(1.66e-17, rel=0.01)
+    assert (x[2] + 1 - x[2]).value == 1 and (x[0] / 7 * 7).value == x[0].value
+    assert rounded(x).tolist() == [0.1, 0.2, 1e300] and max(x[0], 0.0) is x[0]
+
+
+def test_a_rule_that_rounds_whatever_it_is_given_is_found_out():
+    halves = Affine(lambda x: np.asarray(np.zeros(x.shape)) + 0.5, terms=1)
+    with pytest.raises(Inexact):
+        rational.apply(halves, [exact(np.ones((1, 2)))])
+    with pytest.raises(Inexact):
+        rational.apply(Affine(lambda x: x.astype(np.float64)), [exact(np.ones((1, 2)))])
