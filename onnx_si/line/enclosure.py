@@ -50,9 +50,15 @@ class Enclosure:
 
     def bounds(self) -> tuple[Array, Array]:
         """Lowest and highest value on each cell, rounded outwards."""
-        reach = self.reach
-        slack = 4 * UNIT * (np.abs(self.centre) + reach)
-        return self.centre - reach - slack, self.centre + reach + slack
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no number proves nothing: `proven`
+            reach = self.reach
+            slack = 4 * UNIT * (np.abs(self.centre) + reach)
+            return self.centre - reach - slack, self.centre + reach + slack
+
+
+def proven(low: Array, high: Array, claim: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A claim about values between two ends, where both are numbers: NaN and infinity prove nothing."""
+    return np.asarray(claim & np.isfinite(low) & np.isfinite(high))
 
 
 def _wide(per_cell: Array, like: Array) -> Array:
@@ -87,7 +93,13 @@ class EnclosureDomain:
         self.lost = np.zeros(self.size, dtype=bool)
 
     def apply(self, rule: Rule, inputs: list[Enclosure]) -> Enclosure:
-        """The rule's output on every cell."""
+        """The rule's output on every cell; a cell on which an input is no number is lost."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for x in inputs:
+                self._lose(~np.isfinite(x.centre + x.slope + x.radius))
+            return self._apply(rule, inputs)
+
+    def _apply(self, rule: Rule, inputs: list[Enclosure]) -> Enclosure:
         match rule:
             case Affine():
                 return _affine(rule, inputs)
@@ -112,7 +124,7 @@ class EnclosureDomain:
         at_low, at_high = rule.function(low), rule.function(high)
         inside = [(low < point) & (point < high) for point in rule.breakpoints]
         undecided = inside[0] if len(inside) == 1 else np.logical_or.reduce(inside)
-        self._count(undecided & (high - low > MATERIAL * np.abs(x.centre).max()))
+        self._count(undecided & (high - low > MATERIAL * np.abs(x.centre).max(initial=0.0)))
         with np.errstate(divide="ignore", invalid="ignore"):
             chord = (at_high - at_low) / (high - low)
         chord = np.where(np.isfinite(chord), chord, 0.0)
@@ -162,7 +174,7 @@ class EnclosureDomain:
 
     def _maximum(self, rule: Maximum, xs: Sequence[Enclosure]) -> Enclosure:
         _, centre, slope, radius, excess = self._leader(rule, xs)
-        self._count(excess > MATERIAL * np.abs(centre).max())
+        self._count(excess > MATERIAL * np.abs(centre).max(initial=0.0))
         shifted = centre + 0.5 * excess
         rounding = 4 * UNIT * (np.abs(shifted) + excess)
         return Enclosure(
@@ -171,7 +183,7 @@ class EnclosureDomain:
 
     def _winner(self, rule: Winner, xs: Sequence[Enclosure]) -> Enclosure:
         index, *_, excess = self._leader(rule, xs)
-        open_ = excess > 0
+        open_ = ~proven(excess, excess, excess <= 0)
         self._count(open_)
         self._lose(open_)
         return _constant(index.astype(np.float64), xs[0].half_width)
@@ -183,13 +195,14 @@ class EnclosureDomain:
         spacing = rule.spacing
         for low, high in _ranges(rule.switches, xs):
             if spacing is None:
-                undecided = (low <= 0) & (high >= 0) & (low < high)  # a dead unit is exactly zero
+                decided = (low > 0) | (high < 0) | (low == high)  # a dead unit is exactly zero
             else:
                 ((least, most),) = _ranges(lambda *values: (spacing(*values),), xs)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     lowest = low / np.where(low >= 0, most, least) * (1 - 2 * UNIT * np.sign(low))
                     highest = high / np.where(high >= 0, least, most) * (1 + 2 * UNIT * np.sign(high))
-                undecided = ~((least > 0) & (np.floor(highest) < lowest))
+                decided = proven(least, most, (least > 0) & (np.floor(highest) < lowest))
+            undecided = ~proven(low, high, decided)
             self._count(undecided)
             self._lose(undecided)
         return _constant(rule.evaluate(*(x.centre for x in xs)), xs[0].half_width)
@@ -255,7 +268,7 @@ def _above_underflow(rule: Affine, radius: Array) -> Array:
     """Products that underflow get a tiny error; sums of nothing but zeros stay zero."""
     if any(np.any((w != 0) & (np.abs(w) < LEAST_WEIGHT)) for w in rule.weights):
         return radius + TINY
-    return np.where(radius > 0, radius + TINY, 0.0)
+    return np.where(radius == 0, 0.0, radius + TINY)  # NaN stays
 
 
 def _ranges(function: Callable[..., tuple[Array, ...]], xs: Sequence[Enclosure]) -> list[tuple[Array, Array]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
-from onnx_si.line.enclosure import Enclosure
+from onnx_si.line.enclosure import Enclosure, proven
 from onnx_si.line.judge import Judge
 from onnx_si.line.piecewise import PiecewiseLinear
 from onnx_si.ops.rules import Array
@@ -129,8 +129,8 @@ class RegionEvent:
         the wrong side somewhere.
         """
         low, high = margin.bounds()
-        wrong: NDArray[np.bool_] = np.where(self.observed, high <= 0, low > 0) & self.pixels
-        open_: NDArray[np.bool_] = np.where(self.observed, low <= 0, high > 0) & self.pixels
+        wrong = proven(low, high, np.where(self.observed, high <= 0, low > 0)) & self.pixels
+        open_ = ~proven(low, high, np.where(self.observed, low > 0, high <= 0)) & self.pixels
         return np.any(wrong.reshape(len(wrong), -1), axis=1), open_
 
     def part(self, box: tuple[slice, ...]) -> "RegionEvent":
