@@ -1,7 +1,8 @@
 """Random graphs of all kinds of ops, judged in rational arithmetic: every end of S, and points between.
 
 300 models by default. More: `ONNX_SI_RANDOM_GRAPHS=5000 pytest tests/test_random_graphs.py`, or by hand
-`PYTHONPATH=tests python -m random_graphs --count 5000`; one of them: `--seed N`, with `--save FOLDER` as files.
+`PYTHONPATH=tests python -m random_graphs --count 5000`; one of them: `--seed N`; `--save FOLDER` writes its
+files.
 """
 
 import os
@@ -54,8 +55,8 @@ def without_tie_tolerance(monkeypatch):
     monkeypatch.setattr(Variable, "tie", property(lambda self: 0.0))
 
 
-# The mechanism that keeps rounding from deciding, taken out piece by piece: whoever changes it puts a function
-# here that breaks it, and the judge must notice.
+# The mechanism that keeps rounding from deciding, taken out piece by piece: whoever changes it puts a
+# function here that breaks it, and the judge must notice.
 MUTATIONS = [without_tie_tolerance]
 
 
@@ -68,7 +69,7 @@ def test_the_judge_notices_a_broken_mechanism(mutation, monkeypatch):
 
 def test_the_judge_notices_another_graph(monkeypatch):
     """A slope that is off by a hundredth."""
-    sample = next(one for one in map(sample_of, range(200)) if tested_with(one, "LeakyRelu"))
+    sample = next(one for one in map(sample_of, range(200)) if is_tested_with(one, "LeakyRelu"))
     changed = onnx.ModelProto()
     changed.CopyFrom(sample.proto)
     for node in changed.graph.node:
@@ -78,7 +79,7 @@ def test_the_judge_notices_another_graph(monkeypatch):
     assert outcome_of(sample).disagreements
 
 
-def tested_with(sample, op):
+def is_tested_with(sample, op):
     return op in sample.ops and sample.options["p_value_only"] and outcome_of(sample).status == "tested"
 
 

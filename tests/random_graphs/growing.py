@@ -78,14 +78,19 @@ class Graph(nets.Net):
     def factor(self):
         return float(self.rng.choice([-2, -1, -0.5, 0.25, 0.5, 1, 2, 3, 0.3, 1.7]))
 
+    def holds(self, value):
+        """Whether the model's type holds an exact number: a tie with a rounded one is decided by rounding."""
+        return Fraction(float(self.dtype.type(float(value)))) == value
+
     def level_of(self, x):
         """A number in the range of a tensor: one of its values, or near them."""
-        values = sorted({v for v in x.value.ravel()})
-        value = float(values[self.rng.integers(len(values))])
+        values = sorted(set(x.value.ravel()))
+        exact_value = values[self.rng.integers(len(values))]
+        value = float(exact_value)
         kind = self.rng.integers(4)
-        if kind == 0:
+        if kind == 0 and self.holds(exact_value):
             return value
-        if kind == 1:
+        if kind <= 1:
             return 0.0
         if kind == 2:
             return float(np.round(value))

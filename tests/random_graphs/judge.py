@@ -15,7 +15,7 @@ MOST_ENDS = 8
 
 @dataclass(frozen=True)
 class Disagreement:
-    """`kind`: region, statistic, inside (a point of S without the region), outside, sliver, p-value, crash."""
+    """`kind`: region, statistic, inside (a point of S without it), outside, sliver, p-value or crash."""
 
     kind: str
     text: str

@@ -23,7 +23,7 @@ def windows(x, kernel, strides=None, pads=None, dilations=None, fill=ZERO):
 
 def conv(x, w, b=None, *, group=1, pads=None, strides=None, dilations=None, wanted=1, **_):
     seen = windows(x, w.shape[2:], strides, pads, dilations)
-    n, c, rows, columns = seen.shape[:4]
+    n, _, rows, columns = seen.shape[:4]
     parts = []
     for seen_by, weight in zip(np.split(seen, group, axis=1), np.split(w, group, axis=0), strict=True):
         flat = seen_by.transpose(0, 2, 3, 1, 4, 5).reshape(n * rows * columns, -1)
@@ -40,7 +40,7 @@ def conv_integer(x, w, x_zero=None, w_zero=None, *, wanted=1, **attributes):
 
 
 def conv_transpose(x, w, b=None, *, strides=(1, 1), pads=(0, 0, 0, 0), wanted=1, **_):
-    n, c, h, width = x.shape
+    n, _, h, width = x.shape
     kh, kw = w.shape[2:]
     out = np.full((n, w.shape[1], (h - 1) * strides[0] + kh, (width - 1) * strides[1] + kw), ZERO, object)
     for i, j in np.ndindex(h, width):

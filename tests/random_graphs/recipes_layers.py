@@ -142,7 +142,9 @@ def branch(g, x):
 
 def loop(g, x):
     """A few turns of a small body that reads its state, and the image's tensor from outside."""
-    turn, going, state, inner, made, more = (g.name(n) for n in "turn going state inner made more".split())
+    turn, going, state, inner, made, more = (
+        g.name(n) for n in ["turn", "going", "state", "inner", "made", "more"]
+    )
     nodes = [
         helper.make_node("Relu", [state], [inner], name=g.name("inner")),
         helper.make_node(g.pick("Sub", "Add"), [inner, x.name], [made], name=g.name("inner")),

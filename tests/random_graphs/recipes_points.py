@@ -1,4 +1,4 @@
-"""Recipes: element by element, comparisons, jumps. Each takes (graph, x), both of four axes, and gives one."""
+"""Recipes: element by element, comparisons, jumps. Each takes (graph, x) of four axes and gives one."""
 
 import numpy as np
 from onnx import TensorProto

@@ -1,6 +1,7 @@
 """One random model with its image and the question asked of it, from a seed alone."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import onnx
@@ -58,7 +59,9 @@ def threshold_of(rng, values, whole):
     if kind == 3:
         return 0.0
     if kind == 4 and len(found) > 1:
-        return float(found[rng.integers(len(found) - 1)])
+        level = found[rng.integers(len(found) - 1)]
+        if Fraction(float(level)) == level:  # else rounding of the level would decide
+            return float(level)
     return float(np.round(rng.uniform(float(found[0]), float(found[-1])), 2))
 
 
