@@ -5,6 +5,7 @@
 files.
 """
 
+import dataclasses
 import os
 
 import numpy as np
@@ -18,12 +19,13 @@ from random_graphs.sample import TIES, sample_of
 
 import onnx_si
 from onnx_si.graph import model_from_proto
+from onnx_si.intervals import Intervals
 from onnx_si.ops.registry import Variable
 
 MODELS = int(os.environ.get("ONNX_SI_RANDOM_GRAPHS", "300"))
 BATCHES = 4
 MOST_REFUSED = 0.35
-OF_TIES = range(100_000, 100_040)  # seeds of graphs that are made of ties mostly
+OF_TIES = range(100_000, 100_200)  # seeds of graphs that are made of ties mostly
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,13 @@ def test_most_are_tested_and_all_kinds_of_ops_occur(summaries):
     assert len(set.union(*(summary.ops for summary in summaries))) >= 60
 
 
-def test_graphs_of_ties():
-    summary = run(OF_TIES, ties=0.8)
-    assert not summary.wrong, "\n".join(map(str, summary.wrong))
+@pytest.fixture(scope="module")
+def of_ties():
+    return run(OF_TIES, ties=0.8)
+
+
+def test_graphs_of_ties(of_ties):
+    assert not of_ties.wrong, "\n".join(map(str, of_ties.wrong))
     assert len(TIES) >= 8
 
 
@@ -62,10 +68,11 @@ MUTATIONS = [without_tie_tolerance]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_the_judge_notices_a_broken_mechanism(mutation, monkeypatch):
+def test_the_judge_notices_a_broken_mechanism(mutation, of_ties, monkeypatch):
+    """On models that it has nothing to say about as they are."""
     mutation(monkeypatch)
-    wrong = run(OF_TIES, ties=0.8).wrong
-    assert len(wrong) > 0
+    broken = {outcome.sample.seed for outcome in run(OF_TIES, ties=0.8).wrong}
+    assert broken - {outcome.sample.seed for outcome in of_ties.wrong}
 
 
 def test_the_judge_notices_another_graph(monkeypatch):
@@ -78,6 +85,46 @@ def test_the_judge_notices_another_graph(monkeypatch):
             node.attribute[0].f += 0.01
     monkeypatch.setattr("random_graphs.running.model_from_proto", lambda proto: model_from_proto(changed))
     assert outcome_of(sample).disagreements
+
+
+def moved_end(result):
+    """An end of S, a millionth of a standard error further out."""
+    (low, high), *rest = result.truncation
+    return {"truncation": Intervals.of([(low - 1e-6 * result.standard_error, high), *rest])}
+
+
+def another_p_value(result):
+    low, high = (0.99 * value for value in result.p_value_bounds)
+    return {"p_value_bounds": (low, high), "p_value": high}
+
+
+def another_error(result):
+    return {"standard_error": 1.001 * result.standard_error}
+
+
+@pytest.mark.parametrize("change", [moved_end, another_p_value, another_error])
+def test_the_judge_notices_a_changed_result(change, monkeypatch):
+    """On several models that it has nothing to say about as they are."""
+    noticed, asked = 0, 0
+    for sample in map(sample_of, range(60)):
+        if sample.options["hypothesis"] != "background" or outcome_of(sample).status != "tested":
+            continue
+        if outcome_of(sample).disagreements:
+            continue
+        with monkeypatch.context() as patch:
+            test = onnx_si.test
+
+            def changed(*given, _test=test, **options):
+                result = _test(*given, **options)
+                return dataclasses.replace(result, **change(result))
+
+            patch.setattr(onnx_si, "test", changed)
+            asked += 1
+            outcome = outcome_of(sample)
+            assert outcome.status == "tested", outcome
+            noticed += bool(outcome.disagreements)
+    assert asked > 5
+    assert noticed > 0.6 * asked
 
 
 def is_tested_with(sample, op):

@@ -199,7 +199,8 @@ class _Judge:
             return within, total - within
 
         (a, b), (da, db) = over(self.inside), over(self.open)
-        return a / (a + b + db), (a + da) / (a + da + b)
+        low, high = a + b + db, a + da + b  # without any mass nothing is known
+        return a / low if low else mpmath.mpf(0), (a + da) / high if high else mpmath.mpf(1)
 
     def _tails(self):
         t, inf = self.result.statistic, math.inf
