@@ -279,12 +279,17 @@ def _add_test(group: Group) -> None:
         metavar="N",
         help="of all that is drawn, mixed with the image's values (default 0)",
     )
+    add_verify(group, "64")
+
+
+def add_verify(group: Group, default: str) -> None:
+    """Points of the line that the deployed runtime is asked about."""
     group.add_argument(
         "--verify",
         type=int,
         metavar="N",
-        help="points of the line that are asked of onnxruntime on the file itself; if one contradicts the test "
-        "there is no p-value (default 64; 0: none)",
+        help="points of the line that are asked of onnxruntime on the file itself; if one contradicts the "
+        f"test there is no p-value (default {default}; 0: none)",
     )
 
 

@@ -1,8 +1,8 @@
-"""The saliency map by onnxruntime on the file itself: nothing of its graph lifted, inlined, folded or rewritten.
+"""The saliency map by onnxruntime on the file itself: nothing lifted, inlined, folded or rewritten.
 
-The file runs as it is, with inner tensors declared as outputs where the map needs them. What the file does not
-hold (a class activation map, a resize, gradients) are the nodes that were appended for the map; they run behind
-it in a second session.
+The file runs as it is, with inner tensors declared as outputs where the map needs them. What the file does
+not hold (a class activation map, a resize, gradients) are the nodes that were appended for the map; they run
+behind it in a second session.
 """
 
 from collections.abc import Iterator
@@ -227,8 +227,8 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
             borrowed[name] = None
         elif name in rewritten or name not in makers:
             raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name (it "
-                "is inside a function, or of an opset before 7)"
+                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
+                "(it is inside a function, or of an opset before 7)"
             )
         else:
             needed.add(name)
@@ -245,7 +245,7 @@ def _held(file: onnx.ModelProto) -> set[str]:
 
 
 def _coarsest(graph: onnx.GraphProto) -> float:
-    """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 where it does not."""
+    """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 if it does not."""
     kinds = {tensor.data_type for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Cast":

@@ -30,7 +30,7 @@ class Preprocessing:
 
 
 def applied(steps: Preprocessing, image: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """The preprocessing done outside the model, in the image's own precision: what the file itself is given."""
+    """The preprocessing outside the model, in the image's own precision: what the file itself is given."""
 
     def values(numbers: tuple[float, ...]) -> NDArray[Any]:
         shape = [1] * image.ndim

@@ -1,7 +1,7 @@
 """Image and references fitted to a model's input."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -41,7 +41,7 @@ class Scene:
     channels: tuple[int, ...] | None = None
     extra: Array | None = None
     resize: str = "linear"
-    steps: Preprocessing = Preprocessing()
+    steps: Preprocessing = field(default_factory=Preprocessing)
     loaded: Model | None = None
 
     @property

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onnx_si.deployed import FileMap
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.line.again import at_image
 from onnx_si.line.program import Program, bind
-from onnx_si.deployed import FileMap
 from onnx_si.parity import RUNTIME
 from onnx_si.report import Parity
 from onnx_si.saliency import (
@@ -54,12 +54,12 @@ class Marker:
         chosen = shown if self.counts is None else shown[self.counts]
         if kind == "top":
             others = ~self.region_of(shown) if outside is None else outside
-            return shown - shown[others if self.counts is None else others & self.counts].max()
-        if kind == "max":
-            return shown - level * chosen.max()
-        if kind == "minmax":
-            return shown - (level * chosen.max() + (1 - level) * chosen.min())
-        return shown - level
+            bound = shown[others if self.counts is None else others & self.counts].max()
+        elif kind == "value":
+            bound = level
+        else:
+            bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
+        return np.asarray(shown - bound)
 
     def region_of(self, shown: Array) -> Mask:
         """The region that the map itself means, by the threshold as it was written."""

@@ -5,7 +5,7 @@ at every point that the file's precision can tell from an end of S.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ ROUNDINGS = 64  # or so many roundings of the image there, if that is more
 FEWEST_ROUNDINGS = 4  # nearer to an end, an image in the file's precision is the same as one beyond it
 COPIES = 8  # images that differ by rounding, which must all contradict S
 REACH = 40.0  # standard errors beyond which nothing is drawn
-HALVINGS = 40  # of an interval, for a draw
+HALVINGS = 25  # of an interval, for a draw
 SHOWN = 8  # pixels in a message
 PARTS = 4  # a component's test is asked of so many times fewer points
 
@@ -49,7 +49,8 @@ class Witness:
     map: FileMap
     points: int = 0
     agreeing: int = 0
-    too_near: int = field(default=0)
+    too_near: int = 0
+    problem: str | None = None
 
     @classmethod
     def of(cls, test: Tested, rng: np.random.Generator) -> "Witness | None":
@@ -57,18 +58,15 @@ class Witness:
         if not test.settings.verify:
             return None
         try:
-            found = file_map(test.selection.saliency, test.scene)
-            found.run(test.scene.seen[None])
+            return cls(test, rng, file_map(test.selection.saliency, test.scene))
         except UnsupportedModel:
             return None
-        return cls(test, rng, found)
 
     def parity(self, known: Parity) -> Parity:
         """What is known of the deployed runtime, with the answers so far."""
-        return Parity(
-            *(known.runtime, known.pixels, known.max_difference, known.problem),
-            *(self.points, self.agreeing, self.too_near),
-        )
+        if self.problem is not None:
+            return replace(known, problem=self.problem)
+        return replace(known, points=self.points, agreeing=self.agreeing, too_near=self.too_near)
 
     def of_part(self, line: TestLine, event: RegionEvent, found: Search) -> None:
         """Ask about the test of a component."""
@@ -87,11 +85,16 @@ class Witness:
             At the first point whose region contradicts S although rounding does not decide it.
         """
         points, skipped = choose(line, found, count, self.map.unit, self.rng)
-        self.points += len(points) + skipped
-        self.too_near += skipped
         places = np.array([point.place for point in points]).reshape(-1, *(1,) * line.start.ndim)
         images = line.start + line.direction * places
-        for point, image, shown in zip(points, images, self.map.run(images), strict=True):
+        try:
+            maps = self.map.run(images)
+        except UnsupportedModel as error:
+            self.problem = str(error)
+            return
+        self.points += len(points) + skipped
+        self.too_near += skipped
+        for point, image, shown in zip(points, images, maps, strict=True):
             if _holds(self._region(shown), event) == point.inside:
                 self.agreeing += 1
                 continue
@@ -180,8 +183,7 @@ def choose(
                 points.append(Point(place, holds))
     left = max(0, count - len(points) - skipped)
     reach = REACH * se * math.sqrt(1 + (line.degrees_of_freedom or 0)) + abs(at)
-    for parts, holds, number in ((inside, True, left - left // 2), (outside, False, left // 2)):
-        points += [Point(z, holds) for z in draw(line.distribution, parts, number, reach, rng)]
+    points += draw(line.distribution, ((inside, True), (outside, False)), left, reach, rng)
     return points, skipped
 
 
@@ -202,40 +204,51 @@ def _beside(parts: Intervals, end: float, distance: float, least: float) -> floa
 
 
 def draw(
-    distribution: Distribution, where: Intervals, count: int, reach: float, rng: np.random.Generator
-) -> list[float]:
-    """Draws from a distribution truncated to a set, by halving intervals until the masses fit."""
-    bounds = where.intersect(Intervals.of([(-reach, reach)])).bounds
-    masses = distribution.log_masses(bounds)
-    if not count or not np.isfinite(masses).any():
+    distribution: Distribution,
+    sets: tuple[tuple[Intervals, bool], ...],
+    count: int,
+    reach: float,
+    rng: np.random.Generator,
+) -> list[Point]:
+    """As many draws from a distribution truncated to each of some sets, by halving intervals until the masses
+    fit; none from a set without mass.
+    """
+    rows, masses, insides = [], [], []
+    for where, inside in sets:
+        bounds = where.intersect(Intervals.of([(-reach, reach)])).bounds
+        logs = distribution.log_masses(bounds)
+        each = count // len(sets)
+        if not each or not np.isfinite(logs).any():
+            continue
+        shares = np.exp(logs - logs.max())
+        chosen = rng.choice(len(bounds), each, p=shares / shares.sum())
+        rows.append(bounds[chosen])
+        masses.append(logs[chosen])
+        insides += [inside] * each
+    if not rows:
         return []
-    shares = np.exp(masses - masses.max())
-    rows = rng.choice(len(bounds), count, p=shares / shares.sum())
-    wanted = np.log(rng.uniform(size=count)) + masses[rows]
-    start, low, high = bounds[rows, 0], bounds[rows, 0].copy(), bounds[rows, 1].copy()
+    low, high = np.concatenate(rows).T.copy()
+    start, wanted = low.copy(), np.concatenate(masses) + np.log(rng.uniform(size=len(low)))
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         below = distribution.log_masses(np.stack([start, middle], axis=1)) < wanted
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    found: list[float] = (0.5 * (low + high)).tolist()
-    return found
+    return [Point(z, inside) for z, inside in zip((0.5 * (low + high)).tolist(), insides, strict=True)]
 
 
 def _words(point: Point, wrong: Mask, found: Search) -> str:
     pixels = [tuple(int(i) for i in place) for place in np.argwhere(wrong)]
     shown = ", ".join(map(str, pixels[:SHOWN])) + (", ..." if len(pixels) > SHOWN else "")
     near = min((abs(end - point.place), end) for end in (*found.inside.bounds.ravel().tolist(), math.inf))[1]
-    what = (
-        f"the analysis says that the region is the observed one, and there it is another ({len(pixels)} pixels: "
-        f"{shown})"
-        if point.inside
-        else "the analysis says that the region is another one"
-        + (f" ({len(pixels)} pixels: {shown})" if pixels else "")
-        + ", and there it is the observed one"
-    )
+    count = f"{len(pixels)} pixels: {shown}"
+    if point.inside:
+        what = f"S says that the region is the observed one; the file gives another ({count})"
+    else:
+        what = "S says that the region is another one; the file gives the observed one"
+        what += f", though some should differ ({count})" if pixels else ""
     return (
-        f"onnxruntime contradicts the test: at {point.place:.9g} on the line (nearest end of S: {near:.9g}) {what}, "
-        "by more than rounding. The analysis is wrong for this model, or the model computes something else in "
-        "its own precision; there is no p-value. Please report it with model and image; another map "
-        "(--saliency) or threshold may do"
+        f"onnxruntime contradicts the test by more than rounding, at {point.place:.9g} on the line (the "
+        f"nearest end of S is {near:.9g}): {what}. Either the analysis is wrong for this model, or the model "
+        "computes something else in its own precision: there is no p-value. Please report it with model and "
+        "image; another map (--saliency) or threshold may do"
     )
