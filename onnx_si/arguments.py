@@ -14,7 +14,7 @@ from onnx_si.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
 _TEST_OPTIONS = (
     *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
-    *("randomise", "seed", "resize", "resize_input", "noise_model"),
+    *("randomise", "seed", "resize", "resize_input", "noise_model", "verify"),
 )
 
 _EPILOG = """\
@@ -273,7 +273,24 @@ def _add_test(group: Group) -> None:
         help="p-values to compare with the selective one (repeatable)",
     )
     add_search(group)
-    group.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (default 0)")
+    group.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="of all that is drawn, mixed with the image's values (default 0)",
+    )
+    add_verify(group, "64")
+
+
+def add_verify(group: Group, default: str) -> None:
+    """Points of the line that the deployed runtime is asked about."""
+    group.add_argument(
+        "--verify",
+        type=int,
+        metavar="N",
+        help="points of the line that are asked of onnxruntime on the file itself; if one contradicts the "
+        f"test there is no p-value (default {default}; 0: none)",
+    )
 
 
 def add_search(group: Group) -> None:

@@ -3,13 +3,14 @@
 Source: Miwa, Duy, Takeuchi, ICLR 2023, section 5 (naive, Bonferroni, permutation, over-conditioning).
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from onnx_si.errors import UnsupportedModel
+from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.hypotheses import HYPOTHESES, Data
 from onnx_si.intervals import Intervals
 from onnx_si.noise import Scalar
@@ -78,7 +79,9 @@ def _permutation(test: Tested, rng: np.random.Generator, notes: list[str]) -> fl
 
     The pixels of image and references are permuted alike (channels stay together, pixels that may not count
     stay in place), and the deployed runtime computes the region anew, of many images in each call. Permuted
-    images without a region have no statistic and are left out, as real ones are.
+    images without a region, or without a ring to compare it with, have no statistic and are left out, as real
+    ones are: no test is made of such an image, so the observed one is exchangeable with those of its
+    permutations that can be tested.
     """
     if not isinstance(test.noise.covariance, Scalar):
         return "pixels with different variances or correlated noise can't be exchanged"
@@ -119,7 +122,8 @@ def _permuted_statistics(
             if _testable(region, scene.mask):
                 reference = None if references is None else references[number]
                 moved = dataclasses.replace(data, image=images[number], reference=reference)
-                yield line(moved, scene.values_of(region)).statistic
+                with contextlib.suppress(NothingToTest):
+                    yield line(moved, scene.values_of(region)).statistic
 
 
 def _margins(test: Tested, notes: list[str]) -> Callable[[Array], Array]:

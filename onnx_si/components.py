@@ -11,11 +11,12 @@ from onnx_si.question import Tested, test_line
 from onnx_si.report import ComponentTest
 from onnx_si.report.region import component_masks
 from onnx_si.scene import Mask
-from onnx_si.search import Progress, search
+from onnx_si.search import Progress, Search, search
 from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.search.problem import TestLine
 
 Watch = Callable[[Progress], None] | None
+Ask = Callable[[TestLine, RegionEvent, Search], None] | None
 
 
 def component_event(component: Mask, counts: Mask | None) -> RegionEvent:
@@ -44,7 +45,7 @@ def component_event(component: Mask, counts: Mask | None) -> RegionEvent:
     return RegionEvent(component, touching if counts is None else touching & counts)
 
 
-def test_components(test: Tested, progress: Watch = None) -> tuple[ComponentTest, ...]:
+def test_components(test: Tested, progress: Watch = None, ask: Ask = None) -> tuple[ComponentTest, ...]:
     """Test every component of the region, the largest first.
 
     `p_value` conditions on the component being one (see `component_event`), except for a threshold of kind
@@ -62,6 +63,8 @@ def test_components(test: Tested, progress: Watch = None) -> tuple[ComponentTest
         The whole region's test.
     progress : callable, optional
         Called during every search.
+    ask : callable, optional
+        Called with line, event and result of every search.
 
     Source
     ------
@@ -69,7 +72,7 @@ def test_components(test: Tested, progress: Watch = None) -> tuple[ComponentTest
     chosen); Holm, Scandinavian Journal of Statistics 6 (1979).
     """
     masks = component_masks(test.selection.region)
-    found = [_tested(test, mask, progress) for mask in masks]
+    found = [_tested(test, mask, progress, ask) for mask in masks]
     adjusted = iter(holm([strict for _, strict in found if strict is not None]))
     return tuple(one if strict is None else _with_adjusted(one, next(adjusted)) for one, strict in found)
 
@@ -87,24 +90,29 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _tested(test: Tested, component: Mask, progress: Watch) -> tuple[ComponentTest, float | None]:
+def _tested(test: Tested, component: Mask, progress: Watch, ask: Ask) -> tuple[ComponentTest, float | None]:
     """A component's test without adjustment, and its p-value given the whole region."""
     selection, region_event = test.selection, test.selection.event
     try:
         line = test_line(test.scene, component, test.noise, test.settings)
     except NothingToTest as error:
         return ComponentTest(reason=str(error)), None
-    given_region = _bounds(test, line, region_event, progress)
+    given_region = _bounds(test, line, region_event, progress, ask)
     top = isinstance(region_event, TopEvent)
     event = region_event if top else component_event(component, selection.counts)
-    bounds = given_region if top else _bounds(test, line, event, progress)
+    bounds = given_region if top else _bounds(test, line, event, progress, ask)
     one = ComponentTest(bounds[1], bounds, None, line.observed, line.error)
     return one, given_region[1]
 
 
-def _bounds(test: Tested, line: TestLine, event: RegionEvent, progress: Watch) -> tuple[float, float]:
+def _bounds(
+    test: Tested, line: TestLine, event: RegionEvent, progress: Watch, ask: Ask
+) -> tuple[float, float]:
     selection, how = test.selection, dataclasses.replace(test.how, interval_level=None)
-    return search(selection.program, selection.margin, line, event, how, progress).p_value_bounds
+    found = search(selection.program, selection.margin, line, event, how, progress)
+    if ask is not None:
+        ask(line, event, found)
+    return found.p_value_bounds
 
 
 def _with_adjusted(one: ComponentTest, p_value: float) -> ComponentTest:

@@ -6,6 +6,7 @@ OnnxSIError                  exit code
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
  |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
  |   +- Undefined                ... because an op is not defined for some images on the line
+ |   +- Contradicted             ... because the deployed model gives other regions than the analysis says
  +- InputError               4   a file that can't be read, or values that don't fit the model
  +- NothingToTest            5   the region is empty, or is everything
 """
@@ -35,6 +36,10 @@ class UnsupportedModel(OnnxSIError):
 
 class SaliencyUnavailable(UnsupportedModel):
     """The wanted saliency map does not exist in this model."""
+
+
+class Contradicted(UnsupportedModel):
+    """The deployed model contradicts the truncation set at a point of the line."""
 
 
 class InputError(OnnxSIError):

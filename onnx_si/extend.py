@@ -3,14 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.options import Options
-from onnx_si.probe import probe
+from onnx_si.parity import run_deployed
+from onnx_si.probe import Probe, probe
 from onnx_si.saliency import build
 from onnx_si.settings import settle
+
+SAME = 1e-3  # share of an output's largest value that other fusions of the runtime may change
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,38 @@ def extend(
         raise UnsupportedModel(
             f"the extended model is not valid ONNX: {str(error).splitlines()[0]}"
         ) from error
-    return Extended(proto, found.tensor, found.method, trial.assumed + found.notes)
+    checked = _against_file(model, proto, trial)
+    return Extended(proto, found.tensor, found.method, trial.assumed + found.notes + checked)
+
+
+def _against_file(model: Model, proto: onnx.ModelProto, trial: Probe) -> tuple[str, ...]:
+    """Compare the outputs that both have, in onnxruntime on the probe; a note where it can't run the file.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the extended model computes another output than the file.
+    """
+    names = tuple(info.name for info in model.outputs)
+    try:
+        before = run_deployed(Model(model.file), trial.image, trial.info.name, names)
+    except UnsupportedModel as error:
+        return (f"the new model's outputs were not compared with the file's: {error}",)
+    after = run_deployed(Model(proto), trial.image, trial.info.name, names)
+    for info, own, new in zip(model.outputs, before, after, strict=True):
+        if not _same(own, new, info.is_floating):
+            raise UnsupportedModel(
+                f"the extended model's output '{info.name}' is not the file's: its graph was read wrongly; "
+                "please report it with the model"
+            )
+    return ()
+
+
+def _same(own: NDArray[np.float64], new: NDArray[np.float64], floating: bool) -> bool:
+    if own.shape != new.shape:
+        return False
+    size = float(np.abs(own[np.isfinite(own)]).max(initial=0.0)) if floating else 0.0
+    return bool(np.allclose(own, new, rtol=0.0, atol=SAME * size, equal_nan=True))
 
 
 def _declare_shape(values: Iterable[onnx.ValueInfoProto], name: str, sizes: tuple[int, ...]) -> None:

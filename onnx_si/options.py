@@ -12,6 +12,7 @@ NOISE_MODELS = (INDEPENDENT, *MODELS)
 RESIZES = ("linear", "nearest")
 LARGEST_RING = 10_000
 LARGEST_SHARE = 100.0
+MOST_POINTS = 100_000
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 
 
@@ -66,7 +67,10 @@ class Options:
     budget_bytes : int
         Memory that one tensor may take on the line.
     p_value_only : bool
-        Leave out what a simulation does not read: estimate, confidence interval, and the deployed runtime.
+        Leave out what a simulation does not read: estimate, confidence interval, and the deployed runtime
+        (unless `verify` is given).
+    verify : int
+        Points of the line that are asked of the deployed runtime after the test, on the file itself; 0: none.
     """
 
     hypothesis: str | None = None
@@ -95,6 +99,7 @@ class Options:
     alternative: str | None = None
     budget_bytes: int = 64 << 20
     p_value_only: bool = False
+    verify: int | None = None
 
     def __post_init__(self) -> None:
         if self.alternative is not None:
@@ -116,6 +121,8 @@ class Options:
             raise UsageError(f"randomise {self.randomise:g}; give {LEAST_SHARE:g} to {LARGEST_SHARE:g}")
         if self.randomise is not None and self.alternative == "two-sided-abs":
             raise UsageError("two-sided-abs is not available with --randomise; use two-sided")
+        if self.verify is not None and not 0 <= self.verify <= MOST_POINTS:
+            raise UsageError(f"verify {self.verify}; give 0 to {MOST_POINTS} points")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}; give a whole number of at least 0")
         if self.budget_bytes < 1 << 20:

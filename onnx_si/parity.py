@@ -39,16 +39,16 @@ class Deployed:
     """
 
     def __init__(self, model: Model, input_name: str, outputs: tuple[str, ...]):
-        self._input, self._type, self._outputs = input_name, _input_type(model, input_name), list(outputs)
+        self._input, self._type, self._outputs = input_name, input_type(model, input_name), list(outputs)
         proto = onnx.ModelProto()
         proto.CopyFrom(model.proto)
         del proto.graph.output[:]
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-        self._session = _session(proto)
+        self._session = session_of(proto)
 
     def run(self, image: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """The outputs for an image in the model's input shape; it is cast to the input's own type."""
-        with _as_unsupported():
+        with as_unsupported():
             results = self._session.run(self._outputs, {self._input: image.astype(self._type)})
         return [np.asarray(result, dtype=np.float64) for result in results]
 
@@ -76,14 +76,14 @@ class DeployedBatch:
     """
 
     def __init__(self, model: Model, input_name: str, output: str, shape: tuple[int, ...]):
-        self._type = _input_type(model, input_name)
+        self._type = input_type(model, input_name)
         if model.opset < SCAN_SINCE:
             raise UnsupportedModel(f"opset {model.opset} has no Scan; opset {SCAN_SINCE} and later have it")
-        self._session = _session(_over_batch(model.proto, input_name, output, shape))
+        self._session = session_of(_over_batch(model.proto, input_name, output, shape))
 
     def run(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
         """The output for each of the images (n, *shape), stacked."""
-        with _as_unsupported():
+        with as_unsupported():
             (results,) = self._session.run(None, {_IMAGES: images.astype(self._type)})
         return np.asarray(results, dtype=np.float64)
 
@@ -115,7 +115,7 @@ def _over_batch(
     return over
 
 
-def _input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
+def input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
     info = next(i for i in model.inputs if i.name == input_name)
     if info.type not in INPUT_TYPES:
         raise UnsupportedModel(
@@ -124,18 +124,18 @@ def _input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
     return INPUT_TYPES[info.type]
 
 
-def _session(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
-    with _as_unsupported():
+    with as_unsupported():
         return onnxruntime.InferenceSession(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
 
 @contextmanager
-def _as_unsupported() -> Iterator[None]:
+def as_unsupported() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # onnxruntime's own exception classes share no public base

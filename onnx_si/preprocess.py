@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,6 +27,27 @@ class Preprocessing:
 
     def __bool__(self) -> bool:
         return bool(self.resize) or (self.scale, self.mean, self.std) != (None, None, None)
+
+
+def applied(steps: Preprocessing, image: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """The preprocessing outside the model, in the image's own precision: what the file itself is given."""
+
+    def values(numbers: tuple[float, ...]) -> NDArray[Any]:
+        shape = [1] * image.ndim
+        if len(numbers) > 1 and layout.channel_axis is not None:
+            shape[layout.channel_axis] = len(numbers)
+        return np.array(numbers, image.dtype).reshape(shape)
+
+    result = image
+    for axis, matrix in steps.resize.items():
+        result = np.moveaxis(np.moveaxis(result, axis, -1) @ matrix.T.astype(image.dtype), -1, axis)
+    if steps.scale is not None:
+        result = result * values((steps.scale,))
+    if steps.mean is not None:
+        result = result - values(steps.mean)
+    if steps.std is not None:
+        result = result / values(steps.std)
+    return result
 
 
 def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Preprocessing) -> Model:

@@ -1,14 +1,15 @@
 """One test, from a model and an image to a result."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from onnx_si import question, selection
 from onnx_si.comparison import compare
 from onnx_si.components import test_components
+from onnx_si.draws import WHY_MIXED, generator
 from onnx_si.graph import Model
 from onnx_si.machine import keep_freed_memory, one_blas_thread
 from onnx_si.noise import Covariance
@@ -19,6 +20,7 @@ from onnx_si.report import Result
 from onnx_si.scene import Given, prepare
 from onnx_si.search import Progress, SearchOptions, search
 from onnx_si.settings import Settings, settle
+from onnx_si.witness import Witness
 
 __all__ = ["Notice", "refusal", "test"]
 
@@ -98,7 +100,9 @@ def _test(
         told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
     noise = question.noise_of(scene, settings, covariance)
     told.warnings(question.warnings(scene, settings, noise))
-    extra, permutations = np.random.default_rng(settings.seed).spawn(2)
+    extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
+    if settings.randomise is not None or "permutation" in settings.methods:
+        told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
     scene = question.with_extra_noise(scene, noise, settings, extra)
     selected = selection.select(scene, settings)
     told.defaults(selection.reasons(selected, settings))
@@ -115,7 +119,14 @@ def _test(
     tested = Tested(scene, selected, noise, line, how, settings)
     found = search(selected.program, selected.margin, line, selected.event, how, progress)
     told.warnings(search_warnings(found, settings))
-    components = test_components(tested, progress) if settings.components else ()
+    witness = Witness.of(tested, asked)
+    if witness is not None:
+        witness.of_whole(found)
+    ask = None if witness is None else witness.of_part
+    components = test_components(tested, progress, ask) if settings.components else ()
+    if witness is not None:
+        parity = witness.parity(selected.parity)
+        tested = replace(tested, selection=replace(selected, parity=parity))
     comparison = compare(tested, permutations)
     told.warnings(comparison.notes)
     return result_of(tested, found, comparison, components, told)

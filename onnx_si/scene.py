@@ -1,7 +1,7 @@
 """Image and references fitted to a model's input."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -25,6 +25,7 @@ Mask = NDArray[np.bool_]
 class Scene:
     """Image and references as the model takes them, before any preprocessing, and how to read their axes.
 
+    `loaded` is the model as it was loaded (None: `model` is it), `steps` what was put in front of it.
     `noise_images` are independent images of background; `mask` says which pixels may count (None: all), and
     `channels` which channels enter the statistic. `extra` is noise that is added before the region is
     selected.
@@ -40,6 +41,8 @@ class Scene:
     channels: tuple[int, ...] | None = None
     extra: Array | None = None
     resize: str = "linear"
+    steps: Preprocessing = field(default_factory=Preprocessing)
+    loaded: Model | None = None
 
     @property
     def seen(self) -> Array:
@@ -152,7 +155,17 @@ def prepare(model: Model, given: Given, settings: Settings) -> Scene:
     steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
     prepared = with_preprocessing(model, info.name, layout, steps)
     return Scene(
-        prepared, info.name, layout, image, references, noise_images, mask, channels, resize=settings.resize
+        prepared,
+        info.name,
+        layout,
+        image,
+        references,
+        noise_images,
+        mask,
+        channels,
+        resize=settings.resize,
+        steps=steps,
+        loaded=model,
     )
 
 

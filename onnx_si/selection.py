@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onnx_si.deployed import FileMap
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.line.again import at_image
 from onnx_si.line.program import Program, bind
-from onnx_si.parity import RUNTIME, Deployed
+from onnx_si.parity import RUNTIME
 from onnx_si.report import Parity
 from onnx_si.saliency import (
     SaliencyMap,
@@ -44,6 +45,28 @@ class Marker:
         if self.threshold.kind == "top":
             return top_region(values, self.threshold, self.counts)
         return values > 0 if self.counts is None else (values > 0) & self.counts
+
+    def distance(self, shown: Array, outside: Mask | None = None) -> Array:
+        """How far the map itself is above the threshold; for one of kind `top`, above its largest value on
+        the pixels `outside` the region.
+        """
+        kind, level = self.threshold.kind, self.threshold.level
+        chosen = shown if self.counts is None else shown[self.counts]
+        if kind == "top":
+            others = ~self.region_of(shown) if outside is None else outside
+            bound = shown[others if self.counts is None else others & self.counts].max()
+        elif kind == "value":
+            bound = level
+        else:
+            bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
+        return np.asarray(shown - bound)
+
+    def region_of(self, shown: Array) -> Mask:
+        """The region that the map itself means, by the threshold as it was written."""
+        if self.threshold.kind == "top":
+            return top_region(shown, self.threshold, self.counts)
+        above: Mask = self.distance(shown) > 0
+        return above if self.counts is None else above & self.counts
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,7 @@ def select(scene: Scene, settings: Settings) -> Selection:
     if settings.p_value_only:
         parity = Parity(RUNTIME, None, None, NOT_ASKED)
     else:
-        parity = compare_deployed(marker, scene, region, values)
+        parity = compare_deployed(saliency, marker, scene, region, shown)
     return Selection(
         saliency,
         str(threshold),
@@ -174,20 +197,37 @@ def _finite(program: Program, tensor: str) -> Array:
     return values
 
 
-def compare_deployed(marker: Marker, scene: Scene, region: Mask, values: Array) -> Parity:
-    """Run the deployed runtime on the same image and compare the regions; a model that it can't run is no
+def file_map(saliency: SaliencyMap, scene: Scene) -> FileMap:
+    """The map by the deployed runtime on the file itself; made once for many images.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the runtime can't run the file, or the map needs what its graph does not hold.
+    """
+    kept = saliency.model.derived
+    if "file" not in kept:
+        loaded = scene.model if scene.loaded is None else scene.loaded
+        kept["file"] = FileMap(
+            loaded, saliency.model, saliency.tensor, scene.input_name, scene.layout, scene.steps
+        )
+    found: FileMap = kept["file"]
+    return found
+
+
+def compare_deployed(
+    saliency: SaliencyMap, marker: Marker, scene: Scene, region: Mask, shown: Array
+) -> Parity:
+    """Run the deployed runtime on the file itself and compare the regions; a file that it can't run is no
     obstacle.
     """
     try:
-        kept, wanted = marker.model.derived, ("deployed", marker.tensor, scene.input_name)
-        if wanted not in kept:
-            kept[wanted] = Deployed(marker.model, scene.input_name, (marker.tensor,))
-        (deployed,) = kept[wanted].run(scene.seen)
+        (deployed,) = file_map(saliency, scene).run(scene.seen[None])
     except UnsupportedModel as error:
         return Parity(RUNTIME, None, None, str(error))
-    differs = np.argwhere(region != marker.region(deployed))
+    differs = np.argwhere(region != marker.region_of(deployed))
     pixels = tuple(tuple(int(i) for i in position) for position in differs)
-    return Parity(RUNTIME, pixels, float(np.abs(values - deployed).max()))
+    return Parity(RUNTIME, pixels, float(np.abs(shown - deployed).max()))
 
 
 def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:

@@ -47,6 +47,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "resize": ("linear", ""),
     "precision": (1e-4, "wanted width of the p-value's bounds"),
     "alpha": (0.05, "level of the decision and of the confidence interval"),
+    "verify": (64, ""),
 }
 
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
@@ -106,6 +107,7 @@ class Settings:
     alternative: Alternative
     budget_bytes: int
     p_value_only: bool
+    verify: int
     left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
 
@@ -148,6 +150,8 @@ def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -
     }
     values = {**_UNDECIDED, **{name: value for name, (value, _) in open_ones.items()}, **stored, **chosen}
     values["target"] = _target(values["target"])
+    if "verify" not in chosen and values["p_value_only"]:
+        values["verify"] = 0
     for name in ("mean", "std", "methods", "channels"):
         values[name] = None if values[name] is None else tuple(values[name])
     reasons = [f"{name} {_shown(value)}: the model's own metadata say so" for name, value in stored.items()]

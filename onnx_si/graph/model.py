@@ -39,11 +39,20 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Model:
-    """A checked ONNX model; the proto is never changed in place."""
+    """A checked ONNX model; the proto is never changed in place.
+
+    `source` is the file's own graph where loading rewrote it (older opsets, functions); None: `proto` is it.
+    """
 
     proto: onnx.ModelProto
     path: str | None = None
     sha256: str | None = None
+    source: onnx.ModelProto | None = None
+
+    @property
+    def file(self) -> onnx.ModelProto:
+        """What the file holds, as it is: nothing lifted, inlined or appended."""
+        return self.proto if self.source is None else self.source
 
     @cached_property
     def opset(self) -> int:
@@ -90,11 +99,11 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or a model sent to another process, makes anew what is derived."""
-        return {"proto": self.proto, "path": self.path, "sha256": self.sha256}
+        return {"proto": self.proto, "path": self.path, "sha256": self.sha256, "source": self.source}
 
     def with_proto(self, proto: onnx.ModelProto) -> "Model":
         """The same file's identity with an edited graph."""
-        return Model(proto, self.path, self.sha256)
+        return Model(proto, self.path, self.sha256, self.file)
 
 
 def _info(value: onnx.ValueInfoProto) -> TensorInfo:
@@ -162,7 +171,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     UnsupportedModel
         If the model breaks the ONNX specification or its opset is outside what is supported.
     """
-    where = path or "model"
+    where, source = path or "model", proto
     newest = onnx.defs.onnx_opset_version()
     proto = _with_standard_opset(proto)
     opset = next((o.version for o in proto.opset_import if o.domain in STANDARD), None)
@@ -182,7 +191,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
         proto = lifted(proto, opset, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    return Model(proto, path, sha256)
+    return Model(proto, path, sha256, None if proto is source else source)
 
 
 def _with_standard_opset(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -52,7 +52,8 @@ _SHAPE: dict[str, Any] = {
             ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
         ),
     },
-    "parity": {"runtime": None, "pixels": None, "max_difference": None, "problem": None},
+    "parity": {"runtime": None, "pixels": None, "max_difference": None, "problem": None}
+    | dict.fromkeys(("points", "agreeing", "too_near")),
     "config": None,
     "defaults": [],
     "warnings": [],

@@ -9,14 +9,19 @@ class Parity:
     """The deployed runtime's region (onnxruntime, the model's own precision) against the analysed one
     (float64).
 
-    `pixels` are the positions in the map that differ, None where the runtime can't run the model
-    (`problem` says why); `max_difference` is the largest difference of the two margins over the threshold.
+    `pixels` are the positions in the map that differ, None where the runtime can't run the file (`problem`
+    says why); `max_difference` is the largest difference of the two maps. `points` is how many points of the
+    line were asked of the runtime, `agreeing` at how many its region is what S says, and `too_near` how many
+    are too near to an end of S, or to a threshold, to tell in the file's precision; None where not asked.
     """
 
     runtime: str
     pixels: tuple[tuple[int, ...], ...] | None
     max_difference: float | None
     problem: str | None = None
+    points: int | None = None
+    agreeing: int | None = None
+    too_near: int | None = None
 
 
 @dataclass(frozen=True)

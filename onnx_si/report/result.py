@@ -39,7 +39,11 @@ _REASONS = {
     "model.sha256": "the model was given in memory",
     "image.path": "the image was given in memory",
     "reference.paths": "no reference was read from a file",
-    "parity.pixels": "the deployed runtime can't run the model",
+    "parity.pixels": "the deployed runtime can't run the file",
+    **dict.fromkeys(
+        ("parity.points", "parity.agreeing", "parity.too_near"),
+        "no points of the line were asked of the deployed runtime",
+    ),
     "parity.max_difference": "the deployed runtime's map is not finite everywhere, or was not computed",
     "parity.problem": "the deployed runtime ran the model",
     "config.*": "not chosen: the image, or the model as it is, decides",

@@ -140,7 +140,14 @@ def _parity(parity: Mapping[str, Any]) -> str:
     what = "gives the same region" if not differ else f"gives another region: {differ} pixels differ"
     worst = parity["max_difference"]
     difference = "saliency not finite" if worst is None else f"saliency within {worst:.2g} of float64"
-    return f"{parity['runtime']} {what} ({difference})"
+    return f"{parity['runtime']} {what} ({difference}){_points(parity)}"
+
+
+def _points(parity: Mapping[str, Any]) -> str:
+    if not parity["points"]:
+        return ""
+    near = f", {parity['too_near']} too near to tell" if parity["too_near"] else ""
+    return f"; {parity['agreeing']} of {parity['points']} points of the line as S says{near}"
 
 
 def _search(search: Mapping[str, Any]) -> str:

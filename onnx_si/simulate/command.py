@@ -14,6 +14,7 @@ from onnx_si.arguments import (
     add_region,
     add_search,
     add_sizes,
+    add_verify,
     sizes,
 )
 from onnx_si.files import read_image
@@ -26,7 +27,7 @@ _OPTIONS = (
     *("trials", "tested", "size", "references", "noise", "estimate_sigma", "noise_images", "seed", "jobs"),
     *("resume", "hypothesis", "ring", "saliency", "target", "threshold", "resize", "channels", "components"),
     *("sigma", "sigma_df", "methods", "layout", "resize_input", "scale", "mean", "std", "alternative"),
-    *("precision", "alpha", "randomise", "decide"),
+    *("precision", "alpha", "randomise", "decide", "verify"),
 )
 
 
@@ -109,6 +110,7 @@ def _add_tests(parser: argparse.ArgumentParser) -> None:
         "--methods", nargs="+", choices=(*METHODS, "all"), help="p-values to compare (default selective)"
     )
     add_search(how)
+    add_verify(how, "0")
     taken = parser.add_argument_group("how the image becomes the model's input")
     add_layout(taken)
     add_preprocessing(taken)

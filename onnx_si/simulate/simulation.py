@@ -117,6 +117,7 @@ class Simulation:
             "confidence_level": CONFIDENCE,
             "asked": {"trials": self.count.trials, "tested": self.count.tested},
             "seed": plan.seed,
+            "contradicted": sum(outcome.contradicted for outcome in self.outcomes),
             "results": [asdict(row) for row in self.rows],
             "components": [asdict(row) for row in self.parts],
             "config": {**plan.to_dict(), "signals": list(self.signals)},

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import InputError, NothingToTest
+from onnx_si.errors import Contradicted, InputError, NothingToTest
 from onnx_si.graph import Model, load
 from onnx_si.machine import one_blas_thread
 from onnx_si.report import Result
@@ -37,6 +37,7 @@ class Outcome:
     """What one trial gave: p-values by method, or `tested` false where there was no region.
 
     `missing` says, by method, why there is no p-value. `parts` are the components, where they are tested.
+    `contradicted` tells whether the deployed runtime contradicted the test.
     """
 
     signal: float
@@ -45,6 +46,7 @@ class Outcome:
     p_values: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    contradicted: bool = False
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Outcome":
@@ -126,6 +128,9 @@ def run_trial(plan: Plan, signal: float, trial: int) -> Outcome:
             result = test(_model(plan), drawn.image, list(drawn.references) or None, **how)
         except NothingToTest:
             return Outcome(signal, trial, tested=False)
+        except Contradicted as error:
+            missing = dict.fromkeys(plan.methods, str(error))
+            return Outcome(signal, trial, True, missing=missing, contradicted=True)
     return _outcome(plan, signal, trial, result, drawn.square)
 
 
