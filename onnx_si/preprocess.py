@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import UsageError
 from onnx_si.graph import Editor, Model
+from onnx_si.graph.inline import renamed
 from onnx_si.layout import Layout
 
 
@@ -65,9 +66,7 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
     editor = Editor(model.with_proto(proto))
     inner = editor.fresh("preprocessed")
     for node in editor.proto.graph.node:
-        for position, name in enumerate(node.input):
-            if name == input_name:
-                node.input[position] = inner
+        node.CopyFrom(renamed(node, {input_name: inner}))  # branches and loop bodies read it by name
     original = list(editor.proto.graph.node)
     declared = next(v for v in editor.proto.graph.input if v.name == input_name)
     dims = [d.dim_value for d in declared.type.tensor_type.shape.dim]

@@ -1,6 +1,6 @@
 """Nodes that stand for others: the branch of an `If`, and ops that the standard defines by a function."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import onnx
 from onnx import helper, inliner
@@ -29,23 +29,33 @@ def chosen_branch(node: onnx.NodeProto, condition: bool) -> list[onnx.NodeProto]
 
 
 def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
-    """A copy of a node with other names for some tensors, in its subgraphs too."""
+    """A copy of a node with other names for some tensors, in its subgraphs too.
+
+    Scope is lexical: a name that a subgraph defines itself means its own tensor there.
+    """
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
-    for inner in _with_inner_nodes(copy):
-        inner.input[:] = [names.get(name, name) for name in inner.input]
-        inner.output[:] = [names.get(name, name) for name in inner.output]
-        for graph in subgraphs(inner):
-            for value in graph.output:
-                value.name = names.get(value.name, value.name)
+    _rename(copy, names)
     return copy
 
 
-def _with_inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    yield node
+def _rename(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    node.input[:] = [names.get(name, name) for name in node.input]
+    node.output[:] = [names.get(name, name) for name in node.output]
     for graph in subgraphs(node):
+        own = _defined(graph)
+        seen = {name: new for name, new in names.items() if name not in own}
         for inner in graph.node:
-            yield from _with_inner_nodes(inner)
+            _rename(inner, seen)
+        for value in graph.output:
+            value.name = seen.get(value.name, value.name)
+
+
+def _defined(graph: onnx.GraphProto) -> set[str]:
+    """Tensors that a graph defines itself."""
+    stored = [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
+    made = [name for node in graph.node for name in node.output if name]
+    return {*(value.name for value in graph.input), *stored, *made}
 
 
 def function_body(

@@ -11,10 +11,11 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import external_data_helper, inliner, numpy_helper
+from onnx import external_data_helper, numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel
 from onnx_si.graph.dag import subgraphs
+from onnx_si.graph.functions import inlined
 from onnx_si.graph.lift import LIFTED, lifted
 
 STANDARD = ("", "ai.onnx")
@@ -189,8 +190,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     _check_initializers(proto, where)
     if opset < LIFTED:
         proto = lifted(proto, opset, where)
-    if proto.functions:
-        proto = inliner.inline_local_functions(proto)
+    proto = inlined(proto)
     return Model(proto, path, sha256, None if proto is source else source)
 
 
