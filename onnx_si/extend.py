@@ -1,7 +1,7 @@
 """A model with its saliency map as one more output, to be saved, shipped and run anywhere."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -30,6 +30,7 @@ def extend(
     *,
     layout: str | None = None,
     sizes: Mapping[str, int] | None = None,
+    scores: str | None = None,
 ) -> Extended:
     """Add a saliency map to a model.
 
@@ -41,9 +42,11 @@ def extend(
     target : int or "predicted", optional
         Class of the map.
     layout : str, optional
-        "NCHW" or "NHWC".
+        As in `onnx_si.layout.ALL_LAYOUTS`.
     sizes : mapping of str to int, optional
         Sizes of free input axes: the map is made for one image size, which the new model declares.
+    scores : str, optional
+        The tensor of the class scores, where several outputs could be.
 
     Raises
     ------
@@ -51,10 +54,13 @@ def extend(
         If the model has no such map.
     """
     settings = settle(
-        Options(saliency=method, target=target, layout=layout), model.metadata, has_reference=False
+        Options(saliency=method, target=target, layout=layout, scores=scores),
+        model.metadata,
+        has_reference=False,
     )
     trial = probe(model, sizes or {}, settings.layout)
-    found = build(model, trial.image, settings.saliency, settings.target, trial.view)
+    view = replace(trial.view, scores=settings.scores)
+    found = build(model, trial.image, settings.saliency, settings.target, view)
     proto = onnx.ModelProto()
     proto.CopyFrom(found.model.proto)
     _declare_shape(proto.graph.input, trial.info.name, trial.image.shape)

@@ -27,6 +27,8 @@ class Options:
         `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
         `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
+    scores : str
+        The tensor of the class scores, where several outputs could be.
     threshold : str or float
         A value, `max:F`, `minmax:F` or `top:F`.
     sigma : float
@@ -72,6 +74,7 @@ class Options:
     hypothesis: str | None = None
     saliency: str | None = None
     target: int | str | None = None
+    scores: str | None = None
     threshold: str | float | None = None
     sigma: float | None = None
     sigma_df: int | None = None

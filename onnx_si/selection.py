@@ -209,7 +209,7 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     """Why this map, class and threshold, where nobody chose them."""
     saliency = selection.saliency
     if settings.saliency == "auto":
-        yield f"saliency {saliency.method}: {_why_automatic(saliency.method)}"
+        yield f"saliency {saliency.method}: {saliency.why or _why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
         yield "target predicted: the class with the largest score; its choice is part of the selection event"
     if settings.threshold is None:
@@ -219,8 +219,6 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
 
 
 def _why_automatic(method: str) -> str:
-    if method.startswith("output:"):
-        return "the first output that is a map"
     head = "the head allows it" if method == "cam" else "the head allows no class activation map"
     return f"no output is a map, and {head}"
 

@@ -1,6 +1,7 @@
 """Which saliency methods there are, which of them fit a model, and the automatic choice."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +10,15 @@ from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 from onnx_si.saliency.cam import cam, find_head
-from onnx_si.saliency.channels import channel_axes
 from onnx_si.saliency.gradcam import gradcam
 from onnx_si.saliency.gradients import grad_input, gradient
-from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
+from onnx_si.saliency.maps import SaliencyMap, View
 from onnx_si.saliency.monotone import on_scores
 from onnx_si.saliency.occlusion import occlusion
 from onnx_si.saliency.output import output_map
+from onnx_si.saliency.reading import read_tensor
+from onnx_si.saliency.scores import SeveralScores
+from onnx_si.saliency.trace import trace
 
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
 PLAIN = {
@@ -85,45 +88,73 @@ def build(
     )
 
 
-def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[str, int]:
-    """Graph outputs that are maps, with their number of channels.
+@dataclass(frozen=True)
+class MapOutput:
+    """A graph output that is a map: its name, number of channels and size in space."""
 
-    A vector of another length than the image's is taken for class scores, not for a coarse map.
+    name: str
+    channels: int
+    size: tuple[int, ...]
+
+
+def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[MapOutput]:
+    """Graph outputs that are maps: their sizes are the image's, or what the graph's strides make of them.
+
+    An output that does not depend on the image is none. A vector of another length than the image's is taken
+    for class scores, not for a coarse map.
     """
     names = tuple(info.name for info in model.outputs)
-    values, channels = bind(model, image, names).values, channel_axes(model.proto.graph.node)
-    found = {}
+    program, axes = bind(model, image, names), trace(model, image, names)
+    found = []
     for name in names:
-        if name not in values:
+        if name not in program.values or name in program.folded or name in program.words:
             continue
-        shape = values[name].shape
+        shape = program.values[name].shape
         try:
-            layout = tensor_layout(shape, view, channels.get(name))
+            reading = read_tensor(shape, view, axes.get(name))
         except SaliencyUnavailable:
             continue
-        sizes = layout.spatial_shape(shape)
-        if all(n > 1 for n in sizes) and (len(shape) > 2 or sizes == view.space):
-            found[name] = shape[layout.channel_axis] if layout.channel_axis is not None else 1
+        size, channel = reading.size, reading.layout.channel_axis
+        vector = len(shape) <= 2 and size != view.space and len(view.space) == 1
+        flat = any(n == 1 < whole for n, whole in zip(size, view.space, strict=True)) or set(size) == {1}
+        if not flat and reading.is_whole(view) and not vector:
+            found.append(MapOutput(name, 1 if channel is None else shape[channel], size))
     return found
 
 
-def _single(maps: dict[str, int]) -> list[str]:
-    """Maps with one channel, or over two classes."""
-    return [name for name, channels in maps.items() if channels <= MOST_CHANNELS]
+def _single(maps: list[MapOutput], view: View) -> list[MapOutput]:
+    """Maps with one channel, or over two classes; the finest first."""
+    single = [found for found in maps if found.channels <= MOST_CHANNELS]
+    return sorted(single, key=lambda found: (found.size != view.space, -math.prod(found.size)))
+
+
+def _why(chosen: MapOutput, single: list[MapOutput], view: View) -> str:
+    """Why an output is the map."""
+    if len(single) == 1:
+        return "the only output that is a map"
+    others = ", ".join(f"'{found.name}'" for found in single if found is not chosen)
+    alike = sum(found.size == chosen.size for found in single)
+    what = "of the image's own size" if chosen.size == view.space else f"of {chosen.size}, the finest"
+    first = "the first output" if alike > 1 else "the only output"
+    return f"{first} that is a map {what}; {others} are maps as well: --saliency output:NAME takes one"
 
 
 def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view: View) -> SaliencyMap:
     maps = map_outputs(model, image, view)
-    if _single(maps):
-        return output_map(model, image, _single(maps)[0], target, view)
+    single = _single(maps, view)
+    if single:
+        made = output_map(model, image, single[0].name, target, view)
+        return replace(made, why=_why(single[0], single, view))
     try:
         return cam(model, image, target, view)
+    except SeveralScores:
+        raise
     except SaliencyUnavailable as error:
         no_cam = error
     try:
         return gradcam(model, image, target, view)
     except UnsupportedModel as error:
-        several = ", ".join(f"'{name}' has {count} channels" for name, count in maps.items())
+        several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
         raise SaliencyUnavailable(
             f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
             f"{no_cam}; no Grad-CAM: {_one_line(error)}. Choose a tensor with --saliency output:NAME, and "
@@ -137,10 +168,10 @@ def _one_line(error: Exception) -> str:
 
 def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
     """Every method with whether it fits the model."""
-    maps = _single(map_outputs(model, image, view))
-    found = [Availability(f"output:{name}", True, "a graph output that is a map") for name in maps]
+    maps = _single(map_outputs(model, image, view), view)
+    found = [Availability(f"output:{m.name}", True, "a graph output that is a map") for m in maps]
     try:
-        head = find_head(model, image)
+        head = find_head(model, image, view)
         classes, channels = head.weights.shape
         found.append(
             Availability("cam", True, f"global average of {channels} channels, then {classes} class scores")
