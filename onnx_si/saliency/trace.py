@@ -1,5 +1,6 @@
 """Every tensor's axes, followed from the image through the graph."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ CHANNELS_SECOND = frozenset(
 CARRIED = frozenset({"Pad", "Slice", "Transpose", *REGROUPED, *ELEMENTWISE})
 """Ops that an exporter puts between an image and the first layer."""
 PRIMES = (2003, 2011, 2017, 2027, 2029)  # sizes of free axes that no product is taken for
+LARGEST = 2**60  # of a shape that NumPy makes an array of, in no memory
 
 Shape = tuple[int | str | None, ...]
 
@@ -93,14 +95,14 @@ def _roles(axes: Axes) -> dict[int, str]:
 def _carry(node: onnx.NodeProto, found: dict[str, Axes], constants: "_Stored") -> None:
     """The axes behind an op whose output's shape is told without values."""
     inputs = tuple(found.get(name) for name in node.input)
-    if all(axes is None for axes in inputs):
+    if all(axes is None or math.prod(map(size_of, axes)) > LARGEST for axes in inputs):
         return
     known = {name: value for name in node.input if (value := constants.get(name)) is not None}
     blank = np.zeros((), np.float32)
     shaped = {
         name: np.broadcast_to(blank, [size_of(axis) for axis in axes])
         for name, axes in zip(node.input, inputs, strict=True)
-        if axes is not None
+        if axes is not None and math.prod(map(size_of, axes)) <= LARGEST
     }
     shapes = inferred_shapes(node, {**known, **shaped}, constants.opsets, unknown=shaped)
     if node.output[0] in shapes:
