@@ -168,8 +168,9 @@ def add_region(group: Group) -> None:
     group.add_argument(
         "--threshold",
         metavar="T",
-        help="region = pixels above T: a value, max:F (fraction of the maximum), minmax:F, or top:F "
-        "(share of pixels) (default: 0.5 on a map that ends in Sigmoid or Softmax, else max:0.5)",
+        help="region = pixels above T: a value, max:F (fraction of the maximum), minmax:F, top:F "
+        "(share of pixels), or argmax: where channel --target is the largest (default: 0.5 on a map that "
+        "ends in Sigmoid or Softmax, argmax on an output of several channels, else max:0.5)",
     )
     group.add_argument(
         "--resize", choices=RESIZES, help="how a coarse map is brought to the image's size (default linear)"

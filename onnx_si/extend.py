@@ -9,7 +9,7 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.options import Options
 from onnx_si.probe import probe
-from onnx_si.saliency import build
+from onnx_si.saliency import ARGMAX, SaliencyMap, build
 from onnx_si.settings import settle
 
 
@@ -60,12 +60,13 @@ def extend(
     )
     trial = probe(model, sizes or {}, settings.layout)
     view = replace(trial.view, scores=settings.scores)
-    found = build(model, trial.image, settings.saliency, settings.target, view)
+    argmax = None if settings.threshold is None else settings.threshold == ARGMAX
+    found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
     proto = onnx.ModelProto()
     proto.CopyFrom(found.model.proto)
     _declare_shape(proto.graph.input, trial.info.name, trial.image.shape)
     _declare_shape(proto.graph.output, found.tensor, trial.view.space)
-    _keep_in_metadata(proto, found.tensor)
+    _keep_in_metadata(proto, found)
     try:
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -81,11 +82,13 @@ def _declare_shape(values: Iterable[onnx.ValueInfoProto], name: str, sizes: tupl
     shape.dim.extend(onnx.TensorShapeProto.Dimension(dim_value=size) for size in sizes)
 
 
-def _keep_in_metadata(proto: onnx.ModelProto, tensor: str) -> None:
-    """A test of the new model uses the stored map; the class is part of it."""
+def _keep_in_metadata(proto: onnx.ModelProto, found: SaliencyMap) -> None:
+    """A test of the new model uses the stored map; the class is part of it, and so is a choice of class."""
     kept = {p.key: p.value for p in proto.metadata_props if p.key != "onnx_si.target"}
+    if found.chooses_class:
+        kept["onnx_si.threshold"] = f"{found.split:g}"
     del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, {**kept, "onnx_si.saliency": f"output:{tensor}"})
+    onnx.helper.set_model_props(proto, {**kept, "onnx_si.saliency": f"output:{found.tensor}"})
 
 
 def saliency(model: Model, method: str | None = None, target: int | str | None = None) -> onnx.ModelProto:

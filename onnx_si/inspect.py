@@ -24,7 +24,7 @@ from onnx_si.line.program import Program, bind
 from onnx_si.options import Options
 from onnx_si.parity import run_deployed
 from onnx_si.probe import Probe, probe
-from onnx_si.saliency import build, default_threshold, methods, parse_threshold, with_margin
+from onnx_si.saliency import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
 from onnx_si.saliency.reading import read_tensor
 from onnx_si.saliency.trace import input_layout, trace
 from onnx_si.settings import Settings, settle
@@ -243,8 +243,9 @@ def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tup
     try:
         with np.errstate(all="ignore"):
             view = replace(trial.view, scores=settings.scores)
-            found = build(model, trial.image, settings.saliency, settings.target, view)
             chosen = settings.threshold
+            argmax = None if chosen is None else chosen == ARGMAX
+            found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
             threshold = default_threshold(found) if chosen is None else parse_threshold(chosen)
             pixels = int(np.prod(trial.view.space))
             top = np.arange(pixels).reshape(trial.view.space) == 0  # any region: the ops are the same

@@ -30,7 +30,7 @@ class Options:
     scores : str
         The tensor of the class scores, where several outputs could be.
     threshold : str or float
-        A value, `max:F`, `minmax:F` or `top:F`.
+        A value, `max:F`, `minmax:F`, `top:F` or `argmax`.
     sigma : float
         Noise standard deviation, in the image's units.
     sigma_df : int

@@ -13,6 +13,7 @@ from onnx_si.line.program import Program, bind
 from onnx_si.parity import RUNTIME, Deployed
 from onnx_si.report import Parity
 from onnx_si.saliency import (
+    ARGMAX,
     SaliencyMap,
     Threshold,
     build,
@@ -110,8 +111,9 @@ def _marking(scene: Scene, settings: Settings) -> tuple[SaliencyMap, Marker]:
     kept = scene.model.derived
     found: tuple[SaliencyMap, Marker] | None = kept.get(wanted)
     if found is None:
-        saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
         given = settings.threshold
+        argmax = None if given is None else given == ARGMAX
+        saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view, argmax)
         threshold = default_threshold(saliency) if given is None else parse_threshold(given)
         found = saliency, _marker(saliency, threshold, scene)
         kept.clear()  # the last one is enough: whoever asks again asks for the same
@@ -211,10 +213,13 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     if settings.saliency == "auto":
         yield f"saliency {saliency.method}: {saliency.why or _why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
-        yield "target predicted: the class with the largest score; its choice is part of the selection event"
+        which = "most pixels, class 0 aside" if saliency.chooses_class else "largest score"
+        yield f"target predicted: the class with the {which}; its choice is part of the selection event"
     if settings.threshold is None:
         ends = "what splits yes from no on this map"
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
+        if saliency.chooses_class:
+            why = "the map has a channel for each class"
         yield f"threshold {selection.threshold}: {why}"
 
 

@@ -10,6 +10,7 @@ from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 from onnx_si.saliency.cam import cam, find_head
+from onnx_si.saliency.classes import class_map, is_class_map
 from onnx_si.saliency.gradcam import gradcam
 from onnx_si.saliency.gradients import grad_input, gradient
 from onnx_si.saliency.maps import SaliencyMap, View
@@ -48,7 +49,12 @@ class Availability:
 
 
 def build(
-    model: Model, image: NDArray[np.float64], method: str, target: int | str, view: View
+    model: Model,
+    image: NDArray[np.float64],
+    method: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None = False,
 ) -> SaliencyMap:
     """Add the saliency map of a method to a model.
 
@@ -62,6 +68,8 @@ def build(
         `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     view : View
+    argmax : bool or None
+        Whether the map is where a class has the largest channel of an output; None: where one has several.
 
     Raises
     ------
@@ -72,12 +80,16 @@ def build(
     """
     model = on_scores(model, image)
     if method == "auto":
-        return _automatic(model, image, target, view)
+        return _automatic(model, image, target, view, argmax)
+    kind, _, name = method.partition(":")
+    if argmax and kind != "output":
+        raise UsageError(
+            f"threshold argmax: {method} is no map of classes; choose one with --saliency output:NAME"
+        )
     if method in PLAIN:
         return PLAIN[method](model, image, target, view)
-    kind, _, name = method.partition(":")
     if kind == "output" and name:
-        return output_map(model, image, name, target, view)
+        return _output(model, image, name, target, view, argmax)
     if kind == "gradcam" and name:
         return gradcam(model, image, target, view, name)
     if kind == "occlusion" and name.isdecimal() and int(name):
@@ -139,11 +151,35 @@ def _why(chosen: MapOutput, single: list[MapOutput], view: View) -> str:
     return f"{first} that is a map {what}; {others} are maps as well: --saliency output:NAME takes one"
 
 
-def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view: View) -> SaliencyMap:
+def _output(
+    model: Model,
+    image: NDArray[np.float64],
+    name: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None,
+) -> SaliencyMap:
+    """The map of a tensor: where a class wins, or its values; probabilities are split at one half."""
+    if argmax:
+        return class_map(model, image, name, target, view)
+    made = output_map(model, image, name, target, view)
+    if argmax is None and not made.is_logit and is_class_map(model, image, name, view):
+        return class_map(model, image, name, target, view)
+    return made
+
+
+def _automatic(
+    model: Model, image: NDArray[np.float64], target: int | str, view: View, argmax: bool | None
+) -> SaliencyMap:
     maps = map_outputs(model, image, view)
     single = _single(maps, view)
+    classes = [found for found in maps if found.channels > 1 and found.size == view.space]
+    if argmax:
+        if not classes:
+            raise UsageError("threshold argmax: no output has a channel for each class at the image's pixels")
+        return _with_classes(model, image, classes, target, view)
     if single:
-        made = output_map(model, image, single[0].name, target, view)
+        made = _output(model, image, single[0].name, target, view, argmax)
         return replace(made, why=_why(single[0], single, view))
     try:
         return cam(model, image, target, view)
@@ -154,6 +190,8 @@ def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view
     try:
         return gradcam(model, image, target, view)
     except UnsupportedModel as error:
+        if argmax is None and classes:
+            return _with_classes(model, image, classes, target, view)
         several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
         raise SaliencyUnavailable(
             f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
@@ -162,14 +200,36 @@ def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view
         ) from error
 
 
+def _with_classes(
+    model: Model, image: NDArray[np.float64], classes: list[MapOutput], target: int | str, view: View
+) -> SaliencyMap:
+    """The map of the first output with a channel for each class."""
+    made = class_map(model, image, classes[0].name, target, view)
+    others = ", ".join(f"'{found.name}'" for found in classes[1:])
+    why = (
+        "the only output with a channel for each class"
+        if not others
+        else (
+            f"the first output with a channel for each class; {others} too: --saliency output:NAME takes one"
+        )
+    )
+    return replace(made, why=why)
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
 def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
     """Every method with whether it fits the model."""
-    maps = _single(map_outputs(model, image, view), view)
+    outputs = map_outputs(model, image, view)
+    maps = _single(outputs, view)
     found = [Availability(f"output:{m.name}", True, "a graph output that is a map") for m in maps]
+    found += [
+        Availability(f"output:{m.name}", True, f"a graph output with {m.channels} classes (threshold argmax)")
+        for m in outputs
+        if m not in maps and m.size == view.space
+    ]
     try:
         head = find_head(model, image, view)
         classes, channels = head.weights.shape

@@ -43,7 +43,7 @@ class SaliencyMap:
     `tensor` is the map as the model's users see it; `margin_tensor` is the one that a threshold is applied
     to: where `link` is "probability" or "log-probability", what the map is, it is the logit of that.
     `split` is the level that tells yes from no on a map that has one, `why` the reason of an automatic
-    choice.
+    choice, `chooses_class` whether the map is 1 where a class has the largest channel.
     """
 
     model: Model
@@ -55,6 +55,7 @@ class SaliencyMap:
     notes: tuple[str, ...]
     split: float | None = None
     why: str = ""
+    chooses_class: bool = False
 
     @property
     def is_logit(self) -> bool:
