@@ -49,14 +49,14 @@ class Marker:
 
     def distance(self, shown: Array, outside: Mask | None = None) -> Array:
         """How far the map itself is above the threshold; for one of kind `top`, above its largest value on
-        the pixels `outside` the region.
+        the other pixels `outside` the region.
         """
         kind, level = self.threshold.kind, self.threshold.level
         chosen = shown if self.counts is None else shown[self.counts]
         if kind == "top":
             others = ~self.region_of(shown) if outside is None else outside
-            bound = shown[others if self.counts is None else others & self.counts].max()
-        elif kind == "value":
+            return _above_others(shown, others if self.counts is None else others & self.counts)
+        if kind == "value":
             bound = level
         else:
             bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
@@ -68,6 +68,17 @@ class Marker:
             return top_region(shown, self.threshold, self.counts)
         above: Mask = self.distance(shown) > 0
         return above if self.counts is None else above & self.counts
+
+
+def _above_others(values: Array, others: Mask) -> Array:
+    """Each value less the largest of the chosen others."""
+    distance = np.asarray(values - values[others].max())
+    first = np.unravel_index(np.where(others, values, -np.inf).argmax(), values.shape)
+    rest = others.copy()
+    rest[first] = False
+    if rest.any():
+        distance[first] = values[first] - values[rest].max()
+    return distance
 
 
 @dataclass(frozen=True)
