@@ -1,4 +1,4 @@
-"""The one gate for exceptions that no one raised on purpose: a malformed node, or a case that is not handled."""
+"""The one gate for exceptions that no one raised on purpose: malformed nodes, or cases not handled."""
 
 import os
 

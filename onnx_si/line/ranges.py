@@ -1,4 +1,4 @@
-"""What an element type can hold: beyond it integers wrap around and floating-point numbers become infinite."""
+"""What an element type can hold: beyond it integers wrap around, other numbers become infinite."""
 
 import numpy as np
 import onnx

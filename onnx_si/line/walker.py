@@ -94,7 +94,9 @@ def walk(
                 return
             except Exception as error:
                 refusal = as_refusal(error)
-                raise Undefined(f"node '{step.node}' ({step.op}): {refusal.reason}", refusal.advice) from error
+                raise Undefined(
+                    f"node '{step.node}' ({step.op}): {refusal.reason}", refusal.advice
+                ) from error
             live[step.output] = value
             alive += value.nbytes
             tally.add(step.cost * value.points, alive)

@@ -62,8 +62,8 @@ def roi_align(
     bins, spatial = (output_height, output_width), (shape[2], shape[3])
     affordable((len(boxes), shape[1], *bins, max(sampling_ratio, 1) ** 2, 4))
     found = [_region_taps(box, bins, sampling_ratio, spatial) for box in boxes]
-    longest = max((taps.index.shape[1] for taps in found), default=0)
-    most = affordable((len(found), size(bins), max(longest, 1)))[2]  # an empty region is one sample of weight 0
+    most = max((taps.index.shape[1] for taps in found), default=0) or 1  # an empty region: one of weight 0
+    affordable((len(found), size(bins), most))
     index, weight = (
         np.zeros((len(found), size(bins), most), np.intp),
         np.zeros((len(found), size(bins), most)),

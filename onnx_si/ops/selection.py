@@ -11,7 +11,6 @@ from onnx_si.ops.arrays import double, malformed, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, axis_of, constant, handles, integers, variable
 from onnx_si.ops.rules import Affine, Array, Disputed, Gated, Rule
 
-
 LARGEST = (2**31 - 1, 2**63 - 1)
 """Ends that exporters write for 'to the end'."""
 
@@ -73,7 +72,9 @@ def slice_(
         cuts[where] = _cut(start, end, step, x.shape[where])
     rule = sliced(x, cuts)
     if any(step < 0 and end in LARGEST for end, step in zip(last, steps, strict=True)):
-        return Disputed(rule.evaluate, reason="a backward slice to the largest integer: runtimes go on to element 0")
+        return Disputed(
+            rule.evaluate, reason="a backward slice to the largest integer: runtimes go on to element 0"
+        )
     return rule
 
 
