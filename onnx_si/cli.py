@@ -112,7 +112,7 @@ def _complain(error: OnnxSIError) -> None:
 
 
 def _printable(line: str) -> str:
-    """Escape codes that a file's author may have put into a name are shown, not obeyed; long lines are cut."""
+    """Escape codes that a file's author put into a name are shown, not obeyed; a long line is cut."""
     cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 

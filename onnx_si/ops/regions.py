@@ -16,7 +16,7 @@ from onnx_si.ops.windows import window
 
 def _sample_places(start: float, length: float, bins: int, ratio: int) -> Array:
     """Places (bins, samples) spread evenly over the bins of one axis of a region."""
-    count = ratio if ratio > 0 else max(math.ceil(length / bins), 0)
+    count = affordable((bins, ratio if ratio > 0 else max(math.ceil(length / bins), 0)))[1]
     return start + length / bins * (np.arange(bins)[:, None] + (np.arange(count) + 0.5) / max(count, 1))
 
 
@@ -26,6 +26,7 @@ def _region_taps(box: Array, bins: tuple[int, int], ratio: int, spatial: tuple[i
     rows = _sample_places(y0, y1 - y0, bins[0], ratio)
     columns = _sample_places(x0, x1 - x0, bins[1], ratio)
     grid = (bins[0], bins[1], rows.shape[1], columns.shape[1])
+    affordable((*grid, 8))
     at = np.stack(
         [np.broadcast_to(rows[:, None, :, None], grid), np.broadcast_to(columns[None, :, None, :], grid)], -1
     ).reshape(bins[0] * bins[1], -1, 2)
@@ -138,7 +139,7 @@ def max_roi_pool(x: Input, rois: Input, *, pooled_shape: list[int], spatial_scal
         y = np.zeros((len(x), len(boxes), shape[1], *index.shape[1:]), x.dtype)
         for i, (image, at) in enumerate(zip(images, index, strict=True)):
             y[:, i] = np.where(empty[i, :, None], 0.0, padded[:, image][..., at])
-        return np.moveaxis(y.reshape(len(x), len(boxes), shape[1], *pooled_shape, -1), -1, 0)
+        return np.moveaxis(y.reshape(len(x), len(boxes), shape[1], *pooled_shape, index.shape[2]), -1, 0)
 
     return Maximum(candidates)
 
