@@ -61,6 +61,8 @@ def _bend_tensors(rng, proto, node):
     if kind == "outputs":
         node.output.append("one_more")
         return
+    if not node.input:
+        return
     place = rng.randrange(len(node.input))
     match kind:
         case "drop":
@@ -74,10 +76,8 @@ def _bend_tensors(rng, proto, node):
             node.input[place], node.input[other] = node.input[other], node.input[place]
         case _:
             shape, dtype = rng.choice(SHAPES), np.dtype(rng.choice(TYPES))
-            values = [
-                rng.choice(REAL) if dtype.kind == "f" else rng.choice(WHOLE)
-                for _ in range(int(np.prod(shape)))
-            ]
+            numbers = REAL if dtype.kind == "f" else WHOLE
+            values = [rng.choice(numbers) for _ in range(int(np.prod(shape)))]
             wide = np.array(values, np.float64 if dtype.kind == "f" else np.int64)
             with np.errstate(over="ignore"):
                 proto.graph.initializer.append(

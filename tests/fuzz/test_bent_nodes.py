@@ -1,4 +1,4 @@
-"""A malformed node is refused in words, by evaluation, binding and inspection; it is never a fault of ours."""
+"""A malformed node is refused in words, by evaluation, binding and inspection, never as a fault of ours."""
 
 import os
 import warnings
