@@ -38,6 +38,7 @@ Outcome = TypeVar("Outcome", Result, Refused)
 
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
 INTERRUPTED = 130
+LONGEST_LINE = 1800
 OUT_OF_MEMORY = UnsupportedModel.exit_code
 
 
@@ -111,8 +112,9 @@ def _complain(error: OnnxSIError) -> None:
 
 
 def _printable(line: str) -> str:
-    """Escape codes that a file's author may have put into a name are shown, not obeyed."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    """Escape codes that a file's author put into a name are shown, not obeyed; a long line is cut."""
+    cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 def _test(arguments: argparse.Namespace) -> int:

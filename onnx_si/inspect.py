@@ -120,6 +120,8 @@ def inspect_model(
         raise
     except OnnxSIError as error:
         guarantee, reasons = "refused", (str(error),)
+    except MemoryError:
+        guarantee, reasons = "refused", ("out of memory: try smaller sizes (--dim)",)
     except Exception as error:  # an inspection shows what goes wrong with a model, our own faults included
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         guarantee, reasons = (

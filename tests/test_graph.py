@@ -223,9 +223,8 @@ def test_graphs_without_nodes_or_outputs(tmp_path, part):
 
 
 def breaks_order(proto):
-    nodes = list(proto.graph.node)
-    del proto.graph.node[:]
-    proto.graph.node.extend(reversed(nodes))
+    """A circle: the first node reads what the last one makes."""
+    proto.graph.node[0].input[0] = proto.graph.node[-1].output[0]
 
 
 def breaks_names(proto):

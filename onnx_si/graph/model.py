@@ -15,8 +15,10 @@ from onnx import external_data_helper, numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel
 from onnx_si.graph.dag import subgraphs
+from onnx_si.graph.depth import require_shallow
 from onnx_si.graph.functions import inlined
 from onnx_si.graph.lift import LIFTED, lifted
+from onnx_si.graph.mend import mended
 
 STANDARD = ("", "ai.onnx")
 UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
@@ -68,9 +70,7 @@ class Model:
     @cached_property
     def inputs(self) -> tuple[TensorInfo, ...]:
         """Inputs that the caller must give (initialisers listed as inputs are left out)."""
-        given = {t.name for t in self.proto.graph.initializer} | {
-            t.values.name for t in self.proto.graph.sparse_initializer
-        }
+        given = {tensor.name for tensor in self.proto.graph.initializer}
         return tuple(_info(v) for v in self.proto.graph.input if v.name not in given)
 
     @cached_property
@@ -86,7 +86,7 @@ class Model:
     @cached_property
     def metadata(self) -> dict[str, str]:
         """Key-value pairs that the model's author stored in the file."""
-        return {p.key: p.value for p in self.proto.metadata_props}
+        return {_text(p.key): _text(p.value) for p in self.proto.metadata_props}
 
     @cached_property
     def derived(self) -> dict[Hashable, Any]:
@@ -105,6 +105,11 @@ class Model:
     def with_proto(self, proto: onnx.ModelProto) -> "Model":
         """The same file's identity with an edited graph."""
         return Model(proto, self.path, self.sha256, self.file)
+
+
+def _text(value: str | bytes) -> str:
+    """A string of a file; protobuf gives bytes for one that is no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _info(value: onnx.ValueInfoProto) -> TensorInfo:
@@ -178,10 +183,12 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     opset = next((o.version for o in proto.opset_import if o.domain in STANDARD), None)
     if opset is None or not 1 <= opset <= newest:
         raise UnsupportedModel(f"{where}: opset {opset}; supported are 1 to {newest}: export to one of these")
+    require_shallow(proto, where)
+    proto = mended(proto, opset, where)
     try:
         onnx.checker.check_model(_with_output_shapes(proto))
-    except (onnx.checker.ValidationError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         left = UNTRANSLATED in first_line
         advice = "the exporter left an op that ONNX does not have: build the model without it"
         raise UnsupportedModel(
@@ -190,7 +197,11 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     _check_initializers(proto, where)
     if opset < LIFTED:
         proto = lifted(proto, opset, where)
-    proto = inlined(proto)
+    try:
+        proto = inlined(proto)
+    except Exception as error:  # a library of C++, whose errors have no common class
+        words = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UnsupportedModel(f"{where}: its functions can't be inlined ({words})") from error
     return Model(proto, path, sha256, None if proto is source else source)
 
 
@@ -258,6 +269,17 @@ def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorP
                 yield from _tensors(inner)
 
 
+def _inside(folder: Path, location: str) -> Path | None:
+    """The file that a location names within a folder; None where it names none, or one elsewhere."""
+    try:
+        target = (folder / location).resolve()
+        inside = bool(location) and not Path(location).is_absolute() and target.is_relative_to(folder)
+        target.is_file()
+    except (OSError, ValueError, RuntimeError):  # a circle of links, a byte 0, a name that is too long
+        return None
+    return target if inside else None
+
+
 def _load_external_data(proto: onnx.ModelProto, file: Path) -> None:
     """Read tensors stored beside the model; anything outside its folder or beyond a file's end is refused."""
     folder = file.resolve().parent
@@ -266,24 +288,22 @@ def _load_external_data(proto: onnx.ModelProto, file: Path) -> None:
     for tensor in tensors:
         entries = {e.key: e.value for e in tensor.external_data}
         location = entries.get("location", "")
-        target = (folder / location).resolve()
-        if not location or Path(location).is_absolute() or not target.is_relative_to(folder):
+        target, shown = _inside(folder, location), repr(location[:100])
+        if target is None:
             raise InputError(
-                f"{file}: tensor '{tensor.name}' is stored in '{location}', outside the model's own folder"
+                f"{file}: tensor '{tensor.name}' is stored in {shown}, outside the model's own folder"
             )
         if not target.is_file():
             raise InputError(
-                f"{file}: tensor '{tensor.name}' is stored in '{location}', which is missing beside the model"
+                f"{file}: tensor '{tensor.name}' is stored in {shown}, which is missing beside the model"
             )
         try:
-            end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+            start, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
         except ValueError as error:
+            raise InputError(f"{file}: tensor '{tensor.name}' has a malformed place in {shown}") from error
+        if min(start, length) < 0 or start + length > target.stat().st_size:
             raise InputError(
-                f"{file}: tensor '{tensor.name}' has a malformed place in '{location}'"
-            ) from error
-        if end > target.stat().st_size:
-            raise InputError(
-                f"{file}: tensor '{tensor.name}' ends behind the end of '{location}'; the file is truncated"
+                f"{file}: tensor '{tensor.name}' ends behind the end of {shown}; the file is truncated"
             )
     if tensors:
         try:

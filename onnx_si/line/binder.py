@@ -31,11 +31,13 @@ from onnx_si.graph import (
 )
 from onnx_si.graph.constants import affordable, inferred_shapes
 from onnx_si.line.folding import at_one_image, folded
+from onnx_si.line.gate import as_refusal
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
+from onnx_si.line.ranges import require_held
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.registry import PASS_TEXT, WHOLE_NUMBERS, Context, Input, Variable, Worded, find
-from onnx_si.ops.rules import KINDS, Composition, Curved, Opaque, Rule, Step, Winner, kind_of
+from onnx_si.ops.rules import KINDS, Composition, Curved, Gated, Opaque, Rule, Step, Winner, kind_of
 
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
@@ -127,8 +129,8 @@ class Binder:
                 return []
             refuse_by_name(node)
             return self._translate(work)
-        except Refusal as refusal:
-            self._find(work, refusal, "unsupported")
+        except Exception as error:
+            self._find(work, as_refusal(error), "unsupported")
             self.gaps.update(node.output)
             self.particular = True
             self._substitute(node)
@@ -306,6 +308,8 @@ class Binder:
     ) -> None:
         """Record one rule and its value at the image."""
         node, steady = work.node, all(name in self.stepwise for name in inputs)
+        if isinstance(rule, Gated) and not all(inputs[gate] in self.stepwise for gate in rule.gates):
+            rule = Curved(rule.evaluate, "discrete", f"{node.op_type} of whole numbers that the line moves")
         value = rule.evaluate(*(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
         self.particular |= isinstance(rule, Opaque)
@@ -322,15 +326,10 @@ class Binder:
         )
 
     def _check_range(self, output: str, value: NDArray[np.float64], rule: Rule) -> None:
-        """Integers that leave their type's range wrap around: refused. (A place in a tensor never does.)"""
-        dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
-        if dtype.kind in "iu" and value.size:
-            self.particular |= not isinstance(rule, Winner)
-            limits = np.iinfo(dtype)
-            if value.min() < limits.min or value.max() > limits.max:
-                raise Refusal(
-                    f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type"
-                )
+        """Integers are looked at again with every image. (A place in a tensor never leaves its range.)"""
+        whole = self.types[output] in WHOLE_NUMBERS and self.types[output] != onnx.TensorProto.BOOL
+        self.particular |= whole and value.size > 0 and not isinstance(rule, Winner)
+        require_held(value, self.types[output])
 
     def _substitute(self, node: onnx.NodeProto) -> None:
         """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined

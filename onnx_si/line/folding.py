@@ -13,7 +13,17 @@ from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import fold, refuse_by_name
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.ops.registry import WHOLE_NUMBERS, Context, Input, Variable, Worded, find
-from onnx_si.ops.rules import Array, Composition, Disputed, Opaque, Rule, Stage
+from onnx_si.ops.rules import (
+    Array,
+    Composition,
+    Disputed,
+    Maximum,
+    Opaque,
+    Rule,
+    Stage,
+    Winner,
+    comparable,
+)
 
 FLOATING = frozenset(
     kind
@@ -159,10 +169,19 @@ def _by_handler(
             if isinstance(rule, Disputed):
                 raise Refusal(rule.reason, "export with constants folded")
             if not np.isfinite(value).all():
+                _require_comparable(rule, value)
                 return None  # zero times infinity is no number, where an op only picks values
             made[name] = _value(rule, value.astype(np.float64)[None])
     typed = {name: value.astype(helper.tensor_dtype_to_np_dtype(kinds[name])) for name, value in made.items()}
     return typed if all(_held(typed[name], value, kinds[name]) for name, value in made.items()) else None
+
+
+def _require_comparable(rule: Rule | Composition | NDArray[Any], value: NDArray[Any]) -> None:
+    """Refuse a choice among numbers of which one is none."""
+    stages = rule.stages if isinstance(rule, Composition) else () if isinstance(rule, np.ndarray) else (rule,)
+    rules = [stage.rule if isinstance(stage, Stage) else stage for stage in stages]
+    if any(isinstance(r, Winner) or (isinstance(r, Maximum) and not r.passes_nan) for r in rules):
+        comparable(np.asarray(value, np.float64))
 
 
 def _held(typed: NDArray[Any], value: NDArray[Any], kind: int) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from onnx_si.errors import Undefined
+from onnx_si.line.gate import as_refusal
 from onnx_si.line.program import Program
 from onnx_si.ops.rules import Rule
 
@@ -91,8 +92,11 @@ def walk(
                 yield from run(index, {name: pair[0] for name, pair in parts.items()})
                 yield from run(index, {name: pair[1] for name, pair in parts.items()})
                 return
-            except Undefined as error:
-                raise Undefined(f"node '{step.node}' ({step.op}): {error.reason}", error.advice) from error
+            except Exception as error:
+                refusal = as_refusal(error)
+                raise Undefined(
+                    f"node '{step.node}' ({step.op}): {refusal.reason}", refusal.advice
+                ) from error
             live[step.output] = value
             alive += value.nbytes
             tally.add(step.cost * value.points, alive)

@@ -92,7 +92,7 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
         batch = xs[0].shape[0]
         return [expand(x, shape) for x in xs] + [np.broadcast_to(v, (batch, *shape)) for v in fixed]
 
-    return Maximum(candidates, sign)
+    return Maximum(candidates, sign, passes_nan=True)
 
 
 @handles("Max", since=(6, 8, 12, 13))

@@ -5,7 +5,7 @@ import numpy as np
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import malformed, size
 from onnx_si.ops.registry import Input, Variable, axis_of, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Rule
+from onnx_si.ops.rules import Affine, Array, Disputed, Rule
 from onnx_si.ops.windows import window
 
 
@@ -60,4 +60,8 @@ def col2im(
             view += columns[:, :, :, tap]
         return padded[win.crop]
 
+    if win.rank != 2 and max(dilations or [1]) > 1:
+        return Disputed(
+            added_up, reason=f"dilations {dilations} on {win.rank} axes: runtimes put the columns elsewhere"
+        )
     return Affine(added_up, terms=taps)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
-from onnx_si.ops.rules import SAME, Affine, Array, Composition, Curved, Disputed, Gated, Rule, compose
+from onnx_si.ops.rules import SAME, Affine, Array, Composition, Curved, Disputed, Gated, Rule, Stage, compose
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
@@ -165,7 +165,7 @@ def dropout(
     *,
     context: Context,
     seed: int | None = None,
-) -> Rule:
+) -> Rule | Composition:
     """The identity, and a mask of ones, but in training mode. The ratio is an attribute before opset 12."""
     dropped = 0.5 if ratio is None else ratio
     random = isinstance(dropped, Variable) or bool(np.any(dropped))
@@ -173,9 +173,11 @@ def dropout(
         return _dropped(variable(x, "data"), dropped, seed, context.output)
     variable(x, "data")
     if context.version >= 12 and context.output == 1:
-        return Affine(np.zeros_like, offset=np.ones(()))
+        ones = Affine(np.zeros_like, offset=np.ones(()))
+        return Composition((Stage(ones, (0,)),))
     first_only(context)
-    return identity(x)
+    alone = not isinstance(ratio, Variable) and not isinstance(training, Variable)
+    return SAME if alone else Composition((Stage(SAME, (0,)),))
 
 
 def _dropped(x: Variable, ratio: Input | float, seed: int | None, output: int) -> Disputed:

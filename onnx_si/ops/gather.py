@@ -49,7 +49,7 @@ def along_first_axes(index: Index, shape: Shape, batch_dims: int) -> Index:
     for position, length in zip([*batch, *named], shape, strict=False):
         first = first * length + position
     width = math.prod(inner)
-    return (first[..., None] * width + np.arange(width)).reshape(*lead, *inner)
+    return (first[..., None] * width + np.arange(width)).reshape((*lead, *inner))
 
 
 def picked(x: Input, index: Input, to_places: Callable[[Index], Index]) -> Rule:

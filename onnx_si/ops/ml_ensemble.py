@@ -10,7 +10,7 @@ from onnx_si.ops.ml_forest import RELATIONS, Forest, Indices, leaf_weights
 from onnx_si.ops.ml_scores import DOMAIN, no_transform
 from onnx_si.ops.ml_trees import regression
 from onnx_si.ops.registry import Input, handles, variable
-from onnx_si.ops.rules import Array, Step
+from onnx_si.ops.rules import Array, Disputed, Step
 
 AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 MEMBER = len(RELATIONS)  # the number of the mode that looks a value up in a set
@@ -25,7 +25,7 @@ def tree_ensemble(
     n_targets: int = 1,
     post_transform: int = 0,
     **attributes: Any,
-) -> Step:
+) -> Step | Disputed:
     """Numbers of transforms mean different functions to the text and to onnxruntime: none but 0."""
     if not 0 <= aggregate_function < len(AGGREGATES):
         raise malformed(f"aggregate_function {aggregate_function}")

@@ -101,6 +101,24 @@ class Forest:
             best = np.maximum(best, np.where(self.weighted[at], sign * self.weights[at], -np.inf))
         return np.where(np.isneginf(best), 0.0, sign * best)
 
+    def avoidable(self) -> NDArray[np.bool_]:
+        """Whether a sample may end in leaves none of which contributes to a target: (targets,).
+
+        Leaves are taken as independent between trees, and all of them as reachable.
+        """
+        leaf = self.mode < 0
+        result = np.ones(self.weights.shape[1], dtype=bool)
+        for root in self.roots:
+            reached, pending = set[int](), [int(root)]
+            while pending:
+                place = pending.pop()
+                if place not in reached:
+                    reached.add(place)
+                    pending += [int(self.on_true[place]), int(self.on_false[place])]
+            own = np.array(sorted(reached), dtype=np.intp)
+            result &= ~self.weighted[own[leaf[own]]].all(axis=0)
+        return result
+
     def touched(self, x: Array) -> NDArray[np.bool_]:
         """Whether any leaf contributes to each target: (..., targets)."""
         return np.asarray(self.weighted[self.leaves(x)].any(axis=-2))

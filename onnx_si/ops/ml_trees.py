@@ -11,7 +11,7 @@ from onnx_si.ops.arrays import malformed
 from onnx_si.ops.ml_forest import RELATIONS, Forest, Indices, leaf_weights
 from onnx_si.ops.ml_scores import DOMAIN, numbers, transform, worded
 from onnx_si.ops.registry import Context, Input, Variable, Worded, handles, variable
-from onnx_si.ops.rules import Array, Composition, Rule, Step
+from onnx_si.ops.rules import Array, Composition, Disputed, Rule, Step
 
 
 def _numbers(attributes: dict[str, Any], name: str) -> Array:
@@ -92,7 +92,7 @@ def _aggregated(forest: Forest, how: str) -> Callable[[Array], Array]:
     raise malformed(f"aggregate_function {how}")
 
 
-def regression(x: Variable, forest: Forest, how: str, base: Array, post_transform: str) -> Step:
+def regression(x: Variable, forest: Forest, how: str, base: Array, post_transform: str) -> Step | Disputed:
     """The leaves' weights put together for each target, and base values."""
     targets, aggregate, function = (
         forest.weights.shape[1],
@@ -106,7 +106,11 @@ def regression(x: Variable, forest: Forest, how: str, base: Array, post_transfor
             f"post_transform {post_transform} of one target", "runtimes leave it out; export with NONE"
         )
     start = base if len(base) else np.zeros(targets)
-    return _step(x, forest, lambda x: function(aggregate(x) + start))
+    rule = _step(x, forest, lambda x: function(aggregate(x) + start))
+    if np.any(forest.avoidable() & (start != 0)):
+        why = "base values of a target that no reached leaf may have a weight for: runtimes leave them out"
+        return Disputed(rule.evaluate, reason=why)
+    return rule
 
 
 @handles("TreeEnsembleRegressor", since=(1, 3), domain=DOMAIN)
@@ -117,7 +121,7 @@ def tree_ensemble_regressor(
     n_targets: int = 1,
     post_transform: str = "NONE",
     **attributes: Any,
-) -> Step:
+) -> Step | Disputed:
     forest = _named_forest(attributes, "target", n_targets)
     base = _numbers(attributes, "base_values")
     return regression(variable(x, "X"), forest, aggregate_function, base, post_transform)

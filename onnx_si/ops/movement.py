@@ -167,7 +167,7 @@ def _check_pads(mode: str, length: int, before: int, after: int) -> None:
 
 @handles("DepthToSpace", since=(1, 11, 13, 28))
 def depth_to_space(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
-    n, c, h, w = _image(x, mode)
+    n, c, h, w = _image(x, mode, blocksize)
     b, depth = blocksize, c // blocksize**2
     if depth * b * b != c:
         raise malformed(f"blocks of {b} x {b} from {c} channels")
@@ -185,7 +185,7 @@ def depth_to_space(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
 
 @handles("SpaceToDepth", since=(1, 13, 28))
 def space_to_depth(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
-    n, c, h, w = _image(x, mode)
+    n, c, h, w = _image(x, mode, blocksize)
     b = blocksize
     if h % b or w % b:
         raise malformed(f"blocks of {b} x {b} from {h} x {w} positions")
@@ -199,9 +199,9 @@ def space_to_depth(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
     )
 
 
-def _image(x: Input, mode: str) -> tuple[int, int, int, int]:
+def _image(x: Input, mode: str, blocksize: int) -> tuple[int, int, int, int]:
     shape = variable(x, "input").shape
-    if len(shape) != 4 or mode not in ("DCR", "CRD"):
-        raise malformed(f"mode '{mode}' on a tensor of shape {shape}")
+    if len(shape) != 4 or mode not in ("DCR", "CRD") or blocksize < 1:
+        raise malformed(f"mode '{mode}', blocksize {blocksize} on a tensor of shape {shape}")
     n, c, h, w = shape
     return n, c, h, w

@@ -9,7 +9,7 @@ from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import filled, malformed
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.registry import Context, Input, handles
-from onnx_si.ops.rules import Array, Opaque
+from onnx_si.ops.rules import Array, Opaque, comparable
 
 
 def at_one_point(function: Callable[..., Array], *inputs: Input) -> Opaque:
@@ -51,6 +51,7 @@ def unique(x: Input, *, context: Context, axis: int | None = None, sorted: int =
     """The values, where each was met first, which one each element is, and how often it occurs."""
 
     def found(x: Array) -> Array:
+        comparable(x)
         results = np.unique(
             x, return_index=True, return_inverse=True, return_counts=True, axis=axis, equal_nan=True
         )

@@ -6,7 +6,7 @@ from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import malformed
 from onnx_si.ops.reduction import along
 from onnx_si.ops.registry import Context, Input, axis_of, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Composition, Gated, Rule, Stage, Winner, chain
+from onnx_si.ops.rules import Affine, Array, Composition, Disputed, Gated, Rule, Stage, Winner, chain
 
 
 def _arg_extreme(x: Input, axis: int, keepdims: int, last: int, sign: int) -> Rule | Composition:
@@ -31,6 +31,7 @@ def arg_min(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: in
     return _arg_extreme(x, axis, keepdims, select_last_index, -1)
 
 
+ANY_ORDER = "sorted 0 leaves the order open: runtimes differ, here it is that of sorted 1"
 MOST = 256  # elements that TopK follows one after the other
 
 
@@ -51,8 +52,8 @@ def top_k(
     where = axis_of(axis, x.ndim)
     if not 0 < wanted <= x.shape[where]:
         raise malformed(f"the {wanted} largest of {x.shape[where]}")
-    if wanted > MOST or (wanted > 1 and not sorted):
-        raise Refusal(f"{wanted} elements, sorted {sorted}", f"at most {MOST} are followed, in sorted order")
+    if wanted > MOST:
+        raise Refusal(f"{wanted} elements", f"at most {MOST} are followed")
     behind = where + 1
     best = Winner(lambda x: np.moveaxis(x, behind, 0), 1 if largest else -1, x.tie)
     others = Gated(lambda x, winner: _without(x, winner, behind), gates=(1,))
@@ -65,6 +66,9 @@ def top_k(
     stages[-1] = Stage(Gated(lambda *ws: _places(ws, behind), gates=tuple(range(wanted))), tuple(winners))
     if context.output == 0:
         stages.append(Stage(Gated(lambda x, i: _picked(x, i, behind), gates=(1,)), (0, len(stages))))
+    if wanted > 1 and not sorted:
+        last = stages[-1]
+        stages[-1] = Stage(Disputed(last.rule.evaluate, reason=ANY_ORDER), last.inputs)
     return Composition(tuple(stages))
 
 

@@ -12,7 +12,7 @@ from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import filled, malformed, shape_of
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.registry import Context, Input, handles, optional
-from onnx_si.ops.rules import Array, Rule
+from onnx_si.ops.rules import Array, Disputed, Rule
 
 Function = Callable[[Array], Array]
 ACTIVATIONS: dict[str, Function] = {
@@ -232,4 +232,7 @@ def lstm(
         raise Refusal("coupled input and forget gates", "export with input_forget 0")
     usual = ("sigmoid", "tanh", "tanh")
     layer = Layer(_lstm_step, usual, direction, layout, context.output, activations, clip)
-    return layer.rule(x, w, r, b, sequence_lens, (initial_h, initial_c), p)
+    rule = layer.rule(x, w, r, b, sequence_lens, (initial_h, initial_c), p)
+    if clip is None:
+        return rule
+    return Disputed(rule.evaluate, reason="clip: runtimes do not clip in front of the last activation")

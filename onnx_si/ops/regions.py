@@ -16,7 +16,7 @@ from onnx_si.ops.windows import window
 
 def _sample_places(start: float, length: float, bins: int, ratio: int) -> Array:
     """Places (bins, samples) spread evenly over the bins of one axis of a region."""
-    count = ratio if ratio > 0 else max(math.ceil(length / bins), 0)
+    count = affordable((bins, ratio if ratio > 0 else max(math.ceil(length / bins), 0)))[1]
     return start + length / bins * (np.arange(bins)[:, None] + (np.arange(count) + 0.5) / max(count, 1))
 
 
@@ -26,6 +26,7 @@ def _region_taps(box: Array, bins: tuple[int, int], ratio: int, spatial: tuple[i
     rows = _sample_places(y0, y1 - y0, bins[0], ratio)
     columns = _sample_places(x0, x1 - x0, bins[1], ratio)
     grid = (bins[0], bins[1], rows.shape[1], columns.shape[1])
+    affordable((*grid, 8))
     at = np.stack(
         [np.broadcast_to(rows[:, None, :, None], grid), np.broadcast_to(columns[None, :, None, :], grid)], -1
     ).reshape(bins[0] * bins[1], -1, 2)
@@ -62,7 +63,8 @@ def roi_align(
     bins, spatial = (output_height, output_width), (shape[2], shape[3])
     affordable((len(boxes), shape[1], *bins, max(sampling_ratio, 1) ** 2, 4))
     found = [_region_taps(box, bins, sampling_ratio, spatial) for box in boxes]
-    most = affordable((len(found), size(bins), max((t.index.shape[1] for t in found), default=0)))[2]
+    most = max((taps.index.shape[1] for taps in found), default=0) or 1  # an empty region: one of weight 0
+    affordable((len(found), size(bins), most))
     index, weight = (
         np.zeros((len(found), size(bins), most), np.intp),
         np.zeros((len(found), size(bins), most)),
@@ -77,8 +79,10 @@ def roi_align(
 
     def tapped(x: Array, w: Array) -> Array:
         flat = x.reshape(*x.shape[:3], size(spatial))
-        rows = [flat[:, image][..., at] * share for image, at, share in zip(images, index, w, strict=True)]
-        return np.stack(rows, axis=1).reshape(len(x), len(images), shape[1], *bins, most)
+        y = np.zeros((len(x), len(images), shape[1], size(bins), most), x.dtype)
+        for i, (image, at, share) in enumerate(zip(images, index, w, strict=True)):
+            y[:, i] = flat[:, image][..., at] * share
+        return y.reshape(*y.shape[:3], *bins, most)
 
     if mode == "avg":
         return Affine(lambda x, w: tapped(x, w).sum(axis=-1), (weight,), terms=most)
@@ -132,9 +136,10 @@ def max_roi_pool(x: Input, rois: Input, *, pooled_shape: list[int], spatial_scal
     def candidates(x: Array) -> Array:
         flat = x.reshape(*x.shape[:3], size(shape[2:]))
         padded = np.concatenate([flat, np.full((*flat.shape[:3], 1), -np.inf, x.dtype)], axis=-1)
-        rows = [padded[:, image][..., at] for image, at in zip(images, index, strict=True)]
-        y = np.where(empty[:, None, :, None], 0.0, np.stack(rows, axis=1))
-        return np.moveaxis(y.reshape(len(x), len(boxes), shape[1], *pooled_shape, -1), -1, 0)
+        y = np.zeros((len(x), len(boxes), shape[1], *index.shape[1:]), x.dtype)
+        for i, (image, at) in enumerate(zip(images, index, strict=True)):
+            y[:, i] = np.where(empty[i, :, None], 0.0, padded[:, image][..., at])
+        return np.moveaxis(y.reshape(len(x), len(boxes), shape[1], *pooled_shape, index.shape[2]), -1, 0)
 
     return Maximum(candidates)
 

@@ -24,7 +24,7 @@ from onnx_si.ops.registry import (
     optional,
     variable,
 )
-from onnx_si.ops.rules import Affine, Array, Disputed, Rule
+from onnx_si.ops.rules import Affine, Array, Composition, Disputed, Rule, Stage
 from onnx_si.ops.stretch import SIZES, Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
 
 
@@ -176,19 +176,34 @@ def resize(
     sizes: Input = None,
     *,
     context: Context,
+    coordinate_transformation_mode: str = "half_pixel",
+    **attributes: Any,
+) -> Rule | Composition:
+    """The regions are read by one mode only; in every other they may be anything."""
+    x = variable(x, "X")
+    if context.version == 10:  # (X, scales), asymmetric; rounding was not specified, runtimes differ below 1
+        plain = Sampling(attributes.get("mode", "nearest"))
+        return _by_scales(x, roi, range(x.ndim), plain, at_least_one=True)
+    rule = _resized(x, roi, scales, sizes, coordinate_transformation_mode, **attributes)
+    return Composition((Stage(rule, (0,)),)) if isinstance(roi, Variable) else rule
+
+
+def _resized(
+    x: Variable,
+    roi: Input,
+    scales: Input,
+    sizes: Input,
+    coordinate_transformation_mode: str,
+    *,
     mode: str = "nearest",
     antialias: int = 0,
     axes: list[int] | None = None,
-    coordinate_transformation_mode: str = "half_pixel",
     cubic_coeff_a: float = -0.75,
     exclude_outside: int = 0,
     extrapolation_value: float = 0.0,
     keep_aspect_ratio_policy: str = "stretch",
     nearest_mode: str = "round_prefer_floor",
 ) -> Rule:
-    x = variable(x, "X")
-    if context.version == 10:  # (X, scales), asymmetric; rounding was not specified, runtimes differ below 1
-        return _by_scales(x, roi, range(x.ndim), Sampling(mode), at_least_one=True)
     how = Sampling(
         mode,
         coordinate_transformation_mode,

@@ -12,6 +12,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.errors import Undefined
+
 Array = NDArray[np.float64]
 Candidates = Array | Sequence[Array]
 TIE = 64 * float(np.finfo(np.float64).eps)
@@ -69,6 +71,13 @@ class Affine:
         return self.linear(*xs, *map(np.abs, self.weights))
 
 
+def comparable(best: Array) -> Array:
+    """The best of candidates; runtimes differ where one of them is no number, each by the order it reads."""
+    if np.isnan(best).any():
+        raise Undefined("what is no number among the compared values", "runtimes differ; keep it from the op")
+    return best
+
+
 SAME = Affine(lambda x: x)
 """Passes its input on; what reads the output may as well read the input."""
 
@@ -93,18 +102,22 @@ class Maximum:
     """y = sign * max over sign * candidates(*xs): arrays (batch, *shape), or one array with those along its
     first axis.
 
-    `candidates` only moves (or broadcasts) values and adds constant ones; a missing one is -inf * sign.
+    `candidates` only moves (or broadcasts) values and adds constant ones; a missing one is -inf * sign. With
+    `passes_nan` runtimes agree that what is no number is the result; otherwise there is none.
     """
 
     candidates: Callable[..., Candidates]
     sign: int = 1
+    passes_nan: bool = False
     kind: ClassVar[str] = "piecewise-linear"
 
     def evaluate(self, *xs: Array) -> Array:
         candidates = self.candidates(*xs)
         if len(candidates) > FEW_CANDIDATES:
-            return np.asarray(np.max(candidates, axis=0) if self.sign > 0 else np.min(candidates, axis=0))
-        return np.array(functools.reduce(np.maximum if self.sign > 0 else np.minimum, candidates))
+            best = np.asarray(np.max(candidates, axis=0) if self.sign > 0 else np.min(candidates, axis=0))
+        else:
+            best = np.array(functools.reduce(np.maximum if self.sign > 0 else np.minimum, candidates))
+        return best if self.passes_nan else comparable(best)
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,7 @@ class Winner:
 
     def evaluate(self, *xs: Array) -> Array:
         candidates = np.asarray(self.candidates(*xs))
-        best = candidates.max(axis=0) if self.sign > 0 else candidates.min(axis=0)
+        best = comparable(candidates.max(axis=0) if self.sign > 0 else candidates.min(axis=0))
         slack = self.tie * np.where(np.isfinite(best), np.abs(best), 0.0)
         wins = candidates >= best - slack if self.sign > 0 else candidates <= best + slack
         return np.asarray(np.argmax(wins, axis=0), dtype=np.float64)

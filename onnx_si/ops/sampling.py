@@ -15,7 +15,7 @@ from onnx_si.ops.elementwise import computed
 from onnx_si.ops.opaque import at_one_point
 from onnx_si.ops.registry import Input, Variable, constant, handles, integers
 from onnx_si.ops.resize import keys_kernel
-from onnx_si.ops.rules import Affine, Array, Rule
+from onnx_si.ops.rules import Affine, Array, Disputed, Rule
 
 Shape = tuple[int, ...]
 MODES = {"bilinear": "linear", "linear": "linear", "nearest": "nearest", "bicubic": "cubic", "cubic": "cubic"}
@@ -178,4 +178,7 @@ def affine_grid(theta: Input, wanted: Input, *, align_corners: int = 0) -> Rule:
     if shape_of(theta) != (lengths[0], len(lengths) - 2, len(lengths) - 1):
         raise malformed(f"theta of shape {shape_of(theta)} for the size {lengths}")
     grid = grid_of(lengths[2:])
-    return Affine(lambda theta, w: np.einsum("znij,...j->zn...i", theta, w), (grid,), terms=len(lengths) - 1)
+    rule = Affine(lambda theta, w: np.einsum("znij,...j->zn...i", theta, w), (grid,), terms=len(lengths) - 1)
+    if align_corners and 1 in lengths[2:]:
+        return Disputed(rule.evaluate, reason="align_corners on an axis of length 1: runtimes put it at 0")
+    return rule

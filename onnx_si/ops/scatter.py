@@ -159,20 +159,23 @@ def max_unpool(
     )
     inferred = affordable((*shape[:2], *spatial))
 
+    given = inferred if wanted is None else affordable(integers(wanted, "output_shape"))
+    if len(given) != rank + 2 or given[:2] != shape[:2] or size(given) < size(inferred):
+        raise malformed(f"output_shape {given} for values in a tensor of shape {inferred}")
+    holds = all(np.greater_equal(given, inferred))
+    counted_in = inferred if holds else given  # where it holds them not, only runtimes have a reading
+
     def places(at: Index) -> Index:
-        if at.size and not 0 <= at.min() <= at.max() < size(inferred):
-            raise Undefined(f"indices up to {at.max()} in an output of shape {inferred}", "export it again")
+        if at.size and not 0 <= at.min() <= at.max() < size(counted_in):
+            raise Undefined(f"indices up to {at.max()} in an output of shape {counted_in}", "export it again")
         return at
 
-    rule = scattered(np.zeros(inferred), indices, x, places)  # reads the indices first
-    given = inferred if wanted is None else integers(wanted, "output_shape")
+    rule = scattered(np.zeros(counted_in), indices, x, places)  # reads the indices first
+    both = isinstance(x, Variable) and isinstance(indices, Variable)
     if given == inferred:
-        both = isinstance(x, Variable) and isinstance(indices, Variable)
         return Composition((Stage(rule, (1, 0)),)) if both else rule
-    if len(given) != len(inferred) or any(np.less(given, inferred)):
-        raise malformed(f"output_shape {given} for values in a tensor of shape {inferred}")
-    behind = [(0, more) for more in np.subtract(affordable(given), inferred).tolist()]
+    behind = [(0, more) for more in np.subtract(given, counted_in).tolist()]
     return Disputed(
-        lambda *xs: np.pad(rule.evaluate(*xs[::-1]), [(0, 0), *behind]),
-        reason=f"output_shape {given}: runtimes count places in it, not in {inferred}",
+        lambda *xs: np.pad(rule.evaluate(*(xs[::-1] if both else xs)), [(0, 0), *behind]),
+        reason=f"output_shape {given}: runtimes count places in it, the standard in {inferred}",
     )

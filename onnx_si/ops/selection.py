@@ -9,7 +9,10 @@ from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.ops.arrays import double, malformed, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, axis_of, constant, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Gated, Rule
+from onnx_si.ops.rules import Affine, Array, Disputed, Gated, Rule
+
+LARGEST = (2**31 - 1, 2**63 - 1)
+"""Ends that exporters write for 'to the end'."""
 
 
 def sliced(x: Variable, cuts: dict[int, slice]) -> Affine:
@@ -67,7 +70,12 @@ def slice_(
     for start, end, axis, step in zip(first, last, named, steps, strict=True):
         where = axis_of(axis, x.ndim)
         cuts[where] = _cut(start, end, step, x.shape[where])
-    return sliced(x, cuts)
+    rule = sliced(x, cuts)
+    if any(step < 0 and end in LARGEST for end, step in zip(last, steps, strict=True)):
+        return Disputed(
+            rule.evaluate, reason="a backward slice to the largest integer: runtimes go on to element 0"
+        )
+    return rule
 
 
 def _cut(start: int, end: int, step: int, length: int) -> slice:

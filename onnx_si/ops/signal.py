@@ -9,7 +9,7 @@ from onnx_si.ops.arrays import double, malformed, shape_of
 from onnx_si.ops.elementwise import computed
 from onnx_si.ops.opaque import at_one_point
 from onnx_si.ops.registry import Context, Input, Variable, axis_of, handles, integers, optional, variable
-from onnx_si.ops.rules import Affine, Array, Opaque, Rule
+from onnx_si.ops.rules import Affine, Array, Disputed, Opaque, Rule
 
 
 def transform_matrix(inside: int, parts: int, length: int, inverse: bool, onesided: bool) -> Array:
@@ -58,7 +58,11 @@ def dft(
     if length < 1:
         raise malformed(f"a transform of length {length}")
     matrix = transform_matrix(inside, parts, length, bool(inverse), bool(onesided))
-    return Affine(lambda x, w: transformed(x, w, where + 1), (matrix,), terms=inside * parts)
+    rule = Affine(lambda x, w: transformed(x, w, where + 1), (matrix,), terms=inside * parts)
+    if inverse and onesided and length // 2 + 1 != inside:
+        why = f"a one-sided inverse of length {length} from {inside} frequencies: runtimes mirror others"
+        return Disputed(rule.evaluate, reason=why)
+    return rule
 
 
 @handles("STFT", since=(17,))

@@ -427,7 +427,6 @@ REFUSED = [
     (Case("kind", "Gelu", (level(2),), {"approximate": "cubic"}), "approximate 'cubic'"),
     (Case("shapes", "SwiGLU", (V(2), V(3))), "SwiGLU of shapes (2,) and (3,)"),
     (Case("k", "TopK", (V(3), ints(4)), {}, (11, 99), 2), "the 4 largest of 3"),
-    (Case("no order", "TopK", (V(3), ints(2)), {"sorted": 0}, (11, 99), 2), "in sorted order"),
     (Case("k too large", "TopK", (V(300), ints(299)), {}, (11, 99), 2), "at most 256 are followed"),
     (Case("index", "GatherElements", (V(3), ints(3))), "indices from 3 to 3 on 3 elements"),
     (Case("shape", "GatherElements", (V(3, 2), np.zeros((2, 3), np.int64))), "indices of shape (2, 3)"),
