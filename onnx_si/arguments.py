@@ -8,11 +8,23 @@ from typing import Any, NoReturn
 from onnx_si.errors import UsageError
 from onnx_si.files import SUFFIXES
 from onnx_si.hypotheses import HYPOTHESES
+from onnx_si.layout import ALL_LAYOUTS, LAYOUTS
 from onnx_si.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
 
 # The fields of `onnx_si.options.Options` that the command line sets.
 _TEST_OPTIONS = (
-    *("hypothesis", "ring", "saliency", "target", "threshold", "sigma", "sigma_df", "channels", "components"),
+    *(
+        "hypothesis",
+        "ring",
+        "saliency",
+        "target",
+        "scores",
+        "threshold",
+        "sigma",
+        "sigma_df",
+        "channels",
+        "components",
+    ),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
     *("randomise", "seed", "resize", "resize_input", "noise_model", "verify"),
 )
@@ -156,8 +168,9 @@ def add_region(group: Group) -> None:
     group.add_argument(
         "--threshold",
         metavar="T",
-        help="region = pixels above T: a value, max:F (fraction of the maximum), minmax:F, or top:F "
-        "(share of pixels) (default: 0.5 on a map that ends in Sigmoid or Softmax, else max:0.5)",
+        help="region = pixels above T: a value, max:F (fraction of the maximum), minmax:F, top:F "
+        "(share of pixels), or argmax: where channel --target is the largest (default: 0.5 on a map that "
+        "ends in Sigmoid or Softmax, argmax on an output of several channels, else max:0.5)",
     )
     group.add_argument(
         "--resize", choices=RESIZES, help="how a coarse map is brought to the image's size (default linear)"
@@ -231,6 +244,12 @@ def add_map(group: Group) -> None:
     )
     help_text = "class of the map: an index, or predicted (the default)"
     group.add_argument("--target", type=_target, metavar="K", help=help_text)
+    group.add_argument(
+        "--scores",
+        metavar="NAME",
+        help="tensor of the class scores that cam, gradients and occlusion explain, where several could be "
+        "(default: told by Softmax, name and order)",
+    )
 
 
 def _add_input(group: Group) -> None:
@@ -258,9 +277,13 @@ def add_preprocessing(group: Group) -> None:
 
 
 def add_layout(group: Group) -> None:
-    """Where the channels are."""
+    """What the axes of the input are."""
     group.add_argument(
-        "--layout", choices=("NCHW", "NHWC"), help="channels first or last (default: told by the shape)"
+        "--layout",
+        choices=ALL_LAYOUTS,
+        metavar="AXES",
+        help=f"how the model reads its input: {', '.join(LAYOUTS)}, without C where it has no channels "
+        "(default: told by the model's nodes, then by the shape)",
     )
 
 

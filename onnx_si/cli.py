@@ -224,7 +224,12 @@ def _saliency(arguments: argparse.Namespace) -> int:
     _require_writable(arguments.output)
     model = load(arguments.model)
     made = extend(
-        model, arguments.saliency, arguments.target, layout=arguments.layout, sizes=sizes(arguments.dim)
+        model,
+        arguments.saliency,
+        arguments.target,
+        layout=arguments.layout,
+        sizes=sizes(arguments.dim),
+        scores=arguments.scores,
     )
     if made.proto.ByteSize() >= 2**31:
         raise InputError(

@@ -2,6 +2,7 @@
 
 OnnxSIError                  exit code
  +- UsageError               2   the call's options don't fit together
+ |   +- AmbiguousLayout          ... because the model's input can be read in more than one way
  +- UnsupportedModel         3   a valid model that can't be analysed exactly
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
  |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
@@ -26,6 +27,10 @@ class UsageError(OnnxSIError):
     """Options that don't fit together or can't be read."""
 
     exit_code = 2
+
+
+class AmbiguousLayout(UsageError):
+    """More than one reading of the model's input fits: the user has to say which."""
 
 
 class UnsupportedModel(OnnxSIError):

@@ -1,7 +1,7 @@
 """A model with its saliency map as one more output, to be saved, shipped and run anywhere."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -12,7 +12,7 @@ from onnx_si.graph import Model
 from onnx_si.options import Options
 from onnx_si.parity import run_deployed
 from onnx_si.probe import Probe, probe
-from onnx_si.saliency import build
+from onnx_si.saliency import ARGMAX, SaliencyMap, build
 from onnx_si.settings import settle
 
 SAME = 1e-3  # share of an output's largest value that other fusions of the runtime may change
@@ -35,6 +35,7 @@ def extend(
     *,
     layout: str | None = None,
     sizes: Mapping[str, int] | None = None,
+    scores: str | None = None,
 ) -> Extended:
     """Add a saliency map to a model.
 
@@ -46,9 +47,11 @@ def extend(
     target : int or "predicted", optional
         Class of the map.
     layout : str, optional
-        "NCHW" or "NHWC".
+        As in `onnx_si.layout.ALL_LAYOUTS`.
     sizes : mapping of str to int, optional
         Sizes of free input axes: the map is made for one image size, which the new model declares.
+    scores : str, optional
+        The tensor of the class scores, where several outputs could be.
 
     Raises
     ------
@@ -56,15 +59,19 @@ def extend(
         If the model has no such map.
     """
     settings = settle(
-        Options(saliency=method, target=target, layout=layout), model.metadata, has_reference=False
+        Options(saliency=method, target=target, layout=layout, scores=scores),
+        model.metadata,
+        has_reference=False,
     )
     trial = probe(model, sizes or {}, settings.layout)
-    found = build(model, trial.image, settings.saliency, settings.target, trial.view)
+    view = replace(trial.view, scores=settings.scores)
+    argmax = None if settings.threshold is None else settings.threshold == ARGMAX
+    found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
     proto = onnx.ModelProto()
     proto.CopyFrom(found.model.proto)
     _declare_shape(proto.graph.input, trial.info.name, trial.image.shape)
     _declare_shape(proto.graph.output, found.tensor, trial.view.space)
-    _keep_in_metadata(proto, found.tensor)
+    _keep_in_metadata(proto, found)
     try:
         onnx.checker.check_model(proto)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -111,11 +118,13 @@ def _declare_shape(values: Iterable[onnx.ValueInfoProto], name: str, sizes: tupl
     shape.dim.extend(onnx.TensorShapeProto.Dimension(dim_value=size) for size in sizes)
 
 
-def _keep_in_metadata(proto: onnx.ModelProto, tensor: str) -> None:
-    """A test of the new model uses the stored map; the class is part of it."""
+def _keep_in_metadata(proto: onnx.ModelProto, found: SaliencyMap) -> None:
+    """A test of the new model uses the stored map; the class is part of it, and so is a choice of class."""
     kept = {p.key: p.value for p in proto.metadata_props if p.key != "onnx_si.target"}
+    if found.chooses_class:
+        kept["onnx_si.threshold"] = f"{found.split:g}"
     del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, {**kept, "onnx_si.saliency": f"output:{tensor}"})
+    onnx.helper.set_model_props(proto, {**kept, "onnx_si.saliency": f"output:{found.tensor}"})
 
 
 def saliency(model: Model, method: str | None = None, target: int | str | None = None) -> onnx.ModelProto:

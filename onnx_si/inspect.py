@@ -1,24 +1,32 @@
 """What a model is made of, which saliency methods fit it, and which guarantee its p-values can have."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnx_si.errors import OnnxSIError, SaliencyUnavailable, UnsupportedModel, UnsupportedOp, UsageError
+from onnx_si.errors import (
+    AmbiguousLayout,
+    OnnxSIError,
+    SaliencyUnavailable,
+    UnsupportedModel,
+    UnsupportedOp,
+    UsageError,
+)
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.layout import layout_of, require_one_image
+from onnx_si.layout import require_one_image
 from onnx_si.line.program import Program, bind
 from onnx_si.options import Options
 from onnx_si.parity import run_deployed
 from onnx_si.probe import Probe, probe
-from onnx_si.saliency import build, default_threshold, methods, parse_threshold, with_margin
-from onnx_si.saliency.channels import channel_axes
-from onnx_si.saliency.maps import tensor_layout
+from onnx_si.saliency import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
+from onnx_si.saliency.reading import read_tensor
+from onnx_si.saliency.trace import input_layout, trace
 from onnx_si.settings import Settings, settle
 
 SCHEMA = "onnx-si/inspect/1"
@@ -85,7 +93,7 @@ def inspect_model(
     sizes : mapping of str to int, optional
         Sizes of free input axes.
     layout : str, optional
-        "NCHW" or "NHWC".
+        As in `onnx_si.layout.ALL_LAYOUTS`.
 
     Returns
     -------
@@ -104,8 +112,10 @@ def inspect_model(
         trial = probe(model, sizes or {}, settings.layout)
         program = _bound(model, trial)
         _require_one_image(model, trial)
-        fitting = methods(model, trial.image, trial.view)
+        fitting = methods(model, trial.image, replace(trial.view, scores=settings.scores))
         guarantee, reasons = _guarantee(model, trial, settings)
+    except AmbiguousLayout as error:
+        guarantee, reasons = "refused", (str(error),)
     except UsageError:
         raise
     except OnnxSIError as error:
@@ -120,7 +130,7 @@ def inspect_model(
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
         model,
-        inputs=tuple(_input(info, settings.layout) for info in model.inputs),
+        inputs=tuple(_input(model, info, settings.layout) for info in model.inputs),
         outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
         ops=_ops(model, program),
         saliency=tuple(vars(found) for found in fitting),
@@ -130,12 +140,12 @@ def inspect_model(
     )
 
 
-def _input(info: TensorInfo, wanted: str | None) -> dict[str, Any]:
+def _input(model: Model, info: TensorInfo, wanted: str | None) -> dict[str, Any]:
     """A declared input; its layout is null where it can't be an image, and `reason` says why either way."""
     axes, reason = None, "its shape is not declared"
     if info.shape is not None:
         try:
-            found = layout_of(info.shape, wanted)
+            found = input_layout(model, info, wanted)
             axes, reason = found.axes, found.reason
         except OnnxSIError as error:
             reason = str(error)
@@ -149,12 +159,13 @@ def _output(model: Model, info: TensorInfo, program: Program | None, trial: Prob
         return _declared(info, info.shape, None, "it can't be evaluated")
     shape = info.shape if info.shape is not None else value.shape
     try:
-        layout = tensor_layout(value.shape, trial.view, channel_axes(model.proto.graph.node).get(info.name))
-    except SaliencyUnavailable:
-        layout = None
-    if layout is None or min(layout.spatial_shape(value.shape)) < 2:
+        axes = trace(model, trial.image, (info.name,)).get(info.name) if len(model.inputs) == 1 else None
+        reading = read_tensor(value.shape, trial.view, axes)
+    except SaliencyUnavailable as error:
+        return _declared(info, shape, None, f"no map: {error}")
+    if math.prod(reading.size) < 2 or not reading.is_whole(trial.view):
         return _declared(info, shape, None, "no map: its axes don't follow the image's")
-    return _declared(info, shape, layout.axes, layout.reason)
+    return _declared(info, shape, reading.layout.axes, reading.layout.reason)
 
 
 def _declared(info: TensorInfo, shape: Any, axes: str | None, reason: str) -> dict[str, Any]:
@@ -231,8 +242,10 @@ def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tup
     """Best guarantee of a test with the default map and threshold, and why it is no better."""
     try:
         with np.errstate(all="ignore"):
-            found = build(model, trial.image, settings.saliency, settings.target, trial.view)
+            view = replace(trial.view, scores=settings.scores)
             chosen = settings.threshold
+            argmax = None if chosen is None else chosen == ARGMAX
+            found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
             threshold = default_threshold(found) if chosen is None else parse_threshold(chosen)
             pixels = int(np.prod(trial.view.space))
             top = np.arange(pixels).reshape(trial.view.space) == 0  # any region: the ops are the same

@@ -1,12 +1,12 @@
 """Which axes of a model's input are batch, channels and space."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import InputError, UnsupportedModel, UsageError
+from onnx_si.errors import AmbiguousLayout, InputError, UnsupportedModel, UsageError
 
 FEW_CHANNELS = 4  # grey, colour, colour with alpha; anything larger is space where there is a choice
 
@@ -40,43 +40,141 @@ class Layout:
         return np.broadcast_to(region.reshape(sizes), shape)
 
 
-_SPACE = {0: "", 1: "W", 2: "HW", 3: "DHW"}
+LAYOUTS = ("HW", "NHW", "CHW", "HWC", "NCHW", "NHWC", "NCDHW", "NDHWC")
+"""What an image's axes can be, by the names that users know."""
+_LINES, _STACKS = ("W", "NW", "NCW", "NWC"), ("DHW", "NDHW", "CDHW", "DHWC")
+ALL_LAYOUTS = (*_LINES, *LAYOUTS, *_STACKS)
+_NODES = "the model's own nodes read it so"
 
 
-def layout_of(shape: Shape, wanted: str | None = None) -> Layout:
-    """Layout of a model's input.
+def layout_of(shape: Shape, wanted: str | None = None, readings: Iterable[Mapping[int, str]] = ()) -> Layout:
+    """Layout of a model's input: told by the model's nodes first, by its shape second.
 
     Parameters
     ----------
     shape : tuple
         Declared shape; free axes are None or a name.
     wanted : str, optional
-        "NCHW" or "NHWC" (channels first or last, for any number of axes).
+        One of `ALL_LAYOUTS`.
+    readings : iterable of mappings
+        How nodes of the model read the axes: N, C or S (space) by an axis's position. What they say of an
+        axis of length one means nothing for the pixels, and only tells layouts apart that are the same.
 
     Raises
     ------
     UsageError, InputError
         If the wish can't be read, or the input can't be an image.
+    AmbiguousLayout
+        If two layouts fit.
     """
-    if wanted is not None and wanted not in ("NCHW", "NHWC"):
-        raise UsageError(f"layout '{wanted}'; allowed are NCHW and NHWC")
     rank = len(shape)
+    if wanted is not None:
+        return _wanted(shape, wanted)
     if rank not in (1, 2, 3, 4, 5):
         raise InputError(f"the model's input has shape {shape}; an image needs 1 to 5 axes")
+    told = [reading for reading in readings if reading]
+    named = [axes for axes in ALL_LAYOUTS if len(axes) == rank]
+    if told:
+        agreeing = [axes for axes in named if all(_agrees(axes, reading, shape) for reading in told)]
+        if not agreeing:
+            raise AmbiguousLayout(
+                f"the model's nodes read its input of shape {_shown(shape)} in ways that no layout fits: "
+                f"choose one with --layout: {', '.join(named)}"
+            )
+        closest = sorted(agreeing, key=lambda axes: -sum(_matches(axes, reading) for reading in told))
+        return _only(closest, shape, _NODES)
     if rank == 2 and isinstance(shape[0], int) and shape[0] > 1:
         return Layout("HW", "two axes of space: the first one is no batch of one")
     if rank <= 2:
         return Layout("NW"[2 - rank :], "no channel axis: one value per position")
-    space = _SPACE[rank - 2]
-    first, last = f"NC{space}", f"N{space}C"
-    if wanted is not None:
-        return Layout(first if wanted == "NCHW" else last, "chosen by --layout")
-    small = [isinstance(shape[axis], int) and shape[axis] <= FEW_CHANNELS for axis in (1, -1)]  # type: ignore[operator]
-    if small == [False, True] or (small == [True, True] and shape[-1] < shape[1]):  # type: ignore[operator]
-        return Layout(last, f"the last axis has {shape[-1]} entries")
-    if small == [True, False]:
-        return Layout(first, f"the second axis has {shape[1]} entries")
-    return Layout(first, "ONNX's own convention; --layout changes it")
+    if rank == 3:
+        return _only(_plain(named, shape), shape, "the only reading of its shape")
+    first, last = f"NC{'DHW'[-(rank - 2) :]}", f"N{'DHW'[-(rank - 2) :]}C"
+    few = [axes for axes in (first, last) if _few(axes, shape)]
+    return _only(few or [first, last], shape, f"its channels are at most {FEW_CHANNELS}")
+
+
+def _wanted(shape: Shape, wanted: str) -> Layout:
+    """The layout that was asked for."""
+    if wanted not in ALL_LAYOUTS:
+        raise UsageError(f"layout '{wanted}'; allowed are {', '.join(ALL_LAYOUTS)}")
+    if len(wanted) != len(shape):
+        fitting = ", ".join(axes for axes in ALL_LAYOUTS if len(axes) == len(shape))
+        raise UsageError(
+            f"layout {wanted} has {len(wanted)} axes, the model's input {_shown(shape)} has {len(shape)}"
+            f"{f'; choose one of {fitting}' if fitting else ''}"
+        )
+    return Layout(wanted, "chosen by --layout")
+
+
+def _only(candidates: Sequence[str], shape: Shape, reason: str) -> Layout:
+    """The one layout that is left; those that mean the same pixels are one.
+
+    Raises
+    ------
+    AmbiguousLayout
+        If several are left.
+    """
+    means = {_meaning(axes, shape): axes for axes in reversed(candidates)}
+    if len(means) == 1:
+        return Layout(next(iter(means.values())), reason)
+    told = " or ".join(f"{axes} ({_words(axes, shape)})" for axes in reversed(means.values()))
+    raise AmbiguousLayout(
+        f"the model's input of shape {_shown(shape)} can be read as {told}, and nothing in the model tells "
+        "which: choose with --layout"
+    )
+
+
+def _shown(shape: Shape) -> str:
+    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+
+
+def _meaning(axes: str, shape: Shape) -> tuple[object, ...]:
+    """What a layout says of the axes that are longer than one."""
+    return tuple(
+        "space" if name in "DHW" else name for name, size in zip(axes, shape, strict=True) if size != 1
+    )
+
+
+def _words(axes: str, shape: Shape) -> str:
+    sizes = ["any" if not isinstance(n, int) else str(n) for n in shape]
+    space = " x ".join(size for name, size in zip(axes, sizes, strict=True) if name in "DHW")
+    channels = next((size for name, size in zip(axes, sizes, strict=True) if name == "C"), "1")
+    return f"{space} pixels of {channels} channel{'' if channels == '1' else 's'}"
+
+
+def _matches(axes: str, reading: Mapping[int, str]) -> int:
+    """Axes that a layout reads as a node does."""
+    return sum(("S" if axes[axis] in "DHW" else axes[axis]) == role for axis, role in reading.items())
+
+
+def _agrees(axes: str, reading: Mapping[int, str], shape: Shape) -> bool:
+    """Whether it does for every axis that is longer than one."""
+    long = {axis: role for axis, role in reading.items() if shape[axis] != 1}
+    return _matches(axes, long) == len(long)
+
+
+def _few(axes: str, shape: Shape) -> bool:
+    """Whether a layout has few channels, and more than a handful of pixels if they are a line."""
+    size = shape[axes.index("C")]
+    if not isinstance(size, int) or size > FEW_CHANNELS:
+        return False
+    space = [n for name, n in zip(axes, shape, strict=True) if name in "DHW"]
+    line = [n for n in space if n != 1]
+    return (
+        size == 1 or len(line) == len(space) or any(not isinstance(n, int) or n > FEW_CHANNELS for n in line)
+    )
+
+
+def _plain(candidates: Sequence[str], shape: Shape) -> list[str]:
+    """Layouts of one image that are no absurd reading: nothing but channels."""
+
+    def is_image(axes: str) -> bool:
+        sizes = dict(zip(axes, shape, strict=True))
+        batch = sizes.get("N", 1)
+        return (not isinstance(batch, int) or batch == 1) and any(sizes.get(n, 1) != 1 for n in "DHW")
+
+    return [axes for axes in candidates if is_image(axes)] or list(candidates)
 
 
 def require_one_image(shape: Shape, layout: Layout) -> None:
@@ -144,15 +242,48 @@ def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) 
         full = [1, *array.shape]
         full.insert(layout.channel_axis, 1)
         candidates.append(tuple(full))
-    for shape in candidates:
-        if agrees(shape) and (shape[:1] == (1,) or not layout.axes.startswith("N")):
-            return array.reshape(shape)
-    if layout.axes.startswith("NC") and array.ndim == len(declared) - 1:
-        moved = np.moveaxis(array, -1, 0)[None]
-        if agrees(moved.shape):
-            return moved
+    turned = _picture(array, layout, len(declared))
+    plain = next(
+        (s for s in candidates if agrees(s) and (s[:1] == (1,) or not layout.axes.startswith("N"))), None
+    )
+    if plain is not None and turned is not None and agrees(turned.shape):
+        _require_one_reading(plain, turned.shape, layout, what)
+        return turned if _channels_of(turned.shape, layout) <= FEW_CHANNELS else array.reshape(plain)
+    if plain is not None:
+        return array.reshape(plain)
+    if turned is not None and agrees(turned.shape):
+        return turned
     wanted = ", ".join("any" if not isinstance(n, int) else str(n) for n in declared)
     raise InputError(
         f"{what} has shape {array.shape}, the model's input is ({wanted}) read as {layout.axes}; "
         "give one image of that size (--layout changes how the axes are read)"
     )
+
+
+def _picture(array: NDArray[np.float64], layout: Layout, rank: int) -> NDArray[np.float64] | None:
+    """An array with channels behind space, as picture files have them, in a layout with channels in front."""
+    axis = layout.channel_axis
+    if axis is None or axis == rank - 1 or array.ndim != (rank - 1 if layout.axes.startswith("N") else rank):
+        return None
+    moved = np.moveaxis(array, -1, 0)
+    return moved[None] if layout.axes.startswith("N") else moved
+
+
+def _channels_of(shape: tuple[int, ...], layout: Layout) -> int:
+    return shape[layout.channel_axis or 0]
+
+
+def _require_one_reading(plain: tuple[int, ...], turned: tuple[int, ...], layout: Layout, what: str) -> None:
+    """Where free axes take an array both as it is and with its channels moved: few channels tell which.
+
+    Raises
+    ------
+    InputError
+        If they don't.
+    """
+    few = [_channels_of(shape, layout) <= FEW_CHANNELS for shape in (plain, turned)]
+    if few[0] == few[1]:
+        raise InputError(
+            f"{what} can be read as {plain} or, with its channels moved in front, as {turned}: the model's "
+            f"input takes both; give it in the shape of {layout.axes}, with all its axes"
+        )

@@ -28,8 +28,10 @@ class Options:
         `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
         `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
+    scores : str
+        The tensor of the class scores, where several outputs could be.
     threshold : str or float
-        A value, `max:F`, `minmax:F` or `top:F`.
+        A value, `max:F`, `minmax:F`, `top:F` or `argmax`.
     sigma : float
         Noise standard deviation, in the image's units.
     sigma_df : int
@@ -76,6 +78,7 @@ class Options:
     hypothesis: str | None = None
     saliency: str | None = None
     target: int | str | None = None
+    scores: str | None = None
     threshold: str | float | None = None
     sigma: float | None = None
     sigma_df: int | None = None

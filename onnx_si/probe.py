@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.layout import Layout, layout_of, with_sizes
+from onnx_si.layout import Layout, with_sizes
 from onnx_si.saliency import View
+from onnx_si.saliency.trace import input_layout
 
 FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networks, and quick
 MAX_PROBE_VALUES = 2**26
@@ -66,7 +67,7 @@ def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> 
     """
     info = image_input(model)
     declared = info.shape or ()
-    read_as = layout_of(declared, layout)
+    read_as = input_layout(model, info, layout)
     shape, assumed = [], []
     for letter, size in zip(read_as.axes, with_sizes(declared, read_as, sizes), strict=True):
         shape.append(size if isinstance(size, int) else FREE_SIZE if letter in "DHW" else 1)

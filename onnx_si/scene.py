@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.layout import Layout, Shape, fit, layout_of, require_one_image, with_sizes
+from onnx_si.layout import Layout, Shape, fit, require_one_image, with_sizes
 from onnx_si.preprocess import Preprocessing, with_preprocessing
 from onnx_si.saliency import View, resize_matrix
 from onnx_si.saliency.maps import MAX_RESIZE_VALUES
+from onnx_si.saliency.trace import input_layout
 from onnx_si.settings import Settings
 
 LARGEST_VALUE = 1e30  # far above any image, and models in float32 overflow at 3e38
@@ -43,6 +44,7 @@ class Scene:
     resize: str = "linear"
     steps: Preprocessing = field(default_factory=Preprocessing)
     loaded: Model | None = None
+    scores: str | None = None
 
     @property
     def seen(self) -> Array:
@@ -51,7 +53,7 @@ class Scene:
 
     @property
     def view(self) -> View:
-        return View(self.image.shape, self.layout, self.resize)
+        return View(self.image.shape, self.layout, self.resize, self.scores)
 
     @property
     def counts(self) -> Mask | None:
@@ -133,7 +135,7 @@ def prepare(model: Model, given: Given, settings: Settings) -> Scene:
         raise UnsupportedModel(
             f"the model does not declare the shape of its input '{info.name}'; export it again with one"
         )
-    layout = layout_of(info.shape, settings.layout)
+    layout = input_layout(model, info, settings.layout)
     require_one_image(info.shape, layout)
     sizes = with_sizes(info.shape, layout, settings.dims or {})
     declared = _declared(sizes, layout, settings.resize_input)
@@ -166,6 +168,7 @@ def prepare(model: Model, given: Given, settings: Settings) -> Scene:
         resize=settings.resize,
         steps=steps,
         loaded=model,
+        scores=settings.scores,
     )
 
 

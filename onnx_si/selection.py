@@ -14,6 +14,7 @@ from onnx_si.line.program import Program, bind
 from onnx_si.parity import RUNTIME
 from onnx_si.report import Parity
 from onnx_si.saliency import (
+    ARGMAX,
     SaliencyMap,
     Threshold,
     build,
@@ -48,14 +49,14 @@ class Marker:
 
     def distance(self, shown: Array, outside: Mask | None = None) -> Array:
         """How far the map itself is above the threshold; for one of kind `top`, above its largest value on
-        the pixels `outside` the region.
+        the other pixels `outside` the region.
         """
         kind, level = self.threshold.kind, self.threshold.level
         chosen = shown if self.counts is None else shown[self.counts]
         if kind == "top":
             others = ~self.region_of(shown) if outside is None else outside
-            bound = shown[others if self.counts is None else others & self.counts].max()
-        elif kind == "value":
+            return _above_others(shown, others if self.counts is None else others & self.counts)
+        if kind == "value":
             bound = level
         else:
             bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
@@ -67,6 +68,17 @@ class Marker:
             return top_region(shown, self.threshold, self.counts)
         above: Mask = self.distance(shown) > 0
         return above if self.counts is None else above & self.counts
+
+
+def _above_others(values: Array, others: Mask) -> Array:
+    """Each value less the largest of the chosen others."""
+    distance = np.asarray(values - values[others].max())
+    first = np.unravel_index(np.where(others, values, -np.inf).argmax(), values.shape)
+    rest = others.copy()
+    rest[first] = False
+    if rest.any():
+        distance[first] = values[first] - values[rest].max()
+    return distance
 
 
 @dataclass(frozen=True)
@@ -133,8 +145,9 @@ def _marking(scene: Scene, settings: Settings) -> tuple[SaliencyMap, Marker]:
     kept = scene.model.derived
     found: tuple[SaliencyMap, Marker] | None = kept.get(wanted)
     if found is None:
-        saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view)
         given = settings.threshold
+        argmax = None if given is None else given == ARGMAX
+        saliency = build(scene.model, scene.seen, settings.saliency, settings.target, scene.view, argmax)
         threshold = default_threshold(saliency) if given is None else parse_threshold(given)
         found = saliency, _marker(saliency, threshold, scene)
         kept.clear()  # the last one is enough: whoever asks again asks for the same
@@ -249,18 +262,19 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     """Why this map, class and threshold, where nobody chose them."""
     saliency = selection.saliency
     if settings.saliency == "auto":
-        yield f"saliency {saliency.method}: {_why_automatic(saliency.method)}"
+        yield f"saliency {saliency.method}: {saliency.why or _why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
-        yield "target predicted: the class with the largest score; its choice is part of the selection event"
+        which = "most pixels, class 0 aside" if saliency.chooses_class else "largest score"
+        yield f"target predicted: the class with the {which}; its choice is part of the selection event"
     if settings.threshold is None:
         ends = "what splits yes from no on this map"
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
+        if saliency.chooses_class:
+            why = "the map has a channel for each class"
         yield f"threshold {selection.threshold}: {why}"
 
 
 def _why_automatic(method: str) -> str:
-    if method.startswith("output:"):
-        return "the first output that is a map"
     head = "the head allows it" if method == "cam" else "the head allows no class activation map"
     return f"no output is a map, and {head}"
 

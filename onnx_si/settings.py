@@ -29,6 +29,7 @@ _FROM_METADATA: dict[str, tuple[str, Callable[[str], Any]]] = {
     "hypothesis": ("onnx_si.hypothesis", str),
     "saliency": ("onnx_si.saliency", str),
     "target": ("onnx_si.target", _target),
+    "scores": ("onnx_si.scores", str),
     "threshold": ("onnx_si.threshold", str),
     "sigma": ("onnx_si.noise_std", float),
     "layout": ("onnx_si.layout", str),
@@ -55,6 +56,7 @@ _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
 # What depends on the image or on the map, where nobody chose it.
 _UNDECIDED = dict.fromkeys(
     (
+        "scores",
         "threshold",
         "sigma",
         "sigma_df",
@@ -83,6 +85,7 @@ class Settings:
     hypothesis: str
     saliency: str
     target: int | str
+    scores: str | None
     threshold: str | float | None
     sigma: float | None
     sigma_source: str

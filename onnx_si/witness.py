@@ -17,7 +17,7 @@ from onnx_si.question import Tested
 from onnx_si.report import Parity
 from onnx_si.scene import Array, Mask
 from onnx_si.search import Search
-from onnx_si.search.event import RegionEvent
+from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.search.problem import TestLine
 from onnx_si.selection import file_map
 from onnx_si.truncated import Distribution
@@ -95,7 +95,7 @@ class Witness:
         self.points += len(points) + skipped
         self.too_near += skipped
         for point, image, shown in zip(points, images, maps, strict=True):
-            if _holds(self._region(shown), event) == point.inside:
+            if self._holds(shown, event) == point.inside:
                 self.agreeing += 1
                 continue
             wrong = self._wrong(point, image, event)
@@ -106,6 +106,16 @@ class Witness:
 
     def _region(self, shown: Array) -> Mask:
         return self.test.selection.marker.region_of(shown)
+
+    def _pixels(self, event: RegionEvent) -> Mask:
+        """The pixels of which the event says what they are."""
+        if not isinstance(event, TopEvent):
+            return event.pixels
+        counts = self.test.selection.counts
+        return np.ones(event.observed.shape, np.bool_) if counts is None else counts
+
+    def _holds(self, shown: Array, event: RegionEvent) -> bool:
+        return bool(((self._region(shown) == event.observed) | ~self._pixels(event)).all())
 
     def _wrong(self, point: Point, image: Array, event: RegionEvent) -> Mask | None:
         """The pixels that contradict S at a point; None where rounding may be the reason.
@@ -120,7 +130,7 @@ class Witness:
         noise = self.rng.uniform(-1.0, 1.0, (COPIES, *image.shape)) * ROUNDINGS * self.map.input_unit
         copies = np.concatenate([image[None], image[None] * (1.0 + noise)])
         maps = self.map.run(copies, alone=True)
-        if any(_holds(self._region(shown), event) == point.inside for shown in maps):
+        if any(self._holds(shown, event) == point.inside for shown in maps):
             return None
         outputs = rounded_at(selection.program, image[None], self.map.unit)[selection.margin]
         margin, allowed = outputs.values[0], outputs.errors[0]
@@ -133,18 +143,16 @@ class Witness:
         distances = np.array([np.abs(marker.distance(shown, top)) for shown in maps])
         constructed = (distances == 0).all(axis=0) & (margin == 0)
         far = (distances.min(axis=0) > allowed) | constructed
-        pixels = event.pixels
+        pixels = self._pixels(event)
         if point.inside:
-            everywhere = np.all([self._region(shown) != event.observed for shown in maps], axis=0)
-            wrong: Mask = everywhere & far & pixels
+            differs: Mask = np.all([self._region(shown) != event.observed for shown in maps], axis=0) & pixels
+            if top is not None and (differs & event.observed).any():
+                differs &= event.observed  # two pixels that change places: those that leave decide
+            wrong: Mask = differs & far
             return wrong if wrong.any() else None
         claimed: Mask = ((margin > 0) != event.observed) & pixels
         decisive = claimed if claimed.any() else pixels
         return claimed if far[decisive].all() else None
-
-
-def _holds(region: Mask, event: RegionEvent) -> bool:
-    return bool(((region == event.observed) | ~event.pixels).all())
 
 
 def choose(

@@ -159,6 +159,30 @@ def test_permuted_images_that_hardly_ever_have_a_region_give_no_p_value():
     assert "permuted images" in result.to_dict()["reasons"]["comparison.permutation"]
 
 
+def test_permuted_images_with_an_empty_ring_are_left_out():
+    """The region of each image is its one large pixel; some that may count have no neighbour."""
+    image = np.zeros((6, 6))
+    image[0, 0], image[0, 1] = 5.0, 1.0
+    mask = np.zeros((6, 6))
+    mask[0, :2] = mask[3, 3] = mask[5, 0] = mask[5, 5] = 1
+    result = onnx_si.test(
+        identity(6),
+        image,
+        sigma=1.0,
+        threshold=4.0,
+        hypothesis="neighborhood",
+        mask=mask,
+        alternative="greater",
+        methods=("permutation",),
+    )
+    # the 5 lies on one of the two neighbours; the other is the 1 (a difference of 4) in 1 of 4 cases, else 0
+    assert result.comparison.permutation > 0.99
+    image[0, 1], image[3, 3] = -1.0, 1.0
+    options = {"hypothesis": "neighborhood", "mask": mask, "alternative": "greater", "threshold": 4.0}
+    seldom = onnx_si.test(identity(6), image, sigma=1.0, methods=("permutation",), **options)
+    assert seldom.comparison.permutation == pytest.approx(0.25, abs=0.08)
+
+
 def test_the_deployed_runtime_is_loaded_once():
     model = smoothing_net()
     deployed = Deployed(model, "x", ("map",))

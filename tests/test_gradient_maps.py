@@ -262,7 +262,7 @@ REFUSED = {
     "branch": (by_branch, "gradient", "If.*no gradient rule"),
     "no such layer": (hidden, "gradcam:nothing", r"'nothing' is no tensor between.*'features'"),
     "the scores themselves": (hidden, "gradcam:gemm_20", "no tensor between"),
-    "no space": (hidden, "gradcam:flatten_8", "has no channels to be weighted"),
+    "no space": (hidden, "gradcam:flatten_8", "is no map over an image"),
 }
 
 

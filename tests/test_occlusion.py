@@ -7,7 +7,7 @@ from test_gradient_maps import SHAPE, as_a_map, rounded, smooth_inside, values_o
 from test_saliency import classifier, hidden, saliency_of, view_of
 
 import onnx_si
-from onnx_si.saliency import methods
+from onnx_si.saliency import build, methods
 from onnx_si.saliency.occlusion import grid_of
 
 
@@ -62,7 +62,8 @@ def test_other_axes():
     x = net.add("Relu", net.add("Reshape", "x", net.ints(1, 48)))
     model = net.finish(net.add("MatMul", x, net.normal(48, 2)))
     image = np.random.default_rng(0).normal(size=(1, 4, 6, 2))
-    values = values_of(model, image, "occlusion:3", 0)
+    found = build(model, image, "occlusion:3", 0, view_of(model, image, "NHWC"))
+    values = nets.value_of(found.model, image, found.tensor)
     assert len(np.unique(values)) == 4 and np.unique(values[:3, :3]).size == 1
     covered = image.copy()
     covered[:, :3, 3:] = 0

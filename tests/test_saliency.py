@@ -27,7 +27,6 @@ from onnx_si.saliency import (
     with_margin,
 )
 from onnx_si.saliency.cam import find_head
-from onnx_si.saliency.maps import tensor_layout
 
 CHANNELS, CLASSES, SIZE = 3, 4, 6
 
@@ -550,23 +549,6 @@ def test_the_graph_tells_where_the_channels_are(tensor, axis):
         matrix @ np.take(nets.value_of(model, image, tensor)[0], 2, axis if axis < 0 else axis - 1) @ matrix.T
     )
     np.testing.assert_allclose(nets.value_of(found.model, image, found.tensor), wanted, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("shape", "image", "axes"),
-    [
-        ((1, 4, 4, 6), (1, 16, 16, 3), "NHWC"),
-        ((1, 16, 8, 1), (1, 15, 13, 1), "NHWC"),
-        ((1, 6, 4, 4), (1, 16, 16, 3), "NCHW"),
-        ((1, 4, 4, 6), (1, 3, 16, 16), "NCHW"),
-        ((1, 16, 16, 14), (1, 1, 16, 16), "NCHW"),
-        ((1, 16, 16, 4), (1, 1, 16, 16), "NHWC"),
-        ((1, 1, 1, 8), (1, 16, 16, 3), "NCHW"),
-    ],
-)
-def test_without_nodes_that_tell_the_shape_decides(shape, image, axes):
-    """The image's own layout first: its reading is left only where the other one fits better."""
-    assert tensor_layout(shape, View(image, layout_of(image))).axes == axes
 
 
 def test_a_map_that_does_not_depend_on_the_image_is_refused():

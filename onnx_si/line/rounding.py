@@ -4,6 +4,7 @@ A tolerance, not a bound: jumps and choices are taken as the centre decides them
 rounding decides is found out by rounding the image in several ways.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,8 +38,9 @@ class Rounded:
 def rounded_at(program: Program, images: Array, unit: float) -> dict[str, Rounded]:
     """The outputs of a program for images (n, *shape) in a precision, with their errors.
 
-    An error starts as the rounding of the image, spreads by the absolute weights of every op, and grows by
-    `unit` times the number and the size of the terms that the op adds up.
+    An error starts as the rounding of the image, spreads by the absolute weights of every op, and grows with
+    the size of the terms that the op adds up and the root of their number, by which roundings of changing
+    signs grow.
 
     Parameters
     ----------
@@ -49,7 +51,8 @@ def rounded_at(program: Program, images: Array, unit: float) -> dict[str, Rounde
 
     Source
     ------
-    Higham, "Accuracy and Stability of Numerical Algorithms", sections 3.1 and 3.3 (running error analysis).
+    Higham, "Accuracy and Stability of Numerical Algorithms", section 3.3 (running error analysis); Higham and
+    Mary, SIAM Journal on Scientific Computing 41 (2019), A2815 (the root of the number of terms).
     """
     start = Rounded(images, unit * np.abs(images))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -62,7 +65,7 @@ def _in_precision(unit: float) -> Callable[[Rule, list[Rounded]], Rounded]:
         values = rule.evaluate(*(x.values for x in xs))
         match rule:
             case Affine():
-                errors = rule.spread(*(_grown(x, unit * (rule.terms + 4)) for x in xs))
+                errors = rule.spread(*(_grown(x, _growth(rule.terms, unit)) for x in xs))
                 errors = errors if rule.offset is None else errors + unit * np.abs(rule.offset)
             case Step() | Winner():
                 errors = np.zeros_like(values)
@@ -75,6 +78,11 @@ def _in_precision(unit: float) -> Callable[[Rule, list[Rounded]], Rounded]:
         return Rounded(values, np.broadcast_to(errors, values.shape))
 
     return apply
+
+
+def _growth(terms: int, unit: float) -> float:
+    """Rounding of a sum of so many products, in shares of the sum of their sizes."""
+    return unit * math.sqrt(terms + 4)
 
 
 def _grown(x: Rounded, share: float) -> Array:
@@ -91,7 +99,7 @@ def _largest(rule: Maximum, xs: list[Rounded]) -> Array:
 def _of_gated(rule: Gated, xs: list[Rounded], unit: float) -> Array:
     """What the errors of the others do behind the gates, and, in a product, the errors of the gates."""
     size = np.abs if rule.product else np.positive  # a gate that selects may be a negative index
-    gates, share = set(rule.gates), unit * (rule.terms + 4)
+    gates, share = set(rule.gates), _growth(rule.terms, unit)
     still = rule.evaluate(
         *(size(x.values) if i in gates else np.zeros_like(x.values) for i, x in enumerate(xs))
     )

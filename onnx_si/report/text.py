@@ -57,6 +57,10 @@ def _model(result: Mapping[str, Any]) -> str:
     if saliency["target"] == "predicted":
         target = " of the predicted class"
     name = result["model"]["path"] or "model in memory"
+    if saliency["threshold"] == "argmax":
+        return (
+            f"{name}, region where {saliency['method']} is largest in the channel{target or ' of its class'}"
+        )
     return f"{name}, region where {saliency['method']}{target} exceeds {_threshold(saliency['threshold'])}"
 
 

@@ -2,9 +2,17 @@
 
 from onnx_si.saliency.choose import build, methods
 from onnx_si.saliency.maps import SaliencyMap, View, resize_matrix
-from onnx_si.saliency.threshold import Threshold, default_threshold, parse_threshold, top_region, with_margin
+from onnx_si.saliency.threshold import (
+    ARGMAX,
+    Threshold,
+    default_threshold,
+    parse_threshold,
+    top_region,
+    with_margin,
+)
 
 __all__ = [
+    "ARGMAX",
     "SaliencyMap",
     "Threshold",
     "View",

@@ -6,7 +6,7 @@ class's weight times the feature map, without bias.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -16,8 +16,18 @@ from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.layout import Layout
 from onnx_si.line.program import bind
-from onnx_si.saliency.maps import SaliencyMap, View, name_map, resize_map, single_precision, weighted_channels
-from onnx_si.saliency.scores import SCORE_TAIL, back
+from onnx_si.saliency.maps import (
+    SaliencyMap,
+    View,
+    in_order,
+    name_map,
+    resize_map,
+    single_precision,
+    weighted_channels,
+)
+from onnx_si.saliency.reading import read_tensor
+from onnx_si.saliency.scores import SCORE_TAIL, SeveralScores, back, choose_scores
+from onnx_si.saliency.trace import trace
 
 BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
 AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool", "ReduceSum"})
@@ -29,30 +39,52 @@ class Head:
 
     features: str
     layout: Layout
+    shape: tuple[int, ...]
     size: tuple[int, ...]
     weights: NDArray[np.float64]
     scores: str
     scores_rank: int
+    notes: tuple[str, ...] = ()
 
 
-def find_head(model: Model, image: NDArray[np.float64]) -> Head:
-    """Find the head of a classifier that allows a CAM.
+def find_head(model: Model, image: NDArray[np.float64], view: View | None = None) -> Head:
+    """Find the head of a classifier that allows a CAM: of its class scores where several outputs could be.
 
     Raises
     ------
     SaliencyUnavailable
         If no output of the model is computed that way; the message says what was found.
     """
+    names, notes = _outputs(model, image, view)
+    rank = image.ndim if view is None else len(view.space) + 2
     reasons = []
-    for output in model.outputs:
-        found = _trace(model, image, output.name)
+    for name in names:
+        found = _trace(model, image, name, rank)
         if isinstance(found, Head):
-            return found
-        reasons.append(f"'{output.name}': {found}")
+            return replace(found, notes=notes)
+        reasons.append(f"'{name}': {found}")
     raise SaliencyUnavailable("no CAM: " + "; ".join(reasons))
 
 
-def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
+def _outputs(
+    model: Model, image: NDArray[np.float64], view: View | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The outputs whose heads are looked at, and why."""
+    names = tuple(info.name for info in model.outputs)
+    if view is None or (len(names) == 1 and not view.scores):
+        return names, ()
+    if view.scores:
+        return (view.scores,), ()
+    try:
+        chosen = choose_scores(model, image, view)
+    except SeveralScores:
+        raise
+    except SaliencyUnavailable:
+        return names, ()
+    return chosen.outputs, chosen.notes
+
+
+def _trace(model: Model, image: NDArray[np.float64], output: str, axes: int) -> Head | str:
     """Walk back from an output; a text says where the pattern breaks."""
     makers = {name: node for node in model.proto.graph.node for name in node.output}
     scores = back(makers, output, SCORE_TAIL)
@@ -85,7 +117,7 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     if changing & set(factor) or not all(_positive_number(program.values[name]) for name in factor):
         return f"{pool.op_type} is scaled by something else than one positive number"
     shape = program.values[features].shape
-    if len(shape) != image.ndim:
+    if len(shape) != axes:
         return f"{pool.op_type} averages {shape}, which does not have the image's axes"
     layout = _pooled_layout(shape, _averaged_axes(pool, shape, [program.values[name] for name in axes_names]))
     if layout is None:
@@ -101,7 +133,7 @@ def _trace(model: Model, image: NDArray[np.float64], output: str) -> Head | str:
     rank = program.values[scores].ndim
     if program.values[scores].size != weights.shape[0]:
         return f"scores of shape {program.values[scores].shape} for {weights.shape[0]} classes"
-    return Head(features, layout, layout.spatial_shape(shape), weights, scores, rank)
+    return Head(features, layout, shape, layout.spatial_shape(shape), weights, scores, rank)
 
 
 def _unscaled(
@@ -170,11 +202,14 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
     UsageError
         If there is no such class.
     """
-    head = find_head(model, image)
+    head = _turned(model, image, view, find_head(model, image, view))
     classes = head.weights.shape[0]
     editor = Editor(model)
-    features = single_precision(editor, head.features)
-    notes: tuple[str, ...] = ()
+    features, shape, layout = in_order(
+        editor, single_precision(editor, head.features), head.shape, head.layout
+    )
+    head = replace(head, layout=layout, size=layout.spatial_shape(shape))
+    notes = head.notes
     if isinstance(target, int):
         if not 0 <= target < classes:
             raise UsageError(f"target {target}: the model has {classes} classes, numbered from 0")
@@ -185,9 +220,28 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
         class_map = _predicted(editor, head, features)
     flat = editor.add("Reshape", [class_map, editor.constant(np.array(head.size, np.int64))])
     if head.size != view.space:
-        notes = (f"the map of {head.size} is resized ({view.resize}) to {view.space} pixels",)
+        notes += (f"the map of {head.size} is resized ({view.resize}) to {view.space} pixels",)
     public = name_map(editor, resize_map(editor, flat, head.size, view))
     return SaliencyMap(editor.finish(), public, public, "", "cam", target if classes > 1 else 0, notes)
+
+
+def _turned(model: Model, image: NDArray[np.float64], view: View, head: Head) -> Head:
+    """The head with its axes of space named as the nodes tell, which may have turned the image.
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If they tell that these are not the image's axes.
+    """
+    axes = trace(model, image, (head.features,)).get(head.features)
+    if axes is None:
+        return head
+    reading = read_tensor(head.shape, view, axes)
+    if reading.layout.channel_axis != head.layout.channel_axis:
+        raise SaliencyUnavailable(
+            f"no CAM: '{head.features}' of shape {head.shape} is averaged over axes that are not the image's"
+        )
+    return replace(head, layout=reading.layout)
 
 
 def _predicted(editor: Editor, head: Head, features: str) -> str:

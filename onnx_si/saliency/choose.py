@@ -1,6 +1,7 @@
 """Which saliency methods there are, which of them fit a model, and the automatic choice."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +10,16 @@ from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.line.program import bind
 from onnx_si.saliency.cam import cam, find_head
-from onnx_si.saliency.channels import channel_axes
+from onnx_si.saliency.classes import class_map, is_class_map
 from onnx_si.saliency.gradcam import gradcam
 from onnx_si.saliency.gradients import grad_input, gradient
-from onnx_si.saliency.maps import SaliencyMap, View, tensor_layout
+from onnx_si.saliency.maps import SaliencyMap, View
 from onnx_si.saliency.monotone import on_scores
 from onnx_si.saliency.occlusion import occlusion
 from onnx_si.saliency.output import output_map
+from onnx_si.saliency.reading import read_tensor
+from onnx_si.saliency.scores import SeveralScores
+from onnx_si.saliency.trace import trace
 
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
 PLAIN = {
@@ -45,7 +49,12 @@ class Availability:
 
 
 def build(
-    model: Model, image: NDArray[np.float64], method: str, target: int | str, view: View
+    model: Model,
+    image: NDArray[np.float64],
+    method: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None = False,
 ) -> SaliencyMap:
     """Add the saliency map of a method to a model.
 
@@ -59,6 +68,8 @@ def build(
         `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     view : View
+    argmax : bool or None
+        Whether the map is where a class has the largest channel of an output; None: where one has several.
 
     Raises
     ------
@@ -69,12 +80,16 @@ def build(
     """
     model = on_scores(model, image)
     if method == "auto":
-        return _automatic(model, image, target, view)
+        return _automatic(model, image, target, view, argmax)
+    kind, _, name = method.partition(":")
+    if argmax and kind != "output":
+        raise UsageError(
+            f"threshold argmax: {method} is no map of classes; choose one with --saliency output:NAME"
+        )
     if method in PLAIN:
         return PLAIN[method](model, image, target, view)
-    kind, _, name = method.partition(":")
     if kind == "output" and name:
-        return output_map(model, image, name, target, view)
+        return _output(model, image, name, target, view, argmax)
     if kind == "gradcam" and name:
         return gradcam(model, image, target, view, name)
     if kind == "occlusion" and name.isdecimal() and int(name):
@@ -85,50 +100,120 @@ def build(
     )
 
 
-def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> dict[str, int]:
-    """Graph outputs that are maps, with their number of channels.
+@dataclass(frozen=True)
+class MapOutput:
+    """A graph output that is a map: its name, number of channels and size in space."""
 
-    A vector of another length than the image's is taken for class scores, not for a coarse map.
+    name: str
+    channels: int
+    size: tuple[int, ...]
+
+
+def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[MapOutput]:
+    """Graph outputs that are maps: their sizes are the image's, or what the graph's strides make of them.
+
+    An output that does not depend on the image is none. A vector of another length than the image's is taken
+    for class scores, not for a coarse map.
     """
     names = tuple(info.name for info in model.outputs)
-    values, channels = bind(model, image, names).values, channel_axes(model.proto.graph.node)
-    found = {}
+    program, axes = bind(model, image, names), trace(model, image, names)
+    found = []
     for name in names:
-        if name not in values:
+        if name not in program.values or name in program.folded or name in program.words:
             continue
-        shape = values[name].shape
+        shape = program.values[name].shape
         try:
-            layout = tensor_layout(shape, view, channels.get(name))
+            reading = read_tensor(shape, view, axes.get(name))
         except SaliencyUnavailable:
             continue
-        sizes = layout.spatial_shape(shape)
-        if all(n > 1 for n in sizes) and (len(shape) > 2 or sizes == view.space):
-            found[name] = shape[layout.channel_axis] if layout.channel_axis is not None else 1
+        size, channel = reading.size, reading.layout.channel_axis
+        vector = len(shape) <= 2 and size != view.space and len(view.space) == 1
+        flat = any(n == 1 < whole for n, whole in zip(size, view.space, strict=True)) or set(size) == {1}
+        if not flat and reading.is_whole(view) and not vector:
+            found.append(MapOutput(name, 1 if channel is None else shape[channel], size))
     return found
 
 
-def _single(maps: dict[str, int]) -> list[str]:
-    """Maps with one channel, or over two classes."""
-    return [name for name, channels in maps.items() if channels <= MOST_CHANNELS]
+def _single(maps: list[MapOutput], view: View) -> list[MapOutput]:
+    """Maps with one channel, or over two classes; the finest first."""
+    single = [found for found in maps if found.channels <= MOST_CHANNELS]
+    return sorted(single, key=lambda found: (found.size != view.space, -math.prod(found.size)))
 
 
-def _automatic(model: Model, image: NDArray[np.float64], target: int | str, view: View) -> SaliencyMap:
+def _why(chosen: MapOutput, single: list[MapOutput], view: View) -> str:
+    """Why an output is the map."""
+    if len(single) == 1:
+        return "the only output that is a map"
+    others = ", ".join(f"'{found.name}'" for found in single if found is not chosen)
+    alike = sum(found.size == chosen.size for found in single)
+    what = "of the image's own size" if chosen.size == view.space else f"of {chosen.size}, the finest"
+    first = "the first output" if alike > 1 else "the only output"
+    return f"{first} that is a map {what}; {others} are maps as well: --saliency output:NAME takes one"
+
+
+def _output(
+    model: Model,
+    image: NDArray[np.float64],
+    name: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None,
+) -> SaliencyMap:
+    """The map of a tensor: where a class wins, or its values; probabilities are split at one half."""
+    if argmax:
+        return class_map(model, image, name, target, view)
+    made = output_map(model, image, name, target, view)
+    if argmax is None and not made.is_logit and is_class_map(model, image, name, view):
+        return class_map(model, image, name, target, view)
+    return made
+
+
+def _automatic(
+    model: Model, image: NDArray[np.float64], target: int | str, view: View, argmax: bool | None
+) -> SaliencyMap:
     maps = map_outputs(model, image, view)
-    if _single(maps):
-        return output_map(model, image, _single(maps)[0], target, view)
+    single = _single(maps, view)
+    classes = [found for found in maps if found.channels > 1 and found.size == view.space]
+    if argmax:
+        if not classes:
+            raise UsageError("threshold argmax: no output has a channel for each class at the image's pixels")
+        return _with_classes(model, image, classes, target, view)
+    if single:
+        made = _output(model, image, single[0].name, target, view, argmax)
+        return replace(made, why=_why(single[0], single, view))
     try:
         return cam(model, image, target, view)
+    except SeveralScores:
+        raise
     except SaliencyUnavailable as error:
         no_cam = error
     try:
         return gradcam(model, image, target, view)
     except UnsupportedModel as error:
-        several = ", ".join(f"'{name}' has {count} channels" for name, count in maps.items())
+        if argmax is None and classes:
+            return _with_classes(model, image, classes, target, view)
+        several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
         raise SaliencyUnavailable(
             f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
             f"{no_cam}; no Grad-CAM: {_one_line(error)}. Choose a tensor with --saliency output:NAME, and "
             "--target K where it has channels; a classifier also allows --saliency occlusion"
         ) from error
+
+
+def _with_classes(
+    model: Model, image: NDArray[np.float64], classes: list[MapOutput], target: int | str, view: View
+) -> SaliencyMap:
+    """The map of the first output with a channel for each class."""
+    made = class_map(model, image, classes[0].name, target, view)
+    others = ", ".join(f"'{found.name}'" for found in classes[1:])
+    why = (
+        "the only output with a channel for each class"
+        if not others
+        else (
+            f"the first output with a channel for each class; {others} too: --saliency output:NAME takes one"
+        )
+    )
+    return replace(made, why=why)
 
 
 def _one_line(error: Exception) -> str:
@@ -137,10 +222,16 @@ def _one_line(error: Exception) -> str:
 
 def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
     """Every method with whether it fits the model."""
-    maps = _single(map_outputs(model, image, view))
-    found = [Availability(f"output:{name}", True, "a graph output that is a map") for name in maps]
+    outputs = map_outputs(model, image, view)
+    maps = _single(outputs, view)
+    found = [Availability(f"output:{m.name}", True, "a graph output that is a map") for m in maps]
+    found += [
+        Availability(f"output:{m.name}", True, f"a graph output with {m.channels} classes (threshold argmax)")
+        for m in outputs
+        if m not in maps and m.size == view.space
+    ]
     try:
-        head = find_head(model, image)
+        head = find_head(model, image, view)
         classes, channels = head.weights.shape
         found.append(
             Availability("cam", True, f"global average of {channels} channels, then {classes} class scores")

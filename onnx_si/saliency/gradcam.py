@@ -1,55 +1,63 @@
 """Saliency method `gradcam`: feature maps weighted by the score's mean gradient, as a graph transform."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from onnx_si.errors import SaliencyUnavailable
-from onnx_si.graph import Editor, Model
+from onnx_si.graph import Editor, Model, read_by
 from onnx_si.layout import Layout
 from onnx_si.line.program import Program
+from onnx_si.saliency.axes import Axes
 from onnx_si.saliency.backward import differentiate, has_gradient, reached
 from onnx_si.saliency.backward.nodes import reshaped
 from onnx_si.saliency.channels import channel_axes
 from onnx_si.saliency.maps import (
     SaliencyMap,
     View,
+    in_image_order,
     name_map,
     resize_map,
     single_precision,
-    tensor_layout,
     weighted_channels,
 )
+from onnx_si.saliency.reading import read_tensor
 from onnx_si.saliency.scores import Scores, find_scores, seed
+from onnx_si.saliency.trace import trace
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The feature maps: their tensor, its shape, and which of its axes holds the channels."""
+    """The feature maps: their tensor, its shape, which of its axes holds the channels, and those of space in
+    the image's order; `notes` say why it is this one where there are several.
+    """
 
     tensor: str
     shape: tuple[int, ...]
     channel_axis: int
+    space: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:
         """In space."""
-        return tuple(n for axis, n in enumerate(self.shape) if axis not in (0, self.channel_axis))
+        return tuple(self.shape[axis] for axis in self.space)
 
 
 def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Layer:
     """The tensor of a name, or the last one between image and scores that has channels and space.
 
     Which axis holds the channels follows from the ops in front: a convolution's second one does, and a
-    Transpose moves it.
+    Transpose moves it. Of several last ones, on branches side by side, it is the one with the most nodes in
+    front of it, in whatever order the file has them.
 
     Raises
     ------
     SaliencyUnavailable
-        If there is no such tensor.
+        If there is no such tensor, or two branches are alike.
     """
     program = scores.program
     flows = reached(model, program, scores.tensor, program.input)
@@ -57,20 +65,61 @@ def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Laye
         raise SaliencyUnavailable(
             f"the scores '{scores.tensor}' only jump with the image: their gradient is zero; choose occlusion"
         )
-    channels = _channel_axes(flows, program)
-    fitting = [
-        Layer(tensor, program.values[tensor].shape, axis)
+    channels = _channel_axes(flows, program, view)
+    traced = trace(model, program.values[program.input], (scores.tensor,))
+    if name:
+        return _named(name, flows, channels, program, view, scores, traced)
+    fitting = {
+        tensor: layer
         for tensor, axis in channels.items()
         if tensor != scores.tensor and program.values[tensor].size > program.values[tensor].shape[axis]
-    ]
-    if name:
-        return _named(name, flows, channels, program, view, scores)
+        if (layer := _layer(tensor, program.values[tensor].shape, axis, view, traced)) is not None
+    }
     if not fitting:
         raise SaliencyUnavailable(
             "no layer for Grad-CAM: between image and scores no convolution or pooling gives feature maps; "
             "name a tensor with gradcam:NAME, or choose gradient"
         )
-    return fitting[-1]
+    return _last(fitting, flows)
+
+
+def _layer(
+    tensor: str, shape: tuple[int, ...], axis: int, view: View, traced: Mapping[str, Axes]
+) -> Layer | None:
+    """Feature maps, with their axes of space as the nodes tell; None where these are no image's."""
+    space = tuple(a for a in range(1, len(shape)) if a != axis)
+    if tensor not in traced:
+        return Layer(tensor, shape, axis, space)
+    try:
+        layout = read_tensor(shape, view, traced[tensor]).layout
+    except SaliencyUnavailable:
+        return None
+    if layout.channel_axis != axis:
+        return None
+    return Layer(tensor, shape, axis, in_image_order(layout))
+
+
+def _last(fitting: Mapping[str, Layer], flows: Mapping[str, onnx.NodeProto]) -> Layer:
+    """The layer that no other one is computed from; of several, the deepest."""
+    depth: dict[str, int] = {}
+    for tensor, node in flows.items():
+        depth[tensor] = 1 + max((depth.get(name, 0) for name in read_by(node)), default=0)
+    inside = set[str]()
+    for tensor, node in reversed(list(flows.items())):
+        if tensor in fitting or tensor in inside:
+            inside.update(read_by(node))
+    last = [tensor for tensor in fitting if tensor not in inside]
+    deepest = [tensor for tensor in last if depth[tensor] == max(depth[other] for other in last)]
+    if len(deepest) > 1:
+        names = " and ".join(f"'{tensor}'" for tensor in sorted(deepest))
+        raise SaliencyUnavailable(
+            f"the branches {names} are equally deep, and each could be the layer of Grad-CAM: choose with "
+            "gradcam:NAME"
+        )
+    (chosen,) = deepest
+    others = ", ".join(f"'{tensor}'" for tensor in sorted(last) if tensor != chosen)
+    note = f"layer '{chosen}': the deepest of {len(last)} branches; gradcam:NAME takes another ({others})"
+    return replace(fitting[chosen], notes=(note,) if others else ())
 
 
 def _named(
@@ -80,6 +129,7 @@ def _named(
     program: Program,
     view: View,
     scores: Scores,
+    traced: Mapping[str, Axes],
 ) -> Layer:
     if name not in flows or name == scores.tensor:
         known = ", ".join(f"'{tensor}'" for tensor in list(channels)[-5:])
@@ -88,15 +138,16 @@ def _named(
             f"through{f'; the last feature maps are {known}' if known else ''}"
         )
     shape = program.values[name].shape
-    if name in channels:
-        return Layer(name, shape, channels[name])
-    axis = tensor_layout(shape, view).channel_axis
-    if axis is None:
+    layer = _layer(name, shape, channels[name], view, traced) if name in channels else None
+    if layer is not None:
+        return layer
+    layout = read_tensor(shape, view, traced.get(name)).layout
+    if layout.channel_axis is None:
         raise SaliencyUnavailable(f"'{name}' of shape {shape} has no channels to be weighted")
-    return Layer(name, shape, axis)
+    return Layer(name, shape, layout.channel_axis, in_image_order(layout))
 
 
-def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program) -> dict[str, int]:
+def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program, view: View) -> dict[str, int]:
     """The axis of the channels of every tensor (1, ...) with an image's axes where its nodes tell.
 
     What a smooth op gives is no layer: the map would not be exact.
@@ -110,7 +161,7 @@ def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program) -> dict
     return {
         tensor: found[tensor]
         for tensor, shape in shapes.items()
-        if len(shape) == len(program.shape) and len(shape) >= 3 and shape[0] == 1
+        if len(shape) == len(view.space) + 2 and shape[0] == 1
     }
 
 
@@ -155,7 +206,7 @@ def gradcam(
     ones = np.ones(layer.shape[layer.channel_axis], np.float32)
     total = weighted_channels(editor, weighted, Layout("NC" + "DHW"[-len(layer.size) :], ""), ones)
     positive = reshaped(editor, editor.add("Relu", [total]), layer.size)
-    notes = [f"feature maps '{layer.tensor}' of {layer.size}"]
+    notes = [f"feature maps '{layer.tensor}' of {layer.size}", *layer.notes, *scores.notes]
     if layer.size != view.space:
         notes[0] += f", resized ({view.resize}) to {view.space} pixels"
     public = name_map(editor, resize_map(editor, positive, layer.size, view))
@@ -165,7 +216,5 @@ def gradcam(
 
 
 def _channels_first(editor: Editor, tensor: str, layer: Layer) -> str:
-    rank, axis = len(layer.shape), layer.channel_axis
-    if axis == 1:
-        return tensor
-    return editor.add("Transpose", [tensor], perm=[0, axis, *(a for a in range(1, rank) if a != axis)])
+    order = [0, layer.channel_axis, *layer.space]
+    return tensor if order == sorted(order) else editor.add("Transpose", [tensor], perm=order)

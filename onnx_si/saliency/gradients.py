@@ -87,4 +87,5 @@ def _finished(
     editor: Editor, tensor: str, method: str, scores: Scores, target: int | str, view: View
 ) -> SaliencyMap:
     public = name_map(editor, reshaped(editor, tensor, view.space))
-    return SaliencyMap(editor.finish(), public, public, "", method, target if scores.classes > 1 else 0, ())
+    shown = target if scores.classes > 1 else 0
+    return SaliencyMap(editor.finish(), public, public, "", method, shown, scores.notes)

@@ -15,19 +15,20 @@ from onnx_si.ops.resize import linear_matrix
 
 LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
 """What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
-FOLLOWS = 1.5  # stretch at most of axes that follow the image's
 MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 
 
 @dataclass(frozen=True)
 class View:
     """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
-    in space, and how a coarse map is brought to that size (`linear` or `nearest`).
+    in space, how a coarse map is brought to that size (`linear` or `nearest`), and the tensor of the class
+    scores where the user named one.
     """
 
     shape: tuple[int, ...]
     layout: Layout
     resize: str = "linear"
+    scores: str | None = None
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -41,7 +42,8 @@ class SaliencyMap:
 
     `tensor` is the map as the model's users see it; `margin_tensor` is the one that a threshold is applied
     to: where `link` is "probability" or "log-probability", what the map is, it is the logit of that.
-    `split` is the level that tells yes from no on a map that has one.
+    `split` is the level that tells yes from no on a map that has one, `why` the reason of an automatic
+    choice, `chooses_class` whether the map is 1 where a class has the largest channel.
     """
 
     model: Model
@@ -52,6 +54,8 @@ class SaliencyMap:
     target: int | str | None
     notes: tuple[str, ...]
     split: float | None = None
+    why: str = ""
+    chooses_class: bool = False
 
     @property
     def is_logit(self) -> bool:
@@ -73,54 +77,16 @@ class SaliencyMap:
         return level - math.log(-math.expm1(level)) if log else float(logit(level))
 
 
-def tensor_layout(shape: tuple[int, ...], view: View, channels: int | None = None) -> Layout:
-    """Layout of an inner tensor: the axes of space are those whose sizes follow the image's.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    view : View
-    channels : int, optional
-        The axis of the channels, where it is known.
-
-    Raises
-    ------
-    SaliencyUnavailable
-        If the tensor is not a map.
-    """
-    rank, space = len(shape), view.space
-    if rank == len(space):
-        return Layout("DHW"[-rank:], "space only")
-    if rank == len(space) + 1 and shape[0] == 1:
-        return Layout("N" + "DHW"[-len(space) :], "space behind the batch axis")
-    if rank != len(space) + 2 or shape[0] != 1:
-        raise SaliencyUnavailable(f"a tensor of shape {shape} is no map over an image of {space} pixels")
-    names = "DHW"[-len(space) :]
-    first, last = Layout(f"NC{names}", "channels first"), Layout(f"N{names}C", "channels last")
-    if channels in (1, rank - 1):
-        return first if channels == 1 else last
-
-    def stretch(layout: Layout) -> float:
-        """How differently the axes are stretched in comparison with the image's."""
-        sizes = layout.spatial_shape(shape)
-        ratios = [have / want for have, want in zip(sizes, space, strict=True)]
-        return math.inf if sizes == (1,) * len(space) else max(ratios) / min(ratios)
-
-    if view.layout.axes == last.axes:  # what is left of the image's own layout
-        closer = (stretch(last), shape[-1]) < (stretch(first), shape[1])
-        return last if closer else first
-    return last if stretch(last) <= FOLLOWS < stretch(first) else first
-
-
 def to_map(
     editor: Editor, tensor: str, shape: tuple[int, ...], layout: Layout, channel: int | None, view: View
 ) -> str:
     """Append nodes that make one map over the image's pixels; gives the new tensor, of shape `view.space`.
 
-    One channel is picked, or all are averaged where `channel` is None; a coarse map is resized as
-    the view says (half_pixel).
+    One channel is picked, or all are averaged where `channel` is None; axes of space in another order than
+    the image's are turned; a coarse map is resized as the view says (half_pixel).
     """
     tensor = single_precision(editor, tensor)
+    tensor, shape, layout = in_order(editor, tensor, shape, layout)
     if layout.channel_axis is not None and shape[layout.channel_axis] > 1:
         count = shape[layout.channel_axis]
         if channel is None:
@@ -139,10 +105,33 @@ def single_precision(editor: Editor, tensor: str) -> str:
     return editor.add("Cast", [tensor], to=onnx.TensorProto.FLOAT)
 
 
+def in_image_order(layout: Layout) -> tuple[int, ...]:
+    """The axes of space of a tensor, in the order in which the image has them."""
+    return tuple(sorted(layout.spatial_axes, key=lambda axis: "DHW".index(layout.axes[axis])))
+
+
+def in_order(
+    editor: Editor, tensor: str, shape: tuple[int, ...], layout: Layout
+) -> tuple[str, tuple[int, ...], Layout]:
+    """Append a Transpose that puts the axes of space in the image's order, where they are not."""
+    places = in_image_order(layout)
+    if places == layout.spatial_axes:
+        return tensor, shape, layout
+    order = list(range(len(shape)))
+    for place, axis in zip(layout.spatial_axes, places, strict=True):
+        order[place] = axis
+    turned = Layout("".join(layout.axes[axis] for axis in order), layout.reason)
+    return editor.add("Transpose", [tensor], perm=order), tuple(shape[axis] for axis in order), turned
+
+
 def weighted_channels(editor: Editor, tensor: str, layout: Layout, weights: np.ndarray) -> str:
     """Append the weighted sum over the channels."""
     space = len(layout.spatial_axes)
-    if layout.channel_axis == 1:
+    if layout.axes[-1] != "C" and not layout.axes.startswith("NC"):
+        axis = layout.axes.index("C")
+        order = [a for a in range(len(layout.axes)) if a != axis] + [axis]
+        tensor = editor.add("Transpose", [tensor], perm=order)
+    elif layout.axes[-1] != "C":
         return editor.add("Conv", [tensor, editor.constant(weights.reshape(1, -1, *(1,) * space))])
     return editor.add("MatMul", [tensor, editor.constant(weights.reshape(-1, 1))])
 

@@ -107,7 +107,8 @@ def occlusion(
     spread = editor.add("Gather", [of_the_class, editor.constant(labels)], axis=0)
     public = name_map(editor, spread)
     method = f"occlusion:{side}" if side else "occlusion"
-    notes = (f"{grid.number} patches of side {grid.side}, each set to zero in a copy of the network",)
+    patches = f"{grid.number} patches of side {grid.side}, each set to zero in a copy of the network"
+    notes = (patches, *scores.notes)
     return SaliencyMap(
         editor.finish(), public, public, "", method, target if scores.classes > 1 else 0, notes
     )

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.line.program import bind
-from onnx_si.saliency.channels import channel_axes
-from onnx_si.saliency.maps import LINKS, SaliencyMap, View, name_map, tensor_layout, to_map
+from onnx_si.saliency.maps import LINKS, SaliencyMap, View, name_map, to_map
 from onnx_si.saliency.monotone import Tail, find_labels, find_tail, logit_tensor, softmax_axis
+from onnx_si.saliency.reading import read_tensor
+from onnx_si.saliency.trace import trace
 
 
 def output_map(
@@ -50,17 +51,18 @@ def output_map(
     if name in program.words:
         raise SaliencyUnavailable(f"the tensor '{name}' holds text")
     shape = program.values[name].shape
-    layout = tensor_layout(shape, view, channel_axes(model.proto.graph.node).get(name))
-    axis = None
+    reading = read_tensor(shape, view, trace(model, image, (name,)).get(name))
+    layout, axis = reading.layout, None
     if tail is not None and tail.op.op_type != "Sigmoid":
         axis = softmax_axis(tail.op, program.values[tail.op.input[0]].shape, model.opset)
         tail = tail if axis is not None else None
     channel, notes = pick_channel(name, shape, layout.channel_axis, target, tail)
+    notes += reading.note(name, view)
     editor = Editor(model)
     public = name_map(editor, to_map(editor, name, shape, layout, channel, view))
     margin, link = public, ""
     unmixed = channel is not None or not _many_channels(shape, layout.channel_axis)
-    unmixed &= layout.spatial_shape(shape) == view.space  # means and resizes mix values behind the Sigmoid
+    unmixed &= reading.size == view.space  # means and resizes mix values behind the Sigmoid
     if tail is not None and unmixed:
         margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
         link = "log-probability" if tail.op.op_type == "LogSoftmax" else "probability"
@@ -77,8 +79,8 @@ def _class_map(
         program.require_exact()
     shape, scores = program.values[name].shape, program.values[choice.input[0]].shape
     classes = scores[next((a.i for a in choice.attribute if a.name == "axis"), 0)]
-    layout = tensor_layout(shape, view, channel_axes(model.proto.graph.node).get(name))
-    if layout.spatial_shape(shape) != view.space:
+    reading = read_tensor(shape, view, trace(model, image, (name,)).get(name))
+    if reading.size != view.space:
         raise SaliencyUnavailable(f"'{name}' of shape {shape} holds classes; they can't be resized to a map")
     if isinstance(target, int) and not 0 <= target < classes:
         raise UsageError(f"target {target}: tensor '{name}' holds {classes} classes, numbered from 0")
@@ -91,7 +93,7 @@ def _class_map(
         one = editor.add("Not", [one])
         notes = (f"'{name}' holds {classes} classes: every one but 0 is the map; --target K takes one",)
     chosen = target if isinstance(target, int) else None
-    public = name_map(editor, to_map(editor, one, shape, layout, None, view))
+    public = name_map(editor, to_map(editor, one, shape, reading.layout, None, view))
     return SaliencyMap(editor.finish(), public, public, "", f"output:{name}", chosen, notes, split=0.5)
 
 

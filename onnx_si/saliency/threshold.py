@@ -13,6 +13,7 @@ from onnx_si.graph import Editor, Model
 from onnx_si.saliency.maps import SaliencyMap
 
 KINDS = ("max", "minmax", "top")
+ARGMAX = "argmax"
 
 Mask = NDArray[np.bool_]
 
@@ -20,13 +21,16 @@ Mask = NDArray[np.bool_]
 @dataclass(frozen=True)
 class Threshold:
     """`value`: saliency > level; `max`: > level * maximum; `minmax`: after min-max normalisation, > level;
-    `top`: > the (k + 1)-th largest value, k the whole part of level * pixels.
+    `top`: > the (k + 1)-th largest value, k the whole part of level * pixels; `argmax`: the class's channel
+    is the largest (the map is 1 there).
     """
 
     kind: str
     level: float
 
     def __str__(self) -> str:
+        if self.kind == ARGMAX:
+            return ARGMAX
         return f"{self.level:g}" if self.kind == "value" else f"{self.kind}:{self.level:g}"
 
     def count(self, pixels: int) -> int:
@@ -67,13 +71,15 @@ def top_region(scores: NDArray[np.float64], threshold: Threshold, counts: Mask |
 
 
 def parse_threshold(text: str | float) -> Threshold:
-    """Read `0.3`, `max:0.5`, `minmax:0.5` or `top:0.1`.
+    """Read `0.3`, `max:0.5`, `minmax:0.5`, `top:0.1` or `argmax`.
 
     Raises
     ------
     UsageError
         If it is none of these.
     """
+    if text == ARGMAX:
+        return Threshold(ARGMAX, 0.5)
     kind, _, number = str(text).rpartition(":")
     try:
         level = float(number)
@@ -81,7 +87,7 @@ def parse_threshold(text: str | float) -> Threshold:
         level = math.nan
     if kind not in ("", *KINDS) or not math.isfinite(level):
         raise UsageError(
-            f"threshold '{text}'; allowed are a number, max:F, minmax:F and top:F with a fraction F"
+            f"threshold '{text}'; allowed are a number, argmax, max:F, minmax:F and top:F with a fraction F"
         )
     if kind and not 0 < level < 1:
         raise UsageError(f"threshold '{text}'; the fraction lies between 0 and 1")
@@ -90,6 +96,8 @@ def parse_threshold(text: str | float) -> Threshold:
 
 def default_threshold(saliency: SaliencyMap) -> Threshold:
     """What splits yes from no on a map of probabilities or of one class's pixels, else half the maximum."""
+    if saliency.chooses_class:
+        return Threshold(ARGMAX, 0.5)
     return Threshold("max", 0.5) if saliency.split is None else Threshold("value", saliency.split)
 
 
@@ -123,7 +131,7 @@ def with_margin(
     """
     editor = Editor(saliency.model)
     scores = _double(editor, saliency.margin_tensor)
-    if threshold.kind == "value":
+    if threshold.kind in ("value", ARGMAX):
         level = saliency.logit(threshold.level) if saliency.is_logit else threshold.level
         bound = editor.constant(np.array(level))
     elif threshold.kind == "top":

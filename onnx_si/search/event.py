@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
+from onnx_si.intervals import Intervals
 from onnx_si.line.enclosure import Enclosure, proven
 from onnx_si.line.judge import Judge
 from onnx_si.line.piecewise import PiecewiseLinear
@@ -31,6 +32,10 @@ class Arbiter:
         """Margins (n, *map) inside intervals, and on which intervals they are right."""
         found = self.judge.inside((self.margin,), None, low, high)
         return (found.values[0] if found.values else np.zeros((len(low), 1))), found.settled
+
+    def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
+        """Which stretches are wider than the rounding of their ends."""
+        return self.judge.wide(low, high)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,11 @@ class RegionEvent:
             settled, more = self._settled(arbiter, flat, knots, doubtful, slack)
             inside += more
             unclear = doubtful[~settled]
-        return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1))
+        stretches, open_ = np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1)
+        if arbiter is not None:
+            stretches, slivers = _without_slivers(stretches, knots, arbiter)
+            open_ = np.concatenate([open_, slivers])
+        return Verdict(stretches, open_)
 
     def _stretches(self, low: Array, high: Array, left: Array, right: Array) -> Array:
         """Where the event holds on intervals in which no pixel is always on the wrong side."""
@@ -161,6 +170,17 @@ class RegionEvent:
         out_from_zero = np.any((smallest == 0) & (largest > 0) & ~observed & ~doubtful, axis=1)
         unclear = np.any(doubtful, axis=1)
         return rows[~out_from_zero & ~unclear], rows[~out_from_zero & unclear]
+
+
+def _without_slivers(stretches: Array, knots: Array, arbiter: Arbiter) -> tuple[Array, Array]:
+    """Stretches of S, and those that are no wider than the rounding of their ends: a place, or nothing.
+
+    One that reaches an end of the examined part may go on beyond it.
+    """
+    joined = Intervals.of(stretches).bounds
+    low, high = joined[:, 0], joined[:, 1]
+    sliver = ~arbiter.wide(low, high) & (low > knots[0]) & (high < knots[-1])
+    return joined[~sliver], joined[sliver]
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from onnx_si.simulate.simulation import DEFAULT_TRIALS
 
 _OPTIONS = (
     *("trials", "tested", "size", "references", "noise", "estimate_sigma", "noise_images", "seed", "jobs"),
-    *("resume", "hypothesis", "ring", "saliency", "target", "threshold", "resize", "channels", "components"),
+    *("resume", "hypothesis", "ring", "saliency", "target", "scores", "threshold", "resize", "channels"),
     *("sigma", "sigma_df", "methods", "layout", "resize_input", "scale", "mean", "std", "alternative"),
-    *("precision", "alpha", "randomise", "decide", "verify"),
+    *("precision", "alpha", "randomise", "decide", "verify", "components"),
 )
 
 
