@@ -24,6 +24,20 @@ ADDED = function(
     "added <amount: float = 2.5> (x) => (y) { c = Constant <value_float: float = @amount> () y = Add (x, c) }"
 )
 OUTER = function("outer (x) => (y) { t = local.leaky (x) y = Mul (t, x) }", also=', "local" : 1')
+PASSED = function(
+    "passed <alpha, beta: float = 0.4> (x) => (y) {"
+    " a = local.leaky <alpha: float = @alpha> (x) b = local.leaky <alpha: float = @beta> (x)"
+    " y = Add (a, b) }",
+    also=', "local" : 1',
+)
+BRANCHES = function(
+    "branches <alpha: float = 0.9, way: int = 0> (x) => (y) {"
+    " w = Constant <value_int: int = @way> () c = Cast <to: int = 9> (w)"
+    " y = If (c) <then_branch = t () => (o) { o = Neg (x) },"
+    " else_branch = e () => (o) { o = LeakyRelu <alpha: float = @alpha> (x) }> }"
+)
+CLIPPED = function("clipped (x, low, high) => (y) { y = Clip (x, low, high) }")
+HIGH = "h = Constant <value_float: float = 0.2> ()"
 HANDED = function("handed (x) => (x, z) { z = Neg (x) }")
 
 MODELS = {
@@ -32,6 +46,17 @@ MODELS = {
     "default_in_a_constant": HEADER + GRAPH + " { y = local.added (x) }\n" + ADDED,
     "given_in_a_constant": HEADER + GRAPH + " { y = local.added <amount = -1.5> (x) }\n" + ADDED,
     "function_in_a_function": HEADER + GRAPH + " { y = local.outer (x) }\n" + OUTER + "\n" + LEAKY,
+    "no_value_passed_to_a_default": HEADER + GRAPH + " { y = local.passed (x) }\n" + PASSED + "\n" + LEAKY,
+    "called_twice": HEADER
+    + GRAPH
+    + " { t = local.passed <alpha: float = 0.1> (x) y = local.passed <beta: float = 0.2> (t) }\n"
+    + PASSED
+    + "\n"
+    + LEAKY,
+    "inside_branches": HEADER + GRAPH + " { y = local.branches (x) }\n" + BRANCHES,
+    "other_branch": HEADER + GRAPH + " { y = local.branches <way: int = 1> (x) }\n" + BRANCHES,
+    "optional_left_out": HEADER + GRAPH + " { y = local.clipped (x) }\n" + CLIPPED,
+    "optional_empty": HEADER + GRAPH + " { " + HIGH + ' y = local.clipped (x, "", h) }\n' + CLIPPED,
 }
 
 
@@ -51,6 +76,13 @@ def test_a_function_that_hands_its_input_on():
     proto = parser.parse_model(HEADER + GRAPH + " { a, b = local.handed (x) y = Sub (a, b) }\n" + HANDED)
     found = onnx_si.evaluate(model_from_proto(proto), {"x": IMAGE})["y"]
     np.testing.assert_allclose(found, 2 * IMAGE, rtol=1e-6)
+
+
+def test_a_function_without_a_node_swaps():
+    text = " { r = Relu (x) a, b = local.swapped (x, r) y = Sub (a, b) }\n"
+    proto = parser.parse_model(HEADER + GRAPH + text + function("swapped (a, b) => (b, a) { }"))
+    found = onnx_si.evaluate(model_from_proto(proto), {"x": IMAGE})["y"]
+    np.testing.assert_allclose(found, np.maximum(IMAGE, 0) - IMAGE, rtol=1e-6)
 
 
 def info(name, kind=TensorProto.FLOAT, shape=(1, 1, 5, 5)):

@@ -7,30 +7,72 @@ from onnx import helper, inliner
 
 from onnx_si.graph.dag import subgraphs
 
+Key = tuple[str, str, str]
+"""A function's domain, name and overload."""
+
 
 def inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A model without local functions: every call is the function's own nodes.
 
-    Defaults of a function's attributes are written into the calls that leave them out, and an output that is
-    one of the function's inputs gets a node of its own: the inliner of the ONNX package drops the first and
-    can't name the second.
+    Every call first gets a copy of its function with the attributes of that call written in, defaults
+    included, and an output that is one of the function's inputs gets a node of its own: the inliner of the
+    ONNX package drops defaults and can't name such an output.
     """
     if not proto.functions:
         return proto
     full = onnx.ModelProto()
     full.CopyFrom(proto)
-    defaults = {
-        (function.domain, function.name, function.overload): list(function.attribute_proto)
-        for function in full.functions
-    }
-    for nodes in (full.graph.node, *(function.node for function in full.functions)):
-        for node in _all(nodes):
-            given = {attribute.name for attribute in node.attribute}
-            missing = defaults.get((node.domain, node.op_type, node.overload), [])
-            node.attribute.extend(a for a in missing if a.name not in given)
-    for function in full.functions:
-        _name_outputs(function)
+    copies = _Copies(full.functions)
+    copies.call(full.graph.node)
+    del full.functions[:]
+    full.functions.extend(copies.made.values())
     return inliner.inline_local_functions(full)
+
+
+class _Copies:
+    """Copies of a model's functions, one for each set of attributes that they are called with."""
+
+    def __init__(self, functions: Iterable[onnx.FunctionProto]):
+        self._functions = {(f.domain, f.name, f.overload): f for f in functions}
+        self.made: dict[tuple[Key, bytes], onnx.FunctionProto] = {}
+
+    def call(self, nodes: Iterable[onnx.NodeProto]) -> None:
+        """Let every call among some nodes name the copy for its attributes; make those that are missing."""
+        for node in _all(nodes):
+            key = (node.domain, node.op_type, node.overload)
+            if key in self._functions:
+                node.op_type, node.overload = self._copy(key, node).name, ""
+                del node.attribute[:]
+
+    def _copy(self, key: Key, node: onnx.NodeProto) -> onnx.FunctionProto:
+        function = self._functions[key]
+        given = {a.name: a for a in function.attribute_proto} | {a.name: a for a in node.attribute}
+        called = key, b"".join(given[name].SerializeToString() for name in sorted(given))
+        if called not in self.made:
+            copy = onnx.FunctionProto()
+            copy.CopyFrom(function)
+            copy.name, copy.overload = f"{function.name}/{len(self.made)}", ""
+            del copy.attribute[:], copy.attribute_proto[:]
+            _write(copy.node, given)
+            _name_outputs(copy)
+            self.made[called] = copy  # takes its number before those it calls
+            self.call(copy.node)
+        return self.made[called]
+
+
+def _write(nodes: Iterable[onnx.NodeProto], given: dict[str, onnx.AttributeProto]) -> None:
+    """Put values in the place of references to a function's attributes; one that has no value is left out."""
+    for node in _all(nodes):
+        attributes = list(node.attribute)
+        del node.attribute[:]
+        for attribute in attributes:
+            value = given.get(attribute.ref_attr_name)
+            if not attribute.ref_attr_name:
+                node.attribute.append(attribute)
+            elif value is not None:
+                own = node.attribute.add()
+                own.CopyFrom(value)
+                own.name = attribute.name
 
 
 def _all(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
