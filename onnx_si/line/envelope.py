@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.errors import UnsupportedModel
 from onnx_si.ops.rules import FEW_CANDIDATES, Array, Candidates
 
 Index = NDArray[np.intp]
@@ -65,6 +66,11 @@ def crossings(knots: Array, candidates: Candidates, sign: int = 1) -> tuple[Arra
     if not len(interval):
         return top, NO_HANDOVERS
     left, right = (sign * np.stack([c[i, *place] for c in candidates]) for i in (interval, interval + 1))
+    if not (np.isfinite(left) & np.isfinite(right) | (left == -np.inf) & (right == -np.inf)).all():
+        raise UnsupportedModel(  # nothing would end the halving
+            "a maximum is taken over values that are infinite or not a number on a part of the line; check "
+            "the model's weights, or choose a map in front of it"
+        )
     ends = np.zeros(len(interval)), np.ones(len(interval))
     segments = _Segments(np.arange(len(interval)), *ends, left, right)
     element = np.ravel_multi_index(place, top.shape[1:]) if place else np.zeros_like(interval)

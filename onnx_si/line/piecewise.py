@@ -57,9 +57,13 @@ def interpolate(f: PiecewiseLinear, interval: Index, at: Array) -> Array:
     low, high = f.knots[interval], f.knots[interval + 1]
     share = ((at - low) / (high - low)).reshape(-1, *(1,) * (f.values.ndim - 1))
     start, result = f.values[interval], f.values[interval + 1]
-    result -= start
-    result *= share
-    result += start
+    with np.errstate(invalid="ignore"):  # infinity less infinity, of what is infinite all along
+        result -= start
+        result *= share
+        result += start
+    if np.isnan(result.max(initial=0.0)):
+        constant = np.isinf(start) & (start == f.values[interval + 1])
+        result[constant] = start[constant]
     return result
 
 

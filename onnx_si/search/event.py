@@ -85,9 +85,7 @@ class RegionEvent:
         knots = margin.knots
         flat = margin.values.reshape(len(knots), -1)
         if not np.isfinite(max(flat.max(), -flat.min())):
-            raise UnsupportedModel(
-                "the saliency is infinite or not a number somewhere on the line; check the model's weights"
-            )
+            flat = _without_constant_infinities(flat)
         slack = 0.0 if arbiter is None else arbiter.slack(margin)
         possible, doubtful = self._screen(flat, knots, slack)
         inside = [self._stretches(knots[possible], knots[possible + 1], flat[possible], flat[possible + 1])]
@@ -170,6 +168,23 @@ class RegionEvent:
         out_from_zero = np.any((smallest == 0) & (largest > 0) & ~observed & ~doubtful, axis=1)
         unclear = np.any(doubtful, axis=1)
         return rows[~out_from_zero & ~unclear], rows[~out_from_zero & unclear]
+
+
+def _without_constant_infinities(margins: Array) -> Array:
+    """Margins (K, pixels) with a finite number of the same sign for a pixel that is infinite at every knot.
+
+    Raises
+    ------
+    UnsupportedModel
+        If another one is infinite or not a number.
+    """
+    constant = np.isinf(margins[0]) & (margins == margins[0]).all(axis=0)
+    finite = np.where(constant, np.sign(margins[0]), margins)
+    if not np.isfinite(finite).all():
+        raise UnsupportedModel(
+            "the saliency is infinite or not a number somewhere on the line; check the model's weights"
+        )
+    return finite
 
 
 def _without_slivers(stretches: Array, knots: Array, arbiter: Arbiter) -> tuple[Array, Array]:

@@ -111,7 +111,7 @@ def dequantise(x, scale, zero=None, *, axis=1, wanted=1):
 
 def dynamic_quantise(x, *, wanted=3):
     low, high = min(ZERO, *x.ravel()), max(ZERO, *x.ravel())
-    scale = (high - low) / 255
+    scale = (high - low) / 255 or Fraction(1)  # of nothing but zeros, every number is 0 in any scale
     zero = min(255, max(0, round(-low / scale)))
     made = np.array(scale, object), np.array(zero, object)
     return quantise(x, *made), *made
