@@ -33,7 +33,8 @@ Arrays = tuple[NDArray[Any] | None, ...]
 
 def affordable(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape itself; refuses one whose tensor would not fit into reasonable memory."""
-    if min(shape, default=0) < 0 or math.prod(shape) * 8 > MAX_TENSOR_BYTES:
+    # numpy makes no array of a huge axis either, be it beside an axis of length 0
+    if min(shape, default=0) < 0 or math.prod(max(n, 1) for n in shape) * 8 > MAX_TENSOR_BYTES:
         raise Refusal(f"a tensor of shape {tuple(shape)}", f"tensors hold at most {MAX_TENSOR_BYTES} bytes")
     return shape
 

@@ -142,13 +142,13 @@ def local_response_normalization(
     shape = variable(x, "X").shape
     if len(shape) < 2 or size < 1:
         raise malformed(f"size {size} on a tensor of shape {shape}")
-    before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
+    before, after = (min(n, shape[1]) for n in ((size - 1) // 2, size - 1 - (size - 1) // 2))
 
     def evaluate(x: Array) -> Array:
         widths: list[Any] = [(0, 0)] * x.ndim
         widths[2] = (before, after)
         squares = np.pad(x * x, widths)
-        total = sum(squares[:, :, i : i + shape[1]] for i in range(size))
+        total = sum(squares[:, :, i : i + shape[1]] for i in range(before + after + 1))
         return np.asarray(x / (bias + alpha / size * total) ** beta)
 
     return curved(evaluate)

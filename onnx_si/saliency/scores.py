@@ -210,6 +210,8 @@ def seed(editor: Editor, scores: Scores, target: int | str) -> str:
     SaliencyUnavailable
         If there are too many classes to follow the predicted one.
     """
+    if np.prod(scores.shape) != scores.classes:
+        raise SaliencyUnavailable(f"the scores '{scores.tensor}' of shape {scores.shape} hold no number")
     if scores.classes > 1 and target == "predicted":
         row = reshaped(editor, single_precision(editor, scores.tensor), (1, scores.classes))
         index = editor.add("ArgMax", [row], axis=1, keepdims=0)

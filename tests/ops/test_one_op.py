@@ -231,6 +231,18 @@ def largest(order):
     return node, ROW[None], {"k": np.array([2])}, {}
 
 
+def attention(past, keys, queries):
+    rng = np.random.default_rng(6)
+
+    def heads(steps):
+        return rng.normal(size=(1, 2, steps, 4)).astype(np.float32)
+
+    constants = {"k": heads(keys), "v": heads(keys), "pk": heads(past), "pv": heads(past)}
+    names = ["x", "k", "v", "", "pk", "pv"]
+    node = helper.make_node("Attention", names, ["y", "keys", "values"], is_causal=1)
+    return node, heads(queries), constants, {"opset": 23}
+
+
 DISPUTED = {
     "columns-3d": (columns((2, 2, 2), (4, 4, 4), 2, 1), "dilations"),
     "columns-1d": (columns((3,), (6,), 2, 2), "dilations"),
@@ -257,6 +269,8 @@ AGREED = {
     "slice-back": backward(-(2**31)),
     "unpool": unpool([1, 1, 4, 4]),
     "top": largest(1),
+    "attention-few": attention(2, 2, 3),
+    "attention-more": attention(2, 5, 3),
 }
 
 
@@ -281,6 +295,25 @@ def test_what_runtimes_agree_on_is_not_disputed(name):
         warnings.simplefilter("error")
         found = ours(proto, x)
     np.testing.assert_allclose(found, theirs(proto, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 7])
+def test_a_window_wider_than_the_channels(size):
+    proto = one_node(N("LRN", "x", size=size, alpha=0.5), IMAGE)
+    np.testing.assert_allclose(ours(proto, IMAGE), theirs(proto, IMAGE), rtol=1e-5)
+
+
+def test_a_window_without_bounds():
+    size = 2**40 + 1
+    every = 1e9 / size * np.sum(IMAGE.astype(float) ** 2, axis=1, keepdims=True)
+    found = ours(one_node(N("LRN", "x", size=size, alpha=1e9), IMAGE), IMAGE)
+    np.testing.assert_allclose(found, IMAGE / (1 + every) ** 0.75, rtol=1e-6)
+
+
+def test_a_huge_axis_beside_an_empty_one():
+    proto = one_node(N("Expand", "x", "s"), np.zeros((1, 0), np.float32), {"s": np.array([2**40, 1, 0])})
+    with pytest.raises(UnsupportedOp, match="tensors hold at most"):
+        ours(proto, np.zeros((1, 0), np.float32))
 
 
 def test_places_in_a_shape_that_does_not_hold_the_usual_one():
