@@ -128,6 +128,8 @@ def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    # by default weights that the file stores as floats are rounded to 8 bits between quantised tensors
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     with as_unsupported():
         return onnxruntime.InferenceSession(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -263,6 +263,18 @@ def test_no_precision_is_refused_for_its_rounding(dtype):
     assert asked > 300
 
 
+@pytest.mark.parametrize("make", [nets.quantised_net, nets.dynamic_net, nets.jumping_net])
+def test_jumps_near_a_point_are_no_contradiction(make):
+    """Steps inside the network: rounding decides them near their places, and at ties of whole numbers."""
+    asked = 0
+    for seed in range(12):
+        model = make(seed)
+        image = np.random.default_rng([seed, 5]).normal(size=model.inputs[0].shape)
+        with contextlib.suppress(onnx_si.NothingToTest):
+            asked += onnx_si.test(model, image, sigma=1.0, threshold="max:0.5").parity.points
+    assert asked > 300
+
+
 def test_an_offset_that_hides_the_image_from_float32_is_too_near_to_tell():
     """x + 1e7 - 1e7 in float32 is a multiple of 1: the region there is rounding, and no contradiction."""
     net = nets.Net(0, SHAPE)
