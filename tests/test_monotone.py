@@ -4,13 +4,16 @@ import math
 
 import nets
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from scenes import make_case, margin_program
 from scipy.special import log_softmax, logit, softmax
 
 import onnx_si
 from onnx_si.extend import extend
+from onnx_si.graph import model_from_proto
 from onnx_si.layout import layout_of
 from onnx_si.saliency import View, build, default_threshold
 
@@ -208,3 +211,76 @@ def test_the_truncation_set_of_a_class_map_agrees_with_a_dense_scan():
     inside = np.array([found.inside.contains(point) for point in z])
     assert found.inside and 0 < inside.sum() < len(z)
     np.testing.assert_array_equal(inside[clear], case.member(z)[clear])
+
+
+def spatial(nodes, kind, weights, **stored):
+    """Nodes on a 3 x 3 convolution `c` of an 8 x 8 image, writing `y`."""
+    stored = {"w": weights.astype(np.float32), **stored}
+    shape = [1, 1, 8, 8]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), *nodes],
+        "spatial",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", kind, shape)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in stored.items()],
+    )
+    return model_from_proto(
+        helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
+    )
+
+
+SPATIAL_IMAGE = np.random.default_rng(8).normal(size=(1, 1, 8, 8)).astype(np.float32)
+
+
+def deployed_map(model):
+    session = onnxruntime.InferenceSession(model.proto.SerializeToString())
+    return session.run(None, {"x": SPATIAL_IMAGE})[0][0, 0]
+
+
+@pytest.mark.parametrize("op", ["Softmax", "Sigmoid"])
+def test_the_second_part_of_a_split_is_the_second_part(op):
+    attributes = {"axis": 1} if op == "Softmax" else {}
+    nodes = [
+        helper.make_node(op, ["c"], ["s"], **attributes),
+        helper.make_node("Split", ["s"], ["a", "y"], axis=1),
+    ]
+    weights = np.random.default_rng(1).normal(size=(2, 1, 3, 3))
+    model = spatial(nodes, onnx.TensorProto.FLOAT, weights)
+    result = onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=0.5, verify=0)
+    np.testing.assert_array_equal(result.region, deployed_map(model) > 0.5)
+
+
+@pytest.mark.parametrize("changing_first", [True, False])
+def test_a_constant_behind_a_sigmoid_of_its_own(changing_first):
+    """A learned threshold that the exporter did not fold: the side that changes is the one that is kept."""
+    sides = ["p", "q"] if changing_first else ["q", "p"]
+    nodes = [
+        helper.make_node("Sigmoid", ["c"], ["p"]),
+        helper.make_node("Sigmoid", ["t"], ["q"]),
+        helper.make_node("Less", sides, ["less"]),
+        helper.make_node("Cast", ["less"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    level = np.random.default_rng(2).normal(size=(1, 1, 8, 8)).astype(np.float32)
+    weights = np.random.default_rng(3).normal(size=(1, 1, 3, 3))
+    model = spatial(nodes, onnx.TensorProto.FLOAT, weights, t=level)
+    result = onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=0.5, verify=0)
+    np.testing.assert_array_equal(result.region, deployed_map(model) > 0.5)
+
+
+def test_choices_among_saturated_probabilities_are_refused():
+    nodes = [
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("ArgMax", ["s"], ["y"], axis=1, keepdims=1),
+    ]
+    weights = 30 + np.random.default_rng(4).normal(size=(2, 1, 3, 3))
+    model = spatial(nodes, onnx.TensorProto.INT64, weights)
+    with pytest.raises(onnx_si.SaliencyUnavailable, match="single precision"):
+        onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=0.5, verify=0)
+
+
+@pytest.mark.parametrize("level", [0.999999999999, 1e-45])
+def test_levels_that_single_precision_can_not_tell_are_refused(level):
+    weights = np.random.default_rng(5).normal(size=(1, 1, 3, 3))
+    model = spatial([helper.make_node("Sigmoid", ["c"], ["y"])], onnx.TensorProto.FLOAT, weights)
+    with pytest.raises(onnx_si.UsageError, match="single precision"):
+        onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=level, verify=0)

@@ -15,6 +15,7 @@ from onnx_si.ops.resize import linear_matrix
 
 LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
 """What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
+TOLD_APART = 1e-6  # a probability nearer to 0 or 1 is a matter of the deployed precision
 MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 
 
@@ -74,6 +75,11 @@ class SaliencyMap:
         if not (level < 0 if log else 0 < level < 1):
             lies, ends = ("below 0", "LogSoftmax") if log else ("between 0 and 1", "Sigmoid or Softmax")
             raise UsageError(f"threshold {level:g}; the map ends in {ends} and lies {lies}")
+        if not log and not TOLD_APART <= level <= 1 - TOLD_APART:
+            raise UsageError(
+                f"threshold {level:g}; the map ends in Sigmoid or Softmax, which single precision tells "
+                f"apart from {TOLD_APART:g} to 1 - {TOLD_APART:g} only: take the scores in front of it as the map"
+            )
         return level - math.log(-math.expm1(level)) if log else float(logit(level))
 
 

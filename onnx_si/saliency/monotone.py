@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model
 from onnx_si.line.program import bind
 
@@ -37,15 +38,21 @@ FRACTIONS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 )
 
+SATURATED = 16.0  # score from which Sigmoid is 1, or nearly, in single precision,
+UNDERFLOWN = 87.0  # and below minus which it is 0
+
 Makers = Mapping[str, onnx.NodeProto]
 
 
 @dataclass(frozen=True)
 class Tail:
-    """The last op that is no move of values, and the moves behind it."""
+    """The last op that is no move of values, the moves behind it, and the tensor that they end in: a move may
+    have several outputs.
+    """
 
     op: onnx.NodeProto
     moves: tuple[onnx.NodeProto, ...]
+    end: str
 
 
 def find_tail(model: Model, tensor: str) -> Tail | None:
@@ -78,7 +85,7 @@ def _tail(makers: Makers, tensor: str, ops: frozenset[str], through: frozenset[s
         node = makers.get(node.input[0])
     if node is None or node.op_type not in ops or node.domain not in ("", "ai.onnx"):
         return None
-    return Tail(node, tuple(reversed(moves)))
+    return Tail(node, tuple(reversed(moves)), tensor)
 
 
 def _rounds(node: onnx.NodeProto) -> bool:
@@ -133,7 +140,7 @@ def _moved(editor: Editor, tail: Tail, source: str) -> str:
                 renamed[output] = editor.fresh("logit")
                 copy.output[position] = renamed[output]
         editor.proto.graph.node.append(copy)
-    return renamed[tail.moves[-1].output[0]] if tail.moves else source
+    return renamed[tail.end]
 
 
 def on_scores(model: Model, image: NDArray[np.float64]) -> Model:
@@ -143,25 +150,25 @@ def on_scores(model: Model, image: NDArray[np.float64]) -> Model:
     sigmoid of a difference.
     """
     makers = _makers(model)
-    behind: dict[int, Tail] = {}
+    behind: dict[int, tuple[Tail | None, ...]] = {}
     for position, node in enumerate(model.proto.graph.node):
         ops, through = (
             (INCREASING, ALONG_AXES) if node.op_type in CHOICES else (INCREASING - {"LogSoftmax"}, MOVES)
         )
-        tails = [_tail(makers, name, ops, through) for name in node.input]
+        tails = tuple(_tail(makers, name, ops, through) for name in node.input)
         if node.op_type in CHOICES | COMPARISONS and any(tails):
-            behind[position] = next(tail for tail in tails if tail is not None)
+            behind[position] = tails
     if not behind:
         return model
     read = {name for position in behind for name in model.proto.graph.node[position].input}
-    known = bind(model, image, tuple(read | {tail.op.input[0] for tail in behind.values()}))
+    scores = {tail.op.input[0] for tails in behind.values() for tail in tails if tail is not None}
+    known = bind(model, image, tuple(read | scores))
     editor, nodes = Editor(model), list[onnx.NodeProto]()
     for position, node in enumerate(model.proto.graph.node):
         start = len(editor.proto.graph.node)
-        tail = behind.get(position)
-        if tail is not None and tail.op.input[0] in known.values:
+        if position in behind:
             rewire = _choose if node.op_type in CHOICES else _compare
-            node = rewire(editor, node, tail, known.values, known.folded, model.opset) or node
+            node = rewire(editor, node, behind[position], known.values, known.folded, model.opset) or node
         nodes += [*map(_copy, editor.proto.graph.node[start:]), node]
     del editor.proto.graph.node[:]
     editor.proto.graph.node.extend(nodes)
@@ -171,10 +178,22 @@ def on_scores(model: Model, image: NDArray[np.float64]) -> Model:
 Values = Mapping[str, NDArray[Any]]
 
 
+Tails = tuple[Tail | None, ...]
+
+
 def _choose(
-    editor: Editor, node: onnx.NodeProto, tail: Tail, values: Values, folded: frozenset[str], opset: int
+    editor: Editor, node: onnx.NodeProto, tails: Tails, values: Values, folded: frozenset[str], opset: int
 ) -> onnx.NodeProto | None:
-    """The largest score is where the largest probability is."""
+    """The largest score is where the largest probability is.
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If several scores of one choice lie where the deployed Sigmoid gives the same number for all.
+    """
+    (tail,) = tails
+    if tail is None or tail.op.input[0] not in values:
+        return None
     rank = values[tail.op.input[0]].ndim
     axis = _axis(node, 0) % rank
     for move in reversed(tail.moves):
@@ -184,17 +203,34 @@ def _choose(
             ]
     if not _keeps_order_along(tail.op, axis, rank, opset):
         return None
+    _require_unsaturated(node, tail, values[tail.op.input[0]], axis)
     return _with_input(node, 0, _moved(editor, tail, tail.op.input[0]))
 
 
+def _require_unsaturated(node: onnx.NodeProto, tail: Tail, scores: NDArray[Any], axis: int) -> None:
+    """In single precision a Sigmoid of large scores is 1 for all of them, and the first of them is chosen."""
+    if tail.op.op_type != "Sigmoid":
+        return
+    same = scores > SATURATED if node.op_type == "ArgMax" else scores < -UNDERFLOWN
+    if (np.count_nonzero(same, axis=axis) > 1).any():
+        raise SaliencyUnavailable(
+            f"{node.op_type} of '{node.input[0]}' compares probabilities whose scores reach "
+            f"{float(np.abs(scores[same]).max()):.4g}: in single precision Sigmoid gives the same number for "
+            "all of them, and the region is that of the ties; export the scores in front of the Sigmoid"
+        )
+
+
 def _compare(
-    editor: Editor, node: onnx.NodeProto, tail: Tail, values: Values, folded: frozenset[str], opset: int
+    editor: Editor, node: onnx.NodeProto, tails: Tails, values: Values, folded: frozenset[str], opset: int
 ) -> onnx.NodeProto | None:
     """A probability above a constant is a logit above the constant's."""
     constants = [i for i, name in enumerate(node.input) if name in folded]
     if len(constants) != 1:
         return None
     (constant,) = constants
+    tail = tails[1 - constant]
+    if tail is None or tail.op.input[0] not in values:
+        return None
     levels = values[node.input[constant]]
     if not np.all((levels > 0) & (levels < 1)):
         return None
