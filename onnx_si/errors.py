@@ -6,8 +6,9 @@ OnnxSIError                  exit code
  +- UnsupportedModel         3   a valid model that can't be analysed exactly
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
  |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
- |   +- Undefined                ... because an op is not defined for some images on the line
- |   +- Contradicted             ... because the deployed model gives other regions than the analysis says
+  |   +- Contradicted             ... because the deployed model gives other regions than the analysis says
+ |   +- Refusal                  ... because of one node, which the binder names
+ |       +- Undefined                ... since its op is not defined for some images on the line
  +- InputError               4   a file that can't be read, or values that don't fit the model
  +- NothingToTest            5   the region is empty, or is everything
 """
@@ -91,8 +92,11 @@ class UnsupportedOp(UnsupportedModel):
         super().__init__("\n  ".join([f"{count} can't be {what}:", *map(str, self.findings)]))
 
 
-class Refusal(Exception):
-    """Raised by an op's handler; the binder adds node, op and opset and makes it a `Finding`."""
+class Refusal(UnsupportedModel):
+    """Raised by an op's handler; the binder adds node, op and opset and makes it a `Finding`.
+
+    One that is raised outside of a node refuses the model in its own words.
+    """
 
     def __init__(self, reason: str, advice: str):
         self.reason, self.advice = reason, advice
@@ -106,5 +110,5 @@ class Mixed(Refusal):
     """
 
 
-class Undefined(Refusal, UnsupportedModel):
+class Undefined(Refusal):
     """Values for which an op is not defined: a finding at the image, an error elsewhere on the line."""

@@ -78,7 +78,7 @@ class SaliencyMap:
         if not log and not TOLD_APART <= level <= 1 - TOLD_APART:
             raise UsageError(
                 f"threshold {level:g}; the map ends in Sigmoid or Softmax, which single precision tells "
-                f"apart from {TOLD_APART:g} to 1 - {TOLD_APART:g} only: take the scores in front of it as the map"
+                f"apart from {TOLD_APART:g} to 1 - {TOLD_APART:g} only: take the scores in front of it"
             )
         return level - math.log(-math.expm1(level)) if log else float(logit(level))
 

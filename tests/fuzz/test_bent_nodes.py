@@ -4,9 +4,11 @@ import os
 import warnings
 
 import numpy as np
+import onnx
 import pytest
 
 import onnx_si
+from onnx_si.cli import main
 from onnx_si.errors import OnnxSIError
 from onnx_si.graph import model_from_proto
 from onnx_si.inspect import inspect_model
@@ -54,3 +56,25 @@ def _inspect(model):
 def test_bent_nodes(first, monkeypatch):
     monkeypatch.delenv(DEBUG)
     assert [found for seed in range(first, first + BLOCK) for found in outcomes(seed)] == []
+
+
+@pytest.mark.parametrize("verb", ["test", "inspect", "saliency"])
+def test_the_command_line(verb, monkeypatch, tmp_path, capsys):
+    """Exit codes are those of the contract; seed 311 has a map without elements."""
+    monkeypatch.delenv(DEBUG)
+    model, image, made = (str(tmp_path / name) for name in ("m.onnx", "x.npy", "made.onnx"))
+    np.save(image, IMAGE)
+    data = ["--sigma", "1", "--hypothesis", "background", "--threshold", "0", "--quiet"]
+    arguments = {
+        "test": [model, image, *data, "--saliency", "output:y0"],
+        "inspect": ["inspect", model],
+        "saliency": ["saliency", model, "--output", made, "--saliency", "output:y0"],
+    }
+    codes = set()
+    for seed in range(300, 300 + CASES // 6):
+        op, proto = bent(seed)
+        onnx.save(proto, model)
+        code = main(arguments[verb])
+        assert code in (0, 3, 4, 5), (seed, op, capsys.readouterr().err)
+        codes.add(code)
+    assert 3 in codes and "Traceback" not in capsys.readouterr().err

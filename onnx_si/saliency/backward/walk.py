@@ -8,6 +8,7 @@ import onnx
 from onnx_si.errors import Finding, Refusal, SaliencyUnavailable, UnsupportedOp
 from onnx_si.graph import Editor, Model, nodes_between
 from onnx_si.graph.dag import read_by
+from onnx_si.line.gate import as_refusal
 from onnx_si.line.program import Program
 from onnx_si.saliency.backward.site import Site, rule_of
 
@@ -81,8 +82,8 @@ def differentiate(editor: Editor, model: Model, program: Program, score: str, se
                 )
                 try:
                     made = rule_of(node)(site)
-                except Refusal as refusal:
-                    findings.setdefault(output, _finding(model, node, refusal))
+                except Exception as error:
+                    findings.setdefault(output, _finding(model, node, as_refusal(error)))
                     made = gradient  # it stands in for the missing one, so that the nodes in front are tried
                 pending[node.input[position]].append(made)
     if findings:

@@ -9,11 +9,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.errors import Refusal
 from onnx_si.ops.rules import Affine, Kinked, Maximum
 from onnx_si.saliency.backward.gates import above, below, number, times
 from onnx_si.saliency.backward.moves import identity
 from onnx_si.saliency.backward.nodes import gathered_back, one_hot, reshaped
-from onnx_si.saliency.backward.site import Site, backwards
+from onnx_si.saliency.backward.site import OTHER_LAYER, Site, backwards
 
 
 @backwards("MaxPool", "GlobalMaxPool", "Max", "Min", "ReduceMax", "ReduceMin")
@@ -24,7 +25,8 @@ def winner(at: Site) -> str:
     if isinstance(rule, Kinked):
         beats = below if at.node.op_type == "Min" else above
         return times(at, number(at, beats(at, rule.breakpoints[0])))
-    assert isinstance(rule, Maximum)
+    if not isinstance(rule, Maximum):
+        raise Refusal(f"its {type(rule).__name__} is no choice among candidates", OTHER_LAYER)
     table, constants = _table(at, rule)
     parts = [reshaped(at.editor, at.single(i), (-1,)) for i in at.changing]
     parts += [at.constant(constants)] if len(constants) else []
