@@ -6,7 +6,7 @@ OnnxSIError                  exit code
  +- UnsupportedModel         3   a valid model that can't be analysed exactly
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
  |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
-  |   +- Contradicted             ... because the deployed model gives other regions than the analysis says
+ |   +- Contradicted             ... because the deployed model gives other regions than the analysis says
  |   +- Refusal                  ... because of one node, which the binder names
  |       +- Undefined                ... since its op is not defined for some images on the line
  +- InputError               4   a file that can't be read, or values that don't fit the model

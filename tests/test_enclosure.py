@@ -3,15 +3,21 @@
 `numpy.longdouble` carries 64 bits of mantissa against 53; the rules compute in the type that they are given.
 """
 
+from fractions import Fraction
+
 import nets
 import numpy as np
 import pytest
 from onnx import TensorProto
 from ops.cases import CASES, model_of
 
-from onnx_si.line.enclosure import EnclosureDomain, cells
+from onnx_si.line.enclosure import Enclosure, EnclosureDomain, cells
 from onnx_si.line.program import bind
 from onnx_si.line.walker import Tally, walk
+from onnx_si.ops.einsum import einsum
+from onnx_si.ops.elementwise import multiply
+from onnx_si.ops.linear import gemm
+from onnx_si.ops.registry import Variable
 from onnx_si.ops.rules import Step, Winner
 
 EXTENDED = pytest.mark.skipif(
@@ -164,3 +170,52 @@ def test_negative_indices_stay_inside(seed):
     rng = np.random.default_rng(seed)
     start, direction = rng.normal(size=(2, 1, 6))
     assert assert_enclosed(bind(model, start, ("y",)), start, direction, rng) > 0
+
+
+def products():
+    """Rules that multiply gates with another tensor, with constants of both signs and large addends."""
+    rng = np.random.default_rng(12)
+    steps, other = Variable((3, 4), stepwise=True), Variable((3, 4))
+    weight = rng.normal(size=(4,))
+    large = np.full((3, 3), 1e7)
+    return {
+        "einsum": einsum(steps, other, weight, equation="ij,kj,j->ik"),
+        "gemm": gemm(steps, Variable((4, 3)), large, alpha=-0.7),
+        "mul": multiply(steps, other),
+    }
+
+
+@pytest.mark.parametrize("name", ["einsum", "gemm", "mul"])
+def test_products_of_gates_lie_inside(name):
+    """In rational arithmetic, at corners of what the factors may be, without slack."""
+    rule, rng = products()[name], np.random.default_rng(13)
+    shapes = [(3, 4), (4, 3) if name == "gemm" else (3, 4)]
+    xs = [
+        Enclosure(
+            rng.normal(size=(2, *shape)),
+            np.zeros((2, *shape)) if i == 0 else rng.normal(size=(2, *shape)),
+            0.1 * rng.random((2, *shape)),
+            np.array([0.25, 1.0]),
+        )
+        for i, shape in enumerate(shapes)
+    ]
+    low, high = EnclosureDomain(2).apply(rule, xs).bounds()
+    exact = np.vectorize(Fraction, otypes=[object])
+    weights = [exact(weight) for weight in rule.weights]
+    for _ in range(40):
+        t = np.array([0.25, 1.0]) * rng.choice([-1.0, 1.0])
+        points = [
+            exact(x.centre)
+            + exact(x.slope) * exact(t).reshape(-1, 1, 1)
+            + exact(x.radius) * rng.choice([-1, 1], size=x.radius.shape)
+            for x in xs
+        ]
+        for cell in range(2):
+            a, b = (point[cell] for point in points)
+            if name == "einsum":
+                true = (a * weights[0]) @ b.T
+            elif name == "gemm":
+                true = weights[0] * (a @ b) + exact(rule.offset)
+            else:
+                true = a * b
+            assert (true >= exact(low[cell])).all() and (true <= exact(high[cell])).all()

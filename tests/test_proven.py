@@ -7,7 +7,7 @@ import pytest
 from onnx_si.line.enclosure import Enclosure, EnclosureDomain, cells
 from onnx_si.line.program import bind
 from onnx_si.line.walker import Tally, walk
-from onnx_si.ops.rules import Affine, Gated, Kinked, Maximum, Step, Winner
+from onnx_si.ops.rules import Affine, Kinked, Maximum, Step, Winner, product_of
 from onnx_si.search.event import RegionEvent
 
 PLACES = ("centre", "slope", "radius")
@@ -19,7 +19,7 @@ RULES = {
     "winner": Winner(lambda x: (x[:, :1], x[:, 1:])),
     "step": Step(lambda x: (x,), lambda x: (x > 0).astype(float)),
     "spaced": Step(lambda x: (x,), np.floor, np.ones_like),
-    "gated": Gated(lambda x: x * 2, (0,), product=True),
+    "gated": product_of(lambda x: x * 2, (0,)),
 }
 
 

@@ -213,27 +213,46 @@ class EnclosureDomain:
         return _constant(rule.evaluate(*(x.centre for x in xs)), xs[0].half_width)
 
     def _gated(self, rule: Gated, xs: Sequence[Enclosure]) -> Enclosure:
+        if rule.product is not None:
+            return _product(rule, rule.product, xs)
         gates = set(rule.gates)
-        size = np.abs if rule.product else np.positive  # a gate that selects may be a negative index
         zero = [x.centre if i in gates else np.zeros_like(x.centre) for i, x in enumerate(xs)]
         base = rule.evaluate(*zero)
         slope = rule.evaluate(*(x.centre if i in gates else x.slope for i, x in enumerate(xs))) - base
         grown = [
-            size(x.centre)
-            if i in gates
-            else x.radius + UNIT * (rule.terms + 4) * (np.abs(x.centre) + x.reach)
+            x.centre if i in gates else x.radius + UNIT * (rule.terms + 4) * (np.abs(x.centre) + x.reach)
             for i, x in enumerate(xs)
         ]
-        still = rule.evaluate(*(size(z) for z in zero))
-        radius = np.abs(rule.evaluate(*grown) - still) + 8 * UNIT * np.abs(still)
-        for gate in rule.gates if rule.product else ():
-            full = [np.abs(x.centre) + x.reach for x in xs]
-            none = rule.evaluate(*full[:gate], np.zeros_like(full[gate]), *full[gate + 1 :])
-            off = rule.evaluate(*full[:gate], xs[gate].radius, *full[gate + 1 :])
-            radius = radius + np.abs(off - none) + 8 * UNIT * np.abs(none)
+        # the slope is a difference: what base rounds is in it
+        radius = np.abs(rule.evaluate(*grown) - base) + 8 * UNIT * np.abs(base)
+        half = _wide(xs[0].half_width, radius)
+        radius = radius + 8 * UNIT * half * (np.abs(base) + np.abs(slope))
         return Enclosure(
             rule.evaluate(*(x.centre for x in xs)), slope, radius * (1 + 8 * UNIT), xs[0].half_width
         )
+
+
+def _product(rule: Gated, product: Callable[..., Array], xs: Sequence[Enclosure]) -> Enclosure:
+    """The gates times the other: what one factor is off by, times all that the others can be, added up.
+
+    A sum of n products of m factors is off by at most n + m roundings of the sum of absolute products.
+    """
+    gates, weights = set(rule.gates), rule.weights
+    centre = rule.evaluate(*(x.centre for x in xs))
+    slope = np.zeros_like(centre)
+    if len(gates) < len(xs):
+        slope = product(*(x.centre if i in gates else x.slope for i, x in enumerate(xs)), *weights)
+    sizes = [np.abs(x.centre) + x.reach for x in xs]
+    absolute = [np.abs(weight) for weight in weights]
+    gamma = UNIT * (rule.terms + len(xs) + len(weights) + 4)
+    radius = 4 * gamma * product(*sizes, *absolute)
+    for i, x in enumerate(xs):
+        off = x.reach if i in gates else x.radius
+        radius = radius + product(*sizes[:i], off, *sizes[i + 1 :], *absolute) * (1 + 4 * gamma)
+    radius = np.where(radius > 0, radius + TINY, 0.0)
+    if rule.offset is not None:
+        radius = radius + 4 * UNIT * (np.abs(rule.offset) + np.abs(centre))
+    return Enclosure(centre, slope, radius, xs[0].half_width)
 
 
 def _constant(values: Array, half_width: Array) -> Enclosure:

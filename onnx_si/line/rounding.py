@@ -98,18 +98,16 @@ def _largest(rule: Maximum, xs: list[Rounded]) -> Array:
 
 def _of_gated(rule: Gated, xs: list[Rounded], unit: float) -> Array:
     """What the errors of the others do behind the gates, and, in a product, the errors of the gates."""
-    size = np.abs if rule.product else np.positive  # a gate that selects may be a negative index
     gates, share = set(rule.gates), _growth(rule.terms, unit)
-    still = rule.evaluate(
-        *(size(x.values) if i in gates else np.zeros_like(x.values) for i, x in enumerate(xs))
-    )
-    grown = rule.evaluate(*(size(x.values) if i in gates else _grown(x, share) for i, x in enumerate(xs)))
-    errors: Array = np.abs(grown - still)
-    for gate in rule.gates if rule.product else ():
-        full = [np.abs(x.values) for x in xs]
-        none = rule.evaluate(*full[:gate], np.zeros_like(full[gate]), *full[gate + 1 :])
-        errors = errors + np.abs(rule.evaluate(*full[:gate], xs[gate].errors, *full[gate + 1 :]) - none)
-    return errors
+    if rule.product is not None:
+        sizes, absolute = [np.abs(x.values) for x in xs], [np.abs(weight) for weight in rule.weights]
+        off = [x.errors if i in gates else _grown(x, share) for i, x in enumerate(xs)]
+        parts = [rule.product(*sizes[:i], one, *sizes[i + 1 :], *absolute) for i, one in enumerate(off)]
+        errors: Array = np.add.reduce(parts)
+        return errors if rule.offset is None else errors + unit * np.abs(rule.offset)
+    still = rule.evaluate(*(x.values if i in gates else np.zeros_like(x.values) for i, x in enumerate(xs)))
+    grown = rule.evaluate(*(x.values if i in gates else _grown(x, share) for i, x in enumerate(xs)))
+    return np.abs(grown - still)
 
 
 def _by_difference(rule: Kinked | Curved, values: Array, xs: list[Rounded]) -> Array:

@@ -58,12 +58,13 @@ def einsum(*inputs: Input, equation: str) -> Rule:
     def product(*operands: Array) -> Array:
         return np.asarray(np.einsum(f"{path}->Z{right}", *operands, optimize=True))
 
-    def evaluate(*xs: Array) -> Array:
-        varying = iter(xs)
-        return product(*(next(varying) if value is None else value for value in fixed))
+    def together(*operands: Array) -> Array:
+        varying, weights = iter(operands[: len(changing)]), iter(operands[len(changing) :])
+        return product(*(next(varying) if value is None else next(weights) for value in fixed))
 
     if len(changing) > 1:
-        return bilinear(evaluate, changing, terms=count)
+        constants = tuple(value for value in fixed if value is not None)
+        return bilinear(together, changing, count * len(inputs), constants)
     position = next(i for i, value in enumerate(fixed) if value is None)
     weights = tuple(value for value in fixed if value is not None)
     return Affine(

@@ -8,7 +8,19 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.ops.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
-from onnx_si.ops.rules import SAME, Affine, Array, Composition, Curved, Disputed, Gated, Rule, Stage, compose
+from onnx_si.ops.rules import (
+    SAME,
+    Affine,
+    Array,
+    Composition,
+    Curved,
+    Disputed,
+    Gated,
+    Rule,
+    Stage,
+    compose,
+    product_of,
+)
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
@@ -89,10 +101,17 @@ def quotient(x: Variable, divisor: Array) -> Affine:
     return Affine(lambda x, w: align(x, ndim) / w, weights=(divisor,))
 
 
-def bilinear(evaluate: Callable[..., Array], factors: tuple[Variable, ...], terms: int = 1) -> Rule:
-    """A product of changing tensors: exact where one of them is constant on pieces, a gate."""
+def bilinear(
+    product: Callable[..., Array],
+    factors: tuple[Variable, ...],
+    terms: int = 1,
+    weights: tuple[Array, ...] = (),
+    offset: Array | None = None,
+) -> Rule:
+    """A product of changing tensors: exact where all of them but one are constant on pieces, gates."""
     gates = tuple(i for i, factor in enumerate(factors) if factor.stepwise)
-    return Gated(evaluate, gates, terms, product=True) if gates else Curved(evaluate, "bilinear")
+    rule = product_of(product, gates, terms, weights, offset)
+    return rule if len(gates) >= len(factors) - 1 else Curved(rule.evaluate, "bilinear")
 
 
 def curved(function: Callable[..., Array]) -> Curved:

@@ -81,9 +81,12 @@ def gemm(
         raise malformed(f"C of shape {addend.shape} does not broadcast to {shape}")
     offset = None if addend is None else beta * double(addend)
     if isinstance(a, Variable) and isinstance(b, Variable):
-        shift = 0.0 if offset is None else offset
         return bilinear(
-            lambda a, b: alpha * times(turned(a, transA), turned(b, transB)) + shift, (a, b), terms
+            lambda a, b, factor: factor * times(turned(a, transA), turned(b, transB)),
+            (a, b),
+            terms,
+            (np.array(float(alpha)),),
+            offset,
         )
     if isinstance(a, Variable):
         weight = alpha * turned(double(constant(b, "B")), transB)

@@ -32,6 +32,8 @@ from onnx_si.ops.rules import (
     Stage,
     Step,
     chain,
+    compose,
+    product_of,
 )
 
 LEVELS = 255  # of an unsigned 8-bit number above zero
@@ -140,7 +142,7 @@ def dequantize(
     axis: int = 1,
     block_size: int = 0,
     output_dtype: int = 0,
-) -> Rule:
+) -> Rule | Composition:
     grain = Granularity(shape_of(x), axis, block_size)
     fill = filled(x, x_scale, zero_point)
 
@@ -157,10 +159,29 @@ def dequantize(
         steps = double(constant(x, "x"))
         steps = steps if zero_point is None else steps - grain.constant(zero_point, "x_zero_point")
         return Affine(lambda width, w: grain.spread(width) * w, (steps,))
-    gates = tuple(i for i, value in enumerate(changing) if value is not x_scale)
-    if not all(changing[i].stepwise for i in gates):
+    if not all(value.stepwise for value in changing if value is not x_scale):
         return Curved(evaluate, "bilinear")
-    return Gated(evaluate, gates, product=True)
+    difference, reads = _steps(x, zero_point, grain)
+    scale = tuple(i for i, value in enumerate(changing) if value is x_scale)
+    if scale:
+        product = product_of(lambda n, width: n * grain.spread(width), (0,))
+        return compose(len(changing), (difference, reads), (product, (len(changing), *scale)))
+    width = grain.constant(x_scale, "x_scale")
+    return compose(
+        len(changing), (difference, reads), (Affine(lambda n, w: n * w, (width,)), (len(changing),))
+    )
+
+
+def _steps(x: Input, zero_point: Input, grain: "Granularity") -> tuple[Affine, tuple[int, ...]]:
+    """x - zero_point, and which of the changing inputs it reads."""
+    minus = np.array(-1.0)
+    if isinstance(x, Variable) and isinstance(zero_point, Variable):
+        reads = (0, 1)  # the scale, if it changes, stands between them
+        return Affine(lambda n, zero, sign: n + sign * grain.spread(zero), (minus,), terms=2), reads
+    if isinstance(zero_point, Variable):
+        return Affine(lambda zero, sign: sign * grain.spread(zero), (minus,), double(constant(x, "x"))), (0,)
+    shift = None if zero_point is None else -grain.constant(zero_point, "x_zero_point")
+    return Affine(lambda n: n, offset=shift), (0,)
 
 
 @handles("DynamicQuantizeLinear", since=(11,))

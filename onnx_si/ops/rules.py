@@ -166,15 +166,41 @@ class Winner:
 class Gated:
     """y = evaluate(*xs), affine wherever the gates (inputs that are constant on pieces) stay constant.
 
-    `gates` are the positions of the gating inputs among the xs. In a `product` they multiply the others, so
-    an error of a gate counts; otherwise they only select.
+    `gates` are the positions of the gating inputs among the xs; they only select. Where they multiply the
+    others, see `product_of`.
+
+    Parameters
+    ----------
+    product : callable or None
+        (*xs, *weights) -> the multilinear part, a sum of products of one entry of each at most, so that
+        absolute values bound how far errors spread; evaluate gives it plus `offset`.
+    weights : tuple of arrays
+        Handed to `product` after the xs.
     """
 
     evaluate: Callable[..., Array]
     gates: tuple[int, ...]
     terms: int = 1
-    product: bool = False
+    product: Callable[..., Array] | None = None
+    weights: tuple[Array, ...] = ()
+    offset: Array | None = None
     kind: ClassVar[str] = "piecewise-linear"
+
+
+def product_of(
+    product: Callable[..., Array],
+    gates: tuple[int, ...],
+    terms: int = 1,
+    weights: tuple[Array, ...] = (),
+    offset: Array | None = None,
+) -> Gated:
+    """y = product(*xs, *weights) + offset, all xs but one gates."""
+
+    def evaluate(*xs: Array) -> Array:
+        y = product(*xs, *weights)
+        return y if offset is None else y + offset
+
+    return Gated(evaluate, gates, terms, product, weights, offset)
 
 
 @dataclass(frozen=True)
