@@ -26,6 +26,7 @@ NEAR_END = 1e-4  # standard errors between an end of S and the points beside it,
 ROUNDINGS = 64  # or so many roundings of the image there, if that is more
 FEWEST_ROUNDINGS = 4  # nearer to an end, an image in the file's precision is the same as one beyond it
 COPIES = 8  # images that differ by rounding, which must all contradict S
+FARTHER, STEPS_FARTHER = 4.0, 5  # times as far from the end, so often, where a jump is open
 REACH = 40.0  # standard errors beyond which nothing is drawn
 HALVINGS = 25  # of an interval, for a draw
 SHOWN = 8  # pixels in a message
@@ -98,11 +99,27 @@ class Witness:
             if self._holds(shown, event) == point.inside:
                 self.agreeing += 1
                 continue
-            wrong = self._wrong(point, image, event)
+            wrong = self._wrong(point, image, line, event, found)
             if wrong is None:
                 self.too_near += 1
                 continue
             raise Contradicted(_words(point, wrong, found))
+
+    def _agrees_farther(self, point: Point, line: TestLine, event: RegionEvent, found: Search) -> bool:
+        """Whether the region is what S says in the same part, farther from the end that is nearest."""
+        parts = found.inside if point.inside else found.inside.union(found.undecided).complement()
+        for low, high in parts.bounds[
+            (parts.bounds[:, 0] <= point.place) & (point.place <= parts.bounds[:, 1])
+        ]:
+            to_low = point.place - low <= high - point.place
+            end, sign = (low, 1.0) if to_low else (high, -1.0)
+            steps = abs(point.place - end) * FARTHER ** np.arange(1, STEPS_FARTHER + 1)
+            places = end + sign * steps[steps <= 0.5 * (high - low)]
+            if len(places):
+                at = places.reshape(-1, *(1,) * line.start.ndim)
+                maps = self.map.run(line.start + line.direction * at, alone=True)
+                return any(self._holds(shown, event) == point.inside for shown in maps)
+        return False
 
     def _region(self, shown: Array) -> Mask:
         return self.test.selection.marker.region_of(shown)
@@ -117,13 +134,16 @@ class Witness:
     def _holds(self, shown: Array, event: RegionEvent) -> bool:
         return bool(((self._region(shown) == event.observed) | ~self._pixels(event)).all())
 
-    def _wrong(self, point: Point, image: Array, event: RegionEvent) -> Mask | None:
+    def _wrong(
+        self, point: Point, image: Array, line: TestLine, event: RegionEvent, found: Search
+    ) -> Mask | None:
         """The pixels that contradict S at a point; None where rounding may be the reason.
 
-        The image is rounded in several ways: if the region is what S says for one of them, an inner jump or
-        the threshold is too near. And the margin of the pixels over the threshold is compared with the
-        rounding errors that the file's precision allows there. A pixel whose margin is zero in every copy
-        and in float64 is zero by construction, not by rounding.
+        The image is rounded in several ways: if the region is what S says for one of them, it is too near.
+        So it is where rounding may decide a jump inside the network, and the region is what S says a little
+        farther from the end. And the margin of the pixels over the threshold is compared with the rounding
+        errors that the file's precision allows there. A pixel whose margin is zero in every copy and in
+        float64 is zero by construction, not by rounding.
         """
         selection = self.test.selection
         marker, saliency = selection.marker, selection.saliency
@@ -132,8 +152,10 @@ class Witness:
         maps = self.map.run(copies, alone=True)
         if any(self._holds(shown, event) == point.inside for shown in maps):
             return None
-        outputs = rounded_at(selection.program, image[None], self.map.unit)[selection.margin]
-        margin, allowed = outputs.values[0], outputs.errors[0]
+        outputs, open_ = rounded_at(selection.program, image[None], self.map.unit)
+        if open_[0] and self._agrees_farther(point, line, event, found):
+            return None
+        margin, allowed = outputs[selection.margin].values[0], outputs[selection.margin].errors[0]
         if (
             saliency.is_logit
         ):  # the map is a function of the margin, of this slope at most, and rounded itself

@@ -275,6 +275,23 @@ def test_jumps_near_a_point_are_no_contradiction(make):
     assert asked > 300
 
 
+@pytest.mark.parametrize("gain", [0.03, 1e-3, 1e-4])
+def test_a_slow_jump_is_too_near_and_a_wrong_end_is_not(gain, monkeypatch):
+    """1 + gain * h > 1 in float32 jumps elsewhere than in float64, by far more than the image's rounding."""
+    net = nets.Net(3, SHAPE)
+    h = net.add("Mul", net.conv("x", 1, 1), net.const(np.float32(gain)))
+    jump = net.add("Greater", net.add("Add", h, net.const(np.float32(1))), net.const(np.float32(1)))
+    y = net.add("Mul", net.add("Cast", jump, to=TensorProto.FLOAT), net.const(np.float32(1)))
+    model = net.finish(y)
+    images = np.random.default_rng(5).normal(size=(6, *SHAPE))
+    near = sum(result_on(model, image, f"output:{y}", 0.5).parity.too_near for image in images)
+    assert (near > 0) == (gain < 0.01)
+    monkeypatch.setattr(run_module, "search", moved(run_module.search, 0.05, True))
+    with pytest.raises(Contradicted):
+        for image in images:
+            result_on(model, image, f"output:{y}", 0.5)
+
+
 def test_an_offset_that_hides_the_image_from_float32_is_too_near_to_tell():
     """x + 1e7 - 1e7 in float32 is a multiple of 1: the region there is rounding, and no contradiction."""
     net = nets.Net(0, SHAPE)
@@ -289,7 +306,7 @@ def test_errors_of_a_precision_hold_what_the_runtime_does():
     name = model.outputs[0].name
     images = np.random.default_rng(7).normal(size=(5, *SHAPE))
     program = bind(model, images[0], (name,))
-    found = rounded_at(program, images, 2.0**-23)[name]
+    found = rounded_at(program, images, 2.0**-23)[0][name]
     deployed = np.stack([onnx_si.parity.run_deployed(model, image, "x", (name,))[0] for image in images])
     assert (np.abs(found.values - deployed) <= found.errors).all()
     assert found.errors.max() < 1e-3 * np.abs(found.values).max()
@@ -353,6 +370,7 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
         )
 
     model, image, options = case(name)
+    monkeypatch.setattr("onnx_si.saliency.monotone._require_unsaturated", lambda *_: None)
     monkeypatch.setattr(run_module.selection, "select", wrong)
     monkeypatch.setattr(run_module, "search", everywhere)
     with pytest.raises(Contradicted):
