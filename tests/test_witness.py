@@ -370,7 +370,7 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
         )
 
     model, image, options = case(name)
-    monkeypatch.setattr("onnx_si.saliency.monotone._require_unsaturated", lambda *_: None)
+    monkeypatch.setattr(sys.modules["onnx_si.saliency.monotone"], "_require_unsaturated", lambda *_: None)
     monkeypatch.setattr(run_module.selection, "select", wrong)
     monkeypatch.setattr(run_module, "search", everywhere)
     with pytest.raises(Contradicted):

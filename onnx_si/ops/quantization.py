@@ -161,27 +161,28 @@ def dequantize(
         return Affine(lambda width, w: grain.spread(width) * w, (steps,))
     if not all(value.stepwise for value in changing if value is not x_scale):
         return Curved(evaluate, "bilinear")
-    difference, reads = _steps(x, zero_point, grain)
-    scale = tuple(i for i, value in enumerate(changing) if value is x_scale)
-    if scale:
+    named = [
+        name for name, v in (("x", x), ("scale", x_scale), ("zero", zero_point)) if isinstance(v, Variable)
+    ]
+    place = {name: i for i, name in enumerate(named)}
+    difference = _steps(x, zero_point, grain)
+    reads, count = tuple(place[name] for name in ("x", "zero") if name in place), len(place)
+    if "scale" in place:
         product = product_of(lambda n, width: n * grain.spread(width), (0,))
-        return compose(len(changing), (difference, reads), (product, (len(changing), *scale)))
+        return compose(count, (difference, reads), (product, (count, place["scale"])))
     width = grain.constant(x_scale, "x_scale")
-    return compose(
-        len(changing), (difference, reads), (Affine(lambda n, w: n * w, (width,)), (len(changing),))
-    )
+    return compose(count, (difference, reads), (Affine(lambda n, w: n * w, (width,)), (count,)))
 
 
-def _steps(x: Input, zero_point: Input, grain: "Granularity") -> tuple[Affine, tuple[int, ...]]:
-    """x - zero_point, and which of the changing inputs it reads."""
+def _steps(x: Input, zero_point: Input, grain: "Granularity") -> Affine:
+    """x - zero_point, of which at least one changes."""
     minus = np.array(-1.0)
     if isinstance(x, Variable) and isinstance(zero_point, Variable):
-        reads = (0, 1)  # the scale, if it changes, stands between them
-        return Affine(lambda n, zero, sign: n + sign * grain.spread(zero), (minus,), terms=2), reads
+        return Affine(lambda n, zero, sign: n + sign * grain.spread(zero), (minus,), terms=2)
     if isinstance(zero_point, Variable):
-        return Affine(lambda zero, sign: sign * grain.spread(zero), (minus,), double(constant(x, "x"))), (0,)
+        return Affine(lambda zero, sign: sign * grain.spread(zero), (minus,), double(constant(x, "x")))
     shift = None if zero_point is None else -grain.constant(zero_point, "x_zero_point")
-    return Affine(lambda n: n, offset=shift), (0,)
+    return Affine(lambda n: n, offset=shift)
 
 
 @handles("DynamicQuantizeLinear", since=(11,))
