@@ -108,11 +108,11 @@ class Witness:
     def _agrees_farther(self, point: Point, line: TestLine, event: RegionEvent, found: Search) -> bool:
         """Whether the region is what S says in the same part, farther from the end that is nearest."""
         parts = found.inside if point.inside else found.inside.union(found.undecided).complement()
-        for low, high in parts.bounds[
-            (parts.bounds[:, 0] <= point.place) & (point.place <= parts.bounds[:, 1])
-        ]:
-            to_low = point.place - low <= high - point.place
-            end, sign = (low, 1.0) if to_low else (high, -1.0)
+        holding = (parts.bounds[:, 0] <= point.place) & (point.place <= parts.bounds[:, 1])
+        for low, high in parts.bounds[holding]:
+            end, sign = (low, 1.0) if point.place - low <= high - point.place else (high, -1.0)
+            if math.isinf(end):
+                continue  # the whole line: there is no end to be displaced
             steps = abs(point.place - end) * FARTHER ** np.arange(1, STEPS_FARTHER + 1)
             places = end + sign * steps[steps <= 0.5 * (high - low)]
             if len(places):

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import sys
 
 import nets
 import numpy as np
@@ -15,6 +16,7 @@ import onnx_si
 from onnx_si import machine
 from onnx_si.cli import main
 from onnx_si.errors import InputError, NothingToTest, UsageError
+from onnx_si.intervals import Intervals
 from onnx_si.simulate import Noise, pool, simulate
 from onnx_si.simulate import trial as trial_module
 from onnx_si.simulate.figure import figure_of
@@ -43,6 +45,23 @@ def run(model, count, signals=(0.0,), **options):
 def content(simulation):
     """The document without what differs from run to run."""
     return {key: value for key, value in simulation.to_dict().items() if key != "seconds"}
+
+
+def test_contradictions_are_counted_and_have_no_p_value(model, monkeypatch):
+    assert run(model, 4, verify=32).to_dict()["contradicted"] == 0
+    own = sys.modules["onnx_si.run"].search
+
+    def wrong(program, margin, line, *rest):
+        found = own(program, margin, line, *rest)
+        return dataclasses.replace(found, inside=Intervals.line(), undecided=Intervals.empty())
+
+    monkeypatch.setattr(sys.modules["onnx_si.run"], "search", wrong)
+    found = run(model, 4, verify=32)
+    row = found.rows[0]
+    assert found.to_dict()["contradicted"] == row.not_computed > 1  # of one image S is nearly the whole line
+    assert row.tested + row.not_computed + row.no_region == 4
+    assert any("contradicts" in one.missing["selective"] for one in found.outcomes if one.contradicted)
+    assert run(model, 4).to_dict()["contradicted"] == 0  # nothing is asked unless it is wanted
 
 
 # ------------------------------------------------------------------------------------ reproducible
@@ -289,7 +308,7 @@ def test_every_noise_runs(model):
 def test_drawing_until_tested_counts_every_draw(model):
     options = {"references": 1, "threshold": 1.2, "methods": METHODS, "jobs": 1}
     found = simulate(model, tested=8, **options)
-    (row, _) = found.rows
+    row = found.rows[0]
     assert row.tested == 8 and found.outcomes[-1].tested
     assert row.trials == 8 + row.no_region and row.no_region > 0
     drawn = simulate(model, trials=row.trials, **options)
