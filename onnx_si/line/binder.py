@@ -33,6 +33,7 @@ from onnx_si.graph.constants import affordable, inferred_shapes
 from onnx_si.line.folding import at_one_image, folded
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
+from onnx_si.line.whole import limits_of, require_range
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.registry import PASS_TEXT, WHOLE_NUMBERS, Context, Input, Variable, Worded, find
 from onnx_si.ops.rules import KINDS, Composition, Curved, Opaque, Rule, Step, Winner, kind_of
@@ -298,7 +299,7 @@ class Binder:
                 self._apply(work, written, stage.rule, tuple(names[i] for i in stage.inputs))
             for name in inner:
                 del self.values[name]
-        self._check_range(output, self.values[output], rules[-1])
+        self._check_range(output, rules[-1])
         self._classify(work, kind_of(rules, steady=output in self.stepwise))
 
     def _apply(
@@ -321,16 +322,13 @@ class Binder:
             Instruction(output, rule, inputs, shape, node.name, node.op_type, cost, recipe=recipe)
         )
 
-    def _check_range(self, output: str, value: NDArray[np.float64], rule: Rule) -> None:
-        """Integers that leave their type's range wrap around: refused. (A place in a tensor never does.)"""
+    def _check_range(self, output: str, rule: Rule) -> None:
+        """Integers that leave their type's range wrap around: refused at the image, watched on the line."""
         dtype = helper.tensor_dtype_to_np_dtype(self.types[output])
-        if dtype.kind in "iu" and value.size:
-            self.particular |= not isinstance(rule, Winner)
-            limits = np.iinfo(dtype)
-            if value.min() < limits.min or value.max() > limits.max:
-                raise Refusal(
-                    f"values from {value.min():g} to {value.max():g} overflow {dtype}", "use a wider type"
-                )
+        if limits := limits_of(dtype, rule):
+            self.particular = True
+            require_range(self.values[output], dtype)
+            self.instructions[-1] = dataclasses.replace(self.instructions[-1], limits=limits)
 
     def _substitute(self, node: onnx.NodeProto) -> None:
         """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined
