@@ -35,6 +35,7 @@ from onnx_si.line.gate import as_refusal
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.line.ranges import require_held
+from onnx_si.line.whole import limits_of
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.registry import PASS_TEXT, WHOLE_NUMBERS, Context, Input, Variable, Worded, find
 from onnx_si.ops.rules import KINDS, Composition, Curved, Gated, Opaque, Rule, Step, Winner, kind_of
@@ -300,7 +301,7 @@ class Binder:
                 self._apply(work, written, stage.rule, tuple(names[i] for i in stage.inputs))
             for name in inner:
                 del self.values[name]
-        self._check_range(output, self.values[output], rules[-1])
+        self._check_range(output, rules[-1])
         self._classify(work, kind_of(rules, steady=output in self.stepwise))
 
     def _apply(
@@ -325,11 +326,12 @@ class Binder:
             Instruction(output, rule, inputs, shape, node.name, node.op_type, cost, recipe=recipe)
         )
 
-    def _check_range(self, output: str, value: NDArray[np.float64], rule: Rule) -> None:
-        """Integers are looked at again with every image. (A place in a tensor never leaves its range.)"""
-        whole = self.types[output] in WHOLE_NUMBERS and self.types[output] != onnx.TensorProto.BOOL
-        self.particular |= whole and value.size > 0 and not isinstance(rule, Winner)
-        require_held(value, self.types[output])
+    def _check_range(self, output: str, rule: Rule) -> None:
+        """What a type can't hold is refused at the image; integers, which wrap, are watched on the line."""
+        require_held(self.values[output], self.types[output])
+        if limits := limits_of(helper.tensor_dtype_to_np_dtype(self.types[output]), rule):
+            self.particular = True
+            self.instructions[-1] = dataclasses.replace(self.instructions[-1], limits=limits)
 
     def _substitute(self, node: onnx.NodeProto) -> None:
         """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined

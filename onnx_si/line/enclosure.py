@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.line.whole import Limits, beyond
 from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
 
 UNIT = float(np.finfo(np.float64).eps)  # twice the rounding of one operation
@@ -98,6 +99,10 @@ class EnclosureDomain:
             for x in inputs:
                 self._lose(~np.isfinite(x.centre + x.slope + x.radius))
             return self._apply(rule, inputs)
+
+    def watch(self, x: Enclosure, limits: Limits) -> None:
+        """A cell on which whole numbers may leave their type's range is lost."""
+        self.lost |= beyond(*x.bounds(), limits)
 
     def _apply(self, rule: Rule, inputs: list[Enclosure]) -> Enclosure:
         match rule:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from onnx_si.errors import Undefined
 from onnx_si.line import envelope
 from onnx_si.line.crossings import (
     NO_CROSSINGS,
@@ -24,6 +25,7 @@ from onnx_si.line.doubt import doubtful
 from onnx_si.line.judge import Judge
 from onnx_si.line.piecewise import Index, PiecewiseLinear, from_pieces, merge
 from onnx_si.line.walker import NeedsSplit
+from onnx_si.line.whole import Limits, beyond
 from onnx_si.ops.rules import (
     FEW_CANDIDATES,
     Affine,
@@ -109,6 +111,23 @@ class ExactDomain:
                 return self._gated(rule, xs)
             case Curved():
                 return self._curved(rule, xs)
+
+    def watch(self, x: PiecewiseLinear, limits: Limits) -> None:
+        """Refuse whole numbers that leave their type's range: a runtime wraps them around.
+
+        Raises
+        ------
+        Undefined
+            If they do on a part of the line, not just at a point.
+        """
+        out = beyond(x.values, x.values, limits)
+        rows = np.flatnonzero((out[:-1] | out[1:]) & (x.knots[:-1] < x.knots[1:]))
+        if len(rows):
+            raise Undefined(
+                f"whole numbers leave {limits[0]:.17g} to {limits[1]:.17g}, all that can be told apart here, "
+                f"for images on the line, from {x.knots[rows[0]]:.6g} on it",
+                "compute in a wider type or in floating point, or clip in front of it",
+            )
 
     def _check(self, xs: list[PiecewiseLinear]) -> None:
         for x in xs:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
+from onnx_si.line.whole import Limits
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.rules import SAME, Affine, Gated, Rule, Step, Winner
 
@@ -13,7 +14,8 @@ class Instruction:
     """Compute one tensor from others by a rule.
 
     `shape` is the tensor's (no batch axis), `cost` its multiply-adds at one point, `dead` what nobody
-    reads afterwards, `recipe` how the rule can be made again for a part of the tensor.
+    reads afterwards, `recipe` how the rule can be made again for a part of the tensor, `limits` the whole
+    numbers that its type holds, where it may leave them.
     """
 
     output: str
@@ -25,6 +27,7 @@ class Instruction:
     cost: int
     dead: tuple[str, ...] = ()
     recipe: Recipe | None = None
+    limits: Limits | None = None
 
 
 def cost_of(rule: Rule, shape: tuple[int, ...]) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol, Self, TypeVar
 from onnx_si.errors import Undefined
 from onnx_si.line.gate import as_refusal
 from onnx_si.line.program import Program
+from onnx_si.line.whole import Limits
 from onnx_si.ops.rules import Rule
 
 
@@ -57,7 +58,11 @@ class Tally:
 
 
 def walk(
-    program: Program, apply: Callable[[Rule, list[V]], V], start: V, tally: Tally
+    program: Program,
+    apply: Callable[[Rule, list[V]], V],
+    start: V,
+    tally: Tally,
+    watch: Callable[[V, Limits], None] | None = None,
 ) -> Iterator[dict[str, V]]:
     """Carry `start` (the image on a part of the line) through the program.
 
@@ -69,6 +74,8 @@ def walk(
     start : Value
     tally : Tally
         Grows by the multiply-adds done; its peak rises to the memory of one part's values.
+    watch : callable, optional
+        (value, limits), called for every tensor of integers that may leave its type's range.
 
     Yields
     ------
@@ -87,6 +94,8 @@ def walk(
             step = program.instructions[index]
             try:
                 value = apply(step.rule, [live[name] for name in step.inputs])
+                if watch is not None and step.limits is not None:
+                    watch(value, step.limits)
             except NeedsSplit as split:
                 parts = {name: tensor.split(split.at) for name, tensor in live.items()}
                 yield from run(index, {name: pair[0] for name, pair in parts.items()})

@@ -82,7 +82,7 @@ class _Walk:
         start = line_segment(task.line.start, task.line.direction, self.low, self.high)
         verdicts, pieces = [], 0
         with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
-            for outputs in walk(task.program, domain.apply, start, self.tally):
+            for outputs in walk(task.program, domain.apply, start, self.tally, domain.watch):
                 verdicts.append(task.event.judge(outputs[task.margin], task.arbiter))
                 pieces += len(outputs[task.margin].knots) - 1
         inside = np.concatenate([verdict.inside for verdict in verdicts])
@@ -127,7 +127,7 @@ class Examiner:
         """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed."""
         domain, (low, high) = EnclosureDomain(len(ends)), np.array(ends).T
         start = cells(task.line.start, task.line.direction, low, high)
-        (outputs,) = walk(task.program, domain.apply, start, self.tally)
+        (outputs,) = walk(task.program, domain.apply, start, self.tally, domain.watch)
         outside, open_ = task.event.certify(outputs[task.margin])
         open_[domain.lost] = True
         return [
