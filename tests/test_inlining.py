@@ -243,3 +243,19 @@ def test_element_types_do_not_depend_on_names():
     made = helper.make_node("ConstantOfShape", ["n"], ["y"], value=value)
     assert output_elements(made, {"n": TensorProto.INT64}, 9) == {"y": TensorProto.INT32}
     assert output_elements(helper.make_node("Mine", ["x"], ["y"]), {"x": half}, 1) == {"y": TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize("measure", ["Shape", "Size"])
+def test_a_count_of_what_depends_on_the_image_is_no_constant(measure):
+    """How many pixels are positive, as exports of `mask.nonzero().shape[0]` do."""
+    net = nets.Net(0, (1, 1, 4, 4))
+    places = net.add("NonZero", net.add("Relu", "x"))
+    count = net.add(measure, places)
+    if measure == "Shape":
+        count = net.add("Gather", count, net.const(np.array(1, np.int64)))
+    share = net.add("Mul", net.add("Cast", count, to=TensorProto.FLOAT), net.const(np.float32(0.02)))
+    model = net.finish(net.add("Sub", "x", share, out="map"))
+    (known,) = deployed(model, {"x": IMAGE})
+    np.testing.assert_allclose(onnx_si.evaluate(model, {"x": IMAGE})["map"], known, rtol=1e-6)
+    with pytest.raises(UnsupportedOp, match="shape that depends on the image"):
+        onnx_si.test(model, IMAGE, sigma=1.0, saliency="output:map", threshold=0.5)

@@ -38,7 +38,19 @@ from onnx_si.line.ranges import require_held
 from onnx_si.line.whole import limits_of
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.registry import PASS_TEXT, WHOLE_NUMBERS, Context, Input, Variable, Worded, find
-from onnx_si.ops.rules import KINDS, Composition, Curved, Gated, Opaque, Rule, Step, Winner, kind_of
+from onnx_si.ops.rules import (
+    KINDS,
+    Composition,
+    Counted,
+    Curved,
+    Disputed,
+    Gated,
+    Opaque,
+    Rule,
+    Step,
+    Winner,
+    kind_of,
+)
 
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
@@ -94,6 +106,7 @@ class Binder:
         declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
         self.types = {image_name: declared.get(image_name) or onnx.TensorProto.FLOAT}
         self.unknown: set[str] = set()
+        self.loose: set[str] = set()  # tensors whose shape may depend on the image
         self.remaining: Counter[str] = Counter()
 
     def run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
@@ -265,11 +278,18 @@ class Binder:
                     self.words[output], made = made.words, made.rule
                 elif read:
                     self.words[output] = self.words[read[0]]
+                if isinstance(made, np.ndarray) and not self.loose.isdisjoint(node.input):
+                    made = self._at_this_image(made)
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
                 else:
                     self._record(work, output, made, Recipe(handler, inputs, attributes, context))
         return []
+
+    @staticmethod
+    def _at_this_image(made: NDArray[Any]) -> Counted:
+        """What is computed from a shape that depends on the image is no constant: it holds at this image."""
+        return Counted(lambda *xs: np.asarray(made, dtype=np.float64)[None])
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""
@@ -319,6 +339,10 @@ class Binder:
             self._find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
+        if not self.loose.isdisjoint(inputs) or (
+            isinstance(rule, Opaque) and not isinstance(rule, Disputed | Counted)
+        ):
+            self.loose.add(output)
         self.values[output] = value
         self.sources[output] = inputs
         cost = cost_of(rule, shape)

@@ -228,6 +228,13 @@ class Disputed(Opaque):
     """y = evaluate(*xs) as the ONNX package's own cases have it; `reason` says what runtimes do instead."""
 
 
+@dataclass(frozen=True)
+class Counted(Opaque):
+    """y = numbers made of the shape of a tensor that has another shape for another image."""
+
+    reason: str = "it reads a shape that depends on the image"
+
+
 Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Curved
 
 
