@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onnx_si.errors import UsageError
+from onnx_si.errors import InputError, UsageError
 from onnx_si.hypotheses import HYPOTHESES, Data, randomised_line
 from onnx_si.noise import (
     INDEPENDENT,
@@ -22,6 +22,8 @@ from onnx_si.search import SearchOptions
 from onnx_si.search.problem import TestLine
 from onnx_si.selection import Selection
 from onnx_si.settings import Settings
+
+MOST_ERRORS = 1e8  # standard errors: half of the digits of a double are left for the line
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,22 @@ def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> T
     if scene.extra is None or settings.randomise is None:
         return hypothesis.line(data, values)
     return randomised_line(hypothesis, data, values, scene.extra, settings.randomise)
+
+
+def require_told_apart(line: TestLine) -> None:
+    """Refuse a statistic so large that double precision can't tell the images on its line apart.
+
+    Raises
+    ------
+    InputError
+        If it is not finite, or more than `MOST_ERRORS` standard errors.
+    """
+    errors = abs(line.statistic) / line.standard_error
+    if not errors <= MOST_ERRORS:
+        raise InputError(
+            f"the statistic is {errors:.3g} standard errors from zero; {MOST_ERRORS:g} can be told apart "
+            "in double precision; is the noise (--sigma, in the file's units, before --scale) the image's?"
+        )
 
 
 def with_extra_noise(scene: Scene, noise: Noise, settings: Settings, rng: np.random.Generator) -> Scene:

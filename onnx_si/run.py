@@ -108,6 +108,7 @@ def _test(
     told.defaults(selection.reasons(selected, settings))
     told.warnings(selection.warnings(selected))
     line = question.test_line(scene, selected.region, noise, settings)
+    question.require_told_apart(line)
     wants_interval = not (settings.decide or settings.p_value_only)
     how = SearchOptions(
         settings.alternative,

@@ -51,3 +51,10 @@ def test_a_maximum_of_what_is_infinite_at_one_end_ends():
     candidates = [np.array([[0.0], [np.inf]]), np.array([[1.0], [2.0]])]
     with pytest.raises(UnsupportedModel, match="infinite or not a number"):
         envelope.crossings(knots, candidates)
+
+
+@pytest.mark.parametrize("sigma", [1e-100, 1e-12])
+def test_a_statistic_beyond_what_doubles_tell_apart_is_refused(sigma):
+    last = helper.make_node("Relu", ["m"], ["y"])
+    with pytest.raises(onnx_si.InputError, match="standard errors"):
+        onnx_si.test(masked(last), IMAGE, sigma=sigma, saliency="output:y", threshold=0.5)
