@@ -23,6 +23,7 @@ from onnx_si.saliency import (
     top_region,
     with_margin,
 )
+from onnx_si.saliency.saturation import alike, edge_saturates
 from onnx_si.scene import Array, Mask, Scene
 from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.settings import Settings
@@ -116,6 +117,7 @@ def select(scene: Scene, settings: Settings) -> Selection:
     values = _finite(marked, marker.tensor)
     region = marker.region(values)
     shown = marked.values[saliency.tensor]
+    _require_unsaturated(saliency, threshold, values, region, scene.mask)
     count = int(np.count_nonzero(region))
     if count in (0, region.size if scene.mask is None else np.count_nonzero(scene.mask)):
         raise _nothing_to_test(saliency, threshold, shown, count)
@@ -136,6 +138,29 @@ def select(scene: Scene, settings: Settings) -> Selection:
         scene.mask,
         parity,
     )
+
+
+def _require_unsaturated(
+    saliency: SaliencyMap, threshold: Threshold, values: Array, region: Mask, mask: Mask | None
+) -> None:
+    """Refuse a region that depends on probabilities which the deployed precision can't tell apart."""
+    if not saliency.is_logit:
+        return
+    log, counts = (
+        saliency.link == "log-probability",
+        np.ones(region.shape, np.bool_) if mask is None else mask,
+    )
+    if threshold.kind == "top":
+        close = edge_saturates(values, region, counts, log=log)
+    else:
+        level = saliency.logit(threshold.level)
+        close = bool((alike(values + level, level, log=log) & counts).any())
+    if close:
+        raise UnsupportedModel(
+            f"threshold {threshold}: at its edge single precision gives one {saliency.link} for several "
+            "scores, so that rounding decides the region; take the scores themselves as the map "
+            "(--saliency output:NAME)"
+        )
 
 
 def _marking(scene: Scene, settings: Settings) -> tuple[SaliencyMap, Marker]:

@@ -14,6 +14,7 @@ from scipy.special import logit
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model
 from onnx_si.line.program import bind
+from onnx_si.saliency.saturation import alike, choice_saturates
 
 MOVES = frozenset(
     {
@@ -38,9 +39,7 @@ FRACTIONS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 )
 
-SATURATED = 16.0  # score from which Sigmoid is 1, or nearly, in single precision,
-UNDERFLOWN = 87.0  # and below minus which it is 0
-
+LARGEST_SCORE = 1e3  # stands for one whose probability double precision rounds to 0 or 1
 Makers = Mapping[str, onnx.NodeProto]
 
 
@@ -208,15 +207,16 @@ def _choose(
 
 
 def _require_unsaturated(node: onnx.NodeProto, tail: Tail, scores: NDArray[Any], axis: int) -> None:
-    """In single precision a Sigmoid of large scores is 1 for all of them, and the first of them is chosen."""
-    if tail.op.op_type != "Sigmoid":
+    """Where one number stands for several scores, a runtime chooses the first of them, or any."""
+    if tail.op.op_type == "LogSoftmax":
         return
-    same = scores > SATURATED if node.op_type == "ArgMax" else scores < -UNDERFLOWN
-    if (np.count_nonzero(same, axis=axis) > 1).any():
+    if choice_saturates(
+        scores, axis, softmax=tail.op.op_type == "Softmax", smallest=node.op_type == "ArgMin"
+    ):
         raise SaliencyUnavailable(
             f"{node.op_type} of '{node.input[0]}' compares probabilities whose scores reach "
-            f"{float(np.abs(scores[same]).max()):.4g}: in single precision Sigmoid gives the same number for "
-            "all of them, and the region is that of the ties; export the scores in front of the Sigmoid"
+            f"{float(np.abs(scores).max()):.4g}: in single precision {tail.op.op_type} may give one number "
+            f"for several of them, and the region is that of the ties; export the scores in front of it"
         )
 
 
@@ -239,9 +239,23 @@ def _compare(
         axis = softmax_axis(tail.op, values[tail.op.input[0]].shape, opset)
         if axis is None:
             return None
+    _require_told_apart(node, tail, values, levels, axis)
     level = editor.constant(logit(levels))
     score = editor.add("Cast", [logit_tensor(editor, tail, axis)], to=onnx.TensorProto.DOUBLE)
     return _with_input(_with_input(node, constant, level), 1 - constant, score)
+
+
+def _require_told_apart(
+    node: onnx.NodeProto, tail: Tail, values: Values, levels: NDArray[Any], axis: int | None
+) -> None:
+    """A comparison with a level near 0 or 1 is decided by rounding of the deployed probabilities."""
+    probabilities = values[tail.end]
+    scores = logit(np.clip(probabilities, 0.0, 1.0))
+    if alike(np.where(np.isfinite(scores), scores, np.sign(scores) * LARGEST_SCORE), logit(levels)).any():
+        raise SaliencyUnavailable(
+            f"{node.op_type} of '{tail.end}' compares a probability with a level that single precision can't "
+            f"tell from it; compare the scores in front of {tail.op.op_type}"
+        )
 
 
 def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
