@@ -107,6 +107,7 @@ class Binder:
         self.types = {image_name: declared.get(image_name) or onnx.TensorProto.FLOAT}
         self.unknown: set[str] = set()
         self.loose: set[str] = set()  # tensors whose shape may depend on the image
+        self.decided: dict[str, str] = {}  # outputs of an If or a Loop, and what decides them at the image
         self.remaining: Counter[str] = Counter()
 
     def run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
@@ -181,10 +182,16 @@ class Binder:
         """The number that a tensor holds, at the image if it changes; a finding then."""
         value = self.constants.get(name)
         if value is None:
-            self.particular = True
-            self._find(work, Refusal(why, advice), "discrete")
+            self._decide(work, name, why, advice)
             value = self.values[name][0]
         return float(np.ravel(value)[0])
+
+    def _decide(self, work: _Work, name: str, why: str, advice: str) -> None:
+        """A node's outputs, constant or not, are what they are, and of their shape, by this image's tensor."""
+        self.decided.update(dict.fromkeys(filter(None, work.node.output), name))
+        self.loose.update(work.node.output)
+        self.particular = True
+        self._find(work, Refusal(why, advice), "discrete")
 
     def _unroll(self, work: _Work) -> list[_Work]:
         """One more turn of a loop and the rest of it, or its outputs after the last one."""
@@ -217,13 +224,15 @@ class Binder:
     def _turns(self, work: _Work, at: Turn) -> int:
         """How many turns a loop makes, as far as it is known before the next one."""
         node = work.node
+        why, advice = "the number of its turns depends on the image", "export with a fixed number of turns"
         if node.op_type == "Scan":
+            for name in self.loose & {name for name, _ in scanned_axes(node)}:
+                self._decide(work, name, why, advice)
             shapes = [(self._input(name), axis) for name, axis in scanned_axes(node)]
             lengths = {value.shape[axis] for value, axis in shapes if value is not None}
             if len(lengths) != 1:
                 raise Refusal(f"scanned axes of lengths {sorted(lengths)}", "export it again")
             return int(lengths.pop())
-        why, advice = "the number of its turns depends on the image", "export with a fixed number of turns"
         if at.condition and not self._decided(work, at.condition, why, advice):
             return at.done
         limit = node.input[0]
@@ -238,7 +247,12 @@ class Binder:
         """Evaluate a node once."""
         inputs = [self.constants[name] if name else None for name in node.input]
         wanted = [name for name in node.output if name and self.remaining[name]]
-        self.constants.update(folded(node, inputs, self.opsets, wanted))
+        made = folded(node, inputs, self.opsets, wanted)
+        self.constants.update(made)
+        for name in self.decided.keys() & made:  # the number of turns or the branch is this image's
+            self.types[name] = element_of(self.constants[name])
+            self.values[name] = np.asarray(self.constants.pop(name), dtype=np.float64)[None]
+            self.sources[name] = (self.decided[name],)
 
     def _input(self, name: str) -> Input:
         if not name:
@@ -365,6 +379,8 @@ class Binder:
         known = {name: self.constants[name] for name in node.input if name in self.constants}
         shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank) if blank else {}
         self._lose(node)
+        if not self.loose.isdisjoint(node.input):
+            self.loose.update(node.output)
         for name in node.output:
             try:
                 self.values[name] = np.zeros((1, *affordable(shapes[name])))
