@@ -187,7 +187,7 @@ class Binder:
         return float(np.ravel(value)[0])
 
     def _decide(self, work: _Work, name: str, why: str, advice: str) -> None:
-        """A node's outputs, constant or not, are what they are, and of their shape, by this image's tensor."""
+        """Note that a node has its outputs, constant or not, and their shapes by this image only."""
         self.decided.update(dict.fromkeys(filter(None, work.node.output), name))
         self.loose.update(work.node.output)
         self.particular = True
