@@ -284,3 +284,17 @@ def test_levels_that_single_precision_can_not_tell_are_refused(level):
     model = spatial([helper.make_node("Sigmoid", ["c"], ["y"])], onnx.TensorProto.FLOAT, weights)
     with pytest.raises(onnx_si.UsageError, match="single precision"):
         onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=level, verify=0)
+
+
+@pytest.mark.parametrize("half", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_a_cast_to_half_precision_is_no_move(half):
+    """It makes probabilities equal whose scores are not: nothing is taken away in front of it."""
+    nodes = [
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("Cast", ["s"], ["h"], to=half),
+        helper.make_node("Cast", ["h"], ["y"], to=TensorProto.FLOAT),
+    ]
+    weights = 1e-3 * np.random.default_rng(6).normal(size=(1, 1, 3, 3))
+    model = spatial(nodes, onnx.TensorProto.FLOAT, weights)
+    with pytest.raises(onnx_si.UnsupportedModel, match="Sigmoid"):
+        onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=0.5, verify=0)

@@ -35,9 +35,7 @@ INCREASING = frozenset({"Sigmoid", "Softmax", "LogSoftmax"})
 ALONG_AXES = frozenset({"Identity", "Cast", "Dropout", "Transpose"})
 COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 CHOICES = frozenset({"ArgMax", "ArgMin"})
-FRACTIONS = frozenset(
-    {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-)
+FULL_PRECISION = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})
 
 LARGEST_SCORE = 1e3  # stands for one whose probability double precision rounds to 0 or 1
 Makers = Mapping[str, onnx.NodeProto]
@@ -88,8 +86,8 @@ def _tail(makers: Makers, tensor: str, ops: frozenset[str], through: frozenset[s
 
 
 def _rounds(node: onnx.NodeProto) -> bool:
-    """Whether it is a cast to a type without fractions."""
-    return node.op_type == "Cast" and _target(node) not in FRACTIONS
+    """Whether it is a cast that makes equal what was not: to whole numbers, or to half precision."""
+    return node.op_type == "Cast" and _target(node) not in FULL_PRECISION
 
 
 def _target(cast: onnx.NodeProto) -> int:
