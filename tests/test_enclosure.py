@@ -4,6 +4,7 @@
 """
 
 from fractions import Fraction
+from pathlib import Path
 
 import nets
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from onnx import TensorProto
 from ops.cases import CASES, model_of
 
+import onnx_si
 from onnx_si.line.enclosure import Enclosure, EnclosureDomain, cells
 from onnx_si.line.program import bind
 from onnx_si.line.walker import Tally, walk
@@ -20,6 +22,7 @@ from onnx_si.ops.linear import gemm
 from onnx_si.ops.registry import Variable
 from onnx_si.ops.rules import Step, Winner
 
+CASES_OF_FAULTS = Path(__file__).parents[2] / "shared" / "cases"
 EXTENDED = pytest.mark.skipif(
     np.finfo(np.longdouble).eps > 1e-18, reason="this machine's long double is no wider than double"
 )
@@ -219,3 +222,76 @@ def test_products_of_gates_lie_inside(name):
             else:
                 true = a * b
             assert (true >= exact(low[cell])).all() and (true <= exact(high[cell])).all()
+
+
+def box(centre, slope=0.0, radius=0.0, half=1.0):
+    centre = np.array(centre, dtype=float)[None]
+    return Enclosure(centre, np.zeros_like(centre) + slope, np.zeros_like(centre) + radius, np.array([half]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_errors_do_not_cancel_behind_a_signed_weight(seed):
+    """At the corner where every error pulls the same way."""
+    rng, signs = np.random.default_rng(seed), np.array([1, -1, 1, -1])
+    steps, other = Variable((4,), stepwise=True), Variable((4,))
+    rule = einsum(steps, other, signs.astype(float), equation="c,c,c->")
+    gate, centre, radius = rng.uniform(1, 2, 4), rng.normal(size=4), rng.uniform(0.1, 0.2, 4)
+    low, high = EnclosureDomain(1).apply(rule, [box(gate), box(centre, radius=radius)]).bounds()
+    exact = np.vectorize(Fraction, otypes=[object])
+    for side in (1, -1):
+        true = sum(exact(gate) * signs * (exact(centre) + side * signs * exact(radius)))
+        assert Fraction(low.item()) <= true <= Fraction(high.item())
+
+
+def test_a_large_addend_takes_nothing_from_the_slope():
+    rule = gemm(Variable((1, 1), stepwise=True), Variable((1, 1)), np.full((1, 1), 1e7))
+    assert EnclosureDomain(1).apply(rule, [box([[1.0]]), box([[0.3]], slope=0.1)]).slope.item() == 0.1
+
+
+@pytest.mark.parametrize("far", ["reach", "product"])
+def test_a_product_too_large_for_a_bound_claims_nothing(far):
+    """Nought times infinity is no radius of nought: the second entry is off by .5."""
+    steps, other = Variable((2,), stepwise=True), Variable((2,))
+    if far == "reach":
+        rule = einsum(steps, other, equation="i,i->")
+        xs = [box([0.0, 1.0], half=1e10), box([0.0, 1.0], [1e300, 0.0], [0.0, 0.5], half=1e10)]
+    else:
+        rule = einsum(steps, other, np.array([0.0, 1.0]), equation="i,i,i->")
+        xs = [box([1e200, 1.0]), box([0.0, 1.0], radius=[1e200, 0.5])]
+    assert not np.isfinite(EnclosureDomain(1).apply(rule, xs).radius).any()
+
+
+def test_a_product_that_underflows_is_not_proven_zero():
+    rule = multiply(Variable((1,), stepwise=True), Variable((1,)))
+    low, high = EnclosureDomain(1).apply(rule, [box([1e-200]), box([1e-200])]).bounds()
+    assert low.item() < 0 < high.item()
+    low, high = EnclosureDomain(1).apply(rule, [box([0.0]), box([1e-200])]).bounds()
+    assert low.item() == high.item() == 0.0
+
+
+def assert_inside_near_zero(model, shape):
+    checked = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        start, direction = rng.normal(size=(2, *shape))
+        program = bind(model, start, (model.outputs[0].name,))
+        checked += assert_enclosed(program, start, direction, rng)
+    assert checked > 0
+
+
+@EXTENDED
+def test_the_case_of_three_factors():
+    if not CASES_OF_FAULTS.is_dir():
+        pytest.skip("the shared cases are not here")
+    assert_inside_near_zero(onnx_si.load(CASES_OF_FAULTS / "einsum_of_three.onnx"), (1, 4, 6, 6))
+
+
+@EXTENDED
+@pytest.mark.parametrize("zero", [100, 30])
+def test_dequantised_steps_of_a_changing_width_stay_inside(zero):
+    """int8 steps of both signs less a zero point, times a scale that bends with the image."""
+    net = nets.Net(0, (1, 4))
+    none, point = (net.const(np.array(value, dtype=np.int8)) for value in (0, zero))
+    steps = net.add("QuantizeLinear", "x", net.const(0.05), none)
+    width = net.add("ReduceSum", net.add("Relu", "x"), keepdims=0)
+    assert_inside_near_zero(net.finish(net.add("DequantizeLinear", steps, width, point, out="map")), (1, 4))

@@ -254,7 +254,9 @@ def _product(rule: Gated, product: Callable[..., Array], xs: Sequence[Enclosure]
     for i, x in enumerate(xs):
         off = x.reach if i in gates else x.radius
         radius = radius + product(*sizes[:i], off, *sizes[i + 1 :], *absolute) * (1 + 4 * gamma)
-    radius = np.where(radius > 0, radius + TINY, 0.0)
+    # zero only where a factor of every term is zero: not where products underflow; NaN stays
+    there = product(*((size != 0).astype(np.float64) for size in (*sizes, *absolute)))
+    radius = np.where(there > 0, radius + TINY, radius)
     if rule.offset is not None:
         radius = radius + 4 * UNIT * (np.abs(rule.offset) + np.abs(centre))
     return Enclosure(centre, slope, radius, xs[0].half_width)
