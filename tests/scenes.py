@@ -10,6 +10,7 @@ import onnx_si
 from onnx_si.hypotheses import HYPOTHESES
 from onnx_si.hypotheses.contrast import Data
 from onnx_si.layout import layout_of
+from onnx_si.line.judge import Found
 from onnx_si.line.program import bind
 from onnx_si.noise import Noise
 from onnx_si.saliency import View, build, default_threshold, parse_threshold, with_margin
@@ -114,7 +115,7 @@ class NoJudge:
         return self.bound
 
     def inside(self, low, high):
-        return np.zeros((len(low), 1)), np.zeros(len(low), dtype=bool)
+        return Found([], np.zeros(len(low), dtype=bool))
 
     def wide(self, low, high):
         return np.ones(len(low), dtype=bool)

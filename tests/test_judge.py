@@ -10,14 +10,19 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 from ops.cases import HANDLERS
-from scenes import make_case, margin_program
+from scenes import NoJudge, make_case, margin_program
 
 import onnx_si
 from onnx_si.intervals import Intervals
 from onnx_si.line import judge, rational
+from onnx_si.line.carried import Carried
+from onnx_si.line.judge import INSIDE, Found, Judge
+from onnx_si.line.piecewise import PiecewiseLinear
+from onnx_si.line.program import bind
 from onnx_si.line.rational import Inexact, exact, rounded
 from onnx_si.ops.registry import Context, Variable
-from onnx_si.ops.rules import Affine
+from onnx_si.ops.rules import Affine, Step
+from onnx_si.search.event import RegionEvent
 
 SHAPE = (1, 1, 5, 5)
 POINTS = 161
@@ -315,3 +320,28 @@ def test_a_rule_that_rounds_whatever_it_is_given_is_found_out():
         rational.apply(halves, [exact(np.ones((1, 2)))])
     with pytest.raises(Inexact):
         rational.apply(Affine(lambda x: x.astype(np.float64)), [exact(np.ones((1, 2)))])
+
+
+def test_a_margin_within_rounding_crosses_zero_where_it_truly_does():
+    """Of a pixel whose computed margins at both ends are rounding, the judge's own line through it counts."""
+
+    class Knows(NoJudge):
+        def inside(self, low, high):
+            rise = np.full((1, 1), 1e-13)
+            return Found([rise * (INSIDE[0] - 0.2)], np.ones(1, dtype=bool), [rise])
+
+    margin = PiecewiseLinear(np.array([0.0, 1.0]), np.array([[-1e-17], [1e-13]]))
+    verdict = RegionEvent(np.array([True])).judge(margin, Knows(bound=1e-12))
+    assert verdict.inside == pytest.approx(np.array([[0.2, 1.0]]), rel=1e-9) and not len(verdict.unclear)
+
+
+def test_a_step_that_changes_inside_an_interval_is_not_settled():
+    """Where its two inner points decide otherwise, a change was hidden by rounding."""
+    net = nets.Net(0, (1, 1))
+    step = net.add("Greater", "x", net.const(np.zeros((1, 1))))
+    model = net.finish(net.add("Cast", step, to=TensorProto.FLOAT, out="map"))
+    program = bind(model, np.array([[0.3]]), ("map",))
+    (rule,) = (one.rule for one in program.instructions if isinstance(one.rule, Step))
+    judge = Judge(program, np.array([[-0.5]]), np.array([[1.0]]), Carried({"x": 1.0}, at=0.0, scale=1.0))
+    assert not judge.inside(("x",), rule, np.array([0.0]), np.array([1.0])).settled.any()
+    assert judge.inside(("x",), rule, np.array([0.6]), np.array([1.0])).settled.all()

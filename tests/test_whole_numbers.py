@@ -10,7 +10,7 @@ from onnx import parser
 import onnx_si
 from onnx_si.graph import model_from_proto
 from onnx_si.line.enclosure import Enclosure, EnclosureDomain
-from onnx_si.line.whole import LARGEST_HELD, beyond, limits_of
+from onnx_si.line.ranges import LARGEST_HELD, beyond, limits_of
 from onnx_si.ops.rules import Affine, Winner
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"

@@ -34,8 +34,7 @@ from onnx_si.line.folding import at_one_image, folded
 from onnx_si.line.gate import as_refusal
 from onnx_si.line.instruction import Instruction, cost_of
 from onnx_si.line.node import attributes_of, domain_of, element_of, output_elements, schema_version
-from onnx_si.line.ranges import require_held
-from onnx_si.line.whole import limits_of
+from onnx_si.line.ranges import limits_of, require_held
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.registry import PASS_TEXT, WHOLE_NUMBERS, Context, Input, Variable, Worded, find
 from onnx_si.ops.rules import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.line.whole import Limits, beyond
+from onnx_si.line.ranges import Limits, beyond
 from onnx_si.ops.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
 
 UNIT = float(np.finfo(np.float64).eps)  # twice the rounding of one operation

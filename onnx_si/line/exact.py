@@ -24,8 +24,8 @@ from onnx_si.line.crossings import (
 from onnx_si.line.doubt import doubtful
 from onnx_si.line.judge import Judge
 from onnx_si.line.piecewise import Index, PiecewiseLinear, from_pieces, merge
+from onnx_si.line.ranges import Limits, beyond
 from onnx_si.line.walker import NeedsSplit
-from onnx_si.line.whole import Limits, beyond
 from onnx_si.ops.rules import (
     FEW_CANDIDATES,
     Affine,

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
-from onnx_si.line.whole import Limits
+from onnx_si.line.ranges import Limits
 from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.rules import SAME, Affine, Gated, Rule, Step, Winner
 

@@ -34,10 +34,18 @@ CLEAR = 2.0**-9  # share of the bound of rounding above which a rational differe
 
 @dataclass(frozen=True)
 class Found:
-    """Tensors (n, *shape) inside n intervals, correct where `settled`."""
+    """Tensors (n, *shape) inside n intervals, correct where `settled`; `rises` tells how much each grows from
+    end to end, where that had to be found out (else zero).
+    """
 
     values: list[Array]
     settled: NDArray[np.bool_]
+    rises: list[Array] = field(default_factory=list)
+
+    def ends(self, tensor: int, row: int) -> tuple[Array, Array]:
+        """A tensor at both ends of an interval, as it is affine inside."""
+        value, rise = self.values[tensor][row], self.rises[tensor][row]
+        return value - INSIDE[0] * rise, value + (1 - INSIDE[0]) * rise
 
 
 @dataclass
@@ -111,10 +119,13 @@ class Judge:
         values = [np.array(found[name].values) for name in names]
         slack = self.slack(names, np.array([low.min(), high.max()]), values)
         open_ = plain.open_ | _open(rule, values, slack, len(places))
-        settled = ~open_
+        settled, rises = ~open_, [np.zeros_like(value) for value in values]
         for i in np.flatnonzero(open_):
-            settled[i] = self._exactly(part, names, rule, (low[i], high[i]), values, int(i), slack)
-        return Found(values, settled)
+            made = self._exactly(part, names, rule, (low[i], high[i]), slack)
+            settled[i] = made is not None
+            for value, rise, (first, last) in zip(values, rises, made or (), strict=False):
+                value[i], rise[i] = first, (last - first) / (INSIDE[1] - INSIDE[0])
+        return Found(values, settled, rises)
 
     def _images(self, places: Array) -> Array:
         images: Array = self.start + self.direction * places.reshape(-1, *(1,) * self.start.ndim)
@@ -133,29 +144,27 @@ class Judge:
         names: tuple[str, ...],
         rule: Rule | None,
         ends: tuple[float, float],
-        values: list[Array],
-        row: int,
         slack: float,
-    ) -> bool:
-        """Put correctly rounded values into a row; False where they can't be had, or differ by less than
-        rounding does though they are not equal.
+    ) -> list[tuple[Array, Array]] | None:
+        """The tensors, correctly rounded, at both places inside an interval; None where they can't be had,
+        differ by less than rounding does though they are not equal, or decide otherwise at each.
         """
         low, high = ends
         cost = 2 * part.cost
         if cost > WHOLE or self.spent + cost > ALLOWANCE:
-            return False
+            return None
         self.spent += cost
-        for share in INSIDE[::-1]:
-            place = low + share * (high - low)
-            found = self._rational(part, place)
+        made = []
+        for share in INSIDE:
+            found = self._rational(part, low + share * (high - low))
             if found is None:
-                return False
-            made = [rounded(found[name]) for name in names]
-            if _open(rule, made, CLEAR * slack, 1)[0]:
-                return False
-            for value, exactly in zip(values, made, strict=True):
-                value[row] = exactly[0]
-        return True
+                return None
+            made.append([rounded(found[name]) for name in names])
+            if _open(rule, made[-1], CLEAR * slack, 1)[0]:
+                return None
+        if rule is not None and not np.array_equal(rule.evaluate(*made[0]), rule.evaluate(*made[1])):
+            return None  # it changes on the way, where rounding hid it
+        return [(first[0], last[0]) for first, last in zip(*made, strict=True)]
 
     def _rational(self, part: Program, place: float) -> dict[str, Objects] | None:
         """Every tensor of a part at one point; None where it can't be had, or a step in front is open."""

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 from onnx_si.errors import Undefined
 from onnx_si.line.gate import as_refusal
 from onnx_si.line.program import Program
-from onnx_si.line.whole import Limits
+from onnx_si.line.ranges import Limits
 from onnx_si.ops.rules import Rule
 
 

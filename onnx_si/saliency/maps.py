@@ -77,7 +77,7 @@ class SaliencyMap:
             raise UsageError(f"threshold {level:g}; the map ends in {ends} and lies {lies}")
         if not log and not TOLD_APART <= level <= 1 - TOLD_APART:
             raise UsageError(
-                f"threshold {level:g}; the map ends in Sigmoid or Softmax, which single precision tells "
+                f"threshold {level!r}; the map ends in Sigmoid or Softmax, which single precision tells "
                 f"apart from {TOLD_APART:g} to 1 - {TOLD_APART:g} only: take the scores in front of it"
             )
         return level - math.log(-math.expm1(level)) if log else float(logit(level))

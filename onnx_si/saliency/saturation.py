@@ -8,6 +8,7 @@ RESOLUTION = 2.0**-21
 """Probabilities that differ by less are not told apart: onnxruntime's Sigmoid is off by so much in single
 precision, near 0 as near 1 (below -18 it is 0). Of logarithms it is the share that may differ."""
 PLAIN = 1e-3  # scores as near as this are near in any precision, saturated or not
+STEEP = 7.5  # score from which a Sigmoid is so flat that it takes scores 1e-3 apart for equal
 FAINT = -80.0  # logarithm of a probability that a Softmax in single precision may give as 0
 
 Array = NDArray[np.float64]
@@ -40,7 +41,8 @@ def choice_saturates(scores: Array, axis: int, *, softmax: bool, smallest: bool)
     order = np.sort(scores if smallest else -scores, axis=axis)
     best, next_ = (np.take(order, i, axis=axis) * (1 if smallest else -1) for i in (0, 1))
     if not softmax:
-        return bool(alike(best, next_).any())
+        both_beyond = next_ < -STEEP if smallest else next_ > STEEP
+        return bool((alike(best, next_) | both_beyond).any())
     logs = np.sort(log_softmax(scores, axis=axis), axis=axis)
     second = np.take(logs, 1 if smallest else -2, axis=axis)
     return bool(((second < FAINT) & (np.abs(best - next_) > PLAIN)).any()) if smallest else False

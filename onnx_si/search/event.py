@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import UnsupportedModel
 from onnx_si.intervals import Intervals
 from onnx_si.line.enclosure import Enclosure, proven
-from onnx_si.line.judge import Judge
+from onnx_si.line.judge import Found, Judge
 from onnx_si.line.piecewise import PiecewiseLinear
 from onnx_si.ops.rules import Array
 
@@ -28,10 +28,9 @@ class Arbiter:
         """A generous bound of that rounding."""
         return self.judge.slack((self.margin,), margin.knots, [margin.values])
 
-    def inside(self, low: Array, high: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Margins (n, *map) inside intervals, and on which intervals they are right."""
-        found = self.judge.inside((self.margin,), None, low, high)
-        return (found.values[0] if found.values else np.zeros((len(low), 1))), found.settled
+    def inside(self, low: Array, high: Array) -> Found:
+        """The margins inside intervals, and on which intervals they are right."""
+        return self.judge.inside((self.margin,), None, low, high)
 
     def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
         """Which stretches are wider than the rounding of their ends."""
@@ -119,17 +118,16 @@ class RegionEvent:
     ) -> tuple[NDArray[np.bool_], list[Array]]:
         """Which doubtful intervals the arbiter can decide, and where the event holds on them."""
         low, high = knots[rows], knots[rows + 1]
-        values, settled = arbiter.inside(low, high)
-        values = values.reshape(len(rows), -1)
-        found = []
-        for i in np.flatnonzero(settled):
+        judged, found = arbiter.inside(low, high), []
+        for i in np.flatnonzero(judged.settled):
             ends = flat[[rows[i], rows[i] + 1]]
-            ends[:, (np.abs(ends).max(axis=0) <= slack) & (values[i] == 0)] = 0.0
+            close = np.abs(ends).max(axis=0) <= slack
+            ends[:, close] = np.stack([end.ravel() for end in judged.ends(0, int(i))])[:, close]
             between = np.array([low[i], high[i]])
             possible, _ = self._screen(ends, between, 0.0)
             if len(possible):
                 found.append(self._stretches(between[:1], between[1:], ends[:1], ends[1:]))
-        return settled, found
+        return judged.settled, found
 
     def certify(self, margin: Enclosure) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Cells on which the event provably never holds (cells,), and the pixels (cells, *map) that may be on
