@@ -147,7 +147,7 @@ def test_names_of_nested_bodies_are_their_own():
         "y",
     )
     stored = [
-        onnx.numpy_helper.from_array(np.array(2, np.int64), "turns"),
+        onnx.numpy_helper.from_array(np.array(3, np.int64), "turns"),
         onnx.numpy_helper.from_array(np.float32(0.5), "half"),
     ]
     proto = model([outer], stored)

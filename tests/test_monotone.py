@@ -278,6 +278,22 @@ def test_choices_among_saturated_probabilities_are_refused():
         onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=0.5, verify=0)
 
 
+def test_choices_where_the_sigmoid_is_flat_are_refused():
+    """Scores of about 10, farther apart than what ties at the image: nearer the ends of S they would."""
+    choice = helper.make_node("ArgMax", ["s"], ["y"], axis=1, keepdims=1)
+    weights = np.zeros((2, 1, 3, 3))
+    weights[:, 0, 1, 1] = 1.0, -1.0
+    image = (np.full((1, 1, 8, 8), 0.5) - np.eye(8)).astype(np.float32)
+    apart = spatial(
+        [helper.make_node("Add", ["c", "far"], ["d"]), helper.make_node("Sigmoid", ["d"], ["s"]), choice],
+        onnx.TensorProto.INT64,
+        weights,
+        far=np.float32([9.0, 9.0]).reshape(1, 2, 1, 1),
+    )
+    with pytest.raises(onnx_si.SaliencyUnavailable, match="single precision"):
+        onnx_si.test(apart, image, sigma=1.0, saliency="output:y", threshold=0.5, verify=0)
+
+
 @pytest.mark.parametrize("level", [0.999999999999, 1e-45])
 def test_levels_that_single_precision_can_not_tell_are_refused(level):
     weights = np.random.default_rng(5).normal(size=(1, 1, 3, 3))
