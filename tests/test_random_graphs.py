@@ -37,6 +37,13 @@ def test_no_disagreement(summaries):
     assert not wrong, "\n".join([f"{len(wrong)} of {MODELS} models:", *wrong])
 
 
+@pytest.mark.parametrize("seed", [1837, 3836, 4722, 4926])
+def test_seeds_that_once_disagreed(seed):
+    """Among 5,000: S around a place alone, and plateaus that only round to the level (6 / 20 and 0.3)."""
+    outcome = outcome_of(sample_of(seed))
+    assert not outcome.disagreements, str(outcome)
+
+
 def test_most_are_tested_and_all_kinds_of_ops_occur(summaries):
     """A refusal is no disagreement, but a search that refuses everything is no search."""
     reasons = "\n".join(map(str, summaries))

@@ -21,7 +21,7 @@ from onnx_si.line.points import Points
 from onnx_si.line.program import Program
 from onnx_si.line.rational import Inexact, Objects, exact, rounded
 from onnx_si.line.walker import Tally, walk
-from onnx_si.ops.rules import Array, Rule, Step, Winner
+from onnx_si.ops.rules import Affine, Array, Rule, Step, Winner
 
 INSIDE = (0.38196601125010515, 0.6909830056250526)  # shares of an interval: no knot and no symmetry is there
 WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in rational numbers,
@@ -98,7 +98,24 @@ class Judge:
         """The start of the line in units of its direction."""
         return float(np.abs(self.start).max(initial=0.0) / np.abs(self.direction).max(initial=TINY))
 
-    def inside(self, names: tuple[str, ...], rule: Rule | None, low: Array, high: Array) -> Found:
+    def rounds_to_a_level(self, name: str) -> bool:
+        """Whether a tensor is another one less constants, of which one is not short in binary, such as 0.3.
+
+        A number that is equal to a short one is so for a reason; one that rounds to 0.3 need not be.
+        """
+        rules = (step.rule for step in self.program.instructions if step.output == name)
+        offsets = [rule.offset for rule in rules if isinstance(rule, Affine) and rule.offset is not None]
+        return any(bool((offset.astype(np.float32) != offset).any()) for offset in offsets)
+
+    def inside(
+        self,
+        names: tuple[str, ...],
+        rule: Rule | None,
+        low: Array,
+        high: Array,
+        *,
+        prove_zeros: bool = False,
+    ) -> Found:
         """Some tensors inside intervals.
 
         Parameters
@@ -108,6 +125,8 @@ class Judge:
             What decides by them; None: their signs do.
         low, high : arrays (n,)
             Ends of the intervals.
+        prove_zeros : bool
+            Zero to the last bit is not taken for zero without rational arithmetic.
         """
         part = self._part(names)
         places = low + INSIDE[0] * (high - low)
@@ -119,6 +138,8 @@ class Judge:
         values = [np.array(found[name].values) for name in names]
         slack = self.slack(names, np.array([low.min(), high.max()]), values)
         open_ = plain.open_ | _open(rule, values, slack, len(places))
+        if prove_zeros:
+            open_ = open_ | np.any([(v == 0).reshape(len(places), -1).any(axis=1) for v in values], axis=0)
         settled, rises = ~open_, [np.zeros_like(value) for value in values]
         for i in np.flatnonzero(open_):
             made = self._exactly(part, names, rule, (low[i], high[i]), slack)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
-from onnx_si.intervals import Intervals
 from onnx_si.line.enclosure import Enclosure, proven
 from onnx_si.line.judge import Found, Judge
 from onnx_si.line.piecewise import PiecewiseLinear
@@ -28,13 +27,14 @@ class Arbiter:
         """A generous bound of that rounding."""
         return self.judge.slack((self.margin,), margin.knots, [margin.values])
 
+    @property
+    def zeros_need_proof(self) -> bool:
+        """Whether a margin of zero may be a map that only rounds to the level, such as 6 / 20 to 0.3."""
+        return self.judge.rounds_to_a_level(self.margin)
+
     def inside(self, low: Array, high: Array) -> Found:
         """The margins inside intervals, and on which intervals they are right."""
-        return self.judge.inside((self.margin,), None, low, high)
-
-    def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
-        """Which stretches are wider than the rounding of their ends."""
-        return self.judge.wide(low, high)
+        return self.judge.inside((self.margin,), None, low, high, prove_zeros=self.zeros_need_proof)
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,15 @@ class RegionEvent:
         if not np.isfinite(max(flat.max(), -flat.min())):
             flat = _without_constant_infinities(flat)
         slack = 0.0 if arbiter is None else arbiter.slack(margin)
-        possible, doubtful = self._screen(flat, knots, slack)
+        zeros = arbiter is not None and arbiter.zeros_need_proof
+        possible, doubtful = self._screen(flat, knots, slack, zeros)
         inside = [self._stretches(knots[possible], knots[possible + 1], flat[possible], flat[possible + 1])]
         unclear = np.zeros(0, np.intp)
         if arbiter is not None and len(doubtful):
             settled, more = self._settled(arbiter, flat, knots, doubtful, slack)
             inside += more
             unclear = doubtful[~settled]
-        stretches, open_ = np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1)
-        if arbiter is not None:
-            stretches, slivers = _without_slivers(stretches, knots, arbiter)
-            open_ = np.concatenate([open_, slivers])
-        return Verdict(stretches, open_)
+        return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1))
 
     def _stretches(self, low: Array, high: Array, left: Array, right: Array) -> Array:
         """Where the event holds on intervals in which no pixel is always on the wrong side."""
@@ -153,12 +150,15 @@ class RegionEvent:
         flat = values.reshape(len(values), math.prod(values.shape[1:]))
         return flat if self.matters is None else flat[:, np.flatnonzero(self.matters)]
 
-    def _screen(self, flat: Array, knots: Array, slack: float) -> tuple[Index, Index]:
-        """Intervals in which no pixel is always on the wrong side; and those that only rounding decides."""
+    def _screen(self, flat: Array, knots: Array, slack: float, zeros: bool = False) -> tuple[Index, Index]:
+        """Intervals in which no pixel is always on the wrong side; and those that only rounding decides,
+        zeros among them where they need a proof.
+        """
         flat, observed = self._that_matter(flat), self._that_matter(self.observed[None])[0]
         wrong, close = (flat > 0) != observed, np.abs(flat) <= slack
         doubtful = close[:-1] & close[1:]
-        doubtful &= (flat[:-1] != 0) | (flat[1:] != 0)
+        if not zeros:
+            doubtful &= (flat[:-1] != 0) | (flat[1:] != 0)
         always_wrong = np.any(wrong[:-1] & wrong[1:] & ~doubtful, axis=1)
         rows = np.flatnonzero((knots[1:] > knots[:-1]) & ~always_wrong)
         largest, smallest = np.maximum(flat[rows], flat[rows + 1]), np.minimum(flat[rows], flat[rows + 1])
@@ -185,17 +185,6 @@ def _without_constant_infinities(margins: Array) -> Array:
     return finite
 
 
-def _without_slivers(stretches: Array, knots: Array, arbiter: Arbiter) -> tuple[Array, Array]:
-    """Stretches of S, and those that are no wider than the rounding of their ends: a place, or nothing.
-
-    One that reaches an end of the examined part may go on beyond it.
-    """
-    joined = Intervals.of(stretches).bounds
-    low, high = joined[:, 0], joined[:, 1]
-    sliver = ~arbiter.wide(low, high) & (low > knots[0]) & (high < knots[-1])
-    return joined[~sliver], joined[sliver]
-
-
 @dataclass(frozen=True)
 class TopEvent(RegionEvent):
     """The region is what exceeds the (k + 1)-th largest value of the map, k a number of pixels.
@@ -215,8 +204,8 @@ class TopEvent(RegionEvent):
         """That values are equal can't be told pixel by pixel, nor proved by an enclosure."""
         return self.ties == 1
 
-    def _screen(self, flat: Array, knots: Array, slack: float) -> tuple[Index, Index]:
-        possible, unclear = super()._screen(flat, knots, slack)
+    def _screen(self, flat: Array, knots: Array, slack: float, zeros: bool = False) -> tuple[Index, Index]:
+        possible, unclear = super()._screen(flat, knots, slack, zeros)
         if self.ties == 1:
             return possible, unclear
         rivals = ~self.observed if self.rivals is None else self.rivals & ~self.observed

@@ -211,8 +211,9 @@ class _Run:
     def require_observed(self) -> None:
         """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
         at, near = self.task.line.statistic, self._rounding_of_places()
-        unclear = Intervals.of(np.concatenate([np.empty((0, 2)), *self.unclear]))
-        found = np.concatenate([part.bounds for part in self.sets()])
+        inside, slivers = self._found()
+        unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
+        found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
         bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
         around = Intervals.of([(at - near, at + near)])
         if unclear.contains(at) or around.subtract(bridged):
@@ -230,12 +231,15 @@ class _Run:
 
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""
-        empty = np.empty((0, 2))
+        inside, slivers = self._found()
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
-        return (
-            Intervals.of(np.concatenate([empty, *self.inside])),
-            Intervals.of(np.concatenate([pending, *self.unclear])),
-        )
+        return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+
+    def _found(self) -> tuple[Array, Array]:
+        """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
+        found = Intervals.of(np.concatenate([np.empty((0, 2)), *self.inside])).bounds
+        wide = self.task.judge.wide(found[:, 0], found[:, 1])
+        return found[wide], found[~wide]
 
 
 def search(
