@@ -13,15 +13,15 @@ from ops.cases import HANDLERS
 from scenes import NoJudge, make_case, margin_program
 
 import onnx_si
-from onnx_si.intervals import Intervals
-from onnx_si.line import judge, rational
-from onnx_si.line.carried import Carried
-from onnx_si.line.judge import INSIDE, Found, Judge
-from onnx_si.line.piecewise import PiecewiseLinear
-from onnx_si.line.program import bind
-from onnx_si.line.rational import Inexact, exact, rounded
-from onnx_si.ops.registry import Context, Variable
-from onnx_si.ops.rules import Affine, Step
+from onnx_si.domains import judge, rational
+from onnx_si.domains.carried import Carried
+from onnx_si.domains.judge import INSIDE, Found, Judge
+from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.domains.rational import Inexact, exact, rounded
+from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import bind
+from onnx_si.rules.registry import Context, Variable
+from onnx_si.rules.rules import Affine, Step
 from onnx_si.search.event import RegionEvent
 
 SHAPE = (1, 1, 5, 5)
