@@ -12,11 +12,11 @@ from scipy import stats
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.settings import Settings, settle
+from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
-from onnx_si.search import Search
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
@@ -54,7 +54,7 @@ class Told:
             self._notice(kind, text)
 
 
-def search_warnings(found: Search, settings: Settings) -> Iterator[str]:
+def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
     if not found.complete and not settings.decide:
         low, high = found.p_value_bounds
@@ -64,7 +64,7 @@ def search_warnings(found: Search, settings: Settings) -> Iterator[str]:
 
 def result_of(
     test: Tested,
-    found: Search,
+    found: Answer,
     comparison: Comparison,
     components: tuple[ComponentTest, ...],
     told: Told,
@@ -75,8 +75,8 @@ def result_of(
     has_error = line.dimension_is_the_images
     return Result(
         status="tested",
-        guarantee="exact",
-        p_value=found.p_value_bounds[1],
+        guarantee=found.guarantee,
+        p_value=found.p_value,
         p_value_bounds=found.p_value_bounds,
         statistic=line.observed,
         standard_error=line.error,
@@ -94,16 +94,8 @@ def result_of(
         saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
         comparison=comparison,
         noise=_noise(test.noise),
-        model=_identity(scene.model),
-        search={
-            "seconds": found.seconds,
-            "forward_passes": found.forward_passes,
-            "pieces": found.pieces,
-            "cells": found.cells,
-            "fates": found.fates,
-            "peak_bytes": found.peak_bytes,
-            "complete": found.complete,
-        },
+        model=_identity(scene.frame.loaded),
+        search=found.costs,
         parity=selection.parity,
         config={**settings.config(), "threshold": selection.threshold},
         references=len(scene.references),
@@ -115,7 +107,7 @@ def result_of(
     )
 
 
-def _estimated(found: Search, line: TestLine, settings: Settings) -> Estimate:
+def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
     return estimate(found.inside, found.undecided, line, 1 - settings.alpha)

@@ -1,1 +1,1 @@
-"""What answers 'the p-value of this line and event' besides the exact search."""
+"""Engines: each answers what the p-value of a line and an event is, with the guarantee that it earns."""
