@@ -7,12 +7,14 @@ from onnx_si.errors import UsageError
 from onnx_si.statistics.noise import INDEPENDENT, MODELS
 from onnx_si.statistics.truncated import LEAST_SHARE
 
-METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
+METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation", "monte-carlo")
 NOISE_MODELS = (INDEPENDENT, *MODELS)
 RESIZES = ("linear", "nearest")
 LARGEST_RING = 10_000
 LARGEST_SHARE = 100.0
 MOST_POINTS = 100_000
+ENGINES = ("auto", "exact", "monte-carlo")
+MOST_DRAWS, MOST_STEPS = 1_000_000, 1_000
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 
 
@@ -48,8 +50,17 @@ class Options:
     randomise : float
         The region is selected on the image with extra noise of this share of the noise's covariance; None:
         not.
+    thin : float
+        The region is selected on the image with extra noise of this share of the noise's covariance, and the
+        independent rest of the image is tested; None: not.
     seed : int
-        Of everything that is drawn at random (extra noise, permutations).
+        Of everything that is drawn at random (extra noise, chains, permutations).
+    engine : str
+        What answers for the region along the line, of `ENGINES`.
+    draws, steps : int
+        Chains of the Monte-Carlo engine, and steps of each.
+    provider : str
+        onnxruntime's execution provider, such as `cuda`; None: the processor.
     resize : str
         How a coarse map is brought to the image's size: of `RESIZES`.
     resize_input : str
@@ -87,7 +98,12 @@ class Options:
     channels: Sequence[int] | None = None
     components: bool = False
     randomise: float | None = None
+    thin: float | None = None
     seed: int = 0
+    engine: str | None = None
+    draws: int | None = None
+    steps: int | None = None
+    provider: str | None = None
     resize: str | None = None
     resize_input: str | None = None
     layout: str | None = None
@@ -122,6 +138,20 @@ class Options:
             raise UsageError(f"ring {self.ring}; give 1 to {LARGEST_RING} pixels")
         if self.randomise is not None and not LEAST_SHARE <= self.randomise <= LARGEST_SHARE:
             raise UsageError(f"randomise {self.randomise:g}; give {LEAST_SHARE:g} to {LARGEST_SHARE:g}")
+        if self.thin is not None and not LEAST_SHARE <= self.thin <= LARGEST_SHARE:
+            raise UsageError(f"thin {self.thin:g}; give {LEAST_SHARE:g} to {LARGEST_SHARE:g}")
+        if self.thin is not None and self.randomise is not None:
+            raise UsageError(
+                "--thin and --randomise both say what becomes of the extra noise; give one of them"
+            )
+        if self.engine is not None:
+            one_of("engine", self.engine, ENGINES)
+        if self.thin is not None and self.engine not in (None, "auto"):
+            raise UsageError("--thin needs no engine: nothing is searched; leave --engine out")
+        for name, most in (("draws", MOST_DRAWS), ("steps", MOST_STEPS)):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= most:
+                raise UsageError(f"{name} {value}; give 1 to {most}")
         if self.randomise is not None and self.alternative == "two-sided-abs":
             raise UsageError("two-sided-abs is not available with --randomise; use two-sided")
         if self.verify is not None and not 0 <= self.verify <= MOST_POINTS:

@@ -103,6 +103,7 @@ def result_of(
         warnings=tuple(told.said["warning"]),
         versions=dict(versions()),
         component_tests=components,
+        approximate=found.approximate,
         reasons={} if has_error else {"standard_error": "the statistic is a length in units of the noise"},
     )
 
@@ -110,6 +111,8 @@ def result_of(
 def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
+    if found.approximate and not found.inside.contains(line.statistic):
+        return Estimate(reason="too little of S was seen around the statistic")
     return estimate(found.inside, found.undecided, line, 1 - settings.alpha)
 
 

@@ -117,7 +117,7 @@ class Analysis:
         noise = question.noise_of(scene, settings, covariance)
         told.warnings(question.warnings(scene, settings, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
-        if settings.randomise is not None or "permutation" in settings.methods:
+        if settings.added is not None or "permutation" in settings.methods:
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
         selected = self.select(scene, settings)

@@ -49,6 +49,9 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
     "precision": (1e-4, "wanted width of the p-value's bounds"),
     "alpha": (0.05, "level of the decision and of the confidence interval"),
     "verify": (64, ""),
+    "engine": ("auto", ""),
+    "draws": (999, ""),
+    "steps": (2, ""),
 }
 
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
@@ -63,6 +66,8 @@ _UNDECIDED = dict.fromkeys(
         "noise_model",
         "channels",
         "randomise",
+        "thin",
+        "provider",
         "resize_input",
         "layout",
         "scale",
@@ -95,7 +100,12 @@ class Settings:
     channels: tuple[int, ...] | None
     components: bool
     randomise: float | None
+    thin: float | None
     seed: int
+    engine: str
+    draws: int
+    steps: int
+    provider: str | None
     resize: str
     resize_input: str | None
     layout: str | None
@@ -113,6 +123,21 @@ class Settings:
     verify: int
     left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> float | None:
+        """Covariance of the noise that is added before the region is selected, over that of the noise."""
+        return self.randomise if self.thin is None else self.thin
+
+    @property
+    def asks_exact(self) -> bool:
+        """Whether the network is followed exactly where it can be."""
+        return self.engine != "monte-carlo" and self.thin is None
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether the deployed runtime is asked alone where the network can't be followed exactly."""
+        return self.engine != "exact"
 
     def config(self) -> dict[str, Any]:
         """The values alone: enough, with model and images, to run the same test again."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from onnx_si.analysis.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
+from onnx_si.analysis.options import ALTERNATIVES, ENGINES, METHODS, NOISE_MODELS, RESIZES
 from onnx_si.errors import UsageError
 from onnx_si.ground.files import SUFFIXES
 from onnx_si.ground.layout import ALL_LAYOUTS, LAYOUTS
@@ -27,6 +27,7 @@ _TEST_OPTIONS = (
     ),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
     *("randomise", "seed", "resize", "resize_input", "noise_model", "verify"),
+    *("engine", "draws", "steps", "provider", "thin"),
 )
 
 _EPILOG = """\
@@ -336,10 +337,33 @@ def add_search(group: Group) -> None:
         help="select the region on the image plus noise of F times its covariance: more power (default: not)",
     )
     group.add_argument(
+        "--thin",
+        type=float,
+        metavar="F",
+        help="select the region on the image plus noise of F times its covariance and test the independent "
+        "rest: one run of any model (default: not)",
+    )
+    add_engine(group)
+    group.add_argument(
         "--decide",
         action="store_true",
         default=None,
         help="stop as soon as the decision at level A is certain",
+    )
+
+
+def add_engine(group: Group) -> None:
+    """What answers for the region along the line."""
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="exact follows a piecewise-linear network; monte-carlo asks onnxruntime alone, whatever the "
+        "network is made of (default auto: exact where it can be)",
+    )
+    group.add_argument("--draws", type=int, metavar="B", help="chains of monte-carlo (default 999)")
+    group.add_argument("--steps", type=int, metavar="N", help="steps of each chain (default 2)")
+    group.add_argument(
+        "--provider", metavar="NAME", help="execution provider of onnxruntime, such as cuda (default cpu)"
     )
 
 

@@ -16,8 +16,9 @@ Watch = Callable[[Progress], None] | None
 class Answer:
     """The p-value of a line and an event, and what it cost.
 
-    `inside` is S as far as it is known, `undecided` what is not; `costs` is the part `search` of a result's
-    document. Where the bounds are apart, `p_value` is the one to be reported.
+    `inside` is S as far as it is known, `undecided` what is not; an `approximate` S is no more than seen.
+    `costs` is the part `search` of a result's document. Where the bounds are apart, `p_value` is the one to
+    be reported.
     """
 
     guarantee: str
@@ -27,6 +28,7 @@ class Answer:
     undecided: Intervals
     complete: bool
     costs: Mapping[str, Any]
+    approximate: bool = False
 
 
 class Engine(Protocol):

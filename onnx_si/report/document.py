@@ -30,11 +30,13 @@ _SHAPE: dict[str, Any] = {
     "confidence_interval": _PAIR,
     "confidence_interval_bounds": [_PAIR, _PAIR],
     "confidence_level": None,
+    "confidence_interval_level": None,
     "truncation": None,
     "undecided": None,
     "region": {"pixels": None, "fraction": None, "bbox": None, "components": None},
     "saliency": {"method": None, "target": None, "threshold": None},
-    "comparison": {"naive": None, "over_conditioning": None, "bonferroni": None, "permutation": None},
+    "comparison": {"naive": None, "over_conditioning": None, "bonferroni": None, "permutation": None}
+    | {"monte_carlo": None},
     "noise": {
         "model": None,
         "std": None,
@@ -47,7 +49,8 @@ _SHAPE: dict[str, Any] = {
     "image": {"path": None, "shape": None},
     "reference": {"paths": None, "count": None},
     "search": {
-        **dict.fromkeys(("seconds", "forward_passes", "pieces", "cells", "peak_bytes", "complete")),
+        **dict.fromkeys(("engine", "seconds", "forward_passes", "pieces", "cells", "peak_bytes", "complete")),
+        **dict.fromkeys(("draws", "seed", "estimate")),
         "fates": dict.fromkeys(
             ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
         ),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+ITSELF = "the region is the runtime's own: nothing was computed beside it"
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -35,6 +37,7 @@ class Comparison:
     over_conditioning: float | None = None
     bonferroni: float | None = None
     permutation: float | None = None
+    monte_carlo: float | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -26,6 +26,15 @@ _REASONS = {
     "confidence_interval_bounds.*.*": "unbounded, as far as the truncation set was searched",
     "confidence_interval.0": "unbounded below by the truncation set, as far as it was searched",
     "confidence_interval.1": "unbounded above by the truncation set, as far as it was searched",
+    **dict.fromkeys(
+        ("truncation", "undecided"), "S is not known to this engine: search.estimate is what was seen of it"
+    ),
+    **dict.fromkeys(
+        ("search.pieces", "search.cells", "search.peak_bytes", "search.fates.*"),
+        "the network was not followed: the runtime was asked at places of the line, or once",
+    ),
+    **dict.fromkeys(("search.draws", "search.seed"), "nothing was drawn"),
+    "search.estimate": "S is known: see truncation",
     "truncation.*.0": "minus infinity",
     "truncation.*.1": "infinity",
     "undecided.*.0": "minus infinity",
@@ -86,6 +95,7 @@ class Result:
     config: Mapping[str, Any] = field(repr=False)
     references: int = field(default=0, repr=False)
     component_tests: tuple[ComponentTest, ...] = field(default=(), repr=False)
+    approximate: bool = field(default=False, repr=False)
     reasons: Mapping[str, str] = field(default_factory=dict, repr=False)
     image_path: str | None = field(default=None, repr=False)
     reference_paths: tuple[str, ...] = field(default=(), repr=False)
@@ -129,11 +139,15 @@ class Result:
                 "saliency",
                 "noise",
             ),
-            *("model", "search", "config", "defaults", "warnings", "versions"),
+            *("model", "config", "defaults", "warnings", "versions"),
         )
+        seen = self.truncation.to_list()
+        exactly = not self.approximate and self.noise["level"] == "exact"
         known = {name: getattr(self, name) for name in same} | {
-            "truncation": self.truncation.to_list(),
-            "undecided": self.undecided.to_list(),
+            "truncation": None if self.approximate else seen,
+            "undecided": None if self.approximate else self.undecided.to_list(),
+            "search": {**self.search, "estimate": seen} if self.approximate else self.search,
+            "confidence_interval_level": "exact" if exactly else "approximate",
             "region": self._region(),
             "comparison": self.comparison.p_values(),
             "estimate_bounds": self.estimated.value_bounds,

@@ -12,7 +12,7 @@ observed place is.** Else the ends would know of the observed one, and the level
 Source: Besag and Clifford, Biometrika 76 (1989), the parallel method; Howes, arXiv 2310.04924 (2023).
 """
 
-from onnx_si.engines.montecarlo.answer import Drawn, Plan, Progress, monte_carlo
+from onnx_si.engines.montecarlo.answer import Drawn, Plan, monte_carlo
 from onnx_si.engines.montecarlo.asker import Asker
 
-__all__ = ["Asker", "Drawn", "Plan", "Progress", "monte_carlo"]
+__all__ = ["Asker", "Drawn", "Plan", "monte_carlo"]

@@ -15,6 +15,7 @@ from onnx_si.engines.montecarlo.local import Local
 from onnx_si.engines.montecarlo.proposals import Proposals, jump
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
+from onnx_si.search import Progress
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Alternative
 
@@ -30,16 +31,6 @@ class Plan:
     steps: int = 2
     alternative: Alternative = "two-sided"
     alpha: float = 0.05
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A look at chains that run."""
-
-    bounds: tuple[float, float]
-    chains: int
-    passes: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,7 @@ def monte_carlo(
         count.add(law.statistics(law.place(ends), rng), rng.uniform(size=size))
         if progress is not None:
             seconds = time.perf_counter() - started
-            progress(Progress(count.interval, count.seen, ask.passes, seconds))
+            progress(Progress(count.interval, 0, 0, seconds, count.seen, ask.passes))
     estimate = _around(grid, chains.local, observed, law)
     seconds = time.perf_counter() - started
     return Drawn(count.p_value, count.interval, count.seen, ask.passes, seconds, estimate)
@@ -137,7 +128,7 @@ def _around(grid: Grid, local: Local, observed: float, law: Law) -> Intervals:
     """
     seen = [tuple(ends) for ends in grid.estimate.bounds.tolist()]
     for stretches in local.stretches:
-        (low, high), = stretches.of(np.array([observed])).tolist()
+        ((low, high),) = stretches.of(np.array([observed])).tolist()
         if low <= observed <= high and low < high:
             seen.append((low, high))
     places = law.place(np.array(seen, dtype=np.float64).reshape(-1, 2))

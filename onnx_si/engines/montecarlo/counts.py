@@ -69,9 +69,7 @@ class Count:
     tails: tuple[Tail, ...]
 
     @classmethod
-    def of(
-        cls, statistic: float, lot: float, alternative: Alternative, draws: int, alpha: float
-    ) -> "Count":
+    def of(cls, statistic: float, lot: float, alternative: Alternative, draws: int, alpha: float) -> "Count":
         """Equal tails are two counts, each at half of alpha; below alpha no stop changes a decision."""
         sides = 2 if alternative == "two-sided" else 1
         stop = max(math.ceil(alpha / sides * (draws + 1)), math.ceil(STOP_SHARE / sides * (draws + 1)))

@@ -36,7 +36,9 @@ class Stretches:
         """Ends (n, 2) of the stretch of each place of S; no width where its cells are too narrow."""
         cells = self._cells(x)
         self._grow([cell for cell in dict.fromkeys(cells) if cell is not None and cell not in self.known])
-        ends = [(at, at) if cell is None else self.known[cell] for cell, at in zip(cells, x.tolist(), strict=True)]
+        ends = [
+            (at, at) if cell is None else self.known[cell] for cell, at in zip(cells, x.tolist(), strict=True)
+        ]
         return np.array(ends, dtype=np.float64).reshape(-1, 2)
 
     def _point(self, index: Array, level: int) -> Array:

@@ -10,6 +10,7 @@ from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
 from onnx_si.statistics.hypotheses.mean import MEAN, mean
 from onnx_si.statistics.hypotheses.neighborhood import NEIGHBORHOOD, neighborhood
 from onnx_si.statistics.hypotheses.randomised import randomised_line
+from onnx_si.statistics.hypotheses.thinned import thinned_line
 
 HYPOTHESES = {
     "mean": MEAN,
@@ -27,4 +28,5 @@ __all__ = [
     "mean",
     "neighborhood",
     "randomised_line",
+    "thinned_line",
 ]
