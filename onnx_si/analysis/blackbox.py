@@ -41,7 +41,8 @@ class BlackBox:
 
     def maps(self, images: Array) -> Array:
         """The map of each image (n, *shape)."""
-        return self._file.run(images, alone=images[0].size > TOGETHER)
+        found: Array = self._file.run(images, alone=images[0].size > TOGETHER)
+        return found
 
     def steady(self, image: Array) -> Array:
         """The map of an image, run twice.
@@ -51,7 +52,7 @@ class BlackBox:
         UnsupportedModel
             If the two differ, or are not finite: the model itself draws random numbers.
         """
-        first, second = (self._file.run(image[None], alone=image.size > TOGETHER)[0] for _ in range(2))
+        first, second = np.concatenate([self.maps(image[None]), self.maps(image[None])])
         if not np.isfinite(first).all():
             raise UnsupportedModel(
                 "the saliency of this image is infinite or not a number; check the model's weights"

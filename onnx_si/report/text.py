@@ -113,8 +113,8 @@ def _p_value(result: Mapping[str, Any]) -> str:
     low, high = result["p_value_bounds"]
     if result["guarantee"] == DRAWN:
         return (
-            f"{result['p_value']:.3g} (99 % interval for what infinitely many chains would give: {low:.3g} to "
-            f"{high:.3g})"
+            f"{result['p_value']:.3g} (99 % interval for what infinitely many chains would give: "
+            f"{low:.3g} to {high:.3g})"
         )
     return f"{p_value_text((low, high))} (true bounds {low:.6g} to {high:.6g})"
 

@@ -19,7 +19,7 @@ from onnx_si.graph import Model, read_by
 from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
-from onnx_si.runtime.parity import as_type, as_unsupported, input_type, session_of
+from onnx_si.runtime.parity import as_type, as_unsupported, input_type, session_of, unit_of
 from onnx_si.runtime.providers import CPU
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
@@ -99,8 +99,7 @@ class FileMap:
         self._providers, self.on_cpu = providers, providers == (CPU,)
         self._type = input_type(loaded, self._given)
         self._behind = _behind(loaded, made, tensor, image_name)
-        whole = np.issubdtype(self._type, np.integer)
-        self.input_unit = 1.0 if whole else float(np.finfo(self._type).eps)
+        self.input_unit = unit_of(self._type)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name

@@ -129,6 +129,11 @@ def input_type(model: Model, input_name: str) -> type[np.number[Any]]:
     return INPUT_TYPES[info.type]
 
 
+def unit_of(kind: type[np.number[Any]]) -> float:
+    """By how much neighbouring numbers of a type differ, of those near one."""
+    return float(np.finfo(kind).eps) if issubclass(kind, np.floating) else 1.0
+
+
 def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
     """Values in the type of a model's input; whole numbers are rounded to, within their range."""
     if not np.issubdtype(kind, np.integer):

@@ -36,7 +36,7 @@ class Grid:
 
     @property
     def estimate(self) -> Intervals:
-        """S as far as the grid tells: an end is taken halfway between a place in S and the next one outside."""
+        """S as far as the grid tells, its ends halfway between a place in S and the next one outside."""
         nodes, inside = self.nodes, self.wrong == 0
         middles = 0.5 * (nodes[:-1] + nodes[1:])
         edges = np.flatnonzero(inside[1:] != inside[:-1])

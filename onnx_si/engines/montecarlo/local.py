@@ -46,7 +46,7 @@ class Stretches:
         return np.asarray(index * 2.0**level + self.shift)
 
     def _cells(self, x: Array) -> list[tuple[int, int] | None]:
-        """The largest cell of each place with ends and middle in S: (level, index); None where there is none."""
+        """The largest cell of each place with ends and middle in S, (level, index); None if there is none."""
         found: list[tuple[int, int] | None] = [None] * len(x)
         left = np.arange(len(x))
         for level in range(LARGEST, SMALLEST - 1, -1):

@@ -38,8 +38,8 @@ def thinned_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Array,
 
     Source
     ------
-    Rasines and Young, Biometrika 110 (2023); Leiner, Duan, Wasserman, Ramdas, JASA (2023); Neufeld, Dharamshi,
-    Gao, Witten, JMLR 25 (2024).
+    Rasines and Young, Biometrika 110 (2023); Leiner, Duan, Wasserman, Ramdas, JASA (2023); Neufeld,
+    Dharamshi, Gao, Witten, JMLR 25 (2024).
     """
     inflation = 1.0 + 1.0 / share
     scale = math.sqrt(inflation)
