@@ -1,18 +1,10 @@
 """Small networks that are not piecewise linear, one for each kind of architecture, built with numpy alone."""
 
 import numpy as np
+from nets import Net
 from onnx import TensorProto, helper
 
-from nets import Net
 from onnx_si.graph import model_from_proto
-
-
-def _finish(net, *outputs, domains=()):
-    return net.finish(*outputs, domains=domains) if not domains else _unchecked(net, outputs, domains)
-
-
-def _unchecked(net, outputs, domains):
-    return model_from_proto(net.proto(*outputs, domains=domains))
 
 
 def instance_norm(net, x, channels):
@@ -43,7 +35,9 @@ def squeeze_excite(seed=0, size=16, width=6, classes=3):
     net = Net(seed, (1, 1, size, size))
     x = silu(net, net.conv("x", 1, width))
     pooled = net.add("GlobalAveragePool", x)
-    gate = net.add("Conv", silu(net, net.add("Conv", pooled, net.normal(2, width, 1, 1))), net.normal(width, 2, 1, 1))
+    gate = net.add(
+        "Conv", silu(net, net.add("Conv", pooled, net.normal(2, width, 1, 1))), net.normal(width, 2, 1, 1)
+    )
     x = net.add("Mul", x, net.add("Sigmoid", gate))
     x = silu(net, net.conv(x, width, width))
     flat = net.add("Flatten", net.add("GlobalAveragePool", x))
@@ -55,27 +49,43 @@ def transformer(seed=0, size=16, patch=4, width=8, heads=2):
     net = Net(seed, (1, 1, size, size))
     side = size // patch
     tokens, each = side * side, width // heads
-    patches = net.add("Conv", "x", net.normal(width, 1, patch, patch, scale=1 / patch), strides=[patch, patch])
+    patches = net.add(
+        "Conv", "x", net.normal(width, 1, patch, patch, scale=1 / patch), strides=[patch, patch]
+    )
     x = net.add("Transpose", net.add("Reshape", patches, net.ints(1, width, tokens)), perm=[0, 2, 1])
     x = net.add("Add", x, net.normal(1, tokens, width, scale=0.2))
 
     def norm(y):
-        return net.add("LayerNormalization", y, net.const(np.ones(width)), net.const(np.zeros(width)), axis=-1)
+        return net.add(
+            "LayerNormalization", y, net.const(np.ones(width)), net.const(np.zeros(width)), axis=-1
+        )
 
     def linear(y, inside, outside):
-        return net.add("Add", net.add("MatMul", y, net.normal(inside, outside, scale=1 / np.sqrt(inside))), net.normal(outside, scale=0.1))
+        return net.add(
+            "Add",
+            net.add("MatMul", y, net.normal(inside, outside, scale=1 / np.sqrt(inside))),
+            net.normal(outside, scale=0.1),
+        )
 
     def split(y):
-        return net.add("Transpose", net.add("Reshape", y, net.ints(1, tokens, heads, each)), perm=[0, 2, 1, 3])
+        return net.add(
+            "Transpose", net.add("Reshape", y, net.ints(1, tokens, heads, each)), perm=[0, 2, 1, 3]
+        )
 
     y = norm(x)
     query, key, value = (split(linear(y, width, width)) for _ in range(3))
-    scores = net.add("Mul", net.add("MatMul", query, net.add("Transpose", key, perm=[0, 1, 3, 2])), net.const(np.array(each**-0.5)))
+    scores = net.add(
+        "Mul",
+        net.add("MatMul", query, net.add("Transpose", key, perm=[0, 1, 3, 2])),
+        net.const(np.array(each**-0.5)),
+    )
     mixed = net.add("MatMul", net.add("Softmax", scores, axis=-1), value)
     mixed = net.add("Reshape", net.add("Transpose", mixed, perm=[0, 2, 1, 3]), net.ints(1, tokens, width))
     x = net.add("Add", x, linear(mixed, width, width))
     hidden = linear(norm(x), width, 2 * width)
-    bell = net.add("Add", net.add("Erf", net.add("Mul", hidden, net.const(np.array(0.5**0.5)))), net.const(np.array(1.0)))
+    bell = net.add(
+        "Add", net.add("Erf", net.add("Mul", hidden, net.const(np.array(0.5**0.5)))), net.const(np.array(1.0))
+    )
     hidden = net.add("Mul", net.add("Mul", hidden, bell), net.const(np.array(0.5)))
     x = net.add("Add", x, linear(hidden, 2 * width, width))
     score = net.add("Transpose", linear(norm(x), width, 1), perm=[0, 2, 1])
@@ -151,9 +161,11 @@ def fused(seed=0, size=12, width=3):
     net = Net(seed, (1, 1, size, size))
     x = net.conv("x", 1, width)
     y = net.name("gelu")
-    net.nodes.append(helper.make_node("BiasGelu" if False else "Gelu", [x], [y], domain="com.microsoft", name="fused"))
+    net.nodes.append(
+        helper.make_node("BiasGelu" if False else "Gelu", [x], [y], domain="com.microsoft", name="fused")
+    )
     weight = net.normal(1, width, 3, 3, scale=0.4)
-    return _finish(net, net.add("Conv", y, weight, pads=[1] * 4), domains=("com.microsoft",))
+    return net.finish(net.add("Conv", y, weight, pads=[1] * 4), domains=("com.microsoft",))
 
 
 def half_precision(seed=0, size=12, width=3):
@@ -165,7 +177,6 @@ def bytes_in(seed=0, size=12, width=3):
     """8-bit images, cast and scaled inside."""
     net = Net(seed, (1, 1, size, size))
     x = net.add("Mul", net.add("Cast", "x", to=TensorProto.FLOAT), net.const(np.array(1 / 255)))
-    net.conv_shift = 0.0
     out = net.conv(net.add("Relu", net.conv(x, 1, width)), width, 1)
     proto = net.proto(out)
     proto.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
@@ -179,7 +190,9 @@ def dynamic_quantized(seed=0, size=12, width=3):
     net.nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], [q, scale, zero], name="quantise"))
     weight = net.const(net.rng.integers(-20, 20, (width, 1, 3, 3)).astype(np.int8))
     whole = net.add("ConvInteger", q, weight, zero, pads=[1] * 4)
-    real = net.add("Mul", net.add("Cast", whole, to=TensorProto.FLOAT), net.add("Mul", scale, net.const(np.array(0.02))))
+    real = net.add(
+        "Mul", net.add("Cast", whole, to=TensorProto.FLOAT), net.add("Mul", scale, net.const(np.array(0.02)))
+    )
     return net.finish(net.conv(net.add("Relu", real), width, 1))
 
 

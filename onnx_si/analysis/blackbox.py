@@ -52,6 +52,7 @@ class BlackBox:
         UnsupportedModel
             If the two differ, or are not finite: the model itself draws random numbers.
         """
+        first: Array
         first, second = np.concatenate([self.maps(image[None]), self.maps(image[None])])
         if not np.isfinite(first).all():
             raise UnsupportedModel(
@@ -62,7 +63,7 @@ class BlackBox:
         if flickers or not (np.abs(first - second) <= allowed).all():
             raise UnsupportedModel(
                 "the model gives another map when the same image is run again: it draws random numbers "
-                "(dropout left on, RandomNormal); export it for inference, with model.eval()"
+                "(dropout left on, RandomNormal) or remembers; export it for inference, with model.eval()"
             )
         return first
 

@@ -80,6 +80,16 @@ def inferred_shapes(
     }
 
 
+def declared_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Element type and shape of inner tensors that a graph declares in full."""
+    tensors = {value.name: value.type.tensor_type for value in graph.value_info}
+    return {
+        name: (tensor.elem_type, tuple(d.dim_value for d in tensor.shape.dim))
+        for name, tensor in tensors.items()
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
+    }
+
+
 def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
     """What a `Constant` node holds; None where it is no number."""
     (attribute,) = node.attribute

@@ -29,7 +29,7 @@ from onnx_si.graph import (
     refuse_by_name,
     scanned_axes,
 )
-from onnx_si.graph.constants import affordable, inferred_shapes
+from onnx_si.graph.constants import affordable, declared_shapes, inferred_shapes
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.folding import at_one_image, folded
 from onnx_si.program.gate import as_refusal
@@ -104,6 +104,7 @@ class Binder:
         self.particular = False
         declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
         self.types = {image_name: declared.get(image_name) or onnx.TensorProto.FLOAT}
+        self.declared = declared_shapes(model.proto.graph)
         self.unknown: set[str] = set()
         self.loose: set[str] = set()  # tensors whose shape may depend on the image
         self.decided: dict[str, str] = {}  # outputs of an If or a Loop, and what decides them at the image
@@ -376,6 +377,10 @@ class Binder:
         blank = {name: self._blank(name) for name in node.input if name in self.values}
         known = {name: self.constants[name] for name in node.input if name in self.constants}
         shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank) if blank else {}
+        if not shapes and domain_of(node):  # no schema tells: what the model declares
+            told = {name: self.declared[name] for name in node.output if name in self.declared}
+            self.types.update({name: element for name, (element, _) in told.items()})
+            shapes = {name: shape for name, (_, shape) in told.items()}
         self._lose(node)
         if not self.loose.isdisjoint(node.input):
             self.loose.update(node.output)

@@ -288,10 +288,26 @@ def _coarsest(graph: onnx.GraphProto) -> float:
     return max((UNITS[kind] for kind in kinds if kind in UNITS), default=0.0)
 
 
+def _running(graph: onnx.GraphProto) -> list[str]:
+    """Running statistics that a graph's batch normalisations write."""
+    return [
+        name
+        for node in graph.node
+        if node.op_type == "BatchNormalization"
+        and any(a.name == "training_mode" and a.i for a in node.attribute)
+        for name in node.output[1:]
+        if name
+    ]
+
+
 def _showing(file: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
-    """The file itself, or with inner tensors declared as outputs and nothing else changed."""
+    """The file itself, or with inner tensors declared as outputs and nothing else changed.
+
+    So are the running statistics of a normalisation in training mode: onnxruntime writes them over the
+    model's own where nobody reads them, and the next run would not be the same.
+    """
     declared = {value.name for value in (*file.graph.input, *file.graph.output)}
-    inner = [name for name in names if name not in declared]
+    inner = [name for name in (*names, *_running(file.graph)) if name not in declared]
     if not inner:
         return file
     copy = onnx.ModelProto()
