@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
-from onnx_si.report.document import document
+from onnx_si.report.documents import RESULT
 from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Parity
 from onnx_si.report.region import Component, bounding_box, components
 from onnx_si.report.text import p_value_text, summary
@@ -144,7 +144,7 @@ class Result:
         }
         own = self._own_reasons()
         usual = {path: why for path, why in _REASONS.items() if path not in own}
-        return document(known, {**own, **usual}, "not known")
+        return RESULT.make(known, {**own, **usual}, "not known")
 
     def _own_reasons(self) -> dict[str, str]:
         """Why values of this very test are missing, by path."""
@@ -251,4 +251,4 @@ class Refused:
         }
         reasons = {name: _REASONS[name] for name in ("reference.paths", "config.*")}
         what = "there was nothing to test" if self.status == "no_region" else "the model can't be analysed"
-        return document(known, reasons, f"no test: {what} (see `reason`)")
+        return RESULT.make(known, reasons, f"no test: {what} (see `reason`)")
