@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
-from onnx_si.report.document import document
-from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Parity
+from onnx_si.report.documents import RESULT
+from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Fragility, Parity
 from onnx_si.report.region import Component, bounding_box, components
 from onnx_si.report.text import p_value_text, summary
 
@@ -41,6 +41,9 @@ _REASONS = {
     "undecided.*.1": "infinity",
     "region.components.*.*": "the region was tested as a whole, not component by component",
     "noise.std": "the values have different standard deviations, or are correlated",
+    "noise.tipping_std": "the decision does not turn within a factor of 100, or S depends on the noise too",
+    "fragility.distance": "the region is the same on all of the line",
+    "fragility.information": "the statistic is a length, or was not asked for",
     "noise.degrees_of_freedom": "the noise was not estimated from independent data",
     "saliency.target": "the map belongs to no class",
     "comparison.*": "not among the methods asked for",
@@ -94,6 +97,7 @@ class Result:
     parity: Parity = field(repr=False)
     config: Mapping[str, Any] = field(repr=False)
     references: int = field(default=0, repr=False)
+    fragility: Fragility = field(default_factory=Fragility, repr=False)
     component_tests: tuple[ComponentTest, ...] = field(default=(), repr=False)
     approximate: bool = field(default=False, repr=False)
     reasons: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -137,7 +141,6 @@ class Result:
                 "confidence_interval",
                 "confidence_level",
                 "saliency",
-                "noise",
             ),
             *("model", "config", "defaults", "warnings", "versions"),
         )
@@ -155,10 +158,12 @@ class Result:
             "image": {"path": self.image_path, "shape": self.image.shape},
             "reference": {"paths": self.reference_paths or None, "count": self.references},
             "parity": vars(self.parity),
+            "fragility": {"distance": self.fragility.distance, "information": self.fragility.information},
+            "noise": {**self.noise, "tipping_std": self.fragility.tipping_std},
         }
         own = self._own_reasons()
         usual = {path: why for path, why in _REASONS.items() if path not in own}
-        return document(known, {**own, **usual}, "not known")
+        return RESULT.make(known, {**own, **usual}, "not known")
 
     def _own_reasons(self) -> dict[str, str]:
         """Why values of this very test are missing, by path."""
@@ -265,4 +270,4 @@ class Refused:
         }
         reasons = {name: _REASONS[name] for name in ("reference.paths", "config.*")}
         what = "there was nothing to test" if self.status == "no_region" else "the model can't be analysed"
-        return document(known, reasons, f"no test: {what} (see `reason`)")
+        return RESULT.make(known, reasons, f"no test: {what} (see `reason`)")
