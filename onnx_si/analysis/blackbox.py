@@ -3,16 +3,17 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnx_si.analysis.marking import Marking
+from onnx_si.analysis.marking import Marker, Marking
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.errors import UnsupportedModel
+from onnx_si.maps import ARGMAX
 from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.statistics.line import TestLine
 
 TOGETHER = 1 << 15  # values of an image from which a batch gains nothing and costs memory: one by one
 IMAGES = 1 << 18  # values of the images that are made at a time
+NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
 FLICKER = 1e-5  # share of the map's largest value by which two runs may differ on an accelerator
 
 
@@ -67,28 +68,36 @@ class BlackBox:
             )
         return first
 
-    def wrong(self, line: TestLine, event: RegionEvent) -> Callable[[Array], NDArray[np.intp]]:
-        """How many pixels of the event are on the wrong side, at places of the line.
-
-        A map that is not finite is no observed region: such an image would have been refused.
-        """
+    def outside(self, line: TestLine, event: RegionEvent) -> Callable[[Array], Array]:
+        """How far places of the line are from the event: see `distance`."""
         pixels = counted(event, self._marker.counts)
         most = max(1, IMAGES // line.start.size)
 
-        def ask(places: Array) -> NDArray[np.intp]:
-            parts = [
-                self._wrong(line, event, pixels, places[i : i + most]) for i in range(0, len(places), most)
-            ]
-            return np.concatenate(parts) if parts else np.zeros(0, np.intp)
+        def ask(places: Array) -> Array:
+            starts = range(0, len(places), most)
+            parts = [self._asked(line, event, pixels, places[i : i + most]) for i in starts]
+            return np.concatenate(parts) if parts else np.zeros(0)
 
         return ask
 
-    def _wrong(self, line: TestLine, event: RegionEvent, pixels: Mask, places: Array) -> NDArray[np.intp]:
+    def _asked(self, line: TestLine, event: RegionEvent, pixels: Mask, places: Array) -> Array:
         images = line.start + line.direction * places.reshape(-1, *(1,) * line.start.ndim)
-        maps = self.maps(images)
-        finite = np.isfinite(maps).reshape(len(maps), -1).all(axis=1)
-        found = np.full(len(maps), event.observed.size, np.intp)
-        for row in np.flatnonzero(finite):
-            differs = (self._marker.region_of(maps[row]) != event.observed) & pixels
-            found[row] = np.count_nonzero(differs)
-        return found
+        return np.array([distance(self._marker, shown, event, pixels) for shown in self.maps(images)])
+
+
+def distance(marker: Marker, shown: Array, event: RegionEvent, pixels: Mask) -> float:
+    """How far a map is from an event: at most zero where it holds, else the largest distance from the
+    threshold of a pixel that is on the wrong side, or their number where the map has two values only.
+
+    A map that is not finite holds no event: such an image would have been refused.
+    """
+    if not np.isfinite(shown).all():
+        return NOWHERE
+    wrong = (marker.region_of(shown) != event.observed) & pixels
+    if marker.threshold.kind == ARGMAX:
+        return float(np.count_nonzero(wrong))
+    top = ~event.observed if marker.threshold.kind == "top" else None
+    far = np.abs(marker.distance(shown, top))
+    if not wrong.any():
+        return -float(far[pixels].min())
+    return max(float(far[wrong].max()), SMALLEST)

@@ -34,7 +34,7 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     """The Monte-Carlo engine of a scene, with draws of its own."""
     rng = generator(settings.seed, scene.image, *scene.references).spawn(STREAM + 1)[STREAM]
     return MonteCarlo(
-        box.wrong, Plan(settings.draws, settings.steps, alpha=settings.alpha), settings.seed, rng
+        box.outside, Plan(settings.draws, settings.steps, alpha=settings.alpha), settings.seed, rng
     )
 
 

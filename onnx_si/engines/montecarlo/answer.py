@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.engines.montecarlo.asker import Asker, Wrong
+from onnx_si.engines.montecarlo.asker import Asker, Outside
 from onnx_si.engines.montecarlo.counts import Count
 from onnx_si.engines.montecarlo.grid import Grid, look
 from onnx_si.engines.montecarlo.laws import Law, law_of
@@ -75,7 +75,7 @@ class _Chains:
 
 def monte_carlo(
     line: TestLine,
-    wrong: Wrong,
+    outside: Outside,
     plan: Plan,
     rng: np.random.Generator,
     progress: Callable[[Progress], None] | None = None,
@@ -85,9 +85,8 @@ def monte_carlo(
     Parameters
     ----------
     line : TestLine
-    wrong : callable
-        Places of the line -> at each how many pixels are on the wrong side (an array of whole numbers); 0 is
-        a place with the observed region.
+    outside : callable
+        Places of the line -> how far outside of S each is, as `Asker` wants it.
     plan : Plan
     rng : Generator
     progress : callable, optional
@@ -99,8 +98,8 @@ def monte_carlo(
     """
     started = time.perf_counter()
     law, observed = law_of(line)
-    ask = Asker(wrong, law.place)
-    if ask(np.array([observed]))[0]:
+    ask = Asker(outside, law.place)
+    if not ask.inside(np.array([observed]))[0]:
         raise UnsupportedModel(
             "nothing but rounding decides the region of this image: computed again from the line it is "
             "another one; choose another map (--saliency) or threshold"

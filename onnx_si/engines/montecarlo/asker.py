@@ -6,33 +6,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Wrong = Callable[[Array], NDArray[np.intp]]
+Outside = Callable[[Array], Array]
 
 
 class Asker:
-    """How many pixels are on the wrong side at coordinates of the line; none: the place is in S.
+    """How far outside of S coordinates of the line are; a place in S is not above zero.
 
     Parameters
     ----------
-    wrong : callable
-        Of places on the line, any number of them.
+    outside : callable
+        Places on the line, any number of them -> a number for each: at most zero in S, else positive and the
+        larger the more the map has to change. Only its sign decides; its size tells where to look for S.
     place : callable
         From coordinates to places.
     """
 
-    def __init__(self, wrong: Wrong, place: Callable[[Array], Array]):
-        self._wrong, self._place = wrong, place
-        self._known: dict[float, int] = {}
+    def __init__(self, outside: Outside, place: Callable[[Array], Array]):
+        self._outside, self._place = outside, place
+        self._known: dict[float, float] = {}
         self.passes = 0
 
-    def __call__(self, coordinates: Array) -> NDArray[np.intp]:
-        """Pixels on the wrong side at each coordinate."""
+    def inside(self, coordinates: Array) -> NDArray[np.bool_]:
+        """Whether each coordinate is in S."""
+        return np.asarray(self(coordinates) <= 0)
+
+    def __call__(self, coordinates: Array) -> Array:
+        """How far outside of S each coordinate is."""
         wanted = coordinates.ravel().tolist()
         new = [x for x in dict.fromkeys(wanted) if x not in self._known]
         if new:
             asked = np.array(new)
             self.passes += len(new)
-            answers = self._wrong(self._place(asked)).tolist()
+            answers = self._outside(self._place(asked)).tolist()
             self._known.update(zip(new, answers, strict=True))
-        found = np.array([self._known[x] for x in wanted], dtype=np.intp)
+        found = np.array([self._known[x] for x in wanted], dtype=np.float64)
         return found.reshape(coordinates.shape)

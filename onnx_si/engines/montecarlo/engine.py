@@ -8,13 +8,13 @@ import numpy as np
 
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
-from onnx_si.engines.montecarlo.asker import Wrong
+from onnx_si.engines.montecarlo.asker import Outside
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
 from onnx_si.search.event import RegionEvent
 from onnx_si.statistics.line import TestLine
 
-Box = Callable[[TestLine, RegionEvent], Wrong]
+Box = Callable[[TestLine, RegionEvent], Outside]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class MonteCarlo:
     Parameters
     ----------
     box : callable
-        (line, event) -> how many pixels are wrong at places of the line.
+        (line, event) -> how far outside of S places of the line are.
     plan : Plan
     seed : int
         What the generator was made of, to be told.

@@ -55,7 +55,7 @@ class Stretches:
             index = np.floor((x[left] - self.shift) / 2.0**level)
             index -= self._point(index, level) > x[left]  # of rounding
             three = np.stack([self._point(index + part, level) for part in (0.0, 0.5, 1.0)])
-            good = np.all(self.ask(three) == 0, axis=0)
+            good = np.all(self.ask.inside(three), axis=0)
             for place, number in zip(left[good].tolist(), index[good].tolist(), strict=True):
                 found[place] = (level, int(number))
             left = left[~good]
@@ -79,14 +79,14 @@ class Stretches:
             growing = np.isnan(outside)
             beyond = inside + sign * 2.0**stride
             good = np.zeros(len(index), dtype=bool)
-            good[growing] = self.ask((beyond * size + self.shift)[growing]) == 0
+            good[growing] = self.ask.inside((beyond * size + self.shift)[growing])
             outside = np.where(growing & ~good, beyond, outside)
             inside = np.where(growing & good, beyond, inside)
         for _ in range(HALVINGS):
             middle = 0.5 * (inside + outside)
             open_ = ~np.isnan(outside)
             good = np.zeros(len(index), dtype=bool)
-            good[open_] = self.ask((middle * size + self.shift)[open_]) == 0
+            good[open_] = self.ask.inside((middle * size + self.shift)[open_])
             inside, outside = np.where(open_ & good, middle, inside), np.where(open_ & ~good, middle, outside)
         return np.asarray(inside * size + self.shift)
 
@@ -125,7 +125,7 @@ class Local:
         to = _drawn(ends, self.law, rng)
         possible = (ends[:, 1] > ends[:, 0]) & (ends[:, 0] <= x) & (x <= ends[:, 1]) & ~self.grid.holds(to)
         rows = np.flatnonzero(possible)
-        rows = rows[self.ask(to[rows]) == 0]
+        rows = rows[self.ask.inside(to[rows])]
         back = stretches.of(to[rows])
         covers = (back[:, 0] <= x[rows]) & (x[rows] <= back[:, 1])
         rows, back = rows[covers], back[covers]

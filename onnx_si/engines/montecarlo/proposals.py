@@ -1,5 +1,6 @@
 """Independence proposals from what the grid tells of S, and the step that takes them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,14 @@ from onnx_si.engines.montecarlo.laws import LOWEST, Law
 Array = NDArray[np.float64]
 ELSEWHERE = 0.15  # share of the proposals that lie where the grid saw nothing of S
 AT_END = 0.5  # weight of a cell with one end in S, beside one with both
+LEAST = 1e-3  # share of a cell's width that S may always have
 
 
 @dataclass(frozen=True)
 class Proposals:
     """The null law cell by cell, log-linear in each, and heavier where the grid saw S.
 
-    Cells outside S are the likelier the fewer pixels are wrong at their ends.
+    Cells outside S are the likelier the more room for it the places around them leave.
     """
 
     grid: Grid
@@ -32,12 +34,11 @@ class Proposals:
         heights = np.maximum(law.log_density(grid.nodes), -700.0 + law.log_density(grid.nodes).max())
         widths = np.diff(grid.nodes)
         tilts = np.diff(heights)
-        fewest = np.minimum(grid.wrong[:-1], grid.wrong[1:])
-        most = np.maximum(grid.wrong[:-1], grid.wrong[1:])
+        seen = grid.inside[:-1] | grid.inside[1:]
         masses = heights[:-1] + tilted.log_mass(widths, tilts)
-        weights = np.where(most == 0, 0.0, np.where(fewest == 0, np.log(AT_END), -2 * np.log1p(fewest)))
+        elsewhere = np.log(np.maximum(grid.room / widths, LEAST))
+        weights = np.where(grid.certain, 0.0, np.where(seen, math.log(AT_END), elsewhere))
         weighted = masses + weights
-        seen = fewest == 0
         if seen.any() and not seen.all():
             shift = _log_sum(weighted[seen]) - _log_sum(weighted[~seen]) + np.log(ELSEWHERE / (1 - ELSEWHERE))
             weights = np.where(seen, weights, weights + shift)
@@ -67,7 +68,7 @@ def jump(x: Array, proposals: Proposals, law: Law, ask: Asker, rng: np.random.Ge
     gain = law.log_density(to) - proposals.log_density(to)
     have = law.log_density(x) - proposals.log_density(x)
     moves = np.flatnonzero(log_u < gain - have)
-    moves = moves[ask(to[moves]) == 0]
+    moves = moves[ask.inside(to[moves])]
     result = x.copy()
     result[moves] = to[moves]
     return result
