@@ -117,7 +117,8 @@ class Analysis:
         noise = question.noise_of(scene, settings, covariance)
         told.warnings(question.warnings(scene, settings, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
-        if settings.added is not None or "permutation" in settings.methods:
+        seeded = settings.added is not None or not {"permutation", "monte-carlo"}.isdisjoint(settings.methods)
+        if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
         selected = self.select(scene, settings)

@@ -28,6 +28,7 @@ _OPTIONS = (
     *("resume", "hypothesis", "ring", "saliency", "target", "scores", "threshold", "resize", "channels"),
     *("sigma", "sigma_df", "methods", "layout", "resize_input", "scale", "mean", "std", "alternative"),
     *("precision", "alpha", "randomise", "decide", "verify", "components"),
+    *("engine", "draws", "steps", "provider", "thin"),
 )
 
 
