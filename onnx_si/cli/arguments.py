@@ -33,6 +33,7 @@ _EPILOG = """\
 further verbs:
   onnx-si inspect MODEL                 what a model is made of, and whether it can be analysed
   onnx-si saliency MODEL --output FILE  save the model with its saliency map as one more output
+  onnx-si audit MODEL IMAGES...         many images, one verdict, in a folder with a report
   onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
 exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
@@ -62,12 +63,17 @@ def test_parser(version: str) -> argparse.ArgumentParser:
     parser.add_argument("model", metavar="MODEL", help="the .onnx file")
     parser.add_argument("image", metavar="IMAGE", help=f"the image: {', '.join(SUFFIXES)}")
     parser.add_argument("--version", action="version", version=f"onnx-si {version}")
+    add_test(parser)
+    _add_output(parser.add_argument_group("what is written"))
+    return parser
+
+
+def add_test(parser: argparse.ArgumentParser) -> None:
+    """The options of a test."""
     _add_question(parser.add_argument_group("what is tested"))
     _add_noise(parser.add_argument_group("the noise of the image"))
     _add_input(parser.add_argument_group("how the image becomes the model's input"))
     _add_test(parser.add_argument_group("how it is tested"))
-    _add_output(parser.add_argument_group("what is written"))
-    return parser
 
 
 def inspect_parser() -> argparse.ArgumentParser:
