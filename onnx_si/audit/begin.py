@@ -9,7 +9,7 @@ from pathlib import Path
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.audit.gates import GATES
-from onnx_si.audit.images import entries
+from onnx_si.audit.images import Entry, entries
 from onnx_si.audit.wish import KEYS, Wish
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import load
@@ -73,7 +73,7 @@ def plan(wish: Wish, folder: Path) -> str:
     found = inspect_model(model, layout=wish.options.get("layout"))
     count = sum(1 for _ in entries(wish))
     first = next(iter(itertools.islice(entries(wish), 1)))
-    took, what = _first(wish, Analysis(model, Options(**wish.options)), first.image, first.reference)
+    took, what = _first(wish, Analysis(model, Options(**wish.options)), first)
     return "\n".join(
         [
             f"model      {wish.model}: {found.guarantee}: {'; '.join(found.reasons)}",
@@ -87,9 +87,9 @@ def plan(wish: Wish, folder: Path) -> str:
     )
 
 
-def _first(wish: Wish, analysis: Analysis, image: str, references: Sequence[str]) -> tuple[float, str]:
-    values = read_image(image)
-    others = [read_image(path) for path in references] or None
+def _first(wish: Wish, analysis: Analysis, entry: Entry) -> tuple[float, str]:
+    values = read_image(wish.place(entry.image))
+    others = [read_image(wish.place(path)) for path in entry.reference] or None
     started = time.perf_counter()
     try:
         result = analysis.test(values, others)

@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 4096  # of a Parquet file
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One image: its number from 0, files as paths from where the program runs, and what the manifest says.
+    """One image: its number from 0, its files as paths from the audit's base, and what the manifest says.
 
     `fault` is why the row can't be tested, known before its image is read.
     """
@@ -41,7 +41,7 @@ def entries(wish: Wish) -> Iterator[Entry]:
     UsageError, InputError
         If there are none, or the manifest can't be read.
     """
-    rows = _files(wish) if wish.manifest is None else _rows(wish.place(wish.manifest))
+    rows = _files(wish) if wish.manifest is None else _rows(wish, wish.manifest)
     empty = True
     for number, row in enumerate(rows):
         empty = False
@@ -57,12 +57,13 @@ def _files(wish: Wish) -> Iterator[dict[str, str]]:
     for pattern in wish.images:
         place = wish.place(pattern)
         if place.is_dir():
-            found = sorted(str(file) for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
+            inside = (file.name for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
+            found = sorted(str(Path(pattern) / name) for name in inside)
         elif place.is_file():
-            found = [str(place)]
+            found = [pattern]
         else:
-            names = glob.glob(str(place), recursive=True)  # noqa: PTH207 - a pattern may be absolute
-            found = sorted(name for name in names if Path(name).is_file())
+            names = glob.iglob(pattern, root_dir=wish.base, recursive=True)  # noqa: PTH207 - may be absolute
+            found = sorted(name for name in names if wish.place(name).is_file())
         if not found:
             raise UsageError(f"{pattern}: no image of that name; allowed are {', '.join(SUFFIXES)}")
         for name in found:
@@ -71,8 +72,9 @@ def _files(wish: Wish) -> Iterator[dict[str, str]]:
                 yield {"image": name}
 
 
-def _rows(file: Path) -> Iterator[dict[str, str]]:
+def _rows(wish: Wish, manifest: str) -> Iterator[dict[str, str]]:
     """Rows of a manifest; paths in it are relative to its folder."""
+    file, folder = wish.place(manifest), Path(manifest).parent
     suffix = file.suffix.lower()
     if suffix == ".csv":
         rows = _csv(file)
@@ -84,9 +86,9 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
         kept = dict(row)
         for key in ("image", "mask"):
             if kept.get(key):
-                kept[key] = str(file.parent / kept[key])
+                kept[key] = str(folder / kept[key])
         if kept.get("reference"):
-            kept["reference"] = ";".join(str(file.parent / one) for one in kept["reference"].split(";"))
+            kept["reference"] = ";".join(str(folder / one) for one in kept["reference"].split(";"))
         yield kept
 
 
@@ -136,8 +138,8 @@ def _entry(wish: Wish, number: int, row: Mapping[str, str]) -> Entry:
             fault = f"sigma '{given['sigma']:.80}' is no number"
     reference = given.get("reference", "")
     if not reference and wish.reference is not None:
-        reference = str(wish.place(wish.reference))
-    mask = given.get("mask") or (None if wish.mask is None else str(wish.place(wish.mask)))
+        reference = wish.reference
+    mask = given.get("mask") or wish.mask
     return Entry(
         number=number,
         image=given.get("image", ""),

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
@@ -19,7 +21,7 @@ from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedMo
 from onnx_si.graph import load
 from onnx_si.ground.files import read_image
 from onnx_si.ground.machine import one_core
-from onnx_si.report import Result
+from onnx_si.report import Refused, Result
 from onnx_si.report.documents import AUDIT_ROW
 from onnx_si.statistics.noise import read_covariance
 
@@ -36,12 +38,17 @@ class Job:
     """
 
     text: str
+    base: str = field(compare=False)
     model: str = field(compare=False)
     sha256: str = field(compare=False)
     options: Mapping[str, Any] = field(compare=False)
     covariance: str | None = field(compare=False, default=None)
     noise_from: tuple[str, ...] = field(compare=False, default=())
     pictures: str | None = field(compare=False, default=None)
+
+    def read(self, path: str) -> NDArray[Any]:
+        """An image by its path from the base."""
+        return read_image(Path(self.base) / path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +85,19 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
     try:
         if entry.fault is not None:
             raise InputError(entry.fault)
-        image = read_image(entry.image)
-        sha256 = sha256_of(entry.image)
+        image = job.read(entry.image)
+        sha256 = sha256_of(Path(job.base) / entry.image)
         result = analysis.test(
             image,
-            [read_image(path) for path in entry.reference] or None,
-            mask=None if entry.mask is None else read_image(entry.mask),
-            covariance=None if job.covariance is None else read_covariance(job.covariance),
-            noise_from=[read_image(path) for path in job.noise_from],
+            [job.read(path) for path in entry.reference] or None,
+            mask=None if entry.mask is None else job.read(entry.mask),
+            covariance=None if job.covariance is None else read_covariance(Path(job.base) / job.covariance),
+            noise_from=[job.read(path) for path in job.noise_from],
             **entry.options,
         )
     except (NothingToTest, UnsupportedModel) as error:
         found = refusal(error, analysis.model, has_reference=bool(entry.reference), **_told(job, entry))
-        document = replace(found, **_paths(entry)).to_dict()
+        document = replace(found, **_paths(job, entry, found)).to_dict()
         return _made(entry, found.status, str(error), sha256, document, None)
     except OnnxSIError as error:
         return _made(entry, "failed", str(error), sha256, None, None)
@@ -101,7 +108,7 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         reason = f"a fault of onnx-si itself, please report it ({where}: {error})"
         return _made(entry, "failed", reason, sha256, None, None)
-    result = replace(result, **_paths(entry))
+    result = replace(result, **_paths(job, entry, result))
     picture = _picture(job, entry, result)
     return _made(entry, "tested", None, sha256, result.to_dict(), picture)
 
@@ -137,8 +144,10 @@ def _told(job: Job, entry: Entry) -> dict[str, Any]:
     return {**job.options, **entry.options}
 
 
-def _paths(entry: Entry) -> dict[str, Any]:
-    return {"image_path": entry.image, "reference_paths": entry.reference}
+def _paths(job: Job, entry: Entry, found: Result | Refused) -> dict[str, Any]:
+    """Files as the audit was told of them, wherever it runs."""
+    model = {**found.model, "path": job.model}
+    return {"image_path": entry.image, "reference_paths": entry.reference, "model": model}
 
 
 def picture_name(entry: Entry) -> str:
@@ -169,7 +178,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 @functools.lru_cache(maxsize=1)  # each worker reads the model and makes it ready once
 def _analysis(job: Job) -> Analysis:
-    model = load(job.model)
+    model = load(Path(job.base) / job.model)
     if model.sha256 != job.sha256:
         raise InputError(f"{job.model} was changed while the audit ran; run it again with --restart")
     return Analysis(model, Options(**job.options))

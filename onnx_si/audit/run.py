@@ -170,7 +170,7 @@ def _finished(found: Journal, took: Journal, wish: Wish) -> int:
     for row, entry in zip(found, entries(wish), strict=False):
         if row.get("number") != done or row.get("image") != entry.image:
             raise InputError(f"{found.path}, line {done + 1}: is not of image {done}; --restart begins anew")
-        _require_unchanged(row, entry)
+        _require_unchanged(row, entry, wish.place(entry.image))
         done += 1
     took.cut(min(done, took.count()))
     if took.count() < done:
@@ -178,12 +178,12 @@ def _finished(found: Journal, took: Journal, wish: Wish) -> int:
     return min(done, took.count())
 
 
-def _require_unchanged(row: Mapping[str, Any], entry: Entry) -> None:
+def _require_unchanged(row: Mapping[str, Any], entry: Entry, file: Path) -> None:
     before = row["image_sha256"]
     if before is None:
         return
     try:
-        now = sha256_of(entry.image)
+        now = sha256_of(file)
     except OSError as error:
         raise UsageError(f"{entry.image}: was tested, but is gone now; --restart begins anew") from error
     if now != before:
@@ -197,11 +197,12 @@ def _job(wish: Wish, sha256: str, place: Path) -> Job:
         pictures = str(place / PICTURES)
     job = Job(
         text="",
-        model=str(wish.place(wish.model)),
+        base=str(wish.base),
+        model=wish.model,
         sha256=sha256,
         options=dict(wish.options),
-        covariance=None if wish.covariance is None else str(wish.place(wish.covariance)),
-        noise_from=tuple(str(wish.place(name)) for name in wish.noise_from),
+        covariance=wish.covariance,
+        noise_from=wish.noise_from,
         pictures=pictures,
     )
     return replace(job, text=repr(job))

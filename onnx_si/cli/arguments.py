@@ -2,8 +2,8 @@
 
 import argparse
 import re
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from onnx_si.analysis.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
 from onnx_si.errors import UsageError
@@ -13,18 +13,8 @@ from onnx_si.statistics.hypotheses import HYPOTHESES
 
 # The fields of `onnx_si.analysis.options.Options` that the command line sets.
 _TEST_OPTIONS = (
-    *(
-        "hypothesis",
-        "ring",
-        "saliency",
-        "target",
-        "scores",
-        "threshold",
-        "sigma",
-        "sigma_df",
-        "channels",
-        "components",
-    ),
+    *("hypothesis", "ring", "saliency", "target", "scores", "threshold", "sigma", "sigma_df", "channels"),
+    "components",
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
     *("randomise", "seed", "resize", "resize_input", "noise_model", "verify"),
 )
@@ -41,6 +31,7 @@ exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 
 
 _NEGATIVE = re.compile(r"-\.?\d[\d.eE+,-]*")
 
+Value = TypeVar("Value", int, float)
 Group = argparse._ArgumentGroup | argparse.ArgumentParser
 
 
@@ -350,9 +341,7 @@ def add_search(group: Group) -> None:
 
 
 def _add_output(group: Group) -> None:
-    group.add_argument(
-        "--json", action="store_true", help="the result as JSON on stdout, instead of the summary"
-    )
+    group.add_argument("--json", action="store_true", help="the result as JSON, instead of the summary")
     group.add_argument("--output", metavar="FILE", help="the result as JSON in a file")
     group.add_argument("--plot", metavar="FILE.png", help="picture of image, saliency, region and p-value")
     group.add_argument(
@@ -390,14 +379,15 @@ def _target(text: str) -> int | str:
 
 
 def _indices(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; give whole numbers separated by commas") from None
+    return _listed(text, int, "whole numbers")
 
 
 def _numbers(text: str) -> tuple[float, ...]:
+    return _listed(text, float, "numbers")
+
+
+def _listed(text: str, kind: Callable[[str], Value], what: str) -> tuple[Value, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; give numbers separated by commas") from None
+        raise argparse.ArgumentTypeError(f"'{text}'; give {what} separated by commas") from None
