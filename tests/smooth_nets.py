@@ -17,7 +17,7 @@ def silu(net, x):
 
 def unet(seed=0, size=16, width=4, act="LeakyRelu", batch=1):
     """Two levels, instance normalisation, a skip connection, Sigmoid: as MONAI's and nnU-Net's default."""
-    net = Net(seed, (batch, 1, size, size))
+    net = Net(seed, (batch, 1, size, size))  # a batch that has a name is free
 
     def block(x, inside, outside):
         return net.add(act, instance_norm(net, net.conv(x, inside, outside), outside))
@@ -203,11 +203,12 @@ def random_model(seed=0, size=12):
     return net.finish(net.conv(net.add("Add", "x", noise), 1, 1))
 
 
-def dropout_left_on(seed=0, size=12, width=3):
+def random_dropout(seed=0, size=12):
+    """Dropout made of random numbers, as a runtime that trains writes it."""
     net = Net(seed, (1, 1, size, size))
-    x = net.add("Relu", net.conv("x", 1, width))
-    x = net.add("Dropout", x, net.const(np.array(0.5)), net.const(np.array(True)))
-    return net.finish(net.conv(x, width, 1))
+    kept = net.add("Greater", net.add("RandomUniformLike", "x"), net.const(np.array(0.5)))
+    x = net.add("Mul", "x", net.add("Cast", kept, to=TensorProto.FLOAT))
+    return net.finish(net.conv(x, 1, 1))
 
 
 ZOO = {

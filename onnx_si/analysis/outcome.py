@@ -60,7 +60,10 @@ def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     if not found.complete and not settings.decide:
         low, high = found.p_value_bounds
         wanted = settings.precision
-        yield f"the search ended with bounds {high - low:.2g} apart, the precision asked for is {wanted:g}"
+        yield (
+            f"the search ended with bounds {high - low:.2g} apart, the precision asked for is {wanted:g}; "
+            "--engine monte-carlo always ends"
+        )
 
 
 def result_of(

@@ -127,7 +127,7 @@ def _require_unsaturated(
         raise UnsupportedModel(
             f"threshold {threshold}: at its edge single precision gives one {saliency.link} for several "
             "scores, so that rounding decides the region; take the scores themselves as the map "
-            "(--saliency output:NAME)"
+            "(--saliency output:NAME), or ask the runtime alone (--engine monte-carlo)"
         )
 
 

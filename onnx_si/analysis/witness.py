@@ -281,5 +281,5 @@ def _words(point: Point, wrong: Mask, found: Answer) -> str:
         f"onnxruntime contradicts the test by more than rounding, at {point.place:.9g} on the line (the "
         f"nearest end of S is {near:.9g}): {what}. Either the analysis is wrong for this model, or the model "
         "computes something else in its own precision: there is no p-value. Please report it with model and "
-        "image; another map (--saliency) or threshold may do"
+        "image; another map (--saliency) or threshold may do, and --engine monte-carlo asks onnxruntime alone"
     )

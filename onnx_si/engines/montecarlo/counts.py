@@ -12,7 +12,7 @@ from onnx_si.statistics.truncated import Alternative
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 LEVEL = 0.99  # of the interval for what infinitely many chains would give
-STOP_SHARE = 0.1  # so many chains of all that may run, as extreme as the observed place, are enough
+STOP_SHARE = 0.2  # so many chains of all that may run, as extreme as the observed place, are enough
 
 
 @dataclass
