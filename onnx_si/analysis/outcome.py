@@ -97,7 +97,7 @@ def result_of(
         layout=scene.layout,
         saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
         comparison=comparison,
-        noise=_noise(test.noise),
+        noise=_noise(test.noise, thinned=settings.thin is not None),
         model=_identity(scene.frame.loaded),
         search=found.costs,
         parity=selection.parity,
@@ -179,8 +179,9 @@ def level_to_search(line: TestLine, level: float) -> float | None:
     return float(min(1 - 2 * stats.norm.sf(reach), HIGHEST_LEVEL))
 
 
-def _noise(noise: Noise) -> dict[str, Any]:
-    exact = "exact" if noise.exact else "approximate"
+def _noise(noise: Noise, *, thinned: bool) -> dict[str, Any]:
+    """A scale that is only estimated leaves the parts of a thinned image dependent."""
+    exact = "exact" if noise.known or (noise.exact and not thinned) else "approximate"
     return {
         "model": str(noise.covariance),
         "std": noise.std,

@@ -145,3 +145,8 @@ def warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
             f"sigma {noise.std:.4g} was {noise.source}: the level of the test is then approximate; "
             "give --sigma from independent data, or images of pure background with --noise-from"
         )
+    elif settings.thin is not None and not noise.known:
+        yield (
+            "the noise that --thin adds has an estimated scale, so that the part that is tested is not quite "
+            "independent of the selection: the level is approximate, the closer the more degrees of freedom"
+        )
