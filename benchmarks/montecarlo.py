@@ -90,9 +90,9 @@ def main() -> None:
                         f"signal {signal:g}, {way}: {share:.3f} of {len(values)}, {seconds:.3f} s", flush=True
                     )
             return
-        for name, (path, options) in nets.items():
-            for way, how in WAYS.items():
-                if arguments.only in f"{name}, {way}":
+        for way, how in WAYS.items():
+            for name, (path, options) in nets.items():
+                if arguments.only in f"{name}, {way};":
                     values, seconds = rejections(path, arguments.trials, 0.0, **options, **how)
                     print(f"{name}, {way}: {shown(values)}, {seconds:.3f} s", flush=True)
 

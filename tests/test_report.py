@@ -66,6 +66,7 @@ TOP = [
     *("confidence_interval", "confidence_interval_bounds"),
     *(
         "confidence_level",
+        "confidence_interval_level",
         "truncation",
         "undecided",
         "fragility",

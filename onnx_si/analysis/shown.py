@@ -10,7 +10,6 @@ from onnx_si.engines.montecarlo.engine import MonteCarlo
 from onnx_si.engines.thinned import Thinned
 from onnx_si.ground.seeds import generator
 from onnx_si.report import Parity
-from onnx_si.report.pieces import ITSELF
 from onnx_si.runtime.parity import RUNTIME
 from onnx_si.search.event import RegionEvent, TopEvent
 
@@ -19,8 +18,8 @@ STREAM = 3  # the generator's child that the chains draw from; those before it d
 
 
 def parity_of_itself() -> Parity:
-    """There is nothing to compare the runtime with."""
-    return Parity(RUNTIME, None, None, ITSELF)
+    """The region is the runtime's own."""
+    return Parity(RUNTIME, (), 0.0)
 
 
 def engine_of(scene: Scene, settings: Settings, box: BlackBox) -> Engine:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-ITSELF = "the region is the runtime's own: nothing was computed beside it"
-
 
 @dataclass(frozen=True)
 class Parity:

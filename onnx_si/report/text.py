@@ -5,11 +5,12 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from onnx_si.report.pieces import ITSELF
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
 DRAWN = "monte-carlo"
+ASKED = (DRAWN, "thinned")  # the runtime alone
+OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 LITTLE = 0.05  # share of the information that is almost nothing
 
 _EXTREME = {
@@ -41,7 +42,7 @@ def summary(result: Mapping[str, Any]) -> str:
         ("interval", _interval(result)),
         *_fragility(result["fragility"]),
         ("guarantee", _guarantee(result)),
-        ("parity", _parity(result["parity"])),
+        ("parity", _parity(result["parity"]) if result["guarantee"] not in ASKED else OWN_REGION),
         ("noise", _noise(result)),
         ("search", _search(result["search"])),
         *(("warning", text) for text in result["warnings"]),
@@ -185,8 +186,7 @@ def _noise(result: Mapping[str, Any]) -> str:
 
 def _parity(parity: Mapping[str, Any]) -> str:
     if parity["pixels"] is None:
-        own = parity["problem"] == ITSELF
-        return str(parity["problem"]) if own else f"not checked: {parity['problem']}"
+        return f"not checked: {parity['problem']}"
     differ = len(parity["pixels"])
     what = "gives the same region" if not differ else f"gives another region: {differ} pixels differ"
     worst = parity["max_difference"]
