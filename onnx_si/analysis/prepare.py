@@ -23,6 +23,7 @@ from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
+from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, SearchOptions
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance
@@ -39,6 +40,7 @@ class Analysis:
 
     def __init__(self, model: Model, options: Options):
         self.model, self.options = model, options
+        providers(options.provider)  # one that is not there is told now
         self._input = input_of(model, self._settings(has_reference=False))
         self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)

@@ -198,6 +198,13 @@ class Result:
         """About a dozen lines: what was tested, the p-value, and how to read it."""
         return summary(self.to_dict())
 
+    def _p_value_text(self) -> str:
+        """The p-value behind these words; one from chains is valid as it stands."""
+        low, high = self.p_value_bounds
+        if self.approximate:
+            return f"= {self.p_value:.2g}"
+        return f"{'' if high - low > 0.1 * high else '= '}{p_value_text((low, high))}"
+
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: image and saliency with the region's outline, the p-value in the title.
 
@@ -217,8 +224,7 @@ class Result:
 
         if Path(path).suffix.lower() != ".png":
             raise UsageError(f"{path}: pictures are written as .png")
-        sign = "" if self.p_value_bounds[1] - self.p_value_bounds[0] > 0.1 * self.p_value_bounds[1] else "= "
-        title = f"selective p-value {sign}{p_value_text(self.p_value_bounds)} ({self.guarantee})"
+        title = f"selective p-value {self._p_value_text()} ({self.guarantee})"
         pixels = int(np.count_nonzero(self.region))
         subtitle = (
             f"{self.hypothesis} test of {pixels} of {self.region.size} pixels, statistic {self.statistic:.3g}"
