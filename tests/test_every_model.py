@@ -301,6 +301,17 @@ def test_what_an_inspection_promises():
         assert inspect_model(make()).guarantee == promised
 
 
+def test_choices_that_single_precision_makes_are_the_runtimes_own():
+    """An ArgMax of saturated probabilities has no exact p-value: which one the file takes is rounding."""
+    net = nets.Net(3, (1, 1, 8, 8))
+    scores = net.add("Mul", net.conv("x", 1, 3), net.const(np.float32(100.0)))
+    labels = net.add("ArgMax", net.add("Sigmoid", scores), axis=1)
+    model = net.finish(net.add("Cast", labels, to=TensorProto.FLOAT, out="map"))
+    with pytest.raises(UnsupportedModel, match="single precision"):
+        asked(model)
+    assert asked(model, engine="monte-carlo", target=1).guarantee == "monte-carlo"
+
+
 def test_running_statistics_are_not_written_over():
     """onnxruntime overwrites the model's own where nobody reads the new ones."""
     assert asked(smooth_nets.batch_norm_in_training(), threshold="minmax:0.6").guarantee == "monte-carlo"

@@ -11,8 +11,8 @@ from onnx_si.maps import ARGMAX
 from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.statistics.line import TestLine
 
-TOGETHER = 1 << 15  # values of an image from which a batch gains nothing and costs memory: one by one
-IMAGES = 1 << 16  # values of the images of one call: it can only be interrupted afterwards
+TOGETHER = 1 << 13  # values of an image from which a batch gains nothing and costs memory: one by one
+IMAGES = 1 << 15  # values of the images of one call: it can only be interrupted afterwards
 NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
 FLICKER = 1e-5  # share of the map's largest value by which two runs may differ on an accelerator
 

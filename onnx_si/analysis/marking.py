@@ -145,7 +145,15 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     """
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
-    saliency = build(frame.model, image, settings.saliency, settings.target, frame.view, argmax)
+    saliency = build(
+        frame.model,
+        image,
+        settings.saliency,
+        settings.target,
+        frame.view,
+        argmax,
+        followed=settings.asks_exact,
+    )
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
     why = ""
     info = frame.loaded.inputs[0]

@@ -55,6 +55,8 @@ def build(
     target: int | str,
     view: View,
     argmax: bool | None = False,
+    *,
+    followed: bool = True,
 ) -> SaliencyMap:
     """Add the saliency map of a method to a model.
 
@@ -70,6 +72,8 @@ def build(
     view : View
     argmax : bool or None
         Whether the map is where a class has the largest channel of an output; None: where one has several.
+    followed : bool
+        Whether it is to be followed exactly: choices are then made on the scores in front of a Softmax.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def build(
     SaliencyUnavailable
         If it does not fit the model.
     """
-    model = on_scores(model, image)
+    model = on_scores(model, image) if followed else model
     if method == "auto":
         return _automatic(model, image, target, view, argmax)
     kind, _, name = method.partition(":")
