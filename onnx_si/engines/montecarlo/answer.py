@@ -98,7 +98,7 @@ def monte_carlo(
     """
     started = time.perf_counter()
     law, observed = law_of(line)
-    ask = Asker(outside, law.place)
+    ask = Asker(outside, law.place, law.low, law.high)
     if not ask.inside(np.array([observed]))[0]:
         raise UnsupportedModel(
             "nothing but rounding decides the region of this image: computed again from the line it is "

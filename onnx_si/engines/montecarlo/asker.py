@@ -1,5 +1,6 @@
 """Asks the black box, and remembers: the same place is never asked about twice."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -19,10 +20,18 @@ class Asker:
         larger the more the map has to change. Only its sign decides; its size tells where to look for S.
     place : callable
         From coordinates to places.
+    low, high : float
+        Of the coordinates that the law reaches; others are never asked about, and outside.
     """
 
-    def __init__(self, outside: Outside, place: Callable[[Array], Array]):
-        self._outside, self._place = outside, place
+    def __init__(
+        self,
+        outside: Outside,
+        place: Callable[[Array], Array],
+        low: float = -math.inf,
+        high: float = math.inf,
+    ):
+        self._outside, self._place, self._low, self._high = outside, place, low, high
         self._known: dict[float, float] = {}
         self.passes = 0
 
@@ -33,6 +42,8 @@ class Asker:
     def __call__(self, coordinates: Array) -> Array:
         """How far outside of S each coordinate is."""
         wanted = coordinates.ravel().tolist()
+        beyond = [x for x in wanted if not self._low <= x <= self._high]
+        self._known.update(dict.fromkeys(beyond, math.inf))
         new = [x for x in dict.fromkeys(wanted) if x not in self._known]
         if new:
             asked = np.array(new)

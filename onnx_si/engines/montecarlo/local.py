@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 LARGEST, SMALLEST = 3, -36  # cells are 2^3 to 2^-36 units of the law wide
 THIRD = 2.0**LARGEST / 3.0
 STRIDES = 3  # how often a stretch is grown by as much again, on each side
+STEEPEST = 700.0  # logarithm of the ratio of densities at the ends of a stretch: exp of it is finite
 HALVINGS = 5  # of the last stride, for the stretch's end
 
 
@@ -138,8 +139,10 @@ class Local:
 
 
 def _tilts(ends: Array, law: Law) -> Array:
-    """The law's own slope over a stretch, as far as it has one."""
-    return np.asarray(np.clip(law.log_density(ends[:, 1]) - law.log_density(ends[:, 0]), -700.0, 700.0))
+    """The law's own slope in the middle half of a stretch, as far as it has one, over all of it."""
+    quarter = 0.25 * (ends[:, 1] - ends[:, 0])
+    low, high = law.log_density(ends[:, 0] + quarter), law.log_density(ends[:, 1] - quarter)
+    return np.asarray(np.clip(2.0 * (high - low), -STEEPEST, STEEPEST))
 
 
 def _drawn(ends: Array, law: Law, rng: np.random.Generator) -> Array:
