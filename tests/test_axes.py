@@ -9,9 +9,9 @@ from onnx import helper
 
 from onnx_si.ground.layout import Layout
 from onnx_si.maps import View
-from onnx_si.maps.axes import follows, is_fresh
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import trace
+from onnx_si.rules.axes import follows, is_fresh
 
 ROWS, COLUMNS = 12, 8
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed
+from onnx_si.ops import crops
 from onnx_si.ops.elementwise import identity
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Kinked, Maximum, Rule
 
@@ -13,17 +15,17 @@ ZERO = np.zeros(())
 LARGEST = float(np.finfo(np.float32).max)
 
 
-@handles("Relu", since=(6, 13, 14))
+@handles("Relu", since=(6, 13, 14), axes=axis_rules.elementwise, crop=crops.elementwise)
 def relu(x: Input) -> Rule:
     return Kinked(lambda x: np.maximum(x, 0.0), (ZERO,))
 
 
-@handles("LeakyRelu", since=(6, 16))
+@handles("LeakyRelu", since=(6, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
 def leaky_relu(x: Input, *, alpha: float = 0.01) -> Rule:
     return Kinked(lambda x: np.where(x < 0, alpha * x, x), (ZERO,))
 
 
-@handles("PRelu", since=(7, 9, 16))
+@handles("PRelu", since=(7, 9, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
 def prelu(x: Input, slope: Input) -> Rule:
     x, slope = variable(x, "X"), double(constant(slope, "slope"))
     if broadcast_shape(x, slope) != x.shape:
@@ -31,12 +33,12 @@ def prelu(x: Input, slope: Input) -> Rule:
     return Kinked(lambda x: np.where(x < 0, slope * x, x), (ZERO,))
 
 
-@handles("Abs", since=(6, 13))
+@handles("Abs", since=(6, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def absolute(x: Input) -> Rule:
     return Kinked(np.abs, (ZERO,))
 
 
-@handles("HardSigmoid", since=(6, 22))
+@handles("HardSigmoid", since=(6, 22), axes=axis_rules.elementwise, crop=crops.elementwise)
 def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Rule:
     if alpha == 0:
         return Affine(np.zeros_like, offset=np.clip(double(np.asarray(beta)), 0, 1))
@@ -50,7 +52,7 @@ def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Rule:
     return Kinked(function, (np.asarray(low), np.asarray(high)))
 
 
-@handles("Clip", since=(6, 11, 12, 13))
+@handles("Clip", since=(6, 11, 12, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def clip(
     x: Input,
     low: Input = None,
@@ -95,11 +97,11 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
     return Maximum(candidates, sign, passes_nan=True)
 
 
-@handles("Max", since=(6, 8, 12, 13))
+@handles("Max", since=(6, 8, 12, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def maximum(*inputs: Input) -> Rule:
     return extreme(inputs, +1)
 
 
-@handles("Min", since=(6, 8, 12, 13))
+@handles("Min", since=(6, 8, 12, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def minimum(*inputs: Input) -> Rule:
     return extreme(inputs, -1)

@@ -12,7 +12,11 @@ from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed
 from onnx_si.kernels.windows import Axis, Window, blocks, window
 from onnx_si.kernels.winograd import minimal_filter
-from onnx_si.rules.registry import Context, Input, constant, handles, optional, variable
+from onnx_si.ops import crops
+from onnx_si.ops.recipe import Recipe
+from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part, whole
+from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Rule
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
@@ -139,7 +143,7 @@ def _runs(padded: Array, win: Window) -> Array:
     return columns
 
 
-@handles("Conv", since=(1, 11, 22))
+@handles("Conv", since=(1, 11, 22), axes=axis_rules.windowed, crop=crops.windowed, channels_second=True)
 def conv(
     x: Input,
     w: Input,
@@ -191,7 +195,39 @@ def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
     return out.reshape(*lead, maps, *spatial)
 
 
-@handles("ConvTranspose", since=(1, 11, 22))
+def _part_of_spread(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Transposed windows; all channels are made."""
+    data, weight, *_ = recipe.inputs
+    given = recipe.attributes
+    if not isinstance(data, Variable) or not isinstance(weight, np.ndarray):
+        return None
+    if given.get("output_shape") or given.get("auto_pad", "NOTSET") != "NOTSET":
+        return None
+    rank = len(shape) - 2
+    steps, gaps = given.get("strides") or [1] * rank, given.get("dilations") or [1] * rank
+    begins = (given.get("pads") or [0] * 2 * rank)[:rank]
+    sides, before, behind = [], [], []
+    for i, side in enumerate(box[2:]):
+        reach = (weight.shape[2 + i] - 1) * gaps[i]
+        first, last = side.start + begins[i], side.stop - 1 + begins[i]
+        start = max(0, min(-((reach - first) // steps[i]), first // steps[i]))
+        stop = min(data.shape[2 + i], last // steps[i] + 1)
+        sides.append(slice(start, stop))
+        before.append(first - start * steps[i])
+        behind.append((stop - start - 1) * steps[i] + reach + 1 - before[-1] - (side.stop - side.start))
+        if start >= stop or behind[-1] < 0:
+            return None
+    need = (*whole(data.shape[:2]), *sides)
+    return Part(
+        (*whole(shape[:2]), *box[2:]),
+        (need,),
+        lambda: recipe.again(crops.cut(recipe, (need,)), pads=before + behind, output_padding=None),
+    )
+
+
+@handles(
+    "ConvTranspose", since=(1, 11, 22), axes=axis_rules.spread, crop=_part_of_spread, channels_second=True
+)
 def conv_transpose(
     x: Input,
     w: Input,

@@ -1,13 +1,21 @@
 """Matrix products with a constant, and normalisation with constant statistics."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import align, common_shape, double, malformed, shape_of, size
+from onnx_si.ops import crops
 from onnx_si.ops.elementwise import bilinear, computed, weighted_sum
+from onnx_si.ops.recipe import Recipe
+from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
+from onnx_si.rules.boxes import shape_of as lengths
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule, compose
+from onnx_si.rules.traits import Combination
 
 Shape = tuple[int, ...]
 
@@ -42,7 +50,31 @@ def times_left(x: Array, w: Array) -> Array:
     return x @ w.T if x.ndim == w.ndim == 2 else times(w[None], x)
 
 
-@handles("MatMul", since=(1, 9, 13))
+def _part_of_product(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """A matrix product with a constant matrix, of which only rows (or columns) that are not zero count."""
+    a, b = recipe.inputs
+    if isinstance(a, Variable) and not isinstance(b, Variable) and b is not None and b.ndim == 2 <= a.ndim:
+        matrix = b[:, box[-1]]
+        rows = crops.support(np.any(matrix != 0, axis=1))
+        need = (*box[:-1], rows)
+        inputs: tuple[Input, ...] = (replace(a, shape=lengths(need)), matrix[rows])
+        return Part(box, (need,), lambda: recipe.again(inputs))
+    if isinstance(b, Variable) and not isinstance(a, Variable) and a is not None and a.ndim == 2 <= b.ndim:
+        matrix = a[box[-2]]
+        columns = crops.support(np.any(matrix != 0, axis=0))
+        need = (*box[:-2], columns, box[-1])
+        inputs = (matrix[:, columns], replace(b, shape=lengths(need)))
+        return Part(box, (need,), lambda: recipe.again(inputs))
+    return None
+
+
+@handles(
+    "MatMul",
+    since=(1, 9, 13),
+    axes=axis_rules.matrix_product,
+    crop=_part_of_product,
+    combines=Combination.MATRIX_PRODUCT,
+)
 def matmul(a: Input, b: Input) -> Rule:
     product_shape(shape_of(a), shape_of(b))
     terms = shape_of(a)[-1]
@@ -58,7 +90,7 @@ def turned(x: Array, transpose: int) -> Array:
     return x.swapaxes(-1, -2) if transpose else x
 
 
-@handles("Gemm", since=(7, 9, 11, 13))
+@handles("Gemm", since=(7, 9, 11, 13), axes=axis_rules.gemm, combines=Combination.MATRIX_PRODUCT)
 def gemm(
     a: Input,
     b: Input,
@@ -113,7 +145,26 @@ def _with_changing_addend(
     return compose(factors + 1, (product, tuple(range(factors))), (total, (factors + 1, factors)))
 
 
-@handles("BatchNormalization", since=(7, 9, 14, 15))
+def _part_per_channel(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Element by element, with one constant for each channel."""
+    data, *constants = recipe.inputs
+    if not isinstance(data, Variable) or len(recipe.changing) > 1:
+        return None
+
+    def build() -> Rule:
+        cut = (None if c is None else np.asarray(c)[box[1]] for c in constants)
+        return recipe.again((replace(data, shape=lengths(box)), *cut))
+
+    return Part(box, (box,), build)
+
+
+@handles(
+    "BatchNormalization",
+    since=(7, 9, 14, 15),
+    axes=axis_rules.same,
+    crop=_part_per_channel,
+    channels_second=True,
+)
 def batch_normalization(
     x: Input,
     scale: Input,

@@ -6,6 +6,8 @@ from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed, size
 from onnx_si.kernels.windows import Window, window
+from onnx_si.ops import crops
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, handles, variable
 from onnx_si.rules.rules import (
     Affine,
@@ -19,9 +21,12 @@ from onnx_si.rules.rules import (
     Winner,
     chain,
 )
+from onnx_si.rules.traits import Average
 
 
-@handles("MaxPool", since=(1, 8, 10, 11, 12, 22))
+@handles(
+    "MaxPool", since=(1, 8, 10, 11, 12, 22), axes=axis_rules.pooled, crop=crops.windowed, channels_second=True
+)
 def max_pool(
     x: Input,
     *,
@@ -54,7 +59,14 @@ def max_pool(
     )
 
 
-@handles("AveragePool", since=(7, 10, 11, 19, 22))
+@handles(
+    "AveragePool",
+    since=(7, 10, 11, 19, 22),
+    axes=axis_rules.pooled,
+    crop=crops.windowed,
+    channels_second=True,
+    averages=Average.WINDOWS,
+)
 def average_pool(
     x: Input,
     *,
@@ -107,7 +119,7 @@ def _spatial_size(x: Variable) -> int:
     return size(x.shape[2:])
 
 
-@handles("LpPool", since=(2, 11, 18, 22))
+@handles("LpPool", since=(2, 11, 18, 22), axes=axis_rules.pooled, channels_second=True)
 def lp_pool(
     x: Input,
     *,
@@ -128,12 +140,18 @@ def lp_pool(
     return Curved(lambda x: _window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
-@handles("GlobalLpPool", since=(2, 22))
+@handles("GlobalLpPool", since=(2, 22), axes=axis_rules.space_gone, channels_second=True)
 def global_lp_pool(x: Input, *, p: int = 2) -> Rule | Composition:
     return lp_pool(x, kernel_shape=list(variable(x, "X").shape[2:]), p=p)
 
 
-@handles("GlobalAveragePool", since=(1, 22))
+@handles(
+    "GlobalAveragePool",
+    since=(1, 22),
+    axes=axis_rules.space_gone,
+    channels_second=True,
+    averages=Average.SPACE,
+)
 def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")
     axes, count = tuple(range(3, x.ndim + 1)), _spatial_size(x)
@@ -144,7 +162,7 @@ def global_average_pool(x: Input) -> Rule:
     )
 
 
-@handles("GlobalMaxPool", since=(1, 22))
+@handles("GlobalMaxPool", since=(1, 22), axes=axis_rules.space_gone, channels_second=True)
 def global_max_pool(x: Input) -> Rule:
     x = variable(x, "X")
     count, ones = _spatial_size(x), (1,) * (x.ndim - 2)

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed
+from onnx_si.ops import crops
+from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.stretch import SIZES, Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
+from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
 from onnx_si.rules.registry import (
     Context,
     Input,
@@ -168,7 +172,28 @@ def _extrapolated(
     return replace(rule, offset=np.where(reduce(np.logical_or, along), how.extrapolation, 0.0))
 
 
-@handles("Resize", since=(10, 11, 13, 18, 19))
+def _part_of_resized(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """One matrix or list of indices for each resized axis."""
+    need = list(box)
+    if isinstance(rule, Affine) and isinstance(rule.linear, Taken):
+        picked = {axis: index[box[axis]] for axis, index in rule.linear.indices.items()}
+        for axis, index in picked.items():
+            need[axis] = slice(int(index.min()), int(index.max()) + 1)
+        return Part(
+            box, (tuple(need),), lambda: taken({a: index - need[a].start for a, index in picked.items()})
+        )
+    if isinstance(rule, Affine) and isinstance(rule.linear, AlongAxes) and rule.offset is None:
+        pairs = zip(rule.linear.axes, rule.weights, strict=True)
+        rows = {axis: matrix[box[axis]] for axis, matrix in pairs}
+        for axis, matrix in rows.items():
+            need[axis] = crops.support(np.any(matrix != 0, axis=0))
+        return Part(
+            box, (tuple(need),), lambda: interpolated({a: matrix[:, need[a]] for a, matrix in rows.items()})
+        )
+    return None
+
+
+@handles("Resize", since=(10, 11, 13, 18, 19), axes=axis_rules.resized, crop=_part_of_resized)
 def resize(
     x: Input,
     roi: Input = None,
@@ -249,7 +274,7 @@ def _cropped(stretches: Sequence[Stretch], roi: Input) -> list[Stretch]:
     return [replace(stretch, crop=part) for stretch, part in zip(stretches, parts, strict=True)]
 
 
-@handles("Upsample", since=(7, 9))
+@handles("Upsample", since=(7, 9), axes=axis_rules.resized, crop=_part_of_resized)
 def upsample(
     x: Input, factors: Input = None, *, mode: str = "nearest", scales: list[float] | None = None
 ) -> Rule:

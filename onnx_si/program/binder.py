@@ -36,7 +36,7 @@ from onnx_si.program.gate import as_refusal
 from onnx_si.program.instruction import Instruction, cost_of
 from onnx_si.program.node import attributes_of, domain_of, element_of, output_elements, schema_version
 from onnx_si.program.ranges import limits_of, require_held
-from onnx_si.rules.registry import PASS_TEXT, WHOLE_NUMBERS, Context, Input, Variable, Worded, find
+from onnx_si.rules.registry import WHOLE_NUMBERS, Context, Input, Variable, Worded, find
 from onnx_si.rules.rules import (
     KINDS,
     Composition,
@@ -50,6 +50,7 @@ from onnx_si.rules.rules import (
     Winner,
     kind_of,
 )
+from onnx_si.rules.traits import SAME_VALUES
 
 _ADVICE = {
     "smooth": "choose a map in front of it, or train with a piecewise-linear function",
@@ -276,7 +277,7 @@ class Binder:
         inputs = tuple(self._input(name) for name in node.input)
         attributes = attributes_of(node)
         read = [name for name in node.input if name in self.words]
-        if read and node.op_type not in PASS_TEXT:
+        if read and handler.traits.moves not in SAME_VALUES:
             raise Refusal(f"{node.op_type} of text", "choose an output that needs no text")
         for position, output in enumerate(node.output):
             if output and self.remaining[output]:
