@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.kernels.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.kernels.elementwise import Divided, Scaled, WeightedSum
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
@@ -39,14 +40,7 @@ def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> 
             term = c * double(constant(value, "of the op"))
             offset = term if offset is None else offset + term
 
-    def linear(*xs_and_weights: Array) -> Array:
-        xs, ws = xs_and_weights[: len(weights)], xs_and_weights[len(weights) :]
-        result = expand(xs[0] if ws[0] == 1 else ws[0] * xs[0], shape)
-        for x, w in zip(xs[1:], ws[1:], strict=True):
-            result = result + align(x if w == 1 else w * x, len(shape))
-        return result
-
-    return Affine(linear, weights, offset, terms=len(inputs))
+    return Affine(WeightedSum(shape), weights, offset, terms=len(inputs))
 
 
 def _adds_nothing(pairs: list[tuple[Input, float]], shape: tuple[int, ...]) -> bool:
@@ -94,7 +88,7 @@ def negate(x: Input) -> Rule:
 def scale(x: Variable, factor: Array) -> Affine:
     """factor * x with a constant factor that broadcasts."""
     ndim = len(broadcast_shape(x, factor))
-    return Affine(lambda x, w: align(x, ndim) * w, weights=(factor,))
+    return Affine(Scaled(ndim), weights=(factor,))
 
 
 def quotient(x: Variable, divisor: Array) -> Affine:
@@ -103,7 +97,7 @@ def quotient(x: Variable, divisor: Array) -> Affine:
     49 / 49 is 1, and what jumps there does so for the number that the file means.
     """
     ndim = len(broadcast_shape(x, divisor))
-    return Affine(lambda x, w: align(x, ndim) / w, weights=(divisor,))
+    return Affine(Divided(ndim), weights=(divisor,))
 
 
 def bilinear(

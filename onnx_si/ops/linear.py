@@ -6,7 +6,9 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.kernels.arrays import align, common_shape, double, malformed, shape_of, size
+from onnx_si.kernels.arrays import common_shape, double, malformed, shape_of
+from onnx_si.kernels.elementwise import Scaled
+from onnx_si.kernels.products import ScaledProduct, TimesLeft, TimesRight, times, turned
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import bilinear, computed, weighted_sum
 from onnx_si.ops.recipe import Recipe
@@ -25,29 +27,6 @@ def product_shape(a: Shape, b: Shape) -> Shape:
     if not a or not b or a[-1] != b[-2 if len(b) > 1 else -1]:
         raise malformed(f"a matrix product of shapes {a} and {b}")
     return affordable((*common_shape(a[:-2], b[:-2]), *a[-2:-1], *(b[-1:] if len(b) > 1 else ())))
-
-
-def times(a: Array, b: Array) -> Array:
-    """a @ b behind the batch axis; a vector on the left is a row, one on the right a column."""
-    row, column = a.ndim == 2, b.ndim == 2
-    a, b = a[:, None, :] if row else a, b[:, :, None] if column else b
-    ndim = max(a.ndim, b.ndim) - 1
-    product: Array = np.matmul(align(a, ndim), align(b, ndim))
-    product = product[..., 0, :] if row else product
-    return product[..., 0] if column else product
-
-
-def times_right(x: Array, w: Array) -> Array:
-    """x @ w; by a matrix, one product over all rows of all points instead of one per point."""
-    if w.ndim != 2:
-        return times(x, w[None])
-    lead = x.shape[:-1]
-    return (x.reshape(size(lead), x.shape[-1]) @ w).reshape(*lead, w.shape[1])
-
-
-def times_left(x: Array, w: Array) -> Array:
-    """w @ x."""
-    return x @ w.T if x.ndim == w.ndim == 2 else times(w[None], x)
 
 
 def _part_of_product(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
@@ -81,13 +60,8 @@ def matmul(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
         return bilinear(times, (a, b), terms)
     if isinstance(a, Variable):
-        return Affine(times_right, weights=(double(constant(b, "B")),), terms=terms)
-    return Affine(times_left, weights=(double(constant(a, "A")),), terms=terms)
-
-
-def turned(x: Array, transpose: int) -> Array:
-    """The last two axes exchanged if asked for."""
-    return x.swapaxes(-1, -2) if transpose else x
+        return Affine(TimesRight(), weights=(double(constant(b, "B")),), terms=terms)
+    return Affine(TimesLeft(), weights=(double(constant(a, "A")),), terms=terms)
 
 
 @handles("Gemm", since=(7, 9, 11, 13), axes=axis_rules.gemm, combines=Combination.MATRIX_PRODUCT)
@@ -114,7 +88,7 @@ def gemm(
     offset = None if addend is None else beta * double(addend)
     if isinstance(a, Variable) and isinstance(b, Variable):
         return bilinear(
-            lambda a, b, factor: factor * times(turned(a, transA), turned(b, transB)),
+            ScaledProduct(transA, transB),
             (a, b),
             terms,
             (np.array(float(alpha)),),
@@ -122,9 +96,9 @@ def gemm(
         )
     if isinstance(a, Variable):
         weight = alpha * turned(double(constant(b, "B")), transB)
-        return Affine(lambda x, w: times_right(turned(x, transA), w), (weight,), offset, terms)
+        return Affine(TimesRight(transA), (weight,), offset, terms)
     weight = alpha * turned(double(constant(a, "A")), transA)
-    return Affine(lambda x, w: times_left(turned(x, transB), w), (weight,), offset, terms)
+    return Affine(TimesLeft(transB), (weight,), offset, terms)
 
 
 def _with_changing_addend(
@@ -191,7 +165,7 @@ def batch_normalization(
     factor = gamma / np.sqrt(variance + epsilon)
     shape = (-1, *(1,) * (x.ndim - 2))
     offset = (beta - centre * factor).reshape(shape)
-    return Affine(lambda x, w: x * w, weights=(factor.reshape(shape),), offset=offset, terms=2)
+    return Affine(Scaled(x.ndim), weights=(factor.reshape(shape),), offset=offset, terms=2)
 
 
 def _batch_statistics(

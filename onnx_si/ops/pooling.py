@@ -5,13 +5,13 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed, size
+from onnx_si.kernels.pools import DividedSum, SpaceEntries, WindowEntries, WindowMean, WindowSum, window_sum
 from onnx_si.kernels.windows import Window, window
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, handles, variable
 from onnx_si.rules.rules import (
     Affine,
-    Array,
     Composition,
     Curved,
     Gated,
@@ -43,18 +43,14 @@ def max_pool(
     x = variable(x, "X")
     win = _pooling_window(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     affordable((win.taps, *x.shape[:2], *win.output))
-
-    def candidates(x: Array) -> list[Array]:
-        return list(win.taps_of(win.pad(x, -np.inf)))
-
     if context.output == 0:
-        return Maximum(candidates)
+        return Maximum(WindowEntries(win))
     order = (0, 1, *range(x.ndim - 1, 1, -1)) if storage_order else tuple(range(x.ndim))
     lengths = tuple(x.shape[axis] for axis in order)
     flat = np.arange(size(x.shape), dtype=np.float64).reshape(lengths).transpose(order)
     places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
     return chain(
-        Winner(candidates, tie=x.tie),
+        Winner(WindowEntries(win), tie=x.tie),
         Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),
     )
 
@@ -80,7 +76,7 @@ def average_pool(
 ) -> Rule:
     win = _pooling_window(variable(x, "X"), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     counts = win.counts(bool(count_include_pad))
-    return Affine(lambda x, counts: _window_sum(x, win) / counts, weights=(counts,), terms=win.taps)
+    return Affine(WindowMean(win), weights=(counts,), terms=win.taps)
 
 
 def _pooling_window(
@@ -103,14 +99,6 @@ def _pooling_window(
     if not win.counts(include_pads=False).all():
         raise Refusal("a window lies on pads alone", "export with pads smaller than the kernel")
     return win
-
-
-def _window_sum(x: Array, win: Window) -> Array:
-    views = win.taps_of(win.pad(x, 0.0))
-    total = np.array(next(views))
-    for view in views:
-        total += view
-    return total
 
 
 def _spatial_size(x: Variable) -> int:
@@ -136,8 +124,8 @@ def lp_pool(
     if p < 1:
         raise malformed(f"p {p} is not in the specification")
     if p == 1:
-        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(lambda x: _window_sum(x, win), terms=win.taps))
-    return Curved(lambda x: _window_sum(np.abs(x) ** p, win) ** (1 / p))
+        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(WindowSum(win), terms=win.taps))
+    return Curved(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
 @handles("GlobalLpPool", since=(2, 22), axes=axis_rules.space_gone, channels_second=True)
@@ -155,17 +143,10 @@ def global_lp_pool(x: Input, *, p: int = 2) -> Rule | Composition:
 def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")
     axes, count = tuple(range(3, x.ndim + 1)), _spatial_size(x)
-    return Affine(
-        lambda x, count: x.sum(axis=axes, keepdims=True) / count,
-        weights=(np.asarray(float(count)),),
-        terms=count,
-    )
+    return Affine(DividedSum(axes, keepdims=True), weights=(np.asarray(float(count)),), terms=count)
 
 
 @handles("GlobalMaxPool", since=(1, 22), axes=axis_rules.space_gone, channels_second=True)
 def global_max_pool(x: Input) -> Rule:
     x = variable(x, "X")
-    count, ones = _spatial_size(x), (1,) * (x.ndim - 2)
-    return Maximum(
-        lambda x: np.moveaxis(x.reshape(*x.shape[:3], count), -1, 0).reshape(count, *x.shape[:3], *ones)
-    )
+    return Maximum(SpaceEntries(_spatial_size(x), x.ndim - 2))

@@ -7,6 +7,7 @@ from onnx import helper
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import size
+from onnx_si.kernels.pools import DividedSum
 from onnx_si.ops.elementwise import identity
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, handles, integers, variable
@@ -31,7 +32,7 @@ def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, divisor: float = 
     """The sum over the axes, divided."""
     behind_batch = tuple(axis + 1 for axis in axes)
     return Affine(
-        lambda x, w: x.sum(axis=behind_batch, keepdims=keepdims) / w,
+        DividedSum(behind_batch, keepdims),
         weights=(np.asarray(divisor),),
         terms=length_of(x, axes),
     )

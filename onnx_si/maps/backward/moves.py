@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from onnx_si.errors import Refusal
+from onnx_si.kernels.interpolation import AlongAxes
 from onnx_si.maps.backward.nodes import gathered_back, reshaped
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards
-from onnx_si.ops.resize import AlongAxes
 from onnx_si.rules.rules import Affine
 
 
