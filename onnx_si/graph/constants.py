@@ -99,7 +99,7 @@ def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
 def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger: bool = False) -> Arrays:
     """Outputs of one node whose inputs are all constant.
 
-    Its output's size is looked at first, unless it is known to be `no_larger` than the inputs together.
+    Its output's size is looked at first, unless it is known to be `no_larger` than the inputs.
 
     Raises
     ------

@@ -79,7 +79,7 @@ def folded(
 
 
 def _is_no_larger(node: onnx.NodeProto) -> bool:
-    """Whether its output surely has no more elements than its inputs together."""
+    """Whether its output is surely no larger than its inputs."""
     traits = traits_of(node)
     return traits.no_larger or traits.moves in ALL_VALUES
 

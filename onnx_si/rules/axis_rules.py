@@ -251,6 +251,10 @@ def matrix_product(place: Place) -> Axes:
     left, right = place.inputs[:2]
     names = place.node.input
     rank = len(place.shape)
+    if any(axes is not None and len(axes) < 2 for axes in (left, right)) or any(
+        place.constants[name].ndim < 2 for name in names if name in place.constants
+    ):
+        raise LookupError  # a vector: the product has no rows, or no columns
     rows = fresh(place.shape[-2]) if left is None else left[-2]
     columns = fresh(place.shape[-1]) if right is None else right[-1]
     if left is not None and right is None:

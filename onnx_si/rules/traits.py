@@ -78,7 +78,7 @@ class Traits:
     averages : Average or None
     combines : Combination or None
     no_larger : bool
-        Whether its output never has more elements than its inputs together.
+        Whether its output never has more elements than its inputs together have elements and axes.
     """
 
     axes: AxisRule | None = None
