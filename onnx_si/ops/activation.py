@@ -11,6 +11,7 @@ from onnx_si.ops.elementwise import identity
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Kinked, Maximum, Rule
+from onnx_si.rules.traits import Gradient
 
 ZERO = np.zeros(())
 LARGEST = float(np.finfo(np.float32).max)
@@ -94,11 +95,23 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
     return Maximum(candidates, sign, passes_nan=True)
 
 
-@handles("Max", since=(6, 8, 12, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
+@handles(
+    "Max",
+    since=(6, 8, 12, 13),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    gradient=Gradient.TO_WINNER,
+)
 def maximum(*inputs: Input) -> Rule:
     return extreme(inputs, +1)
 
 
-@handles("Min", since=(6, 8, 12, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
+@handles(
+    "Min",
+    since=(6, 8, 12, 13),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    gradient=Gradient.TO_WINNER,
+)
 def minimum(*inputs: Input) -> Rule:
     return extreme(inputs, -1)

@@ -15,7 +15,7 @@ from onnx_si.ops.rounding import stairs
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
 from onnx_si.rules.rules import Array, Composition, Curved, Gated, Opaque, Rule, Stage, Step
-from onnx_si.rules.traits import Moves
+from onnx_si.rules.traits import Gradient, Moves
 
 FLOATING = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -59,6 +59,7 @@ def name_of(element: int) -> str:
     axes=axis_rules.elementwise,
     crop=crops.elementwise,
     moves=Moves.CASTS,
+    gradient=Gradient.PASSED,
 )
 def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rule:
     """Floating-point types keep the value, unrounded even in 16 bits; truth values and integers truncate."""

@@ -24,7 +24,7 @@ from onnx_si.rules.rules import (
     compose,
     product_of,
 )
-from onnx_si.rules.traits import Combination, Moves
+from onnx_si.rules.traits import Combination, Gradient, Moves
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
@@ -187,6 +187,7 @@ def holds_integers(value: Input) -> bool:
     axes=axis_rules.elementwise,
     crop=crops.elementwise,
     moves=Moves.KEEPS,
+    gradient=Gradient.PASSED,
 )
 def identity(x: Input) -> Rule:
     variable(x, "input")
@@ -199,6 +200,7 @@ def identity(x: Input) -> Rule:
     axes=axis_rules.elementwise,
     crop=crops.elementwise,
     moves=Moves.KEEPS,
+    gradient=Gradient.PASSED,
 )
 def dropout(
     x: Input,

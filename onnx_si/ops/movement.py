@@ -16,7 +16,7 @@ from onnx_si.rules.boxes import Box, Part, whole
 from onnx_si.rules.boxes import shape_of as lengths
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Rule
-from onnx_si.rules.traits import Moves
+from onnx_si.rules.traits import Gradient, Moves
 
 
 def reshaped(shape: tuple[int, ...]) -> Affine:
@@ -76,6 +76,7 @@ def _groups(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[list[
     axes=axis_rules.by_reshape,
     crop=part_of_reshaped,
     moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
 )
 def reshape(x: Input, shape: Input, *, allowzero: int = 0) -> Rule:
     x, wanted = variable(x, "data"), list(integers(shape, "shape"))
@@ -100,6 +101,7 @@ def reshape(x: Input, shape: Input, *, allowzero: int = 0) -> Rule:
     axes=axis_rules.by_reshape,
     crop=part_of_reshaped,
     moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
 )
 def flatten(x: Input, *, axis: int = 1) -> Rule:
     x = variable(x, "input")
@@ -113,6 +115,7 @@ def flatten(x: Input, *, axis: int = 1) -> Rule:
     axes=axis_rules.by_reshape,
     crop=part_of_reshaped,
     moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
 )
 def squeeze(x: Input, axes_input: Input = None, *, axes: list[int] | None = None) -> Rule:
     x = variable(x, "data")
@@ -131,6 +134,7 @@ def squeeze(x: Input, axes_input: Input = None, *, axes: list[int] | None = None
     axes=axis_rules.by_reshape,
     crop=part_of_reshaped,
     moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
 )
 def unsqueeze(x: Input, axes_input: Input = None, *, axes: list[int] | None = None) -> Rule:
     x = variable(x, "data")
@@ -183,7 +187,14 @@ def _part_of_joined(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box
     return Part(part(shape), needs, lambda: recipe.again(tuple(map(cut, recipe.inputs))))
 
 
-@handles("Concat", since=(4, 11, 13), axes=axis_rules.concatenated, crop=_part_of_joined, no_larger=True)
+@handles(
+    "Concat",
+    since=(4, 11, 13),
+    axes=axis_rules.concatenated,
+    crop=_part_of_joined,
+    no_larger=True,
+    gradient=Gradient.MOVED,
+)
 def concat(*inputs: Input, axis: int) -> Rule:
     shapes = [shape_of(value) for value in inputs]
     where = axis_of(axis, len(shapes[0]))
@@ -209,7 +220,7 @@ def concat(*inputs: Input, axis: int) -> Rule:
     return Affine(join, offset=np.concatenate(at_zero, axis=where))
 
 
-@handles("Expand", since=(8, 13), axes=axis_rules.expanded)
+@handles("Expand", since=(8, 13), axes=axis_rules.expanded, gradient=Gradient.MOVED)
 def expand_(x: Input, shape: Input) -> Rule:
     wanted = common_shape(variable(x, "input").shape, integers(shape, "shape"))
     return Affine(lambda x: expand(x, wanted))
@@ -229,7 +240,7 @@ def _part_of_tiled(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box)
     return Part(box, (need,), lambda: recipe.again((replace(data, shape=lengths(need)), counts)))
 
 
-@handles("Tile", since=(6, 13), axes=axis_rules.repeated, crop=_part_of_tiled)
+@handles("Tile", since=(6, 13), axes=axis_rules.repeated, crop=_part_of_tiled, gradient=Gradient.MOVED)
 def tile(x: Input, repeats: Input) -> Rule:
     shape, times = variable(x, "input").shape, integers(repeats, "repeats")
     if len(times) != len(shape):
@@ -238,7 +249,7 @@ def tile(x: Input, repeats: Input) -> Rule:
     return Affine(lambda x: np.tile(x, (1, *times)))
 
 
-@handles("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25), axes=axis_rules.padded)
+@handles("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25), axes=axis_rules.padded, gradient=Gradient.MOVED)
 def pad(
     x: Input,
     pads_input: Input = None,
@@ -284,45 +295,3 @@ def _check_pads(mode: str, length: int, before: int, after: int) -> None:
     longest = {"reflect": length - 1, "wrap": length, "edge": length and math.inf}.get(mode, math.inf)
     if max(before, after) > longest:
         raise Refusal(f"pads {before} and {after} in mode {mode} on {length} elements", "pad in two steps")
-
-
-@handles("DepthToSpace", since=(1, 11, 13, 28), axes=axis_rules.in_blocks, channels_second=True)
-def depth_to_space(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
-    n, c, h, w = _image(x, mode, blocksize)
-    b, depth = blocksize, c // blocksize**2
-    if depth * b * b != c:
-        raise malformed(f"blocks of {b} x {b} from {c} channels")
-    blocks, order = (
-        ((b, b, depth), (0, 1, 4, 5, 2, 6, 3)) if mode == "DCR" else ((depth, b, b), (0, 1, 2, 5, 3, 6, 4))
-    )
-    return Affine(
-        lambda x: (
-            x.reshape(x.shape[0], n, *blocks, h, w)
-            .transpose(order)
-            .reshape(x.shape[0], n, depth, h * b, w * b)
-        )
-    )
-
-
-@handles("SpaceToDepth", since=(1, 13, 28), axes=axis_rules.in_blocks, channels_second=True)
-def space_to_depth(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
-    n, c, h, w = _image(x, mode, blocksize)
-    b = blocksize
-    if h % b or w % b:
-        raise malformed(f"blocks of {b} x {b} from {h} x {w} positions")
-    order = (0, 1, 4, 6, 2, 3, 5) if mode == "DCR" else (0, 1, 2, 4, 6, 3, 5)
-    return Affine(
-        lambda x: (
-            x.reshape(x.shape[0], n, c, h // b, b, w // b, b)
-            .transpose(order)
-            .reshape(x.shape[0], n, c * b * b, h // b, w // b)
-        )
-    )
-
-
-def _image(x: Input, mode: str, blocksize: int) -> tuple[int, int, int, int]:
-    shape = variable(x, "input").shape
-    if len(shape) != 4 or mode not in ("DCR", "CRD") or blocksize < 1:
-        raise malformed(f"mode '{mode}', blocksize {blocksize} on a tensor of shape {shape}")
-    n, c, h, w = shape
-    return n, c, h, w

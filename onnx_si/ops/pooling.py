@@ -21,11 +21,16 @@ from onnx_si.rules.rules import (
     Winner,
     chain,
 )
-from onnx_si.rules.traits import Average
+from onnx_si.rules.traits import Average, Gradient
 
 
 @handles(
-    "MaxPool", since=(1, 8, 10, 11, 12, 22), axes=axis_rules.pooled, crop=crops.windowed, channels_second=True
+    "MaxPool",
+    since=(1, 8, 10, 11, 12, 22),
+    axes=axis_rules.pooled,
+    crop=crops.windowed,
+    channels_second=True,
+    gradient=Gradient.TO_WINNER,
 )
 def max_pool(
     x: Input,
@@ -146,7 +151,13 @@ def global_average_pool(x: Input) -> Rule:
     return Affine(DividedSum(axes, keepdims=True), weights=(np.asarray(float(count)),), terms=count)
 
 
-@handles("GlobalMaxPool", since=(1, 22), axes=axis_rules.space_gone, channels_second=True)
+@handles(
+    "GlobalMaxPool",
+    since=(1, 22),
+    axes=axis_rules.space_gone,
+    channels_second=True,
+    gradient=Gradient.TO_WINNER,
+)
 def global_max_pool(x: Input) -> Rule:
     x = variable(x, "X")
     return Maximum(SpaceEntries(_spatial_size(x), x.ndim - 2))

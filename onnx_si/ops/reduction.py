@@ -12,7 +12,7 @@ from onnx_si.ops.elementwise import identity
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Maximum, Rule
-from onnx_si.rules.traits import Average
+from onnx_si.rules.traits import Average, Gradient
 
 
 def reduced_axes(x: Variable, axes: Input, attribute: list[int] | None, noop: int) -> tuple[int, ...]:
@@ -107,7 +107,7 @@ def _last(element: int, sign: int) -> float:
     return float(sign > 0) if dtype.kind == "b" else sign * np.inf
 
 
-@handles("ReduceMax", since=(1, 11, 12, 13, 18, 20), axes=axis_rules.reduced)
+@handles("ReduceMax", since=(1, 11, 12, 13, 18, 20), axes=axis_rules.reduced, gradient=Gradient.TO_WINNER)
 def reduce_max(
     x: Input,
     axes_input: Input = None,
@@ -119,7 +119,7 @@ def reduce_max(
     return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, +1)
 
 
-@handles("ReduceMin", since=(1, 11, 12, 13, 18, 20), axes=axis_rules.reduced)
+@handles("ReduceMin", since=(1, 11, 12, 13, 18, 20), axes=axis_rules.reduced, gradient=Gradient.TO_WINNER)
 def reduce_min(
     x: Input,
     axes_input: Input = None,

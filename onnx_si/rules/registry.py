@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.rules.axis_rules import AxisRule
 from onnx_si.rules.rules import TIE, Composition, Rule
-from onnx_si.rules.traits import NOTHING, Average, Combination, Crop, Decision, Increasing, Moves, Traits
+from onnx_si.rules.traits import (
+    NOTHING,
+    Average,
+    Combination,
+    Crop,
+    Decision,
+    Gradient,
+    Increasing,
+    Moves,
+    Traits,
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,7 @@ def handles(
     decides: Decision | None = None,
     averages: Average | None = None,
     combines: Combination | None = None,
+    gradient: Gradient | None = None,
     no_larger: bool = False,
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Register the decorated function as the handler of an op.
@@ -123,7 +134,7 @@ def handles(
         Names as in the ONNX operator specification.
     since : tuple of int
         The schema versions ("since version" in the specification) that the handler was read against.
-    axes, crop, channels_second, moves, increasing, decides, averages, combines, no_larger
+    axes, crop, channels_second, moves, increasing, decides, averages, combines, gradient, no_larger
         Facts about the op, see `Traits`; none is claimed by default.
 
     Raises
@@ -141,6 +152,7 @@ def handles(
         decides=decides,
         averages=averages,
         combines=combines,
+        gradient=gradient,
         no_larger=no_larger,
     )
 
@@ -185,6 +197,11 @@ def traits_of(node: onnx.NodeProto) -> Traits:
 def registered() -> Iterator[Handler]:
     """All handlers, ordered by domain and op."""
     yield from (_HANDLERS[key] for key in sorted(_HANDLERS))
+
+
+def with_gradient(kind: Gradient) -> tuple[str, ...]:
+    """Ops of the standard's own domain that share a gradient rule."""
+    return tuple(h.op for h in registered() if h.traits.gradient is kind and not h.domain)
 
 
 def constant(value: Input, name: str) -> NDArray[Any]:

@@ -60,6 +60,18 @@ class Combination(Enum):
     MATRIX_PRODUCT = "matrix product"  # of its first two inputs, plus the third if there is one
 
 
+class Gradient(Enum):
+    """How a gradient goes back through an op, where several ops share a rule; `onnx_si.maps.backward` has it.
+
+    Ops that have a rule of their own there are named there.
+    """
+
+    PASSED = "passed"  # as it is
+    REGROUPED = "regrouped"  # in the input's shape
+    MOVED = "moved"  # to the places that the values came from
+    TO_WINNER = "to the winner"  # to the place of the largest or smallest candidate
+
+
 @dataclass(frozen=True, kw_only=True)
 class Traits:
     """Facts about an op.
@@ -77,6 +89,8 @@ class Traits:
     decides : Decision or None
     averages : Average or None
     combines : Combination or None
+    gradient : Gradient or None
+        None: the rule, if there is one, is the op's own.
     no_larger : bool
         Whether its output never has more elements than its inputs together have elements and axes.
     """
@@ -89,6 +103,7 @@ class Traits:
     decides: Decision | None = None
     averages: Average | None = None
     combines: Combination | None = None
+    gradient: Gradient | None = None
     no_larger: bool = False
 
 
