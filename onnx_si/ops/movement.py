@@ -9,6 +9,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
+from onnx_si.kernels.order import Permuted, Reshaped
 from onnx_si.ops import crops
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
@@ -21,7 +22,7 @@ from onnx_si.rules.traits import Gradient, Moves
 
 def reshaped(shape: tuple[int, ...]) -> Affine:
     """The same values in row-major order in another shape."""
-    return Affine(lambda x: x.reshape(x.shape[0], *shape))
+    return Affine(Reshaped(shape))
 
 
 def part_of_reshaped(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
@@ -167,7 +168,7 @@ def transpose(x: Input, *, perm: list[int] | None = None) -> Rule:
     if sorted(order) != list(range(ndim)):
         raise malformed(f"perm {order} of {ndim} axes")
     behind_batch = (0, *(axis + 1 for axis in order))
-    return Affine(lambda x: x.transpose(behind_batch))
+    return Affine(Permuted(behind_batch))
 
 
 def _part_of_joined(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
