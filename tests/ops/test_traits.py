@@ -9,6 +9,7 @@ import pytest
 from onnx import helper
 
 import onnx_si
+from onnx_si.ops.crops import elementwise
 from onnx_si.rules import axis_rules
 from onnx_si.rules.axes import Part, size_of
 from onnx_si.rules.registry import registered, traits_of
@@ -78,6 +79,19 @@ def test_axes_that_are_told_have_the_output_s_lengths(node, given, made):
     if found is None:
         pytest.skip("its axes can't be told")
     assert tuple(map(size_of, found)) == made[0].shape
+
+
+ENTRY_BY_ENTRY = (axis_rules.elementwise, axis_rules.same)
+
+
+@pytest.mark.parametrize(
+    ("node", "given", "made"),
+    stating(lambda t: t.axes in ENTRY_BY_ENTRY or t.crop is elementwise),
+)
+def test_entries_stay_where_they_are(node, given, made):
+    """The shape is that of the first input (scales and limits may have others), or of all, broadcast."""
+    shapes = [x.shape for x in given]
+    assert made[0].shape == shapes[0] or made[0].shape == np.broadcast_shapes(*shapes)
 
 
 @pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.increasing))
