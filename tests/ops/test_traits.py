@@ -129,6 +129,7 @@ LISTS = {
     "maps/map.py": "words of a message",
     "program/cone.py": "the label of a cut that no node of the model makes",
     "program/unrolling.py": "If, Loop and Scan have no handler: they stand for the nodes of their bodies",
+    "report/documents/shape.py": "a type whose name is an op's as well",
 }
 """Modules outside `ops/` and `maps/backward/` that name ops other than those of nodes that they make."""
 
