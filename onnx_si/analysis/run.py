@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
 from onnx_si.analysis import question, selection
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
-from onnx_si.analysis.options import Options
+from onnx_si.analysis.inputs import Inputs, Path
+from onnx_si.analysis.options import Options, TestOptions
 from onnx_si.analysis.outcome import Notice, Told, level_to_search, refusal, result_of, search_warnings
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Given, prepare
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
-from onnx_si.graph import Model
+from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
@@ -26,39 +27,39 @@ __all__ = ["Notice", "refusal", "test"]
 
 
 def test(
-    model: Model,
-    image: ArrayLike,
-    reference: ArrayLike | Sequence[ArrayLike] | None = None,
+    model: Loadable,
+    image: ArrayLike | Path,
+    reference: ArrayLike | Path | Sequence[ArrayLike | Path] | None = None,
     *,
-    mask: ArrayLike | None = None,
-    covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | None = None,
-    noise_from: Sequence[ArrayLike] = (),
+    mask: ArrayLike | Path | None = None,
+    covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
+    noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
     progress: Callable[[Progress], None] | None = None,
     notice: Notice | None = None,
-    **options: Any,
+    **options: Unpack[TestOptions],
 ) -> Result:
     """Test whether the salient region of a model's map on an image is real.
 
     Parameters
     ----------
-    model : Model
-        From `onnx_si.load`.
-    image : array
+    model : Model, or what `onnx_si.load` takes
+        From `onnx_si.load`, or a path, the bytes of a file, or an `onnx.ModelProto`.
+    image : array or path
         In the model's input shape, with or without the batch axis; floating point, in the units of `sigma`.
-    reference : array or list of arrays, optional
+    reference : array or path, or a list of them, optional
         Images of the same kind of scene without the signal.
-    mask : array, optional
+    mask : array or path, optional
         In the image's size: pixels that are zero can't be in the region and enter nothing.
-    covariance : array, mapping of str to array, or Covariance, optional
+    covariance : array, mapping of str to array, Covariance, or path, optional
         Of the noise, in place of `sigma`; see `onnx_si.statistics.noise.covariance_of`.
-    noise_from : sequence of arrays, optional
+    noise_from : array or path, or a list of them, optional
         Independent images of pure background, from which the noise's scale is estimated.
     progress : callable, optional
         Called with a `Progress` during the search.
     notice : callable, optional
         Called as notice("default" or "warning", text) when a choice is made; the result holds them as well.
     **options
-        The fields of `onnx_si.analysis.options.Options`.
+        See docs/options.md; each has a record in `onnx_si.analysis.options`.
 
     Returns
     -------
@@ -72,14 +73,15 @@ def test(
     ------
     Miwa, Duy, Takeuchi, "Valid p-value for deep learning-driven salient region", ICLR 2023.
     """
-    references = (
-        () if reference is None else tuple(reference) if isinstance(reference, list | tuple) else (reference,)
-    )
-    settings = settle(Options(**options), model.metadata, bool(references))
+    chosen = Options(**options)
+    loaded = as_model(model)
+    inputs = Inputs(image=image, reference=reference, mask=mask, covariance=covariance, noise_from=noise_from)
+    given = inputs.given()
+    settings = settle(chosen, loaded.metadata, bool(given.references))
     keep_freed_memory()
-    given = Given(image, references, tuple(noise_from), mask)
     with one_blas_thread():
-        return _test(model, given, covariance, settings, Told(notice), progress)
+        result = _test(loaded, given, inputs.known_covariance(), settings, Told(notice), progress)
+    return inputs.named_in(result)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest

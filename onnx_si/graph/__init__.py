@@ -13,16 +13,18 @@ from onnx_si.graph.loops import (
     one_turn,
     scanned_axes,
 )
-from onnx_si.graph.model import Model, TensorInfo, load, model_from_proto
+from onnx_si.graph.model import Loadable, Model, TensorInfo, as_model, load, model_from_proto
 from onnx_si.graph.refused import refuse_by_name
 
 __all__ = [
     "BATCHED",
     "Editor",
+    "Loadable",
     "Model",
     "TensorInfo",
     "Turn",
     "after_last_turn",
+    "as_model",
     "chosen_branch",
     "dag",
     "each_image",
