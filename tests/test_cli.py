@@ -295,7 +295,7 @@ def test_colour_picture_for_a_channels_first_model(place, call):
         (["model.onnx", "image.npy", "--output", "no/where.json"], ["no/where.json", "written"]),
         (["model.onnx", "image.npy", "--plot", "a.pdf"], [".png"]),
         (["inspect"], ["MODEL"]),
-        (["inspect", "model.onnx", "--dim", "x"], ["--dim x", "NAME=N"]),
+        (["inspect", "model.onnx", "--dim", "x"], ["--dim 'x'", "NAME=N"]),
         (["inspect", "model.onnx", "--dim", "x=0"], ["at least 1"]),
         (["inspect", "model.onnx", "--dim", "x=3"], ["no free axis"]),
         (["saliency", "model.onnx"], ["--output"]),

@@ -51,17 +51,19 @@ class Inputs:
 
     def named_in(self, outcome: Outcome) -> Outcome:
         """A result or refusal that names the files, where files were given."""
-        files = {"mask": _name(self.mask), "covariance": _name(self.covariance)}
-        noise = [_name(one) for one in several(self.noise_from)]
-        references = [_name(one) for one in several(self.reference)]
-        files_of_noise = {"noise_from": noise or None}
-        if not any((*files.values(), *noise, *references, _name(self.image))):
+        references = _names(self.reference)
+        files = {
+            "mask": _name(self.mask),
+            "covariance": _name(self.covariance),
+            "noise_from": list(_names(self.noise_from)) or None,
+        }
+        if not any((*files.values(), *references, _name(self.image))):
             return outcome
         return replace(
             outcome,
             image_path=_name(self.image),
-            reference_paths=() if None in references else tuple(str(name) for name in references),
-            config={**outcome.config, **files, **files_of_noise},
+            reference_paths=references,
+            config={**outcome.config, **files},
         )
 
 
@@ -105,6 +107,12 @@ def covariance_of_file(given: Any) -> Any:
         return read_covariance(given)
     known = given is None or isinstance(given, Mapping | Covariance)
     return given if known else array_of("covariance", given)
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """The files of several; nothing where one is an array."""
+    names = [_name(one) for one in several(given)]
+    return () if None in names else tuple(str(name) for name in names)
 
 
 def _name(given: Any) -> str | None:

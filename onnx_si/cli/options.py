@@ -19,7 +19,8 @@ class Parser(argparse.ArgumentParser):
     """Usage errors are one line, like every other error; an unknown option is told with the nearest one."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
+        words = re.sub(r"^argument (--[\w-]+): (?='.*; give )", r"\1 ", message)
+        raise UsageError(f"{words}; see {self.prog} --help")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """What was given; unknown options come before everything else that may be wrong."""

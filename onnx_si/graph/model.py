@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -126,8 +126,8 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
     return TensorInfo(value.name, name, dims)
 
 
-Source = str | os.PathLike[str] | bytes | onnx.ModelProto
-Loadable = Model | Source
+Source: TypeAlias = str | os.PathLike[str] | bytes | onnx.ModelProto
+Loadable: TypeAlias = Model | Source
 
 
 def load(path: Source) -> Model:

@@ -6,7 +6,7 @@ values. Command line, checks, metadata, the typed signatures and docs/options.md
 
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from onnx_si.analysis.options.image import ImageOptions
 from onnx_si.analysis.options.noise import NoiseFiles, NoiseOptions

@@ -59,8 +59,8 @@ class NoiseOptions(TypedDict, total=False):
         str | None,
         Option(
             kind=choice(NOISE_MODELS),
-            help="what is estimated from --noise-from: one variance of independent pixels, or a covariance of "
-            "this structure, with which the level is approximate",
+            help="what is estimated from --noise-from: one variance of independent pixels, or a covariance "
+            "of this structure, with which the level is approximate",
             shown_default="independent",
             verbs=(TEST,),
         ),

@@ -33,7 +33,7 @@ NOT_NEGATIVE = Check(lambda value: value >= 0, "give a whole number of at least 
 
 @dataclass(frozen=True)
 class Need:
-    """Without which an option has no effect: `holds` of the settled values, `words` complete "it needs ..."."""
+    """Without which an option has no effect: `holds` of the settled values, `words` complete "it needs"."""
 
     holds: Callable[[Mapping[str, Any]], bool]
     words: str
@@ -119,7 +119,7 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def records_of(theme: Any) -> dict[str, Option]:
-    """The records that a TypedDict is annotated with, by name; its own docstring's first line is the title."""
+    """The records that a TypedDict is annotated with, by name; its docstring's first line is the title."""
     found: dict[str, Option] = {}
     for name, hint in typing.get_type_hints(theme, include_extras=True).items():
         option = next(one for one in typing.get_args(hint) if isinstance(one, Option))

@@ -82,7 +82,8 @@ class QuestionOptions(TypedDict, total=False):
         str | None,
         Option(
             kind=TEXT,
-            help="tensor of the class scores that cam, gradients and occlusion explain, where several could be",
+            help="tensor of the class scores that cam, gradients and occlusion explain, where several "
+            "could be",
             shown_default="told by Softmax, name and order",
             needs=Need(
                 lambda settled: not settled["saliency"].startswith("output:"),
