@@ -12,7 +12,7 @@ from onnx_si.errors import WrongType
 from onnx_si.ground.files import read_image
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
-from onnx_si.statistics.noise import Covariance, read_covariance
+from onnx_si.statistics.noise import read_covariance
 
 Outcome = TypeVar("Outcome", Result, Refused)
 Path = str | os.PathLike[str]
@@ -51,8 +51,8 @@ class Inputs:
 
     def named_in(self, outcome: Outcome) -> Outcome:
         """A result or refusal that names the files, where files were given."""
-        references = _names(self.reference)
-        files = {
+        references: tuple[str, ...] = _names(self.reference)
+        files: dict[str, Any] = {
             "mask": _name(self.mask),
             "covariance": _name(self.covariance),
             "noise_from": list(_names(self.noise_from)) or None,
@@ -105,7 +105,7 @@ def covariance_of_file(given: Any) -> Any:
     """
     if isinstance(given, str | os.PathLike):
         return read_covariance(given)
-    known = given is None or isinstance(given, Mapping | Covariance)
+    known = given is None or isinstance(given, Mapping) or hasattr(given, "sample")
     return given if known else array_of("covariance", given)
 
 
