@@ -10,7 +10,7 @@ from onnx_si.analysis import question, selection
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.inputs import Inputs, Path
-from onnx_si.analysis.options import Options, TestOptions
+from onnx_si.analysis.options import AllOptions, Options
 from onnx_si.analysis.outcome import Notice, Told, level_to_search, refusal, result_of, search_warnings
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Given, prepare
@@ -36,7 +36,7 @@ def test(
     noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
     progress: Callable[[Progress], None] | None = None,
     notice: Notice | None = None,
-    **options: Unpack[TestOptions],
+    **options: Unpack[AllOptions],
 ) -> Result:
     """Test whether the salient region of a model's map on an image is real.
 

@@ -21,7 +21,7 @@ class SharedOptions(QuestionOptions, NoiseOptions, ImageOptions, TestingOptions,
     """Of `test` and of `simulate`."""
 
 
-class TestOptions(SharedOptions, ChanceOptions, total=False):
+class AllOptions(SharedOptions, ChanceOptions, total=False):
     """Of `test`."""
 
 
@@ -43,7 +43,7 @@ def require_known(names: Iterable[str], known: Iterable[str]) -> None:
 class Options:
     """What a user chose, each value checked by its record; None is: not chosen."""
 
-    def __init__(self, **chosen: Unpack[TestOptions]) -> None:
+    def __init__(self, **chosen: Unpack[AllOptions]) -> None:
         require_known(chosen, (*OPTIONS, *FILES))
         self.chosen = MappingProxyType(
             {name: OPTIONS[name].accepted(value) for name, value in chosen.items() if value is not None}
@@ -56,10 +56,10 @@ __all__ = [
     "FILES",
     "METHODS",
     "OPTIONS",
+    "AllOptions",
     "Option",
     "Options",
     "SharedOptions",
-    "TestOptions",
     "one_of",
     "require_known",
 ]

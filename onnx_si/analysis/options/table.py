@@ -7,9 +7,9 @@ from onnx_si.analysis.options import FILES, OPTIONS, Option
 _HEAD = """\
 # Options
 
-Made from the records in `onnx_si/analysis/options/` ([adding one](adding-an-option.md)). Python's keyword is the
-name; on the command line it is `--name`, with `-` in place of `_`. What the user says beats the model's metadata,
-and that beats the default. An option that has no effect is an error.
+Made from the records in `onnx_si/analysis/options/` ([adding one](adding-an-option.md)). Python's keyword
+is the name; on the command line it is `--name`, with `-` in place of `_`. What the user says beats the
+model's metadata, and that beats the default. An option that has no effect is an error.
 """
 
 
