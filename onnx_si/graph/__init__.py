@@ -1,7 +1,7 @@
 """ONNX files as checked models and as networkx DAGs of ops and tensors."""
 
 from onnx_si.graph.constants import fold
-from onnx_si.graph.dag import dag, nodes_between, read_by
+from onnx_si.graph.dag import nodes_between, read_by
 from onnx_si.graph.edit import Editor
 from onnx_si.graph.inline import chosen_branch, function_body, renamed
 from onnx_si.graph.loops import (
@@ -26,7 +26,6 @@ __all__ = [
     "after_last_turn",
     "as_model",
     "chosen_branch",
-    "dag",
     "each_image",
     "first_turn",
     "fold",

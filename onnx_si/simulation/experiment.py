@@ -50,7 +50,7 @@ class Count:
             raise UsageError("trials or tested below 1; give at least 1")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Simulation:
     """Everything that was simulated, and what it says: `rows` for each method, `parts` for components."""
 
@@ -261,7 +261,16 @@ def simulate(
     kind = parse_noise(noise) if isinstance(noise, str) else noise
     pixels = None if mask is None else array_of("mask", mask)
     told = covariance_of_file(covariance)
-    wish = Wish(size, references, kind, estimate_sigma, noise_images, seed, pixels, told)
+    wish = Wish(
+        size=size,
+        references=references,
+        noise=kind,
+        estimate_sigma=estimate_sigma,
+        noise_images=noise_images,
+        seed=seed,
+        mask=pixels,
+        covariance=told,
+    )
     plan, settings, defaults = plan_of(model, wish, **options)
     for text in defaults:
         (notice or _silent)("default", text)
@@ -271,4 +280,15 @@ def simulate(
     rows = summarise(outcomes, signals, plan.methods, settings.alpha, settings.decide)
     parts = summarise_parts(outcomes, signals, settings.alpha) if settings.components else ()
     seconds = time.perf_counter() - started
-    return Simulation(model, plan, settings, tuple(signals), count, outcomes, rows, parts, defaults, seconds)
+    return Simulation(
+        model=model,
+        plan=plan,
+        settings=settings,
+        signals=tuple(signals),
+        count=count,
+        outcomes=outcomes,
+        rows=rows,
+        parts=parts,
+        defaults=defaults,
+        seconds=seconds,
+    )
