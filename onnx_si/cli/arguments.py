@@ -6,7 +6,7 @@ from onnx_si.analysis.options import FILES, OPTIONS, Option
 from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.cli.options import Group, Parser, add_option, add_options
 from onnx_si.ground.files import SUFFIXES
-from onnx_si.simulation.options import SIMULATION
+from onnx_si.simulation.options import ALL
 
 _EPILOG = """\
 further verbs:
@@ -21,7 +21,7 @@ exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 
 def options_of(verb: str) -> dict[str, Option]:
     """The records that a verb's command line takes."""
     if verb == SIMULATE:
-        return dict(SIMULATION)
+        return dict(ALL)
     return {name: option for name, option in {**FILES, **OPTIONS}.items() if verb in option.verbs}
 
 

@@ -18,7 +18,7 @@ from onnx_si.errors import UsageError
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.simulation.draws import Noise, parse_noise
 from onnx_si.simulation.journal import Journal
-from onnx_si.simulation.options import DEFAULT_TRIALS, OWN, SIMULATION
+from onnx_si.simulation.options import DEFAULT_TRIALS, OWN, ALL
 from onnx_si.simulation.part_rows import PartRow, summarise_parts
 from onnx_si.simulation.plan import Plan, plan_of
 from onnx_si.simulation.pool import Advance, run_trials, run_until_tested
@@ -241,7 +241,7 @@ def simulate(
     """
     started = time.perf_counter()
     model = as_model(model)
-    require_known(options, (*OPTIONS, *SIMULATION))
+    require_known(options, (*OPTIONS, *ALL))
     signals = OWN["signals"].accepted(signals)
     _require_meant(
         trials=trials,

@@ -108,4 +108,4 @@ class RunOptions(TypedDict, total=False):
 
 OWN = {**records_of(DrawOptions), **records_of(RunOptions)}
 _SHARED = {name: one for name, one in {**FILES, **OPTIONS}.items() if SIMULATE in one.verbs}
-SIMULATION = {**OWN, **{name: one for name, one in _SHARED.items() if name not in OWN}}
+ALL = {**OWN, **{name: one for name, one in _SHARED.items() if name not in OWN}}
