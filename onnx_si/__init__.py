@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from onnx_si.analysis.prepare import Analysis, prepare
 from onnx_si.analysis.run import test
 from onnx_si.errors import (
     Finding,
@@ -20,6 +21,7 @@ from onnx_si.runtime.evaluate import evaluate
 from onnx_si.simulation import simulate
 
 __all__ = [
+    "Analysis",
     "Finding",
     "InputError",
     "Model",
@@ -32,6 +34,7 @@ __all__ = [
     "UsageError",
     "evaluate",
     "load",
+    "prepare",
     "saliency",
     "simulate",
     "test",

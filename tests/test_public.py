@@ -19,6 +19,7 @@ from onnx_si import errors
 from onnx_si.cli.main import main
 
 PUBLIC = {
+    "Analysis",
     "Finding",
     "InputError",
     "Model",
@@ -31,6 +32,7 @@ PUBLIC = {
     "UsageError",
     "evaluate",
     "load",
+    "prepare",
     "saliency",
     "simulate",
     "test",

@@ -12,6 +12,7 @@ _EPILOG = """\
 further verbs:
   onnx-si inspect MODEL                 what a model is made of, and whether it can be analysed
   onnx-si saliency MODEL --output FILE  save the model with its saliency map as one more output
+  onnx-si audit MODEL IMAGES...         many images, one verdict, in a folder with a report
   onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
 exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
@@ -37,11 +38,16 @@ def test_parser(version: str) -> Parser:
     _add_model(parser)
     parser.add_argument("image", metavar="IMAGE", help=f"the image: {', '.join(SUFFIXES)}")
     parser.add_argument("--version", action="version", version=f"onnx-si {version}")
-    add_options(parser, options_of(TEST).values())
+    add_test(parser)
     _add_output(
         parser.add_argument_group("what is written"), "picture of image, saliency, region and p-value"
     )
     return parser
+
+
+def add_test(parser: Parser) -> None:
+    """The options of a test."""
+    add_options(parser, options_of(TEST).values())
 
 
 def simulate_parser() -> Parser:

@@ -22,6 +22,7 @@ from onnx_si.cli.arguments import (
     simulate_parser,
     test_parser,
 )
+from onnx_si.cli.audit import audit, audit_parser
 from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
@@ -245,4 +246,5 @@ VERBS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]
     "inspect": (inspect_parser, _inspect),
     "saliency": (saliency_parser, _saliency),
     "simulate": (simulate_parser, _simulate),
+    "audit": (audit_parser, audit),
 }

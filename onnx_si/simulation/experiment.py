@@ -16,17 +16,16 @@ from onnx_si.analysis.outcome import Notice, versions
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import UsageError
 from onnx_si.graph import Loadable, Model, as_model
+from onnx_si.report.documents import SIMULATION
 from onnx_si.simulation.draws import Noise, parse_noise
 from onnx_si.simulation.journal import Journal
-from onnx_si.simulation.options import DEFAULT_TRIALS, OWN, ALL
+from onnx_si.simulation.options import ALL, DEFAULT_TRIALS, OWN
 from onnx_si.simulation.part_rows import PartRow, summarise_parts
 from onnx_si.simulation.plan import Plan, plan_of
 from onnx_si.simulation.pool import Advance, run_trials, run_until_tested
 from onnx_si.simulation.summary import CONFIDENCE, Row, p_values, summarise
 from onnx_si.simulation.trial import Outcome
 from onnx_si.simulation.wish import Wish
-
-SCHEMA = "onnx-si/simulate/1"
 
 _KNOWS = {
     "sigma": "told",
@@ -103,8 +102,7 @@ class Simulation:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document; its keys never change."""
         plan, settings, model = self.plan, self.settings, self.model
-        return {
-            "schema": SCHEMA,
+        known = {
             "model": {
                 "path": model.path,
                 "sha256": model.sha256,
@@ -138,6 +136,7 @@ class Simulation:
                 "components.*.*": "in the row's own reason",
             },
         }
+        return SIMULATION.make(known)
 
     def _noise(self) -> dict[str, Any]:
         plan = self.plan

@@ -6,7 +6,7 @@ values. Command line, checks, metadata, the typed signatures and docs/options.md
 
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Unpack
+from typing import Any, Unpack
 
 from onnx_si.analysis.options.image import ImageOptions
 from onnx_si.analysis.options.noise import NoiseFiles, NoiseOptions
@@ -50,6 +50,10 @@ class Options:
         )
         if "randomise" in self.chosen and self.chosen.get("alternative") == "two-sided-abs":
             raise UsageError("two-sided-abs is not available with --randomise; use two-sided")
+
+    def changed(self, **more: Any) -> "Options":
+        """The same, with others in place of some."""
+        return Options(**{**self.chosen, **more})
 
 
 __all__ = [
