@@ -11,7 +11,9 @@ from onnx_si.domains.enclosure.certified import Enclosure, proven
 from onnx_si.domains.judge import Found, Judge
 from onnx_si.domains.piecewise.value import PiecewiseLinear
 from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
+from onnx_si.search.blur import rows_around, uncertain, widened
 
 Index = NDArray[np.intp]
 
@@ -95,6 +97,34 @@ class RegionEvent:
             inside += more
             unclear = doubtful[~settled]
         return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1))
+
+    def blurred(self, margin: PiecewiseLinear, inside: Array, error: float, slack: float) -> Array:
+        """Where it depends on rounding whether the event holds, around the ends of what was found.
+
+        Parameters
+        ----------
+        margin : PiecewiseLinear
+            As given to `judge`.
+        inside : array (n, 2)
+            What that found.
+        error : float
+            How far margins may be off.
+        slack : float
+            Margins no farther from zero at both ends of an interval were proven to be on their side, or are
+            zero to the last bit.
+        """
+        knots = margin.knots
+        inside = Intervals.of(inside).bounds
+        rows = rows_around(knots, inside)
+        flat = margin.values.reshape(len(knots), -1)
+        sign = np.where(self._that_matter(self.observed[None])[0], 1.0, -1.0)
+        left, right = (self._that_matter(flat[at]) * sign for at in (rows, rows + 1))
+        low, high = knots[rows], knots[rows + 1]
+        holds = inside[:, 1].searchsorted(low, "right") < inside[:, 0].searchsorted(high, "left")
+        proven = np.maximum(np.abs(left), np.abs(right)) <= slack
+        side = np.broadcast_to(np.where(holds, 1.0, -1.0)[:, None] * (1.0 + 2.0 * error), proven.shape)
+        left[proven] = right[proven] = side[proven]
+        return uncertain(low, high, left, right, error)
 
     def _stretches(self, low: Array, high: Array, left: Array, right: Array) -> Array:
         """Where the event holds on intervals in which no pixel is always on the wrong side."""
@@ -218,3 +248,22 @@ class TopEvent(RegionEvent):
         tied, nearly = equal(possible, 0.0), equal(possible, slack)
         doubtful = np.concatenate([unclear[equal(unclear, slack)], possible[nearly & ~tied]])
         return possible[tied], np.sort(doubtful)
+
+    def blurred(self, margin: PiecewiseLinear, inside: Array, error: float, slack: float) -> Array:
+        found = super().blurred(margin, inside, error, slack)
+        return found if self.ties == 1 else np.concatenate([found, self._untied(margin, inside, error)])
+
+    def _untied(self, margin: PiecewiseLinear, inside: Array, error: float) -> Array:
+        """Around the ends at which too few values remain equal."""
+        knots, flat = margin.knots, np.abs(margin.values.reshape(len(margin.knots), -1))
+        rivals = ~self.observed if self.rivals is None else self.rivals & ~self.observed
+        others = flat[:, np.flatnonzero(rivals)]
+        found = []
+        for place in Intervals.of(inside).bounds.ravel():
+            for row in (knots.searchsorted(place, "left") - 1, knots.searchsorted(place, "right") - 1):
+                if 0 <= row < len(knots) - 1 and knots[row] < knots[row + 1]:
+                    apart = np.partition(others[row] + others[row + 1], self.ties - 1)[self.ties - 1]
+                    if apart > error:
+                        found.append((place, error * (knots[row + 1] - knots[row]) / apart))
+        pieces = np.array(found).reshape(-1, 2)
+        return widened(pieces[:, [0, 0]], pieces[:, 1])

@@ -12,6 +12,7 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
+from onnx_si.search.blur import touching
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Examiner, Task
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
@@ -31,6 +32,7 @@ INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost be
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 EPS = float(np.finfo(np.float64).eps)
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
+FEW_ULPS = 4  # the same for the rounding of images at an end of S
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -47,6 +49,7 @@ class _Run:
     together: int
     inside: list[Array] = field(default_factory=list)
     unclear: list[Array] = field(default_factory=list)
+    blurred: list[Array] = field(default_factory=list)
     fates: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.perf_counter)
 
@@ -59,6 +62,18 @@ class _Run:
         """The p-value's bounds by what is known now."""
         line = self.task.line
         return p_value_bounds(line.distribution, *self.sets(), line.statistic, self.options.alternative)
+
+    def true_bounds(self, blur: Intervals) -> tuple[float, float]:
+        """The same, wherever in their intervals the ends of S and the statistic lie."""
+        line, (inside, undecided) = self.task.line, self.sets()
+        return p_value_bounds(
+            line.distribution,
+            inside.subtract(blur),
+            undecided.union(blur),
+            line.statistic,
+            self.options.alternative,
+            line.rounding,
+        )
 
     def look(self) -> Progress:
         """Where the search stands."""
@@ -114,6 +129,7 @@ class _Run:
         for cell, seen in zip(batch, found, strict=True):
             self.inside.append(seen.inside)
             self.unclear.append(seen.unclear)
+            self.blurred.append(seen.blurred)
             self.policy.learn_exact(cell, seen.knots)
             self.fates["exact"] += 1
 
@@ -135,7 +151,7 @@ class _Run:
         side = self.policy.side_of_part(max(cell.width for cell in batch))
         for part, chosen in self.parts.witnesses(batch, wrong, side):
             for cell in merged(chosen):
-                for low, high in self._allowed(part, cell, cell.low, cell.high):
+                for low, high in self._allowed(part, cell, cell.low, cell.high, whole=False):
                     open_ = part.taken_from(cell.open)
                     self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
                 self.fates["sieved"] += 1
@@ -150,13 +166,19 @@ class _Run:
         self.inside.append(left.bounds)
         self.fates["in_parts"] += 1
 
-    def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
-        """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
+    def _allowed(self, part: Part, cell: Cell, low: float, high: float, *, whole: bool = True) -> Intervals:
+        """Where a part's pixels are on their observed side; what is unclear is left to the whole network, and
+        so are the ends unless the parts are all that is asked (`whole`).
+        """
         seen = self.examiner.exact(part.task, low, high)
         self.policy.parts.learn(seen.knots, high - low)
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
-        return Intervals.of(seen.inside)
+        inside = Intervals.of(seen.inside)
+        if whole:
+            self.blurred.append(seen.blurred)
+            return inside
+        return inside.union(touching(seen.blurred, inside))
 
     def _enclose(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""
@@ -210,7 +232,7 @@ class _Run:
 
     def require_observed(self) -> None:
         """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
-        at, near = self.task.line.statistic, self._rounding_of_places()
+        at, near = self.task.line.statistic, self._rounding_of_places(ULPS)
         inside, slivers = self._found()
         unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
         found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
@@ -223,17 +245,38 @@ class _Run:
                 "choose another map (--saliency) or threshold"
             )
 
-    def _rounding_of_places(self) -> float:
-        """How far a place on the line may move by rounding of it and of the images."""
+    def _rounding_of_places(self, ulps: float) -> float:
+        """How far a place on the line may move by so many roundings of it and of the images."""
         line = self.task.line
         largest = float(np.abs(line.start + line.direction * line.statistic).max())
-        return ULPS * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
+        return ulps * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
 
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""
         inside, slivers = self._found()
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
         return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+
+    def blur(self) -> Intervals:
+        """The ends of S, each as the interval in which it lies.
+
+        Raises
+        ------
+        UnsupportedModel
+            If the statistic may lie on either side of one.
+        """
+        inside, _ = self.sets()
+        ends = inside.bounds[np.isfinite(inside.bounds)]
+        pieces = np.concatenate([np.stack([ends, ends], axis=1), *self.blurred])
+        off = self.task.line.rounding + self._rounding_of_places(FEW_ULPS)
+        found = touching(pieces + np.array([-off, off]), inside)
+        if found.contains(self.task.line.statistic):
+            raise UnsupportedModel(
+                "nothing but rounding decides the region of this image: double precision can't tell on which "
+                "side of an end of the truncation set the statistic lies; is --sigma in the image's units, and "
+                "is the noise far smaller than the pixels' values?"
+            )
+        return found
 
     def _found(self) -> tuple[Array, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
@@ -282,7 +325,7 @@ def search(
     policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
     together = TOGETHER if program.cost >= LARGE else 1
     run = _Run(task, options, examiner, frontier, policy, parts, together)
-    bounds, complete = (0.0, 1.0), False
+    bounds, complete, why = (0.0, 1.0), False, None
     while not complete and run.step():
         seen = run.look()
         bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
@@ -294,6 +337,10 @@ def search(
     if complete and options.interval_level is not None:
         run.settle_interval(options.interval_level, progress)
         bounds = run.bounds()
+    blur, p_value = run.blur(), bounds[1]
+    bounds = run.true_bounds(blur)
+    if complete and bounds[1] - bounds[0] > options.precision:
+        complete, why = False, "rounding leaves the ends of the truncation set that uncertain"
     return Search(
         *run.sets(),
         bounds,
@@ -304,4 +351,7 @@ def search(
         {fate: run.fates[fate] for fate in FATES},
         examiner.tally.peak_bytes,
         complete,
+        p_value,
+        blur,
+        why,
     )

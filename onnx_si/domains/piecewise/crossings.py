@@ -126,5 +126,8 @@ def concatenate(parts: Sequence[Crossings]) -> Crossings:
     if len(parts) == 1:
         return parts[0]
     return Crossings(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("interval", "element", "at", "slope"))
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("interval", "element", "at", "slope")
+        )
     )

@@ -25,9 +25,7 @@ class Handovers:
     slope: Array
 
 
-NO_HANDOVERS = Handovers(
-    np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0), np.empty(0)
-)
+NO_HANDOVERS = Handovers(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ def p_value_bounds(
     undecided: Intervals,
     statistic: float,
     alternative: Alternative = "two-sided",
+    rounding: float = 0.0,
 ) -> tuple[float, float]:
     """Bound the selective p-value when part of the truncation set is not decided yet.
 
@@ -48,6 +50,8 @@ def p_value_bounds(
         Observed value, finite.
     alternative : str
         `two-sided` is 2 min(F, 1 - F), `two-sided-abs` P(|T| >= |t|), `greater` P(T >= t), `less` P(T <= t).
+    rounding : float
+        How far the statistic may be off: what is so near to it may lie on either side.
 
     Returns
     -------
@@ -64,31 +68,43 @@ def p_value_bounds(
     Miwa, Duy, Takeuchi: Valid P-Value for Deep Learning-Driven Salient Region, ICLR 2023, selective p-value.
     """
     if isinstance(distribution, Randomised):
-        return _randomised(distribution, inside, undecided, alternative)
+        return _randomised(distribution, inside, undecided, alternative, rounding)
     tail, rest = tail_and_rest(statistic, alternative)
-    odds = _log_odds_bounds(
-        *_log_sums(
-            distribution.log_masses,
-            inside.intersect(tail),
-            inside.intersect(rest),
-            undecided.intersect(tail),
-            undecided.intersect(rest),
+    sides = [inside.intersect(tail), inside.intersect(rest)]
+    maybe = [undecided.intersect(tail), undecided.intersect(rest)]
+    if rounding > 0.0:
+        near = Intervals.of(
+            [(at - rounding, at + rounding) for at in {statistic, *_mirrored(statistic, alternative)}]
         )
-    )
+        either = near.intersect(inside.union(undecided))
+        sides, maybe = [side.subtract(near) for side in sides], [side.union(either) for side in maybe]
+    odds = _log_odds_bounds(*_log_sums(distribution.log_masses, *sides, *maybe))
     return _from_odds(odds, alternative)
 
 
+def _mirrored(statistic: float, alternative: Alternative) -> tuple[float, ...]:
+    return (-statistic,) if alternative == "two-sided-abs" else ()
+
+
 def _randomised(
-    distribution: Randomised, inside: Intervals, undecided: Intervals, alternative: Alternative
+    distribution: Randomised,
+    inside: Intervals,
+    undecided: Intervals,
+    alternative: Alternative,
+    rounding: float,
 ) -> tuple[float, float]:
     """The same for a statistic that is not the place on the line: every place has mass in both tails, so
     the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
     """
     if alternative == "two-sided-abs":
         raise ValueError("two-sided-abs is not available with a randomised selection")
-    sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
     tail, rest = (1, 0) if alternative == "greater" else (0, 1)
-    return _from_odds(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]), alternative)
+    odds = []
+    for at in {distribution.statistic - rounding, distribution.statistic + rounding}:
+        there = replace(distribution, statistic=at)
+        sure, maybe = (there.below_and_above(each) for each in (inside, undecided))
+        odds.append(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]))
+    return _from_odds((min(low for low, _ in odds), max(high for _, high in odds)), alternative)
 
 
 def _from_odds(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
