@@ -78,7 +78,7 @@ class Judge:
 
     def error(self, names: tuple[str, ...], low: float, high: float) -> float:
         """How far rounding may move numbers of some tensors that were computed from images at two points."""
-        return self.carried.likely(tuple(self._known(names)), low, high)
+        return self.carried.between(tuple(self._known(names)), low, high)
 
     def _known(self, names: Iterable[str]) -> Iterator[str]:
         """Tensors of the whole network that some of a part of it are cut from."""

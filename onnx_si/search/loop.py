@@ -273,8 +273,8 @@ class _Run:
         if found.contains(self.task.line.statistic):
             raise UnsupportedModel(
                 "nothing but rounding decides the region of this image: double precision can't tell on which "
-                "side of an end of the truncation set the statistic lies; is --sigma in the image's units, and "
-                "is the noise far smaller than the pixels' values?"
+                "side of an end of the truncation set the statistic lies; is --sigma in the units of the "
+                "image, and is the noise far smaller than the pixels' values?"
             )
         return found
 
