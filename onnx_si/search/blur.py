@@ -10,14 +10,11 @@ from onnx_si.rules.rules import Array
 ULPS = 4.0 * float(np.finfo(np.float64).eps)  # of a place: it is itself the result of a few roundings
 
 
-def rows_around(knots: Array, inside: Array) -> NDArray[np.intp]:
-    """The intervals between knots that stretches (n, 2) lie in, and their neighbours."""
-    first = np.maximum(knots.searchsorted(inside[:, 0], "left") - 2, 0)
-    last = np.minimum(knots.searchsorted(inside[:, 1], "right"), len(knots) - 2)
-    marks = np.zeros(len(knots), dtype=np.intp)
-    np.add.at(marks, first, 1)
-    np.add.at(marks, last + 1, -1)
-    return np.flatnonzero((np.cumsum(marks[:-1]) > 0) & (knots[1:] > knots[:-1]))
+def rows_around(knots: Array, ends: Array) -> NDArray[np.intp]:
+    """The intervals between knots that places lie in, and their neighbours."""
+    rows: NDArray[np.intp] = np.unique(knots.searchsorted(ends)[:, None] + np.arange(-2, 2))
+    rows = rows[(rows >= 0) & (rows < len(knots) - 1)]
+    return rows[knots[rows] < knots[rows + 1]]
 
 
 def uncertain(low: Array, high: Array, left: Array, right: Array, error: float) -> Array:
@@ -36,8 +33,8 @@ def uncertain(low: Array, high: Array, left: Array, right: Array, error: float) 
     array (m, 2)
         At each side of what holds for certain, and as far again beyond: a knot in between is as uncertain.
     """
-    may_low, may_high = _stretches(low, high, left + error, right + error)
-    sure_low, sure_high = _stretches(low, high, left - error, right - error)
+    shift = np.array([error, -error])[:, None, None]
+    (may_low, sure_low), (may_high, sure_high) = _stretches(low, high, left + shift, right + shift)
     none, may = sure_low >= sure_high, may_low < may_high
     sure_low, sure_high = np.where(none, may_high, sure_low), np.where(none, may_high, sure_high)
     starts, ends = may & (sure_low > low), may & ~none & (sure_high < high)
@@ -87,12 +84,14 @@ def touching(pieces: Array, inside: Intervals) -> Intervals:
 
 
 def _stretches(low: Array, high: Array, left: Array, right: Array) -> tuple[Array, Array]:
-    """Where on each interval every pixel is positive; where none is, the start lies behind the end."""
+    """Where on each interval, of margins (..., n, pixels), every pixel is positive; empty if it starts behind
+    its end.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         share = left / (left - right)
-    enters = np.where((left <= 0) & (right > 0), share, 0.0).max(axis=1, initial=0.0)
-    leaves = np.where((left > 0) & (right <= 0), share, 1.0).min(axis=1, initial=1.0)
-    never = np.any((left <= 0) & (right <= 0), axis=1)
+    enters = np.where((left <= 0) & (right > 0), share, 0.0).max(axis=-1, initial=0.0)
+    leaves = np.where((left > 0) & (right <= 0), share, 1.0).min(axis=-1, initial=1.0)
+    never = np.any((left <= 0) & (right <= 0), axis=-1)
     length = high - low
     start = np.where(enters > 0, np.minimum(low + enters * length, high), low)
     end = np.where(leaves < 1, np.minimum(low + leaves * length, high), high)

@@ -41,10 +41,14 @@ class Arbiter:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Parts of the line that give the observed region, and parts where rounding does not allow to say."""
+    """Parts of the line that give the observed region, and parts where rounding does not allow to say.
+
+    A margin no farther than `slack` from zero at both ends of an interval was proven to be on its side.
+    """
 
     inside: Array
     unclear: Array
+    slack: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,32 +100,29 @@ class RegionEvent:
             settled, more = self._settled(arbiter, flat, knots, doubtful, slack)
             inside += more
             unclear = doubtful[~settled]
-        return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1))
+        return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1), slack)
 
-    def blurred(self, margin: PiecewiseLinear, inside: Array, error: float, slack: float) -> Array:
+    def blurred(self, margin: PiecewiseLinear, verdict: Verdict, error: float) -> Array:
         """Where it depends on rounding whether the event holds, around the ends of what was found.
 
         Parameters
         ----------
         margin : PiecewiseLinear
             As given to `judge`.
-        inside : array (n, 2)
+        verdict : Verdict
             What that found.
         error : float
             How far margins may be off.
-        slack : float
-            Margins no farther from zero at both ends of an interval were proven to be on their side, or are
-            zero to the last bit.
         """
         knots = margin.knots
-        inside = Intervals.of(inside).bounds
-        rows = rows_around(knots, inside)
+        inside = Intervals.of(verdict.inside).bounds
+        rows = rows_around(knots, inside.ravel())
         flat = margin.values.reshape(len(knots), -1)
         sign = np.where(self._that_matter(self.observed[None])[0], 1.0, -1.0)
         left, right = (self._that_matter(flat[at]) * sign for at in (rows, rows + 1))
         low, high = knots[rows], knots[rows + 1]
         holds = inside[:, 1].searchsorted(low, "right") < inside[:, 0].searchsorted(high, "left")
-        proven = np.maximum(np.abs(left), np.abs(right)) <= slack
+        proven = np.maximum(np.abs(left), np.abs(right)) <= verdict.slack
         side = np.broadcast_to(np.where(holds, 1.0, -1.0)[:, None] * (1.0 + 2.0 * error), proven.shape)
         left[proven] = right[proven] = side[proven]
         return uncertain(low, high, left, right, error)
@@ -249,9 +250,11 @@ class TopEvent(RegionEvent):
         doubtful = np.concatenate([unclear[equal(unclear, slack)], possible[nearly & ~tied]])
         return possible[tied], np.sort(doubtful)
 
-    def blurred(self, margin: PiecewiseLinear, inside: Array, error: float, slack: float) -> Array:
-        found = super().blurred(margin, inside, error, slack)
-        return found if self.ties == 1 else np.concatenate([found, self._untied(margin, inside, error)])
+    def blurred(self, margin: PiecewiseLinear, verdict: Verdict, error: float) -> Array:
+        found = super().blurred(margin, verdict, error)
+        if self.ties == 1:
+            return found
+        return np.concatenate([found, self._untied(margin, verdict.inside, error)])
 
     def _untied(self, margin: PiecewiseLinear, inside: Array, error: float) -> Array:
         """Around the ends at which too few values remain equal."""

@@ -85,6 +85,7 @@ class _Walk:
     low: float
     high: float
     budget_bytes: int
+    blur: bool = True
     tally: Tally = field(default_factory=Tally)
 
     def __call__(self) -> Seen:
@@ -96,13 +97,14 @@ class _Walk:
         with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
             for outputs in walk(task.program, domain.apply, start, self.tally, domain.watch):
                 margin = outputs[task.margin]
-                verdicts.append(task.event.judge(margin, task.arbiter))
+                verdict = task.event.judge(margin, task.arbiter)
                 pieces += len(margin.knots) - 1
-                if len(found := verdicts[-1].inside):
-                    blurred.append(task.event.blurred(margin, found, error, task.arbiter.slack(margin)))
+                if self.blur and len(verdict.inside):
+                    blurred.append(task.event.blurred(margin, verdict, error))
+                verdicts.append(verdict)
         inside = np.concatenate([verdict.inside for verdict in verdicts])
         unclear = np.concatenate([verdict.unclear for verdict in verdicts])
-        if domain.places and len(inside):
+        if self.blur and domain.places and len(inside):
             blurred.append(at_jumps(inside, domain.places, task.judge, self.high - self.low))
         if domain.undecided:
             open_ = np.array(domain.undecided)
@@ -119,14 +121,16 @@ class Examiner:
     tally: Tally = field(default_factory=Tally)
     pieces: int = 0
 
-    def exact(self, task: Task, low: float, high: float) -> Seen:
-        """Where the event holds between two points of the line."""
-        (seen,) = self.exact_each(task, [(low, high)])
+    def exact(self, task: Task, low: float, high: float, *, blur: bool = True) -> Seen:
+        """Where the event holds between two points of the line; without `blur` ends are not looked at."""
+        (seen,) = self.exact_each(task, [(low, high)], blur=blur)
         return seen
 
-    def exact_each(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
+    def exact_each(
+        self, task: Task, parts: Sequence[tuple[float, float]], *, blur: bool = True
+    ) -> list[Seen]:
         """The same for several parts of the line, at the same time where there are cores for it."""
-        walks = [_Walk(task, low, high, self.budget_bytes) for low, high in parts]
+        walks = [_Walk(task, low, high, self.budget_bytes, blur) for low, high in parts]
         judged = task.judge.tally.operations
         if len(walks) == 1:
             found = [walks[0]()]

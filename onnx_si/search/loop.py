@@ -32,6 +32,7 @@ INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost be
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 EPS = float(np.finfo(np.float64).eps)
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
+BEYOND = 1e-9  # of a cell that is added to what a part of it leaves, so that an end of S lies inside
 FEW_ULPS = 4  # the same for the rounding of images at an end of S
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
@@ -63,9 +64,9 @@ class _Run:
         line = self.task.line
         return p_value_bounds(line.distribution, *self.sets(), line.statistic, self.options.alternative)
 
-    def true_bounds(self, blur: Intervals) -> tuple[float, float]:
+    def true_bounds(self, inside: Intervals, undecided: Intervals, blur: Intervals) -> tuple[float, float]:
         """The same, wherever in their intervals the ends of S and the statistic lie."""
-        line, (inside, undecided) = self.task.line, self.sets()
+        line = self.task.line
         return p_value_bounds(
             line.distribution,
             inside.subtract(blur),
@@ -151,7 +152,7 @@ class _Run:
         side = self.policy.side_of_part(max(cell.width for cell in batch))
         for part, chosen in self.parts.witnesses(batch, wrong, side):
             for cell in merged(chosen):
-                for low, high in self._allowed(part, cell, cell.low, cell.high, whole=False):
+                for low, high in self._allowed(part, cell, cell.low, cell.high, alone=False):
                     open_ = part.taken_from(cell.open)
                     self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
                 self.fates["sieved"] += 1
@@ -166,19 +167,17 @@ class _Run:
         self.inside.append(left.bounds)
         self.fates["in_parts"] += 1
 
-    def _allowed(self, part: Part, cell: Cell, low: float, high: float, *, whole: bool = True) -> Intervals:
+    def _allowed(self, part: Part, cell: Cell, low: float, high: float, *, alone: bool = True) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network, and
-        so are the ends unless the parts are all that is asked (`whole`).
+        the ends are unless parts are all that is asked (`alone`).
         """
-        seen = self.examiner.exact(part.task, low, high)
+        seen = self.examiner.exact(part.task, low, high, blur=alone)
         self.policy.parts.learn(seen.knots, high - low)
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
-        inside = Intervals.of(seen.inside)
-        if whole:
-            self.blurred.append(seen.blurred)
-            return inside
-        return inside.union(touching(seen.blurred, inside))
+        self.blurred.append(seen.blurred)
+        beyond = 0.0 if alone else BEYOND * (high - low)
+        return Intervals.of(seen.inside + np.array([-beyond, beyond]))
 
     def _enclose(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""
@@ -257,7 +256,7 @@ class _Run:
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
         return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
 
-    def blur(self) -> Intervals:
+    def blur(self, inside: Intervals) -> Intervals:
         """The ends of S, each as the interval in which it lies.
 
         Raises
@@ -265,7 +264,6 @@ class _Run:
         UnsupportedModel
             If the statistic may lie on either side of one.
         """
-        inside, _ = self.sets()
         ends = inside.bounds[np.isfinite(inside.bounds)]
         pieces = np.concatenate([np.stack([ends, ends], axis=1), *self.blurred])
         off = self.task.line.rounding + self._rounding_of_places(FEW_ULPS)
@@ -337,12 +335,14 @@ def search(
     if complete and options.interval_level is not None:
         run.settle_interval(options.interval_level, progress)
         bounds = run.bounds()
-    blur, p_value = run.blur(), bounds[1]
-    bounds = run.true_bounds(blur)
+    inside, undecided = run.sets()
+    blur, p_value = run.blur(inside), bounds[1]
+    bounds = run.true_bounds(inside, undecided, blur)
     if complete and bounds[1] - bounds[0] > options.precision:
         complete, why = False, "rounding leaves the ends of the truncation set that uncertain"
     return Search(
-        *run.sets(),
+        inside,
+        undecided,
         bounds,
         time.perf_counter() - run.started,
         run.operations / max(1, program.cost),

@@ -69,21 +69,29 @@ def p_value_bounds(
     """
     if isinstance(distribution, Randomised):
         return _randomised(distribution, inside, undecided, alternative, rounding)
-    tail, rest = tail_and_rest(statistic, alternative)
+    (tail, rest), (wide_tail, wide_rest) = (
+        _grown(statistic, alternative, by) for by in (-rounding, rounding)
+    )
     sides = [inside.intersect(tail), inside.intersect(rest)]
-    maybe = [undecided.intersect(tail), undecided.intersect(rest)]
-    if rounding > 0.0:
-        near = Intervals.of(
-            [(at - rounding, at + rounding) for at in {statistic, *_mirrored(statistic, alternative)}]
-        )
-        either = near.intersect(inside.union(undecided))
-        sides, maybe = [side.subtract(near) for side in sides], [side.union(either) for side in maybe]
-    odds = _log_odds_bounds(*_log_sums(distribution.log_masses, *sides, *maybe))
-    return _from_odds(odds, alternative)
+    maybe = [undecided.intersect(wide_tail), undecided.intersect(wide_rest)]
+    either = [inside.intersect(wide_tail.intersect(wide_rest))] if rounding > 0.0 else []
+    surely, surely_not, *may = _log_sums(distribution.log_masses, *sides, *maybe, *either)
+    more = may[2] if either else -math.inf
+    may_tail, may_rest = (float(np.logaddexp(mass, more)) for mass in may[:2])
+    return _from_odds(_log_odds_bounds(surely, surely_not, may_tail, may_rest), alternative)
 
 
-def _mirrored(statistic: float, alternative: Alternative) -> tuple[float, ...]:
-    return (-statistic,) if alternative == "two-sided-abs" else ()
+def _grown(statistic: float, alternative: str, by: float) -> tuple[Intervals, Intervals]:
+    """Tail and rest, both larger by so much where they meet."""
+    if by == 0.0:
+        return tail_and_rest(statistic, alternative)
+    if alternative == "two-sided-abs":
+        low, high = abs(statistic) - by, abs(statistic) + by
+        return Intervals.of([(-low, low)]).complement(), Intervals.of([(-high, high)])
+    lower, upper = (
+        Intervals(np.array([ends])) for ends in ((-math.inf, statistic + by), (statistic - by, math.inf))
+    )
+    return (upper, lower) if alternative == "greater" else (lower, upper)
 
 
 def _randomised(
