@@ -68,7 +68,8 @@ class Enclosed:
 class Seen:
     """What the exact domain says of a part of the line, and how many knots it met.
 
-    `blurred` has the ends of what is inside, each as the interval in which it lies.
+    `blurred` has the ends of what is inside, each as the interval in which it lies; a part of a task leaves
+    them to the whole.
     """
 
     inside: Array
@@ -85,12 +86,13 @@ class _Walk:
     low: float
     high: float
     budget_bytes: int
-    blur: bool = True
     tally: Tally = field(default_factory=Tally)
 
     def __call__(self) -> Seen:
         task, ends = self.task, (self.low, self.high)
-        domain = ExactDomain(self.budget_bytes, task.judge, ends if task.jumps else None)
+        domain = ExactDomain(
+            self.budget_bytes, task.judge, ends if task.jumps and task.whole is None else None
+        )
         error = task.judge.error((task.margin,), *ends)
         start = line_segment(task.line.start, task.line.direction, self.low, self.high)
         verdicts, blurred, pieces = [], [np.empty((0, 2))], 0
@@ -99,12 +101,12 @@ class _Walk:
                 margin = outputs[task.margin]
                 verdict = task.event.judge(margin, task.arbiter)
                 pieces += len(margin.knots) - 1
-                if self.blur and len(verdict.inside):
+                if task.whole is None and len(verdict.inside):
                     blurred.append(task.event.blurred(margin, verdict, error))
                 verdicts.append(verdict)
         inside = np.concatenate([verdict.inside for verdict in verdicts])
         unclear = np.concatenate([verdict.unclear for verdict in verdicts])
-        if self.blur and domain.places and len(inside):
+        if domain.places and len(inside):
             blurred.append(at_jumps(inside, domain.places, task.judge, self.high - self.low))
         if domain.undecided:
             open_ = np.array(domain.undecided)
@@ -121,16 +123,14 @@ class Examiner:
     tally: Tally = field(default_factory=Tally)
     pieces: int = 0
 
-    def exact(self, task: Task, low: float, high: float, *, blur: bool = True) -> Seen:
-        """Where the event holds between two points of the line; without `blur` ends are not looked at."""
-        (seen,) = self.exact_each(task, [(low, high)], blur=blur)
+    def exact(self, task: Task, low: float, high: float) -> Seen:
+        """Where the event holds between two points of the line."""
+        (seen,) = self.exact_each(task, [(low, high)])
         return seen
 
-    def exact_each(
-        self, task: Task, parts: Sequence[tuple[float, float]], *, blur: bool = True
-    ) -> list[Seen]:
+    def exact_each(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
         """The same for several parts of the line, at the same time where there are cores for it."""
-        walks = [_Walk(task, low, high, self.budget_bytes, blur) for low, high in parts]
+        walks = [_Walk(task, low, high, self.budget_bytes) for low, high in parts]
         judged = task.judge.tally.operations
         if len(walks) == 1:
             found = [walks[0]()]

@@ -32,7 +32,7 @@ INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost be
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 EPS = float(np.finfo(np.float64).eps)
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
-BEYOND = 1e-9  # of a cell that is added to what a part of it leaves, so that an end of S lies inside
+NEAR = 1e-6  # standard errors around an end that is looked at again
 FEW_ULPS = 4  # the same for the rounding of images at an end of S
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
@@ -152,7 +152,7 @@ class _Run:
         side = self.policy.side_of_part(max(cell.width for cell in batch))
         for part, chosen in self.parts.witnesses(batch, wrong, side):
             for cell in merged(chosen):
-                for low, high in self._allowed(part, cell, cell.low, cell.high, alone=False):
+                for low, high in self._allowed(part, cell, cell.low, cell.high):
                     open_ = part.taken_from(cell.open)
                     self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
                 self.fates["sieved"] += 1
@@ -167,17 +167,13 @@ class _Run:
         self.inside.append(left.bounds)
         self.fates["in_parts"] += 1
 
-    def _allowed(self, part: Part, cell: Cell, low: float, high: float, *, alone: bool = True) -> Intervals:
-        """Where a part's pixels are on their observed side; what is unclear is left to the whole network, and
-        the ends are unless parts are all that is asked (`alone`).
-        """
-        seen = self.examiner.exact(part.task, low, high, blur=alone)
+    def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
+        """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
+        seen = self.examiner.exact(part.task, low, high)
         self.policy.parts.learn(seen.knots, high - low)
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
-        self.blurred.append(seen.blurred)
-        beyond = 0.0 if alone else BEYOND * (high - low)
-        return Intervals.of(seen.inside + np.array([-beyond, beyond]))
+        return Intervals.of(seen.inside)
 
     def _enclose(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""
@@ -256,7 +252,7 @@ class _Run:
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
         return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
 
-    def blur(self, inside: Intervals) -> Intervals:
+    def blur(self, inside: Intervals, undecided: Intervals) -> Intervals:
         """The ends of S, each as the interval in which it lies.
 
         Raises
@@ -265,8 +261,12 @@ class _Run:
             If the statistic may lie on either side of one.
         """
         ends = inside.bounds[np.isfinite(inside.bounds)]
-        pieces = np.concatenate([np.stack([ends, ends], axis=1), *self.blurred])
+        known = touching(np.concatenate([np.empty((0, 2)), *self.blurred]), inside)
+        for end in ends.tolist():
+            if not (known.contains(end) or undecided.contains(end)):
+                self._look_at_end(end)  # found by a part of the network
         off = self.task.line.rounding + self._rounding_of_places(FEW_ULPS)
+        pieces = np.concatenate([np.stack([ends, ends], axis=1), *self.blurred])
         found = touching(pieces + np.array([-off, off]), inside)
         if found.contains(self.task.line.statistic):
             raise UnsupportedModel(
@@ -275,6 +275,14 @@ class _Run:
                 "image, and is the noise far smaller than the pixels' values?"
             )
         return found
+
+    def _look_at_end(self, end: float) -> None:
+        """Find the interval of an end with the whole network."""
+        near = NEAR * self.task.line.standard_error
+        low, high = end - near, end + near
+        found = self.examiner.exact(self.task, low, high).blurred if low < end < high else np.empty((0, 2))
+        known = Intervals.of(found).contains(end)
+        self.blurred.append(found if known else np.array([[low, high]]))
 
     def _found(self) -> tuple[Array, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
@@ -336,7 +344,7 @@ def search(
         run.settle_interval(options.interval_level, progress)
         bounds = run.bounds()
     inside, undecided = run.sets()
-    blur, p_value = run.blur(inside), bounds[1]
+    blur, p_value = run.blur(inside, undecided), bounds[1]
     bounds = run.true_bounds(inside, undecided, blur)
     if complete and bounds[1] - bounds[0] > options.precision:
         complete, why = False, "rounding leaves the ends of the truncation set that uncertain"

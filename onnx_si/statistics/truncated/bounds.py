@@ -74,11 +74,10 @@ def p_value_bounds(
     )
     sides = [inside.intersect(tail), inside.intersect(rest)]
     maybe = [undecided.intersect(wide_tail), undecided.intersect(wide_rest)]
-    either = [inside.intersect(wide_tail.intersect(wide_rest))] if rounding > 0.0 else []
-    surely, surely_not, *may = _log_sums(distribution.log_masses, *sides, *maybe, *either)
-    more = may[2] if either else -math.inf
-    may_tail, may_rest = (float(np.logaddexp(mass, more)) for mass in may[:2])
-    return _from_odds(_log_odds_bounds(surely, surely_not, may_tail, may_rest), alternative)
+    if rounding > 0.0:
+        either = inside.intersect(wide_tail.intersect(wide_rest))
+        maybe = [part.union(either) for part in maybe]
+    return _from_odds(_log_odds_bounds(*_log_sums(distribution.log_masses, *sides, *maybe)), alternative)
 
 
 def _grown(statistic: float, alternative: str, by: float) -> tuple[Intervals, Intervals]:
