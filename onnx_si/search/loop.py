@@ -280,7 +280,8 @@ class _Run:
         """Find the interval of an end with the whole network."""
         near = NEAR * self.task.line.standard_error
         low, high = end - near, end + near
-        found = self.examiner.exact(self.task, low, high).blurred if low < end < high else np.empty((0, 2))
+        examiner = Examiner(self.options.budget_bytes, self.examiner.tally)
+        found = examiner.exact(self.task, low, high).blurred if low < end < high else np.empty((0, 2))
         known = Intervals.of(found).contains(end)
         self.blurred.append(found if known else np.array([[low, high]]))
 
