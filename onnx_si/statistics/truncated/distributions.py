@@ -18,7 +18,6 @@ from onnx_si.statistics.truncated.masses import (
     log_sum,
 )
 
-
 FARTHEST = 1e150  # in units of the scale; the square of what lies beyond is no number
 
 
