@@ -123,9 +123,12 @@ class RegionEvent:
         low, high = knots[rows], knots[rows + 1]
         holds = inside[:, 1].searchsorted(low, "right") < inside[:, 0].searchsorted(high, "left")
         proven = np.maximum(np.abs(left), np.abs(right)) <= verdict.slack
-        side = np.broadcast_to(np.where(holds, 1.0, -1.0)[:, None] * (1.0 + 2.0 * error), proven.shape)
-        left[proven] = right[proven] = side[proven]
-        return uncertain(low, high, left, right, error)
+        wrong = (
+            proven & ~holds[:, None] & (left == 0) & (right == 0) & (sign > 0)
+        )  # zero is not in the region
+        left[proven] = right[proven] = np.where(wrong, -1.0, 1.0)[proven] * (1.0 + 2.0 * error)
+        kept = holds | (np.minimum(left, right) <= error).any(axis=1)  # else a proof alone tells that it ends
+        return uncertain(low[kept], high[kept], left[kept], right[kept], error)
 
     def _stretches(self, low: Array, high: Array, left: Array, right: Array) -> Array:
         """Where the event holds on intervals in which no pixel is always on the wrong side."""
