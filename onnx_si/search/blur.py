@@ -37,7 +37,7 @@ def uncertain(low: Array, high: Array, left: Array, right: Array, error: float) 
     (may_low, sure_low), (may_high, sure_high) = _stretches(low, high, left + shift, right + shift)
     none, may = sure_low >= sure_high, may_low < may_high
     sure_low, sure_high = np.where(none, may_high, sure_low), np.where(none, may_high, sure_high)
-    starts, ends = may & (sure_low > low), may & ~none & (sure_high < high)
+    starts, ends = may & (left <= error).any(axis=1), may & ~none & (right <= error).any(axis=1)
     pieces = np.concatenate(
         [
             np.stack([may_low[starts], sure_low[starts]], axis=1),

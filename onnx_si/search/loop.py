@@ -32,7 +32,7 @@ INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost be
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 EPS = float(np.finfo(np.float64).eps)
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
-NEAR = 1e-6  # standard errors around an end that is looked at again
+NEAR = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)  # standard errors around an end that is looked at again
 FEW_ULPS = 4  # the same for the rounding of images at an end of S
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
@@ -277,13 +277,17 @@ class _Run:
         return found
 
     def _look_at_end(self, end: float) -> None:
-        """Find the interval of an end with the whole network."""
-        near = NEAR * self.task.line.standard_error
-        low, high = end - near, end + near
+        """Find the interval of an end with the whole network, near it and then farther around it."""
         examiner = Examiner(self.options.budget_bytes, self.examiner.tally)
-        found = examiner.exact(self.task, low, high).blurred if low < end < high else np.empty((0, 2))
-        known = Intervals.of(found).contains(end)
-        self.blurred.append(found if known else np.array([[low, high]]))
+        for near in NEAR:
+            reach = near * self.task.line.standard_error
+            low, high = end - reach, end + reach
+            if low < end < high:
+                found = examiner.exact(self.task, low, high).blurred
+                if Intervals.of(found).contains(end):
+                    self.blurred.append(found)
+                    return
+        self.blurred.append(np.array([[low, high]]))
 
     def _found(self) -> tuple[Array, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
