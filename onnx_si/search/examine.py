@@ -22,6 +22,8 @@ from onnx_si.search.blur import at_jumps
 from onnx_si.search.event import Arbiter, RegionEvent
 from onnx_si.statistics.line import TestLine
 
+MOST_PASSES = 20_000  # forward passes of one exact examination, which then ends where it is
+
 
 @dataclass(frozen=True)
 class Task:
@@ -69,13 +71,14 @@ class Seen:
     """What the exact domain says of a part of the line, and how many knots it met.
 
     `blurred` has the ends of what is inside, each as the interval in which it lies; a part of a task leaves
-    them to the whole.
+    them to the whole. Only what lies below `reached` was examined.
     """
 
     inside: Array
     unclear: Array
     blurred: Array
     knots: int
+    reached: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class _Walk:
         )
         error = task.judge.error((task.margin,), *ends)
         start = line_segment(task.line.start, task.line.direction, self.low, self.high)
+        reached = self.high
         verdicts, blurred, pieces = [], [np.empty((0, 2))], 0
         with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
             for outputs in walk(task.program, domain.apply, start, self.tally, domain.watch):
@@ -104,6 +108,9 @@ class _Walk:
                 if task.whole is None and len(verdict.inside):
                     blurred.append(task.event.blurred(margin, verdict, error))
                 verdicts.append(verdict)
+                reached = float(margin.knots[-1])
+                if self.tally.operations > MOST_PASSES * task.program.cost:
+                    break
         inside = np.concatenate([verdict.inside for verdict in verdicts])
         unclear = np.concatenate([verdict.unclear for verdict in verdicts])
         if domain.places and len(inside):
@@ -112,7 +119,7 @@ class _Walk:
             open_ = np.array(domain.undecided)
             inside = Intervals.of(inside).subtract(Intervals.of(open_)).bounds
             unclear = np.concatenate([unclear, open_])
-        return Seen(inside, unclear, np.concatenate(blurred), pieces - 1)
+        return Seen(inside, unclear, np.concatenate(blurred), pieces - 1, reached)
 
 
 @dataclass

@@ -61,12 +61,21 @@ class Frontier:
     def _log_mass(self, low: float, high: float) -> float:
         return float(self._distribution.log_masses(np.array([[low, high]]))[0])
 
-    def push(self, cell: Cell, low: float | None = None, high: float | None = None, **changes: Any) -> None:
-        """Add a cell, or a part of it, with what changes; its priority is computed anew."""
+    def push(
+        self,
+        cell: Cell,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        first: bool = False,
+        **changes: Any,
+    ) -> None:
+        """Add a cell, or a part of it, with what changes; its mass is its priority, or it is `first`."""
         new = replace(
             cell, low=cell.low if low is None else low, high=cell.high if high is None else high, **changes
         )
-        heapq.heappush(self._cells, replace(new, priority=-self._log_mass(new.low, new.high)))
+        priority = -math.inf if first else -self._log_mass(new.low, new.high)
+        heapq.heappush(self._cells, replace(new, priority=priority))
 
     def reorder(self, distribution: Distribution) -> None:
         """Rank everything undecided by its probability under another distribution."""

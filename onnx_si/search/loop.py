@@ -1,5 +1,6 @@
 """Search the line for the truncation set, the most probable cell first; p-value bounds are always true."""
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -14,16 +15,18 @@ from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
 from onnx_si.search.blur import touching
 from onnx_si.search.event import RegionEvent
-from onnx_si.search.examine import Examiner, Task
+from onnx_si.search.examine import Examiner, Seen, Task
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
+from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Normal, confidence_interval, decided, p_value_bounds
 
 COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most,
 LEAST_PRECISION = 1e-6  # unless they must be settled anyway for bounds this close, or as close as wanted
+MOST_SPLITS = 64  # cells that are split in one step
 BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells are examined at the same time,
@@ -59,6 +62,11 @@ class _Run:
         """Multiply-adds so far."""
         return self.examiner.tally.operations
 
+    @property
+    def work(self) -> tuple[float, int]:
+        """Forward passes and splits so far."""
+        return self.operations / max(1, self.task.program.cost), self.fates["split"]
+
     def bounds(self) -> tuple[float, float]:
         """The p-value's bounds by what is known now."""
         line = self.task.line
@@ -87,8 +95,12 @@ class _Run:
         probe: list[Cell] = []
         exact: list[Cell] = []
         first: Cell | None = None
-        least = self._surely_matters()
-        while max(len(enclose), len(probe)) < self.policy.batch and len(exact) < self.together:
+        least, splits = self._surely_matters(), 0
+        while (
+            splits < MOST_SPLITS
+            and max(len(enclose), len(probe)) < self.policy.batch
+            and len(exact) < self.together
+        ):
             cell = self.frontier.pop(self.policy.least_width())
             if cell is None:
                 break
@@ -101,13 +113,14 @@ class _Run:
                     probe.append(cell)
                 case Action.ENCLOSE:
                     enclose.append(cell)
-                case Action.SPLIT:
+                case Action.SPLIT if cell.low < cell.middle < cell.high:
                     self.frontier.split(cell)
                     self.fates["split"] += 1
+                    splits += 1
                 case Action.PARTS:
                     self._in_parts(cell)
                     break
-                case Action.EXACT:
+                case Action.EXACT | Action.SPLIT:
                     exact.append(cell)
         if exact:
             self._exact(exact)
@@ -131,8 +144,19 @@ class _Run:
             self.inside.append(seen.inside)
             self.unclear.append(seen.unclear)
             self.blurred.append(seen.blurred)
-            self.policy.learn_exact(cell, seen.knots)
+            self.policy.learn_exact(cell, seen.knots, seen.reached)
+            self._push_rest(cell, seen)
             self.fates["exact"] += 1
+
+    def _push_rest(self, cell: Cell, seen: Seen) -> None:
+        """What an examination did not reach, the surroundings of the statistic first."""
+        at, near = self.task.line.statistic, 0.25 * (seen.reached - cell.low)
+        places = [seen.reached, cell.high]
+        if seen.reached < at < cell.high:
+            places[1:1] = [max(at - near, seen.reached), min(at + near, cell.high)]
+        for low, high in itertools.pairwise(places):
+            if low < high:
+                self.frontier.push(cell, low, high, first=low < at < high, undecided=None, probed=False)
 
     def _probe(self, batch: list[Cell]) -> None:
         """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
@@ -170,7 +194,9 @@ class _Run:
     def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
         seen = self.examiner.exact(part.task, low, high)
-        self.policy.parts.learn(seen.knots, high - low)
+        self.policy.parts.learn(seen.knots, seen.reached - low)
+        if seen.reached < high:
+            self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
         return Intervals.of(seen.inside)
@@ -213,13 +239,13 @@ class _Run:
     ) -> bool:
         """Work until little is undecided under a distribution; True where nothing had to be done."""
         self.frontier.reorder(distribution)
-        settled = True
+        dog, settled = Watchdog(lambda: distribution.log_mass(self.sets()[1])), True
         while self.operations < allowed:
             inside, undecided = self.sets()
             if distribution.log_mass(undecided) < distribution.log_mass(inside) + LOG_NEGLIGIBLE:
                 return settled
             settled = False
-            if not self.step():
+            if not self.step() or dog.barks(*self.work):
                 return True
             if progress is not None:
                 progress(self.look())
@@ -337,12 +363,16 @@ def search(
     together = TOGETHER if program.cost >= LARGE else 1
     run = _Run(task, options, examiner, frontier, policy, parts, together)
     bounds, complete, why = (0.0, 1.0), False, None
+    dog = Watchdog(lambda: line.distribution.log_mass(run.sets()[1]))
     while not complete and run.step():
         seen = run.look()
         bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
         if progress is not None:
             progress(seen)
         if options.decide_at is not None and decided(bounds, options.decide_at):
+            break
+        if not complete and dog.barks(*run.work):
+            why = WHY
             break
     run.require_observed()
     if complete and options.interval_level is not None:
