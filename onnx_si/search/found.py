@@ -63,13 +63,3 @@ class Search:
     p_value: float = math.nan
     blur: Intervals = field(default_factory=Intervals.empty)
     why: str | None = None
-
-    @property
-    def certain(self) -> Intervals:
-        """What is in S wherever its ends lie."""
-        return self.inside.subtract(self.blur)
-
-    @property
-    def possible(self) -> Intervals:
-        """What may be in S besides that."""
-        return self.undecided.union(self.blur)
