@@ -17,9 +17,9 @@ class Answer:
     """The p-value of a line and an event, and what it cost.
 
     `inside` is S as far as it is known, `undecided` what is not; `costs` is the part `search` of a result's
-    document. Where the bounds are apart, `p_value` is the one to be reported. `blur` has the ends of `inside`,
-    each as the interval in which it lies for all that rounding allows, which the bounds allow for too. `why`
-    says why one that is not `complete` ended.
+    document. Where the bounds are apart, `p_value` is the one to be reported. `blur` has the ends of
+    `inside`, each as the interval in which it lies for all that rounding allows; the bounds allow for it.
+    `why` says why one that is not `complete` ended.
     """
 
     guarantee: str

@@ -22,7 +22,7 @@ class Exact:
     def answer(
         self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
     ) -> Answer:
-        """Search the line for S; the p-value reported is the upper bound, with the ends where they were found.
+        """Search the line for S; the p-value reported is the upper bound, with its ends as found.
 
         Raises
         ------
