@@ -79,26 +79,23 @@ def test_an_examination_that_takes_too_long_goes_on_in_other_cells(monkeypatch):
 
 def test_a_piece_among_too_many_is_found_all_the_same():
     """Over-conditioning asks for the step that the image stands on."""
-    case = make_case(stairs(1e9), IMAGE, saliency="output:y", threshold=0.5)
+    image = IMAGE + 3e-10
+    case = make_case(stairs(1e9), image, saliency="output:y", threshold=0.5)
     piece = linear_piece(case.program, case.margin, case.line, case.event, SearchOptions())
     ((low, high),) = piece
-    direction = case.line.direction
-    down = IMAGE - np.floor(IMAGE * 1e9) / 1e9
-    up = 1e-9 - down
-    ends = (
-        np.where(direction > 0, up / direction, -down / direction),
-        np.where(direction > 0, -down / direction, up / direction),
-    )
+    down = image - np.floor(image * 1e9) / 1e9
+    distances = np.stack([1e-9 - down, -down]) / case.line.direction
     at = case.line.statistic
-    assert high - at == pytest.approx(ends[0].min(), rel=1e-3)
-    assert low - at == pytest.approx(ends[1].max(), rel=1e-3)
+    assert high - at == pytest.approx(distances[distances > 0].min(), abs=1e-14)
+    assert low - at == pytest.approx(distances[distances < 0].max(), abs=1e-14)
 
 
 def test_whole_numbers_that_overflow_on_the_linear_piece_are_refused():
     """They are compared with what they always exceed, so that they bend and jump nothing."""
     body = (
-        "k = Constant <value_float: float = 40000.0> () s = Mul (x, k) i = Cast <to: int = 6> (s)"
-        " q = Mul (i, i) f = Cast <to: int = 1> (q) c = Constant <value_float: float = -3e9> ()"
+        "k = Constant <value_float: float = 2.0> () s = Mul (x, k) w = Floor (s) i = Cast <to: int = 6> (w)"
+        " n = Constant <value_int: int = 12500> () m = Cast <to: int = 6> (n) j = Mul (i, m)"
+        " q = Mul (j, j) f = Cast <to: int = 1> (q) c = Constant <value_float: float = -3e9> ()"
         " a = Greater (f, c) b = Cast <to: int = 1> (a) y = Add (x, b)"
     )
     image = (IMAGE / 4).astype(np.float32).astype(np.float64)
