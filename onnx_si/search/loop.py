@@ -13,7 +13,7 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
-from onnx_si.search.blur import touching
+from onnx_si.search.ends import ends_of, rounding_of_places
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Examiner, Seen, Task
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
@@ -33,10 +33,7 @@ LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells ar
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
-EPS = float(np.finfo(np.float64).eps)
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
-NEAR = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)  # standard errors around an end that is looked at again
-FEW_ULPS = 4  # the same for the rounding of images at an end of S
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -253,7 +250,7 @@ class _Run:
 
     def require_observed(self) -> None:
         """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
-        at, near = self.task.line.statistic, self._rounding_of_places(ULPS)
+        at, near = self.task.line.statistic, rounding_of_places(self.task.line, ULPS)
         inside, slivers = self._found()
         unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
         found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
@@ -266,54 +263,11 @@ class _Run:
                 "choose another map (--saliency) or threshold"
             )
 
-    def _rounding_of_places(self, ulps: float) -> float:
-        """How far a place on the line may move by so many roundings of it and of the images."""
-        line = self.task.line
-        largest = float(np.abs(line.start + line.direction * line.statistic).max())
-        return ulps * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
-
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""
         inside, slivers = self._found()
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
         return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
-
-    def blur(self, inside: Intervals, undecided: Intervals) -> Intervals:
-        """The ends of S, each as the interval in which it lies.
-
-        Raises
-        ------
-        UnsupportedModel
-            If the statistic may lie on either side of one.
-        """
-        ends = inside.bounds[np.isfinite(inside.bounds)]
-        known = touching(np.concatenate([np.empty((0, 2)), *self.blurred]), inside)
-        for end in ends.tolist():
-            if not (known.contains(end) or undecided.contains(end)):
-                self._look_at_end(end)  # found by a part of the network
-        off = self.task.line.rounding + self._rounding_of_places(FEW_ULPS)
-        pieces = np.concatenate([np.stack([ends, ends], axis=1), *self.blurred])
-        found = touching(pieces + np.array([-off, off]), inside)
-        if found.contains(self.task.line.statistic):
-            raise UnsupportedModel(
-                "nothing but rounding decides the region of this image: double precision can't tell on which "
-                "side of an end of the truncation set the statistic lies; is --sigma in the units of the "
-                "image, and is the noise far smaller than the pixels' values?"
-            )
-        return found
-
-    def _look_at_end(self, end: float) -> None:
-        """Find the interval of an end with the whole network, near it and then farther around it."""
-        examiner = Examiner(self.options.budget_bytes, self.examiner.tally)
-        for near in NEAR:
-            reach = near * self.task.line.standard_error
-            low, high = end - reach, end + reach
-            if low < end < high:
-                found = examiner.exact(self.task, low, high).blurred
-                if Intervals.of(found).contains(end):
-                    self.blurred.append(found)
-                    return
-        self.blurred.append(np.array([[low, high]]))
 
     def _found(self) -> tuple[Array, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
@@ -379,7 +333,8 @@ def search(
         run.settle_interval(options.interval_level, progress)
         bounds = run.bounds()
     inside, undecided = run.sets()
-    blur, p_value = run.blur(inside, undecided), bounds[1]
+    blur = ends_of(inside, undecided, run.blurred, task, examiner)
+    p_value = bounds[1]
     bounds = run.true_bounds(inside, undecided, blur)
     if complete and bounds[1] - bounds[0] > options.precision:
         complete, why = False, "rounding leaves the ends of the truncation set that uncertain"
