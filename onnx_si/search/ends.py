@@ -24,8 +24,8 @@ def ends_of(
     inside, undecided : Intervals
         What was found.
     blurred : list of array (n, 2)
-        The intervals of ends that exact examinations gave; one that a part of the network found has none and is
-        looked at again.
+        The intervals of ends that exact examinations gave; one that a part of the network found has
+        none and is looked at again.
     task : Task
     examiner : Examiner
         Counts the work.

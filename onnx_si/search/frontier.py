@@ -1,6 +1,7 @@
 """The undecided part of the line as cells, the most probable first."""
 
 import heapq
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,6 +77,16 @@ class Frontier:
         )
         priority = -math.inf if first else -self._log_mass(new.low, new.high)
         heapq.heappush(self._cells, replace(new, priority=priority))
+
+    def push_rest(self, cell: Cell, reached: float) -> None:
+        """Add what an examination did not reach, the surroundings of the statistic first."""
+        at, near = self._line.statistic, 0.25 * (reached - cell.low)
+        places = [reached, cell.high]
+        if reached < at < cell.high:
+            places[1:1] = [max(at - near, reached), min(at + near, cell.high)]
+        for low, high in itertools.pairwise(places):
+            if low < high:
+                self.push(cell, low, high, first=low < at < high, undecided=None, probed=False)
 
     def reorder(self, distribution: Distribution) -> None:
         """Rank everything undecided by its probability under another distribution."""

@@ -1,6 +1,5 @@
 """Search the line for the truncation set, the most probable cell first; p-value bounds are always true."""
 
-import itertools
 import math
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
 from onnx_si.search.ends import ends_of, rounding_of_places
 from onnx_si.search.event import RegionEvent
-from onnx_si.search.examine import Examiner, Seen, Task
+from onnx_si.search.examine import Examiner, Task
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
@@ -142,18 +141,8 @@ class _Run:
             self.unclear.append(seen.unclear)
             self.blurred.append(seen.blurred)
             self.policy.learn_exact(cell, seen.knots, seen.reached)
-            self._push_rest(cell, seen)
+            self.frontier.push_rest(cell, seen.reached)
             self.fates["exact"] += 1
-
-    def _push_rest(self, cell: Cell, seen: Seen) -> None:
-        """What an examination did not reach, the surroundings of the statistic first."""
-        at, near = self.task.line.statistic, 0.25 * (seen.reached - cell.low)
-        places = [seen.reached, cell.high]
-        if seen.reached < at < cell.high:
-            places[1:1] = [max(at - near, seen.reached), min(at + near, cell.high)]
-        for low, high in itertools.pairwise(places):
-            if low < high:
-                self.frontier.push(cell, low, high, first=low < at < high, undecided=None, probed=False)
 
     def _probe(self, batch: list[Cell]) -> None:
         """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
