@@ -24,7 +24,7 @@ class Program:
     tells the class of each node's outputs. `gaps` are the findings of nodes that can't even be evaluated: the
     values behind them are zeros of the right shape, or missing. `evaluation` computes the outputs and every
     tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape; `words`
-    are what the numbers of an output of text stand for.
+    are what the numbers of an output of text stand for; `elements` tells the element type of each output.
     """
 
     input: str
@@ -40,6 +40,7 @@ class Program:
     evaluation: tuple[Instruction, ...]
     repeatable: bool
     words: Mapping[str, tuple[str, ...]]
+    elements: Mapping[str, int]
 
     @cached_property
     def cost(self) -> int:
@@ -135,6 +136,7 @@ def bind(
         _kept(binder.instructions, needed(binder.sources, wanted), wanted),
         not binder.particular,
         {name: words for name, words in binder.words.items() if name in known},
+        {name: binder.element(name) for name in known},
     )
 
 

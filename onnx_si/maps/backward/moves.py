@@ -11,7 +11,7 @@ from onnx_si.ops.resize import AlongAxes
 from onnx_si.rules.rules import Affine
 
 
-@backwards("Identity", "Dropout", "Cast")
+@backwards("Identity", "Dropout", "Cast", "CastLike")
 def identity(at: Site) -> str:
     return at.gradient
 
@@ -28,8 +28,9 @@ def transpose(at: Site) -> str:
 
 
 @backwards(
-    *("CenterCropPad", "Concat", "DepthToSpace", "Expand", "Gather", "GatherElements", "GatherND", "Pad"),
-    *("Slice", "SpaceToDepth", "Split", "Tile"),
+    *("CenterCropPad", "Compress", "Concat", "DepthToSpace", "Expand", "Gather", "GatherElements", "GatherND"),
+    *("Pad", "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split"),
+    *("TensorScatter", "Tile", "Trilu"),
 )
 def move(at: Site) -> str:
     """The places that an element went to are read off the op itself, run on the elements' numbers."""
