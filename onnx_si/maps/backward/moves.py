@@ -28,7 +28,16 @@ def transpose(at: Site) -> str:
 
 
 @backwards(
-    *("CenterCropPad", "Compress", "Concat", "DepthToSpace", "Expand", "Gather", "GatherElements", "GatherND"),
+    *(
+        "CenterCropPad",
+        "Compress",
+        "Concat",
+        "DepthToSpace",
+        "Expand",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+    ),
     *("Pad", "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split"),
     *("TensorScatter", "Tile", "Trilu"),
 )
