@@ -1,13 +1,11 @@
 """Gradient rules of smooth ops: every one against differences of the score, in float64 and in onnxruntime."""
 
-import nets
 import numpy as np
 import onnx
 import pytest
-from test_backward import EVERY, SHAPE, at, classifier, differences, with_gradient
+from test_backward import EVERY, SHAPE, classifier, differences, with_gradient
 from test_saliency import run_onnx, view_of
 
-import onnx_si
 from onnx_si.maps.backward import site as registry
 from onnx_si.maps.scores import find_scores
 from onnx_si.program.program import bind

@@ -22,6 +22,7 @@ from onnx_si.maps.axes import (
     shuffled,
     size_of,
 )
+from onnx_si.maps.tokens import cut_row, joined_row
 
 ELEMENTWISE = frozenset(
     {"Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BitShift", "BitwiseAnd"}
@@ -150,13 +151,16 @@ def _cut(place: Place) -> Axes:
     """Slice: backwards where its step is."""
     first = place.first
     axes = place.numbers(3, "axes")
-    steps = place.numbers(4, "steps")
+    starts, steps = place.numbers(1, "starts"), place.numbers(4, "steps")
     if len(place.node.input) > 4 and place.node.input[4] and steps is None:
         raise LookupError
     axes = list(range(len(steps or ()))) if axes is None else axes
     by = {axis % len(first): step for axis, step in zip(axes, steps or [1] * len(axes), strict=True)}
+    begin = {axis % len(first): start for axis, start in zip(axes, starts or (), strict=False)}
     return tuple(
         scaled(axis, size, Fraction(by.get(i, 1)))
+        if by.get(i, 1) != 1 or (row := cut_row(axis, begin.get(i, 0), size)) is None
+        else row
         for i, (axis, size) in enumerate(zip(first, place.shape, strict=True))
     )
 
@@ -199,9 +203,26 @@ def _concatenated(place: Place) -> Axes:
     )
     if _is_image_axis(known, along):
         joined = mixed(place.shape[along])
+    joined = joined_row(_pieces(place, along)) or joined
     return tuple(
         joined if i == along else met((axes[i] for axes in known), size) for i, size in enumerate(place.shape)
     )
+
+
+def _pieces(place: Place, along: int) -> list[Axis]:
+    """What a Concat puts side by side; constants are of the graph's making."""
+    return [
+        fresh(place.constants[name].shape[along]) if axes is None else axes[along]
+        for name, axes in zip(place.node.input, place.inputs, strict=True)
+    ]
+
+
+def _attended(place: Place) -> Axes:
+    """Attention: the rows of the queries."""
+    if place.position:
+        raise LookupError
+    first = place.first
+    return (*first[:-1], first[-1] if size_of(first[-1]) == place.shape[-1] else fresh(place.shape[-1]))
 
 
 def _is_image_axis(known: Sequence[Axes], along: int) -> bool:
@@ -320,6 +341,7 @@ RULES: Mapping[str, Rule] = {
         + ("ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"),
         _reduced,
     ),
+    "Attention": _attended,
     "Concat": _concatenated,
     "DepthToSpace": _blocks,
     "Expand": _expanded,
