@@ -25,8 +25,8 @@ class Options:
     hypothesis : str
         A name in `onnx_si.statistics.hypotheses.HYPOTHESES`.
     saliency : str
-        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
-        `gradcam:NAME`, `occlusion:K`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, `rollout`, or one with a choice:
+        `output:NAME`, `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     scores : str
         The tensor of the class scores, where several outputs could be.
