@@ -84,7 +84,8 @@ def shuffled(axis: Axis, size: int) -> Axis:
 def met(axes: Iterable[Axis], size: int) -> Axis:
     """An axis on which tensors meet entry by entry; a constant has it where none of them has its length.
 
-    What the graph made meets an axis of the image: the result still follows the image.
+    What the graph made meets an axis of the image: the result still follows the image. So it does where one
+    is in an order that can't be told, as in a residual around shifted windows.
     """
     known = [axis for axis in axes if size_of(axis) == size]
     if not known:
@@ -94,6 +95,7 @@ def met(axes: Iterable[Axis], size: int) -> Axis:
     told = [axis for axis in known if not is_fresh(axis)]
     if not told:
         return known[0]
+    told = [axis for axis in told if any(part.source != MIXED for part in axis)] or told
     if all(axis == told[0] for axis in told):
         return told[0]
     parts = [follows(axis) for axis in told]

@@ -70,8 +70,8 @@ def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Laye
         raise SaliencyUnavailable(
             f"the scores '{scores.tensor}' only jump with the image: their gradient is zero; choose occlusion"
         )
-    channels = _channel_axes(flows, program, view)
     traced = trace(model, program.values[program.input], (scores.tensor,))
+    channels = _channel_axes(flows, program, view, traced)
     if name:
         return _named(name, flows, channels, program, view, scores, traced)
     tokens = token_layer(flows, program, traced, scores.tensor, view)
@@ -183,22 +183,30 @@ def _named(
     return Layer(name, shape, layout.channel_axis, in_image_order(layout))
 
 
-def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program, view: View) -> dict[str, int]:
+def _channel_axes(
+    flows: Mapping[str, onnx.NodeProto], program: Program, view: View, traced: Mapping[str, Axes]
+) -> dict[str, int]:
     """The axis of the channels of every tensor (1, ...) with an image's axes where its nodes tell.
 
     What an op without a gradient rule gives is no layer.
     """
     found = channel_axes(flows.values())
-    shapes = {
-        tensor: program.values[tensor].shape
-        for tensor, node in flows.items()
-        if tensor in found and has_gradient(node.op_type, node.domain)
-    }
-    return {
-        tensor: found[tensor]
-        for tensor, shape in shapes.items()
-        if len(shape) == len(view.space) + 2 and shape[0] == 1
-    }
+    result: dict[str, int] = {}
+    for tensor, node in flows.items():
+        shape = program.values[tensor].shape
+        if has_gradient(node.op_type, node.domain) and len(shape) == len(view.space) + 2 and shape[0] == 1:
+            axis = found.get(tensor, _told_channels(shape, view, traced.get(tensor)))
+            result.update({} if axis is None else {tensor: axis})
+    return result
+
+
+def _told_channels(shape: tuple[int, ...], view: View, axes: Axes | None) -> int | None:
+    """The one axis that is no axis of the image, where all of these are told."""
+    try:
+        reading = None if axes is None else read_tensor(shape, view, axes)
+    except SaliencyUnavailable:
+        return None
+    return None if reading is None or reading.strides is None else reading.layout.channel_axis
 
 
 def gradcam(

@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 
 from onnx_si.errors import Refusal
-from onnx_si.graph import Editor, Model, function_body, renamed
+from onnx_si.graph import Editor, Model, chosen_branch, function_body, renamed
 from onnx_si.maps.backward.site import OTHER_LAYER, Site
 from onnx_si.program.program import Program, bind
 
@@ -33,14 +35,15 @@ def definition(at: Site) -> Definition:
     Refusal
         If there are none for these inputs.
     """
-    nodes = function_body(at.node, _types(at), at.model.opsets)
+    nodes = _nodes(at)
     if not nodes:
         raise Refusal(f"op {at.node.op_type} has no gradient rule", OTHER_LAYER)
+    fixed = [name for name in at.read if name in at.fixed or name in at.model.initializers]
     made = [name for node in nodes for name in node.output if name]
     names = {name: at.editor.fresh(name) for name in made}
     copies = tuple(_named(at.editor, renamed(node, names)) for node in nodes)
     output = names[at.step.output]
-    changing = tuple(dict.fromkeys(at.node.input[i] for i in at.changing))
+    changing = tuple(name for name in at.read if name not in fixed)
     model = _alone(at, copies, changing, output)
     packed = np.concatenate([at.values[name].ravel() for name in changing])
     read = {name for node in copies for name in node.input if name}
@@ -48,6 +51,15 @@ def definition(at: Site) -> Definition:
     program = bind(model, packed, (output,), shown=shown)
     program.require_values()
     return Definition(copies, output, model, program)
+
+
+def _nodes(at: Site) -> list[onnx.NodeProto]:
+    """The definition; of an `If` that never changes, its branch."""
+    if at.node.op_type != "If":
+        return function_body(at.node, _types(at), at.model.opsets)
+    if not at.is_fixed(0):
+        raise Refusal("its condition depends on the image", OTHER_LAYER)
+    return chosen_branch(at.node, bool(at.value(0)))
 
 
 def _named(editor: Editor, node: onnx.NodeProto) -> onnx.NodeProto:
@@ -81,11 +93,14 @@ def _alone(at: Site, nodes: tuple[onnx.NodeProto, ...], changing: tuple[str, ...
         part = editor.add("Gather", [row, places], axis=0)
         shaped = editor.add("Reshape", [part, editor.constant(np.array(shape, np.int64))])
         editor.add("Cast", [shaped], output=name, to=at.program.elements[name])
-    for name in at.node.input:
-        if name and name not in changing:
-            dtype = helper.tensor_dtype_to_np_dtype(at.program.elements[name])
-            editor.proto.graph.initializer.append(
-                onnx.numpy_helper.from_array(at.values[name].astype(dtype), name)
-            )
+    for name in at.read:
+        if name not in changing:
+            editor.proto.graph.initializer.append(onnx.numpy_helper.from_array(_stored(at, name), name))
     editor.proto.graph.node.extend(nodes)
     return editor.finish()
+
+
+def _stored(at: Site, name: str) -> NDArray[Any]:
+    if name in at.model.initializers:
+        return at.model.initializers[name]
+    return at.values[name].astype(helper.tensor_dtype_to_np_dtype(at.program.elements[name]))

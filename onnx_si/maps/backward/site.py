@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.graph import Editor, Model
+from onnx_si.graph import Editor, Model, read_by
 from onnx_si.maps.map import single_precision
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.instruction import Instruction
@@ -95,6 +95,11 @@ class Site:
         return self.node.input[position] in self.fixed
 
     @property
+    def read(self) -> tuple[str, ...]:
+        """Every tensor that the node reads, what its subgraphs capture included."""
+        return tuple(dict.fromkeys(read_by(self.node)))
+
+    @property
     def changing(self) -> tuple[int, ...]:
         """Positions of the inputs that change with the image, as the rule's function takes them."""
         return tuple(i for i, name in enumerate(self.node.input) if name and name not in self.fixed)
@@ -149,11 +154,11 @@ def backwards(*ops: str) -> Callable[[Backwards], Backwards]:
 
 
 DEFINED = frozenset(
-    {"Attention", "CausalConvWithState", "FlexAttention", "GroupNormalization", "LinearAttention"}
+    {"Attention", "CausalConvWithState", "LinearAttention", "FlexAttention", "GroupNormalization", "If"}
     | {"MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "RotaryEmbedding", "SoftmaxCrossEntropyLoss"}
     | {"SwiGLU"}
 )
-"""Ops without a rule of their own: the gradient goes through the nodes that the standard defines them by."""
+"""Ops without a rule of their own: the gradient goes through the nodes that they stand for."""
 
 
 def has_gradient(op: str, domain: str) -> bool:

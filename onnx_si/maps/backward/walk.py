@@ -1,7 +1,7 @@
 """The walk back from a score: gradients of a tensor's readers are added, node after node."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import onnx
@@ -90,7 +90,7 @@ def gradients(
             positions = tuple(_open_inputs(node, {*sources, *flows}))
             site = Site(editor, model, program, node, steps[output], gradient, positions[0])
             try:
-                made = _through(site, positions)
+                made = _through(site, positions, {*sources, *flows})
             except Exception as error:
                 findings.setdefault(output, _finding(model, node, as_refusal(error)))
                 # the gradient stands in for the missing ones, so that the nodes in front are tried
@@ -102,14 +102,14 @@ def gradients(
     return {name: _total(editor, pending[name]) for name in sources if pending[name]}
 
 
-def _through(site: Site, positions: Sequence[int]) -> dict[str, list[str]]:
+def _through(site: Site, positions: Sequence[int], flows: Collection[str]) -> dict[str, list[str]]:
     """Gradients of a node's inputs, by its op's rule or by the nodes that the standard defines it by."""
     rule = rule_of(site.node)
     made: dict[str, list[str]] = defaultdict(list)
     if rule is None:
         body = definition(site)
         site.editor.proto.graph.node.extend(body.nodes)
-        read = tuple(dict.fromkeys(site.node.input[i] for i in positions))
+        read = tuple(name for name in site.read if name in flows)
         found = gradients(site.editor, body.model, body.program, body.output, site.gradient, read)
         return {name: [gradient] for name, gradient in found.items()}
     for position in positions:
