@@ -236,8 +236,11 @@ def as_a_map(net, x):
     return net.conv(x, 3, 1)
 
 
-def by_branch(net, x):
+def by_branch(net, x, condition=None):
     """An If whose branches read the features without naming them as inputs."""
+    if condition is None:
+        condition = net.add("Greater", net.add("ReduceMax", x), net.const(0.0))
+        condition = net.add("Reshape", condition, net.ints(1))
 
     def branch(name, op):
         return helper.make_graph(
@@ -247,9 +250,7 @@ def by_branch(net, x):
             [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)],
         )
 
-    y = net.add(
-        "If", net.const(np.array(True)), then_branch=branch("a", "Relu"), else_branch=branch("b", "Neg")
-    )
+    y = net.add("If", condition, then_branch=branch("a", "Relu"), else_branch=branch("b", "Neg"))
     return net.add("MatMul", net.add("Flatten", y), net.normal(108, 2))
 
 
@@ -261,7 +262,7 @@ REFUSED = {
         "gradcam",
         r"comes from a tensor of shape \(1, 1, 6, 6\), not from one score per class",
     ),
-    "branch": (by_branch, "gradient", "If.*no gradient rule"),
+    "branch": (by_branch, "gradient", "If.*its condition depends on the image"),
     "no such layer": (hidden, "gradcam:nothing", r"'nothing' is no tensor between.*'features'"),
     "the scores themselves": (hidden, "gradcam:gemm_20", "no tensor between"),
     "no space": (hidden, "gradcam:flatten_8", "is no map over an image"),
@@ -273,6 +274,19 @@ def test_refused_with_a_reason(name):
     head, method, words = REFUSED[name]
     with pytest.raises(onnx_si.UnsupportedModel, match=f"(?s){words}"):
         saliency_of(classifier(head), np.zeros(SHAPE), method)
+
+
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_a_branch_that_is_always_taken_is_what_it_holds(method):
+    image, found = np.random.default_rng(0).normal(size=SHAPE), []
+    for always, op in ((True, "Relu"), (False, "Neg")):
+        taken = classifier(lambda net, x, always=always: by_branch(net, x, net.const(np.array(always))))
+        plain = classifier(
+            lambda net, x, op=op: net.add("MatMul", net.add("Flatten", net.add(op, x)), net.normal(108, 2))
+        )
+        found.append(values_of(taken, image, method, 1))
+        np.testing.assert_allclose(found[-1], values_of(plain, image, method, 1), rtol=0, atol=1e-6)
+    assert max(np.abs(values).max() for values in found) > 0.1
 
 
 def test_dense_layers_alone_have_gradients_but_no_layer():
