@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from test_backward import EVERY, SHAPE, classifier, differences, with_gradient
+from test_backward import EVERY, SHAPE, at, classifier, differences, with_gradient
 from test_saliency import run_onnx, view_of
 
 from onnx_si.maps.backward import site as registry
@@ -216,6 +216,16 @@ PARTS = {
     "Einsum with an ellipsis, without an arrow": einsum("...w,wk", "x", (6, 3)),
 }
 OTHER_OPSETS = {
+    "Scatter": (
+        10,
+        lambda n, x: n.add(
+            "Scatter",
+            x,
+            n.const(np.full((1, 2, 1, 6), 3)),
+            n.add("Reshape", n.add("GlobalMaxPool", n.conv("x", 2, 12)), n.ints(1, 2, 1, 6)),
+            axis=2,
+        ),
+    ),
     "Gelu": (20, plain("Gelu")),
     "Gelu, tanh": (20, plain("Gelu", approximate="tanh")),
     "Mish in opset 18": (18, plain("Mish")),
@@ -270,4 +280,36 @@ def test_every_rule_is_in_a_table():
         scores = find_scores(model, np.zeros(SHAPE), view_of(model, np.zeros(SHAPE)))
         ops |= {step.op for step in scores.program.evaluation}
         ops |= {node.op_type for node in model.proto.graph.node}
-    assert set(registry._RULES) - ops == {"Scatter", "TensorScatter"}
+    by_branches = {"If"}  # tests/test_gradient_maps.py
+    assert (
+        set(registry._RULES) | registry.DEFINED
+        == ops & (set(registry._RULES) | registry.DEFINED) | by_branches
+    )
+
+
+# --------------------------------------------------------------------------------
+# Bends, zeros and large numbers, where a difference says nothing
+
+BENDS = {
+    "HardSwish": (plain("HardSwish"), [[-4, -3, 3, 4]], [[0, 0, 1, 1]]),
+    "Elu": (plain("Elu", alpha=0.5), [[-100, 0, 1]], [[0, 0.5, 1]]),
+    "Celu": (plain("Celu", alpha=2.0), [[0, 1, 100]], [[1, 1, 1]]),
+    "Shrink": (plain("Shrink", lambd=1.0, bias=0.5), [[-2, -1, 0, 1, 2]], [[1, 0, 0, 0, 1]]),
+    "ReduceL1": (over("ReduceL1", 3), [[-2, 0, 1]], [[-1, 0, 1]]),
+    "ReduceL2 of zeros": (over("ReduceL2", 3), [[0, 0]], [[0, 0]]),
+    "ReduceProd with a zero": (over("ReduceProd", 3), [[2, 0, 3]], [[0, 6, 0]]),
+    "ReduceProd with two": (over("ReduceProd", 3), [[2, 0, 0]], [[0, 0, 0]]),
+    "LpPool of zeros": (plain("LpPool", kernel_shape=[1, 2], p=2), [[0, 0, 3]], [[0, 0, 1]]),
+    "GlobalLpPool of zeros": (plain("GlobalLpPool", p=3), [[0, 0]], [[0, 0]]),
+    "LpNormalization of zeros": (plain("LpNormalization", axis=3), [[0, 0]], [[1, 1]]),
+    "Pow, exponent zero": (lambda n, x: n.add("Pow", x, n.const(0.0)), [[0, 2]], [[0, 0]]),
+    "Softmax, saturated": (plain("Softmax"), [[200, 0, -200]], [[0, 0, 0]]),
+    "Sigmoid, saturated": (plain("Sigmoid"), [[200, -200]], [[0, 0]]),
+    "Softplus of large ones": (plain("Softplus"), [[200, -200]], [[1, 0]]),
+}
+
+
+@pytest.mark.parametrize("name", BENDS)
+def test_on_a_bend(name):
+    part, values, wanted = BENDS[name]
+    np.testing.assert_allclose(at(part, values, 1e-6), wanted, rtol=0, atol=1e-12)

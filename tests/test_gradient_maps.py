@@ -276,7 +276,7 @@ def test_refused_with_a_reason(name):
         saliency_of(classifier(head), np.zeros(SHAPE), method)
 
 
-@pytest.mark.parametrize("method", GRADIENTS)
+@pytest.mark.parametrize("method", ["gradient", "grad-input"])
 def test_a_branch_that_is_always_taken_is_what_it_holds(method):
     image, found = np.random.default_rng(0).normal(size=SHAPE), []
     for always, op in ((True, "Relu"), (False, "Neg")):

@@ -237,7 +237,8 @@ def add_map(group: Group) -> None:
         "--saliency",
         metavar="M",
         help="output:NAME for any tensor, cam, gradcam or gradcam:NAME, gradient, grad-input, occlusion "
-        "or occlusion:K (default auto: an output that is a map, else cam, else gradcam)",
+        "or occlusion:K, rollout (default auto: an output that is a map, else the first that fits of cam, "
+        "gradcam, grad-input and occlusion)",
     )
     help_text = "class of the map: an index, or predicted (the default)"
     group.add_argument("--target", type=_target, metavar="K", help=help_text)

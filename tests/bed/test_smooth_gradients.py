@@ -62,7 +62,7 @@ def test_convolutional(name, exporter):
 
 
 def tokens_by_autograd(net, image):
-    """The gradient maps, and Grad-CAM at what the last attention reads (without class token: the last norm)."""
+    """The gradient maps, and Grad-CAM at what the last attention reads (else the last norm)."""
     net = net.double()
     x = torch.tensor(image, dtype=torch.float64, requires_grad=True)
     y = net.start(x)

@@ -39,7 +39,7 @@ def transpose(at: Site) -> str:
         "GatherND",
     ),
     *("Pad", "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split"),
-    *("TensorScatter", "Tile", "Trilu"),
+    *("Tile", "Trilu"),
 )
 def move(at: Site) -> str:
     """The places that an element went to are read off the op itself, run on the elements' numbers."""
