@@ -10,6 +10,7 @@ from test_saliency import saliency_of, view_of
 from token_nets import vit
 
 import onnx_si
+from onnx_si.graph import model_from_proto
 from onnx_si.maps import methods, resize_matrix
 from onnx_si.maps.scores import find_scores
 
@@ -160,3 +161,22 @@ def test_every_method_is_listed():
         found[name].available for name in ("gradcam", "gradient", "grad-input", "rollout", "occlusion")
     )
     assert not found["cam"].available and saliency_of(vit(), image_of()).method == "gradcam"
+
+
+@pytest.mark.parametrize("method", ["auto", "rollout"])
+def test_the_exact_engine_names_nodes_of_the_model(method):
+    """The nodes of the gradient are smooth too, but they are not what the user can change."""
+    with pytest.raises(onnx_si.UnsupportedOp, match="Softmax is smooth") as caught:
+        onnx_si.test(vit(), image_of(), sigma=1.0, saliency=method)
+    assert not any(finding.node.startswith("onnx_si/") for finding in caught.value.findings)
+
+
+def test_a_saved_model_has_the_map():
+    """What `onnx-si saliency` writes, read again."""
+    model, image = vit(), image_of(6)
+    for method in ("gradcam", "rollout"):
+        proto = onnx_si.saliency(model, method)
+        saved = model_from_proto(proto)
+        shown = onnx_si.evaluate(saved, {"x": image})["saliency"]
+        np.testing.assert_allclose(shown, values_of(model, image, method), rtol=0, atol=1e-6)
+        assert [d.dim_value for d in proto.graph.output[-1].type.tensor_type.shape.dim] == [8, 12]

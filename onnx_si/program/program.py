@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, InputError, UnsupportedOp
-from onnx_si.graph import Model, nodes_between
+from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.program.binder import Binder
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
 
@@ -53,9 +53,13 @@ class Program:
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
 
     def require_exact(self) -> None:
-        """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis."""
+        """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis.
+
+        Nodes that this package appended (a gradient's) are told only where the model's own are all exact.
+        """
+        own = tuple(found for found in self.findings if not found.node.startswith(f"{PREFIX}/"))
         if self.findings:
-            raise UnsupportedOp(self.findings)
+            raise UnsupportedOp(own or self.findings)
 
     def require_values(self) -> None:
         """Raise one `UnsupportedOp` with every node that can't be evaluated."""
