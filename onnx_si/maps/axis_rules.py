@@ -1,6 +1,6 @@
 """Where the axes of a node's output come from: one rule for each kind of op."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -154,7 +154,7 @@ def _cut(place: Place) -> Axes:
     starts, steps = place.numbers(1, "starts"), place.numbers(4, "steps")
     if len(place.node.input) > 4 and place.node.input[4] and steps is None:
         raise LookupError
-    axes = list(range(len(steps or ()))) if axes is None else axes
+    axes = list(range(len(starts or steps or ()))) if axes is None else axes
     by = {axis % len(first): step for axis, step in zip(axes, steps or [1] * len(axes), strict=True)}
     begin = {axis % len(first): start for axis, start in zip(axes, starts or (), strict=False)}
     return tuple(
@@ -201,32 +201,21 @@ def _concatenated(place: Place) -> Axes:
         if all(is_fresh(axes[along]) for axes in known)
         else mixed(place.shape[along])
     )
-    if _is_image_axis(known, along):
+    if any(follows(axes[along]) is not None for axes in known):
         joined = mixed(place.shape[along])
-    joined = joined_row(_pieces(place, along)) or joined
+    pieces = [
+        fresh(place.constants[name].shape[along]) if axes is None else axes[along]
+        for name, axes in zip(place.node.input, place.inputs, strict=True)
+    ]
+    joined = joined_row(pieces) or joined
     return tuple(
         joined if i == along else met((axes[i] for axes in known), size) for i, size in enumerate(place.shape)
     )
 
 
-def _pieces(place: Place, along: int) -> list[Axis]:
-    """What a Concat puts side by side; constants are of the graph's making."""
-    return [
-        fresh(place.constants[name].shape[along]) if axes is None else axes[along]
-        for name, axes in zip(place.node.input, place.inputs, strict=True)
-    ]
-
-
-def _attended(place: Place) -> Axes:
+def _attended(place: Place) -> Axes | None:
     """Attention: the rows of the queries."""
-    if place.position:
-        raise LookupError
-    first = place.first
-    return (*first[:-1], first[-1] if size_of(first[-1]) == place.shape[-1] else fresh(place.shape[-1]))
-
-
-def _is_image_axis(known: Sequence[Axes], along: int) -> bool:
-    return any(follows(axes[along]) is not None for axes in known)
+    return None if place.position else (*place.first[:-1], fresh(place.shape[-1]))
 
 
 def _chosen(place: Place) -> Axes:
