@@ -11,12 +11,12 @@ from onnx import helper
 
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model, function_body, nodes_between, read_by, renamed
-from onnx_si.maps.axes import Axes
 from onnx_si.maps.backward.nodes import reshaped, row_sums
 from onnx_si.maps.map import SaliencyMap, View, name_map, resize_map, single_precision
 from onnx_si.maps.tokens import Row, on_grid, row_of
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import Program, bind
+from onnx_si.rules.axes import Axes
 
 PASSED_ON = frozenset({"Cast", "Dropout", "Identity", "Reshape"})  # between Softmax and the product
 OTHERWISE = "choose gradcam, or output:NAME"

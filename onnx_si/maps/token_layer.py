@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 
 from onnx_si.graph import read_by
-from onnx_si.maps.axes import Axes
 from onnx_si.maps.map import View
 from onnx_si.maps.tokens import features_of, rows_of
 from onnx_si.program.program import Program
+from onnx_si.rules.axes import Axes
 from onnx_si.rules.rules import Affine
 
 MIXES = {"MatMul": (1,), "Gemm": (1,), "Attention": (1, 2), "Einsum": (1,)}
