@@ -88,7 +88,7 @@ class QuestionOptions(TypedDict, total=False):
             shown_default="told by Softmax, name and order",
             needs=Need(
                 lambda settled: not settled["saliency"].startswith("output:"),
-                "a map of class scores: saliency auto, cam, gradcam, gradient, grad-input, occlusion, rollout",
+                "a map of class scores: saliency auto, cam, gradcam, gradient, grad-input, occlusion ...",
             ),
             metadata="onnx_si.scores",
             metavar="NAME",
