@@ -1,6 +1,7 @@
 """The map and its margin over the threshold: made once for all images of a shape."""
 
 import contextlib
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +58,8 @@ class Marker:
             return _above_others(shown, others if self.counts is None else others & self.counts)
         if kind == "value":
             bound = level
+        elif self.threshold.chosen and not chosen.min() > level * chosen.max():
+            bound = chosen.min() - 1.0  # the choice would be another one
         else:
             bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
         return np.asarray(shown - bound)
@@ -84,9 +87,9 @@ def _above_others(values: Array, others: Mask) -> Array:
 class Marking:
     """A map and its margin for the images of a frame, bound to one of them.
 
-    Nothing here depends on an image's values, except `bound` where it is not repeatable. Without `bound` the
-    deployed runtime alone is asked for the map; `why` says what `engine` the line is followed by, and why,
-    where that was left open.
+    Nothing here depends on an image's values, except `bound` where it is not repeatable. `open_threshold`:
+    nobody chose the threshold. Without `bound` the deployed runtime alone is asked for the map; `why` says
+    why, where that was left open.
     """
 
     frame: Frame
@@ -94,6 +97,7 @@ class Marking:
     marker: Marker
     bound: Program | None
     bound_at: Array
+    open_threshold: bool = False
     provider: str | None = None
     why: str = ""
 
@@ -107,6 +111,24 @@ class Marking:
             with contextlib.suppress(Undefined):  # binding anew tells what is wrong with which node
                 return at_image(self.bound, image)
         return bind_margin(self.saliency, self.marker, image)
+
+    @cached_property
+    def by_range(self) -> "Marking | None":
+        """The same with a threshold between smallest and largest value, for images of which every pixel
+        passes a share of the largest; None where the threshold is none of these, or was given.
+
+        A region that is not everything tells by itself that this was not chosen; where it is chosen, its
+        margin says so (see `Threshold.chosen`). So the choice is always conditioned on.
+        """
+        threshold = self.marker.threshold
+        if not self.open_threshold or threshold.kind != "max":
+            return None
+        other = Threshold("minmax", threshold.level, chosen=True)
+        if self.bound is None:
+            return dataclasses.replace(self, marker=dataclasses.replace(self.marker, threshold=other))
+        marker = _marker(self.saliency, other, self.frame, self.marker.counts)
+        bound = bind_margin(self.saliency, marker, self.bound_at)
+        return dataclasses.replace(self, marker=marker, bound=bound)
 
     @cached_property
     def file(self) -> FileMap:
@@ -145,48 +167,37 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     """
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
-    saliency = build(
-        frame.model,
-        image,
-        settings.saliency,
-        settings.target,
-        frame.view,
-        argmax,
-        followed=settings.asks_exact,
-    )
+    view, followed = frame.view, settings.asks_exact
+    saliency = build(frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed)
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
-    why = ""
-    info = frame.loaded.inputs[0]
-    if settings.may_draw and not info.is_floating:
-        why = f"the model's input is {info.type}: the runtime rounds the image to whole numbers"
-    elif settings.asks_exact:
-        try:
-            marker = _marker(saliency, threshold, frame, mask)
-            bound = bind_margin(saliency, marker, image)
-            if not bound.findings or not settings.may_draw:
-                return Marking(
-                    frame=frame,
-                    saliency=saliency,
-                    marker=marker,
-                    bound=bound,
-                    bound_at=image,
-                    provider=settings.provider,
-                )
-            why = _not_linear(bound)
-        except NotLinear as error:
-            if not settings.may_draw:
-                raise
-            why = str(error)
-    marker = Marker(saliency.model, saliency.tensor, threshold, mask, is_map=True)
-    return Marking(
+    shown = Marking(
         frame=frame,
         saliency=saliency,
-        marker=marker,
+        marker=Marker(saliency.model, saliency.tensor, threshold, mask, is_map=True),
         bound=None,
         bound_at=image,
+        open_threshold=given is None,
         provider=settings.provider,
-        why=why,
     )
+    kind = frame.loaded.inputs[0]
+    if settings.may_draw and not kind.is_floating:
+        why = f"the model's input is {kind.type}: the runtime rounds the image to whole numbers"
+        return dataclasses.replace(shown, why=why)
+    return _bound_or_drawn(shown, settings) if followed else shown
+
+
+def _bound_or_drawn(shown: Marking, settings: Settings) -> Marking:
+    """The margin bound where the network is piecewise linear; else the runtime alone, if that is allowed."""
+    try:
+        marker = _marker(shown.saliency, shown.marker.threshold, shown.frame, shown.marker.counts)
+        bound = bind_margin(shown.saliency, marker, shown.bound_at)
+    except NotLinear as error:
+        if not settings.may_draw:
+            raise
+        return dataclasses.replace(shown, why=str(error))
+    if bound.findings and settings.may_draw:
+        return dataclasses.replace(shown, why=_not_linear(bound))
+    return dataclasses.replace(shown, marker=marker, bound=bound)
 
 
 def _not_linear(bound: Program) -> str:

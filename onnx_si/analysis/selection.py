@@ -69,7 +69,9 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
     values = _finite(bound, marker.tensor)
     region, shown = marker.region(values), bound.values[saliency.tensor]
     _require_unsaturated(saliency, marker.threshold, values, region, scene.mask)
-    _require_something(marking, region, shown, scene.mask)
+    other = _other_threshold(marking, region, shown, scene.mask)
+    if other is not None:
+        return select(scene, other, settings)
     engine, event = _followed(marking, bound, region, scene)
     parity = Parity(RUNTIME, None, None, NOT_ASKED)
     if not settings.p_value_only:
@@ -90,7 +92,9 @@ def _by_the_runtime(scene: Scene, marking: Marking, settings: Settings) -> Selec
     box = BlackBox(marking)
     shown = box.steady(scene.seen)
     region = marking.marker.region_of(shown)
-    _require_something(marking, region, shown, scene.mask)
+    other = _other_threshold(marking, region, shown, scene.mask)
+    if other is not None:
+        return select(scene, other, settings)
     return Selection(
         marking=marking,
         engine=engine_of(scene, settings, box),
@@ -102,10 +106,21 @@ def _by_the_runtime(scene: Scene, marking: Marking, settings: Settings) -> Selec
     )
 
 
-def _require_something(marking: Marking, region: Mask, shown: Array, mask: Mask | None) -> None:
+def _other_threshold(marking: Marking, region: Mask, shown: Array, mask: Mask | None) -> Marking | None:
+    """The marking to be taken in place of one whose region is everything; None: this one will do.
+
+    Raises
+    ------
+    NothingToTest
+        If the region is empty, or everything and nothing takes its place.
+    """
     count = int(np.count_nonzero(region))
-    if count in (0, region.size if mask is None else np.count_nonzero(mask)):
+    everything = region.size if mask is None else int(np.count_nonzero(mask))
+    if count == everything and marking.by_range is not None:
+        return marking.by_range
+    if count in (0, everything):
         raise _nothing_to_test(marking.saliency, marking.marker.threshold, shown, count)
+    return None
 
 
 def _require_unsaturated(
@@ -210,6 +225,11 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
         if saliency.chooses_class:
             why = "the map has a channel for each class"
+        if selection.marker.threshold.chosen:
+            why = (
+                "the map's smallest value exceeds half of its largest, so that all pixels pass max:0.5; the "
+                "choice is part of the selection event"
+            )
         yield f"threshold {selection.threshold}: {why}"
 
 

@@ -5,18 +5,20 @@ import math
 import numpy as np
 
 from onnx_si.errors import Refusal
+from onnx_si.kernels.interpolation import AlongAxes
 from onnx_si.maps.backward.nodes import gathered_back, reshaped
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards
-from onnx_si.ops.resize import AlongAxes
+from onnx_si.rules.registry import with_gradient
 from onnx_si.rules.rules import Affine
+from onnx_si.rules.traits import Gradient
 
 
-@backwards("Identity", "Dropout", "Cast")
+@backwards(*with_gradient(Gradient.PASSED), "CastLike")
 def identity(at: Site) -> str:
     return at.gradient
 
 
-@backwards("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+@backwards(*with_gradient(Gradient.REGROUPED))
 def reshape(at: Site) -> str:
     return reshaped(at.editor, at.gradient, at.wanted)
 
@@ -28,8 +30,8 @@ def transpose(at: Site) -> str:
 
 
 @backwards(
-    *("CenterCropPad", "Concat", "DepthToSpace", "Expand", "Gather", "GatherElements", "GatherND", "Pad"),
-    *("Slice", "SpaceToDepth", "Split", "Tile"),
+    *with_gradient(Gradient.MOVED),
+    *("Compress", "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "Trilu"),
 )
 def move(at: Site) -> str:
     """The places that an element went to are read off the op itself, run on the elements' numbers."""
