@@ -30,7 +30,8 @@ def image_for(model, seed=1):
 
 def asked(model, seed=1, **options):
     sigma = 1.0 if model.inputs[0].is_floating else 20.0
-    return onnx_si.test(model, image_for(model, seed), sigma=sigma, **{"draws": DRAWS, **options})
+    drawn = {} if "thin" in options or options.get("engine") == "exact" else {"draws": DRAWS}
+    return onnx_si.test(model, image_for(model, seed), sigma=sigma, **{**drawn, **options})
 
 
 def box_of(model, image, **options):
@@ -231,6 +232,8 @@ def test_whole_numbers_are_rounded_as_the_runtime_rounds():
         {"thin": 0.5, "randomise": 0.5},
         {"thin": 0.5, "engine": "exact"},
         {"thin": 0.0},
+        {"thin": 0.5, "draws": 9},
+        {"engine": "exact", "steps": 9},
         {"engine": "monte-carlo", "provider": "abacus"},
     ],
 )
