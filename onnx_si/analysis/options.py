@@ -13,7 +13,7 @@ RESIZES = ("linear", "nearest")
 LARGEST_RING = 10_000
 LARGEST_SHARE = 100.0
 MOST_POINTS = 100_000
-ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
+ALTERNATIVES = ("two-sided-abs", "two-sided", "greater", "less")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +122,6 @@ class Options:
             raise UsageError(f"ring {self.ring}; give 1 to {LARGEST_RING} pixels")
         if self.randomise is not None and not LEAST_SHARE <= self.randomise <= LARGEST_SHARE:
             raise UsageError(f"randomise {self.randomise:g}; give {LEAST_SHARE:g} to {LARGEST_SHARE:g}")
-        if self.randomise is not None and self.alternative == "two-sided-abs":
-            raise UsageError("two-sided-abs is not available with --randomise; use two-sided")
         if self.verify is not None and not 0 <= self.verify <= MOST_POINTS:
             raise UsageError(f"verify {self.verify}; give 0 to {MOST_POINTS} points")
         if self.seed < 0:

@@ -22,6 +22,7 @@ from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
     LEAST_DF,
+    Alternative,
     Randomised,
     Student,
     interval_bounds,
@@ -129,21 +130,25 @@ def _fragility(test: Tested, found: Answer) -> Fragility:
 def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
-    return estimate(found.inside, found.undecided, line, 1 - settings.alpha)
+    return estimate(found.inside, found.undecided, line, 1 - settings.alpha, settings.alternative)
 
 
-def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: float) -> Estimate:
-    """Estimate and confidence interval of the statistic's mean, with bounds for what is undecided."""
+def estimate(
+    inside: Intervals, undecided: Intervals, line: TestLine, level: float, alternative: Alternative
+) -> Estimate:
+    """Estimate of the statistic's mean and the interval that inverts its test, with bounds for what is
+    undecided.
+    """
     reason = no_estimate(line)
     if reason is not None:
         return Estimate(reason=reason)
     at, se, distribution = line.observed, line.error or math.nan, line.distribution
     if isinstance(distribution, Randomised):
-        bounds, lower, upper = randomised_bounds(inside, undecided, distribution, level)
+        bounds, lower, upper = randomised_bounds(inside, undecided, distribution, level, alternative)
     elif isinstance(distribution, Student):
-        bounds, lower, upper = scaled_bounds(inside, undecided, at, se, distribution.df, level)
+        bounds, lower, upper = scaled_bounds(inside, undecided, at, se, distribution.df, level, alternative)
     else:
-        lower, upper = interval_bounds(inside, undecided, at, se, level)
+        lower, upper = interval_bounds(inside, undecided, at, se, level, alternative)
         bounds = median_bounds(inside, undecided, at, se)
     certain = bounds[1] - bounds[0] <= ESTIMATE_TOLERANCE * se
     value = 0.5 * (bounds[0] + bounds[1]) if certain else None

@@ -43,7 +43,7 @@ _FROM_METADATA: dict[str, tuple[str, Callable[[str], Any]]] = {
 _DEFAULTS: dict[str, tuple[Any, str]] = {
     "saliency": ("auto", ""),
     "target": ("predicted", ""),
-    "alternative": ("two-sided", "a region may be brighter or darker"),
+    "alternative": ("two-sided-abs", "a region may be brighter or darker"),
     "ring": (1, ""),
     "resize": ("linear", ""),
     "precision": (1e-4, "wanted width of the p-value's bounds"),

@@ -318,7 +318,9 @@ def add_search(group: Group) -> None:
     group.add_argument(
         "--alternative",
         choices=ALTERNATIVES,
-        help="as in SciPy; two-sided-abs is P(|T| >= |t|) (default two-sided)",
+        help="two-sided-abs: a difference at least as large, in either direction, P(|T| >= |t|); two-sided: equal "
+        "tails, 2 min(F, 1 - F); greater, less: in one direction; the confidence interval inverts this test "
+        "(default two-sided-abs)",
     )
     group.add_argument(
         "--precision", type=float, metavar="P", help="wanted width of the p-value's bounds (default 1e-4)"

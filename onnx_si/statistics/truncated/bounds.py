@@ -10,16 +10,13 @@ import numpy as np
 from scipy.special import expit
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated.absolute import odds_bounds
 from onnx_si.statistics.truncated.distributions import Distribution
 from onnx_si.statistics.truncated.masses import Floats, log_sum
+from onnx_si.statistics.truncated.rounding import log_error, rounded_down, rounded_up
 from onnx_si.statistics.truncated.smoothed import Randomised
 
 Alternative = Literal["two-sided", "two-sided-abs", "greater", "less"]
-EPS = float(np.finfo(np.float64).eps)
-# Allowance for rounding in a log mass, several times what was measured against 50 digits: a constant, and a
-# part that grows with the exponent (a relative rounding error of z shifts z**2 / 2 by as much, relatively).
-_LOG_ERROR = 5e-12
-_LOG_ERROR_RELATIVE = 1e-14
 
 
 def p_value_bounds(
@@ -27,7 +24,7 @@ def p_value_bounds(
     inside: Intervals,
     undecided: Intervals,
     statistic: float,
-    alternative: Alternative = "two-sided",
+    alternative: Alternative = "two-sided-abs",
 ) -> tuple[float, float]:
     """Bound the selective p-value when part of the truncation set is not decided yet.
 
@@ -47,7 +44,8 @@ def p_value_bounds(
     statistic : float
         Observed value, finite.
     alternative : str
-        `two-sided` is 2 min(F, 1 - F), `two-sided-abs` P(|T| >= |t|), `greater` P(T >= t), `less` P(T <= t).
+        `two-sided-abs` is P(|T| >= |t|), `two-sided` (equal tails) 2 min(F, 1 - F), `greater` P(T >= t),
+        `less` P(T <= t).
 
     Returns
     -------
@@ -85,7 +83,8 @@ def _randomised(
     the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
     """
     if alternative == "two-sided-abs":
-        raise ValueError("two-sided-abs is not available with a randomised selection")
+        sides = [distribution.seen(each) for each in (inside, inside.union(undecided))]
+        return _from_odds(odds_bounds(*sides, -distribution.statistic / distribution.sd), alternative)
     sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
     tail, rest = (1, 0) if alternative == "greater" else (0, 1)
     return _from_odds(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]), alternative)
@@ -171,12 +170,6 @@ def _log_odds_bounds(tail: float, rest: float, tail_maybe: float, rest_maybe: fl
     return lower, upper
 
 
-def log_error(*log_masses: float) -> float:
-    """Bound the rounding error of the difference of two log masses; an empty set has none."""
-    finite = [value for value in log_masses if math.isfinite(value)]
-    return sum(_LOG_ERROR + _LOG_ERROR_RELATIVE * abs(value) for value in finite)
-
-
 def _two_sided(lower: float, upper: float) -> tuple[float, float]:
     """Map bounds of the log odds of F to bounds of 2 min(F, 1 - F), which peaks at odds 1."""
     nearest, farthest = sorted((abs(lower), abs(upper)))
@@ -196,13 +189,3 @@ def _probability_above(log_odds: float) -> float:
     """Return an upper bound of the probability, which is not zero where it only underflows."""
     probability = float(expit(log_odds))
     return probability if math.isinf(log_odds) else min(rounded_up(probability), 1.0)
-
-
-def rounded_down(value: float) -> float:
-    """Step down by a few units in the last place; infinite values stay."""
-    return math.nextafter(value - 4.0 * EPS * abs(value), -math.inf) if math.isfinite(value) else value
-
-
-def rounded_up(value: float) -> float:
-    """Step up by a few units in the last place; infinite values stay."""
-    return -rounded_down(-value)

@@ -12,6 +12,7 @@ from onnx_si.statistics.truncated.angles import log_segment_integrals
 from onnx_si.statistics.truncated.bounds import tail_and_rest
 from onnx_si.statistics.truncated.distributions import require_positive
 from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_sum
+from onnx_si.statistics.truncated.rounding import EPS
 
 LEAST_DF = 2  # on one degree of freedom F(t) need not fall in the mean
 
@@ -78,16 +79,67 @@ class Scaled:
     def log_above(self, mean: float) -> float:
         return self._log_mass(*self.above, mean)
 
-    def _log_mass(self, ends: Floats, widths: Floats, mean: float) -> float:
-        """Log of a side's mass, up to a constant that both sides have in common."""
-        root = math.hypot(mean, math.sqrt(self.df))
+    def flipped(self) -> Scaled:
+        """See `Seen`, as for all that follows."""
+        (below, widths), (above, above_widths) = self.below, self.above
+        return Scaled((-above[:, ::-1], above_widths), (-below[:, ::-1], widths), self.df)
+
+    def near(self, m: float) -> tuple[float, float]:
+        return self._mass_bounds(*self.below, m)
+
+    def between(self, m: float) -> tuple[float, float]:
+        ends, widths = self.above
+        cut = ends[:, 1] > 2.0 * m
+        inner = np.stack([ends[:, 0], np.where(cut, 2.0 * m, ends[:, 1])], axis=1)
+        return self._mass_bounds(inner, np.where(cut, 2.0 * m - ends[:, 0], widths), m)
+
+    def beyond(self, m: float, mean: float) -> tuple[float, float]:
+        ends, widths = self.above
+        cut = ends[:, 0] < 2.0 * m
+        outer = np.stack([np.where(cut, 2.0 * m, ends[:, 0]), ends[:, 1]], axis=1)
+        low, high = self._mass_bounds(outer, np.where(cut, ends[:, 1] - 2.0 * m, widths), mean)
+        # Masses are relative to the highest value of the density, which grows with the length of its support.
+        longer = (self.df - 1) * math.log(self._root(mean) / self._root(m))
+        return low + longer, high + longer
+
+    def most_beyond(self, m: float) -> float:
+        """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
+        return self._mass_bounds(np.array([[-math.inf, 0.0]]), np.array([math.inf]), m)[1]
+
+    def _root(self, mean: float) -> float:
+        """Half the length of the density's support."""
+        return math.hypot(mean, math.sqrt(self.df))
+
+    def _pieces(self, ends: Floats, widths: Floats, mean: float) -> tuple[Floats, Floats, Floats]:
+        """Distances of pieces from both ends of the support, and their widths, where they have mass."""
+        far = self._root(mean) + abs(mean)
         # The density's ends are at -reach_left and reach_right, whose product is df: none is a difference.
-        far = root + abs(mean)
         reach_left, reach_right = (self.df / far, far) if mean > 0 else (far, self.df / far)
         length = reach_left + reach_right
         left = np.clip(ends + reach_left, 0.0, length)
         right = np.clip(reach_right - ends, 0.0, length)
         widths = np.minimum(np.minimum(widths, length), np.minimum(left[:, 1], right[:, 0]))
         real = widths > 0.0
-        masses = log_segment_integrals(self.df - 1, left[real], right[real], widths[real])
+        return left[real], right[real], widths[real]
+
+    def _log_mass(self, ends: Floats, widths: Floats, mean: float) -> float:
+        """Log of a side's mass, up to a constant that both sides have in common."""
+        masses = log_segment_integrals(self.df - 1, *self._pieces(ends, widths, mean))
         return max(log_sum(masses), LEAST_LOG)
+
+    def _mass_bounds(self, ends: Floats, widths: Floats, mean: float) -> tuple[float, float]:
+        """Bounds of the same where the places are rounded; that of the masses comes on top.
+
+        The place that carries a piece's mass is the one next to the middle of the support, whose rounding
+        moves the log density by its slope times that.
+        """
+        left, right, widths = self._pieces(ends, widths, mean)
+        if not len(widths):
+            return -math.inf, -math.inf
+        masses = log_segment_integrals(self.df - 1, left, right, widths)
+        half = self._root(mean)
+        step = np.clip(0.0, left[:, 0] - half, left[:, 1] - half)  # of the place from the middle
+        slope = (self.df - 2) * np.abs(step) / np.maximum((half - step) * (half + step), np.finfo(float).tiny)
+        error = 4.0 * EPS * (np.abs(mean) + np.abs(step)) * slope
+        least, most = (max(log_sum(each), LEAST_LOG) for each in (masses - error, masses + error))
+        return least, most

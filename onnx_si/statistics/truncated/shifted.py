@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.bounds import tail_and_rest
 from onnx_si.statistics.truncated.distributions import require_positive
-from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_bell_integrals, log_sum
+from onnx_si.statistics.truncated.masses import (
+    HALF_LOG_TWO_PI,
+    LEAST_LOG,
+    Floats,
+    log_bell_integrals,
+    log_sum,
+)
+from onnx_si.statistics.truncated.rounding import EPS
+
+_MILLS_FROM = 30.0  # from here on 1 / m bounds Mills' ratio well enough
 
 
 @dataclass(frozen=True)
@@ -49,3 +60,42 @@ class Shifted:
 
     def log_above(self, mean: float) -> float:
         return max(log_sum(log_bell_integrals(*self.above, mean)), LEAST_LOG)
+
+    def flipped(self) -> Shifted:
+        """See `Seen`, as for all that follows."""
+        (low, high, widths), (above_low, above_high, above_widths) = self.below, self.above
+        return Shifted((-above_high, -above_low, above_widths), (-high, -low, widths))
+
+    def near(self, m: float) -> tuple[float, float]:
+        return _mass_bounds(*self.below, m)
+
+    def between(self, m: float) -> tuple[float, float]:
+        low, high, widths = self.above
+        cut = high > 2.0 * m
+        return _mass_bounds(low, np.where(cut, 2.0 * m, high), np.where(cut, 2.0 * m - low, widths), m)
+
+    def beyond(self, m: float, mean: float) -> tuple[float, float]:
+        low, high, widths = self.above
+        cut = low < 2.0 * m
+        return _mass_bounds(np.where(cut, 2.0 * m, low), high, np.where(cut, high - 2.0 * m, widths), mean)
+
+    def most_beyond(self, m: float) -> float:
+        """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
+        return float(log_ndtr(-m)) + 0.5 * m * m + HALF_LOG_TWO_PI if m < _MILLS_FROM else -math.log(m)
+
+
+def _mass_bounds(low: Floats, high: Floats, widths: Floats, mean: float) -> tuple[float, float]:
+    """Bounds of a log mass of intervals whose places are rounded; that of the masses comes on top.
+
+    The place that carries an interval's mass is its end next to the mean, whose rounding moves the exponent
+    by its slope times that.
+    """
+    real = widths > 0.0
+    if not real.any():
+        return -math.inf, -math.inf
+    low, high = low[real], high[real]
+    masses = log_bell_integrals(low, high, widths[real], mean)
+    place = np.clip(mean, low, high)
+    error = 4.0 * EPS * np.abs(place) * np.abs(place - mean)
+    least, most = (max(log_sum(each), LEAST_LOG) for each in (masses - error, masses + error))
+    return least, most

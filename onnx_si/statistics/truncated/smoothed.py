@@ -22,6 +22,7 @@ from onnx_si.statistics.truncated.masses import (
     Floats,
     log_sum,
 )
+from onnx_si.statistics.truncated.rounding import EPS, log_error
 
 LEAST_SHARE = 0.01  # below it the two scales of the integrand are too far apart for the quadrature
 _BISECTIONS = 14
@@ -64,9 +65,13 @@ class Randomised:
         """Return the log probability that W lies in a set."""
         return log_sum(self.log_masses(intervals.bounds))
 
+    def seen(self, intervals: Intervals) -> Smoothed:
+        """A set of W as seen from the observed T."""
+        return Smoothed.of(intervals, self.statistic, self.sd, self.share)
+
     def below_and_above(self, intervals: Intervals) -> tuple[float, float]:
         """Return the log probabilities that W lies in a set and T below, or above, its observed value."""
-        sides = Smoothed.of(intervals, self.statistic, self.sd, self.share)
+        sides = self.seen(intervals)
         at = -self.statistic / self.sd
         return sides.log_below(at), sides.log_above(at)
 
@@ -107,6 +112,43 @@ class Smoothed:
 
     def log_above(self, mean: float) -> float:
         return log_sum(_log_integrals(-self.ends[:, 1], -self.ends[:, 0], self.widths, -mean, self.share))
+
+    def flipped(self) -> Smoothed:
+        """See `Seen`, as for all that follows."""
+        return Smoothed(-self.ends[:, ::-1], self.widths, self.share)
+
+    def near(self, m: float) -> tuple[float, float]:
+        return self._within(self.log_below(m), m)
+
+    def between(self, m: float) -> tuple[float, float]:
+        """The mass of T > t less that of what is beyond, with the rounding of both."""
+        above, far = self._within(self.log_above(m), m), self.beyond(m, m)
+        return _log_less(above[0], far[1], -1.0), _log_less(above[1], far[0], 1.0)
+
+    def beyond(self, m: float, mean: float) -> tuple[float, float]:
+        """As seen from the place 2 m above the statistic, the mean lies `mean` - 2 m above it."""
+        moved = Smoothed(self.ends - 2.0 * m, self.widths, self.share)
+        unit = 0.5 * (mean - m) * (mean + m)
+        low, high = moved._within(moved.log_above(mean - 2.0 * m), mean)
+        return low + unit, high + unit
+
+    def most_beyond(self, m: float) -> float:
+        """The mass at T < t if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
+        return float(log_ndtr(-m))
+
+    def _within(self, log_mass: float, mean: float) -> tuple[float, float]:
+        """Bounds of a log mass where the places of the intervals are rounded."""
+        if not len(self.ends):
+            return -math.inf, -math.inf
+        error = 8.0 * EPS * (1.0 + mean * mean) / min(self.share, 1.0)
+        return log_mass - error, log_mass + error
+
+
+def _log_less(log_mass: float, log_part: float, outwards: float) -> float:
+    """Log of the difference of a mass and its part, moved by the rounding of both."""
+    mass = log_mass + outwards * log_error(log_mass)
+    part = log_part - outwards * log_error(log_part)
+    return mass + math.log(-math.expm1(part - mass)) if part < mass else -math.inf
 
 
 def _log_integrals(lo: Floats, hi: Floats, widths: Floats, mean: float, share: float) -> Floats:
