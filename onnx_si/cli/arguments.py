@@ -318,7 +318,7 @@ def add_search(group: Group) -> None:
     group.add_argument(
         "--alternative",
         choices=ALTERNATIVES,
-        help="two-sided-abs: a difference at least as large, in either direction, P(|T| >= |t|); two-sided: equal "
+        help="two-sided-abs: at least as large a difference, in either direction, P(|T| >= |t|); two-sided: equal "
         "tails, 2 min(F, 1 - F); greater, less: in one direction; the confidence interval inverts this test "
         "(default two-sided-abs)",
     )

@@ -15,11 +15,13 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from onnx_si.statistics.truncated.rounding import log_error
+from onnx_si.statistics.truncated.rounding import Floats, log_errors
+
+Pair = tuple[Floats, Floats]
 
 
 class Seen(Protocol):
-    """A truncation set as seen from the statistic: bounds of logs of masses, the mean at m >= 0 above it.
+    """A truncation set as seen from the statistic: bounds of logs of masses, for means at m >= 0 above it.
 
     All masses of one call have a factor in common, which depends on m alone. In units of the density at the
     statistic the density at y > 0 grows with the mean and that at y < 0 falls; so it is in an exponential
@@ -33,15 +35,15 @@ class Seen(Protocol):
         """The same in a mirror, so that means below the statistic are above it."""
         ...
 
-    def near(self, m: float) -> tuple[float, float]:
+    def near(self, m: Floats) -> Pair:
         """Mass at y < 0."""
         ...
 
-    def between(self, m: float) -> tuple[float, float]:
+    def between(self, m: Floats) -> Pair:
         """Mass at 0 < y < 2 m."""
         ...
 
-    def beyond(self, m: float, mean: float) -> tuple[float, float]:
+    def beyond(self, m: Floats, mean: Floats) -> Pair:
         """Mass at y > 2 m with the mean at `mean` >= m, in units of the masses at m."""
         ...
 
@@ -57,32 +59,34 @@ def odds_bounds(least: Seen, most: Seen, m: float) -> tuple[float, float]:
     """
     if m < 0.0:
         least, most, m = least.flipped(), most.flipped(), -m
-    return lower_odds(least, most, m), upper_odds(least, most, m, m)
+    at = np.array([m])
+    return float(lower_odds(least, most, at)[0]), float(upper_odds(least, most, at, at)[0])
 
 
-def upper_odds(least: Seen, most: Seen, m: float, until: float) -> float:
-    """An upper bound of log(p / (1 - p)) for every mean from m to `until`; infinite: for every mean from m.
+def upper_odds(least: Seen, most: Seen, m: Floats, until: Floats) -> Floats:
+    """Upper bounds of log(p / (1 - p)) for every mean from m to `until`, for each pair of them.
 
     As the mean grows `near` falls and `between` grows. What is beyond is at most the mass beyond 2 m under
     the last of the means, which has the highest density there.
     """
-    far = most.most_beyond(m) if math.isinf(until) else most.beyond(m, until)[1]
-    return _difference(_sum(most.near(m)[1], far), least.between(m)[0], 1.0)
+    return _odds(np.logaddexp(most.near(m)[1], most.beyond(m, until)[1]), least.between(m)[0], 1.0)
 
 
-def lower_odds(least: Seen, most: Seen, m: float) -> float:
-    """A lower bound of log(p / (1 - p)) of the mean at m."""
-    return _difference(_sum(least.near(m)[0], least.beyond(m, m)[0]), most.between(m)[1], -1.0)
+def odds_from(least: Seen, most: Seen, m: float) -> float:
+    """The same for every mean from m on."""
+    at = np.array([m])
+    tail = np.logaddexp(most.near(at)[1], most.most_beyond(m))
+    return float(_odds(tail, least.between(at)[0], 1.0)[0])
 
 
-def _sum(one: float, other: float) -> float:
-    return float(np.logaddexp(one, other))
+def lower_odds(least: Seen, most: Seen, m: Floats) -> Floats:
+    """Lower bounds of log(p / (1 - p)) of the means at m."""
+    return _odds(np.logaddexp(least.near(m)[0], least.beyond(m, m)[0]), most.between(m)[1], -1.0)
 
 
-def _difference(tail: float, rest: float, outwards: float) -> float:
+def _odds(tail: Floats, rest: Floats, outwards: float) -> Floats:
     """Log odds with their rounding error added or taken away; without any mass nothing is known."""
-    if tail == -math.inf and rest == -math.inf:
-        return outwards * math.inf
-    if tail == -math.inf or rest == -math.inf:
-        return tail - rest
-    return tail - rest + outwards * log_error(tail, rest)
+    with np.errstate(invalid="ignore"):
+        odds = tail - rest + outwards * (log_errors(tail) + log_errors(rest))
+    result: Floats = np.where(np.isnan(odds), outwards * math.inf, odds)
+    return result

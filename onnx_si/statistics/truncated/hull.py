@@ -4,37 +4,37 @@ The means that the test does not reject need not be an interval: where S has a s
 means close to half way to it can be accepted while some nearer ones are rejected. The interval is the hull,
 so its end is the farthest accepted mean, and a root of p(m) = alpha is not enough: there may be others.
 
-The end is found from outside. `upper_odds` bounds p on a whole stretch of means, the last one unbounded; a
-stretch whose bound does not exceed alpha is cut off, with no accepted mean in it. Stretches get shorter as
-they come closer to the end. Where even one of `TOLERANCE` can't be cut off, the search stops and hands out
-what it has: the outer end is proven, nothing accepted lies beyond it. Roots are only used to guess how long
-the stretches may be.
+The end is found from outside. `upper_odds` bounds p on a whole stretch of means, `odds_from` on the unbounded
+one; a stretch whose bound does not exceed alpha is cut off, since no mean in it is accepted. A root is only a
+guess of where the end is: a ladder of stretches, ever shorter, leads down to it. Those that can't be cut off
+are divided, and a place between them that is accepted is a better guess. Where even a stretch of `TOLERANCE`
+can't be cut off, the search hands out what it has. So the outer end is proven: nothing accepted lies beyond.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from onnx_si.statistics.truncated.absolute import Seen, lower_odds, upper_odds
-from onnx_si.statistics.truncated.rounding import EPS
+from onnx_si.statistics.truncated.absolute import Seen, lower_odds, odds_from, upper_odds
+from onnx_si.statistics.truncated.rounding import EPS, Floats
 
+Pair = tuple[float, float]
 # The shortest stretch, as a part of the distance from the statistic and in standard errors.
-TOLERANCE = 1e-11
+TOLERANCE = 1e-10
 _SHORTEST = 1e-14
 _FARTHEST = 1e100  # where the search gives up and returns infinity
 _GREATEST = 1e300  # stands for infinite log odds
-# Length of a stretch as a part of what is open, and how it is adapted.
-_FIRST, _LONGEST, _LONGER, _SHORTER = 0.5, 0.9, 1.15, 0.6
-_MOST_STRETCHES = 2000
+_RUNG = 0.6  # distance of the ladder's next rung from the guess, in that of the one before
+_PARTS, _AT_ONCE, _ROUNDS = 4, 32, 100  # how stretches are divided, how many at a time, and how often
 
 
-def hull_bounds(
-    least: Seen, most: Seen, log_odds: float, tolerance: float = TOLERANCE
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOLERANCE) -> tuple[Pair, Pair]:
     """Bounds of the ends of the hull of the means with log(p / (1 - p)) > `log_odds`.
 
     Parameters
@@ -52,106 +52,139 @@ def hull_bounds(
         Smallest and largest lower end, smallest and largest upper end, in standard errors from the
         statistic. The outer ones are proven, and the inner ones are accepted means.
     """
-    lower = _end_bounds(least.flipped(), most.flipped(), log_odds, tolerance)
-    return (-lower[1], -lower[0]), _end_bounds(least, most, log_odds, tolerance)
+    low, high = _end_bounds(least.flipped(), most.flipped(), log_odds, tolerance)
+    return (-high, -low), _end_bounds(least, most, log_odds, tolerance)
 
 
-def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> tuple[float, float]:
-    """An accepted mean, whatever is undecided, and one beyond which none is, whatever is undecided."""
-
-    def surely(m: float) -> float:
-        return lower_odds(least, most, m)
-
+def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
+    """A mean that is accepted, and one beyond which none is, whatever is undecided."""
     inner, outer = math.inf, math.inf
+    sure = _Sure(least, most, log_odds, tolerance)
     if least.has_above:
-        possible = _Side(lambda m, until: upper_odds(least, most, m, until), log_odds, tolerance)
-        inner, outer = possible.farthest()
-        if math.isfinite(inner):
-            for back in (8.0 * EPS, tolerance, 4.0 * tolerance, 16.0 * tolerance):
-                if surely(inner * (1.0 - back)) > log_odds:
-                    return inner * (1.0 - back), outer
-    if not most.has_above:
-        return inner, outer
-    # The same search on lower bounds of p: what it accepts is accepted.
-    sure = _Side(lambda m, until: _surely(least, most, m, until), log_odds, tolerance)
-    return min(sure.farthest()[0], outer), outer
-
-
-def _surely(least: Seen, most: Seen, m: float, until: float) -> float:
-    """Bounds on a stretch what `lower_odds` gives for each of its means."""
-    return lower_odds(least, most, m) if m == until else upper_odds(most, least, m, until)
+        inner, outer = _Possible(least, most, log_odds, tolerance).farthest()
+        for back in (8.0 * EPS, tolerance, 4.0 * tolerance, 16.0 * tolerance):
+            if math.isfinite(inner) and sure.accepts(inner * (1.0 - back)):
+                return inner * (1.0 - back), outer
+    if most.has_above:
+        inner = min(sure.farthest()[0], outer)
+    return inner, outer
 
 
 @dataclass(frozen=True)
-class _Side:
-    """The means above the statistic; `bound` is that of the log odds on a stretch of them."""
+class _Possible:
+    """The means above the statistic that are accepted, if what is undecided is as it may be."""
 
-    bound: Callable[[float, float], float]
+    least: Seen
+    most: Seen
     log_odds: float
     tolerance: float
 
+    def odds(self, m: Floats) -> Floats:
+        return upper_odds(self.least, self.most, m, m)
+
+    def most_odds(self, starts: Floats, stops: Floats) -> Floats:
+        """Bounds of the odds on stretches."""
+        return upper_odds(self.least, self.most, starts, stops)
+
+    def most_odds_from(self, m: float) -> float:
+        return odds_from(self.least, self.most, m)
+
     def accepts(self, m: float) -> bool:
-        return self.bound(m, m) > self.log_odds
+        return bool(self.odds(np.array([m]))[0] > self.log_odds)
 
-    def rejects(self, m: float, until: float) -> bool:
-        return self.bound(m, until) <= self.log_odds
-
-    def farthest(self) -> tuple[float, float]:
+    def farthest(self) -> Pair:
         """The farthest accepted mean that was found, and one beyond which there is none."""
-        accepted, open_until = self._bracket()
-        if math.isinf(open_until):
-            return accepted, open_until
-        accepted = self._root(accepted, open_until)
-        share = _FIRST
-        for _ in range(_MOST_STRETCHES):
-            length = share * (open_until - accepted)
-            shortest = self.tolerance * open_until + _SHORTEST
-            start = max(open_until - max(length, shortest), accepted)
-            if start < open_until and self.rejects(start, open_until):
-                open_until, share = start, min(share * _LONGER, _LONGEST)
-            elif length <= shortest:
+        accepted, stop = self._bracket()
+        if math.isinf(stop):
+            return accepted, stop
+        accepted = self._root(accepted, stop)
+        shortest = self.tolerance * stop + _SHORTEST
+        ladder = _ladder(accepted, stop, shortest)
+        for _ in range(_ROUNDS):
+            left = self._not_cut(ladder)
+            if not len(left):
+                return accepted, stop if not len(ladder) else float(ladder[-1, 0])
+            stop = float(left[0, 1])
+            if left[0, 1] - left[0, 0] <= shortest:
                 break
-            elif self.accepts(start):
-                accepted, share = self._root(start, open_until), _FIRST
+            found = left[self.odds(left[:, 0]) > self.log_odds, 0]
+            shortest = self.tolerance * stop + _SHORTEST
+            if len(found) and found[0] > accepted + shortest:
+                accepted = self._root(float(found[0]), stop)
+                ladder = _ladder(accepted, stop, shortest)
             else:
-                share *= _SHORTER
-        return self._closest(accepted, open_until), open_until
+                ladder = np.concatenate([_divided(left[:_AT_ONCE]), left[_AT_ONCE:]])
+        return self._closest(accepted, stop), stop
 
-    def _bracket(self) -> tuple[float, float]:
-        """An accepted mean, and one from which on all are rejected."""
+    def _not_cut(self, stretches: NDArray[np.float64]) -> NDArray[np.float64]:
+        odds = self.most_odds(stretches[:, 0], stretches[:, 1])
+        return stretches[~(odds <= self.log_odds)]
+
+    def _bracket(self) -> Pair:
+        """A mean that is accepted, and one from which on all are rejected."""
         accepted, far = 0.0, 1.0
-        while not self.rejects(far, math.inf):
+        while not self.most_odds_from(far) <= self.log_odds:
             if self.accepts(far):
                 accepted = far
             far *= 4.0
             if far > _FARTHEST:
                 return math.inf, math.inf
-        if accepted == 0.0:
-            guess = 0.25 * far
-            while guess > _SHORTEST and not self.accepts(guess):
-                guess *= 0.25
-            accepted = guess if guess > _SHORTEST else 0.0
+        guess = 0.25 * far
+        while accepted == 0.0 and guess > _SHORTEST:
+            if self.accepts(guess):
+                accepted = guess
+            guess *= 0.25
         return accepted, far
 
     def _root(self, accepted: float, rejected: float) -> float:
         """An accepted mean next to one that is rejected, between the two given."""
 
         def excess(m: float) -> float:
-            return max(-_GREATEST, min(self.bound(m, m) - self.log_odds, _GREATEST))
+            return max(-_GREATEST, min(float(self.odds(np.array([m]))[0]) - self.log_odds, _GREATEST))
 
-        if accepted == 0.0 or self.accepts(rejected):
+        if accepted == 0.0 or not accepted < rejected or self.accepts(rejected):
             return accepted
         root = float(brentq(excess, accepted, rejected, xtol=_SHORTEST, rtol=8.0 * EPS, maxiter=500))
-        return next((m for m in _backwards(root, accepted) if self.accepts(m)), accepted)
+        return self._closest(accepted, root, EPS)
 
-    def _closest(self, accepted: float, open_until: float) -> float:
-        """An accepted mean close to where nothing more could be cut off, if there is one."""
-        near = _backwards(open_until, accepted, self.tolerance)
-        return next((m for m in near if self.accepts(m)), accepted)
+    def _closest(self, accepted: float, start: float, step: float | None = None) -> float:
+        """An accepted mean close below `start`, if there is one, else the one known."""
+        places = _backwards(start, accepted, self.tolerance if step is None else step)
+        return next((m for m in places if self.accepts(m)), accepted)
 
 
-def _backwards(start: float, stop: float, step: float = EPS) -> Iterator[float]:
-    """Places below `start`, ever farther, as long as they are beyond `stop`."""
+class _Sure(_Possible):
+    """The means that are accepted whatever is undecided; what its bounds leave out may be accepted, too."""
+
+    def odds(self, m: Floats) -> Floats:
+        return lower_odds(self.least, self.most, m)
+
+    def most_odds(self, starts: Floats, stops: Floats) -> Floats:
+        return upper_odds(self.most, self.least, starts, stops)
+
+    def most_odds_from(self, m: float) -> float:
+        return odds_from(self.most, self.least, m)
+
+
+def _ladder(low: float, high: float, shortest: float) -> NDArray[np.float64]:
+    """Stretches from `high` down to next to `low`, the outermost first, (n, 2)."""
+    gap = max(high - low, 0.0)
+    rungs = max(0, math.ceil(math.log(max(gap / shortest, 1.0)) / -math.log(_RUNG)))
+    places = np.minimum(low + gap * _RUNG ** np.arange(rungs + 1), high)
+    places[0] = high
+    return np.stack([places[1:], places[:-1]], axis=1)
+
+
+def _divided(stretches: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each stretch in equal parts, the outermost first."""
+    shares = np.arange(_PARTS + 1) / _PARTS
+    places = stretches[:, 1:] + (stretches[:, :1] - stretches[:, 1:]) * shares
+    places[:, -1] = stretches[:, 0]
+    return np.stack([places[:, 1:], places[:, :-1]], axis=-1).reshape(-1, 2)
+
+
+def _backwards(start: float, stop: float, step: float) -> Iterator[float]:
+    """Places from `start` down, ever farther, as long as they are beyond `stop`."""
     yield start
     for power in range(8):
         place = start * (1.0 - step * 4.0**power)

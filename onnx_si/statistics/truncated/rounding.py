@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
 # Allowance for rounding in a log mass, several times what was measured against 50 digits: a constant, and a
@@ -17,6 +20,15 @@ def log_error(*log_masses: float) -> float:
     """Bound the rounding error of the difference of two log masses; an empty set has none."""
     finite = [value for value in log_masses if math.isfinite(value)]
     return sum(_LOG_ERROR + _LOG_ERROR_RELATIVE * abs(value) for value in finite)
+
+
+def log_errors(log_masses: Floats) -> Floats:
+    """The same for each log mass."""
+    finite = np.isfinite(log_masses)
+    errors: Floats = np.where(
+        finite, _LOG_ERROR + _LOG_ERROR_RELATIVE * np.abs(np.where(finite, log_masses, 0)), 0.0
+    )
+    return errors
 
 
 def rounded_down(value: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated.absolute import Pair
 from onnx_si.statistics.truncated.bounds import tail_and_rest
 from onnx_si.statistics.truncated.distributions import require_positive
 from onnx_si.statistics.truncated.masses import (
@@ -17,6 +18,7 @@ from onnx_si.statistics.truncated.masses import (
     Floats,
     log_bell_integrals,
     log_sum,
+    log_sums,
 )
 from onnx_si.statistics.truncated.rounding import EPS
 
@@ -66,36 +68,35 @@ class Shifted:
         (low, high, widths), (above_low, above_high, above_widths) = self.below, self.above
         return Shifted((-above_high, -above_low, above_widths), (-high, -low, widths))
 
-    def near(self, m: float) -> tuple[float, float]:
+    def near(self, m: Floats) -> Pair:
         return _mass_bounds(*self.below, m)
 
-    def between(self, m: float) -> tuple[float, float]:
+    def between(self, m: Floats) -> Pair:
         low, high, widths = self.above
-        cut = high > 2.0 * m
-        return _mass_bounds(low, np.where(cut, 2.0 * m, high), np.where(cut, 2.0 * m - low, widths), m)
+        end = 2.0 * m[:, None]
+        return _mass_bounds(low, np.minimum(high, end), np.where(high > end, end - low, widths), m)
 
-    def beyond(self, m: float, mean: float) -> tuple[float, float]:
+    def beyond(self, m: Floats, mean: Floats) -> Pair:
         low, high, widths = self.above
-        cut = low < 2.0 * m
-        return _mass_bounds(np.where(cut, 2.0 * m, low), high, np.where(cut, high - 2.0 * m, widths), mean)
+        start = 2.0 * m[:, None]
+        return _mass_bounds(np.maximum(low, start), high, np.where(low < start, high - start, widths), mean)
 
     def most_beyond(self, m: float) -> float:
         """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
         return float(log_ndtr(-m)) + 0.5 * m * m + HALF_LOG_TWO_PI if m < _MILLS_FROM else -math.log(m)
 
 
-def _mass_bounds(low: Floats, high: Floats, widths: Floats, mean: float) -> tuple[float, float]:
-    """Bounds of a log mass of intervals whose places are rounded; that of the masses comes on top.
+def _mass_bounds(low: Floats, high: Floats, widths: Floats, mean: Floats) -> Pair:
+    """Bounds of log masses, a row for each mean, of intervals whose places are rounded; that of the masses
+    comes on top.
 
     The place that carries an interval's mass is its end next to the mean, whose rounding moves the exponent
     by its slope times that.
     """
+    low, high, widths, peak = np.broadcast_arrays(low, high, widths, mean[:, None])
     real = widths > 0.0
-    if not real.any():
-        return -math.inf, -math.inf
-    low, high = low[real], high[real]
-    masses = log_bell_integrals(low, high, widths[real], mean)
-    place = np.clip(mean, low, high)
-    error = 4.0 * EPS * np.abs(place) * np.abs(place - mean)
-    least, most = (max(log_sum(each), LEAST_LOG) for each in (masses - error, masses + error))
-    return least, most
+    low, high, peak = low[real], high[real], peak[real]
+    masses = log_bell_integrals(low, high, widths[real], peak)
+    place = np.clip(peak, low, high)
+    error = 4.0 * EPS * np.abs(place) * np.abs(place - peak)
+    return log_sums(masses - error, real), log_sums(masses + error, real)
