@@ -318,9 +318,9 @@ def add_search(group: Group) -> None:
     group.add_argument(
         "--alternative",
         choices=ALTERNATIVES,
-        help="two-sided-abs: at least as large a difference, in either direction, P(|T| >= |t|); two-sided: equal "
-        "tails, 2 min(F, 1 - F); greater, less: in one direction; the confidence interval inverts this test "
-        "(default two-sided-abs)",
+        help="two-sided-abs: at least as large a difference, in either direction, P(|T| >= |t|); "
+        "two-sided: equal tails, 2 min(F, 1 - F); greater, less: in one direction; the confidence interval "
+        "inverts this test (default two-sided-abs)",
     )
     group.add_argument(
         "--precision", type=float, metavar="P", help="wanted width of the p-value's bounds (default 1e-4)"

@@ -83,8 +83,9 @@ def _randomised(
     the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
     """
     if alternative == "two-sided-abs":
-        sides = [distribution.seen(each) for each in (inside, inside.union(undecided))]
-        return _from_odds(odds_bounds(*sides, -distribution.statistic / distribution.sd), alternative)
+        least, most = distribution.seen(inside), distribution.seen(inside.union(undecided))
+        at = -distribution.statistic / distribution.sd
+        return _from_odds(odds_bounds(least, most, at), alternative)
     sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
     tail, rest = (1, 0) if alternative == "greater" else (0, 1)
     return _from_odds(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]), alternative)

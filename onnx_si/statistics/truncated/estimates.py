@@ -6,9 +6,9 @@ import math
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.bounds import Alternative
+from onnx_si.statistics.truncated.hull import TOLERANCE
 from onnx_si.statistics.truncated.inversion import (
     ROOT_TOLERANCE,
-    TOLERANCE,
     Sides,
     end_bounds,
     mean_bounds,

@@ -98,23 +98,26 @@ class _Possible:
         if math.isinf(stop):
             return accepted, stop
         accepted = self._root(accepted, stop)
-        shortest = self.tolerance * stop + _SHORTEST
-        ladder = _ladder(accepted, stop, shortest)
+        open_ones = ladder = _ladder(accepted, stop, self._shortest(stop))
         for _ in range(_ROUNDS):
-            left = self._not_cut(ladder)
-            if not len(left):
-                return accepted, stop if not len(ladder) else float(ladder[-1, 0])
-            stop = float(left[0, 1])
-            if left[0, 1] - left[0, 0] <= shortest:
+            open_ones = self._not_cut(open_ones)
+            if not len(open_ones):
+                return accepted, float(ladder[-1, 0]) if len(ladder) else stop
+            start, stop = open_ones[0].tolist()
+            shortest = self._shortest(stop)
+            if stop - start <= shortest:
                 break
-            found = left[self.odds(left[:, 0]) > self.log_odds, 0]
-            shortest = self.tolerance * stop + _SHORTEST
+            found = open_ones[self.odds(open_ones[:, 0]) > self.log_odds, 0]
             if len(found) and found[0] > accepted + shortest:
                 accepted = self._root(float(found[0]), stop)
-                ladder = _ladder(accepted, stop, shortest)
+                open_ones = ladder = _ladder(accepted, stop, shortest)
             else:
-                ladder = np.concatenate([_divided(left[:_AT_ONCE]), left[_AT_ONCE:]])
+                parts = _divided(open_ones[:_AT_ONCE])
+                open_ones = np.concatenate([parts, open_ones[_AT_ONCE:]])
         return self._closest(accepted, stop), stop
+
+    def _shortest(self, m: float) -> float:
+        return self.tolerance * m + _SHORTEST
 
     def _not_cut(self, stretches: NDArray[np.float64]) -> NDArray[np.float64]:
         odds = self.most_odds(stretches[:, 0], stretches[:, 1])

@@ -36,9 +36,8 @@ def log_sums(log_values: Floats, where: NDArray[np.bool_]) -> Floats:
     table[where] = log_values
     top = table.max(axis=1, initial=LEAST_LOG)
     with np.errstate(divide="ignore"):
-        sums: Floats = np.where(
-            where.any(axis=1), top + np.log(np.exp(table - top[:, None]).sum(axis=1)), -np.inf
-        )
+        sums: Floats = np.maximum(top + np.log(np.exp(table - top[:, None]).sum(axis=1)), LEAST_LOG)
+    sums[~where.any(axis=1)] = -np.inf
     return sums
 
 

@@ -25,9 +25,8 @@ def log_error(*log_masses: float) -> float:
 def log_errors(log_masses: Floats) -> Floats:
     """The same for each log mass."""
     finite = np.isfinite(log_masses)
-    errors: Floats = np.where(
-        finite, _LOG_ERROR + _LOG_ERROR_RELATIVE * np.abs(np.where(finite, log_masses, 0)), 0.0
-    )
+    sizes = np.abs(np.where(finite, log_masses, 0.0))
+    errors: Floats = np.where(finite, _LOG_ERROR + _LOG_ERROR_RELATIVE * sizes, 0.0)
     return errors
 
 
