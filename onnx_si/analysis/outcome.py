@@ -75,6 +75,8 @@ def result_of(
     scene, selection, settings, line = test.scene, test.selection, test.settings, test.line
     saliency, level = selection.saliency, 1 - settings.alpha
     has_error = line.dimension_is_the_images
+    estimated = _estimated(found, line, settings)
+    told.warnings(_interval_warnings(found, estimated, settings))
     return Result(
         status="tested",
         guarantee=found.guarantee,
@@ -85,7 +87,7 @@ def result_of(
         degrees_of_freedom=line.degrees_of_freedom,
         alternative=settings.alternative,
         hypothesis=settings.hypothesis,
-        estimated=_estimated(found, line, settings),
+        estimated=estimated,
         confidence_level=level,
         truncation=found.inside,
         undecided=found.undecided,
@@ -125,6 +127,17 @@ def _fragility(test: Tested, found: Answer) -> Fragility:
         information=information(found.inside, line),
         tipping_std=tipping,
     )
+
+
+def _interval_warnings(found: Answer, estimated: Estimate, settings: Settings) -> Iterator[str]:
+    """Where the hull of what is not rejected holds 0, which is rejected itself."""
+    if estimated.interval is None or settings.alternative != "two-sided-abs":
+        return
+    if found.p_value_bounds[1] <= settings.alpha and estimated.interval[0] <= 0 <= estimated.interval[1]:
+        yield (
+            "the test rejects no difference, but not some differences on both sides of it; the interval spans "
+            "them all, so it holds 0 as well"
+        )
 
 
 def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:

@@ -145,14 +145,15 @@ class _Possible:
         def excess(m: float) -> float:
             return max(-_GREATEST, min(float(self.odds(np.array([m]))[0]) - self.log_odds, _GREATEST))
 
-        if accepted == 0.0 or not accepted < rejected or self.accepts(rejected):
+        if accepted == 0.0 or not accepted < rejected:
             return accepted
-        root = float(brentq(excess, accepted, rejected, xtol=_SHORTEST, rtol=8.0 * EPS, maxiter=500))
-        return self._closest(accepted, root, EPS)
+        near = 0.25 * self.tolerance * accepted + _SHORTEST
+        root = float(brentq(excess, accepted, rejected, xtol=near, rtol=8.0 * EPS, maxiter=500))
+        return self._closest(accepted, root)
 
-    def _closest(self, accepted: float, start: float, step: float | None = None) -> float:
+    def _closest(self, accepted: float, start: float) -> float:
         """An accepted mean close below `start`, if there is one, else the one known."""
-        places = _backwards(start, accepted, self.tolerance if step is None else step)
+        places = _backwards(start, accepted, 0.25 * self.tolerance)
         return next((m for m in places if self.accepts(m)), accepted)
 
 
