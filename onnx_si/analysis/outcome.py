@@ -135,7 +135,7 @@ def _interval_warnings(found: Answer, estimated: Estimate, settings: Settings) -
         return
     if found.p_value_bounds[1] <= settings.alpha and estimated.interval[0] <= 0 <= estimated.interval[1]:
         yield (
-            "no difference at all is rejected, but some differences on both sides of it are not; the interval "
+            "a difference of 0 is rejected, but some differences on both sides of it are not; the interval "
             "spans them all, so it holds 0 as well"
         )
 
