@@ -44,7 +44,8 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOL
     log_odds : float
         Of the level of the test.
     tolerance : float
-        By how much of its distance from the statistic an end may be too far out.
+        By how much of its distance from the statistic an end may be too far out; more where S has slivers
+        half of whose distance is the end's, and never too far in.
 
     Returns
     -------
