@@ -348,7 +348,7 @@ def document(null: list[Summary], power: list[Summary], options: argparse.Namesp
 Every row is the whole program on images drawn from the noise it was told about, with the network
 `models/paper_cam_16.onnx` (16 x 16 pixels), for ten classes `models/digits_8.onnx` (8 x 8), its class
 activation map and, where the row says nothing else, hypothesis `mean` with one reference, threshold
-`minmax:0.7`, a two-sided test and known sigma 1. Written by
+`minmax:0.7`, a two-sided test with equal tails (`--alternative two-sided`) and known sigma 1. Written by
 
     {command}
 
