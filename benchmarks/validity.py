@@ -170,6 +170,8 @@ def one_trial(job: tuple[Row, np.random.SeedSequence]) -> Trial | None:
     drawn = [sample(rng, row.covariance, space) for _ in range(1 + row.references + row.noise_images)]
     image, others = drawn[0] + truth, drawn[1 : 1 + row.references]
     options: dict[str, Any] = {"threshold": "minmax:0.7", "precision": PRECISION, **row.options}
+    if options.get("hypothesis") != "global":
+        options.setdefault("alternative", "two-sided")
     options["methods"] = row.methods if row.of == "region" else ("selective",)
     if row.noise_images:
         options["noise_from"] = drawn[1 + row.references :]
