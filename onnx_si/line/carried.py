@@ -1,8 +1,13 @@
-"""How much rounding each tensor of a program carries, estimated by making many small errors on purpose."""
+"""How much rounding each tensor of a program carries along a line: proven by the weights, or estimated.
+
+Proofs add up absolute values (`growth.py`), which in deep networks are far larger than their sums; there the
+estimate counts, as behind jumps.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,47 +19,64 @@ from onnx_si.ops.rules import Array, Gated, Rule, Step, Winner
 SHARE = 2.0**-30  # relative error that is made in every number
 SAFETY = 2.0**12  # times the error found: sums of many terms, fast products, values elsewhere on the line
 EPS = float(np.finfo(np.float64).eps)
-REACH = 1.0  # standard errors from the statistic to the point that is looked at, where no image is all zero
+
+
+@dataclass(frozen=True)
+class Carried:
+    """How far the numbers of each tensor of a network may be from the true ones, along a line of images.
+
+    `at` is the statistic, `scale` a standard error: what is estimated, is so there, and taken to grow by as much
+    with every standard error from it.
+    """
+
+    program: Program
+    start: Array
+    direction: Array
+    at: float
+    scale: float
+
+    def proven(self, names: tuple[str, ...], low: float, high: float) -> float:
+        """A bound of the rounding in numbers of some tensors between two points; infinite where there is none."""
+        size = self._sizes[0] + self._sizes[1] * max(abs(low), abs(high))
+        return sum(self.program.growth.of(name, size) for name in names)
+
+    def estimated(self, names: tuple[str, ...], low: float, high: float) -> float:
+        """A generous guess of it, by many small errors made on purpose."""
+        far = 1 + max(abs(low - self.at), abs(high - self.at)) / self.scale
+        return far * sum(self.errors.get(name, 0.0) for name in names)
+
+    @cached_property
+    def errors(self) -> Mapping[str, float]:
+        """What is guessed, by tensor."""
+        return disturbed(self.program, self.start + self.direction * (self.at + self.scale))
+
+    @cached_property
+    def _sizes(self) -> tuple[float, float]:
+        start, direction = (float(np.abs(x).max(initial=0.0)) for x in (self.start, self.direction))
+        return start, direction
 
 
 @dataclass(frozen=True)
 class _Disturbed:
-    """A tensor at points as it is, and with errors."""
+    """A tensor at an image as it is and, in a second row, with errors."""
 
-    plain: Array
-    disturbed: Array
+    values: Array
 
     @property
     def points(self) -> int:
-        return 2 * len(self.plain)
+        return len(self.values)
 
     @property
     def nbytes(self) -> int:
-        return 2 * self.plain.nbytes
+        return self.values.nbytes
 
     def split(self, at: float) -> tuple["_Disturbed", "_Disturbed"]:
         """Never asked for: single points are not split."""
         raise AssertionError("points are not split")
 
 
-@dataclass(frozen=True)
-class Carried:
-    """By tensor, how far a number of it may be from the true one near `at`; it grows by `scale` along the
-    line.
-    """
-
-    errors: Mapping[str, float]
-    at: float
-    scale: float
-
-    def near(self, names: tuple[str, ...], low: float, high: float) -> float:
-        """A generous bound of what rounding does to differences of numbers of some tensors."""
-        far = 1 + max(abs(low - self.at), abs(high - self.at)) / self.scale
-        return far * sum(self.errors.get(name, 0.0) for name in names)
-
-
-def carried(program: Program, start: Array, direction: Array, at: float, error: float) -> Carried:
-    """Walk through the program with a relative error of `SHARE` in every number, near the statistic.
+def disturbed(program: Program, image: Array) -> Mapping[str, float]:
+    """Walk through the program with a relative error of `SHARE` in every number.
 
     Operands of a difference get errors of their own, so a difference of equal numbers carries what they
     carry, however small it is itself.
@@ -69,26 +91,26 @@ def carried(program: Program, start: Array, direction: Array, at: float, error: 
         noise *= values
         return noise
 
-    def noted(name: str, plain: Array, disturbed: Array) -> _Disturbed:
+    def noted(name: str, values: Array) -> _Disturbed:
         with np.errstate(invalid="ignore"):
-            apart = np.abs(disturbed - plain)
+            apart = np.abs(values[1] - values[0])
         largest = float(apart.max(initial=0.0, where=np.isfinite(apart)))
         errors[name] = SAFETY * EPS / SHARE * largest
-        return _Disturbed(plain, disturbed)
+        return _Disturbed(values)
 
     names = iter([step.output for step in program.instructions])
 
     def apply(rule: Rule, inputs: list[_Disturbed]) -> _Disturbed:
-        name, plain = next(names), rule.evaluate(*(x.plain for x in inputs))
+        name, steady = next(names), rule.gates if isinstance(rule, Gated) else ()
+        xs = [x.values[[0, 0]] if i in steady else x.values for i, x in enumerate(inputs)]
         if isinstance(rule, Step | Winner):
-            return noted(name, plain, plain)
-        gates = rule.gates if isinstance(rule, Gated) else ()
-        made = rule.evaluate(*(x.plain if i in gates else x.disturbed for i, x in enumerate(inputs)))
-        return noted(name, plain, shaken(made))
+            return noted(name, np.array(rule.evaluate(*(x.values[:1] for x in inputs)))[[0, 0]])
+        made = np.array(rule.evaluate(*xs))
+        made[1] = shaken(made[1])
+        return noted(name, made)
 
-    scale = REACH * error
-    first = (start + direction * (at + scale))[None]
+    first = np.stack([image, shaken(image)])
     with np.errstate(invalid="ignore", over="ignore"), suppress(Undefined):  # the search will tell
-        for _ in walk(program, apply, noted(program.input, first, shaken(first)), Tally()):
+        for _ in walk(program, apply, noted(program.input, first), Tally()):
             pass
-    return Carried(errors, at, scale)
+    return errors

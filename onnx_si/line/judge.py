@@ -5,6 +5,7 @@ inside. There a plain forward evaluation, in which copies of a number are equal 
 that leaves a difference within rounding, rational arithmetic.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Undefined
 from onnx_si.line import rational
-from onnx_si.line.carried import EPS, Carried, carried
+from onnx_si.line.carried import EPS, Carried
 from onnx_si.line.doubt import doubtful
 from onnx_si.line.instruction import needed, with_deaths
 from onnx_si.line.points import Points
@@ -61,28 +62,46 @@ class Judge:
 
     @classmethod
     def of(cls, program: Program, start: Array, direction: Array, at: float, error: float) -> "Judge":
-        """A judge of the line start + direction * z, with the rounding carried around z = `at`."""
-        return cls(program, start, direction, carried(program, start, direction, at, error))
+        """A judge of the line start + direction * z; z = `at` is the statistic, `error` its standard error."""
+        return cls(program, start, direction, Carried(program, start, direction, at, error))
 
     def reads(self, rule: Rule) -> tuple[str, ...]:
         """The tensors that a rule of the program is applied to."""
         return next((step.inputs for step in self.program.instructions if step.rule is rule), ())
 
+    def slacks(self, names: tuple[str, ...], ends: Array, xs: Sequence[Array]) -> Iterator[float]:
+        """Bounds of the rounding in differences of numbers of some tensors, between two points.
+
+        What is decided by more than one of them needs no other. The first costs next to nothing; none is larger
+        than the one before.
+        """
+        known, reach = tuple(self._known(names)), (float(ends[0]), float(ends[-1]))
+        proven = self.carried.proven(known, *reach)
+        if proven < math.inf:
+            yield proven
+        yield min(proven, self.slack(names, ends, xs))
+
     def slack(self, names: tuple[str, ...], ends: Array, xs: Sequence[Array]) -> float:
-        """A generous bound of the rounding in differences of numbers of some tensors, between two points."""
+        """A generous estimate of it."""
         largest = sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
         return max(
-            self.carried.near(tuple(self._known(names)), float(ends[0]), float(ends[-1])),
+            self.carried.estimated(tuple(self._known(names)), float(ends[0]), float(ends[-1])),
             SELF * EPS * largest,
         )
 
     def _known(self, names: Iterable[str]) -> Iterator[str]:
         """Tensors of the whole network that some of a part of it are cut from."""
         for name in names:
-            if name in self.carried.errors or name not in self._sources:
+            if name in self._whole or name not in self._sources:
                 yield name
             else:
                 yield from self._known(self._sources[name])
+
+    @cached_property
+    def _whole(self) -> frozenset[str]:
+        """The tensors of the whole network."""
+        program = self.carried.program
+        return frozenset((program.input, *(step.output for step in program.instructions)))
 
     @cached_property
     def _sources(self) -> dict[str, tuple[str, ...]]:
@@ -130,7 +149,7 @@ class Judge:
         """
         part = self._part(names)
         places = low + INSIDE[0] * (high - low)
-        plain = _Plain(self, part)
+        plain = _Plain(self, part, np.array([low.min(), high.max()]))
         try:
             (found,) = walk(part, plain.apply, Points(self._images(places)), self.tally)
         except Undefined:
@@ -211,6 +230,7 @@ class _Plain:
 
     judge: Judge
     part: Program
+    ends: Array
     open_: NDArray[np.bool_] | bool = False
     position: int = 0
 
@@ -219,8 +239,7 @@ class _Plain:
         xs, step = [x.values for x in inputs], self.part.instructions[self.position]
         self.position += 1
         if isinstance(rule, Step | Winner):
-            at = self.judge.carried.at
-            slack = self.judge.slack(step.inputs, np.array([at, at]), xs)
+            slack = self.judge.slack(step.inputs, self.ends, xs)
             self.open_ = self.open_ | _open(rule, xs, slack, len(xs[0]))
         return Points(rule.evaluate(*xs))
 

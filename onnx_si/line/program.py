@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import Model, nodes_between
 from onnx_si.line.binder import Binder
+from onnx_si.line.growth import Growth
 from onnx_si.line.instruction import Instruction, needed, with_deaths, without_copies
 
 
@@ -24,7 +25,8 @@ class Program:
     tells the class of each node's outputs. `gaps` are the findings of nodes that can't even be evaluated: the
     values behind them are zeros of the right shape, or missing. `evaluation` computes the outputs and every
     tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape; `words`
-    are what the numbers of an output of text stand for.
+    are what the numbers of an output of text stand for. `growth` bounds the rounding in the tensors of the whole
+    network, also where this is a part of it.
     """
 
     input: str
@@ -40,6 +42,7 @@ class Program:
     evaluation: tuple[Instruction, ...]
     repeatable: bool
     words: Mapping[str, tuple[str, ...]]
+    growth: Growth
 
     @cached_property
     def cost(self) -> int:
@@ -121,10 +124,11 @@ def bind(
         raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")
     used = needed(binder.sources, outputs)
     found = {output: finding for output, finding in binder.findings.items() if output in used}
+    instructions = _kept(binder.instructions, used, outputs)
     return Program(
         name,
         tuple(np.shape(image)),
-        _kept(binder.instructions, used, outputs),
+        instructions,
         outputs,
         known,
         _once(found.values()),
@@ -135,6 +139,7 @@ def bind(
         _kept(binder.instructions, needed(binder.sources, wanted), wanted),
         not binder.particular,
         {name: words for name, words in binder.words.items() if name in known},
+        Growth(name, tuple(np.shape(image)), instructions),
     )
 
 

@@ -1,6 +1,7 @@
 """The selection event: every pixel's margin is on its observed side of zero."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,9 @@ class Arbiter:
     judge: Judge
     margin: str
 
-    def slack(self, margin: PiecewiseLinear) -> float:
-        """A generous bound of that rounding."""
-        return self.judge.slack((self.margin,), margin.knots, [margin.values])
+    def slacks(self, margin: PiecewiseLinear) -> Iterator[float]:
+        """Bounds of that rounding, the cheapest to find first."""
+        return self.judge.slacks((self.margin,), margin.knots, [margin.values])
 
     @property
     def zeros_need_proof(self) -> bool:
@@ -85,9 +86,11 @@ class RegionEvent:
         flat = margin.values.reshape(len(knots), -1)
         if not np.isfinite(max(flat.max(), -flat.min())):
             flat = _without_constant_infinities(flat)
-        slack = 0.0 if arbiter is None else arbiter.slack(margin)
         zeros = arbiter is not None and arbiter.zeros_need_proof
-        possible, doubtful = self._screen(flat, knots, slack, zeros)
+        for slack in (0.0,) if arbiter is None else arbiter.slacks(margin):
+            possible, doubtful = self._screen(flat, knots, slack, zeros)
+            if not len(doubtful):
+                break
         inside = [self._stretches(knots[possible], knots[possible + 1], flat[possible], flat[possible + 1])]
         unclear = np.zeros(0, np.intp)
         if arbiter is not None and len(doubtful):
