@@ -27,8 +27,8 @@ import reproduction_report
 from naive_rates import naive_rates
 
 import onnx_si
-from onnx_si.inspect import inspect_model
-from onnx_si.machine import cores
+from onnx_si.ground.machine import cores
+from onnx_si.inspection.inspector import inspect_model
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = (8, 16, 32, 64)

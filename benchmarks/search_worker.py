@@ -21,7 +21,7 @@ def work(job: harness.Job) -> dict[str, Any]:
     import stages
 
     import onnx_si
-    from onnx_si.machine import one_blas_thread
+    from onnx_si.ground.machine import one_blas_thread
 
     data = np.load(job.data)
     model = onnx_si.load(str(job.model))

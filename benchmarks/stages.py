@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from onnx_si import Model
-from onnx_si.intervals import Intervals
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import line_segment
-from onnx_si.line.walker import Tally, walk
-from onnx_si.machine import keep_freed_memory
-from onnx_si.options import Options
-from onnx_si.question import noise_of, test_line
-from onnx_si.scene import Given, prepare
+from onnx_si.analysis.options import Options
+from onnx_si.analysis.question import noise_of, test_line
+from onnx_si.analysis.scene import Given, prepare
+from onnx_si.analysis.selection import Selection, select
+from onnx_si.analysis.settings import Settings, settle
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.machine import keep_freed_memory
 from onnx_si.search import Progress, SearchOptions, search
 from onnx_si.search.event import RegionEvent
-from onnx_si.search.problem import TestLine
-from onnx_si.selection import Selection, select
-from onnx_si.settings import Settings, settle
-from onnx_si.truncated import p_value_bounds
+from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.truncated import p_value_bounds
 
 NARROW = 1e-9  # bounds so close that only rounding is left
 REACH = 10.0  # standard errors

@@ -7,8 +7,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from onnx_si.graph import model_from_proto
-from onnx_si.line.program import bind
-from onnx_si.ops.rules import Kinked, Maximum, Step, Winner
+from onnx_si.program.program import bind
+from onnx_si.rules.rules import Kinked, Maximum, Step, Winner
 
 
 class Net:

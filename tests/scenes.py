@@ -7,15 +7,15 @@ import nets
 import numpy as np
 
 import onnx_si
-from onnx_si.hypotheses import HYPOTHESES
-from onnx_si.hypotheses.contrast import Data
-from onnx_si.layout import layout_of
-from onnx_si.line.judge import Found
-from onnx_si.line.program import bind
-from onnx_si.noise import Noise
-from onnx_si.saliency import View, build, default_threshold, parse_threshold, with_margin
+from onnx_si.domains.judge import Found
+from onnx_si.ground.layout import layout_of
+from onnx_si.maps import View, build, default_threshold, parse_threshold, with_margin
+from onnx_si.program.program import bind
 from onnx_si.search import SearchOptions, search
 from onnx_si.search.event import RegionEvent, TopEvent
+from onnx_si.statistics.hypotheses import HYPOTHESES
+from onnx_si.statistics.hypotheses.contrast import Data
+from onnx_si.statistics.noise import Noise
 
 TINY = 1e-10  # a precision that is reached only when all of the line that matters is resolved
 

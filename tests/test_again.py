@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_si
-from onnx_si.line.again import at_image
-from onnx_si.line.program import bind
+from onnx_si.domains.again import at_image
+from onnx_si.program.program import bind
 
 NETS = {
     "cam": nets.cam_nchw,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from onnx_si.layout import Layout
-from onnx_si.saliency import View
-from onnx_si.saliency.axes import follows, is_fresh
-from onnx_si.saliency.reading import read_tensor
-from onnx_si.saliency.trace import trace
+from onnx_si.ground.layout import Layout
+from onnx_si.maps import View
+from onnx_si.maps.axes import follows, is_fresh
+from onnx_si.maps.reading import read_tensor
+from onnx_si.maps.trace import trace
 
 ROWS, COLUMNS = 12, 8
 
@@ -82,7 +82,7 @@ def resized(net):
 
 def matrix_resize(net):
     """The way in which this package resizes an image for the model."""
-    from onnx_si.saliency import resize_matrix
+    from onnx_si.maps import resize_matrix
 
     return net.add("MatMul", "x", net.const(resize_matrix(COLUMNS, 5, "linear").T.astype(np.float32)))
 

@@ -9,10 +9,10 @@ from test_saliency import run_onnx, view_of
 
 import onnx_si
 from onnx_si.graph import Editor
-from onnx_si.line.program import bind
-from onnx_si.saliency.backward import differentiate, has_gradient
-from onnx_si.saliency.backward import site as registry
-from onnx_si.saliency.scores import find_scores, seed
+from onnx_si.maps.backward import differentiate, has_gradient
+from onnx_si.maps.backward import site as registry
+from onnx_si.maps.scores import find_scores, seed
+from onnx_si.program.program import bind
 
 SHAPE = (1, 2, 6, 6)
 STEP = 1e-6

@@ -6,7 +6,7 @@ import pytest
 from onnx import parser
 
 from onnx_si.graph import model_from_proto
-from onnx_si.line.program import bind
+from onnx_si.program.program import bind
 
 IMAGE = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
 BEFORE = (

@@ -9,9 +9,9 @@ import pytest
 from test_saliency import CLASSES, saliency_of
 
 import onnx_si
-from onnx_si import cli
+from onnx_si.cli import main as cli
 from onnx_si.graph import model_from_proto
-from onnx_si.inspect import inspect_model
+from onnx_si.inspection.inspector import inspect_model
 
 SIZE = 16
 IMAGE = np.random.default_rng(5).normal(size=(1, 3, SIZE, SIZE))

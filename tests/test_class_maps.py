@@ -9,7 +9,7 @@ import pytest
 from test_saliency import run_onnx
 
 import onnx_si
-from onnx_si import cli
+from onnx_si.cli import main as cli
 from onnx_si.graph import model_from_proto
 
 SHAPE = (1, 1, 6, 7)

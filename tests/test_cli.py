@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import onnx_si
-from onnx_si import cli
-from onnx_si.cli import main
+from onnx_si.cli import main as cli
+from onnx_si.cli.main import main
 from onnx_si.report.progress import Watch
 from onnx_si.search import Progress
 

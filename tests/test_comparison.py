@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.comparison import PERMUTATIONS
-from onnx_si.parity import Deployed, DeployedBatch
+from onnx_si.analysis.baselines import PERMUTATIONS
+from onnx_si.runtime.parity import Deployed, DeployedBatch
 
 ALL = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
 CENTRE = np.pad([[1.0]], 1).reshape(1, 1, 3, 3)
@@ -103,7 +103,7 @@ def test_permutation_is_the_share_of_a_loop_of_its_own():
 
 
 def test_permutation_is_uniform_under_the_null(monkeypatch):
-    monkeypatch.setattr("onnx_si.comparison.PERMUTATIONS", 199)
+    monkeypatch.setattr("onnx_si.analysis.baselines.PERMUTATIONS", 199)
     rng, found = np.random.default_rng(4), []
     for seed in range(150):
         image, reference = rng.normal(size=(2, 5, 5))
@@ -225,7 +225,7 @@ def test_the_p_value_does_not_depend_on_how_many_images_go_in_one_call(monkeypat
     options = {"sigma": 1.0, "threshold": threshold, "methods": ("permutation",), "mask": mask}
     found = []
     for batch in (100, 1, 999):
-        monkeypatch.setattr("onnx_si.comparison.BATCH", batch)
+        monkeypatch.setattr("onnx_si.analysis.baselines.BATCH", batch)
         result = onnx_si.test(smoothing_net(), image, reference, **options)
         assert not result.warnings
         found.append(result.comparison.permutation)

@@ -7,11 +7,11 @@ from scenes import margin_program
 from scipy import stats
 
 import onnx_si
-from onnx_si.components import component_event, holm
-from onnx_si.hypotheses import HYPOTHESES, Data
-from onnx_si.noise import Noise
+from onnx_si.analysis.components import component_event, holm
 from onnx_si.report.region import component_masks
 from onnx_si.search import SearchOptions, search
+from onnx_si.statistics.hypotheses import HYPOTHESES, Data
+from onnx_si.statistics.noise import Noise
 
 KNOWN = Noise.scalar(1.0, "given", known=True)
 

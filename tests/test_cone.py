@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scenes import draw_case
 
-from onnx_si.line.cone import cone, cost_of_box
-from onnx_si.line.enclosure import EnclosureDomain, cells
-from onnx_si.line.program import bind
-from onnx_si.line.walker import Tally, walk
+from onnx_si.domains.enclosure.certified import EnclosureDomain, cells
+from onnx_si.domains.walker import Tally, walk
 from onnx_si.ops.crops import CROPS, ELEMENTWISE
 from onnx_si.ops.recipe import whole
+from onnx_si.program.cone import cone, cost_of_box
+from onnx_si.program.program import bind
 from onnx_si.search.examine import Task
 from onnx_si.search.parts import Parts
 

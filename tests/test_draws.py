@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.draws import generator
+from onnx_si.ground.seeds import generator
 
 IMAGES = 500
 

@@ -13,14 +13,14 @@ from onnx import TensorProto
 from ops.cases import CASES, model_of
 
 import onnx_si
-from onnx_si.line.enclosure import Enclosure, EnclosureDomain, cells
-from onnx_si.line.program import bind
-from onnx_si.line.walker import Tally, walk
+from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
+from onnx_si.domains.walker import Tally, walk
 from onnx_si.ops.einsum import einsum
 from onnx_si.ops.elementwise import multiply
 from onnx_si.ops.linear import gemm
-from onnx_si.ops.registry import Variable
-from onnx_si.ops.rules import Step, Winner
+from onnx_si.program.program import bind
+from onnx_si.rules.registry import Variable
+from onnx_si.rules.rules import Step, Winner
 
 CASES_OF_FAULTS = Path(__file__).parents[2] / "shared" / "cases"
 EXTENDED = pytest.mark.skipif(

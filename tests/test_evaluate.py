@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 import onnx_si
 from onnx_si.graph import model_from_proto
-from onnx_si.line.program import bind
+from onnx_si.program.program import bind
 
 
 def embedding_net():

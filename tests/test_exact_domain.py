@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scenes import draw_case
 
-from onnx_si.line import envelope
-from onnx_si.line.crossings import Crossings, refine, zero_crossings
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import PiecewiseLinear, from_pieces, interpolate, line_segment, merge
-from onnx_si.line.walker import NeedsSplit, Tally, walk
-from onnx_si.ops.rules import Affine, Gated, Kinked, Maximum, Step, Winner
+from onnx_si.domains.piecewise import envelope
+from onnx_si.domains.piecewise.crossings import Crossings, refine, zero_crossings
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import PiecewiseLinear, from_pieces, interpolate, line_segment, merge
+from onnx_si.domains.walker import NeedsSplit, Tally, walk
+from onnx_si.rules.rules import Affine, Gated, Kinked, Maximum, Step, Winner
 
 ZERO = (np.zeros(()),)
 RELU = Kinked(lambda x: np.maximum(x, 0.0), ZERO)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from onnx_si import files
 from onnx_si.errors import InputError
-from onnx_si.files import MAX_IMAGE_BYTES, SUFFIXES, read_image
+from onnx_si.ground import files
+from onnx_si.ground.files import MAX_IMAGE_BYTES, SUFFIXES, read_image
 
 
 def npy_bytes(array, **options):

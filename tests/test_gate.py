@@ -11,14 +11,14 @@ from nets import Net
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_si
+from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel, UnsupportedOp
-from onnx_si.line.gate import DEBUG
-from onnx_si.line.points import Points, evaluate
-from onnx_si.line.program import bind
-from onnx_si.line.walker import Tally, walk
-from onnx_si.ops import registry
-from onnx_si.ops.registry import Handler
-from onnx_si.ops.rules import Affine
+from onnx_si.program.gate import DEBUG
+from onnx_si.program.program import bind
+from onnx_si.rules import registry
+from onnx_si.rules.registry import Handler
+from onnx_si.rules.rules import Affine
 
 FAULTS = [
     ValueError("bad\nvalue"),

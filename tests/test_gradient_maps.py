@@ -12,13 +12,13 @@ from scipy import stats
 from test_saliency import EVERY_HEAD, classifier, hidden, run_onnx, saliency_of, view_of
 
 import onnx_si
-from onnx_si.extend import extend
 from onnx_si.graph import model_from_proto
-from onnx_si.layout import layout_of
-from onnx_si.saliency import View, build, methods, resize_matrix
-from onnx_si.saliency.cam import find_head
-from onnx_si.saliency.gradcam import find_layer
-from onnx_si.saliency.scores import find_scores
+from onnx_si.ground.layout import layout_of
+from onnx_si.inspection.extension import extend
+from onnx_si.maps import View, build, methods, resize_matrix
+from onnx_si.maps.cam import find_head
+from onnx_si.maps.gradcam import find_layer
+from onnx_si.maps.scores import find_scores
 
 MODELS = Path(__file__).parents[1] / "models"
 GRADIENTS = ("gradcam", "gradient", "grad-input")

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import onnx_si
 from onnx_si.errors import OnnxSIError, UnsupportedOp
 from onnx_si.graph import dag, model_from_proto, nodes_between
-from onnx_si.line.program import bind
+from onnx_si.program.program import bind
 
 
 def saved(tmp_path, proto, name="model.onnx"):

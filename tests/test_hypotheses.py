@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.hypotheses import HYPOTHESES, Data, all_pixels, background, mean, neighborhood
-from onnx_si.hypotheses.all_pixels import LARGEST_BLOCK
-from onnx_si.hypotheses.contrast import contrast_line
-from onnx_si.hypotheses.neighborhood import ring_around
-from onnx_si.noise import Diagonal, Full, Noise, Separable, Stationary
-from onnx_si.truncated import Chi, Normal, Ratio, Student
+from onnx_si.statistics.hypotheses import HYPOTHESES, Data, all_pixels, background, mean, neighborhood
+from onnx_si.statistics.hypotheses.all_pixels import LARGEST_BLOCK
+from onnx_si.statistics.hypotheses.contrast import contrast_line
+from onnx_si.statistics.hypotheses.neighborhood import ring_around
+from onnx_si.statistics.noise import Diagonal, Full, Noise, Separable, Stationary
+from onnx_si.statistics.truncated import Chi, Normal, Ratio, Student
 
 SHAPE = (1, 2, 3, 4)
 CONTRASTS = [name for name in HYPOTHESES if name != "global"]

@@ -5,9 +5,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_si
+from onnx_si.domains.piecewise import envelope
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import model_from_proto
-from onnx_si.line import envelope
 
 WEIGHTS = np.random.default_rng(1).normal(size=(1, 1, 3, 3)).astype(np.float32)
 IMAGE = np.random.default_rng(0).normal(size=(1, 1, 6, 6)).astype(np.float32)

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 import onnx_si
 from onnx_si.errors import UnsupportedOp
 from onnx_si.graph import function_body, model_from_proto
-from onnx_si.line.node import output_elements
-from onnx_si.line.program import bind
+from onnx_si.program.node import output_elements
+from onnx_si.program.program import bind
 
 IMAGE = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
 
@@ -124,7 +124,7 @@ def test_an_op_without_definition_has_no_body():
 
 def test_a_smooth_op_defined_by_a_function_is_blamed_once_under_its_own_name(monkeypatch):
     """Its parts are not the user's nodes."""
-    monkeypatch.setattr("onnx_si.line.binder.find", without("Mish"))
+    monkeypatch.setattr("onnx_si.program.binder.find", without("Mish"))
     net = net_with_relu()
     net.nodes.append(helper.make_node("Mish", ["relu"], ["map"], name="activation"))
     net.opset = 18
@@ -138,7 +138,7 @@ def test_a_smooth_op_defined_by_a_function_is_blamed_once_under_its_own_name(mon
 
 def without(op):
     """The registry with one op missing."""
-    from onnx_si.ops.registry import Refusal, find
+    from onnx_si.rules.registry import Refusal, find
 
     def lookup(name, domain, version):
         if name == op:

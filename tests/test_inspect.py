@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 import onnx_si
 from onnx_si.errors import OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import model_from_proto
-from onnx_si.inspect import inspect_model
-from onnx_si.probe import FREE_SIZE, probe
-from onnx_si.report.inspection import print_inspection
+from onnx_si.inspection.inspector import inspect_model
+from onnx_si.inspection.probe import FREE_SIZE, probe
+from onnx_si.report.inspected import print_inspection
 
 KEYS = [
     *("schema", "path", "sha256", "producer", "opset", "metadata", "inputs", "outputs", "ops", "saliency"),
@@ -243,7 +243,7 @@ def test_a_fault_is_shown_as_a_reason(monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("onnx_si.inspect.bind", broken)
+    monkeypatch.setattr("onnx_si.inspection.inspector.bind", broken)
     content = inspected(nets.map_net())
     assert content["guarantee"] == "refused" and "ZeroDivisionError: oops" in content["reasons"][0]
 

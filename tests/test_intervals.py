@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnx_si.intervals import Intervals
+from onnx_si.ground.intervals import Intervals
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,15 +13,16 @@ from ops.cases import HANDLERS
 from scenes import NoJudge, make_case, margin_program
 
 import onnx_si
-from onnx_si.intervals import Intervals
-from onnx_si.line import judge, rational
-from onnx_si.line.carried import Carried
-from onnx_si.line.judge import INSIDE, Found, Judge
-from onnx_si.line.piecewise import PiecewiseLinear
-from onnx_si.line.program import bind
-from onnx_si.line.rational import Inexact, exact, rounded
-from onnx_si.ops.registry import Context, Variable
-from onnx_si.ops.rules import Affine, Step
+from onnx_si.domains import judge, rational
+from onnx_si.domains.carried import Carried
+from onnx_si.domains.judge import INSIDE, Found, Judge
+from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.domains.rational import Inexact, exact, rounded
+from onnx_si.ground.intervals import Intervals
+from onnx_si.program.growth import Growth
+from onnx_si.program.program import bind
+from onnx_si.rules.registry import Context, Variable
+from onnx_si.rules.rules import Affine, Step
 from onnx_si.search.event import RegionEvent
 
 SHAPE = (1, 1, 5, 5)
@@ -342,6 +343,7 @@ def test_a_step_that_changes_inside_an_interval_is_not_settled():
     model = net.finish(net.add("Cast", step, to=TensorProto.FLOAT, out="map"))
     program = bind(model, np.array([[0.3]]), ("map",))
     (rule,) = (one.rule for one in program.instructions if isinstance(one.rule, Step))
+    program = dataclasses.replace(program, growth=Growth("", (1, 1), ()))  # of which nothing is proven
     carried = Carried(program, np.array([[-0.5]]), np.array([[1.0]]), at=0.0, scale=1.0)
     carried.__dict__["errors"] = {"x": 1.0}
     judge = Judge(program, carried.start, carried.direction, carried)

@@ -9,10 +9,10 @@ from scenes import margin_program
 import onnx_si
 from onnx_si.errors import AmbiguousLayout
 from onnx_si.graph import model_from_proto
-from onnx_si.inspect import inspect_model
-from onnx_si.layout import ALL_LAYOUTS, fit, layout_of
-from onnx_si.probe import image_input
-from onnx_si.saliency.trace import input_layout
+from onnx_si.ground.layout import ALL_LAYOUTS, fit, layout_of
+from onnx_si.inspection.inspector import inspect_model
+from onnx_si.inspection.probe import image_input
+from onnx_si.maps.trace import input_layout
 
 
 def axes_of(model):

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 import onnx_si
 from onnx_si.errors import UnsupportedOp
 from onnx_si.graph import model_from_proto
-from onnx_si.line.program import bind
+from onnx_si.program.program import bind
 
 X = np.random.default_rng(3).normal(size=(4, 3))
 WEIGHTS = np.random.default_rng(4).normal(size=(3, 3)).astype(np.float32)

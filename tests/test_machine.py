@@ -6,7 +6,7 @@ import sys
 import pytest
 from threadpoolctl import threadpool_info
 
-from onnx_si import machine
+from onnx_si.ground import machine
 
 
 def blas_in_use():

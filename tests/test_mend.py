@@ -12,7 +12,7 @@ import onnx_si
 from onnx_si.errors import InputError, UnsupportedModel
 from onnx_si.graph import load, model_from_proto
 from onnx_si.graph.depth import MOST_CALLS, MOST_NESTED, MOST_NODES
-from onnx_si.inspect import inspect_model
+from onnx_si.inspection.inspector import inspect_model
 
 ROW = np.array([[1, -2, 3, 4]], np.float32)
 

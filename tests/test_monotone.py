@@ -12,10 +12,10 @@ from scenes import make_case, margin_program
 from scipy.special import log_softmax, logit, softmax
 
 import onnx_si
-from onnx_si.extend import extend
 from onnx_si.graph import model_from_proto
-from onnx_si.layout import layout_of
-from onnx_si.saliency import View, build, default_threshold
+from onnx_si.ground.layout import layout_of
+from onnx_si.inspection.extension import extend
+from onnx_si.maps import View, build, default_threshold
 
 RNG = np.random.default_rng(3)
 IMAGES = [RNG.normal(size=(1, 1, 4, 5)) for _ in range(8)]

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.layout import Layout
-from onnx_si.noise import (
+from onnx_si.ground.layout import Layout
+from onnx_si.statistics.noise import (
     Diagonal,
     Full,
     Noise,

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.cli import main
-from onnx_si.layout import Layout
-from onnx_si.noise import MODELS, Diagonal, Full, Separable, Stationary, estimate_covariance
+from onnx_si.cli.main import main
+from onnx_si.ground.layout import Layout
+from onnx_si.statistics.noise import MODELS, Diagonal, Full, Separable, Stationary, estimate_covariance
 
 NCHW = Layout("NCHW", "test")
 SHAPE = (1, 1, 5, 6)

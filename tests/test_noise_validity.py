@@ -9,8 +9,8 @@ from scenes import make_case
 from scipy import stats
 
 import onnx_si
-from onnx_si.noise import Diagonal, Full, Noise, Separable, Stationary
-from onnx_si.truncated import p_value_bounds
+from onnx_si.statistics.noise import Diagonal, Full, Noise, Separable, Stationary
+from onnx_si.statistics.truncated import p_value_bounds
 
 SHAPE, LEVEL, PRECISION = (1, 1, 4, 4), 0.05, 1e-3
 

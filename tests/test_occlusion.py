@@ -7,8 +7,8 @@ from test_gradient_maps import SHAPE, as_a_map, rounded, smooth_inside, values_o
 from test_saliency import classifier, hidden, saliency_of, view_of
 
 import onnx_si
-from onnx_si.saliency import build, methods
-from onnx_si.saliency.occlusion import grid_of
+from onnx_si.maps import build, methods
+from onnx_si.maps.occlusion import grid_of
 
 
 def by_hand(model, image, side, target=None):

@@ -4,10 +4,10 @@ import nets
 import numpy as np
 import pytest
 
-from onnx_si.line.enclosure import Enclosure, EnclosureDomain, cells
-from onnx_si.line.program import bind
-from onnx_si.line.walker import Tally, walk
-from onnx_si.ops.rules import Affine, Kinked, Maximum, Step, Winner, product_of
+from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.program.program import bind
+from onnx_si.rules.rules import Affine, Kinked, Maximum, Step, Winner, product_of
 from onnx_si.search.event import RegionEvent
 
 PLACES = ("centre", "slope", "radius")

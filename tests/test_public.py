@@ -14,7 +14,7 @@ import pytest
 
 import onnx_si
 from onnx_si import errors
-from onnx_si.cli import main
+from onnx_si.cli.main import main
 
 PUBLIC = {
     "Finding",
@@ -68,7 +68,7 @@ def test_exit_codes_of_the_errors():
 
 
 def test_saliency_is_a_function_and_a_package():
-    from onnx_si.saliency import build
+    from onnx_si.maps import build
 
     assert callable(onnx_si.saliency) and callable(build)
 
@@ -83,7 +83,7 @@ def test_what_an_import_leaves_out():
 
 def test_drawing_leaves_pyplot_alone(tmp_path):
     code = (
-        "import numpy as np, sys; from onnx_si.layout import Layout; "
+        "import numpy as np, sys; from onnx_si.ground.layout import Layout; "
         "from onnx_si.report.picture import save_png; "
         "save_png(sys.argv[1], np.zeros((1, 4)), Layout('NW', ''), np.zeros(4), np.ones(4, bool), 't', 's'); "
         "print('matplotlib.pyplot' in sys.modules)"

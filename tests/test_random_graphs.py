@@ -19,7 +19,7 @@ from random_graphs.sample import TIES, sample_of
 
 import onnx_si
 from onnx_si.graph import model_from_proto
-from onnx_si.intervals import Intervals
+from onnx_si.ground.intervals import Intervals
 
 MODELS = int(os.environ.get("ONNX_SI_RANDOM_GRAPHS", "300"))
 BATCHES = 4
@@ -69,7 +69,7 @@ def nothing_in_doubt(monkeypatch):
     def none(rule, left, right, slack):
         return np.zeros((len(left[0]), 1), bool)
 
-    monkeypatch.setattr("onnx_si.line.exact.doubtful", none)
+    monkeypatch.setattr("onnx_si.domains.piecewise.exact.doubtful", none)
 
 
 # The mechanism that keeps rounding from deciding, taken out piece by piece: whoever changes it puts a

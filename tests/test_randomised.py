@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.hypotheses import HYPOTHESES, Data, randomised_line
-from onnx_si.intervals import Intervals
-from onnx_si.noise import Full, Noise
-from onnx_si.truncated import Randomised, p_value_bounds, randomised_bounds
-from onnx_si.truncated.randomised import Smoothed
+from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.hypotheses import HYPOTHESES, Data, randomised_line
+from onnx_si.statistics.noise import Full, Noise
+from onnx_si.statistics.truncated import Randomised, p_value_bounds, randomised_bounds
+from onnx_si.statistics.truncated.smoothed import Smoothed
 
 SHARES = (0.01, 0.05, 0.3, 1.0, 4.0, 30.0)
 

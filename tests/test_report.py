@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 import onnx_si
+from onnx_si.analysis.run import refusal
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp, UsageError
-from onnx_si.intervals import Intervals
-from onnx_si.layout import Layout
+from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.layout import Layout
 from onnx_si.report import SCHEMA, Estimate, to_json
 from onnx_si.report.document import document, has_reason, nulls
 from onnx_si.report.picture import outline, save_png
 from onnx_si.report.region import bounding_box, components
 from onnx_si.report.text import p_value_text, summary
-from onnx_si.run import refusal
 
 RNG = np.random.default_rng(11)
 IMAGE = RNG.normal(size=(8, 8))

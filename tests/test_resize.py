@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from onnx import TensorProto, helper
 
 import onnx_si
-from onnx_si.saliency import resize_matrix
+from onnx_si.maps import resize_matrix
 
 
 def deployed_resize(values, size, mode):

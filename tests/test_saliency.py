@@ -13,12 +13,10 @@ from scenes import margin_program
 from scipy.special import expit, softmax
 
 import onnx_si
-from onnx_si.extend import extend
 from onnx_si.graph import model_from_proto
-from onnx_si.layout import Layout, layout_of
-from onnx_si.line.program import bind
-from onnx_si.ops.resize import linear_matrix
-from onnx_si.saliency import (
+from onnx_si.ground.layout import Layout, layout_of
+from onnx_si.inspection.extension import extend
+from onnx_si.maps import (
     View,
     build,
     default_threshold,
@@ -26,7 +24,9 @@ from onnx_si.saliency import (
     parse_threshold,
     with_margin,
 )
-from onnx_si.saliency.cam import find_head
+from onnx_si.maps.cam import find_head
+from onnx_si.ops.resize import linear_matrix
+from onnx_si.program.program import bind
 
 CHANNELS, CLASSES, SIZE = 3, 4, 6
 

@@ -7,7 +7,7 @@ from onnx import parser
 
 import onnx_si
 from onnx_si.graph import model_from_proto
-from onnx_si.saliency.saturation import alike, choice_saturates
+from onnx_si.maps.saturation import alike, choice_saturates
 
 IMAGE = np.random.default_rng(8).normal(size=(1, 1, 6, 6)).astype(np.float32)
 

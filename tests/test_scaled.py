@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import onnx_si
-from onnx_si.intervals import Intervals
-from onnx_si.truncated import Scaled, interval_bounds, scaled_bounds
+from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated import Scaled, interval_bounds, scaled_bounds
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -12,10 +12,10 @@ from scenes import NoJudge, draw_case, make_case
 from scipy import stats
 
 import onnx_si
-from onnx_si.intervals import Intervals
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import PiecewiseLinear, line_segment
-from onnx_si.line.walker import Tally, walk
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece
 from onnx_si.search.event import RegionEvent
 

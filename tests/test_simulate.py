@@ -13,18 +13,18 @@ from scipy import stats
 from threadpoolctl import threadpool_info
 
 import onnx_si
-from onnx_si import machine
-from onnx_si.cli import main
+from onnx_si.cli.main import main
 from onnx_si.errors import InputError, NothingToTest, UsageError
-from onnx_si.intervals import Intervals
-from onnx_si.simulate import Noise, pool, simulate
-from onnx_si.simulate import trial as trial_module
-from onnx_si.simulate.figure import figure_of
-from onnx_si.simulate.part_rows import summarise_parts
-from onnx_si.simulate.plan import plan_of
-from onnx_si.simulate.summary import summarise
-from onnx_si.simulate.trial import Outcome, Part, draw, run_trial
-from onnx_si.simulate.wish import Wish
+from onnx_si.ground import machine
+from onnx_si.ground.intervals import Intervals
+from onnx_si.simulation import Noise, pool, simulate
+from onnx_si.simulation import trial as trial_module
+from onnx_si.simulation.figure import figure_of
+from onnx_si.simulation.part_rows import summarise_parts
+from onnx_si.simulation.plan import plan_of
+from onnx_si.simulation.summary import summarise
+from onnx_si.simulation.trial import Outcome, Part, draw, run_trial
+from onnx_si.simulation.wish import Wish
 
 METHODS = ("selective", "naive")
 
@@ -49,13 +49,13 @@ def content(simulation):
 
 def test_contradictions_are_counted_and_have_no_p_value(model, monkeypatch):
     assert run(model, 4, verify=32).to_dict()["contradicted"] == 0
-    own = sys.modules["onnx_si.run"].search
+    own = sys.modules["onnx_si.analysis.run"].search
 
     def wrong(program, margin, line, *rest):
         found = own(program, margin, line, *rest)
         return dataclasses.replace(found, inside=Intervals.line(), undecided=Intervals.empty())
 
-    monkeypatch.setattr(sys.modules["onnx_si.run"], "search", wrong)
+    monkeypatch.setattr(sys.modules["onnx_si.analysis.run"], "search", wrong)
     found = run(model, 4, verify=32)
     row = found.rows[0]
     assert found.to_dict()["contradicted"] == row.not_computed > 1  # of one image S is nearly the whole line

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from onnx_si.errors import UsageError
-from onnx_si.simulate.draws import FAMILIES, Noise, parse_noise
+from onnx_si.simulation.draws import FAMILIES, Noise, parse_noise
 
 COUNT = 400_000
 

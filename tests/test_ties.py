@@ -7,8 +7,8 @@ import scenes
 from onnx import TensorProto
 
 import onnx_si
-from onnx_si.ops.registry import Context, Variable
-from onnx_si.ops.rules import TIE
+from onnx_si.rules.registry import Context, Variable
+from onnx_si.rules.rules import TIE
 
 SHAPE = (1, 1, 6, 6)
 

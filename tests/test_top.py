@@ -6,8 +6,8 @@ import pytest
 from scenes import TINY, NoJudge, make_case
 
 import onnx_si
-from onnx_si.line.piecewise import PiecewiseLinear
-from onnx_si.saliency import parse_threshold, top_region
+from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.maps import parse_threshold, top_region
 from onnx_si.search.event import TopEvent
 
 

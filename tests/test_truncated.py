@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from onnx_si.intervals import Intervals
-from onnx_si.truncated import (
+from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated import (
     Chi,
     Normal,
     Ratio,

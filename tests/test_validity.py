@@ -10,9 +10,9 @@ from scenes import make_case
 from scipy import stats
 
 import onnx_si
-from onnx_si.intervals import Intervals
+from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece
-from onnx_si.truncated import p_value_bounds
+from onnx_si.statistics.truncated import p_value_bounds
 
 DRAWS = 2000
 LEVEL = 0.05

@@ -8,10 +8,10 @@ import pytest
 from onnx import parser
 
 import onnx_si
+from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain
 from onnx_si.graph import model_from_proto
-from onnx_si.line.enclosure import Enclosure, EnclosureDomain
-from onnx_si.line.ranges import LARGEST_HELD, beyond, limits_of
-from onnx_si.ops.rules import Affine, Winner
+from onnx_si.program.ranges import LARGEST_HELD, beyond, limits_of
+from onnx_si.rules.rules import Affine, Winner
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 IMAGE = np.random.default_rng(5).normal(size=(1, 1, 4, 4)).astype(np.float32)

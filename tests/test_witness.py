@@ -13,22 +13,22 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_si
-from onnx_si.deployed import FileMap
+from onnx_si.analysis.options import Options
+from onnx_si.analysis.outcome import refusal
+from onnx_si.domains.precision import rounded_at
 from onnx_si.errors import Contradicted
 from onnx_si.graph import Model, model_from_proto
-from onnx_si.intervals import Intervals
-from onnx_si.layout import layout_of
-from onnx_si.line.binder import Binder
-from onnx_si.line.program import bind
-from onnx_si.line.rounding import rounded_at
-from onnx_si.options import Options
-from onnx_si.outcome import refusal
-from onnx_si.preprocess import Preprocessing, applied, with_preprocessing
+from onnx_si.graph.preprocess import Preprocessing, applied, with_preprocessing
+from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.layout import layout_of
+from onnx_si.program.binder import Binder
+from onnx_si.program.program import bind
+from onnx_si.runtime.deployed import FileMap
 from onnx_si.search.event import RegionEvent
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
-run_module = sys.modules["onnx_si.run"]
-components_module = sys.modules["onnx_si.components"]
+run_module = sys.modules["onnx_si.analysis.run"]
+components_module = sys.modules["onnx_si.analysis.components"]
 
 SHAPE = (1, 1, 8, 8)
 KINDS = {
@@ -168,7 +168,7 @@ def test_another_graph_than_the_files_is_refused(saliency):
 
 
 def test_preprocessing_that_misses_a_step_is_refused(monkeypatch):
-    scene = sys.modules["onnx_si.scene"]
+    scene = sys.modules["onnx_si.analysis.scene"]
 
     def without_mean(model, name, layout, steps):
         return with_preprocessing(model, name, layout, dataclasses.replace(steps, mean=None))
@@ -192,7 +192,7 @@ def test_preprocessing_outside_is_what_the_nodes_do(steps):
     rows = 9 if steps.resize else 6
     image = np.random.default_rng(1).normal(size=(1, 3, rows, 6)).astype(np.float32)
     made = with_preprocessing(model, "x", layout, steps)
-    (inside,) = onnx_si.parity.run_deployed(made, image, "x", (model.outputs[0].name,))
+    (inside,) = onnx_si.runtime.parity.run_deployed(made, image, "x", (model.outputs[0].name,))
     np.testing.assert_allclose(applied(steps, image, layout), inside, rtol=1e-6, atol=1e-6)
 
 
@@ -309,7 +309,9 @@ def test_errors_of_a_precision_hold_what_the_runtime_does():
     images = np.random.default_rng(7).normal(size=(5, *SHAPE))
     program = bind(model, images[0], (name,))
     found = rounded_at(program, images, 2.0**-23)[0][name]
-    deployed = np.stack([onnx_si.parity.run_deployed(model, image, "x", (name,))[0] for image in images])
+    deployed = np.stack(
+        [onnx_si.runtime.parity.run_deployed(model, image, "x", (name,))[0] for image in images]
+    )
     assert (np.abs(found.values - deployed) <= found.errors).all()
     assert found.errors.max() < 1e-3 * np.abs(found.values).max()
 
@@ -373,7 +375,7 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
         )
 
     model, image, options = case(name)
-    monkeypatch.setattr(sys.modules["onnx_si.saliency.monotone"], "_require_unsaturated", lambda *_: None)
+    monkeypatch.setattr(sys.modules["onnx_si.maps.monotone"], "_require_unsaturated", lambda *_: None)
     monkeypatch.setattr(run_module.selection, "select", wrong)
     monkeypatch.setattr(run_module, "search", everywhere)
     with pytest.raises(Contradicted):
@@ -396,4 +398,4 @@ def test_a_function_without_its_default_is_refused():
 
 def test_an_extended_model_that_the_runtime_cannot_compare_says_so():
     model = nets.map_net(seed=0, size=8)
-    assert not [note for note in onnx_si.extend.extend(model).notes if "compared" in note]
+    assert not [note for note in onnx_si.inspection.extension.extend(model).notes if "compared" in note]

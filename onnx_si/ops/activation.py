@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from onnx_si.ops.arrays import broadcast_shape, double, expand, malformed
+from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed
 from onnx_si.ops.elementwise import identity
-from onnx_si.ops.registry import Input, Variable, constant, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Kinked, Maximum, Rule
+from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
+from onnx_si.rules.rules import Affine, Array, Kinked, Maximum, Rule
 
 ZERO = np.zeros(())
 LARGEST = float(np.finfo(np.float32).max)

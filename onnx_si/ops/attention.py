@@ -7,10 +7,10 @@ import onnx
 from numpy.typing import NDArray
 from scipy import special
 
-from onnx_si.ops.arrays import double, filled, malformed, shape_of
+from onnx_si.kernels.arrays import double, filled, malformed, shape_of
 from onnx_si.ops.elementwise import curved, jointly_linear
-from onnx_si.ops.registry import Context, Input, Variable, constant, handles, optional
-from onnx_si.ops.rules import Array, Composition, Rule, Stage
+from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
+from onnx_si.rules.rules import Array, Composition, Rule, Stage
 
 
 def heads(x: Array, count: int | None) -> Array:

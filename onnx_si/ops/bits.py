@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from onnx_si.ops.arrays import malformed, operands
+from onnx_si.kernels.arrays import malformed, operands
 from onnx_si.ops.casting import name_of
-from onnx_si.ops.registry import Input, Variable, handles, variable
-from onnx_si.ops.rules import Array, Curved, Gated, Rule
+from onnx_si.rules.registry import Input, Variable, handles, variable
+from onnx_si.rules.rules import Array, Curved, Gated, Rule
 
 
 def _of_integers(inputs: tuple[Input, ...], function: Callable[..., NDArray[Any]]) -> Rule:

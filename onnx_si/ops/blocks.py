@@ -3,10 +3,10 @@
 import numpy as np
 
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import malformed, size
-from onnx_si.ops.registry import Input, Variable, axis_of, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Disputed, Rule
-from onnx_si.ops.windows import window
+from onnx_si.kernels.arrays import malformed, size
+from onnx_si.kernels.windows import window
+from onnx_si.rules.registry import Input, Variable, axis_of, handles, integers, variable
+from onnx_si.rules.rules import Affine, Array, Disputed, Rule
 
 
 @handles("CenterCropPad", since=(18,))

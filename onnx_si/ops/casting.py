@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnx_si.errors import Refusal, Undefined
-from onnx_si.ops.arrays import double
+from onnx_si.kernels.arrays import double
 from onnx_si.ops.elementwise import curved, identity
-from onnx_si.ops.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
 from onnx_si.ops.rounding import stairs
-from onnx_si.ops.rules import Array, Composition, Curved, Gated, Opaque, Rule, Stage, Step
+from onnx_si.rules.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
+from onnx_si.rules.rules import Array, Composition, Curved, Gated, Opaque, Rule, Stage, Step
 
 FLOATING = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}

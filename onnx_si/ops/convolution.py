@@ -9,11 +9,11 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import double, malformed
-from onnx_si.ops.registry import Context, Input, constant, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Rule
-from onnx_si.ops.windows import Axis, Window, blocks, window
-from onnx_si.ops.winograd import minimal_filter
+from onnx_si.kernels.arrays import double, malformed
+from onnx_si.kernels.windows import Axis, Window, blocks, window
+from onnx_si.kernels.winograd import minimal_filter
+from onnx_si.rules.registry import Context, Input, constant, handles, optional, variable
+from onnx_si.rules.rules import Affine, Array, Rule
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
 SHIFT_BYTES = 256 << 10  # of what is shifted and added at a time; the cache next to the core

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from onnx_si.kernels.windows import Axis
 from onnx_si.ops.movement import reshaped
 from onnx_si.ops.recipe import Box, Part, Recipe, shape_of, whole
-from onnx_si.ops.registry import Input, Variable
 from onnx_si.ops.resize import AlongAxes, Taken, interpolated, taken
-from onnx_si.ops.rules import Affine, Rule
-from onnx_si.ops.windows import Axis
+from onnx_si.rules.registry import Input, Variable
+from onnx_si.rules.rules import Affine, Rule
 
 
 def crop(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.ops.elementwise import curved
-from onnx_si.ops.registry import Input, axis_of, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Curved, Rule
+from onnx_si.rules.registry import Input, axis_of, handles, integers, variable
+from onnx_si.rules.rules import Affine, Array, Curved, Rule
 
 
 def _running(

@@ -3,10 +3,10 @@
 import numpy as np
 
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import double, malformed, shape_of, size
+from onnx_si.kernels.arrays import double, malformed, shape_of, size
 from onnx_si.ops.elementwise import bilinear
-from onnx_si.ops.registry import Input, Variable, constant, handles, variable
-from onnx_si.ops.rules import Affine, Array, Curved, Rule
+from onnx_si.rules.registry import Input, Variable, constant, handles, variable
+from onnx_si.rules.rules import Affine, Array, Curved, Rule
 
 
 def _terms(equation: str, count: int) -> tuple[list[str], str]:

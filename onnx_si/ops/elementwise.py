@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
-from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, variable
-from onnx_si.ops.rules import (
+from onnx_si.kernels.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
+from onnx_si.rules.rules import (
     SAME,
     Affine,
     Array,

@@ -5,8 +5,8 @@ import onnx
 from numpy.typing import NDArray
 
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import malformed, size
-from onnx_si.ops.registry import Input, handles, variable
+from onnx_si.kernels.arrays import malformed, size
+from onnx_si.rules.registry import Input, handles, variable
 
 ELEMENTS = tuple(onnx.TensorProto.DataType.values())
 

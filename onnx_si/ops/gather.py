@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import double, malformed, shape_of
-from onnx_si.ops.registry import Input, Variable, axis_of, constant, handles
-from onnx_si.ops.rules import Affine, Array, Gated, Rule
-from onnx_si.ops.selection import inside
+from onnx_si.kernels.arrays import double, malformed, shape_of
+from onnx_si.ops.choice import inside
+from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles
+from onnx_si.rules.rules import Affine, Array, Gated, Rule
 
 Index = NDArray[np.intp]
 Shape = tuple[int, ...]

@@ -3,11 +3,11 @@
 import numpy as np
 
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import filled, malformed, shape_of, size
+from onnx_si.kernels.arrays import filled, malformed, shape_of, size
 from onnx_si.ops.opaque import at_one_point
-from onnx_si.ops.registry import Input, Variable, axis_of, constant, handles, integers, variable
 from onnx_si.ops.rounding import stairs
-from onnx_si.ops.rules import Affine, Array, Composition, Gated, Rule, Stage
+from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, variable
+from onnx_si.rules.rules import Affine, Array, Composition, Gated, Rule, Stage
 
 
 @handles("OneHot", since=(9, 11, 28))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from onnx_si.ops.registry import Input, handles
-from onnx_si.ops.rules import Array, Composition, Gated, Kinked, Rule, Stage, Step
+from onnx_si.rules.registry import Input, handles
+from onnx_si.rules.rules import Array, Composition, Gated, Kinked, Rule, Stage, Step
 
 
 @handles("ThresholdedRelu", since=(10, 22))

@@ -4,10 +4,10 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import align, common_shape, double, malformed, shape_of, size
+from onnx_si.kernels.arrays import align, common_shape, double, malformed, shape_of, size
 from onnx_si.ops.elementwise import bilinear, computed, weighted_sum
-from onnx_si.ops.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Composition, Rule, compose
+from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
+from onnx_si.rules.rules import Affine, Array, Composition, Rule, compose
 
 Shape = tuple[int, ...]
 

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import special
 
-from onnx_si.ops.arrays import double, malformed, size
+from onnx_si.kernels.arrays import double, malformed, size
 from onnx_si.ops.elementwise import curved
-from onnx_si.ops.registry import Context, Input, constant, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Rule
+from onnx_si.rules.registry import Context, Input, constant, handles, optional, variable
+from onnx_si.rules.rules import Affine, Array, Rule
 
 
 def _weights(shape: tuple[int, ...], labels: Input, weight: Input, ignored: int | None) -> Array:

@@ -7,9 +7,9 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import common_shape, double, expand, malformed, shape_of, size
-from onnx_si.ops.registry import Input, Variable, axis_of, constant, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Rule
+from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
+from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, variable
+from onnx_si.rules.rules import Affine, Array, Rule
 
 
 def reshaped(shape: tuple[int, ...]) -> Affine:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from onnx_si.ops.arrays import malformed
-from onnx_si.ops.registry import Input, handles, variable
-from onnx_si.ops.rules import Array, Curved
+from onnx_si.kernels.arrays import malformed
+from onnx_si.rules.registry import Input, handles, variable
+from onnx_si.rules.rules import Array, Curved
 
 Run = tuple[float, ...]
 

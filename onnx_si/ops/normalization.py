@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from onnx_si.ops.arrays import malformed, shape_of
+from onnx_si.kernels.arrays import malformed, shape_of
 from onnx_si.ops.elementwise import computed, curved
-from onnx_si.ops.registry import Context, Input, axis_of, handles, variable
-from onnx_si.ops.rules import Array, Rule
+from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
+from onnx_si.rules.rules import Array, Rule
 
 
 def standardized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:

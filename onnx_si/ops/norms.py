@@ -8,8 +8,8 @@ from scipy import special
 from onnx_si.ops.activation import absolute
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.reduction import reduced_axes, summed
-from onnx_si.ops.registry import Input, handles, variable
-from onnx_si.ops.rules import Array, Composition, Curved, Rule, chain
+from onnx_si.rules.registry import Input, handles, variable
+from onnx_si.rules.rules import Array, Composition, Curved, Rule, chain
 
 Reduce = Callable[[Array, tuple[int, ...], bool], Array]
 

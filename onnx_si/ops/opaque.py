@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import filled, malformed
+from onnx_si.kernels.arrays import filled, malformed
 from onnx_si.ops.elementwise import curved
-from onnx_si.ops.registry import Context, Input, handles
-from onnx_si.ops.rules import Array, Opaque, comparable
+from onnx_si.rules.registry import Context, Input, handles
+from onnx_si.rules.rules import Array, Opaque, comparable
 
 
 def at_one_point(function: Callable[..., Array], *inputs: Input) -> Opaque:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import malformed
+from onnx_si.kernels.arrays import malformed
 from onnx_si.ops.reduction import along
-from onnx_si.ops.registry import Context, Input, axis_of, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Composition, Disputed, Gated, Rule, Stage, Winner, chain
+from onnx_si.rules.registry import Context, Input, axis_of, handles, integers, variable
+from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Gated, Rule, Stage, Winner, chain
 
 
 def _arg_extreme(x: Input, axis: int, keepdims: int, last: int, sign: int) -> Rule | Composition:

@@ -4,9 +4,10 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import malformed, size
-from onnx_si.ops.registry import Context, Input, Variable, handles, variable
-from onnx_si.ops.rules import (
+from onnx_si.kernels.arrays import malformed, size
+from onnx_si.kernels.windows import Window, window
+from onnx_si.rules.registry import Context, Input, Variable, handles, variable
+from onnx_si.rules.rules import (
     Affine,
     Array,
     Composition,
@@ -18,7 +19,6 @@ from onnx_si.ops.rules import (
     Winner,
     chain,
 )
-from onnx_si.ops.windows import Window, window
 
 
 @handles("MaxPool", since=(1, 8, 10, 11, 12, 22))

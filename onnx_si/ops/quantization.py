@@ -7,10 +7,10 @@ import onnx
 from onnx import helper
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import double, filled, malformed, shape_of, size
+from onnx_si.kernels.arrays import double, filled, malformed, shape_of, size
 from onnx_si.ops.casting import RANGES, SMALL_FLOATS, name_of, representable, rounded_to
 from onnx_si.ops.elementwise import computed, quotient
-from onnx_si.ops.registry import (
+from onnx_si.rules.registry import (
     Context,
     Input,
     Variable,
@@ -20,7 +20,7 @@ from onnx_si.ops.registry import (
     optional,
     variable,
 )
-from onnx_si.ops.rules import (
+from onnx_si.rules.rules import (
     Affine,
     Array,
     Composition,

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from onnx_si.ops.arrays import double, filled, shape_of
+from onnx_si.kernels.arrays import double, filled, shape_of
 from onnx_si.ops.casting import RANGES
 from onnx_si.ops.convolution import conv
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.linear import matmul
 from onnx_si.ops.quantization import element_of, quantized, rounded
-from onnx_si.ops.registry import Input, Variable, constant, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Composition, Rule, chain, compose
+from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
+from onnx_si.rules.rules import Affine, Array, Composition, Rule, chain, compose
 
 Part = tuple[Rule | Composition, tuple[int, ...]]
 

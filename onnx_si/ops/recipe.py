@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from onnx_si.ops import arrays
-from onnx_si.ops.registry import Context, Handler, Input, Variable, variable
-from onnx_si.ops.rules import Rule
-from onnx_si.ops.windows import Window, window
+from onnx_si.kernels import arrays
+from onnx_si.kernels.windows import Window, window
+from onnx_si.rules.registry import Context, Handler, Input, Variable, variable
+from onnx_si.rules.rules import Rule
 
 Box = tuple[slice, ...]
 """The part of a tensor between start and stop on each of its axes (no batch axis)."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import filled, malformed, shape_of
+from onnx_si.kernels.arrays import filled, malformed, shape_of
 from onnx_si.ops.elementwise import curved
-from onnx_si.ops.registry import Context, Input, handles, optional
-from onnx_si.ops.rules import Array, Disputed, Rule
+from onnx_si.rules.registry import Context, Input, handles, optional
+from onnx_si.rules.rules import Array, Disputed, Rule
 
 Function = Callable[[Array], Array]
 ACTIVATIONS: dict[str, Function] = {

@@ -6,10 +6,10 @@ import numpy as np
 from onnx import helper
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import size
+from onnx_si.kernels.arrays import size
 from onnx_si.ops.elementwise import identity
-from onnx_si.ops.registry import Input, Variable, axis_of, handles, integers, variable
-from onnx_si.ops.rules import Affine, Array, Maximum, Rule
+from onnx_si.rules.registry import Input, Variable, axis_of, handles, integers, variable
+from onnx_si.rules.rules import Affine, Array, Maximum, Rule
 
 
 def reduced_axes(x: Variable, axes: Input, attribute: list[int] | None, noop: int) -> tuple[int, ...]:

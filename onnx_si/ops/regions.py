@@ -6,12 +6,12 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import double, malformed, shape_of, size
+from onnx_si.kernels.arrays import double, malformed, shape_of, size
+from onnx_si.kernels.windows import window
 from onnx_si.ops.elementwise import computed
-from onnx_si.ops.registry import Context, Input, Variable, constant, handles, optional, variable
-from onnx_si.ops.rules import Affine, Array, Composition, Maximum, Rule, chain
 from onnx_si.ops.sampling import Sampler, Taps
-from onnx_si.ops.windows import window
+from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional, variable
+from onnx_si.rules.rules import Affine, Array, Composition, Maximum, Rule, chain
 
 
 def _sample_places(start: float, length: float, bins: int, ratio: int) -> Array:

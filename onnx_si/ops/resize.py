@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import double, malformed
-from onnx_si.ops.registry import (
+from onnx_si.kernels.arrays import double, malformed
+from onnx_si.ops.stretch import SIZES, Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
+from onnx_si.rules.registry import (
     Context,
     Input,
     Variable,
@@ -24,8 +25,7 @@ from onnx_si.ops.registry import (
     optional,
     variable,
 )
-from onnx_si.ops.rules import Affine, Array, Composition, Disputed, Rule, Stage
-from onnx_si.ops.stretch import SIZES, Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
+from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Rule, Stage
 
 
 def kernel_matrix(

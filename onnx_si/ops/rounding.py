@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from onnx_si.ops.arrays import broadcast_shape, double, expand, malformed, operands
+from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed, operands
 from onnx_si.ops.elementwise import curved, holds_integers
-from onnx_si.ops.registry import Context, Input, Variable, constant, handles
-from onnx_si.ops.rules import Affine, Array, Composition, Rule, Stage, Step
+from onnx_si.rules.registry import Context, Input, Variable, constant, handles
+from onnx_si.rules.rules import Affine, Array, Composition, Rule, Stage, Step
 
 
 def stairs(function: Callable[[Array], Array], origin: float = 0.0, spacing: float = 1.0) -> Step:

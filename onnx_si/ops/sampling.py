@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import double, malformed, shape_of, size
+from onnx_si.kernels.arrays import double, malformed, shape_of, size
 from onnx_si.ops.elementwise import computed
 from onnx_si.ops.opaque import at_one_point
-from onnx_si.ops.registry import Input, Variable, constant, handles, integers
 from onnx_si.ops.resize import keys_kernel
-from onnx_si.ops.rules import Affine, Array, Disputed, Rule
+from onnx_si.rules.registry import Input, Variable, constant, handles, integers
+from onnx_si.rules.rules import Affine, Array, Disputed, Rule
 
 Shape = tuple[int, ...]
 MODES = {"bilinear": "linear", "linear": "linear", "nearest": "nearest", "bicubic": "cubic", "cubic": "cubic"}

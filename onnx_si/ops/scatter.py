@@ -6,11 +6,11 @@ import numpy as np
 
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import filled, malformed, shape_of, size
+from onnx_si.kernels.arrays import filled, malformed, shape_of, size
 from onnx_si.ops.elementwise import curved, jointly_linear
 from onnx_si.ops.gather import Index, along_axis, along_first_axes
-from onnx_si.ops.registry import Input, Variable, axis_of, constant, handles, integers, optional
-from onnx_si.ops.rules import Array, Composition, Curved, Disputed, Gated, Maximum, Rule, Stage
+from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, optional
+from onnx_si.rules.rules import Array, Composition, Curved, Disputed, Gated, Maximum, Rule, Stage
 
 
 def put(start: Array, flat: Index, new: Array, reduction: str) -> Array:

@@ -3,12 +3,12 @@
 import numpy as np
 from scipy import special
 
-from onnx_si.ops.arrays import double, filled, malformed, shape_of
+from onnx_si.kernels.arrays import double, filled, malformed, shape_of
 from onnx_si.ops.attention import heads, joined
 from onnx_si.ops.convolution import conv
 from onnx_si.ops.elementwise import computed, curved, jointly_linear
-from onnx_si.ops.registry import Context, Input, Variable, constant, handles, optional
-from onnx_si.ops.rules import Affine, Array, Composition, Rule, compose
+from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
+from onnx_si.rules.rules import Affine, Array, Composition, Rule, compose
 
 
 def _rotated(x: Array, cos: Array, sin: Array, minus_sin: Array, interleaved: bool) -> Array:

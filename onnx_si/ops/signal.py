@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.graph.constants import affordable
-from onnx_si.ops.arrays import double, malformed, shape_of
+from onnx_si.kernels.arrays import double, malformed, shape_of
 from onnx_si.ops.elementwise import computed
 from onnx_si.ops.opaque import at_one_point
-from onnx_si.ops.registry import Context, Input, Variable, axis_of, handles, integers, optional, variable
-from onnx_si.ops.rules import Affine, Array, Disputed, Opaque, Rule
+from onnx_si.rules.registry import Context, Input, Variable, axis_of, handles, integers, optional, variable
+from onnx_si.rules.rules import Affine, Array, Disputed, Opaque, Rule
 
 
 def transform_matrix(inside: int, parts: int, length: int, inverse: bool, onesided: bool) -> Array:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special
 
-from onnx_si.ops.arrays import broadcast_shape, double, malformed, operands, shape_of
+from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
 from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale
-from onnx_si.ops.registry import Input, Variable, constant, handles, variable
-from onnx_si.ops.rules import Array, Curved, Rule
+from onnx_si.rules.registry import Input, Variable, constant, handles, variable
+from onnx_si.rules.rules import Array, Curved, Rule
 
 PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
     "Acos": ((7, 22), np.arccos),

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special
 
-from onnx_si.ops.arrays import size
+from onnx_si.kernels.arrays import size
 from onnx_si.ops.elementwise import curved
-from onnx_si.ops.registry import Context, Input, axis_of, handles, variable
-from onnx_si.ops.rules import Array, Composition, Gated, Rule, Stage, Winner
+from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
+from onnx_si.rules.rules import Array, Composition, Gated, Rule, Stage, Winner
 
 
 def _softmax_of_rows(x: Array) -> Array:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.ops.arrays import malformed
-from onnx_si.ops.rules import Array
+from onnx_si.kernels.arrays import malformed
+from onnx_si.rules.rules import Array
 
 HALF = Fraction(1, 2)
 SIZES = "export it with sizes"

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from onnx_si.layout import Layout
+from onnx_si.ground.layout import Layout
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, UsageError
-from onnx_si.intervals import Intervals
-from onnx_si.layout import Layout
+from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.layout import Layout
 from onnx_si.report.document import document
-from onnx_si.report.parts import Comparison, ComponentTest, Estimate, Parity
+from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Parity
 from onnx_si.report.region import Component, bounding_box, components
 from onnx_si.report.text import p_value_text, summary
 

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from onnx_si.hypotheses import HYPOTHESES
+from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.enclosure.certified import Enclosure, proven
+from onnx_si.domains.judge import Found, Judge
+from onnx_si.domains.piecewise.value import PiecewiseLinear
 from onnx_si.errors import UnsupportedModel
-from onnx_si.line.enclosure import Enclosure, proven
-from onnx_si.line.judge import Found, Judge
-from onnx_si.line.piecewise import PiecewiseLinear
-from onnx_si.ops.rules import Array
+from onnx_si.rules.rules import Array
 
 Index = NDArray[np.intp]
 

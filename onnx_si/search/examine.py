@@ -8,18 +8,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.intervals import Intervals
-from onnx_si.line.enclosure import EnclosureDomain, cells
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.judge import Judge
-from onnx_si.line.piecewise import line_segment
-from onnx_si.line.points import Points, evaluate
-from onnx_si.line.program import Program
-from onnx_si.line.walker import Tally, walk
-from onnx_si.machine import cores
-from onnx_si.ops.rules import Array
+from onnx_si.domains.enclosure.certified import EnclosureDomain, cells
+from onnx_si.domains.judge import Judge
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.machine import cores
+from onnx_si.program.program import Program
+from onnx_si.rules.rules import Array
 from onnx_si.search.event import Arbiter, RegionEvent
-from onnx_si.search.problem import TestLine
+from onnx_si.statistics.line import TestLine
 
 
 @dataclass(frozen=True)

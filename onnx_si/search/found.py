@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from onnx_si.intervals import Intervals
-from onnx_si.truncated import Alternative
+from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated import Alternative
 
 FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.search.problem import TestLine
-from onnx_si.truncated import Distribution
+from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.truncated import Distribution
 
 FIRST = 2.0**-6  # least width of the first cell around the statistic, in standard errors
 FAR = 200.0  # standard errors beyond zero and the statistic after which a search gives up

@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.line.cone import cone, cost_of_box
-from onnx_si.line.points import Points, evaluate
-from onnx_si.line.program import Program
-from onnx_si.line.walker import Tally, walk
+from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.walker import Tally, walk
 from onnx_si.ops.recipe import Box, whole
-from onnx_si.ops.rules import Array, Step, Winner
+from onnx_si.program.cone import cone, cost_of_box
+from onnx_si.program.program import Program
+from onnx_si.rules.rules import Array, Step, Winner
 from onnx_si.search.examine import Task
 from onnx_si.search.frontier import Cell
 from onnx_si.search.policy import WORTHWHILE, blocks

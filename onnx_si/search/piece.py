@@ -1,15 +1,15 @@
 """The one linear piece of the network around the observed statistic: over-conditioning."""
 
-from onnx_si.intervals import Intervals
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import PiecewiseLinear, line_segment
-from onnx_si.line.program import Program
-from onnx_si.line.walker import Tally, walk
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import Program
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Task
 from onnx_si.search.found import SearchOptions
 from onnx_si.search.frontier import FAR
-from onnx_si.search.problem import TestLine
+from onnx_si.statistics.line import TestLine
 
 
 def linear_piece(

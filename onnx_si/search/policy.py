@@ -16,8 +16,8 @@ from itertools import takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.line.program import Program
-from onnx_si.ops.rules import Kinked, Maximum, Step
+from onnx_si.program.program import Program
+from onnx_si.rules.rules import Kinked, Maximum, Step
 from onnx_si.search.frontier import Cell
 
 PASSES_PER_KNOT = 0.6  # early layers have fewer knots than late ones

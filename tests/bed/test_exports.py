@@ -128,7 +128,7 @@ def test_torch(torch_models, name, exporter, opset):
     proto, feeds = exported(torch_models, name, exporter, opset)
     model = check(proto, feeds, LOOSE.get(name, 1e-4))
     if torch_models[name][-1]:
-        program = onnx_si.line.program.bind(model, feeds["x"], (model.outputs[0].name,))
+        program = onnx_si.program.program.bind(model, feeds["x"], (model.outputs[0].name,))
         program.require_exact()
 
 

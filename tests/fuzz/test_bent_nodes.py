@@ -8,12 +8,12 @@ import onnx
 import pytest
 
 import onnx_si
-from onnx_si.cli import main
+from onnx_si.cli.main import main
 from onnx_si.errors import OnnxSIError
 from onnx_si.graph import model_from_proto
-from onnx_si.inspect import inspect_model
-from onnx_si.line.gate import DEBUG
-from onnx_si.line.program import bind
+from onnx_si.inspection.inspector import inspect_model
+from onnx_si.program.gate import DEBUG
+from onnx_si.program.program import bind
 
 from .bending import bent
 

@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import line_segment
-from onnx_si.line.walker import Tally, walk
-from onnx_si.ops.rules import Step, Winner
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.rules.rules import Step, Winner
 
 LOW, HIGH = -3.0, 3.0
 

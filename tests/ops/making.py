@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from onnx_si.graph import model_from_proto
-from onnx_si.ops.registry import registered
+from onnx_si.rules.registry import registered
 
 FEATURES = 6
 LEVELS = {"gate": 0.0, "level": 0.5, "small": -0.6, "large": 1.1}

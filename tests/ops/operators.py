@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from onnx_si.line.program import bind
-from onnx_si.ops.registry import registered
-from onnx_si.saliency.backward import has_gradient
+from onnx_si.maps.backward import has_gradient
+from onnx_si.program.program import bind
+from onnx_si.rules.registry import registered
 
 from .cases import CASES, POINTS, SMOOTH, model_of
 from .node_cases import DISPUTED, all_cases, node_cases

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import PiecewiseLinear, line_segment
-from onnx_si.ops.registry import Context, Variable
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
+from onnx_si.rules.registry import Context, Variable
 
 from .cases import HANDLERS
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 import onnx_si
 from onnx_si.errors import UnsupportedModel, UnsupportedOp
 from onnx_si.graph import model_from_proto
-from onnx_si.line.program import bind
+from onnx_si.program.program import bind
 
 from .making import CLASSIC
 from .tables.classic import classes, doubles, labels, linear, regression, vectors

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onnx_si.ops import convolution
-from onnx_si.ops.registry import Context, Variable
+from onnx_si.rules.registry import Context, Variable
 
 from .cases import HANDLERS
 

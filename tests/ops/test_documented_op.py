@@ -9,8 +9,8 @@ from onnx import TensorProto, helper
 
 import onnx_si
 from onnx_si.graph import model_from_proto
-from onnx_si.line.program import bind
-from onnx_si.ops import registry
+from onnx_si.program.program import bind
+from onnx_si.rules import registry
 
 from .line import assert_exact
 
@@ -43,7 +43,7 @@ def test_the_documented_op(documented):
     np.testing.assert_allclose(part.knots, [-3, -0.75, -0.75, 0.5, 0.5, 0.75, 0.75, 3])
 
 
-@pytest.mark.parametrize(("place", "file"), [(1, "ops/rounding.py"), (2, "saliency/backward/gates.py")])
+@pytest.mark.parametrize(("place", "file"), [(1, "ops/rounding.py"), (2, "maps/backward/gates.py")])
 def test_the_other_blocks_are_the_package_s_own(place, file):
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 3

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 import onnx_si
 from onnx_si.errors import UnsupportedOp
 from onnx_si.graph import model_from_proto
-from onnx_si.line.program import bind
+from onnx_si.program.program import bind
 
 from .node_cases import DISPUTED, node_cases
 

@@ -5,8 +5,8 @@ import pytest
 
 import onnx_si
 from onnx_si.errors import UnsupportedOp
-from onnx_si.line.program import bind
-from onnx_si.ops.rules import Affine, Curved, Opaque
+from onnx_si.program.program import bind
+from onnx_si.rules.rules import Affine, Curved, Opaque
 
 from .cases import CASES, FEATURES, HANDLERS, POINTS, SMOOTH, model_of
 from .line import assert_exact, at_points, on_line

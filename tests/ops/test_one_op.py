@@ -9,12 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_si
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedOp
 from onnx_si.graph import model_from_proto
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import line_segment
-from onnx_si.line.program import bind
-from onnx_si.line.walker import Tally, walk
+from onnx_si.program.program import bind
 
 IMAGE = np.arange(32, dtype=np.float32).reshape(1, 2, 4, 4)
 ROW = np.array([1, 2, 3], np.float32)

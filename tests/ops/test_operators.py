@@ -1,6 +1,6 @@
 """docs/operators.md says what the registry and the tests say."""
 
-from onnx_si.ops.registry import registered
+from onnx_si.rules.registry import registered
 
 from .node_cases import all_cases
 from .operators import FILE, WITHOUT, document

@@ -7,11 +7,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import line_segment
-from onnx_si.line.program import bind
-from onnx_si.ops.registry import Context, Variable
-from onnx_si.ops.rules import Winner
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.program.program import bind
+from onnx_si.rules.registry import Context, Variable
+from onnx_si.rules.rules import Winner
 
 from .cases import HANDLERS
 from .line import assert_exact

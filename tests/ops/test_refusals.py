@@ -8,14 +8,14 @@ from nets import Net
 from onnx import TensorProto, helper
 
 import onnx_si
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Refusal, UnsupportedOp
 from onnx_si.graph import model_from_proto
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import line_segment
-from onnx_si.line.program import bind
-from onnx_si.line.walker import Tally, walk
-from onnx_si.ops import registry
-from onnx_si.ops.registry import find, handles
+from onnx_si.program.program import bind
+from onnx_si.rules import registry
+from onnx_si.rules.registry import find, handles
 
 from .cases import C, Case, P, V, floats, index, ints, level, model_of, one
 

@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 import pytest
 
-from onnx_si.line.crossings import level_crossings
-from onnx_si.line.exact import ExactDomain
-from onnx_si.line.piecewise import PiecewiseLinear, line_segment
-from onnx_si.line.walker import NeedsSplit
-from onnx_si.ops.registry import Context, Variable
-from onnx_si.ops.rules import Composition
+from onnx_si.domains.piecewise.crossings import level_crossings
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
+from onnx_si.domains.walker import NeedsSplit
+from onnx_si.rules.registry import Context, Variable
+from onnx_si.rules.rules import Composition
 
 from .cases import HANDLERS
 from .test_breakpoints import apply, assert_is, lines, rule, through, variable

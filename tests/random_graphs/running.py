@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 
 import onnx_si
+from onnx_si.analysis.options import Options
 from onnx_si.graph import model_from_proto
-from onnx_si.options import Options
 
 from .judge import Disagreement, judged
 from .sample import sample_of

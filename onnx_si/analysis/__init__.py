@@ -1,0 +1,1 @@
+"""One test, from a model and an image to a result."""

@@ -1,0 +1,119 @@
+"""One test for each connected component of the region."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from onnx_si.analysis.question import Tested, test_line
+from onnx_si.analysis.scene import Mask
+from onnx_si.errors import NothingToTest
+from onnx_si.report import ComponentTest
+from onnx_si.report.region import component_masks
+from onnx_si.search import Progress, Search, search
+from onnx_si.search.event import RegionEvent, TopEvent
+from onnx_si.statistics.line import TestLine
+
+Watch = Callable[[Progress], None] | None
+Ask = Callable[[TestLine, RegionEvent, Search], None] | None
+
+
+def component_event(component: Mask, counts: Mask | None) -> RegionEvent:
+    """The event that a connected set of pixels is a component of the region.
+
+    It is: all its pixels are in the region, and the pixels that touch them by a face are not. Nothing is
+    asked of any other pixel. (A pixel that may not count is never in the region, so it is not asked about
+    either.)
+
+    Valid, because for every fixed set C the test direction is a function of C alone, so that T_C is
+    independent of the nuisance a_C under the null hypothesis about C; given a_C and "C is a component", T_C
+    is normal truncated to S_C = {z : C is a component of M(a_C + c z)}, and the p-value p_C uniform. That
+    holds for every C, so the expected number of components with p_C <= u and a true null hypothesis is u
+    times the expected number of components with a true null hypothesis; and a component chosen by a rule
+    that looks at C only (the one that holds a given pixel) has a uniform p-value. It does not hold for a
+    component chosen by looking at the others, such as the largest.
+
+    Parameters
+    ----------
+    component : boolean array
+        Connected, in the map's shape.
+    counts : boolean array or None
+        Pixels that may count; None: all.
+    """
+    touching = ndimage.binary_dilation(component)
+    return RegionEvent(component, touching if counts is None else touching & counts)
+
+
+def test_components(test: Tested, progress: Watch = None, ask: Ask = None) -> tuple[ComponentTest, ...]:
+    """Test every component of the region, the largest first.
+
+    `p_value` conditions on the component being one (see `component_event`), except for a threshold of kind
+    `top`, where one component's pixels compete with all others and the whole region is conditioned on.
+
+    `p_value_adjusted` is Holm's, on p-values that condition on the whole region. That is needed: how many
+    components there are is known only given the region. With the wider event, a component that suppresses
+    others when it is strong is tested in a smaller family just when its p-value is small, and Holm's
+    guarantee (at most alpha for any false rejection) would fail. Given the region the family is fixed, each
+    p-value is uniform under its null hypothesis, and Holm's procedure holds for any dependence between them.
+
+    Parameters
+    ----------
+    test : Tested
+        The whole region's test.
+    progress : callable, optional
+        Called during every search.
+    ask : callable, optional
+        Called with line, event and result of every search.
+
+    Source
+    ------
+    Fithian, Sun, Taylor, arXiv 1410.2597 (a question chosen by the data is answered given that it was
+    chosen); Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    masks = component_masks(test.selection.region)
+    found = [_tested(test, mask, progress, ask) for mask in masks]
+    adjusted = iter(holm([strict for _, strict in found if strict is not None]))
+    return tuple(one if strict is None else _with_adjusted(one, next(adjusted)) for one, strict in found)
+
+
+test_components.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given."""
+    count = len(p_values)
+    adjusted, largest = [0.0] * count, 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, (count - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def _tested(test: Tested, component: Mask, progress: Watch, ask: Ask) -> tuple[ComponentTest, float | None]:
+    """A component's test without adjustment, and its p-value given the whole region."""
+    selection, region_event = test.selection, test.selection.event
+    try:
+        line = test_line(test.scene, component, test.noise, test.settings)
+    except NothingToTest as error:
+        return ComponentTest(reason=str(error)), None
+    given_region = _bounds(test, line, region_event, progress, ask)
+    top = isinstance(region_event, TopEvent)
+    event = region_event if top else component_event(component, selection.counts)
+    bounds = given_region if top else _bounds(test, line, event, progress, ask)
+    one = ComponentTest(bounds[1], bounds, None, line.observed, line.error)
+    return one, given_region[1]
+
+
+def _bounds(
+    test: Tested, line: TestLine, event: RegionEvent, progress: Watch, ask: Ask
+) -> tuple[float, float]:
+    selection, how = test.selection, dataclasses.replace(test.how, interval_level=None)
+    found = search(selection.program, selection.margin, line, event, how, progress)
+    if ask is not None:
+        ask(line, event, found)
+    return found.p_value_bounds
+
+
+def _with_adjusted(one: ComponentTest, p_value: float) -> ComponentTest:
+    return dataclasses.replace(one, p_value_adjusted=p_value)

@@ -1,0 +1,230 @@
+"""Put what was found together as a result, or what was raised as a refusal."""
+
+import functools
+import math
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
+from typing import Any
+
+from scipy import stats
+
+from onnx_si.analysis.options import Options
+from onnx_si.analysis.question import Tested
+from onnx_si.analysis.settings import Settings, settle
+from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
+from onnx_si.graph import Model
+from onnx_si.ground.intervals import Intervals
+from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
+from onnx_si.search import Search
+from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.noise import Noise
+from onnx_si.statistics.truncated import (
+    LEAST_DF,
+    Randomised,
+    Student,
+    interval_bounds,
+    median_bounds,
+    randomised_bounds,
+    scaled_bounds,
+)
+
+HIGHEST_LEVEL = 1 - 1e-9  # of an interval that a search settles
+ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
+
+Notice = Callable[[str, str], None]  # kind ("default" or "warning"), text
+
+
+class Told:
+    """What was told to the user so far: defaults with their reasons, and warnings."""
+
+    def __init__(self, notice: Notice | None):
+        self._notice = notice or (lambda kind, text: None)
+        self.said: dict[str, list[str]] = {"default": [], "warning": []}
+
+    def defaults(self, texts: Iterable[str]) -> None:
+        self._tell("default", texts)
+
+    def warnings(self, texts: Iterable[str]) -> None:
+        self._tell("warning", texts)
+
+    def _tell(self, kind: str, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.said[kind].append(text)
+            self._notice(kind, text)
+
+
+def search_warnings(found: Search, settings: Settings) -> Iterator[str]:
+    """What the user should know about a search that ended early."""
+    if not found.complete and not settings.decide:
+        low, high = found.p_value_bounds
+        wanted = settings.precision
+        yield f"the search ended with bounds {high - low:.2g} apart, the precision asked for is {wanted:g}"
+
+
+def result_of(
+    test: Tested,
+    found: Search,
+    comparison: Comparison,
+    components: tuple[ComponentTest, ...],
+    told: Told,
+) -> Result:
+    """The result of a test that was done."""
+    scene, selection, settings, line = test.scene, test.selection, test.settings, test.line
+    saliency, level = selection.saliency, 1 - settings.alpha
+    has_error = line.dimension_is_the_images
+    return Result(
+        status="tested",
+        guarantee="exact",
+        p_value=found.p_value_bounds[1],
+        p_value_bounds=found.p_value_bounds,
+        statistic=line.observed,
+        standard_error=line.error,
+        degrees_of_freedom=line.degrees_of_freedom,
+        alternative=settings.alternative,
+        hypothesis=settings.hypothesis,
+        estimated=_estimated(found, line, settings),
+        confidence_level=level,
+        truncation=found.inside,
+        undecided=found.undecided,
+        region=selection.region,
+        saliency_map=selection.map,
+        image=scene.image,
+        layout=scene.layout,
+        saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
+        comparison=comparison,
+        noise=_noise(test.noise),
+        model=_identity(scene.model),
+        search={
+            "seconds": found.seconds,
+            "forward_passes": found.forward_passes,
+            "pieces": found.pieces,
+            "cells": found.cells,
+            "fates": found.fates,
+            "peak_bytes": found.peak_bytes,
+            "complete": found.complete,
+        },
+        parity=selection.parity,
+        config={**settings.config(), "threshold": selection.threshold},
+        references=len(scene.references),
+        defaults=tuple(told.said["default"]),
+        warnings=tuple(told.said["warning"]),
+        versions=dict(versions()),
+        component_tests=components,
+        reasons={} if has_error else {"standard_error": "the statistic is a length in units of the noise"},
+    )
+
+
+def _estimated(found: Search, line: TestLine, settings: Settings) -> Estimate:
+    if settings.p_value_only:
+        return Estimate(reason="only the p-value was asked for")
+    return estimate(found.inside, found.undecided, line, 1 - settings.alpha)
+
+
+def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: float) -> Estimate:
+    """Estimate and confidence interval of the statistic's mean, with bounds for what is undecided."""
+    reason = no_estimate(line)
+    if reason is not None:
+        return Estimate(reason=reason)
+    at, se, distribution = line.observed, line.error or math.nan, line.distribution
+    if isinstance(distribution, Randomised):
+        bounds, lower, upper = randomised_bounds(inside, undecided, distribution, level)
+    elif isinstance(distribution, Student):
+        bounds, lower, upper = scaled_bounds(inside, undecided, at, se, distribution.df, level)
+    else:
+        lower, upper = interval_bounds(inside, undecided, at, se, level)
+        bounds = median_bounds(inside, undecided, at, se)
+    certain = bounds[1] - bounds[0] <= ESTIMATE_TOLERANCE * se
+    value = 0.5 * (bounds[0] + bounds[1]) if certain else None
+    return Estimate(value, bounds, (lower[0], upper[1]), (lower, upper))
+
+
+def no_estimate(line: TestLine) -> str | None:
+    """Why the statistic's mean has no interval; None where it has one."""
+    if not line.dimension_is_the_images:
+        return "the hypothesis is about many pixels at once; there is no one difference to estimate"
+    if isinstance(line.distribution, Student) and line.distribution.df < LEAST_DF:
+        return "with a scale estimated on one degree of freedom what is not rejected need not be an interval"
+    return None
+
+
+def level_to_search(line: TestLine, level: float) -> float | None:
+    """The level of the normal interval that a search has to settle; None where there is no interval.
+
+    A t interval is longer: by as much, without truncation, as a normal one of the level given here. It only
+    steers the search; what is left undecided makes the interval longer, not wrong.
+    """
+    if no_estimate(line) is not None:
+        return None
+    if not isinstance(line.distribution, Student):
+        return level
+    reach = stats.t.isf(0.5 * (1 - level), line.distribution.df)
+    return float(min(1 - 2 * stats.norm.sf(reach), HIGHEST_LEVEL))
+
+
+def _noise(noise: Noise) -> dict[str, Any]:
+    exact = "exact" if noise.exact else "approximate"
+    return {
+        "model": str(noise.covariance),
+        "std": noise.std,
+        "source": noise.source,
+        "known": noise.known,
+        "degrees_of_freedom": noise.degrees_of_freedom,
+        "level": exact,
+    }
+
+
+def refusal(
+    error: NothingToTest | UnsupportedModel, model: Model | None, *, has_reference: bool, **options: Any
+) -> Refused:
+    """What `test` raised, as a document of the same shape as a result.
+
+    Parameters
+    ----------
+    error : NothingToTest or UnsupportedModel
+    model : Model or None
+        None where it could not even be loaded.
+    has_reference : bool
+    **options
+        As given to `test`.
+
+    Returns
+    -------
+    Refused
+    """
+    settings = settle(Options(**options), {} if model is None else model.metadata, has_reference)
+    empty = isinstance(error, NothingToTest)
+    region = (
+        {"pixels": error.pixels, "fraction": error.pixels / max(1, error.size)}
+        if isinstance(error, NothingToTest)
+        else {}
+    )
+    return Refused(
+        status="no_region" if empty else "refused",
+        reason=str(error),
+        exit_code=error.exit_code,
+        findings=error.findings if isinstance(error, UnsupportedOp) else (),
+        region=region,
+        saliency=error.saliency if isinstance(error, NothingToTest) else {},
+        model={} if model is None else _identity(model),
+        config=settings.config(),
+        defaults=settings.reasons,
+        versions=dict(versions()),
+    )
+
+
+def _identity(model: Model) -> dict[str, Any]:
+    return {"path": model.path, "sha256": model.sha256, "producer": model.producer, "opset": model.opset}
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of python and of the packages that the numbers depend on."""
+    packages = ("onnx-si", "onnx", "onnxruntime", "numpy", "scipy", "networkx")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found

@@ -1,0 +1,237 @@
+"""Image and references fitted to a model's input."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnx_si.analysis.settings import Settings
+from onnx_si.errors import InputError, UnsupportedModel, UsageError
+from onnx_si.graph import Model
+from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
+from onnx_si.ground.layout import Layout, Shape, fit, require_one_image, with_sizes
+from onnx_si.maps import View, resize_matrix
+from onnx_si.maps.map import MAX_RESIZE_VALUES
+from onnx_si.maps.trace import input_layout
+
+LARGEST_VALUE = 1e30  # far above any image, and models in float32 overflow at 3e38
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Image and references as the model takes them, before any preprocessing, and how to read their axes.
+
+    `loaded` is the model as it was loaded (None: `model` is it), `steps` what was put in front of it.
+    `noise_images` are independent images of background; `mask` says which pixels may count (None: all), and
+    `channels` which channels enter the statistic. `extra` is noise that is added before the region is
+    selected.
+    """
+
+    model: Model
+    input_name: str
+    layout: Layout
+    image: Array
+    references: tuple[Array, ...]
+    noise_images: tuple[Array, ...] = ()
+    mask: Mask | None = None
+    channels: tuple[int, ...] | None = None
+    extra: Array | None = None
+    resize: str = "linear"
+    steps: Preprocessing = field(default_factory=Preprocessing)
+    loaded: Model | None = None
+    scores: str | None = None
+
+    @property
+    def seen(self) -> Array:
+        """The image that the region is selected on."""
+        return self.image if self.extra is None else self.image + self.extra
+
+    @property
+    def view(self) -> View:
+        return View(self.image.shape, self.layout, self.resize, self.scores)
+
+    @property
+    def counts(self) -> Mask | None:
+        """Values of the image that may enter the statistic, in its shape; None: all."""
+        if self.mask is None and self.channels is None:
+            return None
+        shape = self.image.shape
+        mask = np.ones(self.view.space, np.bool_) if self.mask is None else self.mask
+        return self.layout.spread(mask, shape) & self._chosen_channels()
+
+    def values_of(self, region: Mask) -> Mask:
+        """A region of pixels as values of the image: all its chosen channels."""
+        return self.layout.spread(region, self.image.shape) & self._chosen_channels()
+
+    def _chosen_channels(self) -> Mask:
+        axis = self.layout.channel_axis
+        if self.channels is None or axis is None:
+            return np.ones((1,) * self.image.ndim, np.bool_)
+        chosen = np.isin(np.arange(self.image.shape[axis]), self.channels)
+        return chosen.reshape([-1 if a == axis else 1 for a in range(self.image.ndim)])
+
+
+def numbers(values: ArrayLike, what: str) -> Array:
+    """An image as float64.
+
+    Raises
+    ------
+    InputError
+        If it holds integers, text, complex numbers, or values that are not finite.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "iub":
+        low, high = (array.min(), array.max()) if array.size else (0, 0)
+        raise InputError(
+            f"{what} holds integers ({array.dtype}, {low} to {high}); say how they become the model's input: "
+            "--scale 0.00392156862745098 maps 0..255 to 0..1, --scale 1 takes them as they are"
+        )
+    if array.dtype.kind != "f" or array.size == 0:
+        raise InputError(
+            f"{what} holds {array.size} values of type {array.dtype}; floating-point numbers are needed"
+        )
+    bad = np.count_nonzero(~np.isfinite(array))
+    if bad:
+        raise InputError(f"{what} holds {bad} values that are NaN or infinite; mask or replace them first")
+    largest = float(np.abs(array).max())
+    if largest > LARGEST_VALUE:
+        raise InputError(
+            f"{what} holds values up to {largest:.3g}, more than float32 can compute with; rescale it"
+        )
+    return np.asarray(array, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The arrays that a test starts from, as the user gave them."""
+
+    image: ArrayLike
+    references: Sequence[ArrayLike] = ()
+    noise_images: Sequence[ArrayLike] = ()
+    mask: ArrayLike | None = None
+
+
+def prepare(model: Model, given: Given, settings: Settings) -> Scene:
+    """Fit image, references, images of noise and mask to the model's input.
+
+    Raises
+    ------
+    InputError, UsageError
+        If they don't fit.
+    """
+    if len(model.inputs) != 1:
+        names = [info.name for info in model.inputs]
+        raise UnsupportedModel(
+            f"the model has {len(names)} inputs {names}; exactly one, the image, is supported: export it "
+            "with the others as constants (the exporter may have left them open)"
+        )
+    info = model.inputs[0]
+    if info.shape is None:
+        raise UnsupportedModel(
+            f"the model does not declare the shape of its input '{info.name}'; export it again with one"
+        )
+    layout = input_layout(model, info, settings.layout)
+    require_one_image(info.shape, layout)
+    sizes = with_sizes(info.shape, layout, settings.dims or {})
+    declared = _declared(sizes, layout, settings.resize_input)
+
+    def fitted(values: ArrayLike, what: str) -> Array:
+        array = np.asarray(values)
+        if array.dtype.kind in "iub" and settings.scale is not None:
+            array = array.astype(np.float64)
+        return fit(numbers(array, what), declared, layout, what)
+
+    image = fitted(given.image, "the image")
+    references = tuple(fitted(r, f"reference {i + 1}") for i, r in enumerate(given.references))
+    if any(r.shape != image.shape for r in references):
+        raise InputError(f"image {image.shape} and references {[r.shape for r in references]} differ in size")
+    noise_images = tuple(fitted(n, f"noise image {i + 1}") for i, n in enumerate(given.noise_images))
+    mask = None if given.mask is None else _mask(given.mask, layout.spatial_shape(image.shape))
+    channels = _channels(settings.channels, layout, image.shape)
+    resize = _resizes(sizes, image.shape, layout, settings.resize_input)
+    steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
+    prepared = with_preprocessing(model, info.name, layout, steps)
+    return Scene(
+        prepared,
+        info.name,
+        layout,
+        image,
+        references,
+        noise_images,
+        mask,
+        channels,
+        resize=settings.resize,
+        steps=steps,
+        loaded=model,
+        scores=settings.scores,
+    )
+
+
+def _declared(shape: Shape, layout: Layout, resized: str | None) -> Shape:
+    """The shape that an image must have; any size in space where it is resized to the model's."""
+    if resized is None:
+        return shape
+    free = [axis for axis in layout.spatial_axes if not isinstance(shape[axis], int)]
+    if free:
+        raise UsageError(
+            f"the model's input {shape} takes images of any size: there is nothing to resize to; leave "
+            "--resize-input out"
+        )
+    return tuple(None if axis in layout.spatial_axes else size for axis, size in enumerate(shape))
+
+
+def _resizes(shape: Shape, have: tuple[int, ...], layout: Layout, mode: str | None) -> dict[int, Array]:
+    """A matrix for every axis on which the image's size is not the model's."""
+    if mode is None:
+        return {}
+    wanted = {axis: cast(int, shape[axis]) for axis in layout.spatial_axes}
+    for axis, size in wanted.items():
+        if size * have[axis] > MAX_RESIZE_VALUES:
+            raise InputError(f"an image of {have} is too large to be resized to {shape}")
+    changed = {axis: size for axis, size in wanted.items() if size != have[axis]}
+    return {axis: resize_matrix(have[axis], size, mode) for axis, size in changed.items()}
+
+
+def _mask(values: ArrayLike, space: tuple[int, ...]) -> Mask | None:
+    """Pixels that may count: those that are not zero; None where all may.
+
+    Raises
+    ------
+    InputError
+        If it is not of the image's size in space, or leaves no choice.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        raise InputError(f"the mask holds {array.dtype}, or NaN; give truth values, or numbers with 0 for no")
+    sizes = tuple(n for n in array.shape if n != 1)
+    if sizes != tuple(n for n in space if n != 1):
+        raise InputError(f"the mask has shape {array.shape}, the image {space} pixels; they must be the same")
+    mask: Mask = (array != 0).reshape(space)
+    if np.count_nonzero(mask) < 2:
+        raise InputError(
+            f"the mask leaves {np.count_nonzero(mask)} pixels; at least two must be allowed to count"
+        )
+    return None if mask.all() else mask
+
+
+def _channels(
+    chosen: tuple[int, ...] | None, layout: Layout, shape: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """The channels that enter the statistic.
+
+    Raises
+    ------
+    UsageError
+        If there is no such channel.
+    """
+    if chosen is None:
+        return None
+    count = 1 if layout.channel_axis is None else shape[layout.channel_axis]
+    if not chosen or any(not 0 <= c < count for c in chosen):
+        raise UsageError(f"channels {list(chosen)}; the image has {count}, numbered from 0")
+    return tuple(sorted(set(chosen)))

@@ -1,0 +1,1 @@
+"""The certified domain: a centre, a slope and a radius on every cell."""

@@ -1,0 +1,1 @@
+"""The exact domain: tensors that are piecewise linear on the line."""

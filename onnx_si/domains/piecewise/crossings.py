@@ -1,0 +1,125 @@
+"""Where elements of a tensor change their piece, and the knots that this needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, interpolate
+from onnx_si.domains.walker import NeedsSplit
+from onnx_si.rules.rules import Array
+
+MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved where there are more
+
+
+@dataclass(frozen=True)
+class Crossings:
+    """Places where single elements change their piece: interval, element (flat index) and z of each."""
+
+    interval: Index
+    element: Index
+    at: Array
+
+
+NO_CROSSINGS = Crossings(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))
+
+
+def zero_crossings(knots: Array, switch: Array) -> Crossings:
+    """Where elements of `switch` (K, n) change sign strictly inside an interval of positive length."""
+    columns = np.flatnonzero((switch.max(axis=0) > 0) & (switch.min(axis=0) < 0))  # most never change
+    if not len(columns):
+        return NO_CROSSINGS
+    switch = switch[:, columns]
+    positive, negative = switch > 0, switch < 0
+    changes = (positive[:-1] & negative[1:]) | (negative[:-1] & positive[1:])
+    changes[knots[1:] <= knots[:-1]] = False
+    interval, column = np.nonzero(changes)
+    before, after = switch[interval, column], switch[interval + 1, column]
+    low, high = knots[interval], knots[interval + 1]
+    at = low + (high - low) * (before / (before - after))
+    return Crossings(interval, columns[column], np.clip(at, low, high))
+
+
+def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:
+    """Where elements of `switch` (K, n) pass a multiple of `spacing` (K, n) strictly inside an interval.
+
+    Raises
+    ------
+    NeedsSplit
+        If there are more than `MAX_CROSSINGS`.
+    """
+    # where the spacing vanishes the switch does too, and their ratio is the same all along the interval
+    ratio = np.divide(switch, spacing, out=np.full(switch.shape, np.nan), where=spacing > 0)
+    lowest = np.floor(np.minimum(ratio[:-1], ratio[1:])) + 1
+    highest = np.ceil(np.maximum(ratio[:-1], ratio[1:])) - 1
+    passed = np.maximum(highest - lowest + 1, 0)
+    passed[np.isnan(passed) | (knots[1:] <= knots[:-1])[:, None]] = 0
+    middle = 0.5 * (knots[0] + knots[-1])
+    if passed.sum() > MAX_CROSSINGS and knots[0] < middle < knots[-1]:
+        raise NeedsSplit(float(middle))
+    interval, element = np.nonzero(passed)
+    count = passed[interval, element].astype(np.intp)
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    interval, element = np.repeat(interval, count), np.repeat(element, count)
+    level = lowest[interval, element] + within
+    before = switch[interval, element] - level * spacing[interval, element]
+    after = switch[interval + 1, element] - level * spacing[interval + 1, element]
+    apart = before - after
+    share = np.divide(before, apart, out=np.zeros_like(apart), where=apart != 0)
+    low, high = knots[interval], knots[interval + 1]
+    return Crossings(interval, element, np.clip(low + (high - low) * share, low, high))
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Old knots and new ones in one order: where each went, and where each crossing now stands."""
+
+    knots: Array
+    old: Index
+    new: Index
+    interval: Index
+    position: Index
+
+    def __call__(self, f: PiecewiseLinear) -> PiecewiseLinear:
+        """The tensor on the refined knots."""
+        if not len(self.new):
+            return f
+        values = np.empty((len(self.knots), *f.values.shape[1:]))
+        values[self.old] = f.values
+        values[self.new] = self.at_new(f)
+        return PiecewiseLinear(self.knots, values)
+
+    def at_new(self, f: PiecewiseLinear) -> Array:
+        """Values at the new knots only."""
+        return interpolate(f, self.interval, self.knots[self.new])
+
+
+def refine(knots: Array, crossings: Crossings) -> Refinement:
+    """Insert a knot at every crossing; one that rounds to an end of its interval uses the knot that is
+    there.
+    """
+    inside = (crossings.at > knots[crossings.interval]) & (crossings.at < knots[crossings.interval + 1])
+    interval, at = crossings.interval[inside], crossings.at[inside]
+    order = at.argsort(kind="stable")  # knots never decrease: this orders the intervals too
+    interval_sorted, at_sorted = interval[order], at[order]
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = at_sorted[1:] != at_sorted[:-1]
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.cumsum(fresh) - 1
+    new_interval, new_at = interval_sorted[fresh], at_sorted[fresh]
+    new = new_interval + 1 + np.arange(len(new_interval))
+    old = np.arange(len(knots)) + new_interval.searchsorted(np.arange(len(knots)), "left")
+    merged = np.empty(len(knots) + len(new))
+    merged[old], merged[new] = knots, new_at
+    at_end = crossings.interval + (crossings.at >= knots[crossings.interval + 1])
+    position = old[at_end]
+    position[inside] = new[rank]
+    return Refinement(merged, old, new, new_interval, position)
+
+
+def concatenate(parts: Sequence[Crossings]) -> Crossings:
+    if len(parts) == 1:
+        return parts[0]
+    return Crossings(
+        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("interval", "element", "at"))
+    )

@@ -1,0 +1,1 @@
+"""What needs no model: types, intervals, layouts, files, the machine, draws."""

@@ -1,0 +1,266 @@
+"""What a model is made of, which saliency methods fit it, and which guarantee its p-values can have."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnx_si.analysis.options import Options
+from onnx_si.analysis.settings import Settings, settle
+from onnx_si.errors import (
+    AmbiguousLayout,
+    OnnxSIError,
+    SaliencyUnavailable,
+    UnsupportedModel,
+    UnsupportedOp,
+    UsageError,
+)
+from onnx_si.graph import Model, TensorInfo
+from onnx_si.ground.layout import require_one_image
+from onnx_si.inspection.probe import Probe, probe
+from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
+from onnx_si.maps.reading import read_tensor
+from onnx_si.maps.trace import input_layout, trace
+from onnx_si.program.program import Program, bind
+from onnx_si.runtime.parity import run_deployed
+
+SCHEMA = "onnx-si/inspect/1"
+
+
+@dataclass(frozen=True)
+class OpUse:
+    """All nodes of one op that are the same kind of function here; `nodes` names the unsupported ones."""
+
+    op: str
+    domain: str
+    since_version: int | None
+    kind: str
+    count: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect_model` found; `to_dict` is its JSON."""
+
+    model: Model
+    inputs: tuple[Mapping[str, Any], ...]
+    outputs: tuple[Mapping[str, Any], ...]
+    ops: tuple[OpUse, ...]
+    saliency: tuple[Mapping[str, Any], ...]
+    guarantee: str
+    reasons: tuple[str, ...]
+    assumed: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inspection as a document of schema `onnx-si/inspect/1`, ready for JSON."""
+        ops = [
+            {("class" if key == "kind" else key): value for key, value in vars(use).items()}
+            for use in self.ops
+        ]
+        return {
+            "schema": SCHEMA,
+            "path": self.model.path,
+            "sha256": self.model.sha256,
+            "producer": self.model.producer,
+            "opset": self.model.opset,
+            "metadata": {
+                key: value for key, value in self.model.metadata.items() if key.startswith("onnx_si.")
+            },
+            "inputs": [dict(info) for info in self.inputs],
+            "outputs": [dict(info) for info in self.outputs],
+            "ops": [{**op, "nodes": list(op["nodes"])} for op in ops],
+            "saliency": [dict(method) for method in self.saliency],
+            "guarantee": self.guarantee,
+            "reasons": list(self.reasons),
+            "assumed": list(self.assumed),
+        }
+
+
+def inspect_model(
+    model: Model, sizes: Mapping[str, int] | None = None, layout: str | None = None
+) -> Inspection:
+    """Look at a model as a test would, on a random image of its input's shape.
+
+    Parameters
+    ----------
+    model : Model
+    sizes : mapping of str to int, optional
+        Sizes of free input axes.
+    layout : str, optional
+        As in `onnx_si.ground.layout.ALL_LAYOUTS`.
+
+    Returns
+    -------
+    Inspection
+        Also of a model that can't be analysed: `guarantee` is then `refused`, and `reasons` say what would
+        have to change.
+
+    Raises
+    ------
+    UsageError
+        If a size or the layout does not fit the model.
+    """
+    settings = settle(Options(layout=layout), model.metadata, has_reference=False)
+    trial, program, fitting = None, None, []
+    try:
+        trial = probe(model, sizes or {}, settings.layout)
+        program = _bound(model, trial)
+        _require_one_image(model, trial)
+        fitting = methods(model, trial.image, replace(trial.view, scores=settings.scores))
+        guarantee, reasons = _guarantee(model, trial, settings)
+    except AmbiguousLayout as error:
+        guarantee, reasons = "refused", (str(error),)
+    except UsageError:
+        raise
+    except OnnxSIError as error:
+        guarantee, reasons = "refused", (str(error),)
+    except MemoryError:
+        guarantee, reasons = "refused", ("out of memory: try smaller sizes (--dim)",)
+    except Exception as error:  # an inspection shows what goes wrong with a model, our own faults included
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        guarantee, reasons = (
+            "refused",
+            (f"trying it out failed ({what}): a fault of onnx-si, please report it",),
+        )
+    if guarantee == "refused" and program is not None:
+        reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
+    return Inspection(
+        model,
+        inputs=tuple(_input(model, info, settings.layout) for info in model.inputs),
+        outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
+        ops=_ops(model, program),
+        saliency=tuple(vars(found) for found in fitting),
+        guarantee=guarantee,
+        reasons=reasons,
+        assumed=() if trial is None else trial.assumed,
+    )
+
+
+def _input(model: Model, info: TensorInfo, wanted: str | None) -> dict[str, Any]:
+    """A declared input; its layout is null where it can't be an image, and `reason` says why either way."""
+    axes, reason = None, "its shape is not declared"
+    if info.shape is not None:
+        try:
+            found = input_layout(model, info, wanted)
+            axes, reason = found.axes, found.reason
+        except OnnxSIError as error:
+            reason = str(error)
+    return _declared(info, info.shape, axes, reason)
+
+
+def _output(model: Model, info: TensorInfo, program: Program | None, trial: Probe | None) -> dict[str, Any]:
+    """A declared output; its layout is null where it is no map over the image."""
+    value = None if program is None else program.values.get(info.name)
+    if value is None or trial is None:
+        return _declared(info, info.shape, None, "it can't be evaluated")
+    shape = info.shape if info.shape is not None else value.shape
+    try:
+        axes = trace(model, trial.image, (info.name,)).get(info.name) if len(model.inputs) == 1 else None
+        reading = read_tensor(value.shape, trial.view, axes)
+    except SaliencyUnavailable as error:
+        return _declared(info, shape, None, f"no map: {error}")
+    if math.prod(reading.size) < 2 or not reading.is_whole(trial.view):
+        return _declared(info, shape, None, "no map: its axes don't follow the image's")
+    return _declared(info, shape, reading.layout.axes, reading.layout.reason)
+
+
+def _declared(info: TensorInfo, shape: Any, axes: str | None, reason: str) -> dict[str, Any]:
+    size = None if shape is None else list(shape)
+    return {"name": info.name, "type": info.type, "shape": size, "layout": axes, "reason": reason}
+
+
+def _bound(model: Model, trial: Probe) -> Program:
+    """The whole graph bound to the trial image, ends that no output needs included."""
+    read = {name for node in model.proto.graph.node for name in node.input}
+    ends = [node.output[0] for node in model.proto.graph.node if node.output and not read & set(node.output)]
+    outputs = tuple(dict.fromkeys([info.name for info in model.outputs] + [name for name in ends if name]))
+    others = [info for info in model.inputs if info.name != trial.info.name]
+    declared = trial.info.shape or ()
+    sizes = {name: n for name, n in zip(declared, trial.image.shape, strict=True) if isinstance(name, str)}
+    given = {info.name: _ones(info, sizes) for info in others}
+    with np.errstate(all="ignore"):
+        return bind(model, trial.image, outputs, input_name=trial.info.name, given=given)
+
+
+def _ones(info: TensorInfo, sizes: Mapping[str, int]) -> NDArray[Any]:
+    """A value for an input beside the image; a free axis that the image has too gets the image's size."""
+    shape = [size if isinstance(size, int) else sizes.get(size or "", 1) for size in info.shape or ()]
+    element = onnx.TensorProto.DataType.keys()
+    known = info.type.upper() in element
+    kind = onnx.TensorProto.DataType.Value(info.type.upper()) if known else onnx.TensorProto.FLOAT
+    return np.ones(shape, onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
+    """Every op with the kind of function that it is in this model, most frequent first."""
+    kinds = {} if program is None else program.kinds
+    folded = frozenset[str]() if program is None else program.folded
+    groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
+    for node in model.proto.graph.node:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
+        groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
+    uses = [
+        OpUse(*key, count=len(names), nodes=tuple(names) if key[-1] == "unsupported" else ())
+        for key, names in groups.items()
+    ]
+    return tuple(sorted(uses, key=lambda use: (-use.count, use.op, use.kind)))
+
+
+def _kind(node: onnx.NodeProto, kinds: Mapping[str, str], folded: frozenset[str]) -> str:
+    named = [name for name in node.output if name]
+    if named and all(name in folded for name in named):
+        return "constant"
+    return next((kinds[name] for name in named if name in kinds), "unsupported")
+
+
+def _since_version(node: onnx.NodeProto, domain: str, model: Model) -> int | None:
+    try:
+        return int(onnx.defs.get_schema(node.op_type, model.opsets.get(domain, 1), domain).since_version)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _require_one_image(model: Model, trial: Probe) -> None:
+    if len(model.inputs) != 1:
+        raise UnsupportedModel(
+            f"the model has {len(model.inputs)} inputs; exactly one, the image, is supported: export it "
+            "with the others as constants (the exporter may have left them open)"
+        )
+    require_one_image(trial.image.shape, trial.layout)
+    if not trial.info.is_floating:
+        raise UnsupportedModel(
+            f"the input '{trial.info.name}' is {trial.info.type}; export it in floating point"
+        )
+
+
+def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Best guarantee of a test with the default map and threshold, and why it is no better."""
+    try:
+        with np.errstate(all="ignore"):
+            view = replace(trial.view, scores=settings.scores)
+            chosen = settings.threshold
+            argmax = None if chosen is None else chosen == ARGMAX
+            found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
+            threshold = default_threshold(found) if chosen is None else parse_threshold(chosen)
+            pixels = int(np.prod(trial.view.space))
+            top = np.arange(pixels).reshape(trial.view.space) == 0  # any region: the ops are the same
+            extended, margin = with_margin(found, threshold, pixels, top=top)
+            bind(extended, trial.image, (margin,)).require_exact()
+    except UnsupportedOp as error:
+        return "refused", tuple(map(str, error.findings))
+    except OnnxSIError as error:
+        return "refused", (str(error),)
+    what = f"saliency {found.method} with threshold {threshold}"
+    reason = f"{what}: every op between image and region is affine, piecewise linear or a jump"
+    try:
+        run_deployed(extended, trial.image, trial.info.name, (margin,))
+    except UnsupportedModel as error:
+        return "exact", (reason, f"the deployed region can't be checked: {error}")
+    return "exact", (reason,)

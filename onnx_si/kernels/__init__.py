@@ -1,0 +1,1 @@
+"""Numerical work that several families of ops share."""

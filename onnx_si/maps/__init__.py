@@ -1,0 +1,26 @@
+"""Saliency methods, one file each: a model in, a model with one more output out."""
+
+from onnx_si.maps.choose import build, methods
+from onnx_si.maps.map import SaliencyMap, View, resize_matrix
+from onnx_si.maps.threshold import (
+    ARGMAX,
+    Threshold,
+    default_threshold,
+    parse_threshold,
+    top_region,
+    with_margin,
+)
+
+__all__ = [
+    "ARGMAX",
+    "SaliencyMap",
+    "Threshold",
+    "View",
+    "build",
+    "default_threshold",
+    "methods",
+    "parse_threshold",
+    "resize_matrix",
+    "top_region",
+    "with_margin",
+]

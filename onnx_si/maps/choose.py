@@ -1,0 +1,253 @@
+"""Which saliency methods there are, which of them fit a model, and the automatic choice."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
+from onnx_si.graph import Model
+from onnx_si.maps.cam import cam, find_head
+from onnx_si.maps.classes import class_map, is_class_map
+from onnx_si.maps.gradcam import gradcam
+from onnx_si.maps.gradients import grad_input, gradient
+from onnx_si.maps.map import SaliencyMap, View
+from onnx_si.maps.monotone import on_scores
+from onnx_si.maps.occlusion import occlusion
+from onnx_si.maps.output import output_map
+from onnx_si.maps.reading import read_tensor
+from onnx_si.maps.scores import SeveralScores
+from onnx_si.maps.trace import trace
+from onnx_si.program.program import bind
+
+MOST_CHANNELS = 2  # of an output that is a map without being told which channel
+PLAIN = {
+    "cam": cam,
+    "gradcam": gradcam,
+    "gradient": gradient,
+    "grad-input": grad_input,
+    "occlusion": occlusion,
+}
+
+FITS = {
+    "gradcam": "every op between feature maps and class scores has a gradient rule",
+    "gradient": "every op between image and class scores has a gradient rule",
+    "grad-input": "every op between image and class scores has a gradient rule",
+    "occlusion": "the model gives class scores",
+}
+"""What it says of a model that such a map can be made."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a method fits a model, and why."""
+
+    method: str
+    available: bool
+    reason: str
+
+
+def build(
+    model: Model,
+    image: NDArray[np.float64],
+    method: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None = False,
+) -> SaliencyMap:
+    """Add the saliency map of a method to a model.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the model's input shape.
+    method : str
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
+        `gradcam:NAME`, `occlusion:K`.
+    target : int or "predicted"
+    view : View
+    argmax : bool or None
+        Whether the map is where a class has the largest channel of an output; None: where one has several.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+    SaliencyUnavailable
+        If it does not fit the model.
+    """
+    model = on_scores(model, image)
+    if method == "auto":
+        return _automatic(model, image, target, view, argmax)
+    kind, _, name = method.partition(":")
+    if argmax and kind != "output":
+        raise UsageError(
+            f"threshold argmax: {method} is no map of classes; choose one with --saliency output:NAME"
+        )
+    if method in PLAIN:
+        return PLAIN[method](model, image, target, view)
+    if kind == "output" and name:
+        return _output(model, image, name, target, view, argmax)
+    if kind == "gradcam" and name:
+        return gradcam(model, image, target, view, name)
+    if kind == "occlusion" and name.isdecimal() and int(name):
+        return occlusion(model, image, target, view, int(name))
+    raise UsageError(
+        f"saliency '{method}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
+        "occlusion:K (patches of K pixels)"
+    )
+
+
+@dataclass(frozen=True)
+class MapOutput:
+    """A graph output that is a map: its name, number of channels and size in space."""
+
+    name: str
+    channels: int
+    size: tuple[int, ...]
+
+
+def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[MapOutput]:
+    """Graph outputs that are maps: their sizes are the image's, or what the graph's strides make of them.
+
+    An output that does not depend on the image is none. A vector of another length than the image's is taken
+    for class scores, not for a coarse map.
+    """
+    names = tuple(info.name for info in model.outputs)
+    program, axes = bind(model, image, names), trace(model, image, names)
+    found = []
+    for name in names:
+        if name not in program.values or name in program.folded or name in program.words:
+            continue
+        shape = program.values[name].shape
+        try:
+            reading = read_tensor(shape, view, axes.get(name))
+        except SaliencyUnavailable:
+            continue
+        size, channel = reading.size, reading.layout.channel_axis
+        vector = len(shape) <= 2 and size != view.space and len(view.space) == 1
+        flat = any(n == 1 < whole for n, whole in zip(size, view.space, strict=True)) or set(size) == {1}
+        if not flat and reading.is_whole(view) and not vector:
+            found.append(MapOutput(name, 1 if channel is None else shape[channel], size))
+    return found
+
+
+def _single(maps: list[MapOutput], view: View) -> list[MapOutput]:
+    """Maps with one channel, or over two classes; the finest first."""
+    single = [found for found in maps if found.channels <= MOST_CHANNELS]
+    return sorted(single, key=lambda found: (found.size != view.space, -math.prod(found.size)))
+
+
+def _why(chosen: MapOutput, single: list[MapOutput], view: View) -> str:
+    """Why an output is the map."""
+    if len(single) == 1:
+        return "the only output that is a map"
+    others = ", ".join(f"'{found.name}'" for found in single if found is not chosen)
+    alike = sum(found.size == chosen.size for found in single)
+    what = "of the image's own size" if chosen.size == view.space else f"of {chosen.size}, the finest"
+    first = "the first output" if alike > 1 else "the only output"
+    return f"{first} that is a map {what}; {others} are maps as well: --saliency output:NAME takes one"
+
+
+def _output(
+    model: Model,
+    image: NDArray[np.float64],
+    name: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None,
+) -> SaliencyMap:
+    """The map of a tensor: where a class wins, or its values; probabilities are split at one half."""
+    if argmax:
+        return class_map(model, image, name, target, view)
+    made = output_map(model, image, name, target, view)
+    if argmax is None and not made.is_logit and is_class_map(model, image, name, view):
+        return class_map(model, image, name, target, view)
+    return made
+
+
+def _automatic(
+    model: Model, image: NDArray[np.float64], target: int | str, view: View, argmax: bool | None
+) -> SaliencyMap:
+    maps = map_outputs(model, image, view)
+    single = _single(maps, view)
+    classes = [found for found in maps if found.channels > 1 and found.size == view.space]
+    if argmax:
+        if not classes:
+            raise UsageError("threshold argmax: no output has a channel for each class at the image's pixels")
+        return _with_classes(model, image, classes, target, view)
+    if single:
+        made = _output(model, image, single[0].name, target, view, argmax)
+        return replace(made, why=_why(single[0], single, view))
+    try:
+        return cam(model, image, target, view)
+    except SeveralScores:
+        raise
+    except SaliencyUnavailable as error:
+        no_cam = error
+    try:
+        return gradcam(model, image, target, view)
+    except UnsupportedModel as error:
+        if argmax is None and classes:
+            return _with_classes(model, image, classes, target, view)
+        several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
+        raise SaliencyUnavailable(
+            f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
+            f"{no_cam}; no Grad-CAM: {_one_line(error)}. Choose a tensor with --saliency output:NAME, and "
+            "--target K where it has channels; a classifier also allows --saliency occlusion"
+        ) from error
+
+
+def _with_classes(
+    model: Model, image: NDArray[np.float64], classes: list[MapOutput], target: int | str, view: View
+) -> SaliencyMap:
+    """The map of the first output with a channel for each class."""
+    made = class_map(model, image, classes[0].name, target, view)
+    others = ", ".join(f"'{found.name}'" for found in classes[1:])
+    why = (
+        "the only output with a channel for each class"
+        if not others
+        else (
+            f"the first output with a channel for each class; {others} too: --saliency output:NAME takes one"
+        )
+    )
+    return replace(made, why=why)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
+    """Every method with whether it fits the model."""
+    outputs = map_outputs(model, image, view)
+    maps = _single(outputs, view)
+    found = [Availability(f"output:{m.name}", True, "a graph output that is a map") for m in maps]
+    found += [
+        Availability(f"output:{m.name}", True, f"a graph output with {m.channels} classes (threshold argmax)")
+        for m in outputs
+        if m not in maps and m.size == view.space
+    ]
+    try:
+        head = find_head(model, image, view)
+        classes, channels = head.weights.shape
+        found.append(
+            Availability("cam", True, f"global average of {channels} channels, then {classes} class scores")
+        )
+    except SaliencyUnavailable as error:
+        found.append(Availability("cam", False, str(error)))
+    found += [_tried(method, reason, model, image, view) for method, reason in FITS.items()]
+    if not maps:
+        found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
+    return found
+
+
+def _tried(method: str, reason: str, model: Model, image: NDArray[np.float64], view: View) -> Availability:
+    """Whether a method's map can be made; the reason is that of a success."""
+    try:
+        made = PLAIN[method](model, image, "predicted", view)
+    except (UnsupportedModel, UsageError) as error:
+        return Availability(method, False, _one_line(error))
+    return Availability(method, True, "; ".join([reason, *made.notes]))

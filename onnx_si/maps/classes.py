@@ -1,0 +1,105 @@
+"""Class maps: the region is where one channel of a map is the largest, as an ArgMax over channels says."""
+
+import math
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnx_si.errors import SaliencyUnavailable, UsageError
+from onnx_si.graph import Editor, Model
+from onnx_si.maps.map import SaliencyMap, View, name_map, to_map
+from onnx_si.maps.monotone import find_labels, on_scores
+from onnx_si.maps.reading import Reading, read_tensor
+from onnx_si.maps.trace import trace
+from onnx_si.program.program import bind
+
+
+def is_class_map(model: Model, image: NDArray[np.float64], name: str, view: View) -> bool:
+    """Whether a tensor is an output of several channels over the image's own pixels."""
+    if name not in {info.name for info in model.outputs} or find_labels(model, name) is not None:
+        return False
+    try:
+        shape, reading = _read(model, image, name, view)
+    except SaliencyUnavailable:
+        return False
+    return reading.size == view.space and _channels(shape, reading) > 1
+
+
+def class_map(
+    model: Model, image: NDArray[np.float64], name: str, target: int | str, view: View
+) -> SaliencyMap:
+    """Append the map that is 1 where a class wins, 0 elsewhere; of equal channels the first wins.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the model's input shape.
+    name : str
+        A tensor with a channel for each class.
+    target : int or "predicted"
+        The class; `predicted` is the one with the most pixels that is not class 0, chosen by the graph
+        itself: the choice is part of the selection.
+    view : View
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If the tensor is no map of the image's size.
+    UsageError
+        If it has one channel, or there is no such class.
+    """
+    shape, reading = _read(model, image, name, view)
+    classes = _channels(shape, reading)
+    if classes < 2:
+        raise UsageError(
+            f"threshold argmax: '{name}' of shape {shape} has one channel; give a value or max:F"
+        )
+    if reading.size != view.space:
+        raise SaliencyUnavailable(
+            f"'{name}' of {reading.size} holds classes, and the image has {view.space} pixels: classes can't "
+            "be resized; export the model with the resize in it"
+        )
+    if isinstance(target, int) and not 0 <= target < classes:
+        raise UsageError(f"target {target}: tensor '{name}' has {classes} channels, numbered from 0")
+    editor, notes = Editor(model), tuple[str, ...]()
+    labels = editor.add("ArgMax", [name], axis=reading.layout.channel_axis, keepdims=1)
+    if isinstance(target, int):
+        wanted = editor.constant(np.array(target))
+    else:
+        wanted = _most_frequent(editor, labels, classes, math.prod(view.space))
+        notes = (
+            f"'{name}' has {classes} channels: the region is where the class with the most pixels, class 0 "
+            "aside, has the largest; --target K takes one",
+        )
+    one = editor.add("Equal", [labels, wanted])
+    single = tuple(1 if axis == reading.layout.channel_axis else n for axis, n in enumerate(shape))
+    public = name_map(editor, to_map(editor, one, single, reading.layout, None, view))
+    found = on_scores(editor.finish(), image)  # a Softmax in front of the choice is removed
+    return SaliencyMap(
+        found, public, public, "", f"output:{name}", target, notes, split=0.5, chooses_class=True
+    )
+
+
+def _read(model: Model, image: NDArray[np.float64], name: str, view: View) -> tuple[tuple[int, ...], Reading]:
+    program = bind(model, image, (name,))
+    if name not in program.values:
+        program.require_exact()
+    shape = program.values[name].shape
+    return shape, read_tensor(shape, view, trace(model, image, (name,)).get(name))
+
+
+def _channels(shape: tuple[int, ...], reading: Reading) -> int:
+    axis = reading.layout.channel_axis
+    return 1 if axis is None else shape[axis]
+
+
+def _most_frequent(editor: Editor, labels: str, classes: int, pixels: int) -> str:
+    """Append the choice of the class, 0 aside, that most pixels have; of equal ones the first."""
+    row = editor.add("Reshape", [labels, editor.constant(np.array([1, pixels], np.int64))])
+    others = editor.constant(np.arange(1, classes, dtype=np.int64).reshape(-1, 1))
+    member = editor.add("Cast", [editor.add("Equal", [row, others])], to=onnx.TensorProto.FLOAT)
+    counts = editor.add("MatMul", [member, editor.constant(np.ones((pixels, 1), np.float32))])
+    chosen = editor.add("ArgMax", [counts], axis=0, keepdims=0)
+    return editor.add("Add", [chosen, editor.constant(np.array([1], np.int64))])

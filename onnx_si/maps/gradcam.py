@@ -1,0 +1,220 @@
+"""Saliency method `gradcam`: feature maps weighted by the score's mean gradient, as a graph transform."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnx_si.errors import SaliencyUnavailable
+from onnx_si.graph import Editor, Model, read_by
+from onnx_si.ground.layout import Layout
+from onnx_si.maps.axes import Axes
+from onnx_si.maps.backward import differentiate, has_gradient, reached
+from onnx_si.maps.backward.nodes import reshaped
+from onnx_si.maps.channels import channel_axes
+from onnx_si.maps.map import (
+    SaliencyMap,
+    View,
+    in_image_order,
+    name_map,
+    resize_map,
+    single_precision,
+    weighted_channels,
+)
+from onnx_si.maps.reading import read_tensor
+from onnx_si.maps.scores import Scores, find_scores, seed
+from onnx_si.maps.trace import trace
+from onnx_si.program.program import Program
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The feature maps: their tensor, its shape, which of its axes holds the channels, and those of space in
+    the image's order; `notes` say why it is this one where there are several.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    channel_axis: int
+    space: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """In space."""
+        return tuple(self.shape[axis] for axis in self.space)
+
+
+def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Layer:
+    """The tensor of a name, or the last one between image and scores that has channels and space.
+
+    Which axis holds the channels follows from the ops in front: a convolution's second one does, and a
+    Transpose moves it. Of several last ones, on branches side by side, it is the one with the most nodes in
+    front of it, in whatever order the file has them.
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If there is no such tensor, or two branches are alike.
+    """
+    program = scores.program
+    flows = reached(model, program, scores.tensor, program.input)
+    if not flows:
+        raise SaliencyUnavailable(
+            f"the scores '{scores.tensor}' only jump with the image: their gradient is zero; choose occlusion"
+        )
+    channels = _channel_axes(flows, program, view)
+    traced = trace(model, program.values[program.input], (scores.tensor,))
+    if name:
+        return _named(name, flows, channels, program, view, scores, traced)
+    fitting = {
+        tensor: layer
+        for tensor, axis in channels.items()
+        if tensor != scores.tensor and program.values[tensor].size > program.values[tensor].shape[axis]
+        if (layer := _layer(tensor, program.values[tensor].shape, axis, view, traced)) is not None
+    }
+    if not fitting:
+        raise SaliencyUnavailable(
+            "no layer for Grad-CAM: between image and scores no convolution or pooling gives feature maps; "
+            "name a tensor with gradcam:NAME, or choose gradient"
+        )
+    return _last(fitting, flows)
+
+
+def _layer(
+    tensor: str, shape: tuple[int, ...], axis: int, view: View, traced: Mapping[str, Axes]
+) -> Layer | None:
+    """Feature maps, with their axes of space as the nodes tell; None where these are no image's."""
+    space = tuple(a for a in range(1, len(shape)) if a != axis)
+    if tensor not in traced:
+        return Layer(tensor, shape, axis, space)
+    try:
+        layout = read_tensor(shape, view, traced[tensor]).layout
+    except SaliencyUnavailable:
+        return None
+    if layout.channel_axis != axis:
+        return None
+    return Layer(tensor, shape, axis, in_image_order(layout))
+
+
+def _last(fitting: Mapping[str, Layer], flows: Mapping[str, onnx.NodeProto]) -> Layer:
+    """The layer that no other one is computed from; of several, the deepest."""
+    depth: dict[str, int] = {}
+    for tensor, node in flows.items():
+        depth[tensor] = 1 + max((depth.get(name, 0) for name in read_by(node)), default=0)
+    inside = set[str]()
+    for tensor, node in reversed(list(flows.items())):
+        if tensor in fitting or tensor in inside:
+            inside.update(read_by(node))
+    last = [tensor for tensor in fitting if tensor not in inside]
+    deepest = [tensor for tensor in last if depth[tensor] == max(depth[other] for other in last)]
+    if len(deepest) > 1:
+        names = " and ".join(f"'{tensor}'" for tensor in sorted(deepest))
+        raise SaliencyUnavailable(
+            f"the branches {names} are equally deep, and each could be the layer of Grad-CAM: choose with "
+            "gradcam:NAME"
+        )
+    (chosen,) = deepest
+    others = ", ".join(f"'{tensor}'" for tensor in sorted(last) if tensor != chosen)
+    note = f"layer '{chosen}': the deepest of {len(last)} branches; gradcam:NAME takes another ({others})"
+    return replace(fitting[chosen], notes=(note,) if others else ())
+
+
+def _named(
+    name: str,
+    flows: Mapping[str, onnx.NodeProto],
+    channels: Mapping[str, int],
+    program: Program,
+    view: View,
+    scores: Scores,
+    traced: Mapping[str, Axes],
+) -> Layer:
+    if name not in flows or name == scores.tensor:
+        known = ", ".join(f"'{tensor}'" for tensor in list(channels)[-5:])
+        raise SaliencyUnavailable(
+            f"'{name}' is no tensor between the image and the scores '{scores.tensor}' that a gradient flows "
+            f"through{f'; the last feature maps are {known}' if known else ''}"
+        )
+    shape = program.values[name].shape
+    layer = _layer(name, shape, channels[name], view, traced) if name in channels else None
+    if layer is not None:
+        return layer
+    layout = read_tensor(shape, view, traced.get(name)).layout
+    if layout.channel_axis is None:
+        raise SaliencyUnavailable(f"'{name}' of shape {shape} has no channels to be weighted")
+    return Layer(name, shape, layout.channel_axis, in_image_order(layout))
+
+
+def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program, view: View) -> dict[str, int]:
+    """The axis of the channels of every tensor (1, ...) with an image's axes where its nodes tell.
+
+    What a smooth op gives is no layer: the map would not be exact.
+    """
+    found = channel_axes(flows.values())
+    shapes = {
+        tensor: program.values[tensor].shape
+        for tensor, node in flows.items()
+        if tensor in found and has_gradient(node.op_type, node.domain)
+    }
+    return {
+        tensor: found[tensor]
+        for tensor, shape in shapes.items()
+        if len(shape) == len(view.space) + 2 and shape[0] == 1
+    }
+
+
+def gradcam(
+    model: Model, image: NDArray[np.float64], target: int | str, view: View, name: str = ""
+) -> SaliencyMap:
+    """Append a gradient-weighted class activation map.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the model's input shape.
+    target : int or "predicted"
+        The class.
+    view : View
+    name : str
+        Tensor of the feature maps; by default the last one with channels and space.
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If the model has no class scores or no such tensor.
+    UnsupportedOp
+        With every node between it and the scores that has no gradient rule.
+    UsageError
+        If there is no such class.
+
+    Source
+    ------
+    Selvaraju et al., "Grad-CAM", ICCV 2017, equations 1 and 2.
+    """
+    scores = find_scores(model, image, view)
+    layer = find_layer(model, scores, view, name)
+    editor = Editor(model)
+    start = seed(editor, scores, target)
+    slope = differentiate(editor, model, scores.program, scores.tensor, start, layer.tensor)
+    features, slope = (
+        _channels_first(editor, tensor, layer) for tensor in (single_precision(editor, layer.tensor), slope)
+    )
+    weighted = editor.add("Mul", [features, editor.add("GlobalAveragePool", [slope])])
+    ones = np.ones(layer.shape[layer.channel_axis], np.float32)
+    total = weighted_channels(editor, weighted, Layout("NC" + "DHW"[-len(layer.size) :], ""), ones)
+    positive = reshaped(editor, editor.add("Relu", [total]), layer.size)
+    notes = [f"feature maps '{layer.tensor}' of {layer.size}", *layer.notes, *scores.notes]
+    if layer.size != view.space:
+        notes[0] += f", resized ({view.resize}) to {view.space} pixels"
+    public = name_map(editor, resize_map(editor, positive, layer.size, view))
+    method = f"gradcam:{name}" if name else "gradcam"
+    shown = target if scores.classes > 1 else 0
+    return SaliencyMap(editor.finish(), public, public, "", method, shown, tuple(notes))
+
+
+def _channels_first(editor: Editor, tensor: str, layer: Layer) -> str:
+    order = [0, layer.channel_axis, *layer.space]
+    return tensor if order == sorted(order) else editor.add("Transpose", [tensor], perm=order)

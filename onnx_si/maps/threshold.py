@@ -1,0 +1,197 @@
+"""From a map to its margin: positive exactly on the salient region, computed by the graph itself."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnx_si.errors import UnsupportedModel, UsageError
+from onnx_si.graph import Editor, Model
+from onnx_si.maps.map import SaliencyMap
+
+KINDS = ("max", "minmax", "top")
+ARGMAX = "argmax"
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """`value`: saliency > level; `max`: > level * maximum; `minmax`: after min-max normalisation, > level;
+    `top`: > the (k + 1)-th largest value, k the whole part of level * pixels; `argmax`: the class's channel
+    is the largest (the map is 1 there).
+    """
+
+    kind: str
+    level: float
+
+    def __str__(self) -> str:
+        if self.kind == ARGMAX:
+            return ARGMAX
+        return f"{self.level:g}" if self.kind == "value" else f"{self.kind}:{self.level:g}"
+
+    def count(self, pixels: int) -> int:
+        """The k of `top`: at most so many pixels are the region, fewer where values at its edge are equal.
+
+        Raises
+        ------
+        UsageError
+            If that is no pixel.
+        """
+        k = int(Fraction(repr(self.level)) * pixels)  # of the level as it was written: 0.29 of 100 is 29
+        if k < 1:
+            raise UsageError(
+                f"threshold {self} of {pixels} pixels is less than one pixel; give a larger share"
+            )
+        return k
+
+
+def top_region(scores: NDArray[np.float64], threshold: Threshold, counts: Mask | None) -> Mask:
+    """Pixels strictly above the (k + 1)-th largest value among those that may count; values that tie with it
+    are outside.
+
+    Parameters
+    ----------
+    scores : array
+        The map, or anything strictly increasing in it.
+    threshold : Threshold
+        Of kind `top`.
+    counts : boolean array or None
+        Pixels that may count; None: all.
+    """
+    allowed = np.ones(scores.shape, np.bool_) if counts is None else counts
+    values = scores[allowed]
+    k = threshold.count(values.size)
+    place = values.size - k - 1
+    above: Mask = scores > np.partition(values, place)[place]
+    return above & allowed
+
+
+def parse_threshold(text: str | float) -> Threshold:
+    """Read `0.3`, `max:0.5`, `minmax:0.5`, `top:0.1` or `argmax`.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these.
+    """
+    if text == ARGMAX:
+        return Threshold(ARGMAX, 0.5)
+    kind, _, number = str(text).rpartition(":")
+    try:
+        level = float(number)
+    except ValueError:
+        level = math.nan
+    if kind not in ("", *KINDS) or not math.isfinite(level):
+        raise UsageError(
+            f"threshold '{text}'; allowed are a number, argmax, max:F, minmax:F and top:F with a fraction F"
+        )
+    if kind and not 0 < level < 1:
+        raise UsageError(f"threshold '{text}'; the fraction lies between 0 and 1")
+    return Threshold(kind or "value", level)
+
+
+def default_threshold(saliency: SaliencyMap) -> Threshold:
+    """What splits yes from no on a map of probabilities or of one class's pixels, else half the maximum."""
+    if saliency.chooses_class:
+        return Threshold(ARGMAX, 0.5)
+    return Threshold("max", 0.5) if saliency.split is None else Threshold("value", saliency.split)
+
+
+def with_margin(
+    saliency: SaliencyMap,
+    threshold: Threshold,
+    pixels: int,
+    counts: Mask | None = None,
+    top: Mask | None = None,
+) -> tuple[Model, str]:
+    """Append the margin of the map over the threshold; gives the model and the tensor.
+
+    Parameters
+    ----------
+    saliency : SaliencyMap
+    threshold : Threshold
+    pixels : int
+        Of the map.
+    counts : boolean array, optional
+        Pixels that may count, in the map's shape: maximum, minimum and share are taken over them.
+    top : boolean array, optional
+        For a threshold of kind `top`, the observed region: the margin is the map less its largest value
+        outside, so that it is positive on the region as long as that is the region (see `TopEvent`).
+
+    Raises
+    ------
+    UnsupportedModel
+        If the threshold is not piecewise linear in the image.
+    UsageError
+        If it lies outside the map's range.
+    """
+    editor = Editor(saliency.model)
+    scores = _double(editor, saliency.margin_tensor)
+    if threshold.kind in ("value", ARGMAX):
+        level = saliency.logit(threshold.level) if saliency.is_logit else threshold.level
+        bound = editor.constant(np.array(level))
+    elif threshold.kind == "top":
+        if top is None:
+            raise ValueError("a threshold of kind top needs the observed region")
+        others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if counts is None else counts & ~top)
+        bound = others.shaped(_double(editor, others.largest()))
+    elif saliency.is_logit:
+        raise UnsupportedModel(
+            f"threshold {threshold} of a map that ends in Sigmoid or Softmax is not piecewise linear; "
+            "give a value such as 0.5 or a share such as top:0.1, or choose the tensor in front of it with "
+            "--saliency output:NAME"
+        )
+    else:
+        bound = _relative_bound(editor, _Chosen(editor, saliency.margin_tensor, pixels, counts), threshold)
+    margin = editor.add("Sub", [scores, bound], output=editor.fresh("margin"))
+    editor.expose(margin, onnx.TensorProto.DOUBLE)
+    return editor.finish(), margin
+
+
+def _double(editor: Editor, tensor: str) -> str:
+    """Append a cast to double precision: a level such as 0.3 is compared as it was given, not rounded to
+    float32.
+    """
+    return editor.add("Cast", [tensor], to=onnx.TensorProto.DOUBLE)
+
+
+class _Chosen:
+    """Extremes of a map over chosen pixels (None: all), by appended nodes."""
+
+    def __init__(self, editor: Editor, scores: str, pixels: int, chosen: Mask | None):
+        self.editor = editor
+        row = self._reshaped(scores, [pixels])
+        if chosen is not None:
+            places = editor.constant(np.flatnonzero(chosen).astype(np.int64))
+            row, pixels = editor.add("Gather", [row, places], axis=0), int(np.count_nonzero(chosen))
+        self.row = self._reshaped(row, [1, 1, pixels])
+
+    def _reshaped(self, tensor: str, shape: list[int]) -> str:
+        return self.editor.add("Reshape", [tensor, self.editor.constant(np.array(shape, np.int64))])
+
+    def largest(self) -> str:
+        return self.editor.add("GlobalMaxPool", [self.row])
+
+    def smallest(self) -> str:
+        turned = self.editor.add("Neg", [self.row])
+        return self.editor.add("Neg", [self.editor.add("GlobalMaxPool", [turned])])
+
+    def shaped(self, tensor: str) -> str:
+        """One value, ready to be subtracted from a map."""
+        return self._reshaped(tensor, [1])
+
+
+def _relative_bound(editor: Editor, chosen: _Chosen, threshold: Threshold) -> str:
+    """level * max, or min + level * (max - min), over the chosen pixels."""
+
+    def times(tensor: str, factor: float) -> str:
+        return editor.add("Mul", [_double(editor, tensor), editor.constant(np.array(factor))])
+
+    bound = times(chosen.largest(), threshold.level)
+    if threshold.kind == "minmax":
+        bound = editor.add("Add", [bound, times(chosen.smallest(), 1 - threshold.level)])
+    return chosen.shaped(bound)

@@ -1,0 +1,142 @@
+"""Every tensor's axes, followed from the image through the graph."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from onnx_si.graph import Model, TensorInfo, nodes_between
+from onnx_si.graph.constants import inferred_shapes, stored
+from onnx_si.ground.layout import Layout, layout_of
+from onnx_si.maps.axes import Axes, Part, size_of
+from onnx_si.maps.axis_rules import (
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    GLOBAL_POOLS,
+    POOLS,
+    REGROUPED,
+    Place,
+    axes_of,
+)
+from onnx_si.program.sizes import sizes
+
+CHANNELS_SECOND = frozenset(
+    {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, "BatchNormalization", "DepthToSpace", "GroupNormalization"}
+    | {"InstanceNormalization", "LRN", "MaxUnpool", "SpaceToDepth"}
+)
+"""Ops that take batch, channels and then space (ONNX spec)."""
+CARRIED = frozenset({"Pad", "Slice", "Transpose", *REGROUPED, *ELEMENTWISE})
+"""Ops that an exporter puts between an image and the first layer."""
+PRIMES = (2003, 2011, 2017, 2027, 2029)  # sizes of free axes that no product is taken for
+LARGEST = 2**60  # of a shape that NumPy makes an array of, in no memory
+
+Shape = tuple[int | str | None, ...]
+
+
+def trace(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> dict[str, Axes]:
+    """Axes of every tensor in front of some outputs for which the nodes tell them.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the model's input shape.
+    outputs : iterable of str
+    """
+    wanted = tuple(outputs)
+    known = sizes(model, image, wanted)
+    found: dict[str, Axes] = {known.image: _whole(np.shape(image))}
+    for node in nodes_between(model.proto.graph, wanted):
+        inputs = tuple(found.get(name) for name in node.input)
+        for position, output in enumerate(node.output):
+            if output not in known.shapes:
+                continue
+            axes = axes_of(Place(node, inputs, known.constants, known.shapes[output], position))
+            if axes is not None:
+                found[output] = axes
+    return found
+
+
+def _whole(shape: Iterable[int]) -> Axes:
+    return tuple((Part(axis, size),) for axis, size in enumerate(shape))
+
+
+def readings(model: Model, name: str, declared: Shape) -> Iterator[Mapping[int, str]]:
+    """How nodes behind an input read its axes: for each such node N, C or S (space) by an axis's position."""
+    shape = tuple(
+        size if isinstance(size, int) else PRIMES[axis % len(PRIMES)] for axis, size in enumerate(declared)
+    )
+    found: dict[str, Axes] = {name: _whole(shape)}
+    constants = _Stored(model)
+    for node in model.proto.graph.node:
+        source = node.input[0] if node.input else ""
+        if node.op_type in CHANNELS_SECOND and len(found.get(source, ())) >= 3:
+            roles = _roles(found[source])
+            if roles:
+                yield roles
+        elif node.op_type in CARRIED:
+            _carry(node, found, constants)
+
+
+def _roles(axes: Axes) -> dict[int, str]:
+    """What an op with channels second says of the image's axes."""
+    names = ("N", "C", *"S" * (len(axes) - 2))
+    return {
+        axis[0].source: name
+        for axis, name in zip(axes, names, strict=True)
+        if len(axis) == 1 and axis[0].source >= 0 and axis[0].stride == 1 and not axis[0].minor
+    }
+
+
+def _carry(node: onnx.NodeProto, found: dict[str, Axes], constants: "_Stored") -> None:
+    """The axes behind an op whose output's shape is told without values."""
+    inputs = tuple(found.get(name) for name in node.input)
+    if all(axes is None or math.prod(map(size_of, axes)) > LARGEST for axes in inputs):
+        return
+    known = {name: value for name in node.input if (value := constants.get(name)) is not None}
+    blank = np.zeros((), np.float32)
+    shaped = {
+        name: np.broadcast_to(blank, [size_of(axis) for axis in axes])
+        for name, axes in zip(node.input, inputs, strict=True)
+        if axes is not None and math.prod(map(size_of, axes)) <= LARGEST
+    }
+    shapes = inferred_shapes(node, {**known, **shaped}, constants.opsets, unknown=shaped)
+    if node.output[0] in shapes:
+        axes = axes_of(Place(node, inputs, known, shapes[node.output[0]], 0))
+        if axes is not None:
+            found[node.output[0]] = axes
+
+
+class _Stored:
+    """Constants that are initialisers or Constant nodes, read when they are asked for."""
+
+    def __init__(self, model: Model):
+        self.opsets = model.opsets
+        self._tensors = {tensor.name: tensor for tensor in model.proto.graph.initializer}
+        self._nodes = {n.output[0]: n for n in model.proto.graph.node if n.op_type == "Constant"}
+
+    def get(self, name: str) -> NDArray[Any] | None:
+        if name in self._tensors:
+            return np.asarray(numpy_helper.to_array(self._tensors[name]))
+        return stored(self._nodes[name]) if name in self._nodes else None
+
+
+def input_layout(model: Model, info: TensorInfo, wanted: str | None) -> Layout:
+    """Layout of the input that takes the image: told by the nodes first, by its shape second.
+
+    Raises
+    ------
+    UsageError, InputError
+        As `onnx_si.ground.layout.layout_of` does.
+    """
+    shape = info.shape or ()
+    if wanted is not None or not 2 <= len(shape) <= 5:
+        return layout_of(shape, wanted)
+    key = ("layout", info.name)
+    if key not in model.derived:
+        model.derived[key] = tuple(readings(model, info.name, shape))
+    return layout_of(shape, None, model.derived[key])

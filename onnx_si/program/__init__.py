@@ -1,0 +1,1 @@
+"""A model bound to an image: one instruction for every tensor that changes with it."""

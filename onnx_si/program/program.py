@@ -1,0 +1,157 @@
+"""Bind a graph to an image: shapes fixed, constants evaluated, one rule for every tensor that changes with
+the image.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import Finding, InputError, UnsupportedOp
+from onnx_si.graph import Model, nodes_between
+from onnx_si.program.binder import Binder
+from onnx_si.program.growth import Growth
+from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+
+
+@dataclass(frozen=True)
+class Program:
+    """A bound graph: what to compute along the line, and every wanted output's value at the image itself.
+
+    `stepwise` tensors are constant on pieces of the line, `folded` ones do not depend on the image, `kinds`
+    tells the class of each node's outputs. `gaps` are the findings of nodes that can't even be evaluated: the
+    values behind them are zeros of the right shape, or missing. `evaluation` computes the outputs and every
+    tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape; `words`
+    are what the numbers of an output of text stand for. `growth` bounds the rounding in the tensors of the
+    whole network, also where this is a part of it.
+    """
+
+    input: str
+    shape: tuple[int, ...]
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[str, ...]
+    values: Mapping[str, NDArray[np.float64]]
+    findings: tuple[Finding, ...]
+    stepwise: frozenset[str]
+    folded: frozenset[str]
+    gaps: tuple[Finding, ...]
+    kinds: Mapping[str, str]
+    evaluation: tuple[Instruction, ...]
+    repeatable: bool
+    words: Mapping[str, tuple[str, ...]]
+    growth: Growth
+
+    @cached_property
+    def cost(self) -> int:
+        """Multiply-adds of one forward pass."""
+        return sum(instruction.cost for instruction in self.instructions)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of every tensor that changes."""
+        return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
+    def require_exact(self) -> None:
+        """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis."""
+        if self.findings:
+            raise UnsupportedOp(self.findings)
+
+    def require_values(self) -> None:
+        """Raise one `UnsupportedOp` with every node that can't be evaluated."""
+        if self.gaps:
+            raise UnsupportedOp(self.gaps, "evaluated")
+
+
+def bind(
+    model: Model,
+    image: NDArray[Any],
+    outputs: tuple[str, ...],
+    *,
+    shown: tuple[str, ...] = (),
+    input_name: str | None = None,
+    given: Mapping[str, NDArray[Any]] | None = None,
+) -> Program:
+    """Bind a model to one image, evaluating it there in float64.
+
+    Parameters
+    ----------
+    model : Model
+    image : array
+        In the shape of the model's input, batch axis included.
+    outputs : tuple of str
+        Tensors wanted along the line; everything they don't need is pruned.
+    shown : tuple of str
+        Tensors of which only the value at the image is wanted.
+    input_name : str, optional
+        The input that takes the image; default the only one, "" if every input is given.
+    given : mapping of str to array, optional
+        Values of the other inputs: constants of the analysis.
+
+    Returns
+    -------
+    Program
+        Its `findings` list the nodes that can't be analysed exactly; `require_exact` raises them.
+
+    Raises
+    ------
+    InputError
+        If an output does not exist or can't be evaluated, or an input has no value.
+    """
+    given = dict(given or {})
+    free = (info.name for info in model.inputs if info.name not in given)
+    name = next(free) if input_name is None else input_name
+    missing = [info.name for info in model.inputs if info.name != name and info.name not in given]
+    wanted = tuple(dict.fromkeys((*outputs, *shown)))
+    nodes = nodes_between(model.proto.graph, wanted)
+    read = {tensor for node in nodes for tensor in node.input}
+    if read & set(missing):
+        raise InputError(
+            f"the model's inputs {sorted(read & set(missing))} have no value; one input takes the image"
+        )
+    binder = Binder(model, name, image, given)
+    binder.run(nodes, wanted)
+    fixed = {output: binder.constants[output] for output in wanted if output in binder.constants}
+    texts = [output for output, value in fixed.items() if value.dtype.kind in "OSU"]
+    if texts:
+        raise InputError(f"the tensors {', '.join(map(repr, texts))} hold text, not numbers")
+    known = {output: np.asarray(value, np.float64) for output, value in fixed.items()}
+    known.update({output: binder.values[output][0] for output in wanted if output in binder.values})
+    lost = [output for output in wanted if output not in known]
+    if lost and not binder.findings:
+        raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")
+    used = needed(binder.sources, outputs)
+    found = {output: finding for output, finding in binder.findings.items() if output in used}
+    instructions = _kept(binder.instructions, used, outputs)
+    return Program(
+        name,
+        tuple(np.shape(image)),
+        instructions,
+        outputs,
+        known,
+        _once(found.values()),
+        frozenset(binder.stepwise),
+        frozenset(binder.constants),
+        _once(finding for output, finding in found.items() if output in binder.gaps),
+        binder.kinds,
+        _kept(binder.instructions, needed(binder.sources, wanted), wanted),
+        not binder.particular,
+        {name: words for name, words in binder.words.items() if name in known},
+        Growth(name, tuple(np.shape(image)), instructions),
+    )
+
+
+def _kept(
+    instructions: list[Instruction], used: set[str], outputs: tuple[str, ...]
+) -> tuple[Instruction, ...]:
+    """The instructions that some outputs need."""
+    return with_deaths(
+        without_copies((step for step in instructions if step.output in used), outputs), outputs
+    )
+
+
+def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """One finding for each node: the first."""
+    return tuple({(f.node, f.op): f for f in reversed(tuple(findings))}.values())[::-1]

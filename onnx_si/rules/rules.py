@@ -1,0 +1,284 @@
+"""The few kinds of function that a graph is made of; every op's handler returns one of them.
+
+Arrays that a rule receives and returns carry one leading axis more than the tensor in the graph: a batch of
+points of the line. A value domain (`onnx_si.domains`) needs to know these classes and no op.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.errors import Undefined
+
+Array = NDArray[np.float64]
+Candidates = Array | Sequence[Array]
+TIE = 64 * float(np.finfo(np.float64).eps)
+"""Share by which equal numbers may differ that were computed in two ways: far less than one rounding of the
+32 bits that a network computes in."""
+FEW_CANDIDATES = 32  # are compared one by one, which needs no copy of all of them
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = linear(*xs, *weights) + offset.
+
+    `linear` is linear in the xs for fixed weights, and every output is a sum of products of one x with at
+    most one entry of each weight, or divided by one, so that absolute weights bound how far errors spread.
+    One definition gives the evaluation, the linear part (`slope`) and the absolute linear part (`spread`).
+
+    Parameters
+    ----------
+    linear : callable
+        (*xs, *weights) -> y, each x of shape (batch, *shape).
+    weights : tuple of arrays
+        Handed to `linear` after the xs; empty where every weight is 0 or 1.
+    offset : array or None
+        Added to every point; broadcasts to the output tensor.
+    terms : int
+        How many products are summed into one output: the cost, and the growth of rounding.
+    fast : callable, optional
+        (*xs) -> the linear part by fewer products, whose rounding `terms` does not bound.
+    """
+
+    linear: Callable[..., Array]
+    weights: tuple[Array, ...] = ()
+    offset: Array | None = None
+    terms: int = 1
+    fast: Callable[..., Array] | None = None
+    kind: ClassVar[str] = "affine"
+
+    def evaluate(self, *xs: Array) -> Array:
+        return self._shifted(self.slope(*xs), xs)
+
+    def evaluate_fast(self, *xs: Array) -> Array:
+        """The same in the fastest way, for values that carry no bounds."""
+        return self._shifted(self.fast(*xs), xs) if self.fast is not None else self.evaluate(*xs)
+
+    def _shifted(self, y: Array, xs: tuple[Array, ...]) -> Array:
+        if self.offset is None:
+            return y
+        fresh = y.flags.writeable and not any(np.may_share_memory(y, x) for x in xs)
+        return np.add(y, self.offset, out=y if fresh else None)
+
+    def slope(self, *xs: Array) -> Array:
+        return self.linear(*xs, *self.weights)
+
+    def spread(self, *xs: Array) -> Array:
+        return self.linear(*xs, *map(np.abs, self.weights))
+
+
+def comparable(best: Array) -> Array:
+    """The best of candidates; runtimes differ where one of them is no number, each by the order it reads."""
+    if np.isnan(best).any():
+        raise Undefined("what is no number among the compared values", "runtimes differ; keep it from the op")
+    return best
+
+
+SAME = Affine(lambda x: x)
+"""Passes its input on; what reads the output may as well read the input."""
+
+
+@dataclass(frozen=True)
+class Kinked:
+    """y = function(x) element by element, continuous, affine between the breakpoints.
+
+    `breakpoints` broadcast against the tensor's shape (without the batch axis).
+    """
+
+    function: Callable[[Array], Array]
+    breakpoints: tuple[Array, ...]
+    kind: ClassVar[str] = "piecewise-linear"
+
+    def evaluate(self, x: Array) -> Array:
+        return self.function(x)
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """y = sign * max over sign * candidates(*xs): arrays (batch, *shape), or one array with those along its
+    first axis.
+
+    `candidates` only moves (or broadcasts) values and adds constant ones; a missing one is -inf * sign. With
+    `passes_nan` runtimes agree that what is no number is the result; otherwise there is none.
+    """
+
+    candidates: Callable[..., Candidates]
+    sign: int = 1
+    passes_nan: bool = False
+    kind: ClassVar[str] = "piecewise-linear"
+
+    def evaluate(self, *xs: Array) -> Array:
+        candidates = self.candidates(*xs)
+        if len(candidates) > FEW_CANDIDATES:
+            best = np.asarray(np.max(candidates, axis=0) if self.sign > 0 else np.min(candidates, axis=0))
+        else:
+            best = np.array(functools.reduce(np.maximum if self.sign > 0 else np.minimum, candidates))
+        return best if self.passes_nan else comparable(best)
+
+
+@dataclass(frozen=True)
+class Step:
+    """y is constant wherever no switch changes its sign; it jumps where one does.
+
+    With a `spacing` it is constant wherever no switch passes a whole multiple (0 included) of the spacing.
+
+    Parameters
+    ----------
+    switches : callable
+        (*xs) -> arrays (batch, ...), affine in the xs.
+    evaluate : callable
+        (*xs) -> the value at points.
+    spacing : callable or None
+        (*xs) -> array in the switches' shape, affine in the xs; positive, or zero where the switch is.
+    """
+
+    switches: Callable[..., tuple[Array, ...]]
+    evaluate: Callable[..., Array]
+    spacing: Callable[..., Array] | None = None
+    kind: ClassVar[str] = "discrete"
+
+
+@dataclass(frozen=True)
+class Winner:
+    """y = the index of the largest (sign +1) or smallest candidate, the first one among equals.
+
+    Candidates are equal if they differ by no more than the share `tie` of the winner.
+    """
+
+    candidates: Callable[..., Candidates]
+    sign: int = 1
+    tie: float = TIE
+    kind: ClassVar[str] = "discrete"
+
+    def evaluate(self, *xs: Array) -> Array:
+        candidates = np.asarray(self.candidates(*xs))
+        best = comparable(candidates.max(axis=0) if self.sign > 0 else candidates.min(axis=0))
+        slack = self.tie * np.where(np.isfinite(best), np.abs(best), 0.0)
+        wins = candidates >= best - slack if self.sign > 0 else candidates <= best + slack
+        return np.asarray(np.argmax(wins, axis=0), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Gated:
+    """y = evaluate(*xs), affine wherever the gates (inputs that are constant on pieces) stay constant.
+
+    `gates` are the positions of the gating inputs among the xs; they only select. Where they multiply the
+    others, see `product_of`.
+
+    Parameters
+    ----------
+    product : callable or None
+        (*xs, *weights) -> the multilinear part, a sum of products of one entry of each at most, so that
+        absolute values bound how far errors spread; evaluate gives it plus `offset`.
+    weights : tuple of arrays
+        Handed to `product` after the xs.
+    """
+
+    evaluate: Callable[..., Array]
+    gates: tuple[int, ...]
+    terms: int = 1
+    product: Callable[..., Array] | None = None
+    weights: tuple[Array, ...] = ()
+    offset: Array | None = None
+    kind: ClassVar[str] = "piecewise-linear"
+
+
+def product_of(
+    product: Callable[..., Array],
+    gates: tuple[int, ...],
+    terms: int = 1,
+    weights: tuple[Array, ...] = (),
+    offset: Array | None = None,
+) -> Gated:
+    """y = product(*xs, *weights) + offset, all xs but one gates."""
+
+    def evaluate(*xs: Array) -> Array:
+        y = product(*xs, *weights)
+        return y if offset is None else y + offset
+
+    return Gated(evaluate, gates, terms, product, weights, offset)
+
+
+@dataclass(frozen=True)
+class Curved:
+    """y = evaluate(*xs), not piecewise linear: evaluated everywhere, refused by the exact domain.
+
+    `reason` says why, where it is not just the kind of function.
+    """
+
+    evaluate: Callable[..., Array]
+    kind: str = "smooth"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Opaque(Curved):
+    """y = evaluate(*xs) at one point; `reason` says why nothing holds along a line, not even of steps."""
+
+    kind: str = "unsupported"
+    reason: str = "the shape of its output depends on the image"
+
+
+@dataclass(frozen=True)
+class Disputed(Opaque):
+    """y = evaluate(*xs) as the ONNX package's own cases have it; `reason` says what runtimes do instead."""
+
+
+@dataclass(frozen=True)
+class Counted(Opaque):
+    """y = numbers made of the shape of a tensor that has another shape for another image."""
+
+    reason: str = "it reads a shape that depends on the image"
+
+
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Curved
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One rule of a composition; `inputs` number the op's changing inputs first, then the stages before."""
+
+    rule: Rule
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """An op made of several rules; the last stage gives its output."""
+
+    stages: tuple[Stage, ...]
+
+
+KINDS = ("affine", "piecewise-linear", "discrete", "bilinear", "smooth", "unsupported")
+
+
+def kind_of(rules: tuple[Rule, ...], steady: bool) -> str:
+    """The most general kind among an op's rules; jumps count as such where the output is steady."""
+    kinds = [rule.kind for rule in rules]
+    if steady and isinstance(rules[-1], Gated):
+        kinds.append("discrete")
+    if len(kinds) > 1 and not steady:
+        kinds = ["piecewise-linear" if kind == "discrete" else kind for kind in kinds]
+    return max(kinds, key=KINDS.index)
+
+
+def compose(inputs: int, *parts: tuple[Rule | Composition, tuple[int, ...]]) -> Composition:
+    """Rules and compositions in a row: each with the numbers of what it reads, as a stage's inputs."""
+    slots, stages = list(range(inputs)), list[Stage]()
+    for part, reads in parts:
+        own = [slots[i] for i in reads]
+        alone = (Stage(part, tuple(range(len(reads)))),) if not isinstance(part, Composition) else part.stages
+        for stage in alone:
+            own.append(inputs + len(stages))
+            stages.append(Stage(stage.rule, tuple(own[i] for i in stage.inputs)))
+        slots.append(own[-1])
+    return Composition(tuple(stages))
+
+
+def chain(*parts: Rule | Composition) -> Composition:
+    """Parts of one input each, every one applied to what the one before gives."""
+    return compose(1, *((part, (i,)) for i, part in enumerate(parts)))

@@ -1,0 +1,1 @@
+"""The model as it is deployed, and as this package evaluates it."""

@@ -1,0 +1,267 @@
+"""The saliency map by onnxruntime on the file itself: nothing lifted, inlined, folded or rewritten.
+
+The file runs as it is, with inner tensors declared as outputs where the map needs them. What the file does
+not hold (a class activation map, a resize, gradients) are the nodes that were appended for the map; they run
+behind it in a second session.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from onnx_si.errors import UnsupportedModel
+from onnx_si.graph import Model, read_by
+from onnx_si.graph.dag import subgraphs
+from onnx_si.graph.preprocess import Preprocessing, applied
+from onnx_si.ground.layout import Layout
+from onnx_si.runtime.parity import as_unsupported, input_type, session_of
+
+LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
+ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch
+TYPES = {
+    f"tensor({name})": kind
+    for name, kind in (
+        *(("float", onnx.TensorProto.FLOAT), ("double", onnx.TensorProto.DOUBLE)),
+        *(("float16", onnx.TensorProto.FLOAT16), ("bool", onnx.TensorProto.BOOL)),
+        *((name, getattr(onnx.TensorProto, name.upper())) for name in ("int8", "int16", "int32", "int64")),
+        *(
+            (name, getattr(onnx.TensorProto, name.upper()))
+            for name in ("uint8", "uint16", "uint32", "uint64")
+        ),
+    )
+}
+
+UNITS = {
+    onnx.TensorProto.BFLOAT16: 2.0**-7,
+    onnx.TensorProto.FLOAT16: 2.0**-10,
+    onnx.TensorProto.FLOAT: 2.0**-23,
+    onnx.TensorProto.DOUBLE: 2.0**-52,
+}
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The appended nodes between the file's tensors and the map: what they read, and what they are."""
+
+    borrowed: tuple[str, ...]
+    nodes: tuple[onnx.NodeProto, ...]
+    constants: tuple[onnx.TensorProto, ...]
+    reads_image: bool
+
+
+class FileMap:
+    """The map of a file for any image, in onnxruntime.
+
+    Parameters
+    ----------
+    loaded : Model
+        As it was loaded.
+    made : Model
+        With the map (and any preprocessing) appended.
+    tensor : str
+        The map in `made`.
+    image_name : str
+        The input of `made` that takes the image.
+    layout : Layout
+        Of the image.
+    steps : Preprocessing
+        Done here, outside the file.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the map needs a tensor that the file's own graph does not hold by that name, or onnxruntime can't
+        load the file.
+    """
+
+    def __init__(
+        self, loaded: Model, made: Model, tensor: str, image_name: str, layout: Layout, steps: Preprocessing
+    ):
+        file = loaded.file
+        self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
+        self._type = input_type(loaded, self._given)
+        self._behind = _behind(loaded, made, tensor, image_name)
+        self.input_unit = float(np.finfo(self._type).eps)
+        own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
+        self.unit = max(self.input_unit, own, _coarsest(file.graph))
+        self._tensor, self._image_name = tensor, image_name
+        self._file = session_of(_showing(file, self._behind.borrowed))
+        self._second = self._joined(made)
+        declared = next(value for value in file.graph.input if value.name == self._given)
+        first = declared.type.tensor_type.shape.dim[:1]
+        self._in_batches = layout.axes.startswith("N") and bool(first) and not first[0].HasField("dim_value")
+
+    def _joined(self, made: Model) -> Any:
+        """A session of the appended nodes; None where the file holds the map itself."""
+        behind = self._behind
+        if not behind.nodes:
+            return None
+        values = (*self._file.get_inputs(), *self._file.get_outputs())
+        types = {value.name: value.type for value in values}
+        strange = [f"{name} ({types[name]})" for name in behind.borrowed if types[name] not in TYPES]
+        if strange:
+            raise UnsupportedModel(
+                f"the map needs {', '.join(strange)}, which can't be taken from the runtime"
+            )
+        kinds = {name: TYPES[types[name]] for name in behind.borrowed}
+        if behind.reads_image:
+            kinds[self._image_name] = helper.np_dtype_to_tensor_dtype(np.dtype(self._type))
+        graph = helper.make_graph(
+            list(behind.nodes),
+            "behind_the_file",
+            [helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()],
+            [onnx.ValueInfoProto(name=self._tensor)],
+            list(behind.constants),
+        )
+        proto = helper.make_model(
+            graph, opset_imports=made.proto.opset_import, ir_version=made.proto.ir_version
+        )
+        return session_of(proto)
+
+    def rounded(self, images: Array) -> NDArray[Any]:
+        """Images (n, *shape) in the file's own precision."""
+        return np.asarray(images.astype(self._type))
+
+    def run(self, images: NDArray[Any], *, alone: bool = False) -> Array:
+        """The map for each image (n, *shape), stacked, as float64.
+
+        Parameters
+        ----------
+        images : array
+            In the image's own units.
+        alone : bool
+            One by one, whatever batch the file allows.
+
+        Raises
+        ------
+        UnsupportedModel
+            If onnxruntime can't run the file.
+        """
+        rounded = self.rounded(images)
+        with as_unsupported():
+            parts = [self._map(image, outputs) for image, outputs in self._outputs(rounded, alone)]
+        return np.array(parts, dtype=np.float64)
+
+    def _map(self, image: NDArray[Any], outputs: dict[str, Any]) -> NDArray[Any]:
+        if self._second is None:
+            return np.asarray(outputs[self._tensor])
+        given = {self._image_name: image} if self._behind.reads_image else {}
+        (found,) = self._second.run([self._tensor], {**outputs, **given})
+        return np.asarray(found)
+
+    def _outputs(self, images: NDArray[Any], alone: bool) -> Iterator[tuple[NDArray[Any], dict[str, Any]]]:
+        """Each image with what the map needs of the file."""
+        done = 0
+        if self._in_batches and not alone and len(images) > 1:
+            size = max(1, LARGEST_BATCH // images[0].size)
+            for start in range(0, len(images), size):
+                found = self._batch(images[start : start + size])
+                if found is None:
+                    self._in_batches = False
+                    break
+                yield from found
+                done = start + len(found)
+        for image in images[done:]:
+            yield image, self._one(image)
+
+    def _one(self, image: NDArray[Any]) -> dict[str, Any]:
+        return self._through(applied(self._steps, image, self._layout))
+
+    def _through(self, given: NDArray[Any]) -> dict[str, Any]:
+        names = [name for name in self._behind.borrowed if name != self._given]
+        values = self._file.run(names, {self._given: given}) if names else []
+        found = dict(zip(names, values, strict=True))
+        return {**found, self._given: given} if self._given in self._behind.borrowed else found
+
+    def _batch(self, images: NDArray[Any]) -> list[tuple[NDArray[Any], dict[str, Any]]] | None:
+        """What the map needs for each of the images, of one call; None where the file mixes a batch."""
+        try:
+            stacked = np.concatenate([applied(self._steps, image, self._layout) for image in images])
+            values = self._through(stacked)
+        except Exception:  # a batch that the file can't take; alone it says why
+            return None
+        if any(value.ndim == 0 or len(value) != len(images) for value in values.values()):
+            return None
+        split = [{name: value[i : i + 1] for name, value in values.items()} for i in range(len(images))]
+        if not all(_alike(value, split[0][name]) for name, value in self._one(images[0]).items()):
+            return None
+        return list(zip(images, split, strict=True))
+
+
+def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    if one.shape != other.shape:
+        return False
+    size = float(np.abs(one.astype(np.float64)).max(initial=0.0))
+    return bool(
+        np.allclose(one.astype(np.float64), other.astype(np.float64), 0.0, ALIKE * size, equal_nan=True)
+    )
+
+
+def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
+    """Walk back from the map to what the file's own graph holds."""
+    graph, held = made.proto.graph, _held(loaded.file)
+    makers = {name: node for node in graph.node for name in node.output if name}
+    stored = {constant.name: constant for constant in graph.initializer}
+    of_file = {constant.name: constant for constant in loaded.file.graph.initializer}
+    rewritten = {name for node in loaded.proto.graph.node for name in node.output if name} - held
+    borrowed: dict[str, None] = {}
+    needed: set[str] = set()
+    constants: dict[str, onnx.TensorProto] = {}
+    queue = [tensor]
+    while queue:
+        name = queue.pop()
+        if name in needed or name in borrowed or name in constants:
+            continue
+        if name in of_file or (name in stored and name not in held):
+            constants[name] = of_file.get(name) or stored[name]
+        elif name == image_name:
+            needed.add(name)
+        elif name in held:
+            borrowed[name] = None
+        elif name in rewritten or name not in makers:
+            raise UnsupportedModel(
+                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
+                "(it is inside a function, or of an opset before 7)"
+            )
+        else:
+            needed.add(name)
+            queue += read_by(makers[name])
+    nodes = tuple(node for node in graph.node if needed.intersection(node.output))
+    return Behind(tuple(borrowed), nodes, tuple(constants.values()), image_name in needed)
+
+
+def _held(file: onnx.ModelProto) -> set[str]:
+    """Tensors that the file's own graph makes at its top."""
+    return {name for node in file.graph.node for name in node.output if name} | {
+        v.name for v in file.graph.input
+    }
+
+
+def _coarsest(graph: onnx.GraphProto) -> float:
+    """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 if it does not."""
+    kinds = {tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Cast":
+            kinds |= {attribute.i for attribute in node.attribute if attribute.name == "to"}
+        for inner in subgraphs(node):
+            kinds |= {kind for kind, unit in UNITS.items() if unit == _coarsest(inner)}
+    return max((UNITS[kind] for kind in kinds if kind in UNITS), default=0.0)
+
+
+def _showing(file: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
+    """The file itself, or with inner tensors declared as outputs and nothing else changed."""
+    declared = {value.name for value in (*file.graph.input, *file.graph.output)}
+    inner = [name for name in names if name not in declared]
+    if not inner:
+        return file
+    copy = onnx.ModelProto()
+    copy.CopyFrom(file)
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+    return copy

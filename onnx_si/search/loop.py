@@ -1,0 +1,307 @@
+"""Search the line for the truncation set, the most probable cell first; p-value bounds are always true."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import Program
+from onnx_si.rules.rules import Array
+from onnx_si.search.event import RegionEvent
+from onnx_si.search.examine import Examiner, Task
+from onnx_si.search.found import FATES, Progress, Search, SearchOptions
+from onnx_si.search.frontier import FIRST, Cell, Frontier
+from onnx_si.search.parts import Part, Parts, merged
+from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
+from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.truncated import Normal, confidence_interval, decided, p_value_bounds
+
+COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most,
+LEAST_PRECISION = 1e-6  # unless they must be settled anyway for bounds this close, or as close as wanted
+BATCH = 8  # cells enclosed together at most
+BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
+LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells are examined at the same time,
+TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
+INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
+INTERVAL_ROUNDS = 3  # its ends move while S is completed
+EPS = float(np.finfo(np.float64).eps)
+ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
+LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
+
+
+@dataclass
+class _Run:
+    """One search under way."""
+
+    task: Task
+    options: SearchOptions
+    examiner: Examiner
+    frontier: Frontier
+    policy: Policy
+    parts: Parts
+    together: int
+    inside: list[Array] = field(default_factory=list)
+    unclear: list[Array] = field(default_factory=list)
+    fates: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def operations(self) -> int:
+        """Multiply-adds so far."""
+        return self.examiner.tally.operations
+
+    def bounds(self) -> tuple[float, float]:
+        """The p-value's bounds by what is known now."""
+        line = self.task.line
+        return p_value_bounds(line.distribution, *self.sets(), line.statistic, self.options.alternative)
+
+    def look(self) -> Progress:
+        """Where the search stands."""
+        seconds = time.perf_counter() - self.started
+        return Progress(self.bounds(), sum(self.fates.values()), self.examiner.pieces, seconds)
+
+    def step(self) -> bool:
+        """Examine the most probable cells; False when nothing is left."""
+        enclose: list[Cell] = []
+        probe: list[Cell] = []
+        exact: list[Cell] = []
+        first: Cell | None = None
+        least = self._surely_matters()
+        while max(len(enclose), len(probe)) < self.policy.batch and len(exact) < self.together:
+            cell = self.frontier.pop(self.policy.least_width())
+            if cell is None:
+                break
+            first = first or cell
+            if cell.priority > max(first.priority + COMPARABLE, least):
+                self.frontier.push(cell)
+                break
+            match self.policy.decide(cell) if self.options.enclose else Action.EXACT:
+                case Action.PROBE:
+                    probe.append(cell)
+                case Action.ENCLOSE:
+                    enclose.append(cell)
+                case Action.SPLIT:
+                    self.frontier.split(cell)
+                    self.fates["split"] += 1
+                case Action.PARTS:
+                    self._in_parts(cell)
+                    break
+                case Action.EXACT:
+                    exact.append(cell)
+        if exact:
+            self._exact(exact)
+        if probe:
+            self._probe(probe)
+        if enclose:
+            self._enclose(enclose)
+        return first is not None
+
+    def _surely_matters(self) -> float:
+        """Priority of a cell as probable as the wanted width of the bounds allows to be left of S."""
+        if not self.inside:
+            return -math.inf
+        known = self.task.line.distribution.log_mass(Intervals.of(np.concatenate(self.inside)))
+        return -known - math.log(max(self.options.precision, LEAST_PRECISION))
+
+    def _exact(self, batch: list[Cell]) -> None:
+        """Settle cells with the whole network."""
+        found = self.examiner.exact_each(self.task, [(cell.low, cell.high) for cell in batch])
+        for cell, seen in zip(batch, found, strict=True):
+            self.inside.append(seen.inside)
+            self.unclear.append(seen.unclear)
+            self.policy.learn_exact(cell, seen.knots)
+            self.fates["exact"] += 1
+
+    def _probe(self, batch: list[Cell]) -> None:
+        """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
+        self.policy.learn_batch(len(batch))
+        wrong = self.examiner.wrong(self.task, [cell.middle for cell in batch])
+        found = np.any(wrong.reshape(len(batch), -1), axis=1)
+        for cell, success in zip(batch, found, strict=True):
+            self.policy.probed.learn(cell.width, bool(success))
+            if not success:
+                self.frontier.push(cell, probed=True)
+        chosen = [cell for cell, success in zip(batch, found, strict=True) if success]
+        if chosen:
+            self._sieve(chosen, wrong[found])
+
+    def _sieve(self, batch: list[Cell], wrong: Array) -> None:
+        """Keep of each cell what a part of the map allows that is wrong in its middle."""
+        side = self.policy.side_of_part(max(cell.width for cell in batch))
+        for part, chosen in self.parts.witnesses(batch, wrong, side):
+            for cell in merged(chosen):
+                for low, high in self._allowed(part, cell, cell.low, cell.high):
+                    open_ = part.taken_from(cell.open)
+                    self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
+                self.fates["sieved"] += 1
+
+    def _in_parts(self, cell: Cell) -> None:
+        """Settle a cell on which only few pixels are open, one box after the other."""
+        side, _ = self.policy.cheapest_cover(cell)
+        left = Intervals.of([(cell.low, cell.high)])
+        for part in self.parts.cover(cell.open, side):
+            allowed = [interval for ends in left for interval in self._allowed(part, cell, *ends)]
+            left = Intervals.of(allowed)
+        self.inside.append(left.bounds)
+        self.fates["in_parts"] += 1
+
+    def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
+        """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
+        seen = self.examiner.exact(part.task, low, high)
+        self.policy.parts.learn(seen.knots, high - low)
+        for start, end in seen.unclear:
+            self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
+        return Intervals.of(seen.inside)
+
+    def _enclose(self, batch: list[Cell]) -> None:
+        """Discard or accept cells as a whole, or learn which pixels and units are open."""
+        self.policy.learn_batch(len(batch))
+        for cell, seen in zip(
+            batch, self.examiner.enclose(self.task, [(c.low, c.high) for c in batch]), strict=True
+        ):
+            rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open)
+            success = True
+            if seen.outside:
+                self.fates["discarded"] += 1
+            elif self.task.event.local and not rest.open.any():
+                self.inside.append(np.array([[cell.low, cell.high]]))
+                self.fates["accepted"] += 1
+            else:
+                success = bool(self.policy.cheapest_cover(rest)[0])
+                self.frontier.push(rest)
+                self.fates["undecided"] += 1
+            self.policy.learn_enclosed(cell, success)
+
+    def settle_interval(self, level: float, progress: Callable[[Progress], None] | None) -> None:
+        """Examine what still moves the confidence interval: the cells that are probable if the mean is at
+        one of its ends.
+        """
+        at, se = self.task.line.statistic, self.task.line.standard_error
+        allowed = 2 * self.operations + INTERVAL_PASSES * self.task.program.cost
+        for _ in range(INTERVAL_ROUNDS):
+            ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level)
+            settled = True
+            for end in filter(math.isfinite, ends):
+                settled &= self._settle(Normal(end, se), allowed, progress)
+            if settled:
+                return
+
+    def _settle(
+        self, distribution: Normal, allowed: int, progress: Callable[[Progress], None] | None
+    ) -> bool:
+        """Work until little is undecided under a distribution; True where nothing had to be done."""
+        self.frontier.reorder(distribution)
+        settled = True
+        while self.operations < allowed:
+            inside, undecided = self.sets()
+            if distribution.log_mass(undecided) < distribution.log_mass(inside) + LOG_NEGLIGIBLE:
+                return settled
+            settled = False
+            if not self.step():
+                return True
+            if progress is not None:
+                progress(self.look())
+        return True
+
+    def require_observed(self) -> None:
+        """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
+        at, near = self.task.line.statistic, self._rounding_of_places()
+        inside, slivers = self._found()
+        unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
+        found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
+        bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
+        around = Intervals.of([(at - near, at + near)])
+        if unclear.contains(at) or around.subtract(bridged):
+            raise UnsupportedModel(
+                "nothing but rounding decides the region of this image: numbers that are compared are equal, "
+                "or zero, but for rounding, so that images as near as you like have another region; "
+                "choose another map (--saliency) or threshold"
+            )
+
+    def _rounding_of_places(self) -> float:
+        """How far a place on the line may move by rounding of it and of the images."""
+        line = self.task.line
+        largest = float(np.abs(line.start + line.direction * line.statistic).max())
+        return ULPS * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
+
+    def sets(self) -> tuple[Intervals, Intervals]:
+        """S for certain, and everything undecided."""
+        inside, slivers = self._found()
+        pending = np.array(self.frontier.undecided(), dtype=np.float64)
+        return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+
+    def _found(self) -> tuple[Array, Array]:
+        """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
+        found = Intervals.of(np.concatenate([np.empty((0, 2)), *self.inside])).bounds
+        wide = self.task.judge.wide(found[:, 0], found[:, 1])
+        return found[wide], found[~wide]
+
+
+def search(
+    program: Program,
+    margin: str,
+    line: TestLine,
+    event: RegionEvent,
+    options: SearchOptions,
+    progress: Callable[[Progress], None] | None = None,
+) -> Search:
+    """Find S = {z : the region is the observed one} as far as the p-value needs it.
+
+    Parameters
+    ----------
+    program : Program
+        Bound at the image; its output `margin` decides the region.
+    margin : str
+    line : TestLine
+    event : RegionEvent
+    options : SearchOptions
+    progress : callable, optional
+        Called after every step.
+
+    Returns
+    -------
+    Search
+        Whatever was not examined counts as undecided, the tails of the line included: the bounds are true.
+
+    Raises
+    ------
+    UnsupportedModel
+        If nothing but rounding decides the region where it was observed.
+    """
+    task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
+    overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
+    largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
+    first = max(FIRST, first_width(program, overhead))
+    parts, frontier = Parts(task), Frontier(line, event.pixels, first)
+    shares = parts.shares if event.local else NO_PARTS
+    policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
+    together = TOGETHER if program.cost >= LARGE else 1
+    run = _Run(task, options, examiner, frontier, policy, parts, together)
+    bounds, complete = (0.0, 1.0), False
+    while not complete and run.step():
+        seen = run.look()
+        bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
+        if progress is not None:
+            progress(seen)
+        if options.decide_at is not None and decided(bounds, options.decide_at):
+            break
+    run.require_observed()
+    if complete and options.interval_level is not None:
+        run.settle_interval(options.interval_level, progress)
+        bounds = run.bounds()
+    return Search(
+        *run.sets(),
+        bounds,
+        time.perf_counter() - run.started,
+        run.operations / max(1, program.cost),
+        examiner.pieces,
+        sum(run.fates.values()),
+        {fate: run.fates[fate] for fate in FATES},
+        examiner.tally.peak_bytes,
+        complete,
+    )

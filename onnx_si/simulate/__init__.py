@@ -1,6 +1,0 @@
-"""The paper's experiment, and a user's check of their own model: how often does each test reject?"""
-
-from onnx_si.simulate.draws import Noise, parse_noise
-from onnx_si.simulate.simulation import Simulation, simulate
-
-__all__ = ["Noise", "Simulation", "parse_noise", "simulate"]

@@ -1,0 +1,248 @@
+"""A simulation from plan to document."""
+
+import io
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from onnx_si.analysis.outcome import Notice, versions
+from onnx_si.analysis.settings import Settings
+from onnx_si.errors import UsageError
+from onnx_si.graph import Model
+from onnx_si.simulation.draws import Noise, parse_noise
+from onnx_si.simulation.journal import Journal
+from onnx_si.simulation.part_rows import PartRow, summarise_parts
+from onnx_si.simulation.plan import Plan, plan_of
+from onnx_si.simulation.pool import Advance, run_trials, run_until_tested
+from onnx_si.simulation.summary import CONFIDENCE, Row, p_values, summarise
+from onnx_si.simulation.trial import Outcome
+from onnx_si.simulation.wish import Wish
+
+SCHEMA = "onnx-si/simulate/1"
+DEFAULT_TRIALS = 1000
+
+_KNOWS = {
+    "sigma": "told",
+    "covariance": "told, a covariance",
+    "image": "estimated from the image: the level is approximate",
+    "images": "estimated from further images of noise: a t-test",
+}
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many draws, or how many tests, under each signal; exactly one of them."""
+
+    trials: int | None = None
+    tested: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.trials is None) == (self.tested is None):
+            raise UsageError("trials and tested: give one of them")
+        if min(n for n in (self.trials, self.tested) if n is not None) < 1:
+            raise UsageError("trials or tested below 1; give at least 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """Everything that was simulated, and what it says: `rows` for each method, `parts` for components."""
+
+    model: Model
+    plan: Plan
+    settings: Settings
+    signals: tuple[float, ...]
+    count: Count
+    outcomes: tuple[Outcome, ...] = field(repr=False)
+    rows: tuple[Row, ...]
+    parts: tuple[PartRow, ...]
+    defaults: tuple[str, ...]
+    seconds: float
+
+    @property
+    def tested(self) -> int:
+        """Trials with a region, under all signals."""
+        return sum(outcome.tested for outcome in self.outcomes)
+
+    @property
+    def source(self) -> str:
+        """Where the test has the size of the noise from."""
+        freedom = self.settings.sigma_df
+        if freedom is not None:
+            return f"told, an estimate on {freedom} degrees of freedom"
+        return _KNOWS[self.plan.knows]
+
+    def p_values(self, signal: float, method: str) -> np.ndarray:
+        """P-values of one method under one signal, by number of the trial."""
+        return p_values(self.outcomes, signal, method)
+
+    def print(self, stream: TextIO) -> None:
+        """Write the table, as wide as the stream if that is a terminal."""
+        from onnx_si.simulation.table import print_table  # the table's library takes long to import
+
+        print_table(self, stream)
+
+    def summary(self) -> str:
+        """The table that the command line prints."""
+        text = io.StringIO()
+        self.print(text)
+        return text.getvalue()
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw rejections by signal, and p-values against uniform, as PNG."""
+        from onnx_si.simulation.figure import save_figure  # matplotlib takes long to import
+
+        save_figure(path, self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document; its keys never change."""
+        plan, settings, model = self.plan, self.settings, self.model
+        return {
+            "schema": SCHEMA,
+            "model": {
+                "path": model.path,
+                "sha256": model.sha256,
+                "producer": model.producer,
+                "opset": model.opset,
+            },
+            "image": {"shape": list(plan.shape), "square": plan.size, "references": plan.references},
+            "noise": self._noise(),
+            "hypothesis": settings.hypothesis,
+            "alternative": settings.alternative,
+            "alpha": settings.alpha,
+            "confidence_level": CONFIDENCE,
+            "asked": {"trials": self.count.trials, "tested": self.count.tested},
+            "seed": plan.seed,
+            "contradicted": sum(outcome.contradicted for outcome in self.outcomes),
+            "results": [asdict(row) for row in self.rows],
+            "components": [asdict(row) for row in self.parts],
+            "config": {**plan.to_dict(), "signals": list(self.signals)},
+            "defaults": list(self.defaults),
+            "seconds": self.seconds,
+            "versions": versions(),
+            "reasons": {
+                "noise.sigma": "the covariance says it",
+                "noise.covariance": "the noise is of one standard deviation",
+                "noise.distance": "a distance is given for the named families only",
+                "noise.parameter": "a distance is given for the named families only",
+                "noise.correlation": "only correlated noise has one",
+                "noise.degrees_of_freedom": "sigma is not told as an estimate",
+                "asked.*": "the number of draws, or of tests, is fixed; not both",
+                "results.*.*": "in the row's own reasons",
+                "components.*.*": "in the row's own reason",
+            },
+        }
+
+    def _noise(self) -> dict[str, Any]:
+        plan = self.plan
+        return {
+            "name": plan.noise.name,
+            "sigma": plan.sigma if plan.covariance is None else None,
+            "covariance": None if plan.covariance is None else str(plan.covariance),
+            "distance": None if plan.noise.parameter is None else plan.noise.amount,
+            "parameter": plan.noise.parameter,
+            "correlation": plan.noise.amount if plan.noise.name == "correlated" else None,
+            "known": plan.knows in ("sigma", "covariance") and self.settings.sigma_df is None,
+            "degrees_of_freedom": self.settings.sigma_df,
+            "source": self.source,
+            "images": plan.noise_images,
+        }
+
+
+def _silent(*said: object) -> None:
+    """Nobody listens."""
+
+
+def simulate(
+    model: Model,
+    signals: Sequence[float] = (0.0,),
+    *,
+    trials: int | None = None,
+    tested: int | None = None,
+    size: int | None = None,
+    references: int | None = None,
+    noise: str | Noise | None = None,
+    estimate_sigma: bool = False,
+    noise_images: int = 0,
+    seed: int = 0,
+    mask: ArrayLike | None = None,
+    covariance: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    jobs: int = -1,
+    resume: str | None = None,
+    progress: Advance | None = None,
+    notice: Notice | None = None,
+    **options: Any,
+) -> Simulation:
+    """Draw images of noise, with a square of a stated mean in them, and test each of them.
+
+    Parameters
+    ----------
+    model : Model
+        Loaded from a file.
+    signals : sequence of float
+        Means of the square, in the image's units; 0 is pure noise.
+    trials : int, optional
+        Draws for each signal (default 1000).
+    tested : int, optional
+        Instead: draw until so many have a region.
+    size : int, optional
+        Side of the square, in pixels (default half of the image's).
+    references : int, optional
+        References without signal (default: what the hypothesis needs).
+    noise : str or Noise, optional
+        As `onnx_si.simulation.parse_noise` reads it (default normal).
+    estimate_sigma : bool
+        The test estimates sigma from the image.
+    noise_images : int
+        The test estimates sigma from so many images of noise.
+    seed : int
+        Of all that is drawn.
+    mask : array, optional
+        In the image's size: pixels that may count; the square may lie on others.
+    covariance : array or mapping of str to array, optional
+        Of the noise that is drawn, told to the test; see `onnx_si.statistics.noise.covariance_of`.
+    jobs : int
+        Processes; -1: one for each core. No number depends on it.
+    resume : str, optional
+        File that finished trials are appended to, and from which they are taken.
+    progress : callable, optional
+        Told how many trials are finished, of how many.
+    notice : callable, optional
+        Told each default with its reason, as by `onnx_si.test`.
+    **options
+        As for `onnx_si.test`: `sigma` is that of the noise that is drawn; with `sigma_df` the test is told
+        an independent estimate of it in each trial. With `resize_input`, `dims` has the size of the images.
+
+    Returns
+    -------
+    Simulation
+        With `rows`, `p_values`, `summary`, `plot` and `to_dict`.
+
+    Raises
+    ------
+    UsageError, InputError, UnsupportedModel, NothingToTest
+
+    Source
+    ------
+    Miwa, Duy, Takeuchi, ICLR 2023, section 5.
+    """
+    started = time.perf_counter()
+    count = Count(DEFAULT_TRIALS if trials is None and tested is None else trials, tested)
+    if not signals or len(set(signals)) < len(signals) or not np.isfinite(signals).all():
+        raise UsageError(f"signals {list(signals)}; give finite numbers, each once")
+    kind = parse_noise(noise) if isinstance(noise, str) else noise
+    wish = Wish(size, references, kind, estimate_sigma, noise_images, seed, mask, covariance)
+    plan, settings, defaults = plan_of(model, wish, **options)
+    for text in defaults:
+        (notice or _silent)("default", text)
+    journal = Journal(resume, plan, versions()["onnx-si"])
+    run = (plan, signals, journal, jobs, progress or _silent)
+    outcomes = run_trials(count.trials, *run) if count.trials else run_until_tested(count.tested or 1, *run)
+    rows = summarise(outcomes, signals, plan.methods, settings.alpha, settings.decide)
+    parts = summarise_parts(outcomes, signals, settings.alpha) if settings.components else ()
+    seconds = time.perf_counter() - started
+    return Simulation(model, plan, settings, tuple(signals), count, outcomes, rows, parts, defaults, seconds)

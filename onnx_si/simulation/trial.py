@@ -1,0 +1,164 @@
+"""One trial: draw an image, test it, keep the p-values."""
+
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.analysis.run import test
+from onnx_si.errors import Contradicted, InputError, NothingToTest
+from onnx_si.graph import Model, load
+from onnx_si.ground.machine import one_blas_thread
+from onnx_si.report import Result
+from onnx_si.report.region import component_masks
+from onnx_si.simulation.plan import Plan, without_noise
+
+Array = NDArray[np.float64]
+Square = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A connected component of a region: whether it touches the square that holds the signal, and its
+    p-values; None where it has no test.
+    """
+
+    touches: bool
+    p_value: float | None
+    p_value_adjusted: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial gave: p-values by method, or `tested` false where there was no region.
+
+    `missing` says, by method, why there is no p-value. `parts` are the components, where they are tested.
+    `contradicted` tells whether the deployed runtime contradicted the test.
+    """
+
+    signal: float
+    trial: int
+    tested: bool
+    p_values: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    contradicted: bool = False
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Outcome":
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**content, "parts": tuple(Part(**part) for part in content["parts"])})
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The images of one trial, where the square is (None: there is no signal), the standard deviation that
+    the test is told, and the seed of the test's own draws.
+    """
+
+    image: Array
+    references: Array
+    noise_images: Array
+    square: Square | None
+    told_sigma: float
+    seed: int
+
+
+def draw(plan: Plan, signal: float, trial: int) -> Drawn:
+    """The images of a trial: functions of seed and trial number alone, so that no number depends on the
+    workers. Trials of the same number have the same noise under every signal.
+    """
+    streams = np.random.SeedSequence(plan.seed, spawn_key=(trial,)).spawn(5)
+    rngs = [np.random.default_rng(stream) for stream in streams]
+    image = _noise(plan, rngs[0], 1)[0]
+    square = _square(plan, rngs[2]) if signal else None
+    if square is not None:
+        image[square] += signal
+    seed = int(rngs[3].integers(2**31))
+    others = _noise(plan, rngs[1], plan.references + plan.noise_images)
+    references, noise_images = np.split(others, [plan.references])
+    return Drawn(image, references, noise_images, square, _told_sigma(plan, rngs[4]), seed)
+
+
+def _noise(plan: Plan, rng: np.random.Generator, count: int) -> Array:
+    """So many images of noise, on a new first axis."""
+    if plan.covariance is not None:
+        drawn = [plan.covariance.sample(rng, plan.shape) for _ in range(count)]
+        return np.array(drawn).reshape(count, *plan.shape)
+    axes = tuple(axis + 1 for axis in plan.axes)
+    return plan.sigma * plan.noise.sample(rng, (count, *plan.shape), axes)
+
+
+def _told_sigma(plan: Plan, rng: np.random.Generator) -> float:
+    """The standard deviation, or an independent estimate of it: sigma times the root of chi-squared / df."""
+    freedom = plan.options.get("sigma_df")
+    return plan.sigma if freedom is None else plan.sigma * math.sqrt(rng.chisquare(freedom) / freedom)
+
+
+def _square(plan: Plan, rng: np.random.Generator) -> Square:
+    """A square (a cube, a stretch) at a random place, in all channels."""
+    place = [slice(None)] * len(plan.shape)
+    for axis in plan.axes:
+        start = int(rng.integers(plan.shape[axis] - plan.size + 1))
+        place[axis] = slice(start, start + plan.size)
+    return tuple(place)
+
+
+def run_trial(plan: Plan, signal: float, trial: int) -> Outcome:
+    """Draw and test.
+
+    Raises
+    ------
+    UsageError, InputError, UnsupportedModel
+        If the test can't be done with this model or these options.
+    """
+    with one_blas_thread():
+        drawn = draw(plan, signal, trial)
+        how: dict[str, Any] = {**plan.options, "seed": drawn.seed, "p_value_only": True, "mask": plan.mask}
+        if plan.knows == "sigma":
+            how["sigma"] = drawn.told_sigma
+        elif plan.knows == "covariance":
+            how["covariance"] = plan.covariance
+        how["noise_from"] = list(drawn.noise_images)
+        try:
+            result = test(_model(plan), drawn.image, list(drawn.references) or None, **how)
+        except NothingToTest:
+            return Outcome(signal, trial, tested=False)
+        except Contradicted as error:
+            missing = dict.fromkeys(plan.methods, str(error))
+            return Outcome(signal, trial, True, missing=missing, contradicted=True)
+    return _outcome(plan, signal, trial, result, drawn.square)
+
+
+def _outcome(plan: Plan, signal: float, trial: int, result: Result, square: Square | None) -> Outcome:
+    found, missing = {"selective": float(result.p_value)}, dict(result.comparison.reasons)
+    for method in plan.methods:
+        value = getattr(result.comparison, method.replace("-", "_"), None)
+        if value is not None:
+            found[method] = float(value)
+    named = {method: missing[key] for method in plan.methods if (key := method.replace("-", "_")) in missing}
+    parts = tuple(_parts(plan, result, square)) if plan.options.get("components") else ()
+    return Outcome(signal, trial, True, found, named, parts)
+
+
+def _parts(plan: Plan, result: Result, square: Square | None) -> Iterator[Part]:
+    place = None if square is None else tuple(square[axis] for axis in plan.axes)
+    for mask, test_ in zip(component_masks(result.region), result.component_tests, strict=True):
+        touches = place is not None and bool(mask[place].any())
+        yield Part(touches, test_.p_value, test_.p_value_adjusted)
+
+
+def _model(plan: Plan) -> Model:
+    return _loaded(plan.path, plan.sha256, plan.knows == "sigma")
+
+
+@functools.lru_cache(maxsize=1)  # each worker reads the file once
+def _loaded(path: str, sha256: str, states_noise: bool) -> Model:
+    model = load(path)
+    if model.sha256 != sha256:
+        raise InputError(f"{path} was changed while the simulation ran; run it again")
+    return model if states_noise else without_noise(model)

@@ -1,0 +1,30 @@
+"""Hypotheses, one file each: a region in, the line to search and the statistic's null distribution out.
+
+A new one is a file with a `Hypothesis` and a line here.
+"""
+
+from onnx_si.statistics.hypotheses.all_pixels import GLOBAL, all_pixels
+from onnx_si.statistics.hypotheses.background import BACKGROUND, background
+from onnx_si.statistics.hypotheses.contrast import Data
+from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
+from onnx_si.statistics.hypotheses.mean import MEAN, mean
+from onnx_si.statistics.hypotheses.neighborhood import NEIGHBORHOOD, neighborhood
+from onnx_si.statistics.hypotheses.randomised import randomised_line
+
+HYPOTHESES = {
+    "mean": MEAN,
+    "background": BACKGROUND,
+    "neighborhood": NEIGHBORHOOD,
+    "global": GLOBAL,
+}
+
+__all__ = [
+    "HYPOTHESES",
+    "Data",
+    "Hypothesis",
+    "all_pixels",
+    "background",
+    "mean",
+    "neighborhood",
+    "randomised_line",
+]

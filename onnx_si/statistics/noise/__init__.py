@@ -1,0 +1,25 @@
+"""The noise of the image: its covariance, where that comes from, and estimates of its size."""
+
+from onnx_si.statistics.noise.covariance import Covariance, Diagonal, Full, Scalar
+from onnx_si.statistics.noise.estimate import estimate_from_image, estimate_from_images
+from onnx_si.statistics.noise.loading import covariance_of, read_covariance
+from onnx_si.statistics.noise.noise import Noise
+from onnx_si.statistics.noise.shapes import INDEPENDENT, MODELS, estimate_covariance
+from onnx_si.statistics.noise.structured import Separable, Stationary
+
+__all__ = [
+    "INDEPENDENT",
+    "MODELS",
+    "Covariance",
+    "Diagonal",
+    "Full",
+    "Noise",
+    "Scalar",
+    "Separable",
+    "Stationary",
+    "covariance_of",
+    "estimate_covariance",
+    "estimate_from_image",
+    "estimate_from_images",
+    "read_covariance",
+]

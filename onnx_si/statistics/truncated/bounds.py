@@ -1,0 +1,208 @@
+"""True bounds of a p-value when a part of the truncation set is undecided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit
+
+from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated.distributions import Distribution
+from onnx_si.statistics.truncated.masses import Floats, log_sum
+from onnx_si.statistics.truncated.smoothed import Randomised
+
+Alternative = Literal["two-sided", "two-sided-abs", "greater", "less"]
+EPS = float(np.finfo(np.float64).eps)
+# Allowance for rounding in a log mass, several times what was measured against 50 digits: a constant, and a
+# part that grows with the exponent (a relative rounding error of z shifts z**2 / 2 by as much, relatively).
+_LOG_ERROR = 5e-12
+_LOG_ERROR_RELATIVE = 1e-14
+
+
+def p_value_bounds(
+    distribution: Distribution,
+    inside: Intervals,
+    undecided: Intervals,
+    statistic: float,
+    alternative: Alternative = "two-sided",
+) -> tuple[float, float]:
+    """Bound the selective p-value when part of the truncation set is not decided yet.
+
+    With A the mass of the truncation set in the tail and B its mass outside, the tail probability A / (A + B)
+    is largest if all undecided mass of the tail, and none outside the tail, belongs to the set; smallest the
+    other way round. Both bounds are moved outwards by the rounding error of the masses, so they hold as they
+    stand: with nothing undecided they still differ by about 1e-11, relatively.
+
+    Parameters
+    ----------
+    distribution : Normal or Chi
+        Distribution of the statistic under the null, before truncation.
+    inside : Intervals
+        Certainly in the truncation set.
+    undecided : Intervals
+        May or may not be in it, any subset. Overlap with `inside` is harmless, it only widens the bounds.
+    statistic : float
+        Observed value, finite.
+    alternative : str
+        `two-sided` is 2 min(F, 1 - F), `two-sided-abs` P(|T| >= |t|), `greater` P(T >= t), `less` P(T <= t).
+
+    Returns
+    -------
+    (float, float)
+        Lower and upper bound within [0, 1]; (0, 1) where neither set has any mass to go by.
+
+    Raises
+    ------
+    ValueError
+        If the statistic is not finite or the alternative unknown.
+
+    Source
+    ------
+    Miwa, Duy, Takeuchi: Valid P-Value for Deep Learning-Driven Salient Region, ICLR 2023, selective p-value.
+    """
+    if isinstance(distribution, Randomised):
+        return _randomised(distribution, inside, undecided, alternative)
+    tail, rest = tail_and_rest(statistic, alternative)
+    odds = _log_odds_bounds(
+        *_log_sums(
+            distribution.log_masses,
+            inside.intersect(tail),
+            inside.intersect(rest),
+            undecided.intersect(tail),
+            undecided.intersect(rest),
+        )
+    )
+    return _from_odds(odds, alternative)
+
+
+def _randomised(
+    distribution: Randomised, inside: Intervals, undecided: Intervals, alternative: Alternative
+) -> tuple[float, float]:
+    """The same for a statistic that is not the place on the line: every place has mass in both tails, so
+    the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
+    """
+    if alternative == "two-sided-abs":
+        raise ValueError("two-sided-abs is not available with a randomised selection")
+    sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
+    tail, rest = (1, 0) if alternative == "greater" else (0, 1)
+    return _from_odds(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]), alternative)
+
+
+def _from_odds(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
+    if alternative == "two-sided":
+        return _two_sided(*odds)
+    return _probability_below(odds[0]), _probability_above(odds[1])
+
+
+def log_p_value(distribution: Distribution, statistic: float, alternative: Alternative) -> float:
+    """Log of the p-value without truncation, which may be far below the smallest float.
+
+    Parameters
+    ----------
+    distribution : Distribution
+        Of the statistic under the null.
+    statistic : float
+        Observed value, finite.
+    alternative : str
+        As for `p_value_bounds`.
+
+    Returns
+    -------
+    float
+        At most 0.
+    """
+    tail, rest = tail_and_rest(statistic, alternative)
+    log_tail, log_rest = distribution.log_mass(tail), distribution.log_mass(rest)
+    total = float(np.logaddexp(log_tail, log_rest))
+    if alternative == "two-sided":
+        return min(math.log(2.0) + min(log_tail, log_rest) - total, 0.0)
+    return min(log_tail - total, 0.0)
+
+
+def decided(bounds: tuple[float, float], alpha: float) -> bool:
+    """Tell whether p-value bounds settle the test at level `alpha` (reject when p <= alpha).
+
+    Parameters
+    ----------
+    bounds : (float, float)
+        Lower and upper bound of the p-value.
+    alpha : float
+        Level of the test.
+
+    Returns
+    -------
+    bool
+    """
+    lower, upper = bounds
+    return upper <= alpha or lower > alpha
+
+
+def tail_and_rest(statistic: float, alternative: str) -> tuple[Intervals, Intervals]:
+    """Cut the line into the tail whose probability is wanted and the rest."""
+    if not math.isfinite(statistic):
+        raise ValueError(f"the statistic must be finite, got {statistic}")
+    above = Intervals(np.array([[statistic, math.inf]]))
+    below = Intervals(np.array([[-math.inf, statistic]]))
+    if alternative == "greater":
+        return above, below
+    if alternative in ("less", "two-sided"):
+        return below, above
+    if alternative == "two-sided-abs":
+        middle = Intervals.of([(-abs(statistic), abs(statistic))])
+        return middle.complement(), middle
+    raise ValueError(f"unknown alternative {alternative!r}")
+
+
+def _log_sums(log_masses: Callable[[Floats], Floats], *sets: Intervals) -> list[float]:
+    """Return the log mass of several sets by one call."""
+    masses = log_masses(np.concatenate([each.bounds for each in sets]))
+    stops = np.cumsum([len(each) for each in sets]).tolist()
+    return [log_sum(masses[stop - len(each) : stop]) for stop, each in zip(stops, sets, strict=True)]
+
+
+def _log_odds_bounds(tail: float, rest: float, tail_maybe: float, rest_maybe: float) -> tuple[float, float]:
+    """Bound log(A / B) given log masses that are certain and log masses that may be added."""
+    tail_most, rest_most = float(np.logaddexp(tail, tail_maybe)), float(np.logaddexp(rest, rest_maybe))
+    lower = -math.inf if tail == -math.inf else tail - rest_most - log_error(tail, rest_most)
+    upper = math.inf if rest == -math.inf else tail_most - rest + log_error(tail_most, rest)
+    return lower, upper
+
+
+def log_error(*log_masses: float) -> float:
+    """Bound the rounding error of the difference of two log masses; an empty set has none."""
+    finite = [value for value in log_masses if math.isfinite(value)]
+    return sum(_LOG_ERROR + _LOG_ERROR_RELATIVE * abs(value) for value in finite)
+
+
+def _two_sided(lower: float, upper: float) -> tuple[float, float]:
+    """Map bounds of the log odds of F to bounds of 2 min(F, 1 - F), which peaks at odds 1."""
+    nearest, farthest = sorted((abs(lower), abs(upper)))
+    least = 2.0 * _probability_below(-farthest)
+    if lower <= 0.0 <= upper:
+        return least, 1.0
+    return least, min(2.0 * _probability_above(-nearest), 1.0)
+
+
+def _probability_below(log_odds: float) -> float:
+    """Return a lower bound of the probability that belongs to log odds, exact for infinite ones."""
+    probability = float(expit(log_odds))
+    return probability if math.isinf(log_odds) else max(rounded_down(probability), 0.0)
+
+
+def _probability_above(log_odds: float) -> float:
+    """Return an upper bound of the probability, which is not zero where it only underflows."""
+    probability = float(expit(log_odds))
+    return probability if math.isinf(log_odds) else min(rounded_up(probability), 1.0)
+
+
+def rounded_down(value: float) -> float:
+    """Step down by a few units in the last place; infinite values stay."""
+    return math.nextafter(value - 4.0 * EPS * abs(value), -math.inf) if math.isfinite(value) else value
+
+
+def rounded_up(value: float) -> float:
+    """Step up by a few units in the last place; infinite values stay."""
+    return -rounded_down(-value)
