@@ -46,6 +46,11 @@ class Carried:
         return far * sum(self.errors.get(name, 0.0) for name in names)
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """The tensors of the network."""
+        return frozenset((self.program.input, *(step.output for step in self.program.instructions)))
+
+    @cached_property
     def errors(self) -> Mapping[str, float]:
         """What is guessed, by tensor."""
         return disturbed(self.program, self.start + self.direction * (self.at + self.scale))

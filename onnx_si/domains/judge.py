@@ -94,16 +94,10 @@ class Judge:
     def _known(self, names: Iterable[str]) -> Iterator[str]:
         """Tensors of the whole network that some of a part of it are cut from."""
         for name in names:
-            if name in self._whole or name not in self._sources:
+            if name in self.carried.names or name not in self._sources:
                 yield name
             else:
                 yield from self._known(self._sources[name])
-
-    @cached_property
-    def _whole(self) -> frozenset[str]:
-        """The tensors of the whole network."""
-        program = self.carried.program
-        return frozenset((program.input, *(step.output for step in program.instructions)))
 
     @cached_property
     def _sources(self) -> dict[str, tuple[str, ...]]:

@@ -29,6 +29,7 @@ LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells ar
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
+NOTHING = np.empty((0, 2))
 EPS = float(np.finfo(np.float64).eps)
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
@@ -213,7 +214,7 @@ class _Run:
         at, near = self.task.line.statistic, self._rounding_of_places()
         inside, slivers = self._found()
         unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
-        found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
+        found = np.concatenate([inside.bounds, np.array(self.frontier.undecided(), dtype=np.float64)])
         bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
         around = Intervals.of([(at - near, at + near)])
         if unclear.contains(at) or around.subtract(bridged):
@@ -233,13 +234,13 @@ class _Run:
         """S for certain, and everything undecided."""
         inside, slivers = self._found()
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
-        return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+        return inside, Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
 
-    def _found(self) -> tuple[Array, Array]:
+    def _found(self) -> tuple[Intervals, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
-        found = Intervals.of(np.concatenate([np.empty((0, 2)), *self.inside])).bounds
-        wide = self.task.judge.wide(found[:, 0], found[:, 1])
-        return found[wide], found[~wide]
+        found = Intervals.of(np.concatenate([NOTHING, *self.inside]))
+        wide = self.task.judge.wide(*found.bounds.T)
+        return (found, NOTHING) if wide.all() else (Intervals(found.bounds[wide]), found.bounds[~wide])
 
 
 def search(
