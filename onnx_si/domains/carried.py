@@ -4,6 +4,7 @@ Proofs add up absolute values (`growth.py`), which in deep networks are far larg
 estimate counts, as behind jumps.
 """
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,13 +20,14 @@ from onnx_si.rules.rules import Array, Gated, Rule, Step, Winner
 SHARE = 2.0**-30  # relative error that is made in every number
 SAFETY = 2.0**12  # times the error found: sums of many terms, fast products, values elsewhere on the line
 EPS = float(np.finfo(np.float64).eps)
+LOOKS = (1.0, -2.5, 4.0)  # standard errors from the statistic to the images that are looked at
 
 
 @dataclass(frozen=True)
 class Carried:
     """How far the numbers of each tensor of a network may be from the true ones, along a line of images.
 
-    `at` is the statistic, `scale` a standard error: an estimate holds there, and is taken to grow by as much
+    `at` is the statistic, `scale` a standard error: an estimate is made near it, and taken to grow by as much
     with every standard error from it.
     """
 
@@ -43,7 +45,7 @@ class Carried:
     def estimated(self, names: tuple[str, ...], low: float, high: float) -> float:
         """A generous guess of it, by many small errors made on purpose."""
         far = 1 + max(abs(low - self.at), abs(high - self.at)) / self.scale
-        return far * sum(self.errors.get(name, 0.0) for name in names)
+        return far * sum(self.errors.get(name, math.inf) for name in names)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -52,8 +54,12 @@ class Carried:
 
     @cached_property
     def errors(self) -> Mapping[str, float]:
-        """What is guessed, by tensor."""
-        return disturbed(self.program, self.start + self.direction * (self.at + self.scale))
+        """What is guessed, by tensor; nothing of those that are not defined there."""
+        images = np.stack([self.start + self.direction * (self.at + n * self.scale) for n in LOOKS])
+        for some in (images, *images[:, None]):
+            with suppress(Undefined):
+                return disturbed(self.program, some)
+        return {}
 
     @cached_property
     def _sizes(self) -> tuple[float, float]:
@@ -63,7 +69,7 @@ class Carried:
 
 @dataclass(frozen=True)
 class _Disturbed:
-    """A tensor at an image as it is and, in a second row, with errors."""
+    """A tensor at some images as it is and then, in as many rows, with errors."""
 
     values: Array
 
@@ -80,13 +86,19 @@ class _Disturbed:
         raise AssertionError("points are not split")
 
 
-def disturbed(program: Program, image: Array) -> Mapping[str, float]:
-    """Walk through the program with a relative error of `SHARE` in every number.
+def disturbed(program: Program, images: Array) -> Mapping[str, float]:
+    """Walk through the program with a relative error of `SHARE` in every number of some images.
 
     Operands of a difference get errors of their own, so a difference of equal numbers carries what they
-    carry, however small it is itself.
+    carry, however small it is itself. Of a tensor that is zero for all of the images, as behind units that
+    are off, what it is made of tells.
+
+    Raises
+    ------
+    Undefined
+        If an op is not defined for one of the images.
     """
-    rng, errors = np.random.default_rng(0), dict[str, float]()
+    rng, errors, count = np.random.default_rng(0), dict[str, float](), len(images)
 
     def shaken(values: Array) -> Array:
         noise: Array = rng.random(values.shape, np.float32).astype(np.float64)
@@ -96,26 +108,29 @@ def disturbed(program: Program, image: Array) -> Mapping[str, float]:
         noise *= values
         return noise
 
-    def noted(name: str, values: Array) -> _Disturbed:
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(values[1] - values[0])
+    def noted(name: str, values: Array, sources: tuple[str, ...] = ()) -> _Disturbed:
+        apart = np.abs(values[count:] - values[:count])
         largest = float(apart.max(initial=0.0, where=np.isfinite(apart)))
-        errors[name] = SAFETY * EPS / SHARE * largest
+        behind = max((errors[source] for source in sources), default=0.0) if not largest else 0.0
+        errors[name] = SAFETY * EPS / SHARE * largest + behind
         return _Disturbed(values)
 
-    names = iter([step.output for step in program.instructions])
+    steps = iter(program.instructions)
 
     def apply(rule: Rule, inputs: list[_Disturbed]) -> _Disturbed:
-        name, steady = next(names), rule.gates if isinstance(rule, Gated) else ()
-        xs = [x.values[[0, 0]] if i in steady else x.values for i, x in enumerate(inputs)]
+        step, steady = next(steps), rule.gates if isinstance(rule, Gated) else ()
         if isinstance(rule, Step | Winner):
-            return noted(name, np.array(rule.evaluate(*(x.values[:1] for x in inputs)))[[0, 0]])
+            plain = rule.evaluate(*(x.values[:count] for x in inputs))
+            return noted(step.output, np.concatenate([plain, plain]))
+        xs = [
+            np.concatenate([x.values[:count]] * 2) if i in steady else x.values for i, x in enumerate(inputs)
+        ]
         made = np.array(rule.evaluate(*xs))
-        made[1] = shaken(made[1])
-        return noted(name, made)
+        made[count:] = shaken(made[count:])
+        return noted(step.output, made, tuple(name for i, name in enumerate(step.inputs) if i not in steady))
 
-    first = np.stack([image, shaken(image)])
-    with np.errstate(invalid="ignore", over="ignore"), suppress(Undefined):  # the search will tell
-        for _ in walk(program, apply, noted(program.input, first), Tally()):
+    with np.errstate(invalid="ignore", over="ignore"):
+        first = noted(program.input, np.concatenate([images, shaken(images)]))
+        for _ in walk(program, apply, first, Tally()):
             pass
     return errors
