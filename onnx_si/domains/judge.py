@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in ratio
 ALLOWANCE = 6_000_000  # and of all of them in one search
 ULPS = 64  # units in the last place that places on the line may be off
 TINY = 1e-300
+Number = TypeVar("Number", float, Array)
 SELF = 256  # units in the last place of the largest number that any tensor carries
 SHARP = 2.0**-20  # share of numbers that a proof of their rounding may be, to serve in place of a guess
 CLEAR = 2.0**-9  # share of the bound of rounding above which a rational difference is no rounding
@@ -105,8 +107,11 @@ class Judge:
 
     def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
         """Which intervals are more than rounding makes of one place, a crossing met on two ways."""
-        far = np.maximum(np.abs(low), np.abs(high))
-        return np.asarray(high - low > ULPS * EPS * (2 * far + self._size))
+        return np.asarray(high - low > self.resolution(np.maximum(np.abs(low), np.abs(high))))
+
+    def resolution(self, far: Number) -> Number:
+        """How wide an interval may be that is one place, by how far from zero it is."""
+        return ULPS * EPS * (2 * far + self._size)
 
     @cached_property
     def _size(self) -> float:

@@ -238,9 +238,12 @@ class _Run:
 
     def _found(self) -> tuple[Intervals, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
-        found = Intervals.of(np.concatenate([NOTHING, *self.inside]))
-        wide = self.task.judge.wide(*found.bounds.T)
-        return (found, NOTHING) if wide.all() else (Intervals(found.bounds[wide]), found.bounds[~wide])
+        found, judge = Intervals.of(np.concatenate([NOTHING, *self.inside])), self.task.judge
+        low, high = found.bounds.T
+        if not len(low) or (high - low).min() > judge.resolution(max(-float(low[0]), float(high[-1]))):
+            return found, NOTHING  # most searches
+        wide = judge.wide(low, high)
+        return Intervals(found.bounds[wide]), found.bounds[~wide]
 
 
 def search(
