@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from onnx_si.domains import rational
 from onnx_si.domains.carried import EPS, Carried
-from onnx_si.domains.doubt import doubtful
+from onnx_si.domains.copies import behind_jumps, changed
+from onnx_si.domains.doubt import doubtful, exact_distances
 from onnx_si.domains.points import Points
 from onnx_si.domains.rational import Inexact, Objects, exact, rounded
 from onnx_si.domains.walker import Tally, walk
@@ -134,7 +135,7 @@ class Judge:
         low: Array,
         high: Array,
         *,
-        prove_zeros: bool = False,
+        prove_zeros: bool | None = None,
     ) -> Found:
         """Some tensors inside intervals.
 
@@ -145,9 +146,11 @@ class Judge:
             What decides by them; None: their signs do.
         low, high : arrays (n,)
             Ends of the intervals.
-        prove_zeros : bool
-            Zero to the last bit is not taken for zero without rational arithmetic.
+        prove_zeros : bool, optional
+            Zero to the last bit is taken for zero only of copies, or by rational arithmetic; default: where
+            it may be rounded.
         """
+        prove_zeros = self.may_coincide(names) if prove_zeros is None else prove_zeros
         part = self._part(names)
         places = low + INSIDE[0] * (high - low)
         plain = _Plain(self, part, np.array([low.min(), high.max()]))
@@ -159,7 +162,7 @@ class Judge:
         ends = np.array([low.min(), high.max()])
         slack, open_ = self.slack(names, ends, values), plain.open_ | self.open(names, rule, values, ends)
         if prove_zeros:
-            open_ = open_ | np.any([(v == 0).reshape(len(places), -1).any(axis=1) for v in values], axis=0)
+            open_ = open_ | self._coincide(part, names, rule, values, places)
         settled, rises = ~open_, [np.zeros_like(value) for value in values]
         for i in np.flatnonzero(open_):
             made = self._exactly(part, names, rule, (low[i], high[i]), slack)
@@ -177,6 +180,27 @@ class Judge:
             found = _open(rule, values, slack, len(values[0]))
             if not found.any():
                 break
+        return found
+
+    def may_coincide(self, names: tuple[str, ...]) -> bool:
+        """Whether numbers of some tensors may be equal on an interval by rounding, to the last bit."""
+        return not self._behind_jumps.isdisjoint(names)
+
+    @cached_property
+    def _behind_jumps(self) -> frozenset[str]:
+        return behind_jumps(self.program.instructions)
+
+    def _coincide(
+        self, part: Program, names: tuple[str, ...], rule: Rule | None, values: list[Array], places: Array
+    ) -> NDArray[np.bool_]:
+        """At which points a distance is zero, but not if rounded numbers were others."""
+        zeros = doubtful(rule, values, values, 0.0, zeros=True)
+        found, rows = np.zeros(len(places), dtype=bool), np.flatnonzero(zeros.any(axis=1))
+        if len(rows):
+            made = changed(part, self._images(places[rows]), self.tally)
+            others = [made[name] for name in names]
+            same = doubtful(rule, others, others, 0.0, zeros=True)
+            found[rows] = np.any(zeros[rows] & ~same, axis=1)
         return found
 
     def _images(self, places: Array) -> Array:
@@ -211,9 +235,10 @@ class Judge:
             found = self._rational(part, low + share * (high - low))
             if found is None:
                 return None
-            made.append([rounded(found[name]) for name in names])
-            if _open(rule, made[-1], CLEAR * slack, 1)[0]:
+            exactly = [found[name] for name in names]
+            if _nearly_equal(rule, exactly, CLEAR * slack):
                 return None
+            made.append([rounded(values) for values in exactly])
         if rule is not None and not np.array_equal(rule.evaluate(*made[0]), rule.evaluate(*made[1])):
             return None  # it changes on the way, where rounding hid it
         return [(first[0], last[0]) for first, last in zip(*made, strict=True)]
@@ -227,7 +252,7 @@ class Judge:
             if isinstance(step.rule, Step | Winner):
                 plain = [rounded(x) for x in inputs]
                 slack = CLEAR * self.slack(step.inputs, np.array([place, place]), plain)
-                if _open(step.rule, plain, slack, 1)[0]:
+                if _nearly_equal(step.rule, inputs, slack):
                     return None
             try:
                 live[step.output] = rational.apply(step.rule, inputs)
@@ -263,3 +288,15 @@ def _largest(xs: Sequence[Array]) -> float:
 def _open(rule: Rule | None, values: list[Array], slack: float, points: int) -> NDArray[np.bool_]:
     """At which points something is decided by no more than the slack, though not by equality."""
     return np.asarray(np.any(doubtful(rule, values, values, slack).reshape(points, -1), axis=1))
+
+
+def _nearly_equal(rule: Rule | None, values: Sequence[Objects], slack: float) -> bool:
+    """Whether something is decided by no more than the slack, though not by equality, without rounding.
+
+    Two rational numbers that differ may be rounded to the same one: their distance is what counts.
+    """
+    try:
+        apart = [rounded(distance) for distance in exact_distances(rule, values)]
+    except Inexact:
+        return True
+    return any(bool(((np.abs(d) <= slack) & (d != 0)).any()) for d in apart)

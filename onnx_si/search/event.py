@@ -31,7 +31,7 @@ class Arbiter:
     @property
     def zeros_need_proof(self) -> bool:
         """Whether a margin of zero may be a map that only rounds to the level, such as 6 / 20 to 0.3."""
-        return self.judge.rounds_to_a_level(self.margin)
+        return self.judge.rounds_to_a_level(self.margin) or self.judge.may_coincide((self.margin,))
 
     def inside(self, low: Array, high: Array) -> Found:
         """The margins inside intervals, and on which intervals they are right."""
