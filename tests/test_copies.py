@@ -47,7 +47,7 @@ def of_equals(n):
     """One third in several places; zero, less the largest, in these."""
     above = n.add("Cast", n.add("Greater", "x", n.const(0.0)), to=TensorProto.DOUBLE)
     thirds = n.add("Div", above, n.const(3.0))
-    return n.add("Sub", n.add("ReduceMax", thirds, n.ints(2, 3)), thirds)
+    return n.add("Sub", n.add("ReduceMax", thirds, axes=[2, 3]), thirds)
 
 
 @pytest.mark.parametrize(
