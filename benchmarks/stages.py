@@ -11,9 +11,10 @@ import numpy as np
 
 from onnx_si import Model
 from onnx_si.analysis.options import Options
+from onnx_si.analysis.prepare import Analysis
 from onnx_si.analysis.question import noise_of, test_line
-from onnx_si.analysis.scene import Given, prepare
-from onnx_si.analysis.selection import Selection, select
+from onnx_si.analysis.scene import Given
+from onnx_si.analysis.selection import Selection
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
@@ -59,8 +60,9 @@ def ask(model: Model, image: Any, reference: Any, options: dict[str, Any]) -> Qu
     references = () if reference is None else (reference,)
     settings = settle(Options(**options), model.metadata, bool(references))
     keep_freed_memory()
-    scene = prepare(model, Given(image, references), settings)
-    selection = select(scene, settings)
+    analysis = Analysis(model, Options(**options))
+    scene = analysis.scene(Given(image, references), settings)
+    selection = analysis.select(scene, settings)
     line = test_line(scene, selection.region, noise_of(scene, settings), settings)
     return Question(settings, selection, line, selection.event)
 
@@ -77,7 +79,8 @@ def to_p_value(
         interval_level=None,
         enclose=enclose,
     )
-    found = search(selection.program, selection.margin, question.line, question.event, how, watch)
+    engine = selection.engine
+    found = search(engine.program, engine.margin, question.line, question.event, how, watch)
     return Found(
         found.p_value_bounds,
         found.forward_passes,
@@ -91,18 +94,18 @@ def to_p_value(
 
 def whole_stretch(question: Question, watch: Watch) -> Found:
     """The exact domain over +-10 standard errors in one go, without an early stop."""
-    selection, line, settings = question.selection, question.line, question.settings
+    engine, line, settings = question.selection.engine, question.line, question.settings
     end = REACH * line.standard_error
     start = line_segment(line.start, line.direction, -end, end)
     inside, undecided, pieces, tally = [], [np.array([[-np.inf, -end], [end, np.inf]])], 0, Tally()
-    for outputs in walk(selection.program, ExactDomain(settings.budget_bytes).apply, start, tally):
-        verdict = question.event.judge(outputs[selection.margin])
+    for outputs in walk(engine.program, ExactDomain(settings.budget_bytes).apply, start, tally):
+        verdict = question.event.judge(outputs[engine.margin])
         inside.append(verdict.inside)
         undecided.append(verdict.unclear)
-        pieces += len(outputs[selection.margin].knots) - 1
+        pieces += len(outputs[engine.margin].knots) - 1
     sets = (Intervals.of(np.concatenate(part)) for part in (inside, undecided))
     bounds = p_value_bounds(line.distribution, *sets, line.statistic, settings.alternative)
-    return Found(bounds, tally.operations / selection.program.cost, pieces, complete=True)
+    return Found(bounds, tally.operations / engine.program.cost, pieces, complete=True)
 
 
 SEARCHES: dict[str, Callable[[Question, Watch], Found]] = {

@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+from onnx_si.analysis.prepare import Analysis, prepare
 from onnx_si.analysis.run import test
 from onnx_si.errors import (
     Finding,
@@ -23,6 +24,7 @@ from onnx_si.inspection.extension import saliency  # isort: skip
 from onnx_si.simulation import simulate  # isort: skip
 
 __all__ = [
+    "Analysis",
     "Finding",
     "InputError",
     "Model",
@@ -35,6 +37,7 @@ __all__ = [
     "UsageError",
     "evaluate",
     "load",
+    "prepare",
     "saliency",
     "simulate",
     "test",

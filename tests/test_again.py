@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 import onnx_si
 from onnx_si.domains.again import at_image
+from onnx_si.errors import Undefined
 from onnx_si.program.program import bind
 
 NETS = {
@@ -82,13 +83,32 @@ def places():
     return net.finish("map")
 
 
-@pytest.mark.parametrize("make", [branching, whole_numbers, places])
+@pytest.mark.parametrize("make", [branching, places])
 def test_what_was_decided_at_one_image_is_not_repeated(make):
     model = make()
     program = bind(model, np.ones((1, 4)), ("map",))
     assert not program.repeatable
     with pytest.raises(ValueError, match="at this one"):
         at_image(program, np.ones((1, 4)))
+
+
+def test_whole_numbers_are_watched_at_every_image():
+    program = bind(whole_numbers(), np.ones((1, 4)), ("map",))
+    assert at_image(program, np.array([[1.5, -7.2, 0, 3]])).values["map"].tolist() == [[1, -7, 0, 3]]
+    for wrong in (3e9, np.nan):
+        with pytest.raises(Undefined, match="overflow"):
+            at_image(program, np.array([[wrong, 1.0, 1.0, 1.0]]))
+
+
+def test_an_analysis_says_which_node_overflows_at_a_later_image():
+    net = nets.Net(0, (1, 1, 4, 4))
+    whole = net.add("Cast", "x", to=TensorProto.INT32)
+    model = net.finish(net.add("Cast", whole, to=TensorProto.FLOAT))
+    analysis = onnx_si.prepare(model, sigma=1.0, threshold=0.5)
+    image = np.random.default_rng(0).normal(size=(4, 4)) * 3
+    assert 0 < analysis.test(image).p_value <= 1
+    with pytest.raises(onnx_si.UnsupportedModel, match="overflow int32"):
+        analysis.test(image * 1e10)
 
 
 def test_the_place_of_the_largest_is_a_rule_for_any_image():
@@ -109,18 +129,18 @@ def test_a_model_that_was_asked_before_answers_the_same(saliency):
     def model():
         return nets.cam_nchw(3) if saliency == "cam" else nets.map_net(3, last="Sigmoid")
 
-    asked = model()
-    name = "cam" if saliency == "cam" else f"output:{asked.outputs[0].name}"
+    name = "cam" if saliency == "cam" else f"output:{model().outputs[0].name}"
+    options = {"sigma": 1.0, "saliency": name, "threshold": 0.5 if name != "cam" else "max:0.5"}
+    asked = onnx_si.prepare(model(), hypothesis="background", **options)
     tested = 0
-    for image in images(asked, 4, seed=1):
-        options = {"sigma": 1.0, "saliency": name, "threshold": 0.5 if name != "cam" else "max:0.5"}
+    for image in images(asked.model, 4, seed=1):
         try:
             fresh = onnx_si.test(model(), image, hypothesis="background", **options)
         except onnx_si.NothingToTest:
             with pytest.raises(onnx_si.NothingToTest):
-                onnx_si.test(asked, image, hypothesis="background", **options)
+                asked.test(image)
             continue
-        again = onnx_si.test(asked, image, hypothesis="background", **options)
+        again = asked.test(image)
         assert plain(again) == plain(fresh)
         np.testing.assert_array_equal(again.saliency_map, fresh.saliency_map)
         tested += 1

@@ -176,7 +176,7 @@ def test_outputs_of_text_are_refused():
 
 
 def test_a_model_evaluated_again():
-    """Bound once; each image has its own values, and what the caller does with them stays with the caller."""
+    """Each image has its own values, and what the caller does with them stays with the caller."""
     net = nets.Net(0, (1, 1, 4, 4))
     net.add("Relu", net.conv("x", 1, 2), out="map")
     net.add("Add", net.const(np.array([1.0])), net.const(np.array([2.0])), out="three")
@@ -188,7 +188,6 @@ def test_a_model_evaluated_again():
         for name in ("map", "three"):
             np.testing.assert_array_equal(made[name], fresh[name])
             made[name][...] = np.nan
-    assert len(model.derived) == 1
     counted = onnx_si.evaluate(model, {"x": np.ones((1, 1, 4, 4), np.int64)})
     fresh = onnx_si.evaluate(model_from_proto(model.proto), {"x": np.ones((1, 1, 4, 4), np.int64)})
     np.testing.assert_array_equal(counted["map"], fresh["map"])

@@ -17,6 +17,7 @@ from onnx_si import errors
 from onnx_si.cli.main import main
 
 PUBLIC = {
+    "Analysis",
     "Finding",
     "InputError",
     "Model",
@@ -29,6 +30,7 @@ PUBLIC = {
     "UsageError",
     "evaluate",
     "load",
+    "prepare",
     "saliency",
     "simulate",
     "test",

@@ -14,8 +14,9 @@ from onnx_si.analysis.run import refusal
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
-from onnx_si.report import SCHEMA, Estimate, to_json
-from onnx_si.report.document import document, has_reason, nulls
+from onnx_si.report import Estimate, to_json
+from onnx_si.report.documents import RESULT
+from onnx_si.report.documents.shape import has_reason, nulls
 from onnx_si.report.picture import outline, save_png
 from onnx_si.report.region import bounding_box, components
 from onnx_si.report.text import p_value_text, summary
@@ -67,6 +68,7 @@ TOP = [
         "confidence_level",
         "truncation",
         "undecided",
+        "fragility",
         "region",
         "saliency",
         "comparison",
@@ -83,7 +85,7 @@ def test_the_shape_is_the_same_whatever_happened(result, no_region, refused):
     assert [content["status"] for content in documents] == ["tested", "no_region", "refused"]
     shapes = []
     for content in documents:
-        assert list(content) == TOP and content["schema"] == SCHEMA
+        assert list(content) == TOP and content["schema"] == RESULT.name
         content.pop("reasons")
         shapes.append(shape_of(content))
     assert shapes[0] == shapes[1] == shapes[2]
@@ -167,20 +169,22 @@ def test_infinities_become_null_with_a_reason(result):
 
 def test_a_key_that_the_schema_does_not_have_is_a_fault():
     with pytest.raises(KeyError, match="p_valu"):
-        document({"p_valu": 0.1}, {}, "why")
+        RESULT.make({"p_valu": 0.1}, {}, "why")
     with pytest.raises(KeyError, match="pixel"):
-        document({"region": {"pixel": 1}}, {}, "why")
+        RESULT.make({"region": {"pixel": 1}}, {}, "why")
 
 
 def test_documents_do_not_share_their_lists():
-    first, second = document({}, {}, "why"), document({}, {}, "why")
+    first, second = RESULT.make({}, {}, "why"), RESULT.make({}, {}, "why")
     first["warnings"].append("x")
     first["p_value_bounds"][0] = 1
     assert second["warnings"] == [] and second["p_value_bounds"] == [None, None]
 
 
 def test_numpy_values_become_plain():
-    content = document({"p_value": np.float64(0.5), "truncation": np.eye(2), "statistic": np.nan}, {}, "why")
+    content = RESULT.make(
+        {"p_value": np.float64(0.5), "truncation": np.eye(2), "statistic": np.nan}, {}, "why"
+    )
     assert type(content["p_value"]) is float and content["truncation"] == [[1.0, 0.0], [0.0, 1.0]]
     assert content["statistic"] is None and content["reasons"]["statistic"] == "why"
 
@@ -213,6 +217,7 @@ def test_summary_is_about_a_dozen_lines(result):
         "p-value",
         "compare",
         "interval",
+        "fragility",
         "guarantee",
         "parity",
         "noise",

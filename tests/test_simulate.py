@@ -13,12 +13,12 @@ from scipy import stats
 from threadpoolctl import threadpool_info
 
 import onnx_si
+from onnx_si.analysis.prepare import Analysis
 from onnx_si.cli.main import main
 from onnx_si.errors import InputError, NothingToTest, UsageError
 from onnx_si.ground import machine
 from onnx_si.ground.intervals import Intervals
 from onnx_si.simulation import Noise, pool, simulate
-from onnx_si.simulation import trial as trial_module
 from onnx_si.simulation.figure import figure_of
 from onnx_si.simulation.part_rows import summarise_parts
 from onnx_si.simulation.plan import plan_of
@@ -49,13 +49,13 @@ def content(simulation):
 
 def test_contradictions_are_counted_and_have_no_p_value(model, monkeypatch):
     assert run(model, 4, verify=32).to_dict()["contradicted"] == 0
-    own = sys.modules["onnx_si.analysis.run"].search
+    own = sys.modules["onnx_si.engines.exact"].search
 
     def wrong(program, margin, line, *rest):
         found = own(program, margin, line, *rest)
         return dataclasses.replace(found, inside=Intervals.line(), undecided=Intervals.empty())
 
-    monkeypatch.setattr(sys.modules["onnx_si.analysis.run"], "search", wrong)
+    monkeypatch.setattr(sys.modules["onnx_si.engines.exact"], "search", wrong)
     found = run(model, 4, verify=32)
     row = found.rows[0]
     assert found.to_dict()["contradicted"] == row.not_computed > 1  # of one image S is nearly the whole line
@@ -88,7 +88,7 @@ def test_a_worker_beside_others_uses_one_core_and_one_blas_thread(model, monkeyp
         assert {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"} == {1}
         raise NothingToTest("looked")
 
-    monkeypatch.setattr(trial_module, "test", threads)
+    monkeypatch.setattr(Analysis, "test", threads)
     plan, _, _ = plan_of(model, Wish(references=1))
     assert not run_trial(plan, 0.0, 0).tested
 

@@ -27,8 +27,8 @@ from onnx_si.runtime.deployed import FileMap
 from onnx_si.search.event import RegionEvent
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
-run_module = sys.modules["onnx_si.analysis.run"]
-components_module = sys.modules["onnx_si.analysis.components"]
+exact_module = sys.modules["onnx_si.engines.exact"]
+prepare_module = sys.modules["onnx_si.analysis.prepare"]
 
 SHAPE = (1, 1, 8, 8)
 KINDS = {
@@ -108,7 +108,7 @@ def test_a_wrong_end_of_s_is_refused(kind, widen, monkeypatch):
     ends = result_of(kind, precision=1e-9).truncation.bounds
     if not np.isfinite(ends).any():
         pytest.skip("S is the whole line")
-    monkeypatch.setattr(run_module, "search", moved(run_module.search, 0.01, widen))
+    monkeypatch.setattr(exact_module, "search", moved(exact_module.search, 0.01, widen))
     with pytest.raises(Contradicted, match="contradicts") as caught:
         result_of(kind, precision=1e-9)
     assert "no p-value" in str(caught.value)
@@ -117,13 +117,13 @@ def test_a_wrong_end_of_s_is_refused(kind, widen, monkeypatch):
 def test_a_wrong_end_of_a_components_s_is_refused(monkeypatch):
     right = result_of("background", components=True, precision=1e-9)
     assert right.parity.points > result_of("background", precision=1e-9).parity.points
-    monkeypatch.setattr(components_module, "search", moved(components_module.search, 0.02, True))
+    monkeypatch.setattr(exact_module, "search", moved(exact_module.search, 0.02, True))
     with pytest.raises(Contradicted):
         result_of("background", components=True, precision=1e-9)
 
 
 def test_a_contradiction_is_a_refusal_with_its_reason(monkeypatch):
-    monkeypatch.setattr(run_module, "search", moved(run_module.search, 0.01, True))
+    monkeypatch.setattr(exact_module, "search", moved(exact_module.search, 0.01, True))
     with pytest.raises(Contradicted) as caught:
         result_of("background")
     document = refusal(caught.value, None, has_reference=False).to_dict()
@@ -132,7 +132,7 @@ def test_a_contradiction_is_a_refusal_with_its_reason(monkeypatch):
 
 
 def test_nothing_is_asked_where_nothing_is_wanted(monkeypatch):
-    monkeypatch.setattr(run_module, "search", moved(run_module.search, 0.01, True))
+    monkeypatch.setattr(exact_module, "search", moved(exact_module.search, 0.01, True))
     result = result_of("background", verify=0)
     document = result.to_dict()
     assert result.parity.points is None and document["parity"]["points"] is None
@@ -168,12 +168,12 @@ def test_another_graph_than_the_files_is_refused(saliency):
 
 
 def test_preprocessing_that_misses_a_step_is_refused(monkeypatch):
-    scene = sys.modules["onnx_si.analysis.scene"]
+    frame = sys.modules["onnx_si.analysis.frame"]
 
     def without_mean(model, name, layout, steps):
         return with_preprocessing(model, name, layout, dataclasses.replace(steps, mean=None))
 
-    monkeypatch.setattr(scene, "with_preprocessing", without_mean)
+    monkeypatch.setattr(frame, "with_preprocessing", without_mean)
     with pytest.raises(Contradicted):
         result_of("preprocessing")
 
@@ -288,7 +288,7 @@ def test_a_slow_jump_is_too_near_and_a_wrong_end_is_not(gain, monkeypatch):
     images = np.random.default_rng(5).normal(size=(6, *SHAPE))
     near = sum(result_on(model, image, f"output:{y}", 0.5).parity.too_near for image in images)
     assert (near > 0) == (gain < 0.01)
-    monkeypatch.setattr(run_module, "search", moved(run_module.search, 0.05, True))
+    monkeypatch.setattr(exact_module, "search", moved(exact_module.search, 0.05, True))
     with pytest.raises(Contradicted):
         for image in images:
             result_on(model, image, f"output:{y}", 0.5)
@@ -353,7 +353,7 @@ def test_a_case_with_its_wrong_s_is_refused(name, monkeypatch):
         return onnx_si.search.Search(inside, Intervals.empty(), (0.0, 1.0), 0.0, 0.0, 1, 1, {}, 0, True)
 
     model, image, options = case(name)
-    monkeypatch.setattr(run_module, "search", wrong)
+    monkeypatch.setattr(exact_module, "search", wrong)
     monkeypatch.setattr(Binder, "_at_this_image", staticmethod(lambda made: made))  # a count as a constant
     with pytest.raises(Contradicted):
         onnx_si.test(model, image, p_value_only=True, verify=64, **options)
@@ -361,10 +361,10 @@ def test_a_case_with_its_wrong_s_is_refused(name, monkeypatch):
 
 @pytest.mark.parametrize("name", BITS)
 def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
-    own = run_module.selection.select
+    own = prepare_module.select
 
-    def wrong(scene, settings):
-        found = own(scene, settings)
+    def wrong(scene, marking, settings):
+        found = own(scene, marking, settings)
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(BITS[name]), np.uint8))
         region = bits[: found.region.size].reshape(found.region.shape).astype(bool)
         return dataclasses.replace(found, region=region, event=RegionEvent(region))
@@ -376,8 +376,8 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
 
     model, image, options = case(name)
     monkeypatch.setattr(sys.modules["onnx_si.maps.monotone"], "_require_unsaturated", lambda *_: None)
-    monkeypatch.setattr(run_module.selection, "select", wrong)
-    monkeypatch.setattr(run_module, "search", everywhere)
+    monkeypatch.setattr(prepare_module, "select", wrong)
+    monkeypatch.setattr(exact_module, "search", everywhere)
     with pytest.raises(Contradicted):
         onnx_si.test(model, image, p_value_only=True, verify=64, **options)
 

@@ -16,7 +16,6 @@ from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison
 from onnx_si.runtime.parity import Deployed, DeployedBatch
-from onnx_si.search import linear_piece
 from onnx_si.statistics.hypotheses import HYPOTHESES, Data
 from onnx_si.statistics.noise import Scalar
 from onnx_si.statistics.truncated import Alternative, log_p_value, p_value_bounds
@@ -58,9 +57,7 @@ def naive(test: Tested) -> float:
 def over_conditioning(test: Tested) -> float:
     """On the one linear piece around the image, as if every activation pattern had been asked for."""
     selection, line = test.selection, test.line
-    return _over_line(
-        test, linear_piece(selection.program, selection.margin, line, selection.event, test.how)
-    )
+    return _over_line(test, selection.engine.piece(line, selection.event, test.how))
 
 
 def bonferroni(test: Tested) -> float:
@@ -130,10 +127,10 @@ def _margins(test: Tested, notes: list[str]) -> Callable[[Array], Array]:
     """The deployed margins of many images: in one call, or one by one where that can't be done."""
     marker, scene = test.selection.marker, test.scene
     try:
-        return DeployedBatch(marker.model, scene.input_name, marker.tensor, scene.image.shape).run
+        return DeployedBatch(marker.model, scene.frame.input.name, marker.tensor, scene.image.shape).run
     except UnsupportedModel as error:
         notes.append(f"permuted images were run one by one, with the same result: {error}")
-    alone = Deployed(marker.model, scene.input_name, (marker.tensor,))
+    alone = Deployed(marker.model, scene.frame.input.name, (marker.tensor,))
     return lambda images: np.stack([alone.run(image)[0] for image in images])
 
 

@@ -8,15 +8,14 @@ from scipy import ndimage
 
 from onnx_si.analysis.question import Tested, test_line
 from onnx_si.analysis.scene import Mask
+from onnx_si.engines.engine import Answer, Watch
 from onnx_si.errors import NothingToTest
 from onnx_si.report import ComponentTest
 from onnx_si.report.region import component_masks
-from onnx_si.search import Progress, Search, search
 from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.statistics.line import TestLine
 
-Watch = Callable[[Progress], None] | None
-Ask = Callable[[TestLine, RegionEvent, Search], None] | None
+Ask = Callable[[TestLine, RegionEvent, Answer], None] | None
 
 
 def component_event(component: Mask, counts: Mask | None) -> RegionEvent:
@@ -109,7 +108,7 @@ def _bounds(
     test: Tested, line: TestLine, event: RegionEvent, progress: Watch, ask: Ask
 ) -> tuple[float, float]:
     selection, how = test.selection, dataclasses.replace(test.how, interval_level=None)
-    found = search(selection.program, selection.margin, line, event, how, progress)
+    found = selection.engine.answer(line, event, how, progress)
     if ask is not None:
         ask(line, event, found)
     return found.p_value_bounds

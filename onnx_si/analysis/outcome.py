@@ -12,11 +12,12 @@ from scipy import stats
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.settings import Settings, settle
+from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.intervals import Intervals
-from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
-from onnx_si.search import Search
+from onnx_si.report import Comparison, ComponentTest, Estimate, Fragility, Refused, Result
+from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
@@ -54,7 +55,7 @@ class Told:
             self._notice(kind, text)
 
 
-def search_warnings(found: Search, settings: Settings) -> Iterator[str]:
+def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
     if not found.complete and not settings.decide:
         low, high = found.p_value_bounds
@@ -64,7 +65,7 @@ def search_warnings(found: Search, settings: Settings) -> Iterator[str]:
 
 def result_of(
     test: Tested,
-    found: Search,
+    found: Answer,
     comparison: Comparison,
     components: tuple[ComponentTest, ...],
     told: Told,
@@ -75,8 +76,8 @@ def result_of(
     has_error = line.dimension_is_the_images
     return Result(
         status="tested",
-        guarantee="exact",
-        p_value=found.p_value_bounds[1],
+        guarantee=found.guarantee,
+        p_value=found.p_value,
         p_value_bounds=found.p_value_bounds,
         statistic=line.observed,
         standard_error=line.error,
@@ -94,19 +95,12 @@ def result_of(
         saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
         comparison=comparison,
         noise=_noise(test.noise),
-        model=_identity(scene.model),
-        search={
-            "seconds": found.seconds,
-            "forward_passes": found.forward_passes,
-            "pieces": found.pieces,
-            "cells": found.cells,
-            "fates": found.fates,
-            "peak_bytes": found.peak_bytes,
-            "complete": found.complete,
-        },
+        model=_identity(scene.frame.loaded),
+        search=found.costs,
         parity=selection.parity,
         config={**settings.config(), "threshold": selection.threshold},
         references=len(scene.references),
+        fragility=_fragility(test, found),
         defaults=tuple(told.said["default"]),
         warnings=tuple(told.said["warning"]),
         versions=dict(versions()),
@@ -115,7 +109,24 @@ def result_of(
     )
 
 
-def _estimated(found: Search, line: TestLine, settings: Settings) -> Estimate:
+def _fragility(test: Tested, found: Answer) -> Fragility:
+    """What is left to test with; the size of the noise only where S does not depend on it."""
+    line, settings, noise = test.line, test.settings, test.noise
+    if settings.p_value_only:
+        return Fragility()
+    tipping = None
+    if noise.std is not None and noise.degrees_of_freedom is None:
+        sets = found.inside, found.undecided
+        factor = tipping_factor(*sets, line, settings.alternative, settings.alpha)
+        tipping = None if factor is None else factor * noise.std
+    return Fragility(
+        distance=distance_to_ends(found.inside, line),
+        information=information(found.inside, line),
+        tipping_std=tipping,
+    )
+
+
+def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
     return estimate(found.inside, found.undecided, line, 1 - settings.alpha)

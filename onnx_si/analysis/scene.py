@@ -1,20 +1,16 @@
 """Image and references fitted to a model's input."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onnx_si.analysis.frame import Frame, Input
 from onnx_si.analysis.settings import Settings
-from onnx_si.errors import InputError, UnsupportedModel, UsageError
-from onnx_si.graph import Model
-from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
-from onnx_si.ground.layout import Layout, Shape, fit, require_one_image, with_sizes
-from onnx_si.maps import View, resize_matrix
-from onnx_si.maps.map import MAX_RESIZE_VALUES
-from onnx_si.maps.trace import input_layout
+from onnx_si.errors import InputError, UsageError
+from onnx_si.ground.layout import Layout, fit
+from onnx_si.maps import View
 
 LARGEST_VALUE = 1e30  # far above any image, and models in float32 overflow at 3e38
 
@@ -22,29 +18,22 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Image and references as the model takes them, before any preprocessing, and how to read their axes.
+    """Image and references as a model takes them, before any preprocessing.
 
-    `loaded` is the model as it was loaded (None: `model` is it), `steps` what was put in front of it.
     `noise_images` are independent images of background; `mask` says which pixels may count (None: all), and
     `channels` which channels enter the statistic. `extra` is noise that is added before the region is
     selected.
     """
 
-    model: Model
-    input_name: str
-    layout: Layout
+    frame: Frame
     image: Array
-    references: tuple[Array, ...]
+    references: tuple[Array, ...] = ()
     noise_images: tuple[Array, ...] = ()
     mask: Mask | None = None
     channels: tuple[int, ...] | None = None
     extra: Array | None = None
-    resize: str = "linear"
-    steps: Preprocessing = field(default_factory=Preprocessing)
-    loaded: Model | None = None
-    scores: str | None = None
 
     @property
     def seen(self) -> Array:
@@ -52,8 +41,12 @@ class Scene:
         return self.image if self.extra is None else self.image + self.extra
 
     @property
+    def layout(self) -> Layout:
+        return self.frame.layout
+
+    @property
     def view(self) -> View:
-        return View(self.image.shape, self.layout, self.resize, self.scores)
+        return self.frame.view
 
     @property
     def counts(self) -> Mask | None:
@@ -116,85 +109,55 @@ class Given:
     mask: ArrayLike | None = None
 
 
-def prepare(model: Model, given: Given, settings: Settings) -> Scene:
-    """Fit image, references, images of noise and mask to the model's input.
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What was given, in the shape of the model's input and in float64."""
+
+    image: Array
+    references: tuple[Array, ...]
+    noise_images: tuple[Array, ...]
+    mask: Mask | None
+    channels: tuple[int, ...] | None
+
+    def in_frame(self, frame: Frame) -> Scene:
+        """The scene, seen by a model."""
+        return Scene(
+            frame=frame,
+            image=self.image,
+            references=self.references,
+            noise_images=self.noise_images,
+            mask=self.mask,
+            channels=self.channels,
+        )
+
+
+def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
+    """Fit image, references, images of noise and mask to a model's input.
 
     Raises
     ------
     InputError, UsageError
         If they don't fit.
     """
-    if len(model.inputs) != 1:
-        names = [info.name for info in model.inputs]
-        raise UnsupportedModel(
-            f"the model has {len(names)} inputs {names}; exactly one, the image, is supported: export it "
-            "with the others as constants (the exporter may have left them open)"
-        )
-    info = model.inputs[0]
-    if info.shape is None:
-        raise UnsupportedModel(
-            f"the model does not declare the shape of its input '{info.name}'; export it again with one"
-        )
-    layout = input_layout(model, info, settings.layout)
-    require_one_image(info.shape, layout)
-    sizes = with_sizes(info.shape, layout, settings.dims or {})
-    declared = _declared(sizes, layout, settings.resize_input)
+    accepted, layout = taken.accepted(settings.resize_input), taken.layout
 
-    def fitted(values: ArrayLike, what: str) -> Array:
+    def fits(values: ArrayLike, what: str) -> Array:
         array = np.asarray(values)
         if array.dtype.kind in "iub" and settings.scale is not None:
             array = array.astype(np.float64)
-        return fit(numbers(array, what), declared, layout, what)
+        return fit(numbers(array, what), accepted, layout, what)
 
-    image = fitted(given.image, "the image")
-    references = tuple(fitted(r, f"reference {i + 1}") for i, r in enumerate(given.references))
+    image = fits(given.image, "the image")
+    references = tuple(fits(r, f"reference {i + 1}") for i, r in enumerate(given.references))
     if any(r.shape != image.shape for r in references):
         raise InputError(f"image {image.shape} and references {[r.shape for r in references]} differ in size")
-    noise_images = tuple(fitted(n, f"noise image {i + 1}") for i, n in enumerate(given.noise_images))
-    mask = None if given.mask is None else _mask(given.mask, layout.spatial_shape(image.shape))
-    channels = _channels(settings.channels, layout, image.shape)
-    resize = _resizes(sizes, image.shape, layout, settings.resize_input)
-    steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
-    prepared = with_preprocessing(model, info.name, layout, steps)
-    return Scene(
-        prepared,
-        info.name,
-        layout,
-        image,
-        references,
-        noise_images,
-        mask,
-        channels,
-        resize=settings.resize,
-        steps=steps,
-        loaded=model,
-        scores=settings.scores,
+    return Fitted(
+        image=image,
+        references=references,
+        noise_images=tuple(fits(n, f"noise image {i + 1}") for i, n in enumerate(given.noise_images)),
+        mask=None if given.mask is None else _mask(given.mask, layout.spatial_shape(image.shape)),
+        channels=_channels(settings.channels, layout, image.shape),
     )
-
-
-def _declared(shape: Shape, layout: Layout, resized: str | None) -> Shape:
-    """The shape that an image must have; any size in space where it is resized to the model's."""
-    if resized is None:
-        return shape
-    free = [axis for axis in layout.spatial_axes if not isinstance(shape[axis], int)]
-    if free:
-        raise UsageError(
-            f"the model's input {shape} takes images of any size: there is nothing to resize to; leave "
-            "--resize-input out"
-        )
-    return tuple(None if axis in layout.spatial_axes else size for axis, size in enumerate(shape))
-
-
-def _resizes(shape: Shape, have: tuple[int, ...], layout: Layout, mode: str | None) -> dict[int, Array]:
-    """A matrix for every axis on which the image's size is not the model's."""
-    if mode is None:
-        return {}
-    wanted = {axis: cast(int, shape[axis]) for axis in layout.spatial_axes}
-    for axis, size in wanted.items():
-        if size * have[axis] > MAX_RESIZE_VALUES:
-            raise InputError(f"an image of {have} is too large to be resized to {shape}")
-    changed = {axis: size for axis, size in wanted.items() if size != have[axis]}
-    return {axis: resize_matrix(have[axis], size, mode) for axis, size in changed.items()}
 
 
 def _mask(values: ArrayLike, space: tuple[int, ...]) -> Mask | None:

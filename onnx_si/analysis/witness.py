@@ -11,13 +11,12 @@ import numpy as np
 
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Array, Mask
-from onnx_si.analysis.selection import file_map
 from onnx_si.domains.precision import rounded_at
+from onnx_si.engines.engine import Answer
 from onnx_si.errors import Contradicted, UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Parity
 from onnx_si.runtime.deployed import FileMap
-from onnx_si.search import Search
 from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Distribution
@@ -59,7 +58,7 @@ class Witness:
         if not test.settings.verify:
             return None
         try:
-            return cls(test, rng, file_map(test.selection.saliency, test.scene))
+            return cls(test, rng, test.selection.marking.file)
         except UnsupportedModel:
             return None
 
@@ -69,15 +68,15 @@ class Witness:
             return replace(known, problem=self.problem)
         return replace(known, points=self.points, agreeing=self.agreeing, too_near=self.too_near)
 
-    def of_part(self, line: TestLine, event: RegionEvent, found: Search) -> None:
+    def of_part(self, line: TestLine, event: RegionEvent, found: Answer) -> None:
         """Ask about the test of a component."""
         self._ask(line, event, found, self.test.settings.verify // PARTS)
 
-    def of_whole(self, found: Search) -> None:
+    def of_whole(self, found: Answer) -> None:
         """Ask about the test of the whole region."""
         self._ask(self.test.line, self.test.selection.event, found, self.test.settings.verify)
 
-    def _ask(self, line: TestLine, event: RegionEvent, found: Search, count: int) -> None:
+    def _ask(self, line: TestLine, event: RegionEvent, found: Answer, count: int) -> None:
         """Ask about one search.
 
         Raises
@@ -105,7 +104,7 @@ class Witness:
                 continue
             raise Contradicted(_words(point, wrong, found))
 
-    def _agrees_farther(self, point: Point, line: TestLine, event: RegionEvent, found: Search) -> bool:
+    def _agrees_farther(self, point: Point, line: TestLine, event: RegionEvent, found: Answer) -> bool:
         """Whether the region is what S says in the same part, farther from the end that is nearest."""
         parts = found.inside if point.inside else found.inside.union(found.undecided).complement()
         holding = (parts.bounds[:, 0] <= point.place) & (point.place <= parts.bounds[:, 1])
@@ -135,7 +134,7 @@ class Witness:
         return bool(((self._region(shown) == event.observed) | ~self._pixels(event)).all())
 
     def _wrong(
-        self, point: Point, image: Array, line: TestLine, event: RegionEvent, found: Search
+        self, point: Point, image: Array, line: TestLine, event: RegionEvent, found: Answer
     ) -> Mask | None:
         """The pixels that contradict S at a point; None where rounding may be the reason.
 
@@ -152,10 +151,11 @@ class Witness:
         maps = self.map.run(copies, alone=True)
         if any(self._holds(shown, event) == point.inside for shown in maps):
             return None
-        outputs, open_ = rounded_at(selection.program, image[None], self.map.unit)
+        engine = selection.engine
+        outputs, open_ = rounded_at(engine.program, image[None], self.map.unit)
         if open_[0] and self._agrees_farther(point, line, event, found):
             return None
-        margin, allowed = outputs[selection.margin].values[0], outputs[selection.margin].errors[0]
+        margin, allowed = outputs[engine.margin].values[0], outputs[engine.margin].errors[0]
         if (
             saliency.is_logit
         ):  # the map is a function of the margin, of this slope at most, and rounded itself
@@ -178,7 +178,7 @@ class Witness:
 
 
 def choose(
-    line: TestLine, found: Search, count: int, unit: float, rng: np.random.Generator
+    line: TestLine, found: Answer, count: int, unit: float, rng: np.random.Generator
 ) -> tuple[list[Point], int]:
     """Points of the line to be asked about, and how many were left out because the precision can't tell.
 
@@ -266,7 +266,7 @@ def draw(
     return [Point(z, inside) for z, inside in zip((0.5 * (low + high)).tolist(), insides, strict=True)]
 
 
-def _words(point: Point, wrong: Mask, found: Search) -> str:
+def _words(point: Point, wrong: Mask, found: Answer) -> str:
     pixels = [tuple(int(i) for i in place) for place in np.argwhere(wrong)]
     shown = ", ".join(map(str, pixels[:SHOWN])) + (", ..." if len(pixels) > SHOWN else "")
     near = min((abs(end - point.place), end) for end in (*found.inside.bounds.ravel().tolist(), math.inf))[1]

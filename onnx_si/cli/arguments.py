@@ -2,8 +2,8 @@
 
 import argparse
 import re
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from onnx_si.analysis.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
 from onnx_si.errors import UsageError
@@ -13,18 +13,8 @@ from onnx_si.statistics.hypotheses import HYPOTHESES
 
 # The fields of `onnx_si.analysis.options.Options` that the command line sets.
 _TEST_OPTIONS = (
-    *(
-        "hypothesis",
-        "ring",
-        "saliency",
-        "target",
-        "scores",
-        "threshold",
-        "sigma",
-        "sigma_df",
-        "channels",
-        "components",
-    ),
+    *("hypothesis", "ring", "saliency", "target", "scores", "threshold", "sigma", "sigma_df", "channels"),
+    "components",
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
     *("randomise", "seed", "resize", "resize_input", "noise_model", "verify"),
 )
@@ -33,6 +23,7 @@ _EPILOG = """\
 further verbs:
   onnx-si inspect MODEL                 what a model is made of, and whether it can be analysed
   onnx-si saliency MODEL --output FILE  save the model with its saliency map as one more output
+  onnx-si audit MODEL IMAGES...         many images, one verdict, in a folder with a report
   onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
 exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
@@ -40,6 +31,7 @@ exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 
 
 _NEGATIVE = re.compile(r"-\.?\d[\d.eE+,-]*")
 
+Value = TypeVar("Value", int, float)
 Group = argparse._ArgumentGroup | argparse.ArgumentParser
 
 
@@ -62,12 +54,17 @@ def test_parser(version: str) -> argparse.ArgumentParser:
     parser.add_argument("model", metavar="MODEL", help="the .onnx file")
     parser.add_argument("image", metavar="IMAGE", help=f"the image: {', '.join(SUFFIXES)}")
     parser.add_argument("--version", action="version", version=f"onnx-si {version}")
+    add_test(parser)
+    _add_output(parser.add_argument_group("what is written"))
+    return parser
+
+
+def add_test(parser: argparse.ArgumentParser) -> None:
+    """The options of a test."""
     _add_question(parser.add_argument_group("what is tested"))
     _add_noise(parser.add_argument_group("the noise of the image"))
     _add_input(parser.add_argument_group("how the image becomes the model's input"))
     _add_test(parser.add_argument_group("how it is tested"))
-    _add_output(parser.add_argument_group("what is written"))
-    return parser
 
 
 def inspect_parser() -> argparse.ArgumentParser:
@@ -344,9 +341,7 @@ def add_search(group: Group) -> None:
 
 
 def _add_output(group: Group) -> None:
-    group.add_argument(
-        "--json", action="store_true", help="the result as JSON on stdout, instead of the summary"
-    )
+    group.add_argument("--json", action="store_true", help="the result as JSON, instead of the summary")
     group.add_argument("--output", metavar="FILE", help="the result as JSON in a file")
     group.add_argument("--plot", metavar="FILE.png", help="picture of image, saliency, region and p-value")
     group.add_argument(
@@ -384,14 +379,15 @@ def _target(text: str) -> int | str:
 
 
 def _indices(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; give whole numbers separated by commas") from None
+    return _listed(text, int, "whole numbers")
 
 
 def _numbers(text: str) -> tuple[float, ...]:
+    return _listed(text, float, "numbers")
+
+
+def _listed(text: str, kind: Callable[[str], Value], what: str) -> tuple[Value, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; give numbers separated by commas") from None
+        raise argparse.ArgumentTypeError(f"'{text}'; give {what} separated by commas") from None

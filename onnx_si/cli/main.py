@@ -21,6 +21,7 @@ from onnx_si.cli.arguments import (
     test_parser,
     with_negative_values,
 )
+from onnx_si.cli.audit import audit, audit_parser
 from onnx_si.cli.simulate import simulate_options, simulate_parser
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
@@ -269,4 +270,5 @@ VERBS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse
     "inspect": (inspect_parser, _inspect),
     "saliency": (saliency_parser, _saliency),
     "simulate": (simulate_parser, _simulate),
+    "audit": (audit_parser, audit),
 }

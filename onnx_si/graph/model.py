@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,11 +87,6 @@ class Model:
     def metadata(self) -> dict[str, str]:
         """Key-value pairs that the model's author stored in the file."""
         return {_text(p.key): _text(p.value) for p in self.proto.metadata_props}
-
-    @cached_property
-    def derived(self) -> dict[Hashable, Any]:
-        """What was made of this model, by what it was made for; kept as long as the model is."""
-        return {}
 
     @property
     def producer(self) -> str:

@@ -27,9 +27,8 @@ from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_thresh
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import input_layout, trace
 from onnx_si.program.program import Program, bind
+from onnx_si.report.documents import INSPECTION
 from onnx_si.runtime.parity import run_deployed
-
-SCHEMA = "onnx-si/inspect/1"
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,7 @@ class Inspection:
             {("class" if key == "kind" else key): value for key, value in vars(use).items()}
             for use in self.ops
         ]
-        return {
-            "schema": SCHEMA,
+        known = {
             "path": self.model.path,
             "sha256": self.model.sha256,
             "producer": self.model.producer,
@@ -80,6 +78,7 @@ class Inspection:
             "reasons": list(self.reasons),
             "assumed": list(self.assumed),
         }
+        return INSPECTION.make(known)
 
 
 def inspect_model(

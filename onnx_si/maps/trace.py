@@ -136,7 +136,4 @@ def input_layout(model: Model, info: TensorInfo, wanted: str | None) -> Layout:
     shape = info.shape or ()
     if wanted is not None or not 2 <= len(shape) <= 5:
         return layout_of(shape, wanted)
-    key = ("layout", info.name)
-    if key not in model.derived:
-        model.derived[key] = tuple(readings(model, info.name, shape))
-    return layout_of(shape, None, model.derived[key])
+    return layout_of(shape, None, tuple(readings(model, info.name, shape)))

@@ -368,7 +368,6 @@ class Binder:
         """What a type can't hold is refused at the image; integers, which wrap, are watched on the line."""
         require_held(self.values[output], self.types[output])
         if limits := limits_of(helper.tensor_dtype_to_np_dtype(self.types[output]), rule):
-            self.particular = True
             self.instructions[-1] = dataclasses.replace(self.instructions[-1], limits=limits)
 
     def _substitute(self, node: onnx.NodeProto) -> None:

@@ -8,10 +8,9 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
 
-from onnx_si.domains.again import at_image
 from onnx_si.errors import InputError
 from onnx_si.graph import Model
-from onnx_si.program.program import Program, bind
+from onnx_si.program.program import bind
 from onnx_si.rules.rules import Disputed
 
 NOTHING = ""  # the name of no tensor: every input is a constant
@@ -56,7 +55,9 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     carried = next((info.name for info in model.inputs if info.is_floating), next(iter(numeric), NOTHING))
     given = {name: value for name, value in arrays.items() if name != carried}
     outputs = tuple(info.name for info in model.outputs)
-    program = _bound(model, np.asarray(inputs.get(carried, 0.0)), outputs, carried, given)
+    image = np.asarray(inputs.get(carried, 0.0))
+    program = bind(model, image, outputs, input_name=carried, given=given)
+    program.require_values()
     for step in program.evaluation:
         if isinstance(step.rule, Disputed):
             message = f"node '{step.node}' ({step.op}): {step.rule.reason}"
@@ -67,21 +68,6 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
 def _spelled(value: NDArray[np.float64], words: tuple[str, ...] | None) -> NDArray[Any]:
     """A copy of an output; of text, its words."""
     return np.array(value) if words is None else np.array(words, dtype=object)[value.astype(np.intp)]
-
-
-def _bound(
-    model: Model, image: NDArray[Any], outputs: tuple[str, ...], carried: str, given: dict[str, NDArray[Any]]
-) -> Program:
-    """The program at an image; a model of one input is bound once for many of a shape."""
-    kind = (image.shape, image.dtype.kind)
-    known: tuple[Any, Program] | None = None if given else model.derived.get("evaluated")
-    if known is not None and known[0] == kind:
-        return at_image(known[1], image)
-    program = bind(model, image, outputs, input_name=carried, given=given)
-    program.require_values()
-    if program.repeatable and not given:
-        model.derived["evaluated"] = kind, program
-    return program
 
 
 def _numbers(values: ArrayLike, name: str, declared: onnx.TypeProto) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from onnx_si.analysis.outcome import Notice, versions
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model
+from onnx_si.report.documents import SIMULATION
 from onnx_si.simulation.draws import Noise, parse_noise
 from onnx_si.simulation.journal import Journal
 from onnx_si.simulation.part_rows import PartRow, summarise_parts
@@ -23,7 +24,6 @@ from onnx_si.simulation.summary import CONFIDENCE, Row, p_values, summarise
 from onnx_si.simulation.trial import Outcome
 from onnx_si.simulation.wish import Wish
 
-SCHEMA = "onnx-si/simulate/1"
 DEFAULT_TRIALS = 1000
 
 _KNOWS = {
@@ -101,8 +101,7 @@ class Simulation:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document; its keys never change."""
         plan, settings, model = self.plan, self.settings, self.model
-        return {
-            "schema": SCHEMA,
+        known = {
             "model": {
                 "path": model.path,
                 "sha256": model.sha256,
@@ -136,6 +135,7 @@ class Simulation:
                 "components.*.*": "in the row's own reason",
             },
         }
+        return SIMULATION.make(known)
 
     def _noise(self) -> dict[str, Any]:
         plan = self.plan

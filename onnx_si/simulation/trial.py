@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.analysis.run import test
+from onnx_si.analysis.prepare import Analysis, prepare
 from onnx_si.errors import Contradicted, InputError, NothingToTest
-from onnx_si.graph import Model, load
+from onnx_si.graph import load
 from onnx_si.ground.machine import one_blas_thread
 from onnx_si.report import Result
 from onnx_si.report.region import component_masks
@@ -118,14 +118,14 @@ def run_trial(plan: Plan, signal: float, trial: int) -> Outcome:
     """
     with one_blas_thread():
         drawn = draw(plan, signal, trial)
-        how: dict[str, Any] = {**plan.options, "seed": drawn.seed, "p_value_only": True, "mask": plan.mask}
+        how: dict[str, Any] = {"seed": drawn.seed, "mask": plan.mask}
         if plan.knows == "sigma":
             how["sigma"] = drawn.told_sigma
         elif plan.knows == "covariance":
             how["covariance"] = plan.covariance
         how["noise_from"] = list(drawn.noise_images)
         try:
-            result = test(_model(plan), drawn.image, list(drawn.references) or None, **how)
+            result = _analysis(plan).test(drawn.image, list(drawn.references) or None, **how)
         except NothingToTest:
             return Outcome(signal, trial, tested=False)
         except Contradicted as error:
@@ -152,13 +152,23 @@ def _parts(plan: Plan, result: Result, square: Square | None) -> Iterator[Part]:
         yield Part(touches, test_.p_value, test_.p_value_adjusted)
 
 
-def _model(plan: Plan) -> Model:
-    return _loaded(plan.path, plan.sha256, plan.knows == "sigma")
+@dataclass(frozen=True)
+class _Asked:
+    """What an analysis is made of, to be told apart by its text."""
+
+    text: str
+    plan: Plan = field(compare=False)
 
 
-@functools.lru_cache(maxsize=1)  # each worker reads the file once
-def _loaded(path: str, sha256: str, states_noise: bool) -> Model:
-    model = load(path)
-    if model.sha256 != sha256:
-        raise InputError(f"{path} was changed while the simulation ran; run it again")
-    return model if states_noise else without_noise(model)
+def _analysis(plan: Plan) -> Analysis:
+    return _prepared(_Asked(repr((plan.path, plan.sha256, plan.knows, sorted(plan.options.items()))), plan))
+
+
+@functools.lru_cache(maxsize=1)  # each worker reads the file and makes the model ready once
+def _prepared(asked: _Asked) -> Analysis:
+    plan = asked.plan
+    model = load(plan.path)
+    if model.sha256 != plan.sha256:
+        raise InputError(f"{plan.path} was changed while the simulation ran; run it again")
+    known = model if plan.knows == "sigma" else without_noise(model)
+    return prepare(known, **{**plan.options, "p_value_only": True})

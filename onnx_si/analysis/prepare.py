@@ -1,0 +1,183 @@
+"""A model made ready to test images: what does not depend on an image's values is made once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from numpy.typing import ArrayLike
+
+from onnx_si.analysis import question
+from onnx_si.analysis.baselines import compare
+from onnx_si.analysis.components import test_components
+from onnx_si.analysis.frame import Frame, frame_of, input_of
+from onnx_si.analysis.marking import Marking, marking_of
+from onnx_si.analysis.options import Options
+from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
+from onnx_si.analysis.question import Tested
+from onnx_si.analysis.scene import Given, Scene, fitted
+from onnx_si.analysis.selection import Selection, reasons, select, warnings
+from onnx_si.analysis.settings import Settings, settle
+from onnx_si.analysis.witness import Witness
+from onnx_si.graph import Model
+from onnx_si.ground.kept import Kept
+from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
+from onnx_si.ground.seeds import WHY_MIXED, generator
+from onnx_si.report import Result
+from onnx_si.search import Progress, SearchOptions
+from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.noise import Covariance
+
+SHAPES_KEPT = 4  # of images, with everything that was made for them
+
+
+class Analysis:
+    """A model and options, ready to test images; make one with `prepare`.
+
+    Map, margin, bound program and runtime session are made for the first image of a shape and serve all that
+    follow. Nothing that was made changes afterwards, so threads may share an analysis.
+    """
+
+    def __init__(self, model: Model, options: Options):
+        self.model, self.options = model, options
+        self._input = input_of(model, self._settings(has_reference=False))
+        self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
+        self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
+
+    def test(
+        self,
+        image: ArrayLike,
+        reference: ArrayLike | Sequence[ArrayLike] | None = None,
+        *,
+        mask: ArrayLike | None = None,
+        covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | None = None,
+        noise_from: Sequence[ArrayLike] = (),
+        seed: int | None = None,
+        sigma: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        notice: Notice | None = None,
+    ) -> Result:
+        """Test the salient region of an image.
+
+        Parameters
+        ----------
+        image, reference, mask, covariance, noise_from, progress, notice
+            As for `onnx_si.test`.
+        seed, sigma : optional
+            For this image, in place of the analysis' own.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        UsageError, InputError, UnsupportedModel, NothingToTest
+        """
+        references = _several(reference)
+        settings = self._settings(bool(references), seed=seed, sigma=sigma)
+        given = Given(image, references, tuple(noise_from), mask)
+        keep_freed_memory()
+        with one_blas_thread():
+            return self._test(given, covariance, settings, Told(notice), progress)
+
+    test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
+
+    def scene(self, given: Given, settings: Settings) -> Scene:
+        """What was given, fitted to the model's input."""
+        fit = fitted(self._input, given, settings)
+        shape = fit.image.shape
+        frame = self._frames.get(shape, lambda: frame_of(self.model, self._input, shape, settings))
+        return fit.in_frame(frame)
+
+    def select(self, scene: Scene, settings: Settings) -> Selection:
+        """The salient region of a scene."""
+        mask = None if scene.mask is None else scene.mask.tobytes()
+        key = (scene.frame.shape, mask)
+        marking = self._markings.get(key, lambda: marking_of(scene.frame, scene.seen, scene.mask, settings))
+        return select(scene, marking, settings)
+
+    def _settings(self, has_reference: bool, **changed: Any) -> Settings:
+        """The options with what is left open filled in; a reference changes the default hypothesis."""
+        chosen = {name: value for name, value in changed.items() if value is not None}
+        return settle(replace(self.options, **chosen), self.model.metadata, has_reference)
+
+    def _test(
+        self,
+        given: Given,
+        covariance: Any,
+        settings: Settings,
+        told: Told,
+        progress: Callable[[Progress], None] | None,
+    ) -> Result:
+        """The test itself, with everything that was left open settled."""
+        told.defaults(settings.reasons)
+        scene = self.scene(given, settings)
+        if settings.layout is None:
+            told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
+        noise = question.noise_of(scene, settings, covariance)
+        told.warnings(question.warnings(scene, settings, noise))
+        extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
+        if settings.randomise is not None or "permutation" in settings.methods:
+            told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
+        scene = question.with_extra_noise(scene, noise, settings, extra)
+        selected = self.select(scene, settings)
+        told.defaults(reasons(selected, settings))
+        told.warnings(warnings(selected))
+        line = question.test_line(scene, selected.region, noise, settings)
+        question.require_told_apart(line)
+        tested = Tested(scene, selected, noise, line, _how(line, settings), settings)
+        found = selected.engine.answer(line, selected.event, tested.how, progress)
+        told.warnings(search_warnings(found, settings))
+        witness = Witness.of(tested, asked)
+        if witness is not None:
+            witness.of_whole(found)
+        ask = None if witness is None else witness.of_part
+        components = test_components(tested, progress, ask) if settings.components else ()
+        if witness is not None:
+            parity = witness.parity(selected.parity)
+            tested = replace(tested, selection=replace(selected, parity=parity))
+        comparison = compare(tested, permutations)
+        told.warnings(comparison.notes)
+        return result_of(tested, found, comparison, components, told)
+
+
+def prepare(model: Model, **options: Any) -> Analysis:
+    """Make a model ready to test many images.
+
+    Parameters
+    ----------
+    model : Model
+        From `onnx_si.load`.
+    **options
+        The fields of `onnx_si.analysis.options.Options`.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    UsageError, UnsupportedModel
+        If an option is not valid, or the model's input is not clear.
+    """
+    return Analysis(model, Options(**options))
+
+
+def _several(reference: ArrayLike | Sequence[ArrayLike] | None) -> tuple[ArrayLike, ...]:
+    """The references, of which there may be none, one or more."""
+    if reference is None:
+        return ()
+    several = tuple(reference) if isinstance(reference, list | tuple) else (reference,)
+    return cast("tuple[ArrayLike, ...]", several)
+
+
+def _how(line: TestLine, settings: Settings) -> SearchOptions:
+    """What the search is asked for."""
+    wants_interval = not (settings.decide or settings.p_value_only)
+    return SearchOptions(
+        settings.alternative,
+        settings.precision,
+        settings.alpha if settings.decide else None,
+        settings.budget_bytes,
+        interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
+    )

@@ -1,0 +1,45 @@
+"""What an engine is asked, and what it answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from onnx_si.ground.intervals import Intervals
+from onnx_si.search import Progress, SearchOptions
+from onnx_si.search.event import RegionEvent
+from onnx_si.statistics.line import TestLine
+
+Watch = Callable[[Progress], None] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The p-value of a line and an event, and what it cost.
+
+    `inside` is S as far as it is known, `undecided` what is not; `costs` is the part `search` of a result's
+    document. Where the bounds are apart, `p_value` is the one to be reported.
+    """
+
+    guarantee: str
+    p_value: float
+    p_value_bounds: tuple[float, float]
+    inside: Intervals
+    undecided: Intervals
+    complete: bool
+    costs: Mapping[str, Any]
+
+
+class Engine(Protocol):
+    """Follows a region along lines.
+
+    `guarantee` is the word for what its p-values are.
+    """
+
+    @property
+    def guarantee(self) -> str: ...
+
+    def answer(
+        self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+    ) -> Answer:
+        """The p-value of the line's statistic, given that the event holds."""
+        ...

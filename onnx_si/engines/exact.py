@@ -1,0 +1,46 @@
+"""The exact engine: S found piece by piece, so that its bounds are proven."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from onnx_si.engines.engine import Answer, Watch
+from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import Program
+from onnx_si.search import SearchOptions, linear_piece, search
+from onnx_si.search.event import RegionEvent
+from onnx_si.statistics.line import TestLine
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Follows the output `margin` of a program that is piecewise linear on the line."""
+
+    program: Program
+    margin: str
+    guarantee: ClassVar[str] = "exact"
+
+    def answer(
+        self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+    ) -> Answer:
+        """Search the line for S; the p-value reported is the upper bound.
+
+        Raises
+        ------
+        UnsupportedModel
+            If nothing but rounding decides the region where it was observed.
+        """
+        found = search(self.program, self.margin, line, event, how, progress)
+        costs = ("seconds", "forward_passes", "pieces", "cells", "fates", "peak_bytes", "complete")
+        return Answer(
+            guarantee=self.guarantee,
+            p_value=found.p_value_bounds[1],
+            p_value_bounds=found.p_value_bounds,
+            inside=found.inside,
+            undecided=found.undecided,
+            complete=found.complete,
+            costs={name: getattr(found, name) for name in costs},
+        )
+
+    def piece(self, line: TestLine, event: RegionEvent, how: SearchOptions) -> Intervals:
+        """The one linear piece around the statistic, for over-conditioning."""
+        return linear_piece(self.program, self.margin, line, event, how)
