@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
@@ -10,15 +10,16 @@ from onnx_si.analysis import question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.frame import Frame, frame_of, input_of
+from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
-from onnx_si.analysis.options import Options
+from onnx_si.analysis.options import AllOptions, Options
 from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
-from onnx_si.graph import Model
+from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
@@ -45,12 +46,12 @@ class Analysis:
 
     def test(
         self,
-        image: ArrayLike,
-        reference: ArrayLike | Sequence[ArrayLike] | None = None,
+        image: ArrayLike | Path,
+        reference: ArrayLike | Path | Sequence[ArrayLike | Path] | None = None,
         *,
-        mask: ArrayLike | None = None,
-        covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | None = None,
-        noise_from: Sequence[ArrayLike] = (),
+        mask: ArrayLike | Path | None = None,
+        covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
+        noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -73,12 +74,15 @@ class Analysis:
         ------
         UsageError, InputError, UnsupportedModel, NothingToTest
         """
-        references = _several(reference)
-        settings = self._settings(bool(references), seed=seed, sigma=sigma)
-        given = Given(image, references, tuple(noise_from), mask)
+        inputs = Inputs(
+            image=image, reference=reference, mask=mask, covariance=covariance, noise_from=noise_from
+        )
+        given = inputs.given()
+        settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
         keep_freed_memory()
         with one_blas_thread():
-            return self._test(given, covariance, settings, Told(notice), progress)
+            result = self._test(given, inputs.known_covariance(), settings, Told(notice), progress)
+        return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
 
@@ -99,7 +103,7 @@ class Analysis:
     def _settings(self, has_reference: bool, **changed: Any) -> Settings:
         """The options with what is left open filled in; a reference changes the default hypothesis."""
         chosen = {name: value for name, value in changed.items() if value is not None}
-        return settle(replace(self.options, **chosen), self.model.metadata, has_reference)
+        return settle(self.options.changed(**chosen), self.model.metadata, has_reference)
 
     def _test(
         self,
@@ -141,15 +145,14 @@ class Analysis:
         return result_of(tested, found, comparison, components, told)
 
 
-def prepare(model: Model, **options: Any) -> Analysis:
+def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     """Make a model ready to test many images.
 
     Parameters
     ----------
-    model : Model
-        From `onnx_si.load`.
+    model : Model, or what `onnx_si.load` takes
     **options
-        The fields of `onnx_si.analysis.options.Options`.
+        See docs/options.md.
 
     Returns
     -------
@@ -160,15 +163,8 @@ def prepare(model: Model, **options: Any) -> Analysis:
     UsageError, UnsupportedModel
         If an option is not valid, or the model's input is not clear.
     """
-    return Analysis(model, Options(**options))
-
-
-def _several(reference: ArrayLike | Sequence[ArrayLike] | None) -> tuple[ArrayLike, ...]:
-    """The references, of which there may be none, one or more."""
-    if reference is None:
-        return ()
-    several = tuple(reference) if isinstance(reference, list | tuple) else (reference,)
-    return cast("tuple[ArrayLike, ...]", several)
+    chosen = Options(**options)
+    return Analysis(as_model(model), chosen)
 
 
 def _how(line: TestLine, settings: Settings) -> SearchOptions:

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from onnx_si.analysis.options import OPTIONS
 from onnx_si.audit.begin import commented, plan
 from onnx_si.audit.run import Audit, run_audit
 from onnx_si.audit.wish import CONTROLS, Wish, read_wish, wish_of
-from onnx_si.cli.arguments import Parser, add_test, test_options
+from onnx_si.cli.arguments import add_test
+from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import UsageError
 from onnx_si.report import to_json
 from onnx_si.report.audited import verdict
@@ -17,7 +19,7 @@ from onnx_si.simulation.bar import Bar
 GATE_FAILED = 1
 
 
-def audit_parser() -> argparse.ArgumentParser:
+def audit_parser() -> Parser:
     """Parser of the verb."""
     parser = Parser(
         prog="onnx-si audit",
@@ -73,7 +75,7 @@ def audit(arguments: argparse.Namespace) -> int:
 
 def _wish(arguments: argparse.Namespace) -> Wish:
     """From the file, or from the options."""
-    options = test_options(arguments)
+    options = given_options(arguments, OPTIONS)
     own = {"control": arguments.control, "rate": arguments.rate}
     given = {name: value for name, value in own.items() if value is not None}
     given |= {"pictures": False} if arguments.no_pictures else {}
@@ -88,13 +90,14 @@ def _wish(arguments: argparse.Namespace) -> Wish:
         files["manifest"] = manifests[0]
     elif arguments.images:
         files["images"] = list(arguments.images)
-    if len(arguments.reference) > 1:
+    references, noise = arguments.reference or [], arguments.noise_from or []
+    if len(references) > 1:
         raise UsageError("an audit takes one --reference for all images; a manifest has a column for more")
     for name, value in (
-        ("reference", arguments.reference[0] if arguments.reference else None),
+        ("reference", references[0] if references else None),
         ("mask", arguments.mask),
         ("covariance", arguments.covariance),
-        ("noise_from", list(arguments.noise_from) or None),
+        ("noise_from", list(noise) or None),
     ):
         if value is not None:
             files[name] = value

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import external_data_helper, numpy_helper
 
-from onnx_si.errors import InputError, UnsupportedModel
+from onnx_si.errors import InputError, UnsupportedModel, WrongType
 from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.depth import require_shallow
 from onnx_si.graph.functions import inlined
 from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
+from onnx_si.ground.words import shown
 
 STANDARD = ("", "ai.onnx")
 UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
@@ -120,13 +121,18 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
     return TensorInfo(value.name, name, dims)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
-    """Load and check an ONNX file.
+Source: TypeAlias = str | os.PathLike[str] | bytes | onnx.ModelProto
+Loadable: TypeAlias = Model | Source
+
+
+def load(path: Source) -> Model:
+    """Load and check an ONNX model.
 
     Parameters
     ----------
-    path : path-like
-        The .onnx file; external data must lie beside it or below its folder.
+    path : path-like, bytes or onnx.ModelProto
+        The .onnx file, whose external data must lie beside it or below its folder; or the content of one, or
+        a model in memory, which holds all of its data.
 
     Returns
     -------
@@ -134,34 +140,68 @@ def load(path: str | os.PathLike[str]) -> Model:
 
     Raises
     ------
+    UsageError
+        If it is none of these.
     InputError
         If the file is missing, too large, truncated or not ONNX, or its external data leaves its folder.
     UnsupportedModel
         If the model breaks the ONNX specification or its opset is outside what is supported.
     """
-    file = Path(path)
+    if isinstance(path, str | os.PathLike):
+        file = Path(path)
+        content = _content(file)
+        proto = _parsed(content, str(file))
+        _load_external_data(proto, file)
+        return model_from_proto(proto, path=str(path), sha256=hashlib.sha256(content).hexdigest())
+    if isinstance(path, bytes | bytearray | memoryview):
+        content = bytes(path)
+        proto, sha256 = _parsed(content, "the model's bytes"), hashlib.sha256(content).hexdigest()
+    elif isinstance(path, onnx.ModelProto):
+        proto, sha256 = onnx.ModelProto(), None
+        proto.CopyFrom(path)
+        _require_graph(proto, "the model in memory", proto.ByteSize())
+    else:
+        raise WrongType(
+            f"model: the path of an .onnx file, its bytes, or an onnx.ModelProto, not {shown(path)}"
+        )
+    _require_own_data(proto)
+    return model_from_proto(proto, sha256=sha256)
+
+
+def as_model(given: Loadable) -> Model:
+    """A model as it is, or what `load` makes of anything else."""
+    return given if isinstance(given, Model) else load(given)
+
+
+def _content(file: Path) -> bytes:
     try:
         size = file.stat().st_size
         if size > MAX_FILE_BYTES:
             raise InputError(
                 f"{file}: {size} bytes; a model file holds at most {MAX_FILE_BYTES} (use external data)"
             )
-        content = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise InputError(
             f"{file}: can't be read ({error.strerror}); give the path of an .onnx file"
         ) from error
+
+
+def _parsed(content: bytes, where: str) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)
     except DecodeError as error:
         raise InputError(
-            f"{file}: not an ONNX model, or a truncated one ({size} bytes); export it again"
+            f"{where}: not an ONNX model, or a truncated one ({len(content)} bytes); export it again"
         ) from error
+    _require_graph(proto, where, len(content))
+    return proto
+
+
+def _require_graph(proto: onnx.ModelProto, where: str, size: int) -> None:
     if not proto.graph.node or not proto.graph.output:
-        raise InputError(f"{file}: holds no ONNX graph ({size} bytes); export it again")
-    _load_external_data(proto, file)
-    return model_from_proto(proto, path=str(path), sha256=hashlib.sha256(content).hexdigest())
+        raise InputError(f"{where}: holds no ONNX graph ({size} bytes); export it again")
 
 
 def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: str | None = None) -> Model:
@@ -275,11 +315,24 @@ def _inside(folder: Path, location: str) -> Path | None:
     return target if inside else None
 
 
+def _stored_elsewhere(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    stored = [*_tensors(proto.graph), *(t for f in proto.functions for t in _attribute_tensors(f.node))]
+    return [tensor for tensor in stored if external_data_helper.uses_external_data(tensor)]
+
+
+def _require_own_data(proto: onnx.ModelProto) -> None:
+    """A model in memory has no folder that external data could lie in."""
+    for tensor in _stored_elsewhere(proto):
+        raise InputError(
+            f"tensor '{tensor.name}' is stored beside the model, which has no folder in memory; give the "
+            "path of the file, or load its data first"
+        )
+
+
 def _load_external_data(proto: onnx.ModelProto, file: Path) -> None:
     """Read tensors stored beside the model; anything outside its folder or beyond a file's end is refused."""
     folder = file.resolve().parent
-    stored = [*_tensors(proto.graph), *(t for f in proto.functions for t in _attribute_tensors(f.node))]
-    tensors = [tensor for tensor in stored if external_data_helper.uses_external_data(tensor)]
+    tensors = _stored_elsewhere(proto)
     for tensor in tensors:
         entries = {e.key: e.value for e in tensor.external_data}
         location = entries.get("location", "")

@@ -1,0 +1,136 @@
+"""Kinds of values that an option takes: how one is read from text, and what of Python's own is one."""
+
+import numbers
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+PREDICTED = "predicted"
+LARGEST_SIZE = 2**20  # of one axis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of value.
+
+    `accept` gives a value of Python in the form that settings hold, `read` one from the command line or the
+    model's metadata; both raise TypeError or ValueError, and `words` then say what was wanted. `each` reads
+    one of several values on the command line.
+    """
+
+    words: str
+    accept: Callable[[Any], Any]
+    read: Callable[[str], Any]
+    choices: tuple[str, ...] = ()
+    each: Callable[[str], Any] | None = None
+
+
+def _plain(value: Any) -> Any:
+    """A value of numpy as one of Python; truth values are no numbers."""
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
+    if isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> Any:
+    value = _plain(value)
+    if not isinstance(value, numbers.Real):
+        raise TypeError
+    return value
+
+
+def _whole(value: Any) -> int:
+    return operator.index(_plain(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return str(value)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError
+    return bool(value)
+
+
+def _target(value: Any) -> int | str:
+    if isinstance(value, str):
+        return PREDICTED if value == PREDICTED else int(value)
+    return _whole(value)
+
+
+def _level(value: Any) -> Any:
+    return value if isinstance(value, str) else _number(value)
+
+
+def _several(each: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    def accept(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            raise TypeError
+        return tuple(each(one) for one in value)
+
+    return accept
+
+
+def _one_or_several(value: Any) -> tuple[Any, ...]:
+    alone = isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return (_number(value),) if alone else _several(_number)(value)
+
+
+def _sizes(value: Any) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return {_text(name): _whole(size) for name, size in value.items()}
+
+
+def _parted(each: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    return lambda text: tuple(each(part) for part in text.split(","))
+
+
+def _size(text: str) -> tuple[str, int]:
+    """`NAME=N`."""
+    name, _, number = text.rpartition("=")
+    if not name or not number.isdecimal() or not 1 <= int(number) <= LARGEST_SIZE:
+        raise ValueError
+    return name, int(number)
+
+
+NUMBER = Kind(words="a number", accept=_number, read=float)
+WHOLE = Kind(words="a whole number", accept=_whole, read=int)
+TEXT = Kind(words="a text", accept=_text, read=str)
+SWITCH = Kind(words="True or False", accept=_switch, read=str)
+TARGET = Kind(words="a class index, or predicted", accept=_target, read=_target)
+LEVEL = Kind(words="a number or a text", accept=_level, read=str)
+NUMBERS = Kind(words="numbers separated by commas", accept=_one_or_several, read=_parted(float))
+INDICES = Kind(words="whole numbers separated by commas", accept=_several(_whole), read=_parted(int))
+SIZES = Kind(
+    words="NAME=N with a size of at least 1",
+    accept=_sizes,
+    read=lambda text: dict(map(_size, text.split(","))),
+    each=_size,
+)
+SIGNALS = Kind(words="numbers", accept=_one_or_several, read=_parted(float), each=float)
+FILE = Kind(words="a file", accept=lambda value: value, read=str)
+FILES = Kind(words="files", accept=lambda value: value, read=str, each=str)
+
+
+def choice(names: Sequence[str]) -> Kind:
+    """One of some names."""
+    return Kind(words=f"one of {', '.join(names)}", accept=_text, read=str, choices=tuple(names))
+
+
+def choices(names: Sequence[str]) -> Kind:
+    """Some of some names; `all` is all of them."""
+
+    def accept(value: Any) -> tuple[str, ...]:
+        given = (value,) if isinstance(value, str) else _several(_text)(value)
+        return tuple(names) if "all" in given else given
+
+    words = f"some of {', '.join(names)}, or all"
+    return Kind(words=words, accept=accept, read=_parted(str), choices=(*names, "all"), each=str)
