@@ -269,7 +269,7 @@ def test_no_precision_is_refused_for_its_rounding(dtype):
 def test_jumps_near_a_point_are_no_contradiction(make):
     """Steps inside the network: rounding decides them near their places, and at ties of whole numbers.
 
-    Shares are short in binary: a quantised level that is equal to another one, such as 0.6, is so by rounding.
+    Shares are short in binary: a quantised level that is equal to 0.6 of another one is so by rounding.
     """
     asked = 0
     for seed, threshold in itertools.product(range(4, 16), ("max:0.5", "minmax:0.625")):
