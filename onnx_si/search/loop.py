@@ -33,6 +33,7 @@ TOGETHER = 8  # as many on any machine, so that the path does not depend on its 
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 ROUGHLY = 1e-3  # of an end's distance, as near as it has to be known to tell what is probable under it
+NOTHING = np.empty((0, 2))
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
@@ -246,7 +247,7 @@ class _Run:
         at, near = self.task.line.statistic, rounding_of_places(self.task.line, ULPS)
         inside, slivers = self._found()
         unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
-        found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
+        found = np.concatenate([inside.bounds, np.array(self.frontier.undecided(), dtype=np.float64)])
         bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
         around = Intervals.of([(at - near, at + near)])
         if unclear.contains(at) or around.subtract(bridged):
@@ -260,13 +261,16 @@ class _Run:
         """S for certain, and everything undecided."""
         inside, slivers = self._found()
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
-        return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+        return inside, Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
 
-    def _found(self) -> tuple[Array, Array]:
+    def _found(self) -> tuple[Intervals, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
-        found = Intervals.of(np.concatenate([np.empty((0, 2)), *self.inside])).bounds
-        wide = self.task.judge.wide(found[:, 0], found[:, 1])
-        return found[wide], found[~wide]
+        found, judge = Intervals.of(np.concatenate([NOTHING, *self.inside])), self.task.judge
+        low, high = found.bounds.T
+        if not len(low) or (high - low).min() > judge.resolution(max(-float(low[0]), float(high[-1]))):
+            return found, NOTHING  # most searches
+        wide = judge.wide(low, high)
+        return Intervals(found.bounds[wide]), found.bounds[~wide]
 
 
 def search(
