@@ -171,6 +171,8 @@ def one_trial(job: tuple[Row, np.random.SeedSequence]) -> Trial | None:
     drawn = [sample(rng, row.covariance, space) for _ in range(1 + row.references + row.noise_images)]
     image, others = drawn[0] + truth, drawn[1 : 1 + row.references]
     options: dict[str, Any] = {"threshold": "minmax:0.7", "precision": PRECISION, **row.options}
+    if options.get("hypothesis") != "global":
+        options.setdefault("alternative", "two-sided")
     options["methods"] = row.methods if row.of == "region" else ("selective",)
     if row.noise_images:
         options["noise_from"] = drawn[1 + row.references :]
@@ -349,7 +351,7 @@ def document(null: list[Summary], power: list[Summary], options: argparse.Namesp
 Every row is the whole program on images drawn from the noise it was told about, with the network
 `models/paper_cam_16.onnx` (16 x 16 pixels), for ten classes `models/digits_8.onnx` (8 x 8), its class
 activation map and, where the row says nothing else, hypothesis `mean` with one reference, threshold
-`minmax:0.7`, a two-sided test and known sigma 1. Written by
+`minmax:0.7`, a two-sided test with equal tails (`--alternative two-sided`) and known sigma 1. Written by
 
     {command}
 

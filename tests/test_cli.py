@@ -174,7 +174,7 @@ def test_every_hypothesis(place, call, hypothesis):
     assert code == 0 and content["hypothesis"] == hypothesis
     degrees = content["region"]["pixels"] if hypothesis == "global" else None
     assert content["degrees_of_freedom"] == degrees
-    assert content["alternative"] == ("greater" if hypothesis == "global" else "two-sided")
+    assert content["alternative"] == ("greater" if hypothesis == "global" else "two-sided-abs")
     assert (content["standard_error"] is None) == (hypothesis == "global")
     assert (content["confidence_interval"] == [None, None]) == (hypothesis == "global")
 

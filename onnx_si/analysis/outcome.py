@@ -22,6 +22,7 @@ from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
     LEAST_DF,
+    Alternative,
     Randomised,
     Student,
     interval_bounds,
@@ -77,6 +78,8 @@ def result_of(
     scene, selection, settings, line = test.scene, test.selection, test.settings, test.line
     saliency, level = selection.saliency, 1 - settings.alpha
     has_error = line.dimension_is_the_images
+    estimated = _estimated(found, line, settings)
+    told.warnings(_interval_warnings(found, estimated, settings))
     return Result(
         status="tested",
         guarantee=found.guarantee,
@@ -87,7 +90,7 @@ def result_of(
         degrees_of_freedom=line.degrees_of_freedom,
         alternative=settings.alternative,
         hypothesis=settings.hypothesis,
-        estimated=_estimated(found, line, settings),
+        estimated=estimated,
         confidence_level=level,
         truncation=found.inside,
         undecided=found.undecided,
@@ -130,26 +133,41 @@ def _fragility(test: Tested, found: Answer) -> Fragility:
     )
 
 
+def _interval_warnings(found: Answer, estimated: Estimate, settings: Settings) -> Iterator[str]:
+    """Where the hull of what is not rejected holds 0, which is rejected itself."""
+    if found.approximate or estimated.interval is None or settings.alternative != "two-sided-abs":
+        return
+    if found.p_value_bounds[1] <= settings.alpha and estimated.interval[0] <= 0 <= estimated.interval[1]:
+        yield (
+            "a difference of 0 is rejected, but some differences on both sides of it are not; the interval "
+            "spans them all, so it holds 0 as well"
+        )
+
+
 def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
     if found.approximate and not found.inside.contains(line.statistic):
         return Estimate(reason="too little of S was seen around the statistic")
-    return estimate(found.certain, found.possible, line, 1 - settings.alpha)
+    return estimate(found.certain, found.possible, line, 1 - settings.alpha, settings.alternative)
 
 
-def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: float) -> Estimate:
-    """Estimate and confidence interval of the statistic's mean, with bounds for what is undecided."""
+def estimate(
+    inside: Intervals, undecided: Intervals, line: TestLine, level: float, alternative: Alternative
+) -> Estimate:
+    """Estimate of the statistic's mean and the interval that inverts its test, with bounds for what is
+    undecided.
+    """
     reason = no_estimate(line)
     if reason is not None:
         return Estimate(reason=reason)
     at, se, distribution = line.observed, line.error or math.nan, line.distribution
     if isinstance(distribution, Randomised):
-        bounds, lower, upper = randomised_bounds(inside, undecided, distribution, level)
+        bounds, lower, upper = randomised_bounds(inside, undecided, distribution, level, alternative)
     elif isinstance(distribution, Student):
-        bounds, lower, upper = scaled_bounds(inside, undecided, at, se, distribution.df, level)
+        bounds, lower, upper = scaled_bounds(inside, undecided, at, se, distribution.df, level, alternative)
     else:
-        lower, upper = interval_bounds(inside, undecided, at, se, level)
+        lower, upper = interval_bounds(inside, undecided, at, se, level, alternative)
         bounds = median_bounds(inside, undecided, at, se)
     bounds, lower, upper = (  # where the statistic is off, S is off by as much
         (ends[0] - line.rounding, ends[1] + line.rounding) for ends in (bounds, lower, upper)

@@ -34,6 +34,7 @@ from onnx_si.rules.rules import (
     Step,
     Winner,
     kind_of,
+    loosely,
 )
 from onnx_si.rules.traits import SAME_VALUES
 
@@ -189,7 +190,7 @@ class Binder(Known):
         node, steady = work.node, all(name in self.stepwise for name in inputs)
         if isinstance(rule, Gated) and not all(inputs[gate] in self.stepwise for gate in rule.gates):
             rule = Curved(rule.evaluate, "discrete", f"{node.op_type} of whole numbers that the line moves")
-        value = rule.evaluate(*(self.values[name] for name in inputs))
+        value = loosely(rule, *(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
         self.particular |= isinstance(rule, Opaque)
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):

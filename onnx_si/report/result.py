@@ -23,9 +23,11 @@ _REASONS = {
     "degrees_of_freedom": "the statistic is normal under the null; tests by chi, t or F have some",
     "estimate": "the search stopped before it was certain, or the truncation set ends at the statistic",
     "estimate_bounds.*": "unbounded, as far as the truncation set was searched",
-    "confidence_interval_bounds.*.*": "unbounded, as far as the truncation set was searched",
-    "confidence_interval.0": "unbounded below by the truncation set, as far as it was searched",
-    "confidence_interval.1": "unbounded above by the truncation set, as far as it was searched",
+    "confidence_interval_bounds.*.*": "unbounded, by what was searched of S or by a one-sided test",
+    "confidence_interval.0": "unbounded below: by the truncation set, as far as it was searched, or because "
+    "the test is one-sided",
+    "confidence_interval.1": "unbounded above: by the truncation set, as far as it was searched, or because "
+    "the test is one-sided",
     **dict.fromkeys(
         ("truncation", "undecided"), "S is not known to this engine: search.estimate is what was seen of it"
     ),

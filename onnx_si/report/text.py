@@ -13,9 +13,15 @@ ASKED = (DRAWN, "thinned")  # the runtime alone
 OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 LITTLE = 0.05  # share of the information that is almost nothing
 
+_TEST = {
+    "two-sided-abs": "two-sided test: a difference as large, in either direction",
+    "two-sided": "two-sided test with equal tails",
+    "greater": "one-sided test: greater",
+    "less": "one-sided test: less",
+}
 _EXTREME = {
-    "two-sided": "a difference as extreme as this one",
-    "two-sided-abs": "a difference as large as this one, in either direction",
+    "two-sided-abs": "a difference at least as large as this one, in either direction",
+    "two-sided": "a difference as far out in its tail as this one",
     "greater": "a difference this far upwards",
     "less": "a difference this far downwards",
 }
@@ -33,7 +39,7 @@ def summary(result: Mapping[str, Any]) -> str:
     """Text of a document whose status is `tested`: labels on the left, `WIDTH` characters at most."""
     lines = [
         ("model", _model(result)),
-        ("null", f"{HYPOTHESES[result['hypothesis']].null} ({result['alternative']} test)"),
+        ("null", f"{HYPOTHESES[result['hypothesis']].null} ({_TEST[result['alternative']]})"),
         ("region", _region(result["region"])),
         ("statistic", _statistic(result)),
         ("p-value", _p_value(result)),

@@ -19,7 +19,7 @@ class SearchOptions:
     little more. `enclose` False examines every cell exactly.
     """
 
-    alternative: Alternative = "two-sided"
+    alternative: Alternative = "two-sided-abs"
     precision: float = 1e-4
     decide_at: float | None = None
     budget_bytes: int = 64 << 20

@@ -38,8 +38,10 @@ class TestingOptions(TypedDict, total=False):
         str | None,
         Option(
             kind=choice(ALTERNATIVES),
-            help="as in SciPy; two-sided-abs is P(|T| >= |t|)",
-            default="two-sided",
+            help="two-sided-abs: at least as large a difference, in either direction, P(|T| >= |t|); "
+            "two-sided: equal tails, 2 min(F, 1 - F); greater, less: in one direction; the confidence "
+            "interval inverts this test",
+            default="two-sided-abs",
             why="a region may be brighter or darker",
         ),
     ]
