@@ -55,7 +55,14 @@ def rejections(path: Path, trials: int, signal: float, **options: object) -> tup
     """P-values of the draws that have a region, and the seconds of each."""
     started = time.perf_counter()
     simulation = onnx_si.simulate(
-        onnx_si.load(path), tested=trials, signals=(signal,), jobs=1, seed=1, sigma=1.0, **options
+        onnx_si.load(path),
+        tested=trials,
+        signals=(signal,),
+        jobs=1,
+        seed=1,
+        sigma=1.0,
+        alternative="two-sided",
+        **options,
     )
     values = [outcome.p_values["selective"] for outcome in simulation.outcomes if outcome.tested]
     return values, (time.perf_counter() - started) / max(1, len(values))
