@@ -13,6 +13,10 @@ RESIZES = ("linear", "nearest")
 LARGEST_RING = 10_000
 LARGEST_SHARE = 100.0
 MOST_POINTS = 100_000
+MOST_WHOLE = 2**63 - 1  # of any whole number that is chosen
+MOST_FREEDOM = 10**9
+LEAST_LEVEL = 1e-15  # 1 - alpha must be a number below 1
+LEAST_MEMORY = 1 << 20
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 
 
@@ -73,6 +77,8 @@ class Options:
         (unless `verify` is given).
     verify : int
         Points of the line that are asked of the deployed runtime after the test, on the file itself; 0: none.
+    memory : int
+        Bytes that a test may hold beside what was there before it; None: half of what is free.
     """
 
     hypothesis: str | None = None
@@ -103,8 +109,13 @@ class Options:
     budget_bytes: int = 64 << 20
     p_value_only: bool = False
     verify: int | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("target", "ring", "verify", "seed", "sigma_df", "memory"):
+            value = getattr(self, name)
+            if isinstance(value, int) and abs(value) > MOST_WHOLE:
+                raise UsageError(f"{name} is larger than 2^63, which no count or index is")
         if self.alternative is not None:
             one_of("alternative", self.alternative, ALTERNATIVES)
         for name in ("resize", "resize_input"):
@@ -118,6 +129,12 @@ class Options:
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise UsageError(f"{name} {value:g}; it lies between 0 and 1")
+        if self.alpha is not None and self.alpha < LEAST_LEVEL:
+            raise UsageError(f"alpha {self.alpha:g}; give at least {LEAST_LEVEL:g}")
+        if self.sigma_df is not None and not 1 <= self.sigma_df <= MOST_FREEDOM:
+            raise UsageError(f"sigma_df {self.sigma_df}; give 1 to {MOST_FREEDOM:g} degrees of freedom")
+        if self.memory is not None and self.memory < LEAST_MEMORY:
+            raise UsageError(f"memory {self.memory}; give at least {LEAST_MEMORY} bytes")
         if self.ring is not None and not 1 <= self.ring <= LARGEST_RING:
             raise UsageError(f"ring {self.ring}; give 1 to {LARGEST_RING} pixels")
         if self.randomise is not None and not LEAST_SHARE <= self.randomise <= LARGEST_SHARE:

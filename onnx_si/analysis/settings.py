@@ -7,6 +7,7 @@ from typing import Any
 
 from onnx_si.analysis.options import Options, one_of
 from onnx_si.errors import UsageError
+from onnx_si.ground.words import shown, whole_number
 from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.truncated import Alternative
 
@@ -20,9 +21,12 @@ def _target(value: Any) -> int | str:
     if value == "predicted":
         return "predicted"
     try:
-        return int(value) if isinstance(value, str) else operator.index(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"target '{value}'; give a class index, or predicted") from error
+        found = whole_number(value) if isinstance(value, str) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None:
+        raise UsageError(f"target '{shown(value)}'; give a class index, or predicted")
+    return found
 
 
 _FROM_METADATA: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -69,6 +73,7 @@ _UNDECIDED = dict.fromkeys(
         "mean",
         "std",
         "dims",
+        "memory",
     )
 )
 
@@ -111,6 +116,7 @@ class Settings:
     budget_bytes: int
     p_value_only: bool
     verify: int
+    memory: int | None
     left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
 
@@ -184,6 +190,6 @@ def _from_metadata(chosen: Mapping[str, Any], metadata: Mapping[str, str]) -> di
             stored[name] = read(metadata[key])
         except ValueError as error:
             raise UsageError(
-                f"the model's metadata say {key} = '{metadata[key][:80]}', which can't be read; give --{name}"
+                f"the model's metadata say {key} = '{shown(metadata[key], 80)}', which can't be read; give --{name}"
             ) from error
     return stored

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from onnx_si.analysis.options import ALTERNATIVES, METHODS, NOISE_MODELS, RESIZES
+from onnx_si.cli.values import indices, memory_size, numbers, sizes, target, whole
 from onnx_si.errors import UsageError
 from onnx_si.ground.files import SUFFIXES
 from onnx_si.ground.layout import ALL_LAYOUTS, LAYOUTS
@@ -26,7 +27,7 @@ _TEST_OPTIONS = (
         "components",
     ),
     *("layout", "scale", "mean", "std", "methods", "precision", "alpha", "decide", "alternative"),
-    *("randomise", "seed", "resize", "resize_input", "noise_model", "verify"),
+    *("randomise", "seed", "resize", "resize_input", "noise_model", "verify", "memory"),
 )
 
 _EPILOG = """\
@@ -67,6 +68,7 @@ def test_parser(version: str) -> argparse.ArgumentParser:
     _add_input(parser.add_argument_group("how the image becomes the model's input"))
     _add_test(parser.add_argument_group("how it is tested"))
     _add_output(parser.add_argument_group("what is written"))
+    add_safety(parser.add_argument_group("files from strangers"))
     return parser
 
 
@@ -120,23 +122,6 @@ def test_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def sizes(texts: Sequence[str]) -> dict[str, int]:
-    """Read `NAME=N` of --dim.
-
-    Raises
-    ------
-    UsageError
-        If one is not of that form.
-    """
-    found = {}
-    for text in texts:
-        name, _, number = text.rpartition("=")
-        if not name or not number.isdecimal() or not 1 <= int(number) <= 2**20:
-            raise UsageError(f"--dim {text}; give NAME=N with a size of at least 1")
-        found[name] = int(number)
-    return found
-
-
 def _add_question(group: Group) -> None:
     group.add_argument(
         "--reference",
@@ -160,7 +145,7 @@ def add_hypothesis(group: Group) -> None:
         "(background), of a ring around it (neighborhood); or every pixel is the reference's (global) "
         "(default: mean with a reference, background without)",
     )
-    group.add_argument("--ring", type=int, metavar="K", help="width of that ring, in pixels (default 1)")
+    group.add_argument("--ring", type=whole, metavar="K", help="width of that ring, in pixels (default 1)")
 
 
 def add_region(group: Group) -> None:
@@ -177,7 +162,7 @@ def add_region(group: Group) -> None:
     )
     group.add_argument(
         "--channels",
-        type=_indices,
+        type=indices,
         metavar="C,..",
         help="channels of the image that are tested (default all)",
     )
@@ -214,7 +199,7 @@ def _add_noise(group: Group) -> None:
     )
     group.add_argument(
         "--sigma-df",
-        type=int,
+        type=whole,
         metavar="V",
         help="S (or the covariance's scale) is an independent estimate on V degrees of freedom: a t-test",
     )
@@ -243,7 +228,7 @@ def add_map(group: Group) -> None:
         "or occlusion:K (default auto: an output that is a map, else cam, else gradcam)",
     )
     help_text = "class of the map: an index, or predicted (the default)"
-    group.add_argument("--target", type=_target, metavar="K", help=help_text)
+    group.add_argument("--target", type=target, metavar="K", help=help_text)
     group.add_argument(
         "--scores",
         metavar="NAME",
@@ -269,10 +254,10 @@ def add_preprocessing(group: Group) -> None:
         "--scale", type=float, metavar="F", help="the image is multiplied by F; integer images need it"
     )
     group.add_argument(
-        "--mean", type=_numbers, metavar="M,..", help="then subtracted: one value, or one per channel"
+        "--mean", type=numbers, metavar="M,..", help="then subtracted: one value, or one per channel"
     )
     group.add_argument(
-        "--std", type=_numbers, metavar="S,..", help="then divided by: one value, or one per channel"
+        "--std", type=numbers, metavar="S,..", help="then divided by: one value, or one per channel"
     )
 
 
@@ -298,7 +283,7 @@ def _add_test(group: Group) -> None:
     add_search(group)
     group.add_argument(
         "--seed",
-        type=int,
+        type=whole,
         metavar="N",
         help="of all that is drawn, mixed with the image's values (default 0)",
     )
@@ -309,7 +294,7 @@ def add_verify(group: Group, default: str) -> None:
     """Points of the line that the deployed runtime is asked about."""
     group.add_argument(
         "--verify",
-        type=int,
+        type=whole,
         metavar="N",
         help="points of the line that are asked of onnxruntime on the file itself; if one contradicts the "
         f"test there is no p-value (default {default}; 0: none)",
@@ -357,8 +342,24 @@ def _add_output(group: Group) -> None:
     group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
 
 
+def add_safety(group: Group) -> None:
+    """What a file from a stranger may do to the machine."""
+    group.add_argument(
+        "--memory",
+        type=memory_size,
+        metavar="SIZE",
+        help="what the run may hold, such as 2G or 500M (default: half of the free memory)",
+    )
+    group.add_argument(
+        "--isolate",
+        action="store_true",
+        help="check and run the model in a child process first: one that kills it is refused",
+    )
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the .onnx file")
+    add_safety(parser)
     add_layout(parser)
     add_sizes(parser, "1, and 64 in space")
 
@@ -372,26 +373,3 @@ def add_sizes(group: Group, default: str) -> None:
         default=[],
         help=f"size of a free input axis, by its name or by N, C, D, H, W (default: {default})",
     )
-
-
-def _target(text: str) -> int | str:
-    if text == "predicted":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; give a class index, or predicted") from None
-
-
-def _indices(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; give whole numbers separated by commas") from None
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}'; give numbers separated by commas") from None

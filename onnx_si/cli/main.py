@@ -16,15 +16,16 @@ from onnx_si.analysis.run import refusal, test
 from onnx_si.cli.arguments import (
     inspect_parser,
     saliency_parser,
-    sizes,
     test_options,
     test_parser,
     with_negative_values,
 )
 from onnx_si.cli.simulate import simulate_options, simulate_parser
+from onnx_si.cli.values import sizes
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
 from onnx_si.ground.files import read_image
+from onnx_si.ground.words import shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, to_json
@@ -38,7 +39,6 @@ Outcome = TypeVar("Outcome", Result, Refused)
 
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
 INTERRUPTED = 130
-LONGEST_LINE = 1800
 OUT_OF_MEMORY = UnsupportedModel.exit_code
 
 
@@ -100,7 +100,7 @@ def _quiet_libraries() -> Iterator[None]:
 
 def _say(text: str) -> None:
     """One line of narration."""
-    print(f"onnx-si: {_printable(' '.join(text.splitlines()))}", file=sys.stderr)
+    print(f"onnx-si: {shown_line(text)}", file=sys.stderr)
 
 
 def _complain(error: OnnxSIError) -> None:
@@ -108,13 +108,7 @@ def _complain(error: OnnxSIError) -> None:
     findings = error.findings if isinstance(error, UnsupportedOp) else ()
     _say(f"error: {str(error).splitlines()[0] if findings else error}")
     for finding in findings:
-        print(f"  {_printable(str(finding))}", file=sys.stderr)
-
-
-def _printable(line: str) -> str:
-    """Escape codes that a file's author put into a name are shown, not obeyed; a long line is cut."""
-    cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+        print(f"  {shown_line(finding)}", file=sys.stderr)
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -132,7 +126,7 @@ def _test(arguments: argparse.Namespace) -> int:
         raise
     _write(result, arguments)
     if not arguments.json:
-        print("\n".join(map(_printable, result.summary().splitlines())))
+        print("\n".join(map(shown_line, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
     return 0

@@ -13,11 +13,12 @@ from onnx_si.cli.arguments import (
     add_parts,
     add_preprocessing,
     add_region,
+    add_safety,
     add_search,
     add_sizes,
     add_verify,
-    sizes,
 )
+from onnx_si.cli.values import sizes, whole
 from onnx_si.ground.files import read_image
 from onnx_si.simulation.draws import FAMILIES
 from onnx_si.simulation.experiment import DEFAULT_TRIALS
@@ -43,15 +44,16 @@ def simulate_parser() -> argparse.ArgumentParser:
     _add_images(parser.add_argument_group("what is drawn"))
     _add_tests(parser)
     _add_output(parser.add_argument_group("what is written"))
+    add_safety(parser.add_argument_group("files from strangers"))
     return parser
 
 
 def _add_images(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--trials", type=int, metavar="N", help=f"draws for each signal (default {DEFAULT_TRIALS})"
+        "--trials", type=whole, metavar="N", help=f"draws for each signal (default {DEFAULT_TRIALS})"
     )
     group.add_argument(
-        "--tested", type=int, metavar="N", help="instead: draw until N have a region; all draws are counted"
+        "--tested", type=whole, metavar="N", help="instead: draw until N have a region; all draws are counted"
     )
     group.add_argument(
         "--signal",
@@ -62,11 +64,11 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
         help="mean of the square, in the image's units (repeatable; default 0, pure noise)",
     )
     group.add_argument(
-        "--size", type=int, metavar="K", help="its side in pixels (default half of the image's)"
+        "--size", type=whole, metavar="K", help="its side in pixels (default half of the image's)"
     )
     group.add_argument(
         "--references",
-        type=int,
+        type=whole,
         metavar="R",
         help="references without signal (default: what the hypothesis needs)",
     )
@@ -83,19 +85,19 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
     add_covariance(group)
     group.add_argument(
         "--sigma-df",
-        type=int,
+        type=whole,
         metavar="V",
         help="in each trial the test is told another estimate of it, on V degrees of freedom: a t-test",
     )
     group.add_argument("--estimate-sigma", action="store_true", help="the test estimates it from the image")
     group.add_argument(
         "--noise-images",
-        type=int,
+        type=whole,
         default=0,
         metavar="N",
         help="the test estimates it from N images of noise",
     )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default 0)")
+    group.add_argument("--seed", type=whole, default=0, metavar="N", help="of all that is drawn (default 0)")
     add_sizes(group, "1, and 64 in space; with --resize-input the model's, and H, W are the images'")
 
 
@@ -126,7 +128,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         "--resume", metavar="FILE", help="keep finished trials in FILE, and go on from those that are in it"
     )
     group.add_argument(
-        "--jobs", type=int, default=-1, metavar="J", help="processes (default: one for each core)"
+        "--jobs", type=whole, default=-1, metavar="J", help="processes (default: one for each core)"
     )
     group.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="show progress (default: on a terminal)"

@@ -12,14 +12,19 @@ from onnx.reference import ReferenceEvaluator
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.refused import refuse_by_name
+from onnx_si.graph.schema import MOST_AXES, Malformed, require_survivable
+from onnx_si.ground.budget import ceiling, excess
+from onnx_si.ground.guard import words_of
+from onnx_si.ground.words import shown
 
-MAX_TENSOR_BYTES = 2**33
+MOST_ELEMENTS = 2**58  # of any tensor that a machine can address
 NOT_INFERRED = (
     onnx.defs.SchemaError,
     onnx.shape_inference.InferenceError,
     onnx.checker.ValidationError,
     KeyError,
     ValueError,
+    Malformed,
 )
 """What `infer_node_outputs` raises for an unknown op or inputs that don't fit it."""
 MAX_SHAPE_ELEMENTS = 1024  # of a tensor that can be a shape, a list of axes or of pads
@@ -32,10 +37,12 @@ Arrays = tuple[NDArray[Any] | None, ...]
 
 
 def affordable(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape itself; refuses one whose tensor would not fit into reasonable memory."""
+    """The shape itself; refuses one whose tensor in double precision would not fit into memory."""
     # numpy makes no array of a huge axis either, be it beside an axis of length 0
-    if min(shape, default=0) < 0 or math.prod(max(n, 1) for n in shape) * 8 > MAX_TENSOR_BYTES:
-        raise Refusal(f"a tensor of shape {tuple(shape)}", f"tensors hold at most {MAX_TENSOR_BYTES} bytes")
+    possible = min(shape, default=0) >= 0 and math.prod(max(n, 1) for n in shape) < MOST_ELEMENTS
+    why = excess(8 * math.prod(shape)) if possible else "there is no such tensor"
+    if why is not None or len(shape) > MOST_AXES:
+        raise Refusal(f"a tensor of shape {shown(tuple(shape))}", why or f"at most {MOST_AXES} axes are read")
     return shape
 
 
@@ -69,6 +76,7 @@ def inferred_shapes(
         }
         imports = [helper.make_opsetid(name, version) for name, version in opsets.items()]
         schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+        require_survivable(node, {name: np.asarray(inputs[name]) for name in small})
         found = onnx.shape_inference.infer_node_outputs(schema, node, types, small, opset_imports=imports)
     except NOT_INFERRED:
         return {}
@@ -119,8 +127,9 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
         evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
-        made = dict(zip([name for name in node.output if name], evaluator.run(None, given), strict=True))
+        with ceiling():
+            found = evaluator.run(None, given)
+        made = dict(zip([name for name in node.output if name], found, strict=True))
         return tuple(np.asarray(made[name]) if name else None for name in node.output)
     except Exception as error:  # the evaluator raises whatever numpy raises
-        reason = f"can't be evaluated ({type(error).__name__}: {error})"
-        raise Refusal(reason.splitlines()[0][:200], "export with constants folded") from error
+        raise Refusal(f"can't be evaluated ({words_of(error)})", "export with constants folded") from error
