@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.inline import renamed
+from onnx_si.ground.budget import NODE_BYTES, excess
+from onnx_si.ground.words import shown
 
 VERSIONS = {
     "Loop": (1, 11, 13, 16, 19, 21, 23, 24, 25),
@@ -18,6 +21,7 @@ VERSIONS = {
 """Schema versions that were read; `each_image` makes such nodes of a Scan with a batch axis (version 8)."""
 BATCHED = 8
 MOST_NODES = 20_000  # of one loop's turns together; each is bound and kept like any other node
+MOST_NODES_OF_ALL = 60_000  # ... and of all loops of a model
 
 
 @dataclass(frozen=True)
@@ -143,10 +147,7 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
         If the loop is too long.
     """
     body = _body(node)
-    if (at.done + 1) * max(1, len(body.node)) > MOST_NODES:
-        raise Refusal(
-            f"a loop of more than {at.done} turns of {len(body.node)} nodes", "export with fewer turns"
-        )
+    _require_turns(at.done + 1, body)
     stem = _stem(node)
     prefix = f"{stem}/turn_{at.done}"
     stored = {tensor.name: f"{stem}/stored/{tensor.name}" for tensor in body.initializer}
@@ -162,6 +163,87 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
     condition = results.pop(0) if node.op_type == "Loop" else ""
     count = len(at.state)
     return nodes, Turn(at.done + 1, condition, tuple(results[:count]), (*at.made, tuple(results[count:])))
+
+
+def _require_turns(turns: int, body: onnx.GraphProto) -> int:
+    """How many nodes some turns stand for; refuses too many."""
+    count = turns * max(1, len(body.node))
+    why = excess(count * NODE_BYTES) if count <= MOST_NODES else f"at most {MOST_NODES} nodes are written out"
+    if why is not None:
+        raise Refusal(
+            f"a loop of {shown(turns)} turns of {len(body.node)} nodes ({why})", "export with fewer turns"
+        )
+    return count
+
+
+def require_few(node: onnx.NodeProto, at: Turn, turns: int, before: int) -> int:
+    """The nodes that all loops of a model stand for so far, with the turns that are certain to follow.
+
+    Parameters
+    ----------
+    node : NodeProto
+    at : Turn
+    turns : int
+        Its trip count.
+    before : int
+        Nodes of the turns that were counted before.
+
+    Raises
+    ------
+    Refusal
+        If there are too many, before any is made.
+    """
+    sure = turns if _count_decides(node) else 1
+    new = sure if at.done == 0 else 1 if sure <= at.done < turns else 0
+    total = before + _require_turns(new, _body(node)) if turns > at.done else before
+    if total > MOST_NODES_OF_ALL:
+        raise Refusal(
+            f"with this loop, loops stand for {total} nodes (at most {MOST_NODES_OF_ALL} are written out)",
+            "export with fewer turns",
+        )
+    return total
+
+
+def _count_decides(node: onnx.NodeProto) -> bool:
+    """Whether no turn of a loop computes a condition of its own, so that it makes as many as it says."""
+    if node.op_type == "Scan":
+        return True
+    body = _body(node)
+    name, makers = body.output[0].name, {name: inner for inner in body.node for name in inner.output}
+    while name in makers and makers[name].op_type == "Identity":
+        name = makers[name].input[0]
+    return name not in makers or makers[name].op_type == "Constant"
+
+
+def one_number(value: NDArray[Any], name: str) -> float:
+    """The number that a condition or a trip count holds.
+
+    Raises
+    ------
+    Refusal
+        If it is not exactly one, finite number.
+    """
+    if value.dtype.kind not in "biuf" or value.size != 1 or not np.isfinite(value).all():
+        raise Refusal(
+            f"'{shown(name)}' holds {value.size} values of {value.dtype}, where one finite number is needed",
+            "the model breaks the specification; export it again",
+        )
+    return float(np.ravel(value)[0])
+
+
+def length_of(shape: tuple[int, ...], axis: int) -> int:
+    """The length of an axis that is scanned.
+
+    Raises
+    ------
+    Refusal
+        If there is no such axis.
+    """
+    if not -len(shape) <= axis < len(shape):
+        raise Refusal(
+            f"axis {axis} of a tensor of shape {shown(shape)}", "there is no such axis; export it again"
+        )
+    return shape[axis]
 
 
 def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.NodeProto]:

@@ -133,8 +133,9 @@ def _as_input_error(what: str, kind: str) -> Iterator[None]:
 def _require_room(what: str, shape: Shape, item_bytes: int) -> int:
     """Bytes that an array needs in the file; refuses one that would not fit into memory, copies included."""
     values = math.prod(shape)
-    why = excess(values * (item_bytes + 8 * COPIES)) if all(n >= 0 for n in shape) else "no array has that"
-    if why is not None or max(shape, default=0) >= 2**60:
+    possible = all(0 <= n < 2**60 for n in shape)
+    why = excess(values * (item_bytes + 8 * COPIES)) if possible else "there is no such array"
+    if why is not None:
         raise InputError(f"{what}: says it holds an array of shape {shown(shape)}; {why}")
     return values * item_bytes
 

@@ -30,6 +30,10 @@ from onnx_si.graph import (
     scanned_axes,
 )
 from onnx_si.graph.constants import affordable, inferred_shapes
+from onnx_si.graph.loops import length_of, one_number, require_few
+from onnx_si.graph.schema import type_problem
+from onnx_si.ground.budget import budget, ceiling
+from onnx_si.ground.words import shown
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.folding import at_one_image, folded
 from onnx_si.program.gate import as_refusal
@@ -107,10 +111,16 @@ class Binder:
         self.unknown: set[str] = set()
         self.loose: set[str] = set()  # tensors whose shape may depend on the image
         self.decided: dict[str, str] = {}  # outputs of an If or a Loop, and what decides them at the image
+        self.untyped: set[str] = set()  # tensors whose element type is a guess
+        self.written_out = 0  # nodes of turns of loops so far
         self.remaining: Counter[str] = Counter()
 
     def run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
         """Bind nodes in their order; only the outputs' values are kept."""
+        with budget(), ceiling():
+            self._run(nodes, outputs)
+
+    def _run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
         pending = [_Work(node, node, node) for node in nodes][::-1]
         self.remaining.update(outputs)
         self._will_read(pending)
@@ -138,6 +148,7 @@ class Binder:
         try:
             if node.op_type in ("If", "Loop", "Scan") and not domain_of(node):
                 return self._branch(work) if node.op_type == "If" else self._unroll(work)
+            self._require_types(node)
             if not any(name in self.values for name in work.reads):
                 self._fold(node)
                 return []
@@ -153,10 +164,9 @@ class Binder:
     def _find(self, work: _Work, refusal: Refusal, kind: str, *outputs: str) -> None:
         """Keep the reason why the values of a node's outputs (by default all) are not exact."""
         node = work.named
-        name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
-        finding = Finding(
-            name, node.op_type, self.opsets.get(domain_of(node), 0), refusal.reason, refusal.advice
-        )
+        name = shown(node.name) or f"(unnamed, writes {shown(next(iter(node.output), '?'))})"
+        opset = self.opsets.get(domain_of(node), 0)
+        finding = Finding(name, shown(node.op_type), opset, refusal.reason, refusal.advice)
         self.findings.update(dict.fromkeys(outputs or work.node.output, finding))
         self._classify(work, kind)
 
@@ -183,7 +193,7 @@ class Binder:
         if value is None:
             self._decide(work, name, why, advice)
             value = self.values[name][0]
-        return float(np.ravel(value)[0])
+        return one_number(value, name)
 
     def _decide(self, work: _Work, name: str, why: str, advice: str) -> None:
         """Note that a node has its outputs, constant or not, and their shapes by this image only."""
@@ -203,6 +213,7 @@ class Binder:
             self._lose(node)  # its reason is on record already
             return []
         turns = self._turns(work, at)
+        self.written_out = require_few(node, at, turns, self.written_out)
         if at.done >= turns:
             return work.parts(after_last_turn(node, at, self.opsets[""]))
         nodes, following = one_turn(node, at, turns)
@@ -228,14 +239,25 @@ class Binder:
             for name in self.loose & {name for name, _ in scanned_axes(node)}:
                 self._decide(work, name, why, advice)
             shapes = [(self._input(name), axis) for name, axis in scanned_axes(node)]
-            lengths = {value.shape[axis] for value, axis in shapes if value is not None}
+            lengths = {length_of(value.shape, axis) for value, axis in shapes if value is not None}
             if len(lengths) != 1:
                 raise Refusal(f"scanned axes of lengths {sorted(lengths)}", "export it again")
             return int(lengths.pop())
         if at.condition and not self._decided(work, at.condition, why, advice):
             return at.done
-        limit = node.input[0]
+        limit = node.input[0] if node.input else ""
         return int(self._decided(work, limit, why, advice)) if limit else at.done + 1
+
+    def _require_types(self, node: onnx.NodeProto) -> None:
+        """Element types that the op takes, as far as they are certain."""
+        if not self.untyped.isdisjoint(node.input):
+            self.untyped.update(node.output)
+            return
+        elements = self._elements(node)
+        kinds = tuple(elements.get(name) for name in node.input)
+        problem = type_problem(node.op_type, domain_of(node), self.opsets.get(domain_of(node), 1), kinds)
+        if problem is not None:
+            raise Refusal(problem, "the model breaks the ONNX specification; export it again")
 
     def _blank(self, name: str) -> NDArray[Any]:
         """Zeros of a changing tensor's type and shape, in no memory."""
@@ -266,6 +288,8 @@ class Binder:
         domain = domain_of(node)
         version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
         self.types.update(output_elements(node, self._elements(node), version))
+        if version < 0:
+            self.untyped.update(node.output)
         try:
             handler = find(node.op_type, domain, version)
         except Refusal:
@@ -295,6 +319,7 @@ class Binder:
                     made = self._at_this_image(made)
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
+                    self.untyped.add(output)  # a handler's array need not have the op's element type
                 else:
                     self._record(work, output, made, Recipe(handler, inputs, attributes, context))
         return []
@@ -377,6 +402,7 @@ class Binder:
         known = {name: self.constants[name] for name in node.input if name in self.constants}
         shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank) if blank else {}
         self._lose(node)
+        self.untyped.update(node.output)
         if not self.loose.isdisjoint(node.input):
             self.loose.update(node.output)
         for name in node.output:

@@ -121,7 +121,10 @@ def loop(trips, count=1, body_nodes=2, **more):
     def make(folder):
         body = helper.make_graph(
             [helper.make_node("Identity", ["c_in"], ["c_out"])]
-            + [helper.make_node("Relu", [f"s{i}" if i else "s"], [f"s{i + 1}"]) for i in range(body_nodes - 1)],
+            + [
+                helper.make_node("Relu", [f"s{i}" if i else "s"], [f"s{i + 1}"])
+                for i in range(body_nodes - 1)
+            ],
             "body",
             [
                 helper.make_tensor_value_info("i", TensorProto.INT64, []),
@@ -342,7 +345,9 @@ KNOWN = {
     ),
     "window": (folded_case("HannWindow", ["n"], [("n", 1 << 29)]), (3,)),
     "OneHot": (
-        folded_case("OneHot", ["i", "d", "v"], [("i", [0, 1]), ("d", 1 << 28), ("v", [0.0, 1.0], np.float32)]),
+        folded_case(
+            "OneHot", ["i", "d", "v"], [("i", [0, 1]), ("d", 1 << 28), ("v", [0.0, 1.0], np.float32)]
+        ),
         (3,),
     ),
     "Expand": (folded_case("Expand", ["a", "n"], [("a", [1.0], np.float32), ("n", [1 << 29])]), (3,)),
