@@ -132,7 +132,9 @@ class Options:
         if self.alpha is not None and self.alpha < LEAST_LEVEL:
             raise UsageError(f"alpha {self.alpha:g}; give at least {LEAST_LEVEL:g}")
         if self.sigma_df is not None and not 1 <= self.sigma_df <= MOST_FREEDOM:
-            raise UsageError(f"sigma_df {self.sigma_df}; give 1 to {MOST_FREEDOM:g} degrees of freedom")
+            raise UsageError(
+                f"{self.sigma_df} degrees of freedom of sigma; give at least 1, at most {MOST_FREEDOM:g}"
+            )
         if self.memory is not None and self.memory < LEAST_MEMORY:
             raise UsageError(f"memory {self.memory}; give at least {LEAST_MEMORY} bytes")
         if self.ring is not None and not 1 <= self.ring <= LARGEST_RING:

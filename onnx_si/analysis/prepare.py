@@ -14,18 +14,20 @@ from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
 from onnx_si.analysis.question import Tested
-from onnx_si.analysis.scene import Given, Scene, fitted
+from onnx_si.analysis.scene import Given, Scene, fitted, fitted_shape, require_mask_shape
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
 from onnx_si.graph import Model
+from onnx_si.ground.budget import budget
+from onnx_si.ground.files import Accept
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
 from onnx_si.search import Progress, SearchOptions
 from onnx_si.statistics.line import TestLine
-from onnx_si.statistics.noise import Covariance
+from onnx_si.statistics.noise import Covariance, accepting
 
 SHAPES_KEPT = 4  # of images, with everything that was made for them
 
@@ -77,10 +79,33 @@ class Analysis:
         settings = self._settings(bool(references), seed=seed, sigma=sigma)
         given = Given(image, references, tuple(noise_from), mask)
         keep_freed_memory()
-        with one_blas_thread():
+        with budget(self.options.memory), one_blas_thread():
             return self._test(given, covariance, settings, Told(notice), progress)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
+
+    def accept(self, what: str) -> Accept:
+        """What refuses an image by its shape, before its values are read.
+
+        Parameters
+        ----------
+        what : str
+            The image's name in messages.
+        """
+        settings = self._settings(has_reference=False)
+        return lambda shape: fitted_shape(self._input, shape, settings, what)
+
+    def accept_mask(self, image: tuple[int, ...]) -> Accept:
+        """... a mask, for an image of a shape."""
+        space = self._input.layout.spatial_shape(self._taken(image))
+        return lambda shape: require_mask_shape(shape, space)
+
+    def accept_covariance(self, image: tuple[int, ...]) -> Callable[[str | None, tuple[int, ...]], object]:
+        """... arrays of a covariance, by their names and shapes."""
+        return accepting(self._taken(image), self._input.layout)
+
+    def _taken(self, image: tuple[int, ...]) -> tuple[int, ...]:
+        return fitted_shape(self._input, image, self._settings(has_reference=False), "the image")
 
     def scene(self, given: Given, settings: Settings) -> Scene:
         """What was given, fitted to the model's input."""

@@ -190,6 +190,7 @@ def _from_metadata(chosen: Mapping[str, Any], metadata: Mapping[str, str]) -> di
             stored[name] = read(metadata[key])
         except ValueError as error:
             raise UsageError(
-                f"the model's metadata say {key} = '{shown(metadata[key], 80)}', which can't be read; give --{name}"
+                f"the model's metadata say {key} = '{shown(metadata[key], 80)}', which can't be read; "
+                f"give --{name}"
             ) from error
     return stored

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import traceback
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from onnx_si import __version__
-from onnx_si.analysis.run import refusal, test
+from onnx_si.analysis.prepare import prepare
+from onnx_si.analysis.run import refusal
 from onnx_si.cli.arguments import (
     inspect_parser,
     saliency_parser,
@@ -24,8 +26,11 @@ from onnx_si.cli.simulate import simulate_options, simulate_parser
 from onnx_si.cli.values import sizes
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
+from onnx_si.ground.budget import budget
 from onnx_si.ground.files import read_image
-from onnx_si.ground.words import shown_line
+from onnx_si.ground.guard import guarded
+from onnx_si.ground.paths import writable
+from onnx_si.ground.words import shown, shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, to_json
@@ -81,12 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    arguments = with_negative_values(arguments)
     verb = VERBS.get(arguments[0]) if arguments else None
-    if verb is None:
-        return _test(test_parser(__version__).parse_args(arguments))
-    parser, run = verb
-    return run(parser().parse_args(arguments[1:]))
+    parser, run = verb if verb is not None else (functools.partial(test_parser, __version__), _test)
+    with guarded(UsageError, "the command line", "see onnx-si --help"):
+        given = with_negative_values(arguments if verb is None else arguments[1:])
+        parsed = parser().parse_args(given)
+    with budget(parsed.memory):
+        return run(parsed)
 
 
 @contextlib.contextmanager
@@ -133,18 +139,20 @@ def _test(arguments: argparse.Namespace) -> int:
 
 
 def _run(model: Model, arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
-    image = read_image(arguments.image)
-    references = [read_image(path) for path in arguments.reference]
+    analysis = prepare(model, **options)
+    image = read_image(arguments.image, analysis.accept("the image"))
+    references = [read_image(path, analysis.accept("a reference")) for path in arguments.reference]
     arrays: dict[str, Any] = {
-        "mask": None if arguments.mask is None else read_image(arguments.mask),
-        "covariance": None if arguments.covariance is None else read_covariance(arguments.covariance),
-        "noise_from": [read_image(path) for path in arguments.noise_from],
+        "noise_from": [
+            read_image(path, analysis.accept("an image of noise")) for path in arguments.noise_from
+        ]
     }
-
+    if arguments.mask is not None:
+        arrays["mask"] = read_image(arguments.mask, analysis.accept_mask(image.shape))
+    if arguments.covariance is not None:
+        arrays["covariance"] = read_covariance(arguments.covariance, analysis.accept_covariance(image.shape))
     with Watch(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as watch:
-        return test(
-            model, image, references or None, progress=watch, notice=_notice(arguments), **arrays, **options
-        )
+        return analysis.test(image, references or None, progress=watch, notice=_notice(arguments), **arrays)
 
 
 def _notice(arguments: argparse.Namespace) -> Callable[[str, str], None]:
@@ -195,9 +203,8 @@ def _require_writable(path: str | None) -> None:
     """Told before a long search, not after it."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"{path}: can't be written; give a file in a folder that exists")
+    if not writable(path):
+        raise UsageError(f"{shown(path)}: can't be written; give a file in a folder that exists")
 
 
 def _save(path: str, content: bytes) -> None:

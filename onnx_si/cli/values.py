@@ -24,7 +24,9 @@ def sizes(texts: Sequence[str]) -> dict[str, int]:
         name, _, number = text.rpartition("=")
         size = whole_number(number) if number.isdecimal() else None
         if not name or size is None or not 1 <= size <= LARGEST_DIM:
-            raise UsageError(f"--dim {shown(text)}; give NAME=N with a size of 1 to {LARGEST_DIM}")
+            raise UsageError(
+                f"--dim {shown(text)}; give NAME=N with a size of at least 1, at most {LARGEST_DIM}"
+            )
         found[name] = size
     return found
 

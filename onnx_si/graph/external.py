@@ -1,4 +1,4 @@
-"""Tensors that are stored beside the model: from its own folder only, and no more of a file than they need."""
+"""Tensors stored beside the model: from its own folder only, and no more of a file than they need."""
 
 import math
 from collections.abc import Iterable, Iterator

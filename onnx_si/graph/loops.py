@@ -36,20 +36,32 @@ class Turn:
         The tensor that tells whether there is another turn; empty where nothing does.
     state : tuple of str
         The tensors carried into the next turn.
-    made : tuple of tuples of str
-        For each turn, the parts of the outputs that are stacked.
+    made : tuple of str
+        The parts of the outputs that are stacked, of the last turn.
+    before : Turn, optional
+        The turn before, which has the parts of its own last one: a list of all of them in every turn would
+        take quadratic time.
     """
 
     done: int
     condition: str
     state: tuple[str, ...]
-    made: tuple[tuple[str, ...], ...] = ()
+    made: tuple[str, ...] = ()
+    before: "Turn | None" = None
 
     @property
     def reads(self) -> frozenset[str]:
-        """Tensors that the turns to come read."""
-        parts = (name for turn in self.made for name in turn)
-        return frozenset(filter(None, (self.condition, *self.state, *parts)))
+        """Tensors that the next turn reads."""
+        return frozenset(filter(None, (self.condition, *self.state)))
+
+    def parts(self) -> list[tuple[str, ...]]:
+        """For each turn, the parts of the outputs that are stacked."""
+        found: list[tuple[str, ...]] = []
+        at: Turn | None = self
+        while at is not None and at.done:
+            found.append(at.made)
+            at = at.before
+        return found[::-1]
 
 
 def first_turn(node: onnx.NodeProto, version: int) -> Turn:
@@ -162,7 +174,7 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
     nodes += [*made_before, *(renamed(inner, names) for inner in body.node)]
     condition = results.pop(0) if node.op_type == "Loop" else ""
     count = len(at.state)
-    return nodes, Turn(at.done + 1, condition, tuple(results[:count]), (*at.made, tuple(results[count:])))
+    return nodes, Turn(at.done + 1, condition, tuple(results[:count]), tuple(results[count:]), at)
 
 
 def _require_turns(turns: int, body: onnx.GraphProto) -> int:
@@ -259,13 +271,14 @@ def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.Nod
         for state, output in zip(at.state, node.output, strict=False)
         if output
     ]
+    made_by_turns = at.parts()
     for place, output in enumerate(node.output[len(at.state) :]):
         if not output:
             continue
-        if not at.made:
+        if not at.done:
             raise Refusal("a loop without a turn, whose parts would be stacked", "export without it")
         axis = _listed(node, "scan_output_axes", place)
-        parts = [made[place] for made in at.made]
+        parts = [made[place] for made in made_by_turns]
         ordered = parts[::-1] if _listed(node, "scan_output_directions", place) else parts
         nodes += _stacked(ordered, output, axis, opset, node.name)
     return nodes

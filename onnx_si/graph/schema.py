@@ -1,7 +1,7 @@
 """What every node of a file must be before anything runs: arity, kinds of attributes, names, sizes.
 
-The checker of the ONNX package looks at some of this only, and its shape inference, which is native code, trusts
-the rest: what it dies of is refused here first.
+The checker of the ONNX package looks at some of this only, and its shape inference, which is native code,
+trusts the rest: what it dies of is refused here first.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """What a run may hold: one limit in bytes, and one question that is asked before memory is taken.
 
-Files, constants, loops and functions that are written out, covariances and the search ask; what would not fit is
-refused in words while it costs nothing.
+Files, constants, loops and functions that are written out, covariances and the search ask; what would not fit
+is refused in words while it costs nothing.
 """
 
 import contextlib

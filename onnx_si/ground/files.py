@@ -130,11 +130,16 @@ def _as_input_error(what: str, kind: str) -> Iterator[None]:
         ) from error
 
 
+def _require_possible(what: str, shape: Shape) -> None:
+    """Refuse a shape that no array has."""
+    if not all(n >= 0 for n in shape) or math.prod(max(n, 1) for n in shape) >= 2**58:
+        raise InputError(f"{what}: says it holds an array of shape {shown(shape)}; there is no such array")
+
+
 def _require_room(what: str, shape: Shape, item_bytes: int) -> int:
     """Bytes that an array needs in the file; refuses one that would not fit into memory, copies included."""
     values = math.prod(shape)
-    possible = all(0 <= n < 2**60 for n in shape)
-    why = excess(values * (item_bytes + 8 * COPIES)) if possible else "there is no such array"
+    why = excess(values * (item_bytes + 8 * COPIES))
     if why is not None:
         raise InputError(f"{what}: says it holds an array of shape {shown(shape)}; {why}")
     return values * item_bytes
@@ -150,6 +155,7 @@ def _read_npy(stream: IO[bytes], available: int, what: str, accept: Accept) -> N
         shape, fortran, dtype = read_header(stream)
         if dtype.hasobject or dtype.kind not in "biuf":
             raise InputError(f"{what}: holds values of type {dtype}; save plain real numbers, no objects")
+        _require_possible(what, shape)
         accept(shape)
         needed = _require_room(what, shape, dtype.itemsize)
         follow = max(0, available - stream.tell())
@@ -172,7 +178,8 @@ def _read_npz(file: Path, accept: Accept) -> NDArray[Any]:
         if len(names) != 1 or not names[0].endswith(".npy"):
             some = ", ".join(map(shown, names[:8])) or "nothing"
             raise InputError(
-                f"{shown(file)}: holds {len(names)} entries ({some}); exactly one array is needed: save it as .npy"
+                f"{shown(file)}: holds {len(names)} entries ({some}); exactly one array is needed: "
+                "save it as .npy"
             )
         return _read_member(file, archive, members[0], accept)
 
@@ -204,11 +211,13 @@ def _read_picture(file: Path, kind: str, accept: Accept) -> NDArray[Any]:
     with _as_input_error(shown(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
         if picture.mode == "P":
             raise InputError(
-                f"{shown(file)}: a picture with a palette; its numbers are no intensities: save it as grey or RGB"
+                f"{shown(file)}: a picture with a palette; its numbers are no intensities: "
+                "save it as grey or RGB"
             )
         if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
             raise InputError(
-                f"{shown(file)}: a picture with transparency ({picture.mode}); save it as grey or RGB without alpha"
+                f"{shown(file)}: a picture with transparency ({picture.mode}); "
+                "save it as grey or RGB without alpha"
             )
         if picture.mode not in _PLAIN_MODES:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Exceptions that no one raised on purpose: what they mean for a user, and that a developer sees them as they are."""
+"""Exceptions that no one raised on purpose: words for a user, themselves for a developer."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ DEBUG = "ONNX_SI_DEBUG"
 
 
 def is_ours(error: Exception) -> bool:
-    """Whether an exception must go on as it is: our own, memory that ran out, or any with `ONNX_SI_DEBUG=1`."""
+    """Whether an exception goes on as it is: our own, lack of memory, or any with `ONNX_SI_DEBUG=1`."""
     return isinstance(error, OnnxSIError | MemoryError) or os.environ.get(DEBUG) == "1"
 
 

@@ -31,7 +31,7 @@ def shown(text: object, most: int = LONGEST_NAME) -> str:
 
 
 def shown_line(text: object) -> str:
-    """A message on one line: every word of it is cut by itself, so that a long name does not hide the rest."""
+    """A message on one line: each word is cut by itself, so that a long name does not hide the rest."""
     words = " ".join(str(text).splitlines()).split(" ")
     return shown(" ".join(word if len(word) <= LONGEST_NAME else _cut(word) for word in words), LONGEST_LINE)
 

@@ -217,8 +217,9 @@ class Binder:
         if at.done >= turns:
             return work.parts(after_last_turn(node, at, self.opsets[""]))
         nodes, following = one_turn(node, at, turns)
+        self.remaining.update(following.made)  # kept until the last turn, whose nodes stack them
         made = {name for inner in nodes for name in inner.output if name}
-        if made & (self.values.keys() | self.constants.keys()):
+        if any(name in self.values or name in self.constants for name in made):
             raise Refusal("tensors of its turns have names that are taken", "rename the loop's outputs")
         return [*work.parts(nodes), dataclasses.replace(work, turn=following)]
 

@@ -302,7 +302,7 @@ NASTY = "\x1b[31mred\x07\x9b2J\u202e" + "n" * 100_000
 LONG = "a" * 5_000
 KNOWN = {
     # external data, files that are none
-    "external without length": (external(), (4,)),
+    "external without length": (external(), (0,)),
     "external of another length": (external(entries={"length": "1000000"}, size=1 << 20), (4,)),
     "external shared by many": (external(50, {"length": str(256 << 20)}, 256 << 20, (64 << 20,)), (3, 4)),
     "external on a device": (endless_data, (4,)),

@@ -18,7 +18,7 @@ SECONDS, KILLED_AFTER = 10, 60
 MOST_BYTES = 2 << 30
 LONGEST_LINE = 2_000
 ADDRESSES = 5 << 30  # more ends the process before it takes the machine along
-MEMORY = "1G"  # what a run is told that it may hold
+MEMORY = ["--memory", "1G"]  # what a run is told that it may hold
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _run(argv, told):
     before, started = _resident("VmRSS"), time.perf_counter()
     with told.open("w") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         try:
-            code = main(argv)
+            code = main([*argv, *MEMORY])
         except SystemExit as stop:
             code = stop.code
         except BaseException:
