@@ -36,6 +36,7 @@ from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, to_json
 from onnx_si.report.inspected import print_inspection
 from onnx_si.report.progress import Watch
+from onnx_si.runtime.isolation import isolated, try_out
 from onnx_si.simulation import Simulation, simulate
 from onnx_si.simulation.bar import Bar
 from onnx_si.statistics.noise import read_covariance
@@ -92,6 +93,8 @@ def _dispatch(arguments: list[str]) -> int:
         given = with_negative_values(arguments if verb is None else arguments[1:])
         parsed = parser().parse_args(given)
     with budget(parsed.memory):
+        if parsed.isolate:
+            isolated(try_out, parsed.model, sizes(parsed.dim), what=parsed.model)
         return run(parsed)
 
 

@@ -21,7 +21,7 @@ VERSIONS = {
 """Schema versions that were read; `each_image` makes such nodes of a Scan with a batch axis (version 8)."""
 BATCHED = 8
 MOST_NODES = 20_000  # of one loop's turns together; each is bound and kept like any other node
-MOST_NODES_OF_ALL = 60_000  # ... and of all loops of a model
+MOST_NODES_OF_ALL = 40_000  # ... and of all loops of a model
 
 
 @dataclass(frozen=True)

@@ -418,7 +418,7 @@ KNOWN = {
     ),
     "types differ": (node_case("Add", ["x", "d"], initializers=[("d", 1)]), (3,)),
     "Split": (node_case("Split", ["x"], ("y", "b", "c"), opset=11, split=[4], axis=2), (3,)),
-    "Split of old": (node_case("Split", ["x"], ("y", "b", "c"), opset=2, split=[4], axis=2), (3,)),
+    "Split, old": (node_case("Split", ["x"], ("y", "b", "c"), opset=2, split=[4], axis=2), (3,)),
     "GatherND": (node_case("GatherND", ["x", "i"], initializers=[("i", [[0]])], batch_dims=-2), (3,)),
     "GatherND of constants": (
         folded_case("GatherND", ["a", "i"], [("a", [[1.0]], np.float32), ("i", [[[0]]])], batch_dims=-2),
