@@ -1,5 +1,7 @@
 """Native code that may die of a file, run in a child process first: a death there is a refusal here."""
 
+import contextlib
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -61,13 +63,13 @@ def isolated(work: Callable[..., object], *arguments: Any, what: str = "", secon
         why = f"it did not end within {seconds:g} s" if code is None else _cause(code)
         name = f"{shown(what)}: " if what else ""
         raise UnsupportedModel(
-            f"{name}{RUNTIME} was killed by this model ({why}, in a child process); export it again, and do not "
-            "run it elsewhere if you don't know where it is from"
+            f"{name}{RUNTIME} was killed by this model ({why}, in a child process); export it "
+            "again, and do not run it elsewhere if you don't know where it is from"
         )
 
 
 def try_out(path: str, sizes: Mapping[str, int] | None = None) -> None:
-    """What parses or runs a file in native code for the first time: checker, shape inference, session and run.
+    """A file's first way through native code: checker, shape inference, session and run.
 
     Parameters
     ----------
@@ -97,14 +99,13 @@ def _context() -> Any:
 
 def _quietly(work: Callable[..., object], *arguments: Any) -> None:
     """In the child: no words of libraries, and no exception, which the parent would meet itself."""
+    faulthandler.disable()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    try:
+    with contextlib.suppress(Exception):
         work(*arguments)
-    except Exception:
-        os._exit(0)
     os._exit(0)
 
 

@@ -20,10 +20,20 @@ def image(folder, array=None, name="x.npy"):
     return str(folder / name)
 
 
-def good(folder, name="m.onnx"):
-    """A small model whose output is a map."""
+def good(folder, name="m.onnx", kind=0):
+    """A small model: its output is a map of classes, of one, a tensor of probabilities, or scores."""
     n = Net(0, (1, 1, SIZE, SIZE))
-    onnx.save(n.finish(n.add("Relu", n.conv("x", 1, 2), out="y")).proto, folder / name)
+    inner = n.add("Relu", n.conv("x", 1, 2))
+    if kind == 1:
+        inner = n.add("Sigmoid", n.conv(inner, 2, 1))
+    if kind == 2:
+        pooled = n.add("MaxPool", inner, kernel_shape=[2, 2], strides=[2, 2])
+        scales = n.const(np.array([1, 1, 2, 2], np.float32))
+        inner = n.add("Resize", pooled, n.const(np.array([], np.float32)), scales, mode="nearest")
+    if kind == 3:
+        flat = n.add("Flatten", n.add("GlobalAveragePool", inner))
+        inner = n.add("Softmax", n.add("Gemm", flat, n.const(np.eye(2, dtype=np.float32))))
+    onnx.save(n.finish(n.add("Identity", inner, out="y")).proto, folder / name)
     return str(folder / name)
 
 
