@@ -18,9 +18,11 @@ from onnx_si.analysis.scene import Given, Scene, fitted, fitted_shape, require_m
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
+from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.ground.budget import budget
 from onnx_si.ground.files import Accept
+from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
@@ -29,6 +31,7 @@ from onnx_si.search import Progress, SearchOptions
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance, accepting
 
+ADVICE = "check the exported model; if onnxruntime runs it, please report it"
 SHAPES_KEPT = 4  # of images, with everything that was made for them
 
 
@@ -136,7 +139,8 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         told.defaults(settings.reasons)
-        scene = self.scene(given, settings)
+        with guarded(UnsupportedModel, "the model with these options", ADVICE):
+            scene = self.scene(given, settings)
         if settings.layout is None:
             told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
         noise = question.noise_of(scene, settings, covariance)
@@ -145,7 +149,8 @@ class Analysis:
         if settings.randomise is not None or "permutation" in settings.methods:
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
-        selected = self.select(scene, settings)
+        with guarded(UnsupportedModel, "the model with these options", ADVICE):
+            selected = self.select(scene, settings)
         told.defaults(reasons(selected, settings))
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)

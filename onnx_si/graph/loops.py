@@ -22,6 +22,7 @@ VERSIONS = {
 BATCHED = 8
 MOST_NODES = 20_000  # of one loop's turns together; each is bound and kept like any other node
 MOST_NODES_OF_ALL = 40_000  # ... and of all loops of a model
+MOST_TURNS = 5_000  # of a loop that only a computed condition ends, so that no one knows before
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,8 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
         If the loop is too long.
     """
     body = _body(node)
-    _require_turns(at.done + 1, body)
+    if at.done >= MOST_TURNS and not _count_decides(node):
+        raise Refusal(f"a loop that goes on after {MOST_TURNS} turns", "export with fewer turns")
     stem = _stem(node)
     prefix = f"{stem}/turn_{at.done}"
     stored = {tensor.name: f"{stem}/stored/{tensor.name}" for tensor in body.initializer}
@@ -206,8 +208,9 @@ def require_few(node: onnx.NodeProto, at: Turn, turns: int, before: int) -> int:
         If there are too many, before any is made.
     """
     sure = turns if _count_decides(node) else 1
-    new = sure if at.done == 0 else 1 if sure <= at.done < turns else 0
-    total = before + _require_turns(new, _body(node)) if turns > at.done else before
+    if at.done >= turns or 0 < at.done < sure:
+        return before
+    total = before + _require_turns(sure if at.done == 0 else 1, _body(node))
     if total > MOST_NODES_OF_ALL:
         raise Refusal(
             f"with this loop, loops stand for {total} nodes (at most {MOST_NODES_OF_ALL} are written out)",
