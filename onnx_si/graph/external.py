@@ -107,5 +107,5 @@ def _bytes_of(tensor: onnx.TensorProto, what: str) -> int:
     count, name = math.prod(dims), onnx.TensorProto.DataType.Name(kind)
     for ending, bits in (("INT4", 4), ("FLOAT4E2M1", 4), ("INT2", 2)):
         if name.endswith(ending):
-            return -(-count * bits // 8)
-    return count * int(helper.tensor_dtype_to_np_dtype(kind).itemsize)
+            return int(-(-count * bits // 8))
+    return int(count * helper.tensor_dtype_to_np_dtype(kind).itemsize)

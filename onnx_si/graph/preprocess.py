@@ -82,9 +82,7 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
         try:
             stored = np.array(numbers, dtype).reshape(shape)
         except (OverflowError, ValueError) as error:
-            raise UsageError(
-                f"{name} {numbers}; the model's input is {dtype}, which can't hold it"
-            ) from error
+            raise UsageError(f"{name} {numbers}; the model's input is {dtype}, which does not") from error
         return editor.constant(stored)
 
     tensor = input_name

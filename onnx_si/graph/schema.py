@@ -6,7 +6,9 @@ trusts the rest: what it dies of is refused here first.
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
@@ -175,7 +177,7 @@ def _tensors_of(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorProto]:
     yield from attribute.tensors
 
 
-def require_tensor(tensor: onnx.TensorProto, what: str) -> NDArray[object]:
+def require_tensor(tensor: onnx.TensorProto, what: str) -> NDArray[Any]:
     """The array that a stored tensor is.
 
     Raises
@@ -187,7 +189,7 @@ def require_tensor(tensor: onnx.TensorProto, what: str) -> NDArray[object]:
     try:
         if len(dims) > MOST_AXES or tensor.data_type not in ELEMENT_TYPES:
             raise ValueError(f"type {tensor.data_type}, {len(dims)} axes")
-        return numpy_helper.to_array(tensor)
+        return np.asarray(numpy_helper.to_array(tensor))
     except Exception as error:  # numpy raises whatever the data's length or type leads to
         raise Malformed(f"{what} of shape {shown(dims)} does not hold the values it says") from error
 
@@ -215,7 +217,7 @@ def _has(node: onnx.NodeProto, name: str) -> bool:
     return any(attribute.name == name for attribute in node.attribute)
 
 
-def require_survivable(node: onnx.NodeProto, known: Mapping[str, NDArray[object]] | None = None) -> None:
+def require_survivable(node: onnx.NodeProto, known: Mapping[str, NDArray[Any]] | None = None) -> None:
     """Refuse what the native inference of the ONNX package, or a loop written out, does not survive.
 
     Parameters
@@ -233,7 +235,7 @@ def require_survivable(node: onnx.NodeProto, known: Mapping[str, NDArray[object]
     if node.op_type == "Split":
         parts = next((len(a.ints) for a in node.attribute if a.name == "split"), None)
         sizes = (known or {}).get(node.input[1]) if len(node.input) > 1 else None
-        parts = parts if sizes is None else int(sizes.size)  # type: ignore[attr-defined]
+        parts = parts if sizes is None else int(sizes.size)
         if parts is not None and parts != len(node.output):
             raise Malformed(f"{parts} sizes for {len(node.output)} parts")
     if node.op_type == "GatherND" and next((a.i for a in node.attribute if a.name == "batch_dims"), 0) < 0:

@@ -21,7 +21,7 @@ from onnx_si.runtime.parity import RUNTIME, session_of
 
 PATIENCE = 120.0  # seconds that a first run may take
 FREE_SIZE = 64  # of an axis of space that is free
-ELEMENTS = {
+ELEMENTS: dict[str, Any] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
     "tensor(float16)": np.float16,
@@ -89,7 +89,7 @@ def _value(declared: Any, sizes: Mapping[str, int]) -> NDArray[Any]:
         n if isinstance(n, int) else sizes.get(n, FREE_SIZE if axis > 1 else 1)
         for axis, n in enumerate(declared.shape)
     ]
-    return np.ones(shape, ELEMENTS[declared.type])
+    return np.asarray(np.ones(shape, ELEMENTS[declared.type]))
 
 
 def _context() -> Any:

@@ -245,7 +245,7 @@ class _Run:
 
 
 def _require_room(program: Program) -> None:
-    """Refuse a program whose tensors, at so many points as the smallest step needs, do not fit into memory."""
+    """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
     shapes, alive, peak = program.shapes, math.prod(program.shape), math.prod(program.shape)
     for step in program.instructions:
         alive += math.prod(step.shape)
