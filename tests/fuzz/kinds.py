@@ -1,4 +1,4 @@
-"""Hostile command lines by kinds: each function makes one of a seed, with the files that it names in a folder."""
+"""Hostile command lines by kinds: each function makes one of a seed, with the files that it names."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ NUMBERS = (
     "0.5",
     "2",
     "\x1b[m",
-    "١",
+    "\u0661",
 )
 FILES = (
     "n" * 300,

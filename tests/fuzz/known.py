@@ -260,16 +260,19 @@ def picture(folder, size, mode="L", role="image"):
 
 
 def archive(folder, role, shape=(11_000, 11_000), dtype=np.float64, name="a"):
-    with zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as out:
-        with out.open(f"{name}.npy", "w", force_zip64=True) as stream:
-            header = io.BytesIO()
-            described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(header, described)
-            stream.write(header.getvalue())
-            block, left = bytes(1 << 24), int(np.prod(shape)) * np.dtype(dtype).itemsize
-            while left > 0:
-                stream.write(block[: min(left, len(block))])
-                left -= len(block)
+    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, described)
+    place = folder / "a.npz"
+    with (
+        zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as out,
+        out.open(f"{name}.npy", "w", force_zip64=True) as stream,
+    ):
+        stream.write(header.getvalue())
+        block, left = bytes(1 << 24), int(np.prod(shape)) * np.dtype(dtype).itemsize
+        while left > 0:
+            stream.write(block[: min(left, len(block))])
+            left -= len(block)
     place = str(folder / "a.npz")
     if role == "image":
         return [good(folder), place]
