@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
@@ -106,8 +105,8 @@ BROKEN = {
     ),
     "attribute dims": (proto(node("Constant", [], ["y"], value=short([-2]))), "does not hold the values"),
     "initialiser data": (
-        proto(node("Add", ["x", "t"]), stored=[short([2**40, 2**40])]),
-        "tensor 't' of shape .* does not hold the values",
+        proto(node("Add", ["x", "t"]), stored=[short([2**40])]),
+        "does not hold the values|too small for the declared shape",
     ),
     "an input's type": (proto(node("Relu"), kind=99), "'x' has elements of type 99"),
     "axes": (proto(node("Relu"), shape=[1] * (MOST_AXES + 1)), f"has 33 axes, at most {MOST_AXES}"),
@@ -241,8 +240,3 @@ def test_turns_are_counted_before_they_are_made():
         require_few(looping("Identity"), start, 9_000, 25_000)
     assert require_few(looping("Not"), start, 10**12, 5) == 7  # it may end at any turn
     assert require_few(looping("Not"), Turn(3, "more", ("x",)), 10**12, 11) == 13
-
-
-def test_onnx_itself_takes_what_is_refused():
-    """The checker of the package lets pass what its shape inference dies of."""
-    onnx.checker.check_model(BROKEN["GatherND"][0])

@@ -187,7 +187,7 @@ def require_tensor(tensor: onnx.TensorProto, what: str) -> NDArray[Any]:
     """
     dims = list(tensor.dims)
     try:
-        if len(dims) > MOST_AXES or tensor.data_type not in ELEMENT_TYPES:
+        if len(dims) > MOST_AXES or min(dims, default=0) < 0 or tensor.data_type not in ELEMENT_TYPES:
             raise ValueError(f"type {tensor.data_type}, {len(dims)} axes")
         return np.asarray(numpy_helper.to_array(tensor))
     except Exception as error:  # numpy raises whatever the data's length or type leads to
