@@ -15,13 +15,10 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Model, load
+from onnx_si.inspection.extension import saliency
 from onnx_si.report import Result
 from onnx_si.runtime.evaluate import evaluate
-
-# Last, because these functions have the names of subpackages: `onnx_si.saliency` is the function from here
-# on, while `from onnx_si.saliency import build` still finds the package.
-from onnx_si.inspection.extension import saliency  # isort: skip
-from onnx_si.simulation import simulate  # isort: skip
+from onnx_si.simulation import simulate
 
 __all__ = [
     "Analysis",

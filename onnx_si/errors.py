@@ -2,6 +2,7 @@
 
 OnnxSIError                  exit code
  +- UsageError               2   the call's options don't fit together
+ |   +- WrongType                ... because a value is of another type, or a name is unknown: a TypeError too
  |   +- AmbiguousLayout          ... because the model's input can be read in more than one way
  +- UnsupportedModel         3   a valid model that can't be analysed exactly
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
@@ -28,6 +29,10 @@ class UsageError(OnnxSIError):
     """Options that don't fit together or can't be read."""
 
     exit_code = 2
+
+
+class WrongType(UsageError, TypeError):
+    """A value of a type that can't be meant, or an argument that there isn't."""
 
 
 class AmbiguousLayout(UsageError):

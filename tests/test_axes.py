@@ -9,9 +9,9 @@ from onnx import helper
 
 from onnx_si.ground.layout import Layout
 from onnx_si.maps import View
-from onnx_si.maps.axes import follows, is_fresh
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import trace
+from onnx_si.rules.axes import follows, is_fresh
 
 ROWS, COLUMNS = 12, 8
 
@@ -168,6 +168,17 @@ def test_nodes_tell_where_axes_come_from(name):
 
 def test_an_op_that_is_not_known_tells_nothing():
     assert told(lambda n: n.add("GridSample", "x", n.normal(1, ROWS, COLUMNS, 2))) is None
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_product_with_a_vector_tells_nothing(left):
+    """It has no rows, or no columns."""
+    vector = (
+        (lambda n: n.add("MatMul", n.normal(ROWS), "x"))
+        if left
+        else (lambda n: n.add("MatMul", "x", n.normal(COLUMNS)))
+    )
+    assert told(vector) is None
 
 
 VIEW = View((1, 3, 16, 16), Layout("NCHW", ""))

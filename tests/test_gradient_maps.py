@@ -19,6 +19,7 @@ from onnx_si.maps import View, build, methods, resize_matrix
 from onnx_si.maps.cam import find_head
 from onnx_si.maps.gradcam import find_layer
 from onnx_si.maps.scores import find_scores
+from onnx_si.maps.trace import channel_axes
 
 MODELS = Path(__file__).parents[1] / "models"
 GRADIENTS = ("gradcam", "gradient", "grad-input")
@@ -94,6 +95,26 @@ def test_the_layer_is_the_last_one_with_space():
     found = saliency_of(model, image, "gradcam:first")
     assert found.method == "gradcam:first" and "'first'" in found.notes[0]
     assert not np.allclose(values_of(model, image, "gradcam:first"), values_of(model, image, "gradcam"))
+
+
+def test_channels_stay_where_they_are_behind_whatever_works_entry_by_entry():
+    """Whether or not a gradient can go back through it; a Reshape ends what is known."""
+    names = {"a": "Conv", "b": "Transpose", "c": "Sqrt", "d": "CumSum", "e": "Reshape", "f": "Relu"}
+    nodes, before = [], "x"
+    for output, op in names.items():
+        given = {"perm": [0, 2, 3, 1]} if op == "Transpose" else {}
+        nodes.append(helper.make_node(op, [before], [output], **given))
+        before = output
+    assert channel_axes(nodes) == {"a": 1, "b": 3, "c": 3, "d": 3}
+
+
+@pytest.mark.parametrize("op", ["Dropout", "Unsqueeze"])
+def test_scores_are_found_in_front_of_what_moves_them(op):
+    net = nets.Net(0, SHAPE)
+    scores = net.add("Gemm", net.add("Flatten", "x"), net.normal(36, 3), net.normal(3), out="scores")
+    net.add("Softmax", net.add(op, scores, *([net.ints(0)] if op == "Unsqueeze" else [])), out="y")
+    model, image = net.finish("y"), np.zeros(SHAPE)
+    assert find_scores(model, image, view_of(model, image)).tensor == "scores"
 
 
 def test_channels_behind_space_are_found_by_following_the_transpose():

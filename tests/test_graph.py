@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnx_si
 from onnx_si.errors import OnnxSIError, UnsupportedOp
-from onnx_si.graph import dag, model_from_proto, nodes_between
+from onnx_si.graph import model_from_proto, nodes_between
+from onnx_si.graph.dag import dag
 from onnx_si.program.program import bind
 
 

@@ -1,6 +1,8 @@
 """What the package promises to code that imports it."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from onnx_si import errors
 from onnx_si.cli.main import main
 
 PUBLIC = {
+    "Analysis",
     "Finding",
     "InputError",
     "Model",
@@ -29,6 +32,7 @@ PUBLIC = {
     "UsageError",
     "evaluate",
     "load",
+    "prepare",
     "saliency",
     "simulate",
     "test",
@@ -67,10 +71,12 @@ def test_exit_codes_of_the_errors():
     assert {error: error.exit_code for error in codes} == codes
 
 
-def test_saliency_is_a_function_and_a_package():
-    from onnx_si.maps import build
-
-    assert callable(onnx_si.saliency) and callable(build)
+def test_no_function_hides_a_module_of_its_name():
+    names = [found.name for found in pkgutil.walk_packages(onnx_si.__path__, "onnx_si.")]
+    for name in (name for name in names if not name.endswith("__main__")):
+        module = importlib.import_module(name)
+        parent, _, leaf = name.rpartition(".")
+        assert getattr(importlib.import_module(parent), leaf) is module, name
 
 
 def test_what_an_import_leaves_out():

@@ -16,6 +16,7 @@ import onnx_si
 from onnx_si.graph import model_from_proto
 from onnx_si.ground.layout import Layout, layout_of
 from onnx_si.inspection.extension import extend
+from onnx_si.kernels.interpolation import linear_matrix
 from onnx_si.maps import (
     View,
     build,
@@ -25,7 +26,6 @@ from onnx_si.maps import (
     with_margin,
 )
 from onnx_si.maps.cam import find_head
-from onnx_si.ops.resize import linear_matrix
 from onnx_si.program.program import bind
 
 CHANNELS, CLASSES, SIZE = 3, 4, 6

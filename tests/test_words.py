@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from onnx_si.cli.values import memory_size
+from onnx_si.analysis.options.kinds import BYTES
 from onnx_si.ground.paths import FILE, FOLDER, NOTHING, OTHER, what_is_at, writable
-from onnx_si.ground.words import LONGEST_LINE, shown, shown_line, whole_number
+from onnx_si.ground.terminal import LONGEST_LINE, shown, shown_line, whole_number
 from onnx_si.report.documents.shape import plain
 
 
@@ -61,11 +61,11 @@ def test_whole_numbers(text, number):
 
 
 def test_sizes_of_memory():
-    sizes = [memory_size(text) for text in ("2G", "500M", "1t", "4096K", "2GiB", "1048576")]
+    sizes = [BYTES.read(text) for text in ("2G", "500M", "1t", "4096K", "2GiB", "1048576")]
     assert sizes == [2 << 30, 500 << 20, 1 << 40, 4 << 20, 2 << 30, 1 << 20]
-    for text in ("", "x", "5", "-1G", "1e9", "9" * 5_000):
-        with pytest.raises(Exception, match="give a size such as 2G"):
-            memory_size(text)
+    for text in ("", "x", "-1G", "1e9", "9" * 5_000):
+        with pytest.raises(ValueError):
+            BYTES.read(text)
 
 
 LONG = "n" * 5_000

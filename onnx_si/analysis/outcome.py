@@ -16,7 +16,8 @@ from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.intervals import Intervals
-from onnx_si.report import Comparison, ComponentTest, Estimate, Refused, Result
+from onnx_si.report import Comparison, ComponentTest, Estimate, Fragility, Refused, Result
+from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
@@ -99,11 +100,29 @@ def result_of(
         parity=selection.parity,
         config={**settings.config(), "threshold": selection.threshold},
         references=len(scene.references),
+        fragility=_fragility(test, found),
         defaults=tuple(told.said["default"]),
         warnings=tuple(told.said["warning"]),
         versions=dict(versions()),
         component_tests=components,
         reasons={} if has_error else {"standard_error": "the statistic is a length in units of the noise"},
+    )
+
+
+def _fragility(test: Tested, found: Answer) -> Fragility:
+    """What is left to test with; the size of the noise only where S does not depend on it."""
+    line, settings, noise = test.line, test.settings, test.noise
+    if settings.p_value_only:
+        return Fragility()
+    tipping = None
+    if noise.std is not None and noise.degrees_of_freedom is None:
+        sets = found.inside, found.undecided
+        factor = tipping_factor(*sets, line, settings.alternative, settings.alpha)
+        tipping = None if factor is None else factor * noise.std
+    return Fragility(
+        distance=distance_to_ends(found.inside, line),
+        information=information(found.inside, line),
+        tipping_std=tipping,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
@@ -10,18 +10,18 @@ from onnx_si.analysis import question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.frame import Frame, frame_of, input_of
+from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
-from onnx_si.analysis.options import Options
+from onnx_si.analysis.options import AllOptions, Options
 from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
 from onnx_si.analysis.question import Tested
-from onnx_si.analysis.scene import Given, Scene, fitted, fitted_shape, require_mask_shape
+from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
 from onnx_si.errors import UnsupportedModel
-from onnx_si.graph import Model
+from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
-from onnx_si.ground.files import Accept
 from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
@@ -29,7 +29,7 @@ from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
 from onnx_si.search import Progress, SearchOptions
 from onnx_si.statistics.line import TestLine
-from onnx_si.statistics.noise import Covariance, accepting
+from onnx_si.statistics.noise import Covariance
 
 ADVICE = "check the exported model; if onnxruntime runs it, please report it"
 SHAPES_KEPT = 4  # of images, with everything that was made for them
@@ -50,12 +50,12 @@ class Analysis:
 
     def test(
         self,
-        image: ArrayLike,
-        reference: ArrayLike | Sequence[ArrayLike] | None = None,
+        image: ArrayLike | Path,
+        reference: ArrayLike | Path | Sequence[ArrayLike | Path] | None = None,
         *,
-        mask: ArrayLike | None = None,
-        covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | None = None,
-        noise_from: Sequence[ArrayLike] = (),
+        mask: ArrayLike | Path | None = None,
+        covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
+        noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -78,37 +78,19 @@ class Analysis:
         ------
         UsageError, InputError, UnsupportedModel, NothingToTest
         """
-        references = _several(reference)
-        settings = self._settings(bool(references), seed=seed, sigma=sigma)
-        given = Given(image, references, tuple(noise_from), mask)
+        inputs = Inputs(
+            image=image, reference=reference, mask=mask, covariance=covariance, noise_from=noise_from
+        )
         keep_freed_memory()
-        with budget(self.options.memory), one_blas_thread():
-            return self._test(given, covariance, settings, Told(notice), progress)
+        with budget(self.options.chosen.get("memory")), one_blas_thread():
+            accepts = Accepts(self._input, self._settings(has_reference=False))
+            given = inputs.given(accepts)
+            settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
+            covariance = inputs.known_covariance(accepts, given.image)
+            result = self._test(given, covariance, settings, Told(notice), progress)
+        return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
-
-    def accept(self, what: str) -> Accept:
-        """What refuses an image by its shape, before its values are read.
-
-        Parameters
-        ----------
-        what : str
-            The image's name in messages.
-        """
-        settings = self._settings(has_reference=False)
-        return lambda shape: fitted_shape(self._input, shape, settings, what)
-
-    def accept_mask(self, image: tuple[int, ...]) -> Accept:
-        """... a mask, for an image of a shape."""
-        space = self._input.layout.spatial_shape(self._taken(image))
-        return lambda shape: require_mask_shape(shape, space)
-
-    def accept_covariance(self, image: tuple[int, ...]) -> Callable[[str | None, tuple[int, ...]], object]:
-        """... arrays of a covariance, by their names and shapes."""
-        return accepting(self._taken(image), self._input.layout)
-
-    def _taken(self, image: tuple[int, ...]) -> tuple[int, ...]:
-        return fitted_shape(self._input, image, self._settings(has_reference=False), "the image")
 
     def scene(self, given: Given, settings: Settings) -> Scene:
         """What was given, fitted to the model's input."""
@@ -127,7 +109,7 @@ class Analysis:
     def _settings(self, has_reference: bool, **changed: Any) -> Settings:
         """The options with what is left open filled in; a reference changes the default hypothesis."""
         chosen = {name: value for name, value in changed.items() if value is not None}
-        return settle(replace(self.options, **chosen), self.model.metadata, has_reference)
+        return settle(self.options.changed(**chosen), self.model.metadata, has_reference)
 
     def _test(
         self,
@@ -171,15 +153,14 @@ class Analysis:
         return result_of(tested, found, comparison, components, told)
 
 
-def prepare(model: Model, **options: Any) -> Analysis:
+def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     """Make a model ready to test many images.
 
     Parameters
     ----------
-    model : Model
-        From `onnx_si.load`.
+    model : Model, or what `onnx_si.load` takes
     **options
-        The fields of `onnx_si.analysis.options.Options`.
+        See docs/options.md.
 
     Returns
     -------
@@ -190,15 +171,8 @@ def prepare(model: Model, **options: Any) -> Analysis:
     UsageError, UnsupportedModel
         If an option is not valid, or the model's input is not clear.
     """
-    return Analysis(model, Options(**options))
-
-
-def _several(reference: ArrayLike | Sequence[ArrayLike] | None) -> tuple[ArrayLike, ...]:
-    """The references, of which there may be none, one or more."""
-    if reference is None:
-        return ()
-    several = tuple(reference) if isinstance(reference, list | tuple) else (reference,)
-    return cast("tuple[ArrayLike, ...]", several)
+    chosen = Options(**options)
+    return Analysis(as_model(model), chosen)
 
 
 def _how(line: TestLine, settings: Settings) -> SearchOptions:

@@ -1,6 +1,6 @@
 """Image and references fitted to a model's input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from onnx_si.analysis.frame import Frame, Input
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import InputError, UsageError
+from onnx_si.ground.files import Accept
 from onnx_si.ground.layout import Layout, fit
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 from onnx_si.maps import View
+from onnx_si.statistics.noise import accepting
 
 LARGEST_VALUE = 1e30  # far above any image, and models in float32 overflow at 3e38
 
@@ -144,6 +146,30 @@ def fitted_shape(taken: Input, shape: tuple[int, ...], settings: Settings, what:
         return shape  # an image of nothing is refused in words of its own
     blank = np.broadcast_to(np.zeros(()), shape)  # takes no memory
     return fit(blank, taken.accepted(settings.resize_input), taken.layout, what).shape
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """What refuses files by the shapes that their headers say, before values are read."""
+
+    taken: Input
+    settings: Settings
+
+    def image(self, what: str) -> Accept:
+        """... an image, of that name in messages."""
+        return lambda shape: fitted_shape(self.taken, shape, self.settings, what)
+
+    def mask(self, image: tuple[int, ...]) -> Accept:
+        """... a mask, for an image of a shape."""
+        space = self.taken.layout.spatial_shape(self._shape(image))
+        return lambda shape: require_mask_shape(shape, space)
+
+    def covariance(self, image: tuple[int, ...]) -> Callable[[str | None, tuple[int, ...]], object]:
+        """... arrays of a covariance, by their names and shapes."""
+        return accepting(self._shape(image), self.taken.layout)
+
+    def _shape(self, image: tuple[int, ...]) -> tuple[int, ...]:
+        return fitted_shape(self.taken, image, self.settings, "the image")
 
 
 def require_mask_shape(shape: tuple[int, ...], space: tuple[int, ...]) -> None:

@@ -15,7 +15,7 @@ from onnx_si.graph.refused import refuse_by_name
 from onnx_si.graph.schema import MOST_AXES, Malformed, require_survivable
 from onnx_si.ground.budget import excess
 from onnx_si.ground.guard import words_of
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 
 MOST_ELEMENTS = 2**58  # of any tensor that a machine can address
 NOT_INFERRED = (
@@ -28,10 +28,6 @@ NOT_INFERRED = (
 )
 """What `infer_node_outputs` raises for an unknown op or inputs that don't fit it."""
 MAX_SHAPE_ELEMENTS = 1024  # of a tensor that can be a shape, a list of axes or of pads
-NOT_LARGER = frozenset(
-    ("Cast", "Concat", "Flatten", "Identity", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Unsqueeze")
-)
-"""Ops whose output has no more elements than their inputs together."""
 
 Arrays = tuple[NDArray[Any] | None, ...]
 
@@ -88,6 +84,11 @@ def inferred_shapes(
     }
 
 
+def is_constant(node: onnx.NodeProto) -> bool:
+    """Whether it only holds a value."""
+    return bool(node.op_type == "Constant")
+
+
 def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
     """What a `Constant` node holds; None where it is no number."""
     (attribute,) = node.attribute
@@ -103,8 +104,10 @@ def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
     return np.asarray(value, kinds[attribute.name]) if attribute.name in kinds else None
 
 
-def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays:
+def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger: bool = False) -> Arrays:
     """Outputs of one node whose inputs are all constant.
+
+    Its output's size is looked at first, unless it is known to be `no_larger` than the inputs.
 
     Raises
     ------
@@ -112,12 +115,12 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int]) -> Arrays
         If the reference evaluator can't run the node, or its output would be too large.
     """
     refuse_by_name(node)
-    if node.op_type == "Constant" and (held := stored(node)) is not None:
+    if is_constant(node) and (held := stored(node)) is not None:
         return (held,)
     if node.op_type == "Identity" and not node.domain:
         return inputs
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
-    if node.op_type not in NOT_LARGER:
+    if not no_larger:
         for shape in inferred_shapes(node, given, opsets).values():
             affordable(shape)
     graph = onnx.helper.make_graph(

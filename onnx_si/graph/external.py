@@ -13,7 +13,7 @@ from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.schema import ELEMENT_TYPES
 from onnx_si.ground.budget import excess
 from onnx_si.ground.paths import FILE, inside, what_is_at
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 
 COPIES = 3  # of a model that a run holds: as it was loaded, extended, and in the runtime
 
@@ -36,8 +36,7 @@ def load_external_data(proto: onnx.ModelProto, file: Path) -> None:
     InputError
         If a place is outside the model's folder, missing or truncated, or all of them do not fit into memory.
     """
-    stored = [*tensors_of(proto.graph), *(t for f in proto.functions for t in _in_attributes(f.node))]
-    external = [tensor for tensor in stored if external_data_helper.uses_external_data(tensor)]
+    external = _stored_elsewhere(proto)
     if not external:
         return
     folder = file.resolve().parent
@@ -54,6 +53,20 @@ def load_external_data(proto: onnx.ModelProto, file: Path) -> None:
             raise InputError(f"{shown(file)}: external data can't be read ({error.strerror})") from error
         place.tensor.data_location = onnx.TensorProto.DEFAULT
         del place.tensor.external_data[:]
+
+
+def require_own_data(proto: onnx.ModelProto) -> None:
+    """A model in memory has no folder that external data could lie in."""
+    for tensor in _stored_elsewhere(proto):
+        raise InputError(
+            f"tensor '{shown(tensor.name)}' is stored beside the model, which has no folder in memory; give "
+            "the path of the file, or load its data first"
+        )
+
+
+def _stored_elsewhere(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    stored = [*tensors_of(proto.graph), *(t for f in proto.functions for t in _in_attributes(f.node))]
+    return [tensor for tensor in stored if external_data_helper.uses_external_data(tensor)]
 
 
 def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from onnx_si.errors import Refusal
 from onnx_si.graph.inline import renamed
 from onnx_si.ground.budget import NODE_BYTES, excess
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 
 VERSIONS = {
     "Loop": (1, 11, 13, 16, 19, 21, 23, 24, 25),

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnx_si.errors import InputError, UnsupportedModel
+from onnx_si.errors import InputError, UnsupportedModel, WrongType
 from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.depth import require_shallow
-from onnx_si.graph.external import COPIES, load_external_data
+from onnx_si.graph.external import COPIES, load_external_data, require_own_data
 from onnx_si.graph.functions import inlined
 from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
@@ -24,7 +24,8 @@ from onnx_si.graph.schema import STANDARD, Malformed, require_tensor, require_we
 from onnx_si.ground.budget import budget, excess
 from onnx_si.ground.guard import guarded, words_of
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
+from onnx_si.ground.words import shown as described
 
 UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
 UNTRANSLATED = "No Op registered for"  # the checker's words
@@ -125,13 +126,18 @@ def _info(value: onnx.ValueInfoProto) -> TensorInfo:
     return TensorInfo(value.name, name, dims)
 
 
-def load(path: str | os.PathLike[str], *, memory: int | None = None) -> Model:
-    """Load and check an ONNX file.
+Source: TypeAlias = str | os.PathLike[str] | bytes | onnx.ModelProto
+Loadable: TypeAlias = Model | Source
+
+
+def load(path: Source, *, memory: int | None = None) -> Model:
+    """Load and check an ONNX model.
 
     Parameters
     ----------
-    path : path-like
-        The .onnx file; external data must lie beside it or below its folder.
+    path : path-like, bytes or onnx.ModelProto
+        The .onnx file, whose external data must lie beside it or below its folder; or the content of one, or
+        a model in memory, which holds all of its data.
     memory : int, optional
         Bytes that loading may take; default half of what is free.
 
@@ -141,26 +147,43 @@ def load(path: str | os.PathLike[str], *, memory: int | None = None) -> Model:
 
     Raises
     ------
+    UsageError
+        If it is none of these.
     InputError
         If the file is missing, too large, truncated or not ONNX, or its external data leaves its folder.
     UnsupportedModel
         If the model breaks the ONNX specification or its opset is outside what is supported.
     """
     with budget(memory):
+        return _loaded(path)
+
+
+def _loaded(path: Source) -> Model:
+    if isinstance(path, str | os.PathLike):
         file, where = Path(path), shown(path)
         content = _content(file, where)
-        proto = onnx.ModelProto()
-        try:
-            proto.ParseFromString(content)
-        except DecodeError as error:
-            raise InputError(
-                f"{where}: not an ONNX model, or a truncated one ({len(content)} bytes); export it again"
-            ) from error
-        if not proto.graph.node or not proto.graph.output:
-            raise InputError(f"{where}: holds no ONNX graph ({len(content)} bytes); export it again")
+        proto = _parsed(content, where)
         with guarded(InputError, where, "export it again"):
             load_external_data(proto, file)
         return model_from_proto(proto, path=str(path), sha256=hashlib.sha256(content).hexdigest())
+    if isinstance(path, bytes | bytearray | memoryview):
+        content = bytes(path)
+        proto, sha256 = _parsed(content, "the model's bytes"), hashlib.sha256(content).hexdigest()
+    elif isinstance(path, onnx.ModelProto):
+        proto, sha256 = onnx.ModelProto(), None
+        proto.CopyFrom(path)
+        _require_graph(proto, "the model in memory", proto.ByteSize())
+    else:
+        raise WrongType(
+            f"model: the path of an .onnx file, its bytes, or an onnx.ModelProto, not {described(path)}"
+        )
+    require_own_data(proto)
+    return model_from_proto(proto, sha256=sha256)
+
+
+def as_model(given: Loadable) -> Model:
+    """A model as it is, or what `load` makes of anything else."""
+    return given if isinstance(given, Model) else load(given)
 
 
 def _content(file: Path, where: str) -> bytes:
@@ -184,6 +207,23 @@ def _content(file: Path, where: str) -> bytes:
         raise InputError(
             f"{where}: can't be read ({error.strerror}); give the path of an .onnx file"
         ) from error
+
+
+def _parsed(content: bytes, where: str) -> onnx.ModelProto:
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except DecodeError as error:
+        raise InputError(
+            f"{where}: not an ONNX model, or a truncated one ({len(content)} bytes); export it again"
+        ) from error
+    _require_graph(proto, where, len(content))
+    return proto
+
+
+def _require_graph(proto: onnx.ModelProto, where: str, size: int) -> None:
+    if not proto.graph.node or not proto.graph.output:
+        raise InputError(f"{where}: holds no ONNX graph ({size} bytes); export it again")
 
 
 def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: str | None = None) -> Model:

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph.dag import subgraphs
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 
 STANDARD = ("", "ai.onnx")
 MOST_AXES = 32  # of a tensor; numpy has 64 at most, and some computations add axes

@@ -18,7 +18,7 @@ from PIL import Image
 from onnx_si.errors import InputError, OnnxSIError
 from onnx_si.ground.budget import excess
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 
 COPIES = 3  # of an image in double precision that a test holds beside the file's values
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from onnx_si.errors import OnnxSIError
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 
 DEBUG = "ONNX_SI_DEBUG"
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import AmbiguousLayout, InputError, UnsupportedModel, UsageError
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 
 FEW_CHANNELS = 4  # grey, colour, colour with alpha; anything larger is space where there is a choice
 

@@ -20,7 +20,7 @@ from onnx_si.errors import (
     UnsupportedOp,
     UsageError,
 )
-from onnx_si.graph import Model, TensorInfo
+from onnx_si.graph import Loadable, Model, TensorInfo, as_model
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
 from onnx_si.inspection.probe import Probe, probe
@@ -83,13 +83,15 @@ class Inspection:
 
 
 def inspect_model(
-    model: Model, sizes: Mapping[str, int] | None = None, layout: str | None = None
+    model: Loadable,
+    sizes: Mapping[str, int] | None = None,
+    layout: str | None = None,
 ) -> Inspection:
     """Look at a model as a test would, on a random image of its input's shape.
 
     Parameters
     ----------
-    model : Model
+    model : Model, or what `onnx_si.load` takes
     sizes : mapping of str to int, optional
         Sizes of free input axes.
     layout : str, optional
@@ -106,10 +108,11 @@ def inspect_model(
     UsageError
         If a size or the layout does not fit the model.
     """
-    settings = settle(Options(layout=layout), model.metadata, has_reference=False)
+    model = as_model(model)
+    settings = settle(Options(layout=layout, dims=sizes), model.metadata, has_reference=False)
     trial, program, fitting = None, None, []
     try:
-        trial = probe(model, sizes or {}, settings.layout)
+        trial = probe(model, settings.dims or {}, settings.layout)
         program = _bound(model, trial)
         _require_one_image(model, trial)
         fitting = methods(model, trial.image, replace(trial.view, scores=settings.scores))

@@ -25,12 +25,13 @@ from onnx_si.maps.map import (
     weighted_channels,
 )
 from onnx_si.maps.reading import read_tensor
-from onnx_si.maps.scores import SCORE_TAIL, SeveralScores, back, choose_scores
+from onnx_si.maps.scores import SeveralScores, back, behind_scores, choose_scores
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
+from onnx_si.rules.registry import traits_of
+from onnx_si.rules.traits import IN_ORDER, IN_PLACE, Average, Combination, Traits
 
-BETWEEN = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Cast"})
-AVERAGES = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool", "ReduceSum"})
+SCALES = frozenset({Combination.PRODUCT, Combination.QUOTIENT})
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,19 @@ def _outputs(
 def _trace(model: Model, image: NDArray[np.float64], output: str, axes: int) -> Head | str:
     """Walk back from an output; a text says where the pattern breaks."""
     makers = {name: node for node in model.proto.graph.node for name in node.output}
-    scores = back(makers, output, SCORE_TAIL)
+    scores = back(makers, output, behind_scores)
     node, added = makers.get(scores), None
-    if node is not None and node.op_type == "Add":
+    if node is not None and traits_of(node).combines is Combination.SUM:
         for name, other in (node.input, reversed(node.input)):
-            maker = makers.get(back(makers, name, frozenset({"Identity", "Cast"})))
-            if maker is not None and maker.op_type in ("MatMul", "Gemm"):
+            maker = makers.get(back(makers, name, _in_place))
+            if maker is not None and _is_product(maker):
                 node, added = maker, other
                 break
-    if node is None or node.op_type not in ("MatMul", "Gemm"):
+    if node is None or not _is_product(node):
         return f"its scores come from {node.op_type if node else 'no op'}, not from Gemm or MatMul"
-    pooled = back(makers, node.input[0], BETWEEN)
+    pooled = back(makers, node.input[0], _in_order)
     pool, factor = _unscaled(makers, pooled)
-    if pool is None or pool.op_type not in AVERAGES:
+    if pool is None or traits_of(pool).averages is None:
         source = pool.op_type if pool else "the image"
         return f"the input of {node.op_type} comes from {source}, not from a global average"
     features = pool.input[0]
@@ -136,15 +137,28 @@ def _trace(model: Model, image: NDArray[np.float64], output: str, axes: int) -> 
     return Head(features, layout, shape, layout.spatial_shape(shape), weights, scores, rank)
 
 
+def _in_place(traits: Traits) -> bool:
+    return traits.moves in IN_PLACE
+
+
+def _in_order(traits: Traits) -> bool:
+    return traits.moves in IN_ORDER
+
+
+def _is_product(node: onnx.NodeProto) -> bool:
+    return traits_of(node).combines is Combination.MATRIX_PRODUCT
+
+
 def _unscaled(
     makers: dict[str, onnx.NodeProto], tensor: str
 ) -> tuple[onnx.NodeProto | None, tuple[str, ...]]:
     """The op that makes a tensor, or the average in front of a product or quotient with its other tensor."""
     node = makers.get(tensor)
-    if node is not None and node.op_type in ("Div", "Mul"):
-        for name, other in (node.input, reversed(node.input))[: 1 if node.op_type == "Div" else 2]:
-            maker = makers.get(back(makers, name, BETWEEN))
-            if maker is not None and maker.op_type in AVERAGES:
+    combines = None if node is None else traits_of(node).combines
+    if node is not None and combines in SCALES:
+        for name, other in (node.input, reversed(node.input))[: 1 if combines is Combination.QUOTIENT else 2]:
+            maker = makers.get(back(makers, name, _in_order))
+            if maker is not None and traits_of(maker).averages is not None:
                 return maker, (other,)
     return node, ()
 
@@ -159,9 +173,10 @@ def _averaged_axes(
     """Axes that an average runs over all of; none where a window leaves something out."""
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in pool.attribute}
     space = tuple(range(2, len(shape)))
-    if pool.op_type == "GlobalAveragePool":
+    averages = traits_of(pool).averages
+    if averages is Average.SPACE:
         return space
-    if pool.op_type == "AveragePool":
+    if averages is Average.WINDOWS:
         whole = tuple(attributes["kernel_shape"]) == shape[2:] and not any(attributes.get("pads", ()))
         return space if whole else ()
     axes = attributes.get("axes", ()) or tuple(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.ground.words import shown, whole_number
+from onnx_si.ground.terminal import shown, whole_number
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.gradcam import gradcam

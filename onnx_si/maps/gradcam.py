@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model, read_by
 from onnx_si.ground.layout import Layout
-from onnx_si.maps.axes import Axes
 from onnx_si.maps.backward import differentiate, has_gradient, reached
 from onnx_si.maps.backward.nodes import reshaped
-from onnx_si.maps.channels import channel_axes
 from onnx_si.maps.map import (
     SaliencyMap,
     View,
@@ -25,8 +23,9 @@ from onnx_si.maps.map import (
 )
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.scores import Scores, find_scores, seed
-from onnx_si.maps.trace import trace
+from onnx_si.maps.trace import channel_axes, trace
 from onnx_si.program.program import Program
+from onnx_si.rules.axes import Axes
 
 
 @dataclass(frozen=True)

@@ -15,28 +15,15 @@ from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model
 from onnx_si.maps.saturation import alike, choice_saturates
 from onnx_si.program.program import bind
+from onnx_si.rules.registry import traits_of
+from onnx_si.rules.traits import ANY_MOVE, IN_PLACE, Decision, Increasing, Moves
 
-MOVES = frozenset(
-    {
-        "Identity",
-        "Cast",
-        "Transpose",
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-        "Flatten",
-        "Slice",
-        "Gather",
-        "Split",
-        "Dropout",
-    }
-)
-INCREASING = frozenset({"Sigmoid", "Softmax", "LogSoftmax"})
-ALONG_AXES = frozenset({"Identity", "Cast", "Dropout", "Transpose"})
-COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
-CHOICES = frozenset({"ArgMax", "ArgMin"})
 FULL_PRECISION = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})
 
+LINKS = frozenset(Increasing)
+LOGISTIC = frozenset({Increasing.SIGMOID, Increasing.SOFTMAX})
+ALONG_AXES = IN_PLACE | {Moves.PERMUTES}
+CHOICES = frozenset({Decision.LARGEST, Decision.SMALLEST})
 LARGEST_SCORE = 1e3  # stands for one whose probability double precision rounds to 0 or 1
 Makers = Mapping[str, onnx.NodeProto]
 
@@ -51,43 +38,48 @@ class Tail:
     moves: tuple[onnx.NodeProto, ...]
     end: str
 
+    @property
+    def link(self) -> Increasing | None:
+        """Which function of the scores the op is."""
+        return traits_of(self.op).increasing
+
 
 def find_tail(model: Model, tensor: str) -> Tail | None:
     """Walk back from a tensor over moves of values to a Sigmoid, Softmax or LogSoftmax."""
-    return _tail(_makers(model), tensor, INCREASING, MOVES)
+    return _tail(_makers(model), tensor, LINKS, ANY_MOVE)
 
 
 def find_labels(model: Model, tensor: str) -> onnx.NodeProto | None:
     """Walk back from a tensor over moves of values to the ArgMax that it holds the classes of."""
     makers = _makers(model)
     node = makers.get(tensor)
-    while node is not None and node.op_type in MOVES and node.domain in ("", "ai.onnx"):
-        if node.op_type == "Cast" and _target(node) == onnx.TensorProto.BOOL:
+    while node is not None and (moves := traits_of(node).moves) is not None:
+        if moves is Moves.CASTS and _target(node) == onnx.TensorProto.BOOL:
             return None
         node = makers.get(node.input[0])
-    return node if node is not None and node.op_type == "ArgMax" else None
+    return node if node is not None and traits_of(node).decides is Decision.LARGEST else None
 
 
 def _makers(model: Model) -> Makers:
     return {name: node for node in model.proto.graph.node for name in node.output}
 
 
-def _tail(makers: Makers, tensor: str, ops: frozenset[str], through: frozenset[str]) -> Tail | None:
+def _tail(
+    makers: Makers, tensor: str, links: frozenset[Increasing], through: frozenset[Moves]
+) -> Tail | None:
     moves: list[onnx.NodeProto] = []
     node = makers.get(tensor)
-    while (
-        node is not None and node.op_type in through and node.domain in ("", "ai.onnx") and not _rounds(node)
-    ):
+    while node is not None and traits_of(node).moves in through and not _rounds(node):
         moves.append(node)
         node = makers.get(node.input[0])
-    if node is None or node.op_type not in ops or node.domain not in ("", "ai.onnx"):
+    if node is None or traits_of(node).increasing not in links:
         return None
     return Tail(node, tuple(reversed(moves)), tensor)
 
 
 def _rounds(node: onnx.NodeProto) -> bool:
     """Whether it is a cast that makes equal what was not: to whole numbers, or to half precision."""
-    return node.op_type == "Cast" and _target(node) not in FULL_PRECISION
+    return traits_of(node).moves is Moves.CASTS and _target(node) not in FULL_PRECISION
 
 
 def _target(cast: onnx.NodeProto) -> int:
@@ -107,7 +99,7 @@ def softmax_axis(node: onnx.NodeProto, shape: tuple[int, ...], opset: int) -> in
 
 def _keeps_order_along(node: onnx.NodeProto, axis: int, rank: int, opset: int) -> bool:
     """Whether an op is increasing along an axis: a Softmax divides what it runs over by the same number."""
-    if node.op_type == "Sigmoid":
+    if traits_of(node).increasing is Increasing.SIGMOID:
         return True
     own = _axis(node, -1 if opset >= 13 else 1) % rank
     return axis == own if opset >= 13 else axis >= own
@@ -149,11 +141,12 @@ def on_scores(model: Model, image: NDArray[np.float64]) -> Model:
     makers = _makers(model)
     behind: dict[int, tuple[Tail | None, ...]] = {}
     for position, node in enumerate(model.proto.graph.node):
-        ops, through = (
-            (INCREASING, ALONG_AXES) if node.op_type in CHOICES else (INCREASING - {"LogSoftmax"}, MOVES)
-        )
-        tails = tuple(_tail(makers, name, ops, through) for name in node.input)
-        if node.op_type in CHOICES | COMPARISONS and any(tails):
+        decides = traits_of(node).decides
+        if decides is None:
+            continue
+        links, through = (LINKS, ALONG_AXES) if decides in CHOICES else (LOGISTIC, ANY_MOVE)
+        tails = tuple(_tail(makers, name, links, through) for name in node.input)
+        if any(tails):
             behind[position] = tails
     if not behind:
         return model
@@ -164,7 +157,7 @@ def on_scores(model: Model, image: NDArray[np.float64]) -> Model:
     for position, node in enumerate(model.proto.graph.node):
         start = len(editor.proto.graph.node)
         if position in behind:
-            rewire = _choose if node.op_type in CHOICES else _compare
+            rewire = _choose if traits_of(node).decides in CHOICES else _compare
             node = rewire(editor, node, behind[position], known.values, known.folded, model.opset) or node
         nodes += [*map(_copy, editor.proto.graph.node[start:]), node]
     del editor.proto.graph.node[:]
@@ -194,7 +187,7 @@ def _choose(
     rank = values[tail.op.input[0]].ndim
     axis = _axis(node, 0) % rank
     for move in reversed(tail.moves):
-        if move.op_type == "Transpose":
+        if traits_of(move).moves is Moves.PERMUTES:
             axis = next((list(a.ints) for a in move.attribute if a.name == "perm"), list(range(rank))[::-1])[
                 axis
             ]
@@ -206,11 +199,10 @@ def _choose(
 
 def _require_unsaturated(node: onnx.NodeProto, tail: Tail, scores: NDArray[Any], axis: int) -> None:
     """Where one number stands for several scores, a runtime chooses the first of them, or any."""
-    if tail.op.op_type == "LogSoftmax":
+    if tail.link is Increasing.LOG_SOFTMAX:
         return
-    if choice_saturates(
-        scores, axis, softmax=tail.op.op_type == "Softmax", smallest=node.op_type == "ArgMin"
-    ):
+    smallest = traits_of(node).decides is Decision.SMALLEST
+    if choice_saturates(scores, axis, softmax=tail.link is Increasing.SOFTMAX, smallest=smallest):
         raise SaliencyUnavailable(
             f"{node.op_type} of '{node.input[0]}' compares probabilities whose scores reach "
             f"{float(np.abs(scores).max()):.4g}: in single precision {tail.op.op_type} may give one number "
@@ -233,7 +225,7 @@ def _compare(
     if not np.all((levels > 0) & (levels < 1)):
         return None
     axis = None
-    if tail.op.op_type == "Softmax":
+    if tail.link is Increasing.SOFTMAX:
         axis = softmax_axis(tail.op, values[tail.op.input[0]].shape, opset)
         if axis is None:
             return None

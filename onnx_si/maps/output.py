@@ -11,6 +11,7 @@ from onnx_si.maps.monotone import Tail, find_labels, find_tail, logit_tensor, so
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
+from onnx_si.rules.traits import Increasing
 
 
 def output_map(
@@ -53,7 +54,7 @@ def output_map(
     shape = program.values[name].shape
     reading = read_tensor(shape, view, trace(model, image, (name,)).get(name))
     layout, axis = reading.layout, None
-    if tail is not None and tail.op.op_type != "Sigmoid":
+    if tail is not None and tail.link is not Increasing.SIGMOID:
         axis = softmax_axis(tail.op, program.values[tail.op.input[0]].shape, model.opset)
         tail = tail if axis is not None else None
     channel, notes = pick_channel(name, shape, layout.channel_axis, target, tail)
@@ -65,7 +66,7 @@ def output_map(
     unmixed &= reading.size == view.space  # means and resizes mix values behind the Sigmoid
     if tail is not None and unmixed:
         margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
-        link = "log-probability" if tail.op.op_type == "LogSoftmax" else "probability"
+        link = "log-probability" if tail.link is Increasing.LOG_SOFTMAX else "probability"
     split = LINKS.get(link)
     return SaliencyMap(editor.finish(), public, margin, link, f"output:{name}", channel, notes, split)
 
@@ -112,7 +113,7 @@ def pick_channel(
         return target, ()
     if count == 1:
         return None, ()
-    if count == 2 and tail is not None and tail.op.op_type != "Sigmoid":
+    if count == 2 and tail is not None and tail.link is not Increasing.SIGMOID:
         kind = tail.op.op_type
         return 1, (f"'{name}' is a {kind} over two classes: class 1 is the map; --target 0 takes the other",)
     return None, (f"'{name}' has {count} channels: their mean is the map; --target K takes one",)

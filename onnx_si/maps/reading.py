@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.ground.layout import Layout
-from onnx_si.maps.axes import MIXED, Axes, Axis, follows, is_fresh
 from onnx_si.maps.map import View
+from onnx_si.rules.axes import MIXED, Axes, Axis, follows, is_fresh
 
 OPEN, OTHER = "?", "-"  # an axis that may be anything, one that is no axis of space
 

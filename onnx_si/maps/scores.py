@@ -1,7 +1,7 @@
 """The scores of a classifier: one number for each class, in front of Sigmoid and Softmax."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,27 +13,33 @@ from onnx_si.graph import Editor, Model, nodes_between, read_by
 from onnx_si.maps.backward.nodes import one_hot, reshaped
 from onnx_si.maps.map import View, single_precision
 from onnx_si.program.program import Program, bind
+from onnx_si.rules.registry import traits_of
+from onnx_si.rules.traits import IN_ORDER, Decision, Increasing, Traits
 
-CHOICES = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
 SCORE_WORDS = frozenset(
     {"class", "classes", "classification", "classifier", "cls", "label", "labels", "logit", "logits", "pred"}
     | {"prediction", "predictions", "prob", "probs", "probability", "probabilities", "score", "scores"}
     | {"softmax"}
 )
-SCORE_TAIL = frozenset(
-    {"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "Identity", "Reshape", "Flatten", "Squeeze", "Cast"}
-)
+
+
+ALONG_AN_AXIS = frozenset({Increasing.SOFTMAX, Increasing.LOG_SOFTMAX})
 
 
 class SeveralScores(SaliencyUnavailable):
     """More than one output could be the class scores: the user has to say which."""
 
 
-def back(makers: dict[str, onnx.NodeProto], tensor: str, through: Iterable[str]) -> str:
+def back(makers: dict[str, onnx.NodeProto], tensor: str, through: Callable[[Traits], bool]) -> str:
     """The tensor in front of a chain of ops."""
-    while tensor in makers and makers[tensor].op_type in through:
+    while tensor in makers and through(traits_of(makers[tensor])):
         tensor = makers[tensor].input[0]
     return tensor
+
+
+def behind_scores(traits: Traits) -> bool:
+    """Whether an op may stand between scores and an output: it tells as much, or a part of it."""
+    return traits.increasing is not None or traits.decides is Decision.LARGEST or traits.moves in IN_ORDER
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def find_scores(model: Model, image: NDArray[np.float64], view: View) -> Scores:
     names = (view.scores,) if view.scores else tuple(info.name for info in model.outputs)
     makers = {name: node for node in model.proto.graph.node for name in node.output}
     notes: tuple[str, ...] = ()
-    tensors = dict.fromkeys(back(makers, name, SCORE_TAIL) for name in names)
+    tensors = dict.fromkeys(back(makers, name, behind_scores) for name in names)
     if len(tensors) > 1:
         chosen = choose_scores(model, image, view)
         tensors, notes = {chosen.tensor: None}, chosen.notes
@@ -114,7 +120,7 @@ def choose_scores(model: Model, image: NDArray[np.float64], view: View) -> Chose
     makers = {name: node for node in model.proto.graph.node for name in node.output}
     sources: dict[str, list[str]] = {}
     for info in model.outputs:
-        sources.setdefault(back(makers, info.name, SCORE_TAIL), []).append(info.name)
+        sources.setdefault(back(makers, info.name, behind_scores), []).append(info.name)
     program = bind(model, image, tuple(sources))
     gaps = {tensor for tensor in sources if tensor not in program.values}
     reasons = [f"'{sources[tensor][0]}' can't be evaluated" for tensor in sources if tensor in gaps]
@@ -160,8 +166,8 @@ def _most_like_scores(
 
 def _chooses(makers: dict[str, onnx.NodeProto], tensor: str) -> bool:
     """Whether there is a Softmax or ArgMax between scores and an output."""
-    while tensor in makers and makers[tensor].op_type in SCORE_TAIL:
-        if makers[tensor].op_type in CHOICES:
+    while tensor in makers and behind_scores(traits := traits_of(makers[tensor])):
+        if traits.increasing in ALONG_AN_AXIS or traits.decides is Decision.LARGEST:
             return True
         tensor = makers[tensor].input[0]
     return False

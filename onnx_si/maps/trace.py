@@ -10,27 +10,23 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnx_si.graph import Model, TensorInfo, nodes_between
-from onnx_si.graph.constants import inferred_shapes, stored
+from onnx_si.graph.constants import inferred_shapes, is_constant, stored
 from onnx_si.ground.layout import Layout, layout_of
-from onnx_si.maps.axes import Axes, Part, size_of
-from onnx_si.maps.axis_rules import (
-    CONVOLUTIONS,
-    ELEMENTWISE,
-    GLOBAL_POOLS,
-    POOLS,
-    REGROUPED,
-    Place,
-    axes_of,
-)
 from onnx_si.program.sizes import sizes
+from onnx_si.rules import axis_rules
+from onnx_si.rules.axes import Axes, Part, size_of
+from onnx_si.rules.axis_rules import Place
+from onnx_si.rules.registry import traits_of
 
-CHANNELS_SECOND = frozenset(
-    {*CONVOLUTIONS, *POOLS, *GLOBAL_POOLS, "BatchNormalization", "DepthToSpace", "GroupNormalization"}
-    | {"InstanceNormalization", "LRN", "MaxUnpool", "SpaceToDepth"}
+CARRIED = frozenset(
+    {axis_rules.elementwise, axis_rules.by_reshape, axis_rules.padded, axis_rules.permuted, axis_rules.sliced}
 )
-"""Ops that take batch, channels and then space (ONNX spec)."""
-CARRIED = frozenset({"Pad", "Slice", "Transpose", *REGROUPED, *ELEMENTWISE})
-"""Ops that an exporter puts between an image and the first layer."""
+"""What an exporter puts between an image and the first layer."""
+IN_PLACE = frozenset(
+    {axis_rules.concatenated, axis_rules.elementwise, axis_rules.padded, axis_rules.resized, axis_rules.same}
+    | {axis_rules.sliced}
+)
+"""Ops whose output has its axes where its inputs have them."""
 PRIMES = (2003, 2011, 2017, 2027, 2029)  # sizes of free axes that no product is taken for
 LARGEST = 2**60  # of a shape that NumPy makes an array of, in no memory
 
@@ -61,6 +57,52 @@ def trace(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> dict[str
     return found
 
 
+def axes_of(place: Place) -> Axes | None:
+    """Axes of a node's output; None where they can't be told."""
+    node = place.node
+    rule = traits_of(node).axes
+    if rule is None or any(
+        axes is None and name and name not in place.constants
+        for name, axes in zip(node.input, place.inputs, strict=True)
+    ):
+        return None
+    try:
+        found = rule(place)
+    except (LookupError, ValueError, ZeroDivisionError):
+        return None
+    if found is None or len(found) != len(place.shape):
+        return None
+    return found
+
+
+def channel_axes(nodes: Iterable[onnx.NodeProto]) -> dict[str, int]:
+    """The axis of the channels of every tensor of which the nodes, in execution order, tell it.
+
+    Convolutions and the like have their channels second (ONNX spec); exporters of frameworks that have them
+    last put a Transpose in front and behind.
+    """
+    found: dict[str, int] = {}
+    for node in nodes:
+        traits, axis = traits_of(node), None
+        if traits.channels_second:
+            axis = 1
+        elif traits.axes is axis_rules.permuted and node.input[0] in found:
+            axis = _moved(node, found[node.input[0]])
+        elif traits.axes in IN_PLACE:
+            axes = {found[name] for name in node.input if name in found}
+            axis = axes.pop() if len(axes) == 1 else None
+        if axis is not None:
+            found.update((name, axis) for name in node.output if name)
+    return found
+
+
+def _moved(transpose: onnx.NodeProto, axis: int) -> int | None:
+    """Where a Transpose puts the channels; None where it turns the image."""
+    perm = next((list(a.ints) for a in transpose.attribute if a.name == "perm"), [])
+    others = [a for a in perm if a != axis]
+    return perm.index(axis) if axis in perm and others == sorted(others) else None
+
+
 def _whole(shape: Iterable[int]) -> Axes:
     return tuple((Part(axis, size),) for axis, size in enumerate(shape))
 
@@ -74,11 +116,12 @@ def readings(model: Model, name: str, declared: Shape) -> Iterator[Mapping[int, 
     constants = _Stored(model)
     for node in model.proto.graph.node:
         source = node.input[0] if node.input else ""
-        if node.op_type in CHANNELS_SECOND and len(found.get(source, ())) >= 3:
+        traits = traits_of(node)
+        if traits.channels_second and len(found.get(source, ())) >= 3:
             roles = _roles(found[source])
             if roles:
                 yield roles
-        elif node.op_type in CARRIED:
+        elif traits.axes in CARRIED:
             _carry(node, found, constants)
 
 
@@ -117,7 +160,7 @@ class _Stored:
     def __init__(self, model: Model):
         self.opsets = model.opsets
         self._tensors = {tensor.name: tensor for tensor in model.proto.graph.initializer}
-        self._nodes = {n.output[0]: n for n in model.proto.graph.node if n.op_type == "Constant"}
+        self._nodes = {n.output[0]: n for n in model.proto.graph.node if is_constant(n)}
 
     def get(self, name: str) -> NDArray[Any] | None:
         if name in self._tensors:

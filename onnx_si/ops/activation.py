@@ -5,52 +5,52 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed
+from onnx_si.kernels.elementwise import Bounded, Clipped, Leaky, Ramp, rectified
+from onnx_si.ops import crops
 from onnx_si.ops.elementwise import identity
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Kinked, Maximum, Rule
+from onnx_si.rules.traits import Gradient
 
 ZERO = np.zeros(())
 LARGEST = float(np.finfo(np.float32).max)
 
 
-@handles("Relu", since=(6, 13, 14))
+@handles("Relu", since=(6, 13, 14), axes=axis_rules.elementwise, crop=crops.elementwise)
 def relu(x: Input) -> Rule:
-    return Kinked(lambda x: np.maximum(x, 0.0), (ZERO,))
+    return Kinked(rectified, (ZERO,))
 
 
-@handles("LeakyRelu", since=(6, 16))
+@handles("LeakyRelu", since=(6, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
 def leaky_relu(x: Input, *, alpha: float = 0.01) -> Rule:
-    return Kinked(lambda x: np.where(x < 0, alpha * x, x), (ZERO,))
+    return Kinked(Leaky(alpha), (ZERO,))
 
 
-@handles("PRelu", since=(7, 9, 16))
+@handles("PRelu", since=(7, 9, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
 def prelu(x: Input, slope: Input) -> Rule:
     x, slope = variable(x, "X"), double(constant(slope, "slope"))
     if broadcast_shape(x, slope) != x.shape:
         raise malformed(f"slope of shape {slope.shape} does not broadcast to {x.shape}")
-    return Kinked(lambda x: np.where(x < 0, slope * x, x), (ZERO,))
+    return Kinked(Leaky(slope), (ZERO,))
 
 
-@handles("Abs", since=(6, 13))
+@handles("Abs", since=(6, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def absolute(x: Input) -> Rule:
     return Kinked(np.abs, (ZERO,))
 
 
-@handles("HardSigmoid", since=(6, 22))
+@handles("HardSigmoid", since=(6, 22), axes=axis_rules.elementwise, crop=crops.elementwise)
 def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Rule:
     if alpha == 0:
         return Affine(np.zeros_like, offset=np.clip(double(np.asarray(beta)), 0, 1))
     ends = ((0.0 - beta) / alpha, (1.0 - beta) / alpha)
     low, high = min(ends), max(ends)
-    at_low, at_high = (0.0, 1.0) if alpha > 0 else (1.0, 0.0)
-
-    def function(x: Array) -> Array:  # the flat parts are hit exactly, without rounding
-        return np.where(x <= low, at_low, np.where(x >= high, at_high, alpha * x + beta))
-
-    return Kinked(function, (np.asarray(low), np.asarray(high)))
+    levels = (0.0, 1.0) if alpha > 0 else (1.0, 0.0)
+    return Kinked(Ramp((low, high), levels, alpha, beta), (np.asarray(low), np.asarray(high)))
 
 
-@handles("Clip", since=(6, 11, 12, 13))
+@handles("Clip", since=(6, 11, 12, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def clip(
     x: Input,
     low: Input = None,
@@ -64,7 +64,7 @@ def clip(
     breakpoints = (lower,) * bool(lower > -LARGEST) + (upper,) * bool(upper < LARGEST)
     if not breakpoints:
         return identity(x)
-    return Kinked(lambda x: np.clip(x, lower, upper), breakpoints)
+    return Kinked(Clipped(lower, upper), breakpoints)
 
 
 def _limit(value: Input, name: str, attribute: float) -> Array:
@@ -86,7 +86,7 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
         bound = fixed[0]
         for value in fixed[1:]:
             bound = pick(bound, value)
-        return Kinked(lambda x: pick(x, bound), (bound,))
+        return Kinked(Bounded(bound, sign), (bound,))
 
     def candidates(*xs: Array) -> list[Array]:
         batch = xs[0].shape[0]
@@ -95,11 +95,23 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
     return Maximum(candidates, sign, passes_nan=True)
 
 
-@handles("Max", since=(6, 8, 12, 13))
+@handles(
+    "Max",
+    since=(6, 8, 12, 13),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    gradient=Gradient.TO_WINNER,
+)
 def maximum(*inputs: Input) -> Rule:
     return extreme(inputs, +1)
 
 
-@handles("Min", since=(6, 8, 12, 13))
+@handles(
+    "Min",
+    since=(6, 8, 12, 13),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    gradient=Gradient.TO_WINNER,
+)
 def minimum(*inputs: Input) -> Rule:
     return extreme(inputs, -1)

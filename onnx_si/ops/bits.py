@@ -9,6 +9,7 @@ from onnx import helper
 
 from onnx_si.kernels.arrays import malformed, operands
 from onnx_si.ops.casting import name_of
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, handles, variable
 from onnx_si.rules.rules import Array, Curved, Gated, Rule
 
@@ -28,27 +29,27 @@ def _of_integers(inputs: tuple[Input, ...], function: Callable[..., NDArray[Any]
     return Gated(evaluate, gates=tuple(range(len(changing))))
 
 
-@handles("BitwiseAnd", since=(18,))
+@handles("BitwiseAnd", since=(18,), axes=axis_rules.elementwise)
 def bitwise_and(a: Input, b: Input) -> Rule:
     return _of_integers((a, b), np.bitwise_and)
 
 
-@handles("BitwiseOr", since=(18,))
+@handles("BitwiseOr", since=(18,), axes=axis_rules.elementwise)
 def bitwise_or(a: Input, b: Input) -> Rule:
     return _of_integers((a, b), np.bitwise_or)
 
 
-@handles("BitwiseXor", since=(18,))
+@handles("BitwiseXor", since=(18,), axes=axis_rules.elementwise)
 def bitwise_xor(a: Input, b: Input) -> Rule:
     return _of_integers((a, b), np.bitwise_xor)
 
 
-@handles("BitwiseNot", since=(18,))
+@handles("BitwiseNot", since=(18,), axes=axis_rules.elementwise)
 def bitwise_not(x: Input) -> Rule:
     return _of_integers((x,), np.bitwise_not)
 
 
-@handles("BitShift", since=(11, 28))
+@handles("BitShift", since=(11, 28), axes=axis_rules.elementwise)
 def bit_shift(x: Input, places: Input, *, direction: str) -> Rule:
     match direction:
         case "LEFT":

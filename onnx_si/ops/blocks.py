@@ -1,15 +1,17 @@
-"""Moves of whole blocks: CenterCropPad and Col2Im."""
+"""Moves of whole blocks: CenterCropPad, Col2Im, DepthToSpace and SpaceToDepth."""
 
 import numpy as np
 
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed, size
 from onnx_si.kernels.windows import window
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Disputed, Rule
+from onnx_si.rules.traits import Gradient
 
 
-@handles("CenterCropPad", since=(18,))
+@handles("CenterCropPad", since=(18,), gradient=Gradient.MOVED)
 def center_crop_pad(x: Input, wanted: Input, *, axes: list[int] | None = None) -> Rule:
     """The middle of each axis, or zeros around it; the odd element goes behind."""
     x = variable(x, "input_data")
@@ -65,3 +67,57 @@ def col2im(
             added_up, reason=f"dilations {dilations} on {win.rank} axes: runtimes put the columns elsewhere"
         )
     return Affine(added_up, terms=taps)
+
+
+@handles(
+    "DepthToSpace",
+    since=(1, 11, 13, 28),
+    axes=axis_rules.in_blocks,
+    channels_second=True,
+    gradient=Gradient.MOVED,
+)
+def depth_to_space(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
+    n, c, h, w = _image(x, mode, blocksize)
+    b, depth = blocksize, c // blocksize**2
+    if depth * b * b != c:
+        raise malformed(f"blocks of {b} x {b} from {c} channels")
+    blocks, order = (
+        ((b, b, depth), (0, 1, 4, 5, 2, 6, 3)) if mode == "DCR" else ((depth, b, b), (0, 1, 2, 5, 3, 6, 4))
+    )
+    return Affine(
+        lambda x: (
+            x.reshape(x.shape[0], n, *blocks, h, w)
+            .transpose(order)
+            .reshape(x.shape[0], n, depth, h * b, w * b)
+        )
+    )
+
+
+@handles(
+    "SpaceToDepth",
+    since=(1, 13, 28),
+    axes=axis_rules.in_blocks,
+    channels_second=True,
+    gradient=Gradient.MOVED,
+)
+def space_to_depth(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
+    n, c, h, w = _image(x, mode, blocksize)
+    b = blocksize
+    if h % b or w % b:
+        raise malformed(f"blocks of {b} x {b} from {h} x {w} positions")
+    order = (0, 1, 4, 6, 2, 3, 5) if mode == "DCR" else (0, 1, 2, 4, 6, 3, 5)
+    return Affine(
+        lambda x: (
+            x.reshape(x.shape[0], n, c, h // b, b, w // b, b)
+            .transpose(order)
+            .reshape(x.shape[0], n, c * b * b, h // b, w // b)
+        )
+    )
+
+
+def _image(x: Input, mode: str, blocksize: int) -> tuple[int, int, int, int]:
+    shape = variable(x, "input").shape
+    if len(shape) != 4 or mode not in ("DCR", "CRD") or blocksize < 1:
+        raise malformed(f"mode '{mode}', blocksize {blocksize} on a tensor of shape {shape}")
+    n, c, h, w = shape
+    return n, c, h, w

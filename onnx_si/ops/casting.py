@@ -9,10 +9,13 @@ from onnx import helper
 
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.kernels.arrays import double
+from onnx_si.ops import crops
 from onnx_si.ops.elementwise import curved, identity
 from onnx_si.ops.rounding import stairs
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
 from onnx_si.rules.rules import Array, Composition, Curved, Gated, Opaque, Rule, Stage, Step
+from onnx_si.rules.traits import Gradient, Moves
 
 FLOATING = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -50,7 +53,14 @@ def name_of(element: int) -> str:
     return str(names.get(element, f"unknown type {element}"))
 
 
-@handles("Cast", since=(6, 9, 13, 19, 21, 23, 24, 25, 28))
+@handles(
+    "Cast",
+    since=(6, 9, 13, 19, 21, 23, 24, 25, 28),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    moves=Moves.CASTS,
+    gradient=Gradient.PASSED,
+)
 def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rule:
     """Floating-point types keep the value, unrounded even in 16 bits; truth values and integers truncate."""
     x = variable(x, "input")
@@ -108,7 +118,7 @@ def _power_above(x: Array) -> Array:
     return np.asarray(np.ldexp(1.0, np.clip(power, LEAST_POWER, LARGEST_POWER)))
 
 
-@handles("CastLike", since=(15, 19, 21, 23, 24, 25))
+@handles("CastLike", since=(15, 19, 21, 23, 24, 25), axes=axis_rules.elementwise)
 def cast_like(
     x: Input, target: Input, *, saturate: int = 1, round_mode: str = "up"
 ) -> Composition | NDArray[np.generic]:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed, shape_of
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, axis_of, constant, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Disputed, Gated, Rule
+from onnx_si.rules.traits import Gradient, Moves
 
 LARGEST = (2**31 - 1, 2**63 - 1)
 """Ends that exporters write for 'to the end'."""
@@ -21,7 +23,7 @@ def sliced(x: Variable, cuts: dict[int, slice]) -> Affine:
     return Affine(lambda x: x[index])
 
 
-@handles("Split", since=(2, 11, 13, 18))
+@handles("Split", since=(2, 11, 13, 18), axes=axis_rules.parted, moves=Moves.PICKS, gradient=Gradient.MOVED)
 def split(
     x: Input,
     lengths_input: Input = None,
@@ -46,7 +48,14 @@ def split(
     return sliced(x, {where: slice(start, start + lengths[context.output])})
 
 
-@handles("Slice", since=(1, 10, 11, 13))
+@handles(
+    "Slice",
+    since=(1, 10, 11, 13),
+    axes=axis_rules.sliced,
+    moves=Moves.PICKS,
+    no_larger=True,
+    gradient=Gradient.MOVED,
+)
 def slice_(
     x: Input,
     starts_input: Input = None,
@@ -87,7 +96,7 @@ def _cut(start: int, end: int, step: int, length: int) -> slice:
     return slice(min(max(start, 0), length - 1), None if end < 0 else end, step)
 
 
-@handles("Gather", since=(1, 11, 13))
+@handles("Gather", since=(1, 11, 13), axes=axis_rules.gathered, moves=Moves.PICKS, gradient=Gradient.MOVED)
 def gather(x: Input, indices: Input, *, axis: int = 0) -> Rule:
     shape, picked = shape_of(x), shape_of(indices)
     where = axis_of(axis, len(shape))

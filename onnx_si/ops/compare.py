@@ -6,8 +6,11 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import operands
+from onnx_si.ops import crops
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, handles
 from onnx_si.rules.rules import Array, Gated, Rule, Step
+from onnx_si.rules.traits import Decision
 
 
 def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Rule:
@@ -36,27 +39,39 @@ def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Ru
     return Step(difference, evaluate)
 
 
-@handles("Greater", since=(7, 9, 13))
+@handles(
+    "Greater", since=(7, 9, 13), axes=axis_rules.elementwise, crop=crops.elementwise, decides=Decision.ORDER
+)
 def greater(a: Input, b: Input) -> Rule:
     return compare(a, b, np.greater)
 
 
-@handles("GreaterOrEqual", since=(12, 16))
+@handles(
+    "GreaterOrEqual",
+    since=(12, 16),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    decides=Decision.ORDER,
+)
 def greater_or_equal(a: Input, b: Input) -> Rule:
     return compare(a, b, np.greater_equal)
 
 
-@handles("Less", since=(7, 9, 13))
+@handles(
+    "Less", since=(7, 9, 13), axes=axis_rules.elementwise, crop=crops.elementwise, decides=Decision.ORDER
+)
 def less(a: Input, b: Input) -> Rule:
     return compare(a, b, np.less)
 
 
-@handles("LessOrEqual", since=(12, 16))
+@handles(
+    "LessOrEqual", since=(12, 16), axes=axis_rules.elementwise, crop=crops.elementwise, decides=Decision.ORDER
+)
 def less_or_equal(a: Input, b: Input) -> Rule:
     return compare(a, b, np.less_equal)
 
 
-@handles("Equal", since=(7, 11, 13, 19))
+@handles("Equal", since=(7, 11, 13, 19), axes=axis_rules.elementwise, crop=crops.elementwise)
 def equal(a: Input, b: Input) -> Rule:
     return compare(a, b, np.equal)
 
@@ -74,21 +89,21 @@ def logic(inputs: tuple[Input, ...], function: Callable[..., Array]) -> Rule:
     return Gated(evaluate, gates=tuple(range(len(changing))))
 
 
-@handles("Not", since=(1,))
+@handles("Not", since=(1,), axes=axis_rules.elementwise, crop=crops.elementwise)
 def not_(x: Input) -> Rule:
     return logic((x,), np.logical_not)
 
 
-@handles("And", since=(7,))
+@handles("And", since=(7,), axes=axis_rules.elementwise)
 def and_(a: Input, b: Input) -> Rule:
     return logic((a, b), np.logical_and)
 
 
-@handles("Or", since=(7,))
+@handles("Or", since=(7,), axes=axis_rules.elementwise)
 def or_(a: Input, b: Input) -> Rule:
     return logic((a, b), np.logical_or)
 
 
-@handles("Xor", since=(7,))
+@handles("Xor", since=(7,), axes=axis_rules.elementwise)
 def xor(a: Input, b: Input) -> Rule:
     return logic((a, b), np.logical_xor)

@@ -1,23 +1,19 @@
-"""Conv and ConvTranspose in any number of spatial dimensions, as matrix products over gathered windows."""
-
-import itertools
-import math
-from collections.abc import Iterator
-from dataclasses import replace
+"""Conv and ConvTranspose in any number of spatial dimensions."""
 
 import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed
-from onnx_si.kernels.windows import Axis, Window, blocks, window
+from onnx_si.kernels.correlation import Correlation, Spreading
+from onnx_si.kernels.windows import Axis, Window, window
 from onnx_si.kernels.winograd import minimal_filter
-from onnx_si.rules.registry import Context, Input, constant, handles, optional, variable
+from onnx_si.ops import crops
+from onnx_si.ops.recipe import Recipe
+from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part, whole
+from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Rule
-
-BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
-SHIFT_BYTES = 256 << 10  # of what is shifted and added at a time; the cache next to the core
-LARGE_WINDOWS = 160 << 10  # windows of one channel that are not worth gathering for one product each
 
 
 def _bias(b: Input, channels: int, rank: int) -> Array | None:
@@ -30,116 +26,7 @@ def _bias(b: Input, channels: int, rank: int) -> Array | None:
     return double(bias).reshape(-1, *(1,) * rank)
 
 
-def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
-    """Cross-correlation; x (..., C, *spatial), w (O, C/group, *kernel) -> (..., O, *output)."""
-    lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
-    images = math.prod(lead)
-    x = x.reshape(images, channels, *x.shape[-win.rank :])
-    out = np.empty((images, w.shape[0], *win.output), x.dtype)
-    bytes_each = 8 * channels * win.taps * math.prod(win.output)
-    product = _gathered
-    if group > 1 and win.taps > 1:
-        product = _by_groups
-        each_alone = len(w) == group == channels and all(axis.stride == 1 for axis in win.axes)
-        if each_alone and 8 * win.taps * math.prod(win.output) > LARGE_WINDOWS:
-            product = _by_shifts
-    elif bytes_each > BLOCK_BYTES and win.taps > 1:
-        product = _in_strips
-    for block in blocks(images, bytes_each, BLOCK_BYTES):
-        product(win.pad(x[block], 0.0), w, win, group, out[block])
-    return out.reshape(*lead, w.shape[0], *win.output)
-
-
-def _columns(padded: Array, win: Window) -> Array:
-    """All windows side by side: (images, C, taps, places)."""
-    images, channels = padded.shape[:2]
-    if win.taps == 1:
-        return padded[win.views[0]].reshape(images, channels, 1, -1)
-    return win.gathered(padded, 2).reshape(images, channels, win.taps, -1)
-
-
-def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:
-    """One matrix product per image and group, written into `out` (images, O, places)."""
-    images, channels, taps, places = columns.shape
-    depth = channels // group * taps
-    np.matmul(
-        w.reshape(group, len(w) // group, depth),
-        columns.reshape(images, group, depth, places),
-        out=out.reshape(images, group, len(w) // group, places),
-    )
-
-
-def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    _multiply(w, _columns(padded, win), group, out.reshape(*out.shape[:2], -1))
-
-
-def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """Windows gathered for a few places of the first axis at a time, so that they stay in the cache."""
-    first, *others = win.axes
-    rest = math.prod(axis.output for axis in others)
-    flat = out.reshape(*out.shape[:2], -1)
-    for strip in blocks(first.output, 8 * padded.shape[1] * win.taps * rest, BLOCK_BYTES):
-        start, count = strip.start * first.stride, strip.stop - strip.start
-        reach = (count - 1) * first.stride + (first.taps - 1) * first.dilation + 1
-        part = Window((replace(first, output=count), *others))
-        columns = _columns(padded[:, :, start : start + reach], part)
-        _multiply(w, columns, group, flat[:, :, strip.start * rest : strip.stop * rest])
-
-
-def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """Windows gathered for a few groups of channels at a time; their products are so small that this counts.
-
-    Windows that move by one place are gathered in runs over the ends of rows, which are dropped afterwards.
-    """
-    runs = all(axis.stride == 1 for axis in win.axes)
-    rows = (win.output[0], *win.padded[1:]) if runs else win.output
-    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
-    images, depth, maps = len(padded), padded.shape[1] // group, len(w) // group
-    for some in blocks(group, 4 * 8 * images * depth * win.taps * math.prod(rows), BLOCK_BYTES):
-        read, written = (
-            slice(some.start * depth, some.stop * depth),
-            slice(some.start * maps, some.stop * maps),
-        )
-        columns = (_runs if runs else _columns)(padded[:, read], win)
-        count = columns.shape[1] // depth
-        product = np.empty((images, count * maps, math.prod(rows)), padded.dtype)
-        _multiply(w[written], columns, count, product)
-        out[:, written] = product.reshape(images, -1, *rows)[inside]
-
-
-def _by_shifts(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """The image shifted by each tap, times the tap's weights, added up: one channel is seen by one map."""
-    rows, weights = (win.output[0], *win.padded[1:]), w.reshape(group, win.taps, 1)
-    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
-    for some in blocks(group, 8 * len(padded) * math.prod(rows), SHIFT_BYTES):
-        total = np.zeros((len(padded), some.stop - some.start, math.prod(rows)), padded.dtype)
-        product: Array | None = None
-        for tap, shifted in enumerate(_shifted(padded[:, some], win)):
-            product = np.multiply(shifted, weights[some, tap], out=product)
-            total[..., : shifted.shape[-1]] += product
-        out[:, some] = total.reshape(len(padded), -1, *rows)[inside]
-
-
-def _shifted(padded: Array, win: Window) -> Iterator[Array]:
-    """What each tap sees of windows that move by one place: a run over all rows and their ends."""
-    steps = [math.prod(win.padded[axis + 1 :]) for axis in range(win.rank)]
-    length = 1 + sum((axis.output - 1) * step for axis, step in zip(win.axes, steps, strict=True))
-    flat = padded.reshape(*padded.shape[:2], -1)
-    for place in itertools.product(*(range(axis.taps) for axis in win.axes)):
-        start = sum(t * axis.dilation * step for t, axis, step in zip(place, win.axes, steps, strict=True))
-        yield flat[:, :, start : start + length]
-
-
-def _runs(padded: Array, win: Window) -> Array:
-    """All windows and, between them, what lies over the ends of rows: (images, C, taps, places)."""
-    places = win.output[0] * math.prod(win.padded[1:])
-    columns = np.zeros((*padded.shape[:2], win.taps, places), padded.dtype)
-    for tap, shifted in enumerate(_shifted(padded, win)):
-        columns[:, :, tap, : shifted.shape[-1]] = shifted
-    return columns
-
-
-@handles("Conv", since=(1, 11, 22))
+@handles("Conv", since=(1, 11, 22), axes=axis_rules.windowed, crop=crops.windowed, channels_second=True)
 def conv(
     x: Input,
     w: Input,
@@ -159,7 +46,7 @@ def conv(
     win = window(x, weight.shape[2:], strides, dilations, pads, auto_pad)
     affordable((x.shape[0], weight.shape[0], *win.output))
     return Affine(
-        lambda x, w: correlate(x, w, win, group),
+        Correlation(win, group),
         weights=(weight,),
         offset=_bias(b, weight.shape[0], win.rank),
         terms=weight.shape[1] * win.taps + 1,
@@ -174,24 +61,39 @@ def _check_weight(shape: tuple[int, ...], weight: Array, kernel: list[int] | Non
         raise malformed(f"kernel_shape {kernel} and a weight of shape {weight.shape}")
 
 
-def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
-    """Transpose of `correlate`: x (..., C, *win.output), w (C, M/group, *kernel) -> (..., M, *spatial)."""
-    lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
-    images, maps = math.prod(lead), w.shape[1] * group
-    x = x.reshape(images, group, channels // group, math.prod(win.output))
-    matrices = w.reshape(group, channels // group, w.shape[1] * win.taps).transpose(0, 2, 1)
-    spatial = tuple(axis.length for axis in win.axes)
-    out = np.empty((images, maps, *spatial), x.dtype)
-    for block in blocks(images, 8 * maps * win.taps * math.prod(win.output), BLOCK_BYTES):
-        columns = np.matmul(matrices, x[block]).reshape(-1, maps, win.taps, *win.output)
-        padded = np.zeros((columns.shape[0], maps, *win.padded), x.dtype)
-        for tap, view in enumerate(win.taps_of(padded)):
-            view += columns[:, :, tap]
-        out[block] = padded[win.crop]
-    return out.reshape(*lead, maps, *spatial)
+def _part_of_spread(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Transposed windows; all channels are made."""
+    data, weight, *_ = recipe.inputs
+    given = recipe.attributes
+    if not isinstance(data, Variable) or not isinstance(weight, np.ndarray):
+        return None
+    if given.get("output_shape") or given.get("auto_pad", "NOTSET") != "NOTSET":
+        return None
+    rank = len(shape) - 2
+    steps, gaps = given.get("strides") or [1] * rank, given.get("dilations") or [1] * rank
+    begins = (given.get("pads") or [0] * 2 * rank)[:rank]
+    sides, before, behind = [], [], []
+    for i, side in enumerate(box[2:]):
+        reach = (weight.shape[2 + i] - 1) * gaps[i]
+        first, last = side.start + begins[i], side.stop - 1 + begins[i]
+        start = max(0, min(-((reach - first) // steps[i]), first // steps[i]))
+        stop = min(data.shape[2 + i], last // steps[i] + 1)
+        sides.append(slice(start, stop))
+        before.append(first - start * steps[i])
+        behind.append((stop - start - 1) * steps[i] + reach + 1 - before[-1] - (side.stop - side.start))
+        if start >= stop or behind[-1] < 0:
+            return None
+    need = (*whole(data.shape[:2]), *sides)
+    return Part(
+        (*whole(shape[:2]), *box[2:]),
+        (need,),
+        lambda: recipe.again(crops.cut(recipe, (need,)), pads=before + behind, output_padding=None),
+    )
 
 
-@handles("ConvTranspose", since=(1, 11, 22))
+@handles(
+    "ConvTranspose", since=(1, 11, 22), axes=axis_rules.spread, crop=_part_of_spread, channels_second=True
+)
 def conv_transpose(
     x: Input,
     w: Input,
@@ -237,7 +139,7 @@ def conv_transpose(
     behind = [max(e, 0) for e in end]
     win = Window(tuple(map(Axis, output, kernel, steps, gaps, begin, behind, spatial)))
     return Affine(
-        lambda x, w: spread_out(x, w, win, group),
+        Spreading(win, group),
         weights=(weight,),
         offset=_bias(b, maps, rank),
         terms=weight.shape[0] // group * win.taps + 1,

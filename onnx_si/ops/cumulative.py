@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.ops.elementwise import curved
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, axis_of, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Curved, Rule
 
@@ -27,7 +28,7 @@ def _running(
     return run
 
 
-@handles("CumSum", since=(11, 14))
+@handles("CumSum", since=(11, 14), axes=axis_rules.same)
 def cumulative_sum(x: Input, axis: Input, *, exclusive: int = 0, reverse: int = 0) -> Rule:
     run = _running(x, axis, exclusive, reverse, np.cumsum, 0.0)
     return Affine(run, terms=max(variable(x, "x").shape, default=1))

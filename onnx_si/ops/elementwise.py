@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.kernels.arrays import align, broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.kernels.elementwise import Divided, Scaled, WeightedSum
+from onnx_si.ops import crops
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.rules.rules import (
     SAME,
@@ -21,6 +24,7 @@ from onnx_si.rules.rules import (
     compose,
     product_of,
 )
+from onnx_si.rules.traits import Combination, Gradient, Moves
 
 
 def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> Affine:
@@ -36,14 +40,7 @@ def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> 
             term = c * double(constant(value, "of the op"))
             offset = term if offset is None else offset + term
 
-    def linear(*xs_and_weights: Array) -> Array:
-        xs, ws = xs_and_weights[: len(weights)], xs_and_weights[len(weights) :]
-        result = expand(xs[0] if ws[0] == 1 else ws[0] * xs[0], shape)
-        for x, w in zip(xs[1:], ws[1:], strict=True):
-            result = result + align(x if w == 1 else w * x, len(shape))
-        return result
-
-    return Affine(linear, weights, offset, terms=len(inputs))
+    return Affine(WeightedSum(shape), weights, offset, terms=len(inputs))
 
 
 def _adds_nothing(pairs: list[tuple[Input, float]], shape: tuple[int, ...]) -> bool:
@@ -56,22 +53,24 @@ def _adds_nothing(pairs: list[tuple[Input, float]], shape: tuple[int, ...]) -> b
     )
 
 
-@handles("Add", since=(7, 13, 14))
+@handles(
+    "Add", since=(7, 13, 14), axes=axis_rules.elementwise, crop=crops.elementwise, combines=Combination.SUM
+)
 def add(a: Input, b: Input) -> Rule:
     return weighted_sum((a, b), (1, 1))
 
 
-@handles("Sub", since=(7, 13, 14))
+@handles("Sub", since=(7, 13, 14), axes=axis_rules.elementwise, crop=crops.elementwise)
 def subtract(a: Input, b: Input) -> Rule:
     return weighted_sum((a, b), (1, -1))
 
 
-@handles("Sum", since=(6, 8, 13))
+@handles("Sum", since=(6, 8, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def total(*inputs: Input) -> Rule:
     return weighted_sum(inputs, (1,) * len(inputs))
 
 
-@handles("Mean", since=(6, 8, 13))
+@handles("Mean", since=(6, 8, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def mean(*inputs: Input) -> Rule | Composition:
     """The sum, then its share: a sum that cancels is zero to the last bit."""
     if len(inputs) == 1:
@@ -81,7 +80,7 @@ def mean(*inputs: Input) -> Rule | Composition:
     return compose(changing, (total(*inputs), tuple(range(changing))), (share, (changing,)))
 
 
-@handles("Neg", since=(6, 13))
+@handles("Neg", since=(6, 13), axes=axis_rules.elementwise, crop=crops.elementwise)
 def negate(x: Input) -> Rule:
     return weighted_sum((x,), (-1,))
 
@@ -89,7 +88,7 @@ def negate(x: Input) -> Rule:
 def scale(x: Variable, factor: Array) -> Affine:
     """factor * x with a constant factor that broadcasts."""
     ndim = len(broadcast_shape(x, factor))
-    return Affine(lambda x, w: align(x, ndim) * w, weights=(factor,))
+    return Affine(Scaled(ndim), weights=(factor,))
 
 
 def quotient(x: Variable, divisor: Array) -> Affine:
@@ -98,7 +97,7 @@ def quotient(x: Variable, divisor: Array) -> Affine:
     49 / 49 is 1, and what jumps there does so for the number that the file means.
     """
     ndim = len(broadcast_shape(x, divisor))
-    return Affine(lambda x, w: align(x, ndim) / w, weights=(divisor,))
+    return Affine(Divided(ndim), weights=(divisor,))
 
 
 def bilinear(
@@ -140,7 +139,13 @@ def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 
     return Affine(lambda *xs: function(*fill(*xs)), offset=offset, terms=terms)
 
 
-@handles("Mul", since=(7, 13, 14))
+@handles(
+    "Mul",
+    since=(7, 13, 14),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    combines=Combination.PRODUCT,
+)
 def multiply(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
         line_up = operands(a, b)
@@ -149,7 +154,13 @@ def multiply(a: Input, b: Input) -> Rule:
     return scale(variable(x, "A"), double(constant(factor, "B")))
 
 
-@handles("Div", since=(7, 13, 14))
+@handles(
+    "Div",
+    since=(7, 13, 14),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    combines=Combination.QUOTIENT,
+)
 def divide(a: Input, b: Input) -> Rule:
     if holds_integers(a):
         line_up = operands(a, b)
@@ -170,13 +181,27 @@ def holds_integers(value: Input) -> bool:
     return value.integer if isinstance(value, Variable) else value is not None and value.dtype.kind in "iub"
 
 
-@handles("Identity", since=(1, 13, 14, 16, 19, 21, 23, 24, 25))
+@handles(
+    "Identity",
+    since=(1, 13, 14, 16, 19, 21, 23, 24, 25),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    moves=Moves.KEEPS,
+    gradient=Gradient.PASSED,
+)
 def identity(x: Input) -> Rule:
     variable(x, "input")
     return SAME
 
 
-@handles("Dropout", since=(7, 10, 12, 13, 22))
+@handles(
+    "Dropout",
+    since=(7, 10, 12, 13, 22),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    moves=Moves.KEEPS,
+    gradient=Gradient.PASSED,
+)
 def dropout(
     x: Input,
     ratio: Input | float = None,
@@ -212,7 +237,7 @@ def _dropped(x: Variable, ratio: Input | float, seed: int | None, output: int) -
     )
 
 
-@handles("Where", since=(9, 16))
+@handles("Where", since=(9, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
 def where(condition: Input, x: Input, y: Input) -> Rule:
     if isinstance(condition, Variable):
         if not condition.stepwise:

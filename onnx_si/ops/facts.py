@@ -11,12 +11,12 @@ from onnx_si.rules.registry import Input, handles, variable
 ELEMENTS = tuple(onnx.TensorProto.DataType.values())
 
 
-@handles("Shape", since=(1, 13, 15, 19, 21, 23, 24, 25))
+@handles("Shape", since=(1, 13, 15, 19, 21, 23, 24, 25), no_larger=True)
 def shape(x: Input, *, start: int = 0, end: int | None = None) -> NDArray[np.int64]:
     return np.array(variable(x, "data").shape[start:end], dtype=np.int64)
 
 
-@handles("Size", since=(1, 13, 19, 21, 23, 24, 25))
+@handles("Size", since=(1, 13, 19, 21, 23, 24, 25), no_larger=True)
 def count(x: Input) -> NDArray[np.int64]:
     return np.array(size(variable(x, "data").shape), dtype=np.int64)
 

@@ -12,6 +12,7 @@ from onnx_si.kernels.arrays import double, malformed, shape_of
 from onnx_si.ops.choice import inside
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles
 from onnx_si.rules.rules import Affine, Array, Gated, Rule
+from onnx_si.rules.traits import Gradient
 
 Index = NDArray[np.intp]
 Shape = tuple[int, ...]
@@ -71,14 +72,14 @@ def picked(x: Input, index: Input, to_places: Callable[[Index], Index]) -> Rule:
     return Gated(lambda i: each(table, i), gates=(0,))
 
 
-@handles("GatherElements", since=(11, 13))
+@handles("GatherElements", since=(11, 13), gradient=Gradient.MOVED)
 def gather_elements(x: Input, indices: Input, *, axis: int = 0) -> Rule:
     shape = shape_of(x)
     where = axis_of(axis, len(shape))
     return picked(x, indices, lambda index: along_axis(index, shape, where))
 
 
-@handles("GatherND", since=(11, 12, 13))
+@handles("GatherND", since=(11, 12, 13), gradient=Gradient.MOVED)
 def gather_nd(x: Input, indices: Input, *, batch_dims: int = 0) -> Rule:
     shape = shape_of(x)
     return picked(x, indices, lambda index: along_first_axes(index, shape, batch_dims))

@@ -6,11 +6,12 @@ from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import filled, malformed, shape_of, size
 from onnx_si.ops.opaque import at_one_point
 from onnx_si.ops.rounding import stairs
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Gated, Rule, Stage
 
 
-@handles("OneHot", since=(9, 11, 28))
+@handles("OneHot", since=(9, 11, 28), axes=axis_rules.one_hot)
 def one_hot(indices: Input, depth: Input, values: Input, *, axis: int = -1) -> Rule | Composition:
     """Indices are cut to whole numbers, negative ones count from the end, none outside is marked."""
     where = axis_of(axis, len(shape_of(indices)) + 1)

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, handles
 from onnx_si.rules.rules import Array, Composition, Gated, Kinked, Rule, Stage, Step
 
 
-@handles("ThresholdedRelu", since=(10, 22))
+@handles("ThresholdedRelu", since=(10, 22), axes=axis_rules.elementwise)
 def thresholded_relu(x: Input, *, alpha: float = 1.0) -> Rule | Composition:
     """x above alpha, else zero: a jump of height alpha."""
     above = Step(lambda x: (x - alpha,), lambda x: (x > alpha).astype(np.float64))
@@ -14,7 +15,7 @@ def thresholded_relu(x: Input, *, alpha: float = 1.0) -> Rule | Composition:
     return Composition((Stage(above, (0,)), Stage(kept, (0, 1))))
 
 
-@handles("Shrink", since=(9,))
+@handles("Shrink", since=(9,), axes=axis_rules.elementwise)
 def shrink(x: Input, *, bias: float = 0.0, lambd: float = 0.5) -> Rule | Composition:
     """Zero between -lambd and lambd, moved towards zero by bias outside: it jumps unless both are equal."""
 

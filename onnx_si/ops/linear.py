@@ -1,13 +1,23 @@
 """Matrix products with a constant, and normalisation with constant statistics."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.kernels.arrays import align, common_shape, double, malformed, shape_of, size
+from onnx_si.kernels.arrays import common_shape, double, malformed, shape_of
+from onnx_si.kernels.elementwise import Scaled
+from onnx_si.kernels.products import ScaledProduct, TimesLeft, TimesRight, times, turned
+from onnx_si.ops import crops
 from onnx_si.ops.elementwise import bilinear, computed, weighted_sum
+from onnx_si.ops.recipe import Recipe
+from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
+from onnx_si.rules.boxes import shape_of as lengths
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule, compose
+from onnx_si.rules.traits import Combination
 
 Shape = tuple[int, ...]
 
@@ -19,46 +29,42 @@ def product_shape(a: Shape, b: Shape) -> Shape:
     return affordable((*common_shape(a[:-2], b[:-2]), *a[-2:-1], *(b[-1:] if len(b) > 1 else ())))
 
 
-def times(a: Array, b: Array) -> Array:
-    """a @ b behind the batch axis; a vector on the left is a row, one on the right a column."""
-    row, column = a.ndim == 2, b.ndim == 2
-    a, b = a[:, None, :] if row else a, b[:, :, None] if column else b
-    ndim = max(a.ndim, b.ndim) - 1
-    product: Array = np.matmul(align(a, ndim), align(b, ndim))
-    product = product[..., 0, :] if row else product
-    return product[..., 0] if column else product
+def _part_of_product(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """A matrix product with a constant matrix, of which only rows (or columns) that are not zero count."""
+    a, b = recipe.inputs
+    if isinstance(a, Variable) and not isinstance(b, Variable) and b is not None and b.ndim == 2 <= a.ndim:
+        matrix = b[:, box[-1]]
+        rows = crops.support(np.any(matrix != 0, axis=1))
+        need = (*box[:-1], rows)
+        inputs: tuple[Input, ...] = (replace(a, shape=lengths(need)), matrix[rows])
+        return Part(box, (need,), lambda: recipe.again(inputs))
+    if isinstance(b, Variable) and not isinstance(a, Variable) and a is not None and a.ndim == 2 <= b.ndim:
+        matrix = a[box[-2]]
+        columns = crops.support(np.any(matrix != 0, axis=0))
+        need = (*box[:-2], columns, box[-1])
+        inputs = (matrix[:, columns], replace(b, shape=lengths(need)))
+        return Part(box, (need,), lambda: recipe.again(inputs))
+    return None
 
 
-def times_right(x: Array, w: Array) -> Array:
-    """x @ w; by a matrix, one product over all rows of all points instead of one per point."""
-    if w.ndim != 2:
-        return times(x, w[None])
-    lead = x.shape[:-1]
-    return (x.reshape(size(lead), x.shape[-1]) @ w).reshape(*lead, w.shape[1])
-
-
-def times_left(x: Array, w: Array) -> Array:
-    """w @ x."""
-    return x @ w.T if x.ndim == w.ndim == 2 else times(w[None], x)
-
-
-@handles("MatMul", since=(1, 9, 13))
+@handles(
+    "MatMul",
+    since=(1, 9, 13),
+    axes=axis_rules.matrix_product,
+    crop=_part_of_product,
+    combines=Combination.MATRIX_PRODUCT,
+)
 def matmul(a: Input, b: Input) -> Rule:
     product_shape(shape_of(a), shape_of(b))
     terms = shape_of(a)[-1]
     if isinstance(a, Variable) and isinstance(b, Variable):
         return bilinear(times, (a, b), terms)
     if isinstance(a, Variable):
-        return Affine(times_right, weights=(double(constant(b, "B")),), terms=terms)
-    return Affine(times_left, weights=(double(constant(a, "A")),), terms=terms)
+        return Affine(TimesRight(), weights=(double(constant(b, "B")),), terms=terms)
+    return Affine(TimesLeft(), weights=(double(constant(a, "A")),), terms=terms)
 
 
-def turned(x: Array, transpose: int) -> Array:
-    """The last two axes exchanged if asked for."""
-    return x.swapaxes(-1, -2) if transpose else x
-
-
-@handles("Gemm", since=(7, 9, 11, 13))
+@handles("Gemm", since=(7, 9, 11, 13), axes=axis_rules.gemm, combines=Combination.MATRIX_PRODUCT)
 def gemm(
     a: Input,
     b: Input,
@@ -82,7 +88,7 @@ def gemm(
     offset = None if addend is None else beta * double(addend)
     if isinstance(a, Variable) and isinstance(b, Variable):
         return bilinear(
-            lambda a, b, factor: factor * times(turned(a, transA), turned(b, transB)),
+            ScaledProduct(transA, transB),
             (a, b),
             terms,
             (np.array(float(alpha)),),
@@ -90,9 +96,9 @@ def gemm(
         )
     if isinstance(a, Variable):
         weight = alpha * turned(double(constant(b, "B")), transB)
-        return Affine(lambda x, w: times_right(turned(x, transA), w), (weight,), offset, terms)
+        return Affine(TimesRight(transA), (weight,), offset, terms)
     weight = alpha * turned(double(constant(a, "A")), transA)
-    return Affine(lambda x, w: times_left(turned(x, transB), w), (weight,), offset, terms)
+    return Affine(TimesLeft(transB), (weight,), offset, terms)
 
 
 def _with_changing_addend(
@@ -113,7 +119,26 @@ def _with_changing_addend(
     return compose(factors + 1, (product, tuple(range(factors))), (total, (factors + 1, factors)))
 
 
-@handles("BatchNormalization", since=(7, 9, 14, 15))
+def _part_per_channel(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Element by element, with one constant for each channel."""
+    data, *constants = recipe.inputs
+    if not isinstance(data, Variable) or len(recipe.changing) > 1:
+        return None
+
+    def build() -> Rule:
+        cut = (None if c is None else np.asarray(c)[box[1]] for c in constants)
+        return recipe.again((replace(data, shape=lengths(box)), *cut))
+
+    return Part(box, (box,), build)
+
+
+@handles(
+    "BatchNormalization",
+    since=(7, 9, 14, 15),
+    axes=axis_rules.same,
+    crop=_part_per_channel,
+    channels_second=True,
+)
 def batch_normalization(
     x: Input,
     scale: Input,
@@ -140,7 +165,7 @@ def batch_normalization(
     factor = gamma / np.sqrt(variance + epsilon)
     shape = (-1, *(1,) * (x.ndim - 2))
     offset = (beta - centre * factor).reshape(shape)
-    return Affine(lambda x, w: x * w, weights=(factor.reshape(shape),), offset=offset, terms=2)
+    return Affine(Scaled(x.ndim), weights=(factor.reshape(shape),), offset=offset, terms=2)
 
 
 def _batch_statistics(

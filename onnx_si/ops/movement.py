@@ -1,6 +1,7 @@
 """Ops that only move values: shapes, axes, joins, pads, repeats."""
 
 import math
+from dataclasses import replace
 from typing import Literal, cast
 
 import numpy as np
@@ -8,16 +9,76 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
+from onnx_si.kernels.order import Permuted, Reshaped
+from onnx_si.ops import crops
+from onnx_si.ops.recipe import Recipe
+from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part, whole
+from onnx_si.rules.boxes import shape_of as lengths
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Rule
+from onnx_si.rules.traits import Gradient, Moves
 
 
 def reshaped(shape: tuple[int, ...]) -> Affine:
     """The same values in row-major order in another shape."""
-    return Affine(lambda x: x.reshape(x.shape[0], *shape))
+    return Affine(Reshaped(shape))
 
 
-@handles("Reshape", since=(5, 13, 14, 19, 21, 23, 24, 25))
+def part_of_reshaped(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Axes are renamed, merged or cut up; only the first axis of a merged group is cut."""
+    (data,) = recipe.changing
+    groups = _groups(data.shape, shape)
+    if groups is None:
+        return None
+    need, makes = list(whole(data.shape)), list(whole(shape))
+    for inside, outside in groups:
+        long_in = [axis for axis in inside if data.shape[axis] > 1]
+        long_out = [axis for axis in outside if shape[axis] > 1]
+        if not long_in or (len(long_in) > 1 and len(long_out) > 1):
+            continue  # all of it
+        first_in, first_out = long_in[0], long_out[0]
+        step_in = math.prod(data.shape[axis] for axis in long_in[1:])
+        step_out = math.prod(shape[axis] for axis in long_out[1:])
+        side = box[first_out]
+        low, high = side.start * step_out // step_in, -(-side.stop * step_out // step_in)
+        need[first_in] = slice(low, high)
+        makes[first_out] = slice(low * step_in // step_out, high * step_in // step_out)
+    target = lengths(tuple(makes))
+    return Part(tuple(makes), (tuple(need),), lambda: reshaped(target))
+
+
+def _groups(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[list[int], list[int]]] | None:
+    """The shortest runs of axes before and after a reshape that hold as many elements."""
+    if 0 in before:
+        return None
+    found, i, j = [], 0, 0
+    while i < len(before) or j < len(after):
+        inside, outside, have, want = [i] if i < len(before) else [], [j] if j < len(after) else [], 1, 1
+        have = math.prod(before[a] for a in inside)
+        want = math.prod(after[a] for a in outside)
+        i, j = i + len(inside), j + len(outside)
+        while have != want:
+            if have < want:
+                inside.append(i)
+                have *= before[i]
+                i += 1
+            else:
+                outside.append(j)
+                want *= after[j]
+                j += 1
+        found.append((inside, outside))
+    return found
+
+
+@handles(
+    "Reshape",
+    since=(5, 13, 14, 19, 21, 23, 24, 25),
+    axes=axis_rules.by_reshape,
+    crop=part_of_reshaped,
+    moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
+)
 def reshape(x: Input, shape: Input, *, allowzero: int = 0) -> Rule:
     x, wanted = variable(x, "data"), list(integers(shape, "shape"))
     if not allowzero:
@@ -35,14 +96,28 @@ def reshape(x: Input, shape: Input, *, allowzero: int = 0) -> Rule:
     return reshaped(tuple(wanted))
 
 
-@handles("Flatten", since=(1, 9, 11, 13, 21, 23, 24, 25))
+@handles(
+    "Flatten",
+    since=(1, 9, 11, 13, 21, 23, 24, 25),
+    axes=axis_rules.by_reshape,
+    crop=part_of_reshaped,
+    moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
+)
 def flatten(x: Input, *, axis: int = 1) -> Rule:
     x = variable(x, "input")
     cut = x.ndim if axis == x.ndim else axis_of(axis, x.ndim)
     return reshaped((size(x.shape[:cut]), size(x.shape[cut:])))
 
 
-@handles("Squeeze", since=(1, 11, 13, 21, 23, 24, 25))
+@handles(
+    "Squeeze",
+    since=(1, 11, 13, 21, 23, 24, 25),
+    axes=axis_rules.by_reshape,
+    crop=part_of_reshaped,
+    moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
+)
 def squeeze(x: Input, axes_input: Input = None, *, axes: list[int] | None = None) -> Rule:
     x = variable(x, "data")
     named = axes if axes_input is None else integers(axes_input, "axes")
@@ -54,7 +129,14 @@ def squeeze(x: Input, axes_input: Input = None, *, axes: list[int] | None = None
     return reshaped(tuple(n for i, n in enumerate(x.shape) if i not in drop))
 
 
-@handles("Unsqueeze", since=(1, 11, 13, 21, 23, 24, 25))
+@handles(
+    "Unsqueeze",
+    since=(1, 11, 13, 21, 23, 24, 25),
+    axes=axis_rules.by_reshape,
+    crop=part_of_reshaped,
+    moves=Moves.REGROUPS,
+    gradient=Gradient.REGROUPED,
+)
 def unsqueeze(x: Input, axes_input: Input = None, *, axes: list[int] | None = None) -> Rule:
     x = variable(x, "data")
     named = integers(axes_input, "axes") if axes_input is not None else tuple(axes or ())
@@ -66,17 +148,54 @@ def unsqueeze(x: Input, axes_input: Input = None, *, axes: list[int] | None = No
     return reshaped(tuple(1 if i in new else next(rest) for i in range(ndim)))
 
 
-@handles("Transpose", since=(1, 13, 21, 23, 24, 25))
+def _part_of_permuted(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    order = recipe.attributes.get("perm") or list(range(len(shape)))[::-1]
+    sides = dict(zip(order, box, strict=True))
+    need = tuple(sides[axis] for axis in range(len(shape)))
+    return Part(box, (need,), lambda: recipe.again(crops.cut(recipe, (need,))))
+
+
+@handles(
+    "Transpose",
+    since=(1, 13, 21, 23, 24, 25),
+    axes=axis_rules.permuted,
+    crop=_part_of_permuted,
+    moves=Moves.PERMUTES,
+)
 def transpose(x: Input, *, perm: list[int] | None = None) -> Rule:
     ndim = variable(x, "data").ndim
     order = list(range(ndim))[::-1] if perm is None else perm
     if sorted(order) != list(range(ndim)):
         raise malformed(f"perm {order} of {ndim} axes")
     behind_batch = (0, *(axis + 1 for axis in order))
-    return Affine(lambda x: x.transpose(behind_batch))
+    return Affine(Permuted(behind_batch))
 
 
-@handles("Concat", since=(4, 11, 13))
+def _part_of_joined(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """All of the joined axis is made; every input is cut along the others."""
+    axis = recipe.attributes["axis"] % len(shape)
+
+    def part(of: tuple[int, ...]) -> Box:
+        return (*box[:axis], slice(0, of[axis]), *box[axis + 1 :])
+
+    def cut(value: Input) -> Input:
+        if value is None:
+            return None
+        side = part(value.shape)
+        return replace(value, shape=lengths(side)) if isinstance(value, Variable) else value[side]
+
+    needs = tuple(part(value.shape) for value in recipe.changing)
+    return Part(part(shape), needs, lambda: recipe.again(tuple(map(cut, recipe.inputs))))
+
+
+@handles(
+    "Concat",
+    since=(4, 11, 13),
+    axes=axis_rules.concatenated,
+    crop=_part_of_joined,
+    no_larger=True,
+    gradient=Gradient.MOVED,
+)
 def concat(*inputs: Input, axis: int) -> Rule:
     shapes = [shape_of(value) for value in inputs]
     where = axis_of(axis, len(shapes[0]))
@@ -102,13 +221,27 @@ def concat(*inputs: Input, axis: int) -> Rule:
     return Affine(join, offset=np.concatenate(at_zero, axis=where))
 
 
-@handles("Expand", since=(8, 13))
+@handles("Expand", since=(8, 13), axes=axis_rules.expanded, gradient=Gradient.MOVED)
 def expand_(x: Input, shape: Input) -> Rule:
     wanted = common_shape(variable(x, "input").shape, integers(shape, "shape"))
     return Affine(lambda x: expand(x, wanted))
 
 
-@handles("Tile", since=(6, 13))
+def _part_of_tiled(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Axes of length one are repeated."""
+    data, repeats = recipe.inputs
+    if not isinstance(data, Variable) or not isinstance(repeats, np.ndarray):
+        return None
+    if any(n > 1 and times != 1 for n, times in zip(data.shape, repeats.tolist(), strict=True)):
+        return None
+    need = crops.broadcast(data.shape, box)
+    counts = np.array(
+        [have.stop - have.start if n == 1 else 1 for n, have in zip(data.shape, box, strict=True)]
+    )
+    return Part(box, (need,), lambda: recipe.again((replace(data, shape=lengths(need)), counts)))
+
+
+@handles("Tile", since=(6, 13), axes=axis_rules.repeated, crop=_part_of_tiled, gradient=Gradient.MOVED)
 def tile(x: Input, repeats: Input) -> Rule:
     shape, times = variable(x, "input").shape, integers(repeats, "repeats")
     if len(times) != len(shape):
@@ -117,7 +250,7 @@ def tile(x: Input, repeats: Input) -> Rule:
     return Affine(lambda x: np.tile(x, (1, *times)))
 
 
-@handles("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25))
+@handles("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25), axes=axis_rules.padded, gradient=Gradient.MOVED)
 def pad(
     x: Input,
     pads_input: Input = None,
@@ -163,45 +296,3 @@ def _check_pads(mode: str, length: int, before: int, after: int) -> None:
     longest = {"reflect": length - 1, "wrap": length, "edge": length and math.inf}.get(mode, math.inf)
     if max(before, after) > longest:
         raise Refusal(f"pads {before} and {after} in mode {mode} on {length} elements", "pad in two steps")
-
-
-@handles("DepthToSpace", since=(1, 11, 13, 28))
-def depth_to_space(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
-    n, c, h, w = _image(x, mode, blocksize)
-    b, depth = blocksize, c // blocksize**2
-    if depth * b * b != c:
-        raise malformed(f"blocks of {b} x {b} from {c} channels")
-    blocks, order = (
-        ((b, b, depth), (0, 1, 4, 5, 2, 6, 3)) if mode == "DCR" else ((depth, b, b), (0, 1, 2, 5, 3, 6, 4))
-    )
-    return Affine(
-        lambda x: (
-            x.reshape(x.shape[0], n, *blocks, h, w)
-            .transpose(order)
-            .reshape(x.shape[0], n, depth, h * b, w * b)
-        )
-    )
-
-
-@handles("SpaceToDepth", since=(1, 13, 28))
-def space_to_depth(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
-    n, c, h, w = _image(x, mode, blocksize)
-    b = blocksize
-    if h % b or w % b:
-        raise malformed(f"blocks of {b} x {b} from {h} x {w} positions")
-    order = (0, 1, 4, 6, 2, 3, 5) if mode == "DCR" else (0, 1, 2, 4, 6, 3, 5)
-    return Affine(
-        lambda x: (
-            x.reshape(x.shape[0], n, c, h // b, b, w // b, b)
-            .transpose(order)
-            .reshape(x.shape[0], n, c * b * b, h // b, w // b)
-        )
-    )
-
-
-def _image(x: Input, mode: str, blocksize: int) -> tuple[int, int, int, int]:
-    shape = variable(x, "input").shape
-    if len(shape) != 4 or mode not in ("DCR", "CRD") or blocksize < 1:
-        raise malformed(f"mode '{mode}', blocksize {blocksize} on a tensor of shape {shape}")
-    n, c, h, w = shape
-    return n, c, h, w

@@ -6,6 +6,7 @@ import numpy as np
 
 from onnx_si.kernels.arrays import malformed, shape_of
 from onnx_si.ops.elementwise import computed, curved
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
 from onnx_si.rules.rules import Array, Rule
 
@@ -21,7 +22,7 @@ def _per_channel(values: Array, ndim: int) -> Array:
     return values.reshape(values.shape[0], 1, values.shape[1], *(1,) * (ndim - 3))
 
 
-@handles("InstanceNormalization", since=(6, 22))
+@handles("InstanceNormalization", since=(6, 22), axes=axis_rules.same, channels_second=True)
 def instance_normalization(x: Input, scale: Input, bias: Input, *, epsilon: float = 1e-5) -> Rule:
     shape = shape_of(x)
     if len(shape) < 3 or shape_of(scale) != shape[1:2] or shape_of(bias) != shape[1:2]:
@@ -34,7 +35,7 @@ def instance_normalization(x: Input, scale: Input, bias: Input, *, epsilon: floa
     return computed(evaluate, x, scale, bias)
 
 
-@handles("GroupNormalization", since=(21,))
+@handles("GroupNormalization", since=(21,), axes=axis_rules.same, channels_second=True)
 def group_normalization(
     x: Input,
     scale: Input,
@@ -58,7 +59,7 @@ def group_normalization(
     return computed(evaluate, x, scale, bias)
 
 
-@handles("LayerNormalization", since=(17,))
+@handles("LayerNormalization", since=(17,), axes=axis_rules.same)
 def layer_normalization(
     x: Input,
     scale: Input,
@@ -92,7 +93,7 @@ def _behind(values: Array, ndim: int) -> Array:
     return values.reshape(values.shape[0], *(1,) * (ndim - values.ndim), *values.shape[1:])
 
 
-@handles("RMSNormalization", since=(23,))
+@handles("RMSNormalization", since=(23,), axes=axis_rules.same)
 def rms_normalization(
     x: Input, scale: Input, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Rule:
@@ -108,7 +109,7 @@ def rms_normalization(
     return computed(evaluate, x, scale)
 
 
-@handles("MeanVarianceNormalization", since=(9, 13))
+@handles("MeanVarianceNormalization", since=(9, 13), axes=axis_rules.same)
 def mean_variance_normalization(x: Input, *, axes: list[int] | None = None) -> Rule:
     ndim = variable(x, "X").ndim
     over = tuple(axis_of(axis, ndim) + 1 for axis in ([0, 2, 3] if axes is None else axes))
@@ -121,7 +122,7 @@ def mean_variance_normalization(x: Input, *, axes: list[int] | None = None) -> R
     return curved(evaluate)
 
 
-@handles("LpNormalization", since=(1, 22))
+@handles("LpNormalization", since=(1, 22), axes=axis_rules.same)
 def lp_normalization(x: Input, *, axis: int = -1, p: int = 2) -> Rule:
     """Rows of zeros stay zeros."""
     where = axis_of(axis, variable(x, "input").ndim) + 1
@@ -135,7 +136,7 @@ def lp_normalization(x: Input, *, axis: int = -1, p: int = 2) -> Rule:
     return curved(evaluate)
 
 
-@handles("LRN", since=(1, 13))
+@handles("LRN", since=(1, 13), axes=axis_rules.same, channels_second=True)
 def local_response_normalization(
     x: Input, *, size: int, alpha: float = 0.0001, beta: float = 0.75, bias: float = 1.0
 ) -> Rule:

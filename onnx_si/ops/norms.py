@@ -8,6 +8,7 @@ from scipy import special
 from onnx_si.ops.activation import absolute
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.reduction import reduced_axes, summed
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, handles, variable
 from onnx_si.rules.rules import Array, Composition, Curved, Rule, chain
 
@@ -36,7 +37,7 @@ def _log_sum_exp(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return np.asarray(special.logsumexp(x, axis=axes, keepdims=keepdims))
 
 
-@handles("ReduceL1", since=(1, 11, 13, 18))
+@handles("ReduceL1", since=(1, 11, 13, 18), axes=axis_rules.reduced)
 def reduce_l1(
     x: Input,
     axes_input: Input = None,
@@ -61,7 +62,7 @@ CURVED: dict[str, tuple[tuple[int, ...], Reduce, str]] = {
 
 
 def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> None:
-    @handles(op, since=versions)
+    @handles(op, since=versions, axes=axis_rules.reduced)
     def reduction(
         x: Input,
         axes_input: Input = None,

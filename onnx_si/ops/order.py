@@ -5,8 +5,10 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import malformed
 from onnx_si.ops.reduction import along
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Gated, Rule, Stage, Winner, chain
+from onnx_si.rules.traits import Decision
 
 
 def _arg_extreme(x: Input, axis: int, keepdims: int, last: int, sign: int) -> Rule | Composition:
@@ -21,12 +23,12 @@ def _arg_extreme(x: Input, axis: int, keepdims: int, last: int, sign: int) -> Ru
     return chain(backwards, Affine(lambda i, w: i * w, (np.asarray(-1.0),), np.asarray(end)))
 
 
-@handles("ArgMax", since=(1, 11, 12, 13))
+@handles("ArgMax", since=(1, 11, 12, 13), axes=axis_rules.chosen, decides=Decision.LARGEST)
 def arg_max(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule | Composition:
     return _arg_extreme(x, axis, keepdims, select_last_index, +1)
 
 
-@handles("ArgMin", since=(1, 11, 12, 13))
+@handles("ArgMin", since=(1, 11, 12, 13), axes=axis_rules.chosen, decides=Decision.SMALLEST)
 def arg_min(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule | Composition:
     return _arg_extreme(x, axis, keepdims, select_last_index, -1)
 
@@ -35,7 +37,7 @@ ANY_ORDER = "sorted 0 leaves the order open: runtimes differ, here it is that of
 MOST = 256  # elements that TopK follows one after the other
 
 
-@handles("TopK", since=(1, 10, 11, 24))
+@handles("TopK", since=(1, 10, 11, 24), axes=axis_rules.sorted_along)
 def top_k(
     x: Input,
     count: Input = None,

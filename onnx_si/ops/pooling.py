@@ -5,11 +5,13 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed, size
+from onnx_si.kernels.pools import DividedSum, SpaceEntries, WindowEntries, WindowMean, WindowSum, window_sum
 from onnx_si.kernels.windows import Window, window
+from onnx_si.ops import crops
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, handles, variable
 from onnx_si.rules.rules import (
     Affine,
-    Array,
     Composition,
     Curved,
     Gated,
@@ -19,9 +21,17 @@ from onnx_si.rules.rules import (
     Winner,
     chain,
 )
+from onnx_si.rules.traits import Average, Gradient
 
 
-@handles("MaxPool", since=(1, 8, 10, 11, 12, 22))
+@handles(
+    "MaxPool",
+    since=(1, 8, 10, 11, 12, 22),
+    axes=axis_rules.pooled,
+    crop=crops.windowed,
+    channels_second=True,
+    gradient=Gradient.TO_WINNER,
+)
 def max_pool(
     x: Input,
     *,
@@ -38,23 +48,26 @@ def max_pool(
     x = variable(x, "X")
     win = _pooling_window(x, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     affordable((win.taps, *x.shape[:2], *win.output))
-
-    def candidates(x: Array) -> list[Array]:
-        return list(win.taps_of(win.pad(x, -np.inf)))
-
     if context.output == 0:
-        return Maximum(candidates)
+        return Maximum(WindowEntries(win))
     order = (0, 1, *range(x.ndim - 1, 1, -1)) if storage_order else tuple(range(x.ndim))
     lengths = tuple(x.shape[axis] for axis in order)
     flat = np.arange(size(x.shape), dtype=np.float64).reshape(lengths).transpose(order)
     places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
     return chain(
-        Winner(candidates, tie=x.tie),
+        Winner(WindowEntries(win), tie=x.tie),
         Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),
     )
 
 
-@handles("AveragePool", since=(7, 10, 11, 19, 22))
+@handles(
+    "AveragePool",
+    since=(7, 10, 11, 19, 22),
+    axes=axis_rules.pooled,
+    crop=crops.windowed,
+    channels_second=True,
+    averages=Average.WINDOWS,
+)
 def average_pool(
     x: Input,
     *,
@@ -68,7 +81,7 @@ def average_pool(
 ) -> Rule:
     win = _pooling_window(variable(x, "X"), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     counts = win.counts(bool(count_include_pad))
-    return Affine(lambda x, counts: _window_sum(x, win) / counts, weights=(counts,), terms=win.taps)
+    return Affine(WindowMean(win), weights=(counts,), terms=win.taps)
 
 
 def _pooling_window(
@@ -93,21 +106,13 @@ def _pooling_window(
     return win
 
 
-def _window_sum(x: Array, win: Window) -> Array:
-    views = win.taps_of(win.pad(x, 0.0))
-    total = np.array(next(views))
-    for view in views:
-        total += view
-    return total
-
-
 def _spatial_size(x: Variable) -> int:
     if x.ndim < 3 or not size(x.shape[2:]):
         raise malformed(f"a tensor of shape {x.shape} has no spatial axes")
     return size(x.shape[2:])
 
 
-@handles("LpPool", since=(2, 11, 18, 22))
+@handles("LpPool", since=(2, 11, 18, 22), axes=axis_rules.pooled, channels_second=True)
 def lp_pool(
     x: Input,
     *,
@@ -124,30 +129,35 @@ def lp_pool(
     if p < 1:
         raise malformed(f"p {p} is not in the specification")
     if p == 1:
-        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(lambda x: _window_sum(x, win), terms=win.taps))
-    return Curved(lambda x: _window_sum(np.abs(x) ** p, win) ** (1 / p))
+        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(WindowSum(win), terms=win.taps))
+    return Curved(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
-@handles("GlobalLpPool", since=(2, 22))
+@handles("GlobalLpPool", since=(2, 22), axes=axis_rules.space_gone, channels_second=True)
 def global_lp_pool(x: Input, *, p: int = 2) -> Rule | Composition:
     return lp_pool(x, kernel_shape=list(variable(x, "X").shape[2:]), p=p)
 
 
-@handles("GlobalAveragePool", since=(1, 22))
+@handles(
+    "GlobalAveragePool",
+    since=(1, 22),
+    axes=axis_rules.space_gone,
+    channels_second=True,
+    averages=Average.SPACE,
+)
 def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")
     axes, count = tuple(range(3, x.ndim + 1)), _spatial_size(x)
-    return Affine(
-        lambda x, count: x.sum(axis=axes, keepdims=True) / count,
-        weights=(np.asarray(float(count)),),
-        terms=count,
-    )
+    return Affine(DividedSum(axes, keepdims=True), weights=(np.asarray(float(count)),), terms=count)
 
 
-@handles("GlobalMaxPool", since=(1, 22))
+@handles(
+    "GlobalMaxPool",
+    since=(1, 22),
+    axes=axis_rules.space_gone,
+    channels_second=True,
+    gradient=Gradient.TO_WINNER,
+)
 def global_max_pool(x: Input) -> Rule:
     x = variable(x, "X")
-    count, ones = _spatial_size(x), (1,) * (x.ndim - 2)
-    return Maximum(
-        lambda x: np.moveaxis(x.reshape(*x.shape[:3], count), -1, 0).reshape(count, *x.shape[:3], *ones)
-    )
+    return Maximum(SpaceEntries(_spatial_size(x), x.ndim - 2))

@@ -10,6 +10,7 @@ from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import double, filled, malformed, shape_of, size
 from onnx_si.ops.casting import RANGES, SMALL_FLOATS, name_of, representable, rounded_to
 from onnx_si.ops.elementwise import computed, quotient
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import (
     Context,
     Input,
@@ -91,7 +92,7 @@ def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Co
     return chain(Kinked(lambda x: np.minimum(np.maximum(x, low), high), (low, high)), step)
 
 
-@handles("QuantizeLinear", since=(10, 13, 19, 21, 23, 24, 25, 28))
+@handles("QuantizeLinear", since=(10, 13, 19, 21, 23, 24, 25, 28), axes=axis_rules.elementwise)
 def quantize(
     x: Input,
     y_scale: Input,
@@ -133,7 +134,7 @@ def element_of(zero_point: Input) -> int:
     return int(helper.np_dtype_to_tensor_dtype(zero_point.dtype))
 
 
-@handles("DequantizeLinear", since=(10, 13, 19, 21, 23, 24, 25, 28))
+@handles("DequantizeLinear", since=(10, 13, 19, 21, 23, 24, 25, 28), axes=axis_rules.elementwise)
 def dequantize(
     x: Input,
     x_scale: Input,

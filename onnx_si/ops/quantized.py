@@ -10,6 +10,7 @@ from onnx_si.ops.convolution import conv
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.linear import matmul
 from onnx_si.ops.quantization import element_of, quantized, rounded
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule, chain, compose
 
@@ -83,7 +84,7 @@ def quantized_matmul(
     return compose(changing, *parts, (step, (changing + len(parts) - 1,)))
 
 
-@handles("ConvInteger", since=(10,))
+@handles("ConvInteger", since=(10,), axes=axis_rules.windowed, channels_second=True)
 def conv_integer(
     x: Input, w: Input, x_zero: Input = None, w_zero: Input = None, **window: Any
 ) -> Composition:
@@ -92,7 +93,7 @@ def conv_integer(
     return chain(shifted(_spread(x_zero, "x_zero_point", -1)), conv(variable(x, "x"), weight, **window))
 
 
-@handles("QLinearConv", since=(10,))
+@handles("QLinearConv", since=(10,), axes=axis_rules.windowed, channels_second=True)
 def quantized_conv(
     x: Input,
     x_scale: Input,

@@ -7,9 +7,12 @@ from onnx import helper
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import size
+from onnx_si.kernels.pools import DividedSum
 from onnx_si.ops.elementwise import identity
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Maximum, Rule
+from onnx_si.rules.traits import Average, Gradient
 
 
 def reduced_axes(x: Variable, axes: Input, attribute: list[int] | None, noop: int) -> tuple[int, ...]:
@@ -29,13 +32,13 @@ def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, divisor: float = 
     """The sum over the axes, divided."""
     behind_batch = tuple(axis + 1 for axis in axes)
     return Affine(
-        lambda x, w: x.sum(axis=behind_batch, keepdims=keepdims) / w,
+        DividedSum(behind_batch, keepdims),
         weights=(np.asarray(divisor),),
         terms=length_of(x, axes),
     )
 
 
-@handles("ReduceSum", since=(1, 11, 13))
+@handles("ReduceSum", since=(1, 11, 13), axes=axis_rules.reduced, averages=Average.AXES)
 def reduce_sum(
     x: Input,
     axes_input: Input = None,
@@ -49,7 +52,7 @@ def reduce_sum(
     return summed(x, over, bool(keepdims)) if over else identity(x)
 
 
-@handles("ReduceMean", since=(1, 11, 13, 18))
+@handles("ReduceMean", since=(1, 11, 13, 18), axes=axis_rules.reduced, averages=Average.AXES)
 def reduce_mean(
     x: Input,
     axes_input: Input = None,
@@ -104,7 +107,7 @@ def _last(element: int, sign: int) -> float:
     return float(sign > 0) if dtype.kind == "b" else sign * np.inf
 
 
-@handles("ReduceMax", since=(1, 11, 12, 13, 18, 20))
+@handles("ReduceMax", since=(1, 11, 12, 13, 18, 20), axes=axis_rules.reduced, gradient=Gradient.TO_WINNER)
 def reduce_max(
     x: Input,
     axes_input: Input = None,
@@ -116,7 +119,7 @@ def reduce_max(
     return _reduce_extreme(x, axes_input, axes, keepdims, noop_with_empty_axes, +1)
 
 
-@handles("ReduceMin", since=(1, 11, 12, 13, 18, 20))
+@handles("ReduceMin", since=(1, 11, 12, 13, 18, 20), axes=axis_rules.reduced, gradient=Gradient.TO_WINNER)
 def reduce_min(
     x: Input,
     axes_input: Input = None,

@@ -10,6 +10,7 @@ from onnx_si.kernels.arrays import double, malformed, shape_of, size
 from onnx_si.kernels.windows import window
 from onnx_si.ops.elementwise import computed
 from onnx_si.ops.sampling import Sampler, Taps
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Maximum, Rule, chain
 
@@ -144,7 +145,7 @@ def max_roi_pool(x: Input, rois: Input, *, pooled_shape: list[int], spatial_scal
     return Maximum(candidates)
 
 
-@handles("DeformConv", since=(19, 22))
+@handles("DeformConv", since=(19, 22), axes=axis_rules.windowed, channels_second=True)
 def deform_conv(
     x: Input,
     w: Input,

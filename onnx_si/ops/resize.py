@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed
-from onnx_si.ops.stretch import SIZES, Positions, Stretch, by_scale, nearest_index, to_size, with_ratio
+from onnx_si.kernels.interpolation import AlongAxes, Taken, kernel_matrix
+from onnx_si.kernels.stretch import SIZES, Stretch, by_scale, nearest_index, to_size, with_ratio
+from onnx_si.ops.crops import support
+from onnx_si.ops.recipe import Recipe
+from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
 from onnx_si.rules.registry import (
     Context,
     Input,
@@ -28,78 +33,10 @@ from onnx_si.rules.registry import (
 from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Rule, Stage
 
 
-def kernel_matrix(
-    positions: Positions,
-    inside: int,
-    mode: str,
-    cubic: float = -0.75,
-    exclude_outside: bool = False,
-    shrink: float = 1.0,
-) -> Array:
-    """Interpolation weights (outside, inside); what lies outside the input repeats its edge.
-
-    With `shrink` below 1 the kernel is wider by its inverse (antialias).
-    """
-    reach = math.ceil((1 if mode == "linear" else 2) / shrink)
-    base, share = positions.parts()
-    matrix = np.zeros((positions.count, inside))
-    rows = np.arange(positions.count)
-    for step in range(1 - reach, reach + 1):
-        column, distance = base + step, np.abs(share - step) * shrink
-        weight = np.maximum(1 - distance, 0.0) if mode == "linear" else keys_kernel(distance, cubic)
-        if exclude_outside:
-            weight = np.where((column < 0) | (column >= inside), 0.0, weight)
-        np.add.at(matrix, (rows, np.clip(column, 0, inside - 1)), weight)
-    return matrix / matrix.sum(axis=1, keepdims=True) if exclude_outside or shrink < 1 else matrix
-
-
-def linear_matrix(inside: int, outside: int) -> Array:
-    """Weights (outside, inside) of a linear resize with half-pixel centres, the specification's default."""
-    return kernel_matrix(to_size(inside, outside).positions("half_pixel"), inside, "linear")
-
-
-def keys_kernel(d: Array, a: float) -> Array:
-    """Keys' cubic convolution kernel."""
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
-
-
-def _apply(x: Array, matrix: Array, axis: int) -> Array:
-    """Apply an (outside, inside) matrix along one axis."""
-    moved = np.moveaxis(x, axis, -1)
-    rows = moved.reshape(math.prod(moved.shape[:-1]), moved.shape[-1]) @ matrix.T
-    return np.moveaxis(rows.reshape(*moved.shape[:-1], matrix.shape[0]), -1, axis)
-
-
-@dataclass(frozen=True)
-class AlongAxes:
-    """The linear part of an interpolation: one matrix (a weight) for each of some axes."""
-
-    axes: tuple[int, ...]
-
-    def __call__(self, x: Array, *matrices: Array) -> Array:
-        for axis, matrix in zip(self.axes, matrices, strict=True):
-            x = _apply(x, matrix, axis + 1)
-        return x
-
-
 def interpolated(matrices: Mapping[int, Array]) -> Affine:
     """One matrix per axis."""
     terms = math.prod(int(np.count_nonzero(matrix, axis=1).max()) for matrix in matrices.values())
     return Affine(AlongAxes(tuple(matrices)), tuple(matrices.values()), terms=terms)
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The linear part of picking elements along axes."""
-
-    indices: Mapping[int, NDArray[np.intp]]
-
-    def __call__(self, x: Array) -> Array:
-        for axis, index in self.indices.items():
-            x = np.take(x, index, axis=axis + 1)
-        return x
 
 
 def taken(indices: Mapping[int, NDArray[np.intp]]) -> Affine:
@@ -168,7 +105,28 @@ def _extrapolated(
     return replace(rule, offset=np.where(reduce(np.logical_or, along), how.extrapolation, 0.0))
 
 
-@handles("Resize", since=(10, 11, 13, 18, 19))
+def _part_of_resized(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """One matrix or list of indices for each resized axis."""
+    need = list(box)
+    if isinstance(rule, Affine) and isinstance(rule.linear, Taken):
+        picked = {axis: index[box[axis]] for axis, index in rule.linear.indices.items()}
+        for axis, index in picked.items():
+            need[axis] = slice(int(index.min()), int(index.max()) + 1)
+        return Part(
+            box, (tuple(need),), lambda: taken({a: index - need[a].start for a, index in picked.items()})
+        )
+    if isinstance(rule, Affine) and isinstance(rule.linear, AlongAxes) and rule.offset is None:
+        pairs = zip(rule.linear.axes, rule.weights, strict=True)
+        rows = {axis: matrix[box[axis]] for axis, matrix in pairs}
+        for axis, matrix in rows.items():
+            need[axis] = support(np.any(matrix != 0, axis=0))
+        return Part(
+            box, (tuple(need),), lambda: interpolated({a: matrix[:, need[a]] for a, matrix in rows.items()})
+        )
+    return None
+
+
+@handles("Resize", since=(10, 11, 13, 18, 19), axes=axis_rules.resized, crop=_part_of_resized)
 def resize(
     x: Input,
     roi: Input = None,
@@ -249,7 +207,7 @@ def _cropped(stretches: Sequence[Stretch], roi: Input) -> list[Stretch]:
     return [replace(stretch, crop=part) for stretch, part in zip(stretches, parts, strict=True)]
 
 
-@handles("Upsample", since=(7, 9))
+@handles("Upsample", since=(7, 9), axes=axis_rules.resized, crop=_part_of_resized)
 def upsample(
     x: Input, factors: Input = None, *, mode: str = "nearest", scales: list[float] | None = None
 ) -> Rule:

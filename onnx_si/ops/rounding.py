@@ -6,6 +6,7 @@ import numpy as np
 
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed, operands
 from onnx_si.ops.elementwise import curved, holds_integers
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles
 from onnx_si.rules.rules import Affine, Array, Composition, Rule, Stage, Step
 
@@ -15,33 +16,33 @@ def stairs(function: Callable[[Array], Array], origin: float = 0.0, spacing: flo
     return Step(lambda x: (x - origin,), function, lambda x: np.full_like(x, spacing))
 
 
-@handles("Floor", since=(6, 13))
+@handles("Floor", since=(6, 13), axes=axis_rules.elementwise)
 def floor(x: Input) -> Rule:
     return stairs(np.floor)
 
 
-@handles("Ceil", since=(6, 13))
+@handles("Ceil", since=(6, 13), axes=axis_rules.elementwise)
 def ceil(x: Input) -> Rule:
     return stairs(np.ceil)
 
 
-@handles("Round", since=(11, 22))
+@handles("Round", since=(11, 22), axes=axis_rules.elementwise)
 def round_(x: Input) -> Rule:
     """Halves go to the even neighbour."""
     return stairs(np.rint, origin=0.5)
 
 
-@handles("Sign", since=(9, 13))
+@handles("Sign", since=(9, 13), axes=axis_rules.elementwise)
 def sign(x: Input) -> Rule:
     return Step(lambda x: (x,), np.sign)
 
 
-@handles("IsNaN", since=(9, 13, 20))
+@handles("IsNaN", since=(9, 13, 20), axes=axis_rules.elementwise)
 def is_nan(x: Input) -> Rule:
     return never_on_a_line(lambda x: np.isnan(x).astype(np.float64))
 
 
-@handles("IsInf", since=(10, 20))
+@handles("IsInf", since=(10, 20), axes=axis_rules.elementwise)
 def is_inf(x: Input, *, detect_negative: int = 1, detect_positive: int = 1) -> Rule:
     def evaluate(x: Array) -> Array:
         found = np.isposinf(x) & bool(detect_positive) | np.isneginf(x) & bool(detect_negative)
@@ -55,7 +56,7 @@ def never_on_a_line(evaluate: Callable[[Array], Array]) -> Step:
     return Step(lambda x: (np.ones_like(x),), evaluate)
 
 
-@handles("Mod", since=(10, 13, 28))
+@handles("Mod", since=(10, 13, 28), axes=axis_rules.elementwise)
 def mod(a: Input, b: Input, *, context: Context, fmod: int = 0) -> Rule | Composition:
     """a - b * floor(a / b), or with fmod the remainder of the quotient cut towards zero."""
     if not (fmod or context.version >= 28 or holds_integers(a)):

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed, shape_of, size
+from onnx_si.kernels.interpolation import keys_kernel
 from onnx_si.ops.elementwise import computed
 from onnx_si.ops.opaque import at_one_point
-from onnx_si.ops.resize import keys_kernel
 from onnx_si.rules.registry import Input, Variable, constant, handles, integers
 from onnx_si.rules.rules import Affine, Array, Disputed, Rule
 

@@ -9,6 +9,7 @@ from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import filled, malformed, shape_of, size
 from onnx_si.ops.elementwise import curved, jointly_linear
 from onnx_si.ops.gather import Index, along_axis, along_first_axes
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, optional
 from onnx_si.rules.rules import Array, Composition, Curved, Disputed, Gated, Maximum, Rule, Stage
 
@@ -99,7 +100,7 @@ def _extreme(data: Input, updates: Input, flat: Index, most: int, sign: int) -> 
     return Maximum(candidates, sign)
 
 
-@handles("ScatterElements", since=(11, 13, 16, 18))
+@handles("ScatterElements", since=(11, 13, 16, 18), axes=axis_rules.same)
 def scatter_elements(
     data: Input, indices: Input, updates: Input, *, axis: int = 0, reduction: str = "none"
 ) -> Rule:
@@ -113,7 +114,7 @@ def scatter(data: Input, indices: Input, updates: Input, *, axis: int = 0) -> Ru
     return scatter_elements(data, indices, updates, axis=axis)
 
 
-@handles("ScatterND", since=(11, 13, 16, 18))
+@handles("ScatterND", since=(11, 13, 16, 18), axes=axis_rules.same)
 def scatter_nd(data: Input, indices: Input, updates: Input, *, reduction: str = "none") -> Rule:
     shape = shape_of(data)
     return scattered(data, indices, updates, lambda index: along_first_axes(index, shape, 0), reduction)
@@ -137,7 +138,7 @@ def tensor_scatter(
     return written(past, update, along_axis(np.broadcast_to(along, new), shape, where))
 
 
-@handles("MaxUnpool", since=(9, 11, 22))
+@handles("MaxUnpool", since=(9, 11, 22), channels_second=True)
 def max_unpool(
     x: Input,
     indices: Input,

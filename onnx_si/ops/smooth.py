@@ -7,8 +7,10 @@ from scipy import special
 
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
 from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
 from onnx_si.rules.rules import Array, Curved, Rule
+from onnx_si.rules.traits import Increasing
 
 PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
     "Acos": ((7, 22), np.arccos),
@@ -24,7 +26,6 @@ PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
     "Log": ((6, 13), np.log),
     "Mish": ((18, 22), lambda x: x * np.tanh(np.logaddexp(x, 0.0))),
     "Reciprocal": ((6, 13), np.reciprocal),
-    "Sigmoid": ((6, 13), special.expit),
     "Sin": ((7, 22), np.sin),
     "Sinh": ((9, 22), np.sinh),
     "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0)),
@@ -37,7 +38,7 @@ PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
 
 
 def _register(op: str, versions: tuple[int, ...], function: Callable[[Array], Array]) -> None:
-    @handles(op, since=versions)
+    @handles(op, since=versions, axes=axis_rules.elementwise)
     def plain(x: Input) -> Rule:
         return curved(function)
 
@@ -46,35 +47,40 @@ for _op, (_versions, _function) in PLAIN.items():
     _register(_op, _versions, _function)
 
 
+@handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
+def sigmoid(x: Input) -> Rule:
+    return curved(special.expit)
+
+
 def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:
     return np.where(x < 0, bend(np.minimum(x, 0.0)), slope * x)
 
 
-@handles("Elu", since=(6, 22))
+@handles("Elu", since=(6, 22), axes=axis_rules.elementwise)
 def elu(x: Input, *, alpha: float = 1.0) -> Rule:
     return curved(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)))
 
 
-@handles("Celu", since=(12, 28))
+@handles("Celu", since=(12, 28), axes=axis_rules.elementwise)
 def celu(x: Input, *, alpha: float = 1.0) -> Rule:
     if not alpha:
         raise malformed("Celu with alpha 0 divides by zero")
     return curved(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0))
 
 
-@handles("Selu", since=(6, 22))
+@handles("Selu", since=(6, 22), axes=axis_rules.elementwise)
 def selu(
     x: Input, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
 ) -> Rule:
     return curved(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma))
 
 
-@handles("HardSwish", since=(14, 22))
+@handles("HardSwish", since=(14, 22), axes=axis_rules.elementwise)
 def hard_swish(x: Input) -> Rule:
     return curved(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
 
 
-@handles("Gelu", since=(20,))
+@handles("Gelu", since=(20,), axes=axis_rules.elementwise)
 def gelu(x: Input, *, approximate: str = "none") -> Rule:
     match approximate:
         case "none":
@@ -84,7 +90,7 @@ def gelu(x: Input, *, approximate: str = "none") -> Rule:
     raise malformed(f"approximate '{approximate}' is not in the specification")
 
 
-@handles("Swish", since=(24,))
+@handles("Swish", since=(24,), axes=axis_rules.elementwise)
 def swish(x: Input, *, alpha: float = 1.0) -> Rule:
     return curved(lambda x: x * special.expit(alpha * x))
 
@@ -99,7 +105,7 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x)
 
 
-@handles("Pow", since=(7, 12, 13, 15))
+@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise)
 def power(x: Input, exponent: Input) -> Rule:
     """An integer base gives an integer, cut towards zero."""
     if isinstance(x, Variable) and isinstance(exponent, np.ndarray):

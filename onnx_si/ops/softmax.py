@@ -7,8 +7,10 @@ from scipy import special
 
 from onnx_si.kernels.arrays import size
 from onnx_si.ops.elementwise import curved
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
 from onnx_si.rules.rules import Array, Composition, Gated, Rule, Stage, Winner
+from onnx_si.rules.traits import Increasing
 
 
 def _softmax_of_rows(x: Array) -> Array:
@@ -34,19 +36,19 @@ def _rows(
     return lambda x: np.moveaxis(x, behind_batch, -1), lambda y: np.moveaxis(y, -1, behind_batch)
 
 
-@handles("Softmax", since=(1, 11, 13))
+@handles("Softmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.SOFTMAX)
 def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
     return curved(lambda x: back(_softmax_of_rows(to_rows(x))))
 
 
-@handles("LogSoftmax", since=(1, 11, 13))
+@handles("LogSoftmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.LOG_SOFTMAX)
 def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
     return curved(lambda x: back(_log_softmax_of_rows(to_rows(x))))
 
 
-@handles("Hardmax", since=(1, 11, 13))
+@handles("Hardmax", since=(1, 11, 13), axes=axis_rules.same)
 def hardmax(x: Input, *, context: Context, axis: int | None = None) -> Composition:
     """One at the first of the largest elements, zero elsewhere."""
     to_rows, back = _rows(x, axis, context.version)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onnx_si.ops.crops import crop
-from onnx_si.ops.recipe import Box, Part, hull, shape_of, whole
 from onnx_si.program.instruction import Instruction, cost_of, with_deaths
 from onnx_si.program.program import Program
+from onnx_si.rules.boxes import Box, Part, hull, shape_of, whole
 from onnx_si.rules.rules import Affine
 
 

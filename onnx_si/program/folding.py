@@ -12,7 +12,7 @@ import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import fold, refuse_by_name
 from onnx_si.program.node import attributes_of, domain_of, element_of, output_elements, schema_version
-from onnx_si.rules.registry import WHOLE_NUMBERS, Context, Input, Variable, Worded, find
+from onnx_si.rules.registry import WHOLE_NUMBERS, Context, Input, Variable, Worded, find, traits_of
 from onnx_si.rules.rules import (
     Array,
     Composition,
@@ -24,6 +24,7 @@ from onnx_si.rules.rules import (
     Winner,
     comparable,
 )
+from onnx_si.rules.traits import ALL_VALUES
 
 FLOATING = frozenset(
     kind
@@ -64,7 +65,7 @@ def folded(
     if made is not None:
         return made
     try:
-        found = fold(node, tuple(inputs), dict(opsets))
+        found = fold(node, tuple(inputs), dict(opsets), _is_no_larger(node))
     except Refusal:
         try:
             made = _by_handler(node, inputs, opsets, NUMBERS, wanted)
@@ -75,6 +76,12 @@ def folded(
         return made
     pairs = zip(node.output, found, strict=True)
     return {name: value for name, value in pairs if name and value is not None}
+
+
+def _is_no_larger(node: onnx.NodeProto) -> bool:
+    """Whether its output is surely no larger than its inputs."""
+    traits = traits_of(node)
+    return traits.no_larger or traits.moves in ALL_VALUES
 
 
 def at_one_image(

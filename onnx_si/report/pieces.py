@@ -24,6 +24,20 @@ class Parity:
     too_near: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fragility:
+    """What the selection leaves to test with, and how wrong the noise may be.
+
+    `distance` is that of the statistic from the nearest end of S, in standard errors, `information` the share
+    of the statistic's information on its mean that is left, `tipping_std` the standard deviation of the noise
+    at which the decision turns; None where there is none.
+    """
+
+    distance: float | None = None
+    information: float | None = None
+    tipping_std: float | None = None
+
+
 @dataclass(frozen=True)
 class Comparison:
     """P-values of other methods on the same region; None where not asked for, or as `reasons` say.

@@ -14,7 +14,7 @@ from onnx_si.errors import Finding, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
 from onnx_si.report.documents import RESULT
-from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Parity
+from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Fragility, Parity
 from onnx_si.report.region import Component, bounding_box, components
 from onnx_si.report.text import p_value_text, summary
 
@@ -32,6 +32,9 @@ _REASONS = {
     "undecided.*.1": "infinity",
     "region.components.*.*": "the region was tested as a whole, not component by component",
     "noise.std": "the values have different standard deviations, or are correlated",
+    "noise.tipping_std": "the decision does not turn within a factor of 100, or S depends on the noise too",
+    "fragility.distance": "the region is the same on all of the line",
+    "fragility.information": "the statistic is a length, or was not asked for",
     "noise.degrees_of_freedom": "the noise was not estimated from independent data",
     "saliency.target": "the map belongs to no class",
     "comparison.*": "not among the methods asked for",
@@ -85,6 +88,7 @@ class Result:
     parity: Parity = field(repr=False)
     config: Mapping[str, Any] = field(repr=False)
     references: int = field(default=0, repr=False)
+    fragility: Fragility = field(default_factory=Fragility, repr=False)
     component_tests: tuple[ComponentTest, ...] = field(default=(), repr=False)
     reasons: Mapping[str, str] = field(default_factory=dict, repr=False)
     image_path: str | None = field(default=None, repr=False)
@@ -127,7 +131,6 @@ class Result:
                 "confidence_interval",
                 "confidence_level",
                 "saliency",
-                "noise",
             ),
             *("model", "search", "config", "defaults", "warnings", "versions"),
         )
@@ -141,6 +144,8 @@ class Result:
             "image": {"path": self.image_path, "shape": self.image.shape},
             "reference": {"paths": self.reference_paths or None, "count": self.references},
             "parity": vars(self.parity),
+            "fragility": {"distance": self.fragility.distance, "information": self.fragility.information},
+            "noise": {**self.noise, "tipping_std": self.fragility.tipping_std},
         }
         own = self._own_reasons()
         usual = {path: why for path, why in _REASONS.items() if path not in own}

@@ -8,6 +8,7 @@ from typing import Any
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
+LITTLE = 0.05  # share of the information that is almost nothing
 
 _EXTREME = {
     "two-sided": "a difference as extreme as this one",
@@ -34,9 +35,10 @@ def summary(result: Mapping[str, Any]) -> str:
         *_components(result["region"]["components"]),
         *_comparison(result["comparison"]),
         ("interval", _interval(result)),
+        *_fragility(result["fragility"]),
         ("guarantee", f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"),
         ("parity", _parity(result["parity"])),
-        ("noise", f"{result['noise']['model']} ({result['noise']['source']})"),
+        ("noise", _noise(result)),
         ("search", _search(result["search"])),
         *(("warning", text) for text in result["warnings"]),
         ("in words", _in_words(result)),
@@ -135,6 +137,32 @@ def _interval(result: Mapping[str, Any]) -> str:
     end = "unbounded" if high is None else f"{high:.4g}"
     estimate = "" if result["estimate"] is None else f", median-unbiased estimate {result['estimate']:.4g}"
     return f"{start} to {end} at confidence {result['confidence_level']:g}{estimate}"
+
+
+def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How much the selection leaves to test with, where that is little."""
+    distance, left = found["distance"], found["information"]
+    if left is None or distance is None:
+        return
+    share = f"{left:.2g} of the information on the difference is left by the selection"
+    if left >= LITTLE:
+        yield "fragility", f"{share}; the nearest end of S is {distance:.2g} standard errors away"
+        return
+    yield (
+        "fragility",
+        f"moving the difference by {distance:.2g} standard errors changes the region, so that almost nothing "
+        f"is left to test with ({share}): a large p-value says little here. --randomise 0.2 selects on a "
+        "slightly noisier image, and its p-value keeps its meaning",
+    )
+
+
+def _noise(result: Mapping[str, Any]) -> str:
+    noise, level = result["noise"], 1 - result["confidence_level"]
+    text = f"{noise['model']} ({noise['source']})"
+    if noise["known"] or noise["tipping_std"] is None:
+        return text
+    tipping = noise["tipping_std"]
+    return f"{text}; the decision at level {level:.3g} turns at a standard deviation of {tipping:.3g}"
 
 
 def _parity(parity: Mapping[str, Any]) -> str:

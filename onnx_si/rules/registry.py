@@ -10,7 +10,19 @@ import onnx
 from numpy.typing import NDArray
 
 from onnx_si.errors import Mixed, Refusal
+from onnx_si.rules.axis_rules import AxisRule
 from onnx_si.rules.rules import TIE, Composition, Rule
+from onnx_si.rules.traits import (
+    NOTHING,
+    Average,
+    Combination,
+    Crop,
+    Decision,
+    Gradient,
+    Increasing,
+    Moves,
+    Traits,
+)
 
 
 @dataclass(frozen=True)
@@ -20,9 +32,6 @@ class Worded:
     rule: Rule | Composition
     words: tuple[str, ...]
 
-
-PASS_TEXT = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
-"""Ops that take text and give the same words."""
 
 Made = Rule | Composition | Worded | NDArray[Any]
 """What a handler returns; an array is an output that does not depend on the image's values."""
@@ -90,6 +99,7 @@ class Handler:
     domain: str
     function: Callable[..., Made]
     wants_context: bool
+    traits: Traits = NOTHING
 
     def build(self, inputs: tuple[Input, ...], attributes: dict[str, Any], context: Context) -> Made:
         extra = {"context": context} if self.wants_context else {}
@@ -101,7 +111,20 @@ _HANDLERS: dict[tuple[str, str], Handler] = {}
 
 
 def handles(
-    op: str, *, since: tuple[int, ...], domain: str = ""
+    op: str,
+    *,
+    since: tuple[int, ...],
+    domain: str = "",
+    axes: AxisRule | None = None,
+    crop: Crop | None = None,
+    channels_second: bool = False,
+    moves: Moves | None = None,
+    increasing: Increasing | None = None,
+    decides: Decision | None = None,
+    averages: Average | None = None,
+    combines: Combination | None = None,
+    gradient: Gradient | None = None,
+    no_larger: bool = False,
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Register the decorated function as the handler of an op.
 
@@ -111,6 +134,8 @@ def handles(
         Names as in the ONNX operator specification.
     since : tuple of int
         The schema versions ("since version" in the specification) that the handler was read against.
+    axes, crop, channels_second, moves, increasing, decides, averages, combines, gradient, no_larger
+        Facts about the op, see `Traits`; none is claimed by default.
 
     Raises
     ------
@@ -118,11 +143,24 @@ def handles(
         If the op has a handler already.
     """
 
+    traits = Traits(
+        axes=axes,
+        crop=crop,
+        channels_second=channels_second,
+        moves=moves,
+        increasing=increasing,
+        decides=decides,
+        averages=averages,
+        combines=combines,
+        gradient=gradient,
+        no_larger=no_larger,
+    )
+
     def register(function: Callable[..., Built]) -> Callable[..., Built]:
         if (domain, op) in _HANDLERS:
             raise ValueError(f"{domain}:{op} has a handler already")
         wants_context = "context" in inspect.signature(function).parameters
-        _HANDLERS[domain, op] = Handler(op, since, domain, function, wants_context)
+        _HANDLERS[domain, op] = Handler(op, since, domain, function, wants_context, traits)
         return function
 
     return register
@@ -150,9 +188,20 @@ def find(op: str, domain: str, version: int) -> Handler:
     return handler
 
 
+def traits_of(node: onnx.NodeProto) -> Traits:
+    """What is claimed of a node's op."""
+    handler = _HANDLERS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
+    return NOTHING if handler is None else handler.traits
+
+
 def registered() -> Iterator[Handler]:
     """All handlers, ordered by domain and op."""
     yield from (_HANDLERS[key] for key in sorted(_HANDLERS))
+
+
+def with_gradient(kind: Gradient) -> tuple[str, ...]:
+    """Ops of the standard's own domain that share a gradient rule."""
+    return tuple(h.op for h in registered() if h.traits.gradient is kind and not h.domain)
 
 
 def constant(value: Input, name: str) -> NDArray[Any]:

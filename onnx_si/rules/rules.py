@@ -187,6 +187,19 @@ class Gated:
     kind: ClassVar[str] = "piecewise-linear"
 
 
+@dataclass(frozen=True, eq=False)
+class _Product:
+    """The evaluation of a product; its constants are data."""
+
+    product: Callable[..., Array]
+    weights: tuple[Array, ...]
+    offset: Array | None
+
+    def __call__(self, *xs: Array) -> Array:
+        y = self.product(*xs, *self.weights)
+        return y if self.offset is None else y + self.offset
+
+
 def product_of(
     product: Callable[..., Array],
     gates: tuple[int, ...],
@@ -195,12 +208,7 @@ def product_of(
     offset: Array | None = None,
 ) -> Gated:
     """y = product(*xs, *weights) + offset, all xs but one gates."""
-
-    def evaluate(*xs: Array) -> Array:
-        y = product(*xs, *weights)
-        return y if offset is None else y + offset
-
-    return Gated(evaluate, gates, terms, product, weights, offset)
+    return Gated(_Product(product, weights, offset), gates, terms, product, weights, offset)
 
 
 @dataclass(frozen=True)

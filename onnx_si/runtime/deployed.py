@@ -14,11 +14,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+import onnx_si.ops  # noqa: F401 - registers what is known of each op
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model, read_by
 from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
+from onnx_si.rules.registry import traits_of
+from onnx_si.rules.traits import Moves
 from onnx_si.runtime.parity import as_unsupported, input_type, session_of
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
@@ -248,7 +251,7 @@ def _coarsest(graph: onnx.GraphProto) -> float:
     """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 if it does not."""
     kinds = {tensor.data_type for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Cast":
+        if traits_of(node).moves is Moves.CASTS:
             kinds |= {attribute.i for attribute in node.attribute if attribute.name == "to"}
         for inner in subgraphs(node):
             kinds |= {kind for kind, unit in UNITS.items() if unit == _coarsest(inner)}

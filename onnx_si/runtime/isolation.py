@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import load
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 from onnx_si.runtime.parity import RUNTIME, session_of
 
 PATIENCE = 120.0  # seconds that a first run may take

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from onnx_si.domains.points import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
-from onnx_si.ops.recipe import Box, whole
 from onnx_si.program.cone import cone, cost_of_box
 from onnx_si.program.program import Program
+from onnx_si.rules.boxes import Box, whole
 from onnx_si.rules.rules import Array, Step, Winner
 from onnx_si.search.examine import Task
 from onnx_si.search.frontier import Cell

@@ -4,6 +4,7 @@ PYTHONPATH=tests python -m ops.operators
 """
 
 from collections import Counter, defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from onnx_si.maps.backward import has_gradient
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import registered
+from onnx_si.rules.traits import Traits
 
 from .cases import CASES, POINTS, SMOOTH, model_of
 from .node_cases import DISPUTED, all_cases, node_cases
@@ -57,9 +59,27 @@ below, with a warning, since runtimes compute something else. A p-value is refus
   image only; `constant` where it does not depend on values at all.
 - **enclosed**: whether the certified search proves bounds through it.
 - **gradient**: whether the methods `gradcam`, `gradient` and `grad-input` can go back through it.
+- **facts**: what else its handler states, for the saliency methods and the cones of the search: `axes` (where
+  the output's axes come from: the rule's name in `onnx_si/rules/axis_rules.py`), `crop` (a part of the output
+  needs a part of the inputs only), `channels second`, how it `moves` values if it does nothing else, which
+  `increasing` function it is, what it `decides`, what it `averages` over, how it `combines` its inputs, and
+  whether its output is `no larger` than its inputs.
 - **cases**: node cases with this op that pass, of all that hold it (some hold ops without a handler too).
 
 """
+
+
+NAMED = [field.name for field in fields(Traits) if field.name not in ("axes", "crop")]
+
+
+def facts(traits):
+    """What a handler states of its op, in words."""
+    stated = [f"axes {traits.axes.__name__.replace('_', ' ')}"] if traits.axes else []
+    stated += ["crop"] if traits.crop else []
+    for name in NAMED:
+        value, word = getattr(traits, name), name.replace("_", " ")
+        stated += [] if not value else [word if value is True else f"{word}: {value.value}"]
+    return "; ".join(stated)
 
 
 def kinds_of(cases):
@@ -95,6 +115,7 @@ def rows():
             "exact": claim,
             "enclosed": {"yes": "yes", "constant": "constant"}.get(claim, "no"),
             "gradient": "yes" if has_gradient(op, handler.domain) else "no",
+            "facts": facts(handler.traits),
             "cases": f"{passed[op]} of {total[op]}",
         }
 

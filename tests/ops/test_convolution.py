@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from onnx_si.ops import convolution
+from onnx_si.kernels import correlation
 from onnx_si.rules.registry import Context, Variable
 
 from .cases import HANDLERS
@@ -24,7 +24,7 @@ def test_blocks_and_strips(monkeypatch, group, block_bytes):
     x, w = rng.normal(size=(5, 2, 4, 7, 6)), rng.normal(size=(6, 4 // group, 3, 2))
     attributes = {"group": group, "strides": [2, 1], "dilations": [1, 2], "pads": [1, 0, 0, 1]}
     whole = conv(x, w, **attributes)
-    monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(correlation, "BLOCK_BYTES", block_bytes)
     np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
 
 
@@ -42,9 +42,9 @@ def test_one_filter_for_each_channel(monkeypatch, maps, strides, block_bytes, la
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(3, 4))[..., ::2]
     seen = windows[:, :, :, :: strides[0], :: strides[1]]
     expected = np.einsum("nbcijkl,cmkl->nbcmij", seen, w.reshape(4, -1, 3, 2))
-    monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(convolution, "SHIFT_BYTES", block_bytes)
-    monkeypatch.setattr(convolution, "LARGE_WINDOWS", large_windows)
+    monkeypatch.setattr(correlation, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(correlation, "SHIFT_BYTES", block_bytes)
+    monkeypatch.setattr(correlation, "LARGE_WINDOWS", large_windows)
     y = conv(x, w, group=4, strides=strides, dilations=[1, 2], pads=[1, 0, 0, 2])
     np.testing.assert_allclose(y, expected.reshape(y.shape), rtol=1e-13, atol=1e-13)
 

@@ -9,8 +9,10 @@ from onnx import TensorProto, helper
 
 import onnx_si
 from onnx_si.graph import model_from_proto
+from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
 from onnx_si.rules import registry
+from onnx_si.rules.axes import Part, follows
 
 from .line import assert_exact
 
@@ -41,6 +43,13 @@ def test_the_documented_op(documented):
     program.require_exact()
     (part,) = assert_exact(program, np.array([[0.0, 1.0, 0.1]]), np.array([[1.0, -0.5, 0.0]]))["y"]
     np.testing.assert_allclose(part.knots, [-3, -0.75, -0.75, 0.5, 0.5, 0.75, 0.75, 3])
+
+
+def test_what_the_documented_op_states_is_asked_for(documented):
+    """Elsewhere nothing was added, and the axes behind it are told."""
+    x = np.array([[-2.0, 0.5, 0.8]])
+    axes = trace(documented, x, ("y",))["y"]
+    assert [follows(axis) for axis in axes] == [Part(0, 1), Part(1, 3)]
 
 
 @pytest.mark.parametrize(("place", "file"), [(1, "ops/rounding.py"), (2, "maps/backward/gates.py")])

@@ -5,18 +5,20 @@ import math
 import numpy as np
 
 from onnx_si.errors import Refusal
+from onnx_si.kernels.interpolation import AlongAxes
 from onnx_si.maps.backward.nodes import gathered_back, reshaped
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards
-from onnx_si.ops.resize import AlongAxes
+from onnx_si.rules.registry import with_gradient
 from onnx_si.rules.rules import Affine
+from onnx_si.rules.traits import Gradient
 
 
-@backwards("Identity", "Dropout", "Cast")
+@backwards(*with_gradient(Gradient.PASSED))
 def identity(at: Site) -> str:
     return at.gradient
 
 
-@backwards("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+@backwards(*with_gradient(Gradient.REGROUPED))
 def reshape(at: Site) -> str:
     return reshaped(at.editor, at.gradient, at.wanted)
 
@@ -27,10 +29,7 @@ def transpose(at: Site) -> str:
     return at.add("Transpose", [at.gradient], perm=[int(i) for i in np.argsort(perm)])
 
 
-@backwards(
-    *("CenterCropPad", "Concat", "DepthToSpace", "Expand", "Gather", "GatherElements", "GatherND", "Pad"),
-    *("Slice", "SpaceToDepth", "Split", "Tile"),
-)
+@backwards(*with_gradient(Gradient.MOVED))
 def move(at: Site) -> str:
     """The places that an element went to are read off the op itself, run on the elements' numbers."""
     rule = at.rule

@@ -14,10 +14,12 @@ from onnx_si.maps.backward.gates import above, below, number, times
 from onnx_si.maps.backward.moves import identity
 from onnx_si.maps.backward.nodes import gathered_back, one_hot, reshaped
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards
+from onnx_si.rules.registry import with_gradient
 from onnx_si.rules.rules import Affine, Kinked, Maximum
+from onnx_si.rules.traits import Gradient
 
 
-@backwards("MaxPool", "GlobalMaxPool", "Max", "Min", "ReduceMax", "ReduceMin")
+@backwards(*with_gradient(Gradient.TO_WINNER))
 def winner(at: Site) -> str:
     rule = at.rule
     if isinstance(rule, Affine):

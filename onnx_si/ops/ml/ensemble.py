@@ -9,6 +9,7 @@ from onnx_si.kernels.arrays import malformed
 from onnx_si.ops.ml.forest import RELATIONS, Forest, Indices, leaf_weights
 from onnx_si.ops.ml.post_transform import DOMAIN, no_transform
 from onnx_si.ops.ml.trees import regression
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, handles, variable
 from onnx_si.rules.rules import Array, Disputed, Step
 
@@ -17,7 +18,7 @@ MEMBER = len(RELATIONS)  # the number of the mode that looks a value up in a set
 EQUAL = list(RELATIONS).index("BRANCH_EQ")
 
 
-@handles("TreeEnsemble", since=(5,), domain=DOMAIN)
+@handles("TreeEnsemble", since=(5,), domain=DOMAIN, axes=axis_rules.row_by_row)
 def tree_ensemble(
     x: Input,
     *,

@@ -13,6 +13,7 @@ from onnx_si.ops.elementwise import curved, jointly_linear
 from onnx_si.ops.gather import picked
 from onnx_si.ops.ml.post_transform import DOMAIN, rows
 from onnx_si.ops.rounding import never_on_a_line
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, Worded, handles, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Gated, Opaque, Rule, Stage, Step
 
@@ -25,7 +26,7 @@ def _each_feature(x: Variable, values: Sequence[float], name: str) -> Array:
     raise malformed(f"{array.size} values in {name} for a tensor of shape {x.shape}")
 
 
-@handles("Scaler", since=(1,), domain=DOMAIN)
+@handles("Scaler", since=(1,), domain=DOMAIN, axes=axis_rules.same)
 def scaler(x: Input, *, offset: Sequence[float] = (), scale: Sequence[float] = ()) -> Rule:
     """(x - offset) * scale."""
     x = variable(x, "X")
@@ -57,13 +58,13 @@ def normalizer(x: Input, *, norm: str = "MAX") -> Rule:
     return curved(divided)
 
 
-@handles("Binarizer", since=(1,), domain=DOMAIN)
+@handles("Binarizer", since=(1,), domain=DOMAIN, axes=axis_rules.same)
 def binarizer(x: Input, *, threshold: float = 0.0) -> Rule:
     variable(x, "X")
     return Step(lambda x: (x - threshold,), lambda x: (x > threshold).astype(np.float64))
 
 
-@handles("Imputer", since=(1,), domain=DOMAIN)
+@handles("Imputer", since=(1,), domain=DOMAIN, axes=axis_rules.same)
 def imputer(
     x: Input,
     *,
@@ -104,7 +105,7 @@ def array_feature_extractor(x: Input, indices: Input) -> Rule | Worded:
     return picked(x, indices, to_places)
 
 
-@handles("FeatureVectorizer", since=(1,), domain=DOMAIN)
+@handles("FeatureVectorizer", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
 def feature_vectorizer(*inputs: Input, inputdimensions: Sequence[int] = ()) -> Rule:
     """Features of several tensors side by side."""
     shapes = [shape_of(value) for value in inputs]

@@ -17,6 +17,7 @@ from onnx_si.ops.ml.post_transform import (
     transformed,
     worded,
 )
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, Worded, handles, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Gated, Rule, Step, Winner, chain
 
@@ -35,7 +36,7 @@ def _intercepts(values: Sequence[float], count: int) -> Array:
     return np.asarray(values, dtype=np.float64) if values else np.zeros(count)
 
 
-@handles("LinearRegressor", since=(1,), domain=DOMAIN)
+@handles("LinearRegressor", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
 def linear_regressor(
     x: Input,
     *,
@@ -52,7 +53,7 @@ def linear_regressor(
     return linear_scores(x, weights, _intercepts(intercepts, targets))
 
 
-@handles("LinearClassifier", since=(1,), domain=DOMAIN)
+@handles("LinearClassifier", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
 def linear_classifier(
     x: Input,
     *,

@@ -9,6 +9,7 @@ from onnx_si.kernels.arrays import malformed
 from onnx_si.ops.elementwise import curved
 from onnx_si.ops.ml.linear_models import linear_scores
 from onnx_si.ops.ml.post_transform import DOMAIN, matrix, no_transform, numbers, rows, worded
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, Worded, handles, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule, Step, chain
 
@@ -33,7 +34,7 @@ def _decisions(
     return curved(lambda x: function(samples(x), vectors, (gamma, offset, degree)) @ weights.T + rho)
 
 
-@handles("SVMRegressor", since=(1,), domain=DOMAIN)
+@handles("SVMRegressor", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
 def svm_regressor(
     x: Input,
     *,
@@ -66,7 +67,7 @@ def svm_regressor(
     return chain(value, Step(lambda s: (s,), lambda s: np.where(s > 0, 1.0, -1.0)))
 
 
-@handles("SVMClassifier", since=(1,), domain=DOMAIN)
+@handles("SVMClassifier", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
 def svm_classifier(
     x: Input,
     *,

@@ -10,6 +10,7 @@ from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import malformed
 from onnx_si.ops.ml.forest import RELATIONS, Forest, Indices, leaf_weights
 from onnx_si.ops.ml.post_transform import DOMAIN, numbers, transform, worded
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, Worded, handles, variable
 from onnx_si.rules.rules import Array, Composition, Disputed, Rule, Step
 
@@ -113,7 +114,7 @@ def regression(x: Variable, forest: Forest, how: str, base: Array, post_transfor
     return rule
 
 
-@handles("TreeEnsembleRegressor", since=(1, 3), domain=DOMAIN)
+@handles("TreeEnsembleRegressor", since=(1, 3), domain=DOMAIN, axes=axis_rules.row_by_row)
 def tree_ensemble_regressor(
     x: Input,
     *,
@@ -127,7 +128,7 @@ def tree_ensemble_regressor(
     return regression(variable(x, "X"), forest, aggregate_function, base, post_transform)
 
 
-@handles("TreeEnsembleClassifier", since=(1, 3), domain=DOMAIN)
+@handles("TreeEnsembleClassifier", since=(1, 3), domain=DOMAIN, axes=axis_rules.row_by_row)
 def tree_ensemble_classifier(
     x: Input,
     *,

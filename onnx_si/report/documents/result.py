@@ -66,6 +66,10 @@ KEYS: dict[str, Shape] = {
     "confidence_level": number("of the interval: 1 - alpha"),
     "truncation": listed(f"the set S on which the region is the observed one, {INTERVALS}", pair("")),
     "undecided": listed(f"what was left open of the line, {INTERVALS}", pair("")),
+    "fragility": {
+        "distance": number("standard errors from the statistic to the nearest end of S"),
+        "information": number("share of the statistic's information on its mean that the selection leaves"),
+    },
     "region": {
         "pixels": whole("how many pixels the region has"),
         "fraction": number("share of all pixels"),
@@ -87,6 +91,7 @@ KEYS: dict[str, Shape] = {
         "source": text("where it is from"),
         "known": truth("whether it was told, not estimated"),
         "degrees_of_freedom": whole("of an independent estimate"),
+        "tipping_std": number("standard deviation of the noise at which the decision at alpha turns"),
         "level": text("exact, or approximate where the noise was estimated from the image"),
     },
     "model": MODEL,

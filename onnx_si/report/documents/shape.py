@@ -8,7 +8,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from onnx_si.ground.words import LONGEST_LINE, shown
+from onnx_si.ground.terminal import LONGEST_LINE, shown
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -12,7 +12,7 @@ from onnx_si.errors import InputError
 from onnx_si.ground.budget import excess
 from onnx_si.ground.files import read_arrays
 from onnx_si.ground.layout import Layout, fit
-from onnx_si.ground.words import shown
+from onnx_si.ground.terminal import shown
 from onnx_si.statistics.noise.covariance import Covariance, Diagonal, Full
 from onnx_si.statistics.noise.structured import Separable, Stationary
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnx_si.maps.axes import (
+from onnx_si.rules.axes import (
     Axes,
     Axis,
     follows,
@@ -22,32 +22,6 @@ from onnx_si.maps.axes import (
     shuffled,
     size_of,
 )
-
-ELEMENTWISE = frozenset(
-    {"Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BitShift", "BitwiseAnd"}
-    | {"BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu", "Clip", "Cos", "Cosh"}
-    | {"DequantizeLinear", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater"}
-    | {"GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less"}
-    | {"LessOrEqual", "Log", "Max", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "Or", "PRelu", "Pow"}
-    | {"QuantizeLinear", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh"}
-    | {"Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where"}
-    | {"Xor"}
-)
-SAME_SHAPE = frozenset(
-    {"BatchNormalization", "CumSum", "GroupNormalization", "Hardmax", "InstanceNormalization"}
-    | {"LayerNormalization", "LogSoftmax", "LpNormalization", "LRN", "MeanVarianceNormalization"}
-    | {"RMSNormalization", "Scaler", "Softmax", "ScatterElements", "ScatterND", "Imputer", "Binarizer"}
-)
-"""Ops whose output has the axes of their first input."""
-CONVOLUTIONS = {"Conv": 1, "QLinearConv": 3, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1}
-POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
-GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"})
-REGROUPED = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
-ROWS = frozenset(
-    {"LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor", "TreeEnsemble"}
-    | {"TreeEnsembleClassifier", "TreeEnsembleRegressor", "FeatureVectorizer"}
-)
-"""Ops of the domain ai.onnx.ml that work row by row."""
 
 
 @dataclass(frozen=True)
@@ -89,64 +63,68 @@ class Place:
         return self.inputs[0]
 
 
-def axes_of(place: Place) -> Axes | None:
-    """Axes of a node's output; None where they can't be told."""
-    node = place.node
-    rule = RULES.get(node.op_type)
-    if rule is None or any(
-        axes is None and name and name not in place.constants
-        for name, axes in zip(node.input, place.inputs, strict=True)
-    ):
-        return None
-    try:
-        found = rule(place)
-    except (LookupError, ValueError, ZeroDivisionError):
-        return None
-    if found is None or len(found) != len(place.shape):
-        return None
-    return found
+AxisRule = Callable[[Place], Axes | None]
+"""Raises LookupError, ValueError or ZeroDivisionError where the axes can't be told."""
 
 
-def _elementwise(place: Place) -> Axes:
+def elementwise(place: Place) -> Axes:
+    """Entry by entry, as broadcasting puts the inputs beside each other."""
     rank = len(place.shape)
     known = [((),) * (rank - len(axes)) + axes for axes in place.inputs if axes is not None]
     return tuple(met((axes[i] for axes in known), size) for i, size in enumerate(place.shape))
 
 
-def _same(place: Place) -> Axes:
+def same(place: Place) -> Axes:
+    """Those of the first input."""
     return place.first if place.position == 0 else ()
 
 
-def _convolution(place: Place) -> Axes:
+def windowed(place: Place) -> Axes:
+    """A convolution: channels that it makes, and space at a stride."""
+    return _windows(place, place.attribute("strides"), fresh(place.shape[1]))
+
+
+def spread(place: Place) -> Axes:
+    """A transposed convolution: its strides make space finer."""
+    strides = place.attribute("strides")
+    return _windows(place, strides and [Fraction(1, n) for n in strides], fresh(place.shape[1]))
+
+
+def pooled(place: Place) -> Axes:
+    """Windows in each channel by itself."""
+    return _windows(place, place.attribute("strides"), place.first[1])
+
+
+def _windows(place: Place, strides: Sequence[int | Fraction] | None, channels: Axis) -> Axes:
     first, rank = place.first, len(place.shape)
     if rank < 3:
         raise ValueError
-    steps = [Fraction(n) for n in place.attribute("strides", [1] * (rank - 2))]
-    if place.node.op_type == "ConvTranspose":
-        steps = [1 / n for n in steps]
+    steps = [Fraction(n) for n in strides or [1] * (rank - 2)]
     space = tuple(
         scaled(axis, size, step) for axis, size, step in zip(first[2:], place.shape[2:], steps, strict=True)
     )
-    channels = first[1] if place.node.op_type in POOLS else fresh(place.shape[1])
     return (first[0], channels, *space)
 
 
-def _global_pool(place: Place) -> Axes:
+def space_gone(place: Place) -> Axes:
+    """Every axis of space has length one."""
     return (*place.first[:2], *((),) * (len(place.shape) - 2))
 
 
-def _transpose(place: Place) -> Axes:
+def permuted(place: Place) -> Axes:
+    """The order that the attribute names."""
     order = place.attribute("perm", list(range(len(place.shape)))[::-1])
     return tuple(place.first[axis] for axis in order)
 
 
-def _regrouped(place: Place) -> Axes | None:
+def by_reshape(place: Place) -> Axes | None:
+    """Joined and split, in the order of the elements."""
     if tuple(map(size_of, place.first)) == place.shape:
         return place.first
     return regrouped(place.first, place.shape)
 
 
-def _cut(place: Place) -> Axes:
+def sliced(place: Place) -> Axes:
     """Slice: backwards where its step is."""
     first = place.first
     axes = place.numbers(3, "axes")
@@ -161,11 +139,13 @@ def _cut(place: Place) -> Axes:
     )
 
 
-def _padded(place: Place) -> Axes:
+def padded(place: Place) -> Axes:
+    """Every axis may be longer or shorter at its ends."""
     return tuple(scaled(axis, size) for axis, size in zip(place.first, place.shape, strict=True))
 
 
-def _resized(place: Place) -> Axes:
+def resized(place: Place) -> Axes:
+    """Where a length changes, so does the stride."""
     if place.attribute("coordinate_transformation_mode", b"") == b"tf_crop_and_resize":
         raise LookupError
     return tuple(
@@ -174,21 +154,34 @@ def _resized(place: Place) -> Axes:
     )
 
 
-def _reduced(place: Place) -> Axes | None:
-    first, node = place.first, place.node
-    if node.op_type in ("ArgMax", "ArgMin"):
-        axes: list[int] | None = [place.attribute("axis", 0)]
-    else:
-        axes = place.numbers(1, "axes")
-        if axes is None and len(node.input) > 1 and node.input[1]:
-            return None
+def reduced(place: Place) -> Axes | None:
+    """The axes that are named are gone, or have length one."""
+    axes = place.numbers(1, "axes")
+    if axes is None and len(place.node.input) > 1 and place.node.input[1]:
+        return None
+    return _without(place, axes)
+
+
+def chosen(place: Place) -> Axes:
+    """The axis along which one is chosen is gone, or has length one."""
+    return _without(place, [place.attribute("axis", 0)])
+
+
+def _without(place: Place, axes: Sequence[int] | None) -> Axes:
+    first = place.first
     gone = {axis % len(first) for axis in axes} if axes else set(range(len(first)))
     if len(place.shape) == len(first):
         return tuple(() if i in gone and place.shape[i] == 1 else axis for i, axis in enumerate(first))
     return tuple(axis for i, axis in enumerate(first) if i not in gone)
 
 
-def _concatenated(place: Place) -> Axes:
+def parted(place: Place) -> Axes:
+    """Pieces of one axis."""
+    return padded(place)
+
+
+def concatenated(place: Place) -> Axes:
+    """One axis holds several, one behind the other."""
     rank = len(place.shape)
     along = place.attribute("axis") % rank
     known = [axes for axes in place.inputs if axes is not None]
@@ -208,7 +201,7 @@ def _is_image_axis(known: Sequence[Axes], along: int) -> bool:
     return any(follows(axes[along]) is not None for axes in known)
 
 
-def _chosen(place: Place) -> Axes:
+def gathered(place: Place) -> Axes:
     """Gather: the axis gives way to those of the indices."""
     first = place.first
     along = place.attribute("axis", 0) % len(first)
@@ -218,7 +211,7 @@ def _chosen(place: Place) -> Axes:
     return (*first[:along], *made, *first[along + 1 :])
 
 
-def _shuffled_where_changed(place: Place) -> Axes:
+def repeated(place: Place) -> Axes:
     """Tile, TopK: an axis of the same length is the same."""
     return tuple(
         axis if size == size_of(axis) else shuffled(axis, size)
@@ -226,7 +219,8 @@ def _shuffled_where_changed(place: Place) -> Axes:
     )
 
 
-def _top(place: Place) -> Axes:
+def sorted_along(place: Place) -> Axes:
+    """One axis in another order."""
     along = place.attribute("axis", -1) % len(place.shape)
     return tuple(
         shuffled(axis, size) if i == along else axis
@@ -234,14 +228,15 @@ def _top(place: Place) -> Axes:
     )
 
 
-def _expanded(place: Place) -> Axes:
+def expanded(place: Place) -> Axes:
+    """What an axis of length one is repeated to is made."""
     first = ((),) * (len(place.shape) - len(place.first)) + place.first
     return tuple(
         axis if size == size_of(axis) else fresh(size) for axis, size in zip(first, place.shape, strict=True)
     )
 
 
-def _blocks(place: Place) -> Axes:
+def in_blocks(place: Place) -> Axes:
     """DepthToSpace and SpaceToDepth."""
     first = place.first
     return (
@@ -251,11 +246,15 @@ def _blocks(place: Place) -> Axes:
     )
 
 
-def _product(place: Place) -> Axes:
+def matrix_product(place: Place) -> Axes:
     """MatMul: rows of the left, columns of the right; a constant that interpolates moves along the axis."""
     left, right = place.inputs[:2]
     names = place.node.input
     rank = len(place.shape)
+    if any(axes is not None and len(axes) < 2 for axes in (left, right)) or any(
+        place.constants[name].ndim < 2 for name in names if name in place.constants
+    ):
+        raise LookupError  # a vector: the product has no rows, or no columns
     rows = fresh(place.shape[-2]) if left is None else left[-2]
     columns = fresh(place.shape[-1]) if right is None else right[-1]
     if left is not None and right is None:
@@ -287,7 +286,8 @@ def _interpolated(axis: Axis, matrix: NDArray[Any], size: int) -> Axis:
     return scaled(axis, size, Fraction(old, size))
 
 
-def _gemm(place: Place) -> Axes:
+def gemm(place: Place) -> Axes:
+    """Rows of the left, columns of the right, either of them turned first."""
     left, right = place.inputs[:2]
 
     def turned(axes: Axes, name: str) -> Axes:
@@ -298,42 +298,12 @@ def _gemm(place: Place) -> Axes:
     return (rows, columns)
 
 
-def _rows(place: Place) -> Axes:
+def row_by_row(place: Place) -> Axes:
+    """Rows stay; the columns are made."""
     return (place.first[0], *(fresh(n) for n in place.shape[1:]))
 
 
-def _one_hot(place: Place) -> Axes:
+def one_hot(place: Place) -> Axes:
+    """One more axis, which is made."""
     along = place.attribute("axis", -1) % len(place.shape)
     return (*place.first[:along], fresh(place.shape[along]), *place.first[along:])
-
-
-Rule = Callable[[Place], Axes | None]
-RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(SAME_SHAPE, _same),
-    **dict.fromkeys([*CONVOLUTIONS, *POOLS], _convolution),
-    **dict.fromkeys(GLOBAL_POOLS, _global_pool),
-    **dict.fromkeys(REGROUPED, _regrouped),
-    **dict.fromkeys(ROWS, _rows),
-    **dict.fromkeys(
-        ("ArgMax", "ArgMin", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax")
-        + ("ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"),
-        _reduced,
-    ),
-    "Concat": _concatenated,
-    "DepthToSpace": _blocks,
-    "Expand": _expanded,
-    "Gather": _chosen,
-    "Gemm": _gemm,
-    "MatMul": _product,
-    "OneHot": _one_hot,
-    "Pad": _padded,
-    "Resize": _resized,
-    "Slice": _cut,
-    "SpaceToDepth": _blocks,
-    "Split": _padded,
-    "Tile": _shuffled_where_changed,
-    "TopK": _top,
-    "Transpose": _transpose,
-    "Upsample": _resized,
-}

@@ -1,0 +1,1 @@
+"""An audit: many images, one verdict, and a record that can be run again."""

@@ -1,0 +1,76 @@
+"""What an audit is bound to: enough to run it again, and to notice that something has changed."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from onnx_si.analysis.outcome import versions
+from onnx_si.audit.images import Entry
+from onnx_si.audit.row import sha256_of
+from onnx_si.audit.wish import Wish
+from onnx_si.errors import UsageError
+from onnx_si.graph import Model
+from onnx_si.report.documents.shape import plain
+
+
+def lock_of(wish: Wish, model: Model, images: Iterable[Entry]) -> dict[str, Any]:
+    """The content of `audit.lock.json`.
+
+    Paths are as they were given, so that a folder that moves as a whole is the same audit.
+    """
+    digest, count = hashlib.sha256(), 0
+    for entry in images:
+        told = (entry.number, entry.image, entry.reference, entry.mask, dict(entry.options))
+        digest.update(json.dumps([*told, entry.group, dict(entry.columns)]).encode())
+        count += 1
+    files = (wish.reference, wish.mask, wish.covariance, *wish.noise_from)
+    return {
+        "schema": "onnx-si/audit-lock/1",
+        "model": {"path": wish.model, "sha256": model.sha256},
+        "images": {"count": count, "sha256": digest.hexdigest()},
+        "files": {name: sha256_of(wish.place(name)) for name in files if name is not None},
+        "config": {
+            "images": list(wish.images),
+            "manifest": wish.manifest,
+            "test": plain(dict(wish.options)),
+            "pictures": wish.pictures,
+        },
+        "versions": dict(versions()),
+    }
+
+
+WORDS = {
+    "model": "the model's file",
+    "images": "the list of images",
+    "files": "a reference, a mask, or a file of the noise",
+    "config": "the configuration",
+    "versions": "the versions of the packages",
+    "schema": "the version of this format",
+}
+
+
+def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to go on with an audit of something else.
+
+    Raises
+    ------
+    UsageError
+        With everything that has changed.
+    """
+    changed = [
+        f"{WORDS.get(key, key)} ({_short(before.get(key))}, now {_short(now[key])})"
+        for key in now
+        if before.get(key) != now[key]
+    ]
+    if changed:
+        raise UsageError(
+            f"{folder}: holds another audit: {'; '.join(changed)} changed; --restart begins anew, another "
+            "--output keeps both"
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 160 else f"{text[:160]}..."

@@ -1,0 +1,155 @@
+"""Counts and error control over the rows of an audit, read one by one."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+ALL = "all"  # the group that every image is in
+STATUSES = ("tested", "no_region", "refused", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What came of the images of a group.
+
+    `rejected` are significant at the audit's rate, by the control over all images of the group. `fisher` and
+    `simes` are p-values of 'no region of this group is real'.
+    """
+
+    images: int
+    tested: int
+    no_region: int
+    refused: int
+    failed: int
+    rejected: int
+    fisher: float | None
+    simes: float | None
+    uniform_p_value: float | None
+    parity_pixels: int
+    parity_unknown: int
+    noise_estimated: int
+    guarantees: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Counts of all images and of every group.
+
+    `p_values` and `adjusted`, over all images, are by the number of the tested image.
+    """
+
+    groups: Mapping[str, Counts]
+    adjusted: Mapping[int, float]
+    p_values: Mapping[int, float]
+    rate: float
+    control: str
+
+
+@dataclass
+class _Pile:
+    """Rows of one group, as they come."""
+
+    status: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
+    numbers: list[int] = field(default_factory=list)
+    p_values: list[float] = field(default_factory=list)
+    parity_pixels: int = 0
+    parity_unknown: int = 0
+    noise_estimated: int = 0
+    guarantees: set[str] = field(default_factory=set)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.status[row["status"]] += 1
+        if row["status"] != "tested":
+            return
+        result = row["result"]
+        self.numbers.append(row["number"])
+        self.p_values.append(result["p_value"])
+        pixels = result["parity"]["pixels"]
+        self.parity_unknown += pixels is None
+        self.parity_pixels = max(self.parity_pixels, len(pixels or ()))
+        self.noise_estimated += result["noise"]["level"] != "exact"
+        self.guarantees.add(result["guarantee"])
+
+    def counts(self, adjusted: NDArray[np.float64], rate: float) -> Counts:
+        values = np.array(self.p_values)
+        return Counts(
+            images=sum(self.status.values()),
+            **self.status,
+            rejected=int(np.count_nonzero(adjusted <= rate)),
+            fisher=fisher(values),
+            simes=simes(values),
+            uniform_p_value=float(stats.kstest(values, "uniform").pvalue) if len(values) else None,
+            parity_pixels=self.parity_pixels,
+            parity_unknown=self.parity_unknown,
+            noise_estimated=self.noise_estimated,
+            guarantees=tuple(sorted(self.guarantees)),
+        )
+
+
+def summarise(rows: Iterable[Mapping[str, Any]], control: str, rate: float) -> Summary:
+    """Count rows, in memory that grows by a few numbers for each.
+
+    Parameters
+    ----------
+    rows : iterable of mappings
+        Of `results.jsonl`.
+    control : str
+        `benjamini-hochberg`, `benjamini-yekutieli` or `holm`.
+    rate : float
+        False discovery rate, or Holm's family-wise error rate.
+    """
+    piles: dict[str, _Pile] = {ALL: _Pile()}
+    for row in rows:
+        piles[ALL].add(row)
+        if row["group"] is not None:
+            piles.setdefault(row["group"], _Pile()).add(row)
+    adjusted = {name: adjust(np.array(pile.p_values), control) for name, pile in piles.items()}
+    numbers = piles[ALL].numbers
+    return Summary(
+        groups={name: pile.counts(adjusted[name], rate) for name, pile in piles.items()},
+        adjusted=dict(zip(numbers, adjusted[ALL].tolist(), strict=True)),
+        p_values=dict(zip(numbers, piles[ALL].p_values, strict=True)),
+        rate=rate,
+        control=control,
+    )
+
+
+def adjust(values: NDArray[np.float64], control: str) -> NDArray[np.float64]:
+    """Adjusted p-values.
+
+    Source
+    ------
+    Benjamini and Hochberg, JRSS B 57 (1995); Benjamini and Yekutieli, Annals of Statistics 29 (2001); Holm,
+    Scandinavian Journal of Statistics 6 (1979).
+    """
+    if not len(values):
+        return values
+    if control == "holm":
+        order = np.argsort(values, kind="stable")
+        steps = np.maximum.accumulate(np.minimum(1.0, (len(values) - np.arange(len(values))) * values[order]))
+        adjusted = np.empty(len(values))
+        adjusted[order] = steps
+        return adjusted
+    method: Literal["bh", "by"] = "by" if control == "benjamini-yekutieli" else "bh"
+    return np.asarray(stats.false_discovery_control(values, method=method), np.float64)
+
+
+def fisher(values: NDArray[np.float64]) -> float | None:
+    """Fisher's combination: small where many regions show something."""
+    if not len(values):
+        return None
+    logs = np.log(np.maximum(values, math.ulp(0.0)))
+    return float(stats.chi2.sf(-2.0 * logs.sum(), 2 * len(values)))
+
+
+def simes(values: NDArray[np.float64]) -> float | None:
+    """Simes' test: small where at least one region shows something."""
+    if not len(values):
+        return None
+    ranks = np.arange(1, len(values) + 1)
+    return float(min(1.0, (len(values) * np.sort(values) / ranks).min()))

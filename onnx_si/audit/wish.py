@@ -1,0 +1,246 @@
+"""What an audit is asked for, from a TOML file or from options, checked as a whole before the first image."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onnx_si.analysis.options import OPTIONS, Options
+from onnx_si.audit.gates import GATES, Limit, limits_of
+from onnx_si.errors import UsageError
+
+CONTROLS = ("benjamini-hochberg", "benjamini-yekutieli", "holm")
+LARGEST_FILE = 1 << 24  # bytes of a TOML file
+
+Check = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is audited, and what would make it fail.
+
+    `images` are files, folders and patterns, `manifest` is a CSV or Parquet file in their place; paths are
+    relative to `base`. `options` are those of `onnx_si.test`, for every image. `rate` is the false discovery
+    rate (of Holm: the family-wise error rate) at which `control` rejects.
+    """
+
+    base: Path
+    model: str
+    images: tuple[str, ...] = ()
+    manifest: str | None = None
+    reference: str | None = None
+    mask: str | None = None
+    covariance: str | None = None
+    noise_from: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    control: str = "benjamini-hochberg"
+    rate: float = 0.05
+    pictures: bool = True
+    gates: tuple[Limit, ...] = ()
+
+    def place(self, path: str) -> Path:
+        """A path of the wish, from where the program runs."""
+        return self.base / path
+
+
+class Faults(UsageError):
+    """Everything that is wrong with an audit's configuration."""
+
+    def __init__(self, where: str, faults: Sequence[str]):
+        self.faults = tuple(faults)
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"{where}: {count}", *(f"  {fault}" for fault in faults)]))
+
+
+def _is_text(value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        raise ValueError("give a text in quotes")
+    return value
+
+
+def _is_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+        raise ValueError("give a text, or a list of texts")
+    return tuple(value)
+
+
+def _is_control(value: Any) -> Any:
+    if value not in CONTROLS:
+        raise ValueError(f"allowed are {', '.join(CONTROLS)}")
+    return value
+
+
+def _is_rate(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError("give a number between 0 and 1")
+    return float(value)
+
+
+def _is_truth(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError("give true or false")
+    return value
+
+
+KEYS: Mapping[str, tuple[Check, str]] = {
+    "model": (_is_text, "the .onnx file"),
+    "images": (_is_texts, "files, folders or patterns such as scans/*.npy"),
+    "manifest": (
+        _is_text,
+        "a .csv or .parquet file in place of images: a column image, and any of reference, mask, target, "
+        "sigma, group; other columns are kept",
+    ),
+    "reference": (_is_text, "one image for all that the manifest gives none"),
+    "mask": (_is_text, "one mask for all that the manifest gives none"),
+    "covariance": (_is_text, "of the noise, as for --covariance"),
+    "noise_from": (_is_texts, "images of pure background, as for --noise-from"),
+    "control": (_is_control, f"of the error over images: {', '.join(CONTROLS)}"),
+    "rate": (_is_rate, "at which it rejects"),
+    "pictures": (_is_truth, "whether a picture of each result is drawn"),
+}
+TABLES = ("test", "gates")
+
+
+def read_wish(path: str | Path) -> Wish:
+    """Read an audit's TOML file.
+
+    Raises
+    ------
+    Faults
+        With a line for every fault in it.
+    UsageError
+        If it can't be read, or is no TOML.
+    """
+    file = Path(path)
+    try:
+        if not file.is_file() or file.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{file}: is no file of at most {LARGEST_FILE} bytes")
+        source = file.read_text(encoding="utf-8")
+        content = tomllib.loads(source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: can't be read ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: is no TOML: {error}") from error
+    return wish_of(content, base=file.parent, where=str(file), lines=Lines(source))
+
+
+class Lines:
+    """On which line of a TOML file a key stands."""
+
+    def __init__(self, source: str = ""):
+        self._found: dict[str, int] = {}
+        table = ""
+        for number, line in enumerate(source.splitlines(), 1):
+            if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line):
+                table = header[1] + "."
+                self._found.setdefault(header[1], number)
+            elif key := re.match(r"\s*([\w-]+)\s*=", line):
+                self._found.setdefault(table + key[1], number)
+
+    def of(self, key: str) -> str:
+        """`line 4: `, or nothing where it is not known."""
+        number = self._found.get(key)
+        return "" if number is None else f"line {number}: "
+
+
+def wish_of(content: Mapping[str, Any], *, base: Path, where: str, lines: Lines | None = None) -> Wish:
+    """Check a configuration as a whole.
+
+    Parameters
+    ----------
+    content : mapping
+        As in the TOML file: the keys of `KEYS`, and the tables `test` and `gates`.
+    base : Path
+        What paths are relative to.
+    where : str
+        The file, or what else the user knows the configuration by.
+    lines : Lines, optional
+
+    Raises
+    ------
+    Faults
+    """
+    known = lines or Lines()
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key in TABLES:
+            continue
+        if key not in KEYS:
+            faults.append(f"{known.of(key)}{key}: there is no such key{_nearest(key, (*KEYS, *TABLES))}")
+            continue
+        try:
+            values[key] = KEYS[key][0](value)
+        except ValueError as error:
+            faults.append(f"{known.of(key)}{key} = {value!r:.80}: {error}")
+    values["options"] = _options(content.get("test", {}), known, faults)
+    values["gates"] = _gates(content.get("gates", {}), known, faults)
+    faults += _missing(values, base)
+    if faults:
+        raise Faults(where, faults)
+    return Wish(base=base, **values)
+
+
+def _options(table: Any, lines: Lines, faults: list[str]) -> dict[str, Any]:
+    """Options of the test, each checked by itself, then together."""
+    if not isinstance(table, Mapping):
+        faults.append(f"{lines.of('test')}test: give a table of options")
+        return {}
+    allowed = set(OPTIONS)
+    options = {key.replace("-", "_"): value for key, value in table.items()}
+    before = len(faults)
+    for key, value in options.items():
+        place = lines.of(f"test.{key}") or lines.of(f"test.{key.replace('_', '-')}")
+        if key not in allowed:
+            faults.append(
+                f"{place}test.{key}: there is no such option{_nearest(key, tuple(sorted(allowed)))}"
+            )
+            continue
+        try:
+            Options(**{key: value})
+        except (UsageError, TypeError, ValueError) as error:
+            faults.append(f"{place}test.{error}")
+    if len(faults) == before:
+        try:
+            Options(**options)
+        except UsageError as error:
+            faults.append(f"{lines.of('test')}test: {error}")
+    return options
+
+
+def _gates(table: Any, lines: Lines, faults: list[str]) -> tuple[Limit, ...]:
+    if not isinstance(table, Mapping):
+        faults.append(f"{lines.of('gates')}gates: give a table")
+        return ()
+    found: list[Limit] = []
+    for name, value in table.items():
+        place = lines.of(f"gates.{name}")
+        if name not in GATES:
+            faults.append(f"{place}gates.{name}: there is no such gate{_nearest(name, tuple(GATES))}")
+            continue
+        try:
+            found += limits_of(name, value)
+        except ValueError as error:
+            faults.append(f"{place}gates.{name} = {value!r:.80}: {error}")
+    return tuple(found)
+
+
+def _missing(values: Mapping[str, Any], base: Path) -> Iterator[str]:
+    """What has to be there and is not."""
+    if "model" not in values:
+        yield "model is missing: the .onnx file"
+    if ("images" in values) == ("manifest" in values):
+        yield "give either images or manifest"
+    for key in ("model", "manifest", "reference", "mask", "covariance"):
+        if key in values and not (base / values[key]).is_file():
+            yield f"{key} = {values[key]!r}: {base / values[key]} is no file"
+
+
+def _nearest(word: str, allowed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, allowed, 1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(allowed)}"

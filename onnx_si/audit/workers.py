@@ -1,0 +1,131 @@
+"""Rows in several processes, given back in order; a process that dies costs one image, not the audit."""
+
+import contextlib
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
+
+from onnx_si.audit.images import Entry
+from onnx_si.audit.row import Done, Job, do, killed
+from onnx_si.errors import UsageError
+from onnx_si.ground.machine import cores
+
+DIED = (
+    "the process that tested it was killed: by the system for want of memory, or by a fault of native code "
+    "on this image"
+)
+
+
+def processes(jobs: int) -> int:
+    """How many processes a number of jobs means; -1: one for each core that this process may use."""
+    if jobs == -1:
+        return cores()
+    if jobs < 0:
+        raise UsageError(
+            f"jobs {jobs}; give 0 for this process alone, at least 1 worker, or -1 for all cores"
+        )
+    return jobs
+
+
+def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = None) -> Generator[Done]:
+    """Test entries, and give their rows in the same order.
+
+    Parameters
+    ----------
+    job : Job
+    entries : iterable of Entry
+        Taken as they are needed: few more than there are workers.
+    jobs : int
+        Worker processes; 0: this process.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers do it instead.
+    """
+    if jobs == 0 and scheduler is None:
+        yield from (do(job, entry) for entry in entries)
+        return
+    waiting = _Waiting(entries)
+    with _backend(scheduler):
+        while True:
+            try:
+                with contextlib.closing(_pool(job, waiting, jobs)) as found:
+                    for done in found:
+                        waiting.taken()
+                        yield done
+                return
+            except _lost():
+                first = waiting.first()
+                yield _alone(job, first)
+                waiting.taken()
+
+
+class _Waiting:
+    """Entries that were handed out and are not yet back, so that they can be handed out again."""
+
+    def __init__(self, entries: Iterable[Entry]):
+        self._rest = iter(entries)
+        self._out: deque[Entry] = deque()
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from tuple(self._out)
+        for entry in self._rest:
+            self._out.append(entry)
+            yield entry
+
+    def first(self) -> Entry:
+        """The one whose row is next."""
+        return self._out[0]
+
+    def taken(self) -> None:
+        """The next row is there."""
+        self._out.popleft()
+
+
+def _pool(job: Job, waiting: Iterable[Entry], jobs: int) -> Any:
+    from joblib import Parallel, delayed  # takes long to import
+
+    return Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)(
+        delayed(do)(job, entry) for entry in waiting
+    )
+
+
+def _alone(job: Job, entry: Entry) -> Done:
+    """One entry in a process of its own: its row says if it is the one that kills."""
+    from joblib import Parallel, delayed
+
+    try:
+        (done,) = Parallel(n_jobs=2, batch_size=1)([delayed(do)(job, entry)])
+    except _lost():
+        return killed(entry, DIED)
+    return done  # type: ignore[no-any-return]
+
+
+def _lost() -> tuple[type[BaseException], ...]:
+    """What is raised when a worker dies."""
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    found: list[type[BaseException]] = [TerminatedWorkerError]
+    with contextlib.suppress(ImportError):
+        from distributed.scheduler import KilledWorker
+
+        found.append(KilledWorker)
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def _backend(scheduler: str | None) -> Iterator[None]:
+    """joblib's own processes, or a Dask cluster."""
+    if scheduler is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError("--scheduler needs Dask: pip install 'onnx-si[dask]'") from error
+    from joblib import parallel_config
+
+    try:
+        client = Client(scheduler, timeout="10s")
+    except OSError as error:
+        raise UsageError(f"--scheduler {scheduler}: no scheduler answers there ({error})") from error
+    with client, parallel_config(backend="dask"):
+        yield

@@ -1,0 +1,163 @@
+"""Correlation with kernels in any number of spatial dimensions, as matrix products over gathered windows."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from onnx_si.kernels.windows import Window, blocks
+from onnx_si.rules.rules import Array
+
+BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
+SHIFT_BYTES = 256 << 10  # of what is shifted and added at a time; the cache next to the core
+LARGE_WINDOWS = 160 << 10  # windows of one channel that are not worth gathering for one product each
+
+
+def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
+    """Cross-correlation; x (..., C, *spatial), w (O, C/group, *kernel) -> (..., O, *output)."""
+    lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
+    images = math.prod(lead)
+    x = x.reshape(images, channels, *x.shape[-win.rank :])
+    out = np.empty((images, w.shape[0], *win.output), x.dtype)
+    bytes_each = 8 * channels * win.taps * math.prod(win.output)
+    product = _gathered
+    if group > 1 and win.taps > 1:
+        product = _by_groups
+        each_alone = len(w) == group == channels and all(axis.stride == 1 for axis in win.axes)
+        if each_alone and 8 * win.taps * math.prod(win.output) > LARGE_WINDOWS:
+            product = _by_shifts
+    elif bytes_each > BLOCK_BYTES and win.taps > 1:
+        product = _in_strips
+    for block in blocks(images, bytes_each, BLOCK_BYTES):
+        product(win.pad(x[block], 0.0), w, win, group, out[block])
+    return out.reshape(*lead, w.shape[0], *win.output)
+
+
+def _columns(padded: Array, win: Window) -> Array:
+    """All windows side by side: (images, C, taps, places)."""
+    images, channels = padded.shape[:2]
+    if win.taps == 1:
+        return padded[win.views[0]].reshape(images, channels, 1, -1)
+    return win.gathered(padded, 2).reshape(images, channels, win.taps, -1)
+
+
+def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:
+    """One matrix product per image and group, written into `out` (images, O, places)."""
+    images, channels, taps, places = columns.shape
+    depth = channels // group * taps
+    np.matmul(
+        w.reshape(group, len(w) // group, depth),
+        columns.reshape(images, group, depth, places),
+        out=out.reshape(images, group, len(w) // group, places),
+    )
+
+
+def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    _multiply(w, _columns(padded, win), group, out.reshape(*out.shape[:2], -1))
+
+
+def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """Windows gathered for a few places of the first axis at a time, so that they stay in the cache."""
+    first, *others = win.axes
+    rest = math.prod(axis.output for axis in others)
+    flat = out.reshape(*out.shape[:2], -1)
+    for strip in blocks(first.output, 8 * padded.shape[1] * win.taps * rest, BLOCK_BYTES):
+        start, count = strip.start * first.stride, strip.stop - strip.start
+        reach = (count - 1) * first.stride + (first.taps - 1) * first.dilation + 1
+        part = Window((replace(first, output=count), *others))
+        columns = _columns(padded[:, :, start : start + reach], part)
+        _multiply(w, columns, group, flat[:, :, strip.start * rest : strip.stop * rest])
+
+
+def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """Windows gathered for a few groups of channels at a time; their products are so small that this counts.
+
+    Windows that move by one place are gathered in runs over the ends of rows, which are dropped afterwards.
+    """
+    runs = all(axis.stride == 1 for axis in win.axes)
+    rows = (win.output[0], *win.padded[1:]) if runs else win.output
+    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
+    images, depth, maps = len(padded), padded.shape[1] // group, len(w) // group
+    for some in blocks(group, 4 * 8 * images * depth * win.taps * math.prod(rows), BLOCK_BYTES):
+        read, written = (
+            slice(some.start * depth, some.stop * depth),
+            slice(some.start * maps, some.stop * maps),
+        )
+        columns = (_runs if runs else _columns)(padded[:, read], win)
+        count = columns.shape[1] // depth
+        product = np.empty((images, count * maps, math.prod(rows)), padded.dtype)
+        _multiply(w[written], columns, count, product)
+        out[:, written] = product.reshape(images, -1, *rows)[inside]
+
+
+def _by_shifts(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """The image shifted by each tap, times the tap's weights, added up: one channel is seen by one map."""
+    rows, weights = (win.output[0], *win.padded[1:]), w.reshape(group, win.taps, 1)
+    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
+    for some in blocks(group, 8 * len(padded) * math.prod(rows), SHIFT_BYTES):
+        total = np.zeros((len(padded), some.stop - some.start, math.prod(rows)), padded.dtype)
+        product: Array | None = None
+        for tap, shifted in enumerate(_shifted(padded[:, some], win)):
+            product = np.multiply(shifted, weights[some, tap], out=product)
+            total[..., : shifted.shape[-1]] += product
+        out[:, some] = total.reshape(len(padded), -1, *rows)[inside]
+
+
+def _shifted(padded: Array, win: Window) -> Iterator[Array]:
+    """What each tap sees of windows that move by one place: a run over all rows and their ends."""
+    steps = [math.prod(win.padded[axis + 1 :]) for axis in range(win.rank)]
+    length = 1 + sum((axis.output - 1) * step for axis, step in zip(win.axes, steps, strict=True))
+    flat = padded.reshape(*padded.shape[:2], -1)
+    for place in itertools.product(*(range(axis.taps) for axis in win.axes)):
+        start = sum(t * axis.dilation * step for t, axis, step in zip(place, win.axes, steps, strict=True))
+        yield flat[:, :, start : start + length]
+
+
+def _runs(padded: Array, win: Window) -> Array:
+    """All windows and, between them, what lies over the ends of rows: (images, C, taps, places)."""
+    places = win.output[0] * math.prod(win.padded[1:])
+    columns = np.zeros((*padded.shape[:2], win.taps, places), padded.dtype)
+    for tap, shifted in enumerate(_shifted(padded, win)):
+        columns[:, :, tap, : shifted.shape[-1]] = shifted
+    return columns
+
+
+def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
+    """Transpose of `correlate`: x (..., C, *win.output), w (C, M/group, *kernel) -> (..., M, *spatial)."""
+    lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
+    images, maps = math.prod(lead), w.shape[1] * group
+    x = x.reshape(images, group, channels // group, math.prod(win.output))
+    matrices = w.reshape(group, channels // group, w.shape[1] * win.taps).transpose(0, 2, 1)
+    spatial = tuple(axis.length for axis in win.axes)
+    out = np.empty((images, maps, *spatial), x.dtype)
+    for block in blocks(images, 8 * maps * win.taps * math.prod(win.output), BLOCK_BYTES):
+        columns = np.matmul(matrices, x[block]).reshape(-1, maps, win.taps, *win.output)
+        padded = np.zeros((columns.shape[0], maps, *win.padded), x.dtype)
+        for tap, view in enumerate(win.taps_of(padded)):
+            view += columns[:, :, tap]
+        out[block] = padded[win.crop]
+    return out.reshape(*lead, maps, *spatial)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """`correlate` as the linear part of a rule."""
+
+    win: Window
+    group: int
+
+    def __call__(self, x: Array, w: Array) -> Array:
+        return correlate(x, w, self.win, self.group)
+
+
+@dataclass(frozen=True)
+class Spreading:
+    """`spread_out` as the linear part of a rule."""
+
+    win: Window
+    group: int
+
+    def __call__(self, x: Array, w: Array) -> Array:
+        return spread_out(x, w, self.win, self.group)

@@ -1,0 +1,71 @@
+"""Sums and entries of windows, of all of space, or along axes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnx_si.kernels.windows import Window
+from onnx_si.rules.rules import Array
+
+
+def window_sum(x: Array, win: Window) -> Array:
+    """The sum of each window; pads count as zero."""
+    views = win.taps_of(win.pad(x, 0.0))
+    total = np.array(next(views))
+    for view in views:
+        total += view
+    return total
+
+
+@dataclass(frozen=True)
+class WindowSum:
+    """`window_sum` as the linear part of a rule."""
+
+    win: Window
+
+    def __call__(self, x: Array) -> Array:
+        return window_sum(x, self.win)
+
+
+@dataclass(frozen=True)
+class WindowMean:
+    """The sum of each window divided by what it counts."""
+
+    win: Window
+
+    def __call__(self, x: Array, counts: Array) -> Array:
+        return window_sum(x, self.win) / counts
+
+
+@dataclass(frozen=True)
+class WindowEntries:
+    """The entries of each window, one array for each of its places; a pad is less than everything."""
+
+    win: Window
+
+    def __call__(self, x: Array) -> list[Array]:
+        return list(self.win.taps_of(self.win.pad(x, -np.inf)))
+
+
+@dataclass(frozen=True)
+class DividedSum:
+    """The sum over some axes, the batch axis counted, divided."""
+
+    axes: tuple[int, ...]
+    keepdims: bool
+
+    def __call__(self, x: Array, divisor: Array) -> Array:
+        return np.asarray(x.sum(axis=self.axes, keepdims=self.keepdims) / divisor)
+
+
+@dataclass(frozen=True)
+class SpaceEntries:
+    """All entries of space on a new first axis, for each channel."""
+
+    count: int
+    rank: int
+
+    def __call__(self, x: Array) -> Array:
+        lead = x.shape[:3]
+        rows = np.moveaxis(x.reshape(*lead, self.count), -1, 0)
+        return rows.reshape(self.count, *lead, *(1,) * self.rank)

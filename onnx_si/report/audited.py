@@ -1,0 +1,40 @@
+"""An audit's summary as text."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def verdict(document: Mapping[str, Any]) -> str:
+    """A few lines: the verdict and why, then the counts."""
+    return "\n".join([*_gates(document), *_counts(document)])
+
+
+def _gates(document: Mapping[str, Any]) -> Iterator[str]:
+    gates = document["gates"]
+    if not gates:
+        yield "no gates were asked for: the audit passes whatever it finds"
+        return
+    broken = sum(not gate["passed"] for gate in gates)
+    what = f"{broken} of {len(gates)} gates do not hold" if broken else f"all {len(gates)} gates hold"
+    yield f"{'FAILED' if broken else 'passed'}: {what}"
+    for gate in sorted(gates, key=lambda gate: bool(gate["passed"])):
+        group = "" if gate["group"] == "all" else f" of group '{gate['group']}'"
+        sign = "ok    " if gate["passed"] else "FAILED"
+        yield f"  {sign} {gate['gate']} {gate['allowed']}{group}: {gate['words']}"
+
+
+def _counts(document: Mapping[str, Any]) -> Iterator[str]:
+    for counts in document["groups"]:
+        rest = [f"{counts[name]} {words}" for name, words in _REST if counts[name]]
+        behind = f"; {', '.join(rest)}" if rest else ""
+        yield (
+            f"{counts['group']}: {counts['rejected']} of {counts['tested']} tested regions are significant "
+            f"({document['control']} at {document['rate']:g}), {counts['images']} images{behind}"
+        )
+
+
+_REST = (
+    ("no_region", "without a region"),
+    ("refused", "refused"),
+    ("failed", "failed"),
+)

@@ -1,0 +1,170 @@
+"""What handlers state of their ops holds in the ONNX package's node cases; nobody else lists ops by name."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+import onnx_si
+from onnx_si.ops.crops import elementwise
+from onnx_si.rules import axis_rules
+from onnx_si.rules.axes import Part, size_of
+from onnx_si.rules.registry import registered, traits_of
+from onnx_si.rules.traits import ALL_VALUES, IN_ORDER, Decision, Increasing, Moves
+
+from .node_cases import all_cases
+
+PACKAGE = Path(onnx_si.__file__).parent
+
+
+def numbers(value):
+    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+
+
+def stating(fact):
+    """Node cases of one node with numbers, of ops that state a fact: (node, inputs, outputs)."""
+    found = []
+    for case in all_cases().values():
+        nodes = case.model.graph.node
+        if len(nodes) != 1 or not fact(traits_of(nodes[0])):
+            continue
+        for given, made in case.data_sets or []:
+            if all(map(numbers, (*given, *made))):
+                found.append(pytest.param(nodes[0], given, made, id=case.name))
+    return found
+
+
+def attribute(node, name, default):
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+@pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.moves))
+def test_moved_values_are_the_input_s(node, given, made):
+    moves, x = traits_of(node).moves, given[0]
+    if attribute(node, "training_mode", 0) or (len(made) > 1 and moves is Moves.KEEPS):
+        pytest.skip("a dropout in training mode, or its mask")
+    for y in made:
+        if moves is Moves.CASTS:
+            assert y.shape == x.shape
+        elif moves in IN_ORDER:
+            np.testing.assert_array_equal(y.ravel(), x.ravel())
+        elif moves in ALL_VALUES:
+            np.testing.assert_array_equal(np.sort(y, axis=None), np.sort(x, axis=None))
+        else:
+            assert np.isin(y, x).all()
+
+
+@pytest.mark.parametrize(
+    ("node", "given", "made"), stating(lambda traits: traits.no_larger or traits.moves in ALL_VALUES)
+)
+def test_outputs_that_are_no_larger(node, given, made):
+    assert made[0].size <= sum(x.size + x.ndim for x in given)
+
+
+@pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.axes))
+def test_axes_that_are_told_have_the_output_s_lengths(node, given, made):
+    """Every input but the first one, or the constants of the specification, is a constant."""
+    names = [name for name in node.input if name]
+    arrays = dict(zip(names, given, strict=True))
+    whole = tuple((Part(axis, size),) for axis, size in enumerate(given[0].shape))
+    axes = tuple(whole if position == 0 else None for position, _ in enumerate(node.input))
+    constants = {name: array for name, array in arrays.items() if name != node.input[0]}
+    try:
+        found = traits_of(node).axes(axis_rules.Place(node, axes, constants, made[0].shape, 0))
+    except (LookupError, ValueError, ZeroDivisionError):
+        found = None
+    if found is None:
+        pytest.skip("its axes can't be told")
+    assert tuple(map(size_of, found)) == made[0].shape
+
+
+ENTRY_BY_ENTRY = (axis_rules.elementwise, axis_rules.same)
+
+
+@pytest.mark.parametrize(
+    ("node", "given", "made"),
+    stating(lambda t: t.axes in ENTRY_BY_ENTRY or t.crop is elementwise),
+)
+def test_entries_stay_where_they_are(node, given, made):
+    """The shape is that of the first input (scales and limits may have others), or of all, broadcast."""
+    shapes = [x.shape for x in given]
+    assert made[0].shape == shapes[0] or made[0].shape == np.broadcast_shapes(*shapes)
+
+
+@pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.increasing))
+def test_increasing_functions_keep_the_order(node, given, made):
+    x, y, link = given[0], made[0], traits_of(node).increasing
+    if link is Increasing.SIGMOID:
+        x, y = x.ravel(), y.ravel()
+    axis = -1 if link is Increasing.SIGMOID else attribute(node, "axis", -1)
+    np.testing.assert_array_equal(np.argmax(x, axis), np.argmax(y, axis))
+    gaps = np.diff(np.take_along_axis(y, np.argsort(x, axis), axis), axis=axis)
+    assert (gaps >= 0).all() and (gaps > 0).any()
+
+
+@pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.decides))
+def test_decisions_are_what_they_say(node, given, made):
+    decides = traits_of(node).decides
+    if decides is Decision.ORDER:
+        a, b = given
+        assert any(np.array_equal(made[0], holds) for holds in (a > b, a >= b, a < b, a <= b))
+        return
+    best = np.max if decides is Decision.LARGEST else np.min
+    axis, keepdims = attribute(node, "axis", 0), bool(attribute(node, "keepdims", 1))
+    index = made[0] if keepdims else np.expand_dims(made[0], axis)
+    taken = np.take_along_axis(given[0], index, axis)
+    np.testing.assert_array_equal(taken, best(given[0], axis=axis, keepdims=True))
+
+
+LISTS = {
+    "graph/constants.py": "a Constant node holds its value, it is no op on values",
+    "graph/functions.py": "nodes around an inlined function",
+    "graph/lift.py": "what ops of old opsets are lifted to",
+    "graph/loops.py": "Loop and Scan have no handler: they stand for the nodes of their bodies",
+    "graph/mend.py": "what runtimes run but the checker refuses",
+    "graph/refused.py": "ops that have no handler, and why",
+    "maps/map.py": "words of a message",
+    "program/cone.py": "the label of a cut that no node of the model makes",
+    "program/unrolling.py": "If, Loop and Scan have no handler: they stand for the nodes of their bodies",
+    "report/documents/shape.py": "a type whose name is an op's as well",
+}
+"""Modules outside `ops/` and `maps/backward/` that name ops other than those of nodes that they make."""
+
+
+def op_names():
+    return {schema.name for schema in onnx.defs.get_all_schemas()} | {h.op for h in registered()}
+
+
+def named_in(file):
+    """Op names among a module's strings, but for those of nodes that it makes (`add("Mul", ...)`)."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and call.args]
+    makes = [call for call in calls if getattr(call.func, "attr", "") in ("add", "make_node")]
+    made = {id(string) for call in makes for string in ast.walk(call.args[0])}
+    strings = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in made)
+    return {string.value for string in strings if isinstance(string.value, str)} & op_names()
+
+
+def modules():
+    return {file.relative_to(PACKAGE).as_posix(): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+
+def test_no_other_module_lists_ops():
+    outside = {
+        name: file for name, file in modules().items() if not name.startswith(("ops/", "maps/backward/"))
+    }
+    found = {name: named for name, file in outside.items() if (named := named_in(file))}
+    assert found.keys() == LISTS.keys(), "state it where the op is: a trait of its handler"
+
+
+def test_a_family_s_file_names_its_own_ops_only():
+    own = {}
+    for handler in registered():
+        own.setdefault(handler.function.__module__, set()).add(handler.op)
+    for name, file in modules().items():
+        if name.startswith("ops/"):
+            module = f"onnx_si.{name.removesuffix('.py').replace('/', '.')}"
+            assert named_in(file) <= own.get(module, set()), name
