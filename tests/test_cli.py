@@ -405,7 +405,7 @@ def test_interruption_exits_130(place, call, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "prepare", interrupted)
+    monkeypatch.setattr(cli, "test", interrupted)
     assert call("model.onnx", "image.npy") == (130, "", "onnx-si: interrupted\n")
 
 
@@ -413,7 +413,7 @@ def test_lack_of_memory_is_said(place, call, monkeypatch):
     def large(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr(cli, "prepare", large)
+    monkeypatch.setattr(cli, "test", large)
     code, text = one_line(*call("model.onnx", "image.npy")[::2])
     assert code == 3 and "out of memory" in text
 
@@ -422,7 +422,7 @@ def test_a_fault_of_our_own_is_not_hidden(place, call, monkeypatch):
     def faulty(*args, **kwargs):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli, "prepare", faulty)
+    monkeypatch.setattr(cli, "test", faulty)
     code, text = one_line(*call("model.onnx", "image.npy")[::2])
     assert code == 70 and "ZeroDivisionError at test_cli.py:" in text and "oops" in text and "report" in text
 

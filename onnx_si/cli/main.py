@@ -93,8 +93,8 @@ def _dispatch(arguments: list[str]) -> int:
     parser, run = verb if verb is not None else (functools.partial(test_parser, __version__), _test)
     with guarded(UsageError, "the command line", "see onnx-si --help"):
         parsed = parser().parse(arguments if verb is None else arguments[1:])
-    with budget(getattr(parsed, "memory", None)):
-        if getattr(parsed, "isolate", False):
+    with budget(parsed.memory):
+        if verb is not VERBS["audit"] and parsed.isolate:
             isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
         return run(parsed)
 
