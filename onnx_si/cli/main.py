@@ -205,6 +205,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 def _saliency(arguments: argparse.Namespace) -> int:
     _require_writable(arguments.output)
     options = given_options(arguments, options_of(SALIENCY))
+    options.pop("memory", None)  # the whole run's, set already
     made = extend(
         arguments.model,
         options.pop("saliency", None),

@@ -104,6 +104,26 @@ def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
     return np.asarray(value, kinds[attribute.name]) if attribute.name in kinds else None
 
 
+def _bounded(node: onnx.NodeProto, given: Mapping[str, NDArray[Any]]) -> onnx.NodeProto:
+    """The node itself, or one that means the same and that the evaluator ends on: no run of a tensor is longer
+    than the tensor, whatever the file allows.
+    """
+    if node.op_type != "TfIdfVectorizer":
+        return node
+    longest = max(value.size for value in given.values())
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    counts = next((len(a.ints) for a in copy.attribute if a.name == "ngram_counts"), 0)
+    for attribute in copy.attribute:
+        if attribute.name == "max_gram_length":
+            attribute.i = min(attribute.i, max(longest, counts))
+        if attribute.name == "max_skip_count":
+            attribute.i = min(attribute.i, longest)
+        if attribute.name == "ngram_indexes":
+            affordable((longest, max(attribute.ints, default=0) + 1))
+    return copy
+
+
 def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger: bool = False) -> Arrays:
     """Outputs of one node whose inputs are all constant.
 
@@ -124,7 +144,7 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
         for shape in inferred_shapes(node, given, opsets).values():
             affordable(shape)
     graph = onnx.helper.make_graph(
-        [node],
+        [_bounded(node, given)],
         "constant",
         [onnx.ValueInfoProto(name=name) for name in given],
         [onnx.ValueInfoProto(name=name) for name in node.output if name],

@@ -210,6 +210,13 @@ def many_axes(folder):
     return [*saved(folder, proto_of([helper.make_node("Relu", ["x"], ["y"])], inputs=x)), "--layout", "HW"]
 
 
+def no_elements(folder):
+    onnx.save(
+        proto_of([helper.make_node("Slice", ["x", "i", "i"], ["y"])], [tensor("i", [2])]), folder / "m.onnx"
+    )
+    return ["inspect", str(folder / "m.onnx")]
+
+
 def unmade_output(folder):
     return saved(folder, proto_of([helper.make_node("Relu", ["x"], ["z"])]))
 
@@ -386,9 +393,10 @@ KNOWN = {
         (3,),
     ),
     "grams": (
-        node_case(
+        folded_case(
             "TfIdfVectorizer",
-            ["x"],
+            ["t"],
+            [("t", [1, 2, 3])],
             max_gram_length=2**31 - 1,
             min_gram_length=1,
             max_skip_count=2**31 - 1,
@@ -397,7 +405,7 @@ KNOWN = {
             ngram_indexes=[0],
             pool_int64s=[1],
         ),
-        (3,),
+        (0, 3),
     ),
     # expansion
     "loops of a model": (loop(tensor("n", 9_000), count=20), (3,)),
@@ -494,6 +502,12 @@ KNOWN = {
     "autocovariance of nothing": (covariance(autocovariance=np.zeros((0, 0))), (4,)),
     "covariance of 1e-299": (covariance(np.full((8, 8), 1e-299)), (4,)),
     "full covariance of 1e-299": (covariance(np.eye(64) * 1e-299), (4,)),
+    "image of 1e300": (lambda f: [good(f), image(f, np.full((SIZE, SIZE), 1e300)), "--sigma", "1"], (4,)),
+    "image of 5e-324": (
+        lambda f: [good(f), image(f, np.full((SIZE, SIZE), 5e-324)), "--sigma", "1"],
+        (0, 3, 5),
+    ),
+    "an output without elements": (no_elements, (0,)),
     "pixel of 4e26": (
         lambda f: [good(f), image(f, np.pad(np.array([[4e26]]), ((3, 4), (3, 4)))), "--sigma", "1"],
         (3, 4),
