@@ -10,7 +10,7 @@ import onnx_si
 from onnx_si.errors import UnsupportedModel, UnsupportedOp
 from onnx_si.graph import model_from_proto
 from onnx_si.graph.constants import inferred_shapes
-from onnx_si.graph.loops import Turn, length_of, one_number, require_few
+from onnx_si.graph.loops import MOST_TURNS, Turn, length_of, one_number, one_turn, require_few
 from onnx_si.graph.schema import MOST_AXES, type_problem
 from onnx_si.program.program import bind
 
@@ -228,6 +228,18 @@ def looping(condition):
     body = branch(first, node("Relu", ["s"], ["t"]), outputs=["more", "t"])
     body.input.extend(values)
     return node("Loop", ["n", "", "x"], ["y"], body=body)
+
+
+def test_without_a_trip_count_every_turn_is_counted():
+    endless = looping("Identity")
+    endless.input[0] = ""
+    counted = 0
+    for done in range(5):
+        counted = require_few(endless, Turn(done, "", ("x",)), done + 1, counted)
+    assert counted == 10
+    at = Turn(MOST_TURNS, "", ("x",))
+    with pytest.raises(UnsupportedModel, match="a loop that goes on after 5000 turns"):
+        one_turn(endless, at, MOST_TURNS + 1)
 
 
 def test_turns_are_counted_before_they_are_made():

@@ -105,8 +105,9 @@ def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
 
 
 def _bounded(node: onnx.NodeProto, given: Mapping[str, NDArray[Any]]) -> onnx.NodeProto:
-    """The node itself, or one that means the same and that the evaluator ends on: no run of a tensor is longer
-    than the tensor, whatever the file allows.
+    """The node itself, or one that means the same and that the evaluator ends on.
+
+    No run of a tensor is longer than the tensor, whatever the file allows.
     """
     if node.op_type != "TfIdfVectorizer":
         return node

@@ -223,6 +223,8 @@ def _count_decides(node: onnx.NodeProto) -> bool:
     """Whether no turn of a loop computes a condition of its own, so that it makes as many as it says."""
     if node.op_type == "Scan":
         return True
+    if not node.input or not node.input[0]:
+        return False
     body = _body(node)
     name, makers = body.output[0].name, {name: inner for inner in body.node for name in inner.output}
     while name in makers and makers[name].op_type == "Identity":
