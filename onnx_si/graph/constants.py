@@ -35,8 +35,12 @@ Arrays = tuple[NDArray[Any] | None, ...]
 def affordable(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape itself; refuses one whose tensor in double precision would not fit into memory."""
     # numpy makes no array of a huge axis either, be it beside an axis of length 0
-    possible = min(shape, default=0) >= 0 and math.prod(max(n, 1) for n in shape) < MOST_ELEMENTS
-    why = excess(8 * math.prod(shape)) if possible else "there is no such tensor"
+    elements = math.prod(max(n, 1) for n in shape)
+    why = (
+        excess(8 * elements)
+        if min(shape, default=0) >= 0 and elements < MOST_ELEMENTS
+        else "there is no such tensor"
+    )
     if why is not None or len(shape) > MOST_AXES:
         raise Refusal(f"a tensor of shape {shown(tuple(shape))}", why or f"at most {MOST_AXES} axes are read")
     return shape
