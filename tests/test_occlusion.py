@@ -3,12 +3,16 @@
 import nets
 import numpy as np
 import pytest
-from test_gradient_maps import SHAPE, as_a_map, rounded, smooth_inside, values_of
+from test_gradient_maps import SHAPE, as_a_map, rounded, values_of
 from test_saliency import classifier, hidden, saliency_of, view_of
 
 import onnx_si
 from onnx_si.maps import build, methods
 from onnx_si.maps.occlusion import grid_of
+
+
+def smooth_inside(net, x):
+    return net.add("MatMul", net.add("Flatten", net.add("Softplus", x)), net.normal(108, 2))
 
 
 def by_hand(model, image, side, target=None):

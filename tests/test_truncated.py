@@ -6,7 +6,7 @@ from functools import cache
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -423,6 +423,7 @@ extreme_sets = st.lists(st.tuples(extremes, extremes), max_size=5).map(Intervals
 
 
 @given(extreme_sets, extreme_sets, extremes.filter(math.isfinite), st.sampled_from(ALTERNATIVES))
+@example(Intervals.empty(), Intervals.of([(0.0, 2.4e301)]), 2.3e301, "two-sided")
 @settings(max_examples=200, deadline=None)
 def test_extreme_values_never_give_a_nan(inside, undecided, statistic, alternative):
     for distribution in (Normal(0.0, 1.0), Normal(-3.0, 1e-5), Chi(1, 1.0), Chi(2, 1e-5), Chi(50, 3.0)):

@@ -1,6 +1,7 @@
 """The map and its margin over the threshold: made once for all images of a shape."""
 
 import contextlib
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,8 @@ class Marker:
             return _above_others(shown, others if self.counts is None else others & self.counts)
         if kind == "value":
             bound = level
+        elif self.threshold.chosen and not chosen.min() > level * chosen.max():
+            bound = chosen.min() - 1.0  # the choice would be another one
         else:
             bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
         return np.asarray(shown - bound)
@@ -82,7 +85,8 @@ def _above_others(values: Array, others: Mask) -> Array:
 class Marking:
     """A map and its margin for the images of a frame, bound to one of them.
 
-    Nothing here depends on an image's values, except `bound` where it is not repeatable.
+    Nothing here depends on an image's values, except `bound` where it is not repeatable. `open_threshold`:
+    nobody chose the threshold.
     """
 
     frame: Frame
@@ -90,6 +94,7 @@ class Marking:
     marker: Marker
     bound: Program
     bound_at: Array
+    open_threshold: bool = False
 
     def at(self, image: Array) -> Program:
         """The bound margin at an image of the frame's shape."""
@@ -99,6 +104,22 @@ class Marking:
             with contextlib.suppress(Undefined):  # binding anew tells what is wrong with which node
                 return at_image(self.bound, image)
         return bind_margin(self.saliency, self.marker, image)
+
+    @cached_property
+    def by_range(self) -> "Marking | None":
+        """The same with a threshold between smallest and largest value, for images of which every pixel
+        passes a share of the largest; None where the threshold is none of these, or was given.
+
+        A region that is not everything tells by itself that this was not chosen; where it is chosen, its
+        margin says so (see `Threshold.chosen`). So the choice is always conditioned on.
+        """
+        threshold = self.marker.threshold
+        if not self.open_threshold or threshold.kind != "max":
+            return None
+        other = Threshold("minmax", threshold.level, chosen=True)
+        marker = _marker(self.saliency, other, self.frame, self.marker.counts)
+        bound = bind_margin(self.saliency, marker, self.bound_at)
+        return dataclasses.replace(self, marker=marker, bound=bound)
 
     @cached_property
     def file(self) -> FileMap:
@@ -128,7 +149,14 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
     marker = _marker(saliency, threshold, frame, mask)
     bound = bind_margin(saliency, marker, image)
-    return Marking(frame=frame, saliency=saliency, marker=marker, bound=bound, bound_at=image)
+    return Marking(
+        frame=frame,
+        saliency=saliency,
+        marker=marker,
+        bound=bound,
+        bound_at=image,
+        open_threshold=given is None,
+    )
 
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:

@@ -59,8 +59,8 @@ def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
     if not found.complete and not settings.decide:
         low, high = found.p_value_bounds
-        wanted = settings.precision
-        yield f"the search ended with bounds {high - low:.2g} apart, the precision asked for is {wanted:g}"
+        wanted, why = settings.precision, "" if found.why is None else f": {found.why}"
+        yield f"the search ended with bounds {high - low:.2g} apart, not {wanted:g} as asked for{why}"
 
 
 def result_of(
@@ -129,7 +129,7 @@ def _fragility(test: Tested, found: Answer) -> Fragility:
 def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
-    return estimate(found.inside, found.undecided, line, 1 - settings.alpha)
+    return estimate(found.certain, found.possible, line, 1 - settings.alpha)
 
 
 def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: float) -> Estimate:
@@ -145,6 +145,9 @@ def estimate(inside: Intervals, undecided: Intervals, line: TestLine, level: flo
     else:
         lower, upper = interval_bounds(inside, undecided, at, se, level)
         bounds = median_bounds(inside, undecided, at, se)
+    bounds, lower, upper = (  # where the statistic is off, S is off by as much
+        (ends[0] - line.rounding, ends[1] + line.rounding) for ends in (bounds, lower, upper)
+    )
     certain = bounds[1] - bounds[0] <= ESTIMATE_TOLERANCE * se
     value = 0.5 * (bounds[0] + bounds[1]) if certain else None
     return Estimate(value, bounds, (lower[0], upper[1]), (lower, upper))

@@ -65,7 +65,10 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
     region, shown = marker.region(values), bound.values[saliency.tensor]
     _require_unsaturated(saliency, marker.threshold, values, region, scene.mask)
     count = int(np.count_nonzero(region))
-    if count in (0, region.size if scene.mask is None else np.count_nonzero(scene.mask)):
+    everything = region.size if scene.mask is None else int(np.count_nonzero(scene.mask))
+    if count == everything and marking.by_range is not None:
+        return select(scene, marking.by_range, settings)
+    if count in (0, everything):
         raise _nothing_to_test(saliency, marker.threshold, shown, count)
     engine, event = _followed(marking, bound, region, scene)
     parity = Parity(RUNTIME, None, None, NOT_ASKED)
@@ -182,6 +185,11 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
         if saliency.chooses_class:
             why = "the map has a channel for each class"
+        if selection.marker.threshold.chosen:
+            why = (
+                "the map's smallest value exceeds half of its largest, so that all pixels pass max:0.5; the "
+                "choice is part of the selection event"
+            )
         yield f"threshold {selection.threshold}: {why}"
 
 

@@ -25,7 +25,8 @@ from onnx_si.rules.rules import Affine, Array, Rule, Step, Winner
 
 INSIDE = (0.38196601125010515, 0.6909830056250526)  # shares of an interval: no knot and no symmetry is there
 WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in rational numbers,
-ALLOWANCE = 6_000_000  # and of all of them in one search
+ALLOWANCE = 6_000_000  # and of all of them in one search,
+AT_LEAST = 1_000  # each of which counts as so many
 ULPS = 64  # units in the last place that places on the line may be off
 TINY = 1e-300
 SELF = 256  # units in the last place of the largest number that any tensor carries
@@ -75,6 +76,10 @@ class Judge:
             self.carried.near(tuple(self._known(names)), float(ends[0]), float(ends[-1])),
             SELF * EPS * largest,
         )
+
+    def error(self, names: tuple[str, ...], low: float, high: float) -> float:
+        """How far rounding may move numbers of some tensors that were computed from images at two points."""
+        return self.carried.between(tuple(self._known(names)), low, high)
 
     def _known(self, names: Iterable[str]) -> Iterator[str]:
         """Tensors of the whole network that some of a part of it are cut from."""
@@ -171,7 +176,7 @@ class Judge:
         differ by less than rounding does though they are not equal, or decide otherwise at each.
         """
         low, high = ends
-        cost = 2 * part.cost
+        cost = 2 * max(part.cost, AT_LEAST)
         if cost > WHOLE or self.spent + cost > ALLOWANCE:
             return None
         self.spent += cost

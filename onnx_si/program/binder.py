@@ -172,11 +172,11 @@ class Binder(Known):
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""
-        return {
-            name: self.types[name] if name in self.values else element_of(self.constants[name])
-            for name in node.input
-            if name
-        }
+        return {name: self.element(name) for name in node.input if name}
+
+    def element(self, name: str) -> int:
+        """Element type of a tensor."""
+        return self.types[name] if name in self.values else element_of(self.constants[name])
 
     def _type_protos(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
         shapes = {name: self.values[name].shape[1:] for name in node.input if name in self.values}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ def p_value_bounds(
     undecided: Intervals,
     statistic: float,
     alternative: Alternative = "two-sided",
+    rounding: float = 0.0,
 ) -> tuple[float, float]:
     """Bound the selective p-value when part of the truncation set is not decided yet.
 
@@ -48,6 +50,8 @@ def p_value_bounds(
         Observed value, finite.
     alternative : str
         `two-sided` is 2 min(F, 1 - F), `two-sided-abs` P(|T| >= |t|), `greater` P(T >= t), `less` P(T <= t).
+    rounding : float
+        How far the statistic may be off: what is so near to it may lie on either side.
 
     Returns
     -------
@@ -64,31 +68,50 @@ def p_value_bounds(
     Miwa, Duy, Takeuchi: Valid P-Value for Deep Learning-Driven Salient Region, ICLR 2023, selective p-value.
     """
     if isinstance(distribution, Randomised):
-        return _randomised(distribution, inside, undecided, alternative)
-    tail, rest = tail_and_rest(statistic, alternative)
-    odds = _log_odds_bounds(
-        *_log_sums(
-            distribution.log_masses,
-            inside.intersect(tail),
-            inside.intersect(rest),
-            undecided.intersect(tail),
-            undecided.intersect(rest),
-        )
+        return _randomised(distribution, inside, undecided, alternative, rounding)
+    (tail, rest), (wide_tail, wide_rest) = (
+        _grown(statistic, alternative, by) for by in (-rounding, rounding)
     )
-    return _from_odds(odds, alternative)
+    sides = [inside.intersect(tail), inside.intersect(rest)]
+    maybe = [undecided.intersect(wide_tail), undecided.intersect(wide_rest)]
+    if rounding > 0.0:
+        either = inside.intersect(wide_tail.intersect(wide_rest))
+        maybe = [part.union(either) for part in maybe]
+    return _from_odds(_log_odds_bounds(*_log_sums(distribution.log_masses, *sides, *maybe)), alternative)
+
+
+def _grown(statistic: float, alternative: str, by: float) -> tuple[Intervals, Intervals]:
+    """Tail and rest, both larger by so much where they meet."""
+    if by == 0.0:
+        return tail_and_rest(statistic, alternative)
+    if alternative == "two-sided-abs":
+        low, high = abs(statistic) - by, abs(statistic) + by
+        return Intervals.of([(-low, low)]).complement(), Intervals.of([(-high, high)])
+    lower, upper = (
+        Intervals(np.array([ends])) for ends in ((-math.inf, statistic + by), (statistic - by, math.inf))
+    )
+    return (upper, lower) if alternative == "greater" else (lower, upper)
 
 
 def _randomised(
-    distribution: Randomised, inside: Intervals, undecided: Intervals, alternative: Alternative
+    distribution: Randomised,
+    inside: Intervals,
+    undecided: Intervals,
+    alternative: Alternative,
+    rounding: float,
 ) -> tuple[float, float]:
     """The same for a statistic that is not the place on the line: every place has mass in both tails, so
     the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
     """
     if alternative == "two-sided-abs":
         raise ValueError("two-sided-abs is not available with a randomised selection")
-    sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
     tail, rest = (1, 0) if alternative == "greater" else (0, 1)
-    return _from_odds(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]), alternative)
+    odds = []
+    for at in {distribution.statistic - rounding, distribution.statistic + rounding}:
+        there = replace(distribution, statistic=at)
+        sure, maybe = (there.below_and_above(each) for each in (inside, undecided))
+        odds.append(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]))
+    return _from_odds((min(low for low, _ in odds), max(high for _, high in odds)), alternative)
 
 
 def _from_odds(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
