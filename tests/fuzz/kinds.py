@@ -97,7 +97,7 @@ def _body(rng, depth, op="If"):
 def _tensor(rng, name):
     dtype = {"n": np.int64, "c": np.bool_}.get(name, np.float32)
     value = (
-        _usual(rng, 2, 0, 1, -5, 2**40, -(2**63), 9_000)
+        _usual(rng, 2, 0, 1, -5, 2**40, -(2**63), 500)
         if name == "n"
         else _usual(rng, 1, 0, np.nan, np.inf, 1e30)
     )
