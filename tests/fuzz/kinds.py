@@ -379,7 +379,9 @@ def lines(seed, folder):
         for name in rng.sample(sorted(_VALUES), rng.choice((1, 1, 1, 2, 3)))
         for part in (name, rng.choice(_VALUES[name]))
     ]
-    chosen = [str(folder / part) if part.startswith(("x.npy", "m.onnx", "missing")) else part for part in chosen]
+    chosen = [
+        str(folder / part) if part.startswith(("x.npy", "m.onnx", "missing")) else part for part in chosen
+    ]
     chosen = [str(folder / "made") if part in (".", "/") else part for part in chosen]
     model = good(folder)
     if verb == "test":

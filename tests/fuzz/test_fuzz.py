@@ -63,5 +63,5 @@ def test_a_fault_of_ours_is_seen(monkeypatch, tmp_path):
     def faulty(*_):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("onnx_si.cli.main.load", faulty)
+    monkeypatch.setattr("onnx_si.cli.main.inspect_model", faulty)
     assert any("exit code 70" in fault for fault in run(["inspect", "m.onnx"], tmp_path).faults())
