@@ -369,6 +369,8 @@ _VALUES = {
     "--threshold": ("top:1e-300", "max:1", "minmax:nan", "argmax", "top:0.99999999999999999", *NUMBERS),
 }
 
+OWN = ("x.npy", "m.onnx", "missing")  # names in the case's own folder
+
 
 def lines(seed, folder):
     """Options with strange values."""
@@ -379,9 +381,7 @@ def lines(seed, folder):
         for name in rng.sample(sorted(_VALUES), rng.choice((1, 1, 1, 2, 3)))
         for part in (name, rng.choice(_VALUES[name]))
     ]
-    chosen = [
-        str(folder / part) if part.startswith(("x.npy", "m.onnx", "missing")) else part for part in chosen
-    ]
+    chosen = [str(folder / part) if part.startswith(OWN) else part for part in chosen]
     chosen = [str(folder / "made") if part in (".", "/") else part for part in chosen]
     model = good(folder)
     if verb == "test":
