@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 import onnx_si
 from onnx_si.errors import OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import model_from_proto
+from onnx_si.ground.guard import DEBUG
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.inspection.probe import FREE_SIZE, probe
 from onnx_si.report.inspected import print_inspection
@@ -244,6 +245,9 @@ def test_a_fault_is_shown_as_a_reason(monkeypatch):
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr("onnx_si.inspection.inspector.bind", broken)
+    with pytest.raises(ZeroDivisionError):  # a developer sees it as it is
+        inspected(nets.map_net())
+    monkeypatch.delenv(DEBUG)
     content = inspected(nets.map_net())
     assert content["guarantee"] == "refused" and "ZeroDivisionError: oops" in content["reasons"][0]
 

@@ -47,7 +47,7 @@ def test_the_public_names():
 
 
 def test_signatures():
-    assert list(inspect.signature(onnx_si.load).parameters) == ["path"]
+    assert list(inspect.signature(onnx_si.load).parameters) == ["path", "memory"]
     assert list(inspect.signature(onnx_si.evaluate).parameters) == ["model", "inputs"]
     assert list(inspect.signature(onnx_si.saliency).parameters) == ["model", "method", "target"]
     names = ["model", "image", "reference", "mask", "covariance", "noise_from"]

@@ -10,6 +10,7 @@ from onnx_si.analysis.options.noise import NoiseSettings
 from onnx_si.analysis.options.question import QuestionSettings
 from onnx_si.analysis.options.testing import TestingSettings
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
@@ -117,7 +118,7 @@ def _from_metadata(chosen: Mapping[str, Any], metadata: Mapping[str, str]) -> di
             stored[name] = option.kind.read(metadata[key])
         except ValueError as error:
             raise UsageError(
-                f"the model's metadata say {key} = '{metadata[key][:80]}', which can't be read; "
+                f"the model's metadata say {key} = '{shown(metadata[key], 80)}', which can't be read; "
                 f"give {option.flag}"
             ) from error
     return stored

@@ -24,6 +24,7 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
+from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
@@ -127,12 +128,10 @@ def inspect_model(
         guarantee, reasons = "refused", (str(error),)
     except MemoryError:
         guarantee, reasons = "refused", ("out of memory: try smaller sizes (--dim)",)
-    except Exception as error:  # an inspection shows what goes wrong with a model, our own faults included
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        guarantee, reasons = (
-            "refused",
-            (f"trying it out failed ({what}): a fault of onnx-si, please report it",),
-        )
+    except Exception as error:  # an inspection shows what goes wrong with a model
+        if is_ours(error):
+            raise
+        guarantee, reasons = "refused", (f"malformed, or a case that is not handled ({words_of(error)})",)
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypedDict, get_args
 
-from onnx_si.analysis.options.kinds import NUMBER, SWITCH, TEXT, WHOLE, choice, choices
-from onnx_si.analysis.options.option import NOT_NEGATIVE, PROPORTION, TEST, Check, Need, Option, within
+from onnx_si.analysis.options.kinds import BYTES, NUMBER, SWITCH, TEXT, WHOLE, choice, choices
+from onnx_si.analysis.options.option import (
+    EVERYWHERE,
+    NOT_NEGATIVE,
+    PROPORTION,
+    TEST,
+    Check,
+    Need,
+    Option,
+    within,
+)
 from onnx_si.statistics.truncated import LEAST_SHARE, Alternative
 
 METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation", "monte-carlo")
@@ -18,6 +27,7 @@ CHAINS = Need(
 )
 ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 LEAST_BUDGET = 1 << 20
+LEAST_LEVEL = 1e-15  # 1 - alpha must be a number below 1
 
 
 class TestingOptions(TypedDict, total=False):
@@ -63,7 +73,7 @@ class TestingOptions(TypedDict, total=False):
             help="level of decision and interval",
             default=0.05,
             why="level of the decision and of the confidence interval",
-            check=PROPORTION,
+            check=Check(lambda value: LEAST_LEVEL <= value < 1, "it lies between 0 and 1"),
             metavar="A",
         ),
     ]
@@ -145,6 +155,17 @@ class TestingOptions(TypedDict, total=False):
             metavar="N",
         ),
     ]
+    memory: Annotated[
+        int | None,
+        Option(
+            kind=BYTES,
+            help="what the run may hold, such as 2G or 500M",
+            shown_default="half of the free memory",
+            check=Check(lambda value: value >= LEAST_BUDGET, f"give at least {LEAST_BUDGET} bytes"),
+            metavar="SIZE",
+            verbs=EVERYWHERE,
+        ),
+    ]
     budget_bytes: Annotated[
         int | None,
         Option(
@@ -199,6 +220,7 @@ class TestingSettings:
     provider: str | None
     decide: bool
     verify: int
+    memory: int | None
     budget_bytes: int
     p_value_only: bool
     seed: int
