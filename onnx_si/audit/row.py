@@ -146,8 +146,13 @@ def _told(job: Job, entry: Entry) -> dict[str, Any]:
 
 def _paths(job: Job, entry: Entry, found: Result | Refused) -> dict[str, Any]:
     """Files as the audit was told of them, wherever it runs."""
-    model = {**found.model, "path": job.model}
-    return {"image_path": entry.image, "reference_paths": entry.reference, "model": model}
+    files = {"mask": entry.mask, "covariance": job.covariance, "noise_from": job.noise_from or None}
+    return {
+        "image_path": entry.image,
+        "reference_paths": entry.reference,
+        "model": {**found.model, "path": job.model},
+        "config": {**found.config, **files},
+    }
 
 
 def picture_name(entry: Entry) -> str:
@@ -162,7 +167,7 @@ def _picture(job: Job, entry: Entry, result: Result) -> str | None:
         return None
     target = Path(job.pictures) / picture_name(entry)
     partial = target.with_name(f".{os.getpid()}-{target.name}")
-    result.plot(partial)
+    partial.write_bytes(result.thumbnail())
     partial.replace(target)
     return f"{target.parent.name}/{target.name}"
 

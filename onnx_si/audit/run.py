@@ -15,6 +15,7 @@ from onnx_si.audit.gates import judge
 from onnx_si.audit.images import Entry, entries
 from onnx_si.audit.journal import LOCK, ROWS, TIMINGS, Journal, alone, read_lines, write_whole, writing
 from onnx_si.audit.lock import lock_of, require_same
+from onnx_si.audit.page import relative, write_report
 from onnx_si.audit.row import Job, sha256_of
 from onnx_si.audit.summary import summarise
 from onnx_si.audit.tables import write_csv, write_junit, write_parquet
@@ -62,6 +63,12 @@ class Audit:
             raise UsageError(f"{target}: exists already; give a new folder")
         with writing(target):
             shutil.copytree(self.folder, target, ignore=shutil.ignore_patterns(".*"))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict and why."""
+        from onnx_si.report.html.pages import audit_fragment  # few audits are shown in a notebook
+
+        return audit_fragment(self.document)
 
     def to_frame(self) -> Any:
         """The rows of `results.csv` as a pandas DataFrame.
@@ -236,6 +243,7 @@ def _judged(wish: Wish, place: Path, lock: Mapping[str, Any]) -> dict[str, Any]:
 
         write_parquet(place / "results.parquet", again(), summary)
     write_junit(place / "junit.xml", again(), summary, verdicts)
+    write_report(place / "report.html", document, again(), summary, relative(wish.base, place))
     write_whole(place / "summary.json", _pretty(document))
     return document
 

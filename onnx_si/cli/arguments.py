@@ -344,6 +344,7 @@ def _add_output(group: Group) -> None:
     group.add_argument("--json", action="store_true", help="the result as JSON, instead of the summary")
     group.add_argument("--output", metavar="FILE", help="the result as JSON in a file")
     group.add_argument("--plot", metavar="FILE.png", help="picture of image, saliency, region and p-value")
+    group.add_argument("--html", metavar="FILE.html", help="all of it as one page that needs nothing else")
     group.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,

@@ -121,6 +121,7 @@ def _printable(line: str) -> str:
 def _test(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
     _require_outputs(arguments)
+    _require_writable(arguments.html)
     options = test_options(arguments)
     model: Model | None = None
     try:
@@ -136,6 +137,8 @@ def _test(arguments: argparse.Namespace) -> int:
         print("\n".join(map(_printable, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
+    if arguments.html is not None:
+        _save(arguments.html, result.to_html().encode())
     return 0
 
 
