@@ -22,6 +22,7 @@ from onnx_si.runtime.evaluate import evaluate
 # on, while `from onnx_si.saliency import build` still finds the package.
 from onnx_si.inspection.extension import saliency  # isort: skip
 from onnx_si.simulation import simulate  # isort: skip
+from onnx_si.audit.api import audit  # isort: skip
 
 __all__ = [
     "Analysis",
@@ -35,6 +36,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedOp",
     "UsageError",
+    "audit",
     "evaluate",
     "load",
     "prepare",

@@ -100,7 +100,7 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
         document = replace(found, **_paths(job, entry, found)).to_dict()
         return _made(entry, found.status, str(error), sha256, document, None)
     except OnnxSIError as error:
-        return _made(entry, "failed", str(error), sha256, None, None)
+        return _made(entry, "failed", str(error).replace(f"{job.base}{os.sep}", ""), sha256, None, None)
     except MemoryError:
         return _made(entry, "failed", "out of memory", sha256, None, None)
     except Exception as error:

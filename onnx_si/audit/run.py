@@ -5,7 +5,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,14 @@ MADE = (ROWS, TIMINGS, LOCK, "summary.json", "results.csv", "results.parquet", "
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """A finished audit: its folder, and its summary as a document of schema `onnx-si/audit/1`."""
+    """A finished audit: its folder, and its summary as a document of schema `onnx-si/audit/1`.
+
+    `kept` is what makes the folder live as long as this object, where it is a temporary one.
+    """
 
     folder: Path
     document: Mapping[str, Any]
+    kept: object = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -45,6 +49,11 @@ class Audit:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The documents of its images, one by one."""
         return read_lines(self.folder / ROWS)
+
+    def adjusted(self) -> dict[int, float]:
+        """Adjusted p-values over all images, by the number of the tested image."""
+        found = summarise(self.rows(), self.document["control"], self.document["rate"])
+        return dict(found.adjusted)
 
     def summary(self) -> dict[str, Any]:
         """The summary's document."""
@@ -93,6 +102,7 @@ def run_audit(
     scheduler: str | None = None,
     restart: bool = False,
     advance: Advance = lambda finished, wanted: None,
+    kept: object = None,
 ) -> Audit:
     """Test every image, or those that an interrupted run has left, and judge the gates.
 
@@ -109,6 +119,8 @@ def run_audit(
         Begin anew, whatever the folder holds of an audit.
     advance : callable
         Told how many images are finished, of how many.
+    kept : object
+        What the audit keeps alive: a temporary folder.
 
     Raises
     ------
@@ -125,7 +137,7 @@ def run_audit(
             _clear(place)
         model = load(wish.place(wish.model))
         Analysis(model, Options(**wish.options))  # what is wrong for every image is told before the first
-        lock = lock_of(wish, model, entries(wish))
+        lock = lock_of(wish, model, entries(wish), relative(wish.base, place))
         _bind(place, lock)
         found, took = Journal(place / ROWS), Journal(place / TIMINGS)
         done = _finished(found, took, wish)
@@ -139,7 +151,7 @@ def run_audit(
                 found.add(one.row)
                 advance(number, total)
         document = _judged(wish, place, lock)
-    return Audit(folder=place, document=document)
+    return Audit(folder=place, document=document, kept=kept)
 
 
 def _clear(place: Path) -> None:
@@ -158,6 +170,8 @@ def _bind(place: Path, lock: Mapping[str, Any]) -> None:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: can't be read ({error}); --restart begins anew") from error
         require_same(before, lock, place)
+        if before.get("base") != lock["base"]:  # the folder was moved
+            write_whole(path, _pretty(lock))
         return
     strange = [name for name in MADE if (place / name).exists()]
     if strange:
@@ -201,10 +215,10 @@ def _job(wish: Wish, sha256: str, place: Path) -> Job:
     pictures = None
     if wish.pictures:
         (place / PICTURES).mkdir(exist_ok=True)
-        pictures = str(place / PICTURES)
+        pictures = str((place / PICTURES).resolve())
     job = Job(
         text="",
-        base=str(wish.base),
+        base=str(wish.base.resolve()),  # workers may have another working directory
         model=wish.model,
         sha256=sha256,
         options=dict(wish.options),
@@ -243,7 +257,7 @@ def _judged(wish: Wish, place: Path, lock: Mapping[str, Any]) -> dict[str, Any]:
 
         write_parquet(place / "results.parquet", again(), summary)
     write_junit(place / "junit.xml", again(), summary, verdicts)
-    write_report(place / "report.html", document, again(), summary, relative(wish.base, place))
+    write_report(place / "report.html", document, again(), summary, lock["base"])
     write_whole(place / "summary.json", _pretty(document))
     return document
 

@@ -24,6 +24,7 @@ further verbs:
   onnx-si inspect MODEL                 what a model is made of, and whether it can be analysed
   onnx-si saliency MODEL --output FILE  save the model with its saliency map as one more output
   onnx-si audit MODEL IMAGES...         many images, one verdict, in a folder with a report
+  onnx-si replay RESULT.json            run recorded tests again and compare every number
   onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
 exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test

@@ -7,6 +7,7 @@ from typing import Any
 
 from onnx_si.audit.begin import commented, plan
 from onnx_si.audit.run import Audit, run_audit
+from onnx_si.audit.tracking import log_to_mlflow, require_mlflow
 from onnx_si.audit.wish import CONTROLS, Wish, read_wish, wish_of
 from onnx_si.cli.arguments import Parser, add_test, test_options
 from onnx_si.errors import UsageError
@@ -41,6 +42,7 @@ def audit_parser() -> argparse.ArgumentParser:
     group.add_argument("--control", choices=CONTROLS, help="of the error over images")
     group.add_argument("--rate", type=float, help="at which it rejects; default 0.05")
     group.add_argument("--no-pictures", action="store_true", help="draw no picture of each result")
+    group.add_argument("--mlflow", action="store_true", help="log it to MLflow's store of the environment")
     group.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
     group.add_argument("--quiet", action="store_true", help="only errors on stderr")
     group.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="on stderr")
@@ -59,6 +61,8 @@ def audit(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(plan(wish, folder))
         return 0
+    if arguments.mlflow:
+        require_mlflow()
     shows = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
     bar = Bar(sys.stderr) if shows else None
     how: dict[str, Any] = {"jobs": arguments.jobs, "scheduler": arguments.scheduler}
@@ -68,6 +72,8 @@ def audit(arguments: argparse.Namespace) -> int:
         with bar:
             found = run_audit(wish, folder, restart=arguments.restart, advance=bar, **how)
     _write(found, arguments)
+    if arguments.mlflow:
+        log_to_mlflow(found)
     return 0 if found.passed else GATE_FAILED
 
 

@@ -22,6 +22,7 @@ from onnx_si.cli.arguments import (
     with_negative_values,
 )
 from onnx_si.cli.audit import audit, audit_parser
+from onnx_si.cli.replay import replay_parser, run_replay
 from onnx_si.cli.simulate import simulate_options, simulate_parser
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
@@ -274,4 +275,5 @@ VERBS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse
     "saliency": (saliency_parser, _saliency),
     "simulate": (simulate_parser, _simulate),
     "audit": (audit_parser, audit),
+    "replay": (replay_parser, run_replay),
 }

@@ -214,7 +214,6 @@ class Result:
         except OSError as error:
             raise UsageError(f"{path}: can't be written ({error.strerror})") from error
 
-
     def thumbnail(self) -> bytes:
         """A small PNG of image and saliency with the region's outline, without words."""
         from onnx_si.report.thumbnail import thumbnail  # few results are drawn

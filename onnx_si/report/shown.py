@@ -11,7 +11,9 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def shown(image: Array, layout: Layout, saliency: Array, region: Mask) -> tuple[Array, Array, Mask, int | None]:
+def shown(
+    image: Array, layout: Layout, saliency: Array, region: Mask
+) -> tuple[Array, Array, Mask, int | None]:
     """Colours (space first, then channels), map and region; of a volume the slice that holds most of it.
 
     Returns

@@ -88,7 +88,11 @@ def _curves(colours: Array, saliency: Array, region: Mask) -> Image.Image:
 
 
 def _curve(
-    pen: ImageDraw.ImageDraw, values: NDArray[np.float64], scale: float, top: int, colour: tuple[int, int, int]
+    pen: ImageDraw.ImageDraw,
+    values: NDArray[np.float64],
+    scale: float,
+    top: int,
+    colour: tuple[int, int, int],
 ) -> None:
     heights = top + 4 + (HEIGHT - 8) * (1 - stretched(values))
     points = [((i + 0.5) * scale, float(height)) for i, height in enumerate(heights)]

@@ -80,7 +80,7 @@ def _figure(text: str, marks: Iterator[str], below: str, beside: str, tallest: f
         ),
         *(
             f'<text x="{LEFT - 6}" y="{_y(share) + 4}" text-anchor="end">{share * tallest:.4g}</text>'
-            for share in (0.0, 0.5, 1.0)
+            for share in (0.0, 1.0)
         ),
         f'<text x="{_x(0.5)}" y="{HEIGHT - 4}" text-anchor="middle">{below}</text>',
         f'<text x="12" y="{_y(0.5)}" text-anchor="middle" transform="rotate(-90 12 {_y(0.5)})">{beside}</text>',

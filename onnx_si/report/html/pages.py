@@ -39,18 +39,22 @@ def audit_page(
     """
     values = list(p_values.values())
     settings = {"rate": document["rate"], "groups": [one["group"] for one in document["groups"][1:]]}
-    return _environment().get_template("audit.html").generate(
-        document=document,
-        headline=headline(document),
-        sentences=list(sentences(document)),
-        control=control(document),
-        histogram=histogram(values),
-        quantiles=quantiles(values),
-        settings=safe_json(settings),
-        lines=lines(rows, adjusted),
-        base=base,
-        script=_source("table.js"),
-        **_around("table.js"),
+    return (
+        _environment()
+        .get_template("audit.html")
+        .generate(
+            document=document,
+            headline=headline(document),
+            sentences=list(sentences(document)),
+            control=control(document),
+            histogram=histogram(values),
+            quantiles=quantiles(values),
+            settings=safe_json(settings),
+            lines=lines(rows, adjusted),
+            base=base,
+            script=_source("table.js"),
+            **_around("table.js"),
+        )
     )
 
 
@@ -76,7 +80,7 @@ def audit_fragment(document: Mapping[str, Any]) -> str:
 def _of_result(document: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
     return {
         "document": document,
-        "significant": document["p_value_bounds"][1] <= 1 - document["confidence_level"],
+        "significant": _is_significant(document),
         "p_value": p_value_text(document["p_value_bounds"]),
         "words": in_words(document),
         "region": region_text(document["region"]),
@@ -86,6 +90,12 @@ def _of_result(document: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
         "command": command(document),
         "picture": Markup("data:image/png;base64," + base64.b64encode(picture).decode()),
     }
+
+
+def _is_significant(document: Mapping[str, Any]) -> bool | None:
+    """Whether the decision at the test's level is 'real'; None where the bounds leave it open."""
+    (low, high), level = document["p_value_bounds"], 1 - document["confidence_level"]
+    return None if low <= level < high else bool(high <= level)
 
 
 def _around(*scripts: str) -> dict[str, Any]:

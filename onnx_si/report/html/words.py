@@ -28,7 +28,9 @@ def headline(document: Mapping[str, Any]) -> str:
         return "No conditions were set: this audit reports, it does not judge"
     if broken:
         return f"Not passed: {broken} of {len(gates)} conditions {'do' if broken > 1 else 'does'} not hold"
-    return "Passed: the one condition holds" if len(gates) == 1 else f"Passed: all {len(gates)} conditions hold"
+    return (
+        "Passed: the one condition holds" if len(gates) == 1 else f"Passed: all {len(gates)} conditions hold"
+    )
 
 
 def sentences(document: Mapping[str, Any]) -> Iterator[str]:
@@ -63,7 +65,7 @@ def sentences(document: Mapping[str, Any]) -> Iterator[str]:
 
 def control(document: Mapping[str, Any]) -> str:
     """What is promised over all images together."""
-    return CONTROLS[document["control"]].format(rate=f"{document['rate']:.3g}")
+    return CONTROLS[document["control"]].format(rate=f"{100 * document['rate']:.3g} %")
 
 
 def gate_text(gate: Mapping[str, Any]) -> str:
