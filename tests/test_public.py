@@ -28,6 +28,7 @@ PUBLIC = {
     "UnsupportedModel",
     "UnsupportedOp",
     "UsageError",
+    "audit",
     "evaluate",
     "load",
     "prepare",

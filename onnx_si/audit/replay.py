@@ -108,7 +108,7 @@ def base_of(path: Path) -> Path:
     if path.suffix.lower() != ".jsonl" or not lock.is_file():
         return Path()
     try:
-        return path.parent / json.loads(lock.read_text(encoding="utf-8"))["base"]
+        return path.parent / str(json.loads(lock.read_text(encoding="utf-8"))["base"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{lock}: does not say where paths start ({error}); give --base") from error
 

@@ -1,4 +1,4 @@
-"""An audit in MLflow: its parameters, its numbers and its files as a run of the environment's tracking store."""
+"""An audit in MLflow: parameters, numbers and files as a run in the environment's tracking store."""
 
 import re
 from collections.abc import Iterator
@@ -50,9 +50,8 @@ def log_to_mlflow(audit: Audit) -> str:
             _log(mlflow, audit)
             return str(run.info.run_id)
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise UsageError(
-            f"--mlflow: {mlflow.get_tracking_uri()} takes no audit ({error}); the audit itself is in {audit.folder}"
-        ) from error
+        where = mlflow.get_tracking_uri()
+        raise UsageError(f"--mlflow: {where} takes no audit ({error}); it is in {audit.folder}") from error
 
 
 def _log(mlflow: Any, audit: Audit) -> None:

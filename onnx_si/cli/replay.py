@@ -28,7 +28,7 @@ def replay_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--base",
         metavar="DIR",
-        help="where the record's paths start (default: as audit.lock.json says, else here)",
+        help="where the paths in it start (default: as audit.lock.json says, else here)",
     )
     parser.add_argument("--json", action="store_true", help="what was compared as JSON, one object a line")
     parser.add_argument("--quiet", action="store_true", help="only what does not agree, and the count")

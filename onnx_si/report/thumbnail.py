@@ -1,4 +1,4 @@
-"""A small PNG of a result, image and map side by side with the region outlined; quick to draw, quick to load."""
+"""A small PNG of a result, image and map side by side, the region outlined: quick to draw and to load."""
 
 import io
 from itertools import pairwise

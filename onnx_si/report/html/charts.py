@@ -72,6 +72,7 @@ def _points(wanted: NDArray[np.float64], values: NDArray[np.float64]) -> Iterato
 
 def _figure(text: str, marks: Iterator[str], below: str, beside: str, tallest: float) -> Markup:
     """Axes around marks; all text here is our own."""
+    middle = _y(0.5)
     axes = [
         f'<path class="axis" d="M{_x(0)} {_y(1)}V{_y(0)}H{_x(1)}"/>',
         *(
@@ -83,7 +84,7 @@ def _figure(text: str, marks: Iterator[str], below: str, beside: str, tallest: f
             for share in (0.0, 1.0)
         ),
         f'<text x="{_x(0.5)}" y="{HEIGHT - 4}" text-anchor="middle">{below}</text>',
-        f'<text x="12" y="{_y(0.5)}" text-anchor="middle" transform="rotate(-90 12 {_y(0.5)})">{beside}</text>',
+        f'<text x="12" y="{middle}" text-anchor="middle" transform="rotate(-90 12 {middle})">{beside}</text>',
     ]
     inner = "".join([*marks, *axes])
     return Markup(

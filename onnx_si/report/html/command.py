@@ -21,7 +21,7 @@ UNTOLD = ("dims", "methods", "budget_bytes", "p_value_only", "noise_from")  # sa
 
 
 def command(document: Mapping[str, Any]) -> str:
-    """`onnx-si MODEL IMAGE ...` for a shell, run where the document's paths start; '' for arrays in memory."""
+    """`onnx-si MODEL IMAGE ...` for a shell, run where its paths start; '' for arrays in memory."""
     head, tail = pieces(document)
     image = document["image"]["path"]
     return "" if not head or image is None else f"{head} {quoted(image)}{tail}"

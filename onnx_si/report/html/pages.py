@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from onnx_si import __version__
 from onnx_si.report.html.charts import bar, histogram, quantiles
 from onnx_si.report.html.command import command
 from onnx_si.report.html.table import lines, safe_json
@@ -109,7 +108,7 @@ def _around(*scripts: str) -> dict[str, Any]:
         "form-action 'none'",
         *(f"script-src {_hash(_source(script))}" for script in scripts),
     ]
-    return {"style": style, "policy": Markup("; ".join(allowed)), "version": __version__}
+    return {"style": style, "policy": Markup("; ".join(allowed))}
 
 
 def _hash(source: str) -> str:

@@ -13,9 +13,10 @@ GATES = {
     "uniform_at": "On images known to be empty, chance must look like chance",
 }
 CONTROLS = {
-    "benjamini-hochberg": "of the regions called real, at most {rate} are expected to be noise (Benjamini-Hochberg)",
-    "benjamini-yekutieli": "of the regions called real, at most {rate} are expected to be noise, however the images "
-    "depend on each other (Benjamini-Yekutieli)",
+    "benjamini-hochberg": "of the regions called real, at most {rate} are expected to be noise "
+    "(Benjamini-Hochberg)",
+    "benjamini-yekutieli": "of the regions called real, at most {rate} are expected to be noise, however the "
+    "images depend on each other (Benjamini-Yekutieli)",
     "holm": "the chance that even one region is called real wrongly is at most {rate} (Holm)",
 }
 
