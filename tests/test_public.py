@@ -78,7 +78,7 @@ def test_saliency_is_a_function_and_a_package():
 
 def test_what_an_import_leaves_out():
     """No converter's framework and no window system; drawing is imported when something is drawn."""
-    heavy = {"torch", "tensorflow", "matplotlib", "tkinter"}
+    heavy = {"torch", "tensorflow", "matplotlib", "tkinter", "jinja2"}
     code = f"import onnx_si, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
