@@ -1,7 +1,9 @@
 """An audit from Python: files as on the command line, or arrays and a model in memory."""
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,14 @@ from onnx_si.graph import Model
 
 Files = str | os.PathLike[str]
 INPUTS = "inputs"  # of an audit's folder: what was in memory
+
+
+class Temporary:
+    """A folder that is removed with this object, or when the program ends."""
+
+    def __init__(self) -> None:
+        self.name = tempfile.mkdtemp(prefix="onnx-si-audit-")
+        weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
 
 
 def audit(
@@ -79,7 +89,7 @@ def audit(
     """
     kept = None
     if folder is None:
-        kept = tempfile.TemporaryDirectory(prefix="onnx-si-audit-")
+        kept = Temporary()
         folder = kept.name
     place = Path(folder)
     how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "restart": restart}

@@ -23,6 +23,7 @@ from onnx_si.statistics.noise import read_covariance
 CLOSE = 1e-9
 # What a test costs, and how the deployed runtime rounds, may differ where every answer is the same.
 NOT_COMPARED = ("search", "reasons", "versions", "defaults", "schema", "model.path", "parity.max_difference")
+FIRST = ("status", "p_value", "statistic")  # what is told first where it differs
 LARGEST = 1 << 28  # bytes of a single result
 MOST_SHOWN = 5
 
@@ -190,7 +191,7 @@ def _compared(before: Any, now: Any, path: str = "") -> Iterator[str]:
     if path in NOT_COMPARED:
         return
     if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for key in sorted({*before, *now}):
+        for key in sorted({*before, *now}, key=lambda key: (key not in FIRST, key)):
             yield from _compared(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (one, other) in enumerate(zip(before, now, strict=True)):
@@ -201,11 +202,8 @@ def _compared(before: Any, now: Any, path: str = "") -> Iterator[str]:
 
 def _same(before: Any, now: Any, path: str) -> bool:
     """Numbers to 1e-9: of a p-value relative to itself, however small it is; of others of 1 at least."""
-    numbers = (int, float)
-    if isinstance(before, bool) or isinstance(now, bool) or not isinstance(before, numbers):
-        return bool(before == now)
-    if not isinstance(now, numbers):
-        return False
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in (before, now)):
+        return type(before) is type(now) and bool(before == now)
     least = 0.0 if "p_value" in path else CLOSE
     return math.isclose(before, now, rel_tol=CLOSE, abs_tol=least)
 
