@@ -255,13 +255,13 @@ def test_the_browser_tells_what_a_page_asks_for(tmp_path):
     """The tests above can fail: a page that asks is seen, and so is one that breaks its policy."""
     policy = '<meta http-equiv="Content-Security-Policy" content="{}">'
     (tmp_path / "asks.html").write_text(
-        policy.format("img-src *") + "<style></style><img src=http://127.0.0.1:9/a>"
+        policy.format("img-src *") + "<style></style><img src=http://127.0.0.1:8999/a>"
     )
     assert pages.run_in_browser(tmp_path / "asks.html", "return 1", tmp_path)["asked"] == [
-        "http://127.0.0.1:9/a"
+        "http://127.0.0.1:8999/a"
     ]
     (tmp_path / "asks.html").write_text(
-        policy.format("img-src data:") + "<style></style><img src=http://127.0.0.1:9/a>"
+        policy.format("img-src data:") + "<style></style><img src=http://127.0.0.1:8999/a>"
     )
     seen = pages.run_in_browser(tmp_path / "asks.html", "return 1", tmp_path)
     assert seen["asked"] == [] and seen["violations"] == ["img-src"]
