@@ -104,7 +104,7 @@ def run_in_browser(page, steps, place, *flags):
     assert seen, done.stdout[-500:] + done.stderr[-2000:]
     (holder,) = Page(f"<p>{seen[1]}</p>").elements
     by_page = (
-        r'"initiator":"(?!not an origin)[^"]*"[^{}]*"url":"((?:https?|ws|ftp)[^"]*)"'  # not by the browser
+        r'"initiator":"(?!not an origin)[^"]*"[^\n]*?"url":"((?:https?|ws|ftp)[^"]*)"'  # not by the browser
     )
     asked = set(re.findall(by_page, (place / "net.json").read_text()))
     return {**json.loads(holder["text"]), "asked": sorted(asked)}
