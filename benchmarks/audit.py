@@ -2,9 +2,9 @@
 
     python benchmarks/audit.py [--images 200] [--jobs 2] [--side 32]
 
-The target is less than 30 s on two cores that do nothing else. Also told: processor seconds of all processes, the
-memory of the largest one, and how far the run is above the sum of its single tests divided by the workers (the target
-is 15 % at most). On a busy machine only the processor seconds mean something.
+The target is less than 30 s on two cores that do nothing else. Also told: processor seconds of all processes,
+the memory of the largest one, and how far the run is above the sum of its single tests divided by the workers
+(the target is 15 % at most). On a busy machine only the processor seconds mean something.
 """
 
 from __future__ import annotations
