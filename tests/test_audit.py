@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 
 import audits
@@ -115,6 +116,8 @@ def test_a_manifest_with_a_faulty_row_is_a_row(place):
     [
         ("picture\na.npy\n", "no column 'image'"),
         ("image,group\na.npy\n", "number of fields"),
+        ("image,note,note\na.npy,1,2\n", "column 'note' twice"),
+        ("image,group\na.npy,x\na.npy,all\n", "row 2: group 'all' stands for all images"),
         ("", "no column"),
     ],
 )
@@ -308,3 +311,55 @@ def test_text_from_a_manifest_is_no_formula_and_no_markup(place, tmp_path):
     assert line["note"] == "'=1+2"
     case = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot().find(".//testcase")
     assert case.get("classname") == 'images.<b>\\x1b[31m&"'
+
+
+def test_columns_with_our_names_lose_nothing(place, tmp_path):
+    """A header may be a formula, too."""
+    text = "image,number,number_,status,=1+1\nimages/scan1.npy,a,b,c,d\n"
+    (place / "list.csv").write_text(text, encoding="utf-8")
+    run_audit(audits.wish(place), tmp_path / "out", jobs=0)
+    with (tmp_path / "out" / "results.csv").open(newline="") as stream:
+        (line,) = csv.DictReader(stream)
+    assert (line["number"], line["number__"], line["number_"], line["status_"]) == ("0", "a", "b", "c")
+    assert line["'=1+1"] == "d" and "=1+1" not in line
+
+
+STRANGE = (
+    b"a\xff\xfe.npy",
+    b"new\nline.npy",
+    b"-x.npy",
+    b"\x1b[31mred.npy",
+    b"$(touch x).npy",
+    b"%2e%2e.npy",
+    b"[1].npy",
+)
+
+
+def test_names_that_are_no_text_are_tested_told_and_replayed(place, tmp_path, monkeypatch, capsys):
+    content = (place / "images" / "scan1.npy").read_bytes()
+    for name in STRANGE:
+        (place / "images" / os.fsdecode(name)).write_bytes(content)
+    monkeypatch.chdir(place)
+    given = ["audit", "model.onnx", "images", "--sigma", "1", "--threshold", "minmax:0.5", "--verify", "0"]
+    assert main([*given, "--output", "out", "--jobs", "0"]) == 0
+    ElementTree.parse(place / "out" / "junit.xml")
+    rows = [json.loads(line) for line in (place / "out" / "results.jsonl").read_bytes().splitlines()]
+    assert {os.fsencode(row["image"]) for row in rows} >= {b"images/" + name for name in STRANGE}
+    assert len({row["picture"] for row in rows}) == 6 + len(STRANGE)
+    capsys.readouterr()
+    assert main(["replay", "out/results.jsonl", "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{len(rows)} of {len(rows)} agree\n"
+
+
+def test_what_a_file_says_is_no_command_to_the_terminal(place, tmp_path, capsys):
+    (place / "list.csv").write_text("image,group\nimages/scan1.npy,\x1b[31mred\x07\n")
+    given = [
+        "audit",
+        str(place / "model.onnx"),
+        str(place / "list.csv"),
+        "--output",
+        str(tmp_path / "o\udcff"),
+    ]
+    assert main([*given, "--sigma", "1", "--verify", "0", "--jobs", "0", "--threshold", "minmax:0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\\x1b[31mred\\x07: " in said and "o\\udcff" in said

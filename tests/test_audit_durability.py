@@ -106,13 +106,14 @@ def test_ended_at_every_write_it_goes_on_to_the_same_bytes(place, tmp_path, monk
     assert audits.files(out) == wanted
 
 
-def test_kill_9_at_random_moments(place, tmp_path):
-    """Real processes, workers included."""
+@pytest.mark.parametrize(("jobs", "tries"), [("0", 12), ("2", 6)])
+def test_kill_9_at_random_moments(place, tmp_path, jobs, tries):
+    """Real processes; workers of a killed coordinator end by themselves and write nothing into the next run."""
     run_audit(audits.wish(place), tmp_path / "whole", jobs=0)
     wanted = (tmp_path / "whole" / "results.jsonl").read_bytes()
     rng, kills = np.random.default_rng(0), 0
-    for _ in range(12):
-        process = start(place, "--jobs", "0")
+    for _ in range(tries):
+        process = start(place, "--jobs", jobs)
         try:
             process.communicate(timeout=float(rng.uniform(0.5, 4.0)))
             break
@@ -120,7 +121,7 @@ def test_kill_9_at_random_moments(place, tmp_path):
             process.send_signal(signal.SIGKILL)
             process.communicate()
             kills += 1
-    process = start(place, "--jobs", "0")
+    process = start(place, "--jobs", jobs)
     said = process.communicate()[0].decode()
     assert process.returncode == 0, said
     assert (place / "audit" / "results.jsonl").read_bytes() == wanted
@@ -198,6 +199,50 @@ def test_a_full_disk_stops_it_and_loses_nothing(place, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "results.jsonl").read_bytes()
     run_audit(wish, tmp_path / "out", jobs=0)
     assert audits.files(tmp_path / "out") == audits.files(tmp_path / "whole")
+
+
+def test_a_disk_that_is_full_for_a_picture_stops_it_too(place, tmp_path, monkeypatch):
+    """The image is not to blame: no row says that it failed."""
+    wish = audits.wish(place, pictures=True)
+    run_audit(wish, tmp_path / "whole", jobs=0)
+    own, count = Path.write_bytes, {"left": 2}
+
+    def full(path, content):
+        count["left"] -= "pictures" in path.parts
+        if count["left"] < 0:
+            own(path, content[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return own(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UsageError, match="the disk is full"):
+        run_audit(wish, tmp_path / "out", jobs=0)
+    monkeypatch.undo()
+    assert not list((tmp_path / "out" / "pictures").glob(".*"))
+    run_audit(wish, tmp_path / "out", jobs=0)
+    assert audits.files(tmp_path / "out") == audits.files(tmp_path / "whole")
+
+
+def test_an_image_that_changes_while_it_is_read_is_no_result(place, tmp_path, monkeypatch):
+    own = row.read_image
+
+    def changing(path):
+        found = own(path)
+        if Path(path).name == "scan3.npy":
+            np.save(path, found + 1)
+        return found
+
+    monkeypatch.setattr(row, "read_image", changing)
+    found = list(run_audit(audits.wish(place), tmp_path / "out", jobs=0).rows())
+    assert [one["number"] for one in found if "changed while it was read" in (one["reason"] or "")] == [3]
+
+
+def test_half_a_picture_of_a_killed_worker_is_removed(place, tmp_path):
+    wish = audits.wish(place, pictures=True)
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (tmp_path / "out" / "pictures" / ".123-000000-scan0.png").write_bytes(b"half")
+    run_audit(wish, tmp_path / "out", jobs=0)
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 6
 
 
 def dying(job, entry):

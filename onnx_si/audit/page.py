@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnx_si.audit.journal import as_whole, writing
+from onnx_si.audit.journal import STRANGE, as_whole, writing
 from onnx_si.audit.summary import Summary
 
 
@@ -15,7 +15,11 @@ def write_report(
     """Write `report.html`; `base` is where commands are to be run, from the report's folder."""
     from onnx_si.report.html.pages import audit_page  # workers do not need it
 
-    with writing(path), as_whole(path) as partial, partial.open("w", encoding="utf-8") as stream:
+    with (
+        writing(path),
+        as_whole(path) as partial,
+        partial.open("w", encoding="utf-8", errors=STRANGE) as stream,
+    ):
         for piece in audit_page(document, rows, summary.p_values, summary.adjusted, base):
             stream.write(piece)
 

@@ -13,7 +13,17 @@ from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.audit.gates import judge
 from onnx_si.audit.images import Entry, entries
-from onnx_si.audit.journal import LOCK, ROWS, TIMINGS, Journal, alone, read_lines, write_whole, writing
+from onnx_si.audit.journal import (
+    LOCK,
+    ROWS,
+    TIMINGS,
+    Journal,
+    alone,
+    encoded,
+    read_lines,
+    write_whole,
+    writing,
+)
 from onnx_si.audit.lock import lock_of, require_same
 from onnx_si.audit.page import relative, write_report
 from onnx_si.audit.row import Job, sha256_of
@@ -214,7 +224,10 @@ def _require_unchanged(row: Mapping[str, Any], entry: Entry, file: Path) -> None
 def _job(wish: Wish, sha256: str, place: Path) -> Job:
     pictures = None
     if wish.pictures:
-        (place / PICTURES).mkdir(exist_ok=True)
+        with writing(place / PICTURES):
+            (place / PICTURES).mkdir(exist_ok=True)
+            for left in (place / PICTURES).glob(".*.png"):  # half drawn when a worker was killed
+                left.unlink(missing_ok=True)
         pictures = str((place / PICTURES).resolve())
     job = Job(
         text="",
@@ -263,4 +276,4 @@ def _judged(wish: Wish, place: Path, lock: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pretty(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return encoded(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

@@ -10,6 +10,7 @@ from onnx_si.audit.run import Audit, run_audit
 from onnx_si.audit.tracking import log_to_mlflow, require_mlflow
 from onnx_si.audit.wish import CONTROLS, Wish, read_wish, wish_of
 from onnx_si.cli.arguments import Parser, add_test, test_options
+from onnx_si.cli.printing import say_lines
 from onnx_si.errors import UsageError
 from onnx_si.report import to_json
 from onnx_si.report.audited import verdict
@@ -59,7 +60,7 @@ def audit(arguments: argparse.Namespace) -> int:
         return 0
     wish, folder = _wish(arguments), _folder(arguments)
     if arguments.dry_run:
-        print(plan(wish, folder))
+        say_lines(plan(wish, folder))
         return 0
     if arguments.mlflow:
         require_mlflow()
@@ -119,5 +120,4 @@ def _write(found: Audit, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(to_json(found.document))
     else:
-        print(verdict(found.document))
-        print(f"written to {found.folder}")
+        say_lines(f"{verdict(found.document)}\nwritten to {found.folder}")

@@ -22,6 +22,7 @@ from onnx_si.cli.arguments import (
     with_negative_values,
 )
 from onnx_si.cli.audit import audit, audit_parser
+from onnx_si.cli.printing import printable
 from onnx_si.cli.replay import replay_parser, run_replay
 from onnx_si.cli.simulate import simulate_options, simulate_parser
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
@@ -40,7 +41,6 @@ Outcome = TypeVar("Outcome", Result, Refused)
 
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
 INTERRUPTED = 130
-LONGEST_LINE = 1800
 OUT_OF_MEMORY = UnsupportedModel.exit_code
 
 
@@ -102,7 +102,7 @@ def _quiet_libraries() -> Iterator[None]:
 
 def _say(text: str) -> None:
     """One line of narration."""
-    print(f"onnx-si: {_printable(' '.join(text.splitlines()))}", file=sys.stderr)
+    print(f"onnx-si: {printable(' '.join(text.splitlines()))}", file=sys.stderr)
 
 
 def _complain(error: OnnxSIError) -> None:
@@ -110,13 +110,7 @@ def _complain(error: OnnxSIError) -> None:
     findings = error.findings if isinstance(error, UnsupportedOp) else ()
     _say(f"error: {str(error).splitlines()[0] if findings else error}")
     for finding in findings:
-        print(f"  {_printable(str(finding))}", file=sys.stderr)
-
-
-def _printable(line: str) -> str:
-    """Escape codes that a file's author put into a name are shown, not obeyed; a long line is cut."""
-    cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+        print(f"  {printable(str(finding))}", file=sys.stderr)
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -135,7 +129,7 @@ def _test(arguments: argparse.Namespace) -> int:
         raise
     _write(result, arguments)
     if not arguments.json:
-        print("\n".join(map(_printable, result.summary().splitlines())))
+        print("\n".join(map(printable, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
     if arguments.html is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from onnx_si.audit.replay import Agreement, Record, base_of, records, replay, told_versions
 from onnx_si.cli.arguments import Parser
+from onnx_si.cli.printing import printable
 from onnx_si.errors import UsageError
 
 DIFFERS = 1
@@ -43,7 +44,7 @@ def run_replay(arguments: argparse.Namespace) -> int:
     for number, record in enumerate(_wanted(path, arguments.only)):
         if number == 0 and not arguments.json:
             for text in told_versions(record.document):
-                print(f"another version: {text}")
+                print(printable(f"another version: {text}"))
         found = replay(record, base)
         count, skipped = count + 1, skipped + (found.skipped is not None)
         agreeing += found.agrees and found.skipped is None
@@ -62,6 +63,6 @@ def _wanted(path: Path, only: str | None) -> Iterator[Record]:
 
 def _say(found: Agreement, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        print(json.dumps({**asdict(found), "agrees": found.agrees}, ensure_ascii=False))
+        print(json.dumps({**asdict(found), "agrees": found.agrees}))
     elif not arguments.quiet or not found.agrees:
-        print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(found)))
+        print(printable(str(found)))

@@ -18,9 +18,11 @@
   const heads = [...document.querySelectorAll("#table th[data-key]")];
   let sorted = { key: "n", up: true }, at = 0, found = rows;
 
+  const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+  const visible = (text) => String(text).replace(HIDDEN, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
   const make = (name, content, kind) => {
     const node = document.createElement(name);
-    if (content !== undefined) node.textContent = content;
+    if (content !== undefined) node.textContent = visible(content);
     if (kind) node.className = kind;
     return node;
   };
