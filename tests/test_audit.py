@@ -257,6 +257,21 @@ def test_gates(name, value, passed):
     assert verdict.passed == passed and verdict.words
 
 
+def test_images_without_a_region_do_not_help_to_find_regions():
+    rows = [row_of(0, 1e-9), *(row_of(i, status="no_region") for i in range(1, 4))]
+    summary = summarise(rows, "benjamini-hochberg", 0.05)
+    limits = (*limits_of("min_rejected", 0.5), *limits_of("max_rejected", 0.5))
+    few, many = judge(limits, summary)
+    assert not few.passed and few.found == 0.25 and "1 of 4 images" in few.words
+    assert not many.passed and many.found == 1.0
+
+
+def test_a_guarantee_that_is_not_known_is_the_weakest():
+    summary = summarise([row_of(0, 0.5), row_of(1, 0.5, guarantee="hoped")], "holm", 0.05)
+    (found,) = judge(tuple(limits_of("min_guarantee", "monte-carlo")), summary)
+    assert not found.passed and found.found == "hoped"
+
+
 def test_gates_that_look_at_each_image():
     rows = [row_of(0, 0.5, pixels=[[1, 1]]), row_of(1, 0.5, level="approximate", guarantee="monte-carlo")]
     summary = summarise(rows, "holm", 0.05)

@@ -253,11 +253,13 @@ def dying(job, entry):
     return row.killed(entry, "alive")
 
 
-def test_a_worker_that_is_killed_costs_one_row(tmp_path, monkeypatch):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_is_killed_costs_one_row(tmp_path, monkeypatch, jobs):
+    """One worker is a process of its own, too."""
     monkeypatch.setattr(workers, "do", dying)
     job = row.Job(text="x", model=str(tmp_path / "mark"), sha256="", options={}, base="")
     images = [Entry(number=number, image=f"{number}.npy") for number in range(8)]
-    found = [done.row for done in rows(job, images, 2)]
+    found = [done.row for done in rows(job, images, jobs)]
     assert [one["number"] for one in found] == list(range(8))
     assert [one["number"] for one in found if one["reason"] != "alive"] == [2]
     assert "was killed" in found[2]["reason"]
