@@ -2,10 +2,12 @@
 
 OnnxSIError                  exit code
  +- UsageError               2   the call's options don't fit together
+ |   +- WrongType                ... because a value is of another type, or a name is unknown: a TypeError too
  |   +- AmbiguousLayout          ... because the model's input can be read in more than one way
  +- UnsupportedModel         3   a valid model that can't be analysed exactly
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
  |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
+ |   +- NotLinear                ... because the wanted threshold is not piecewise linear on this map
  |   +- Contradicted             ... because the deployed model gives other regions than the analysis says
  |   +- Refusal                  ... because of one node, which the binder names
  |       +- Undefined                ... since its op is not defined for some images on the line
@@ -30,6 +32,10 @@ class UsageError(OnnxSIError):
     exit_code = 2
 
 
+class WrongType(UsageError, TypeError):
+    """A value of a type that can't be meant, or an argument that there isn't."""
+
+
 class AmbiguousLayout(UsageError):
     """More than one reading of the model's input fits: the user has to say which."""
 
@@ -42,6 +48,10 @@ class UnsupportedModel(OnnxSIError):
 
 class SaliencyUnavailable(UnsupportedModel):
     """The wanted saliency map does not exist in this model."""
+
+
+class NotLinear(UnsupportedModel):
+    """The threshold is not piecewise linear on this map: only the runtime can follow it."""
 
 
 class Contradicted(UnsupportedModel):

@@ -150,7 +150,8 @@ def test_both_parts_of_a_split_are_the_function(f, quarter):
 
 
 def places(interval, element, at):
-    return Crossings(np.array(interval, np.intp), np.array(element, np.intp), np.array(at, np.float64))
+    slope = np.ones(len(interval))
+    return Crossings(np.array(interval, np.intp), np.array(element, np.intp), np.array(at, np.float64), slope)
 
 
 def test_crossings_at_one_place_share_a_knot():
@@ -185,7 +186,7 @@ def test_refining_changes_no_value_and_keeps_jumps(f, data):
         np.array(data.draw(st.lists(st.integers(0, 4), min_size=len(interval), max_size=len(interval)))) / 4
     )
     spots = f.knots[interval] + share * (f.knots[interval + 1] - f.knots[interval])
-    refinement = refine(f.knots, Crossings(interval, np.zeros_like(interval), spots))
+    refinement = refine(f.knots, Crossings(interval, np.zeros_like(interval), spots, np.ones(len(spots))))
     refined = refinement(f)
     assert np.all(np.diff(refined.knots) >= 0)
     assert np.array_equal(refined.knots[refinement.position], spots)

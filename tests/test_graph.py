@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnx_si
 from onnx_si.errors import OnnxSIError, UnsupportedOp
-from onnx_si.graph import dag, model_from_proto, nodes_between
+from onnx_si.graph import model_from_proto, nodes_between
+from onnx_si.graph.dag import dag
 from onnx_si.program.program import bind
 
 
@@ -633,5 +634,5 @@ def test_loops_without_end_are_refused():
         body=body,
     )
     model = net.finish(net.add("Add", "x", state, out="y"))
-    with pytest.raises(UnsupportedOp, match="a loop of more than 10000 turns of 2 nodes"):
+    with pytest.raises(UnsupportedOp, match="a loop of 1000000000000 turns of 2 nodes"):
         bind(model, np.zeros((1, 4)), ("y",)).require_exact()

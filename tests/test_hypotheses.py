@@ -8,10 +8,12 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.statistics.hypotheses import HYPOTHESES, Data, all_pixels, background, mean, neighborhood
-from onnx_si.statistics.hypotheses.all_pixels import LARGEST_BLOCK
+from onnx_si.statistics.hypotheses import HYPOTHESES, Data
+from onnx_si.statistics.hypotheses.all_pixels import LARGEST_BLOCK, all_pixels
+from onnx_si.statistics.hypotheses.background import background
 from onnx_si.statistics.hypotheses.contrast import contrast_line
-from onnx_si.statistics.hypotheses.neighborhood import ring_around
+from onnx_si.statistics.hypotheses.mean import mean
+from onnx_si.statistics.hypotheses.neighborhood import neighborhood, ring_around
 from onnx_si.statistics.noise import Diagonal, Full, Noise, Separable, Stationary
 from onnx_si.statistics.truncated import Chi, Normal, Ratio, Student
 

@@ -18,7 +18,7 @@ def cell(width, **known):
 def policy(shares=NO_PARTS, overhead=0.1):
     """One that has met 64 knots on a stretch of length one."""
     made = Policy(overhead, 8, shares)
-    made.learn_exact(cell(1.0), 63)
+    made.learn_exact(cell(1.0), 63, 1.0)
     return made
 
 
@@ -46,7 +46,7 @@ def test_failed_enclosures_may_lose_a_small_share_of_the_exact_work_only():
             made.learn_enclosed(cell(4.0), False)
             tried += 1
         else:
-            made.learn_exact(cell(4.0), 256)
+            made.learn_exact(cell(4.0), 256, 4.0)
     lost = tried * made.cost_of_enclosure
     assert 0 < lost < 12 + 0.05 * 200 * (2 + 0.6 * 256) + made.cost_of_enclosure
 

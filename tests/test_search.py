@@ -225,7 +225,7 @@ def test_two_pixels_that_cross_at_once_leave_nothing_between_them():
 # Bounds, stopping, memory
 
 
-def exact_p(case, found, alternative="two-sided"):
+def exact_p(case, found, alternative="two-sided-abs"):
     """The p-value by SciPy's normal distribution, the undecided tails left out."""
     at, sd = case.line.statistic, case.line.standard_error
 
@@ -271,7 +271,9 @@ def test_the_search_stops_at_the_wanted_precision_and_not_before(precision):
     widths = [p.bounds[1] - p.bounds[0] for p in seen]
     assert found.complete and widths[-1] <= precision
     assert all(width > precision for width in widths[:-1])
-    assert found.p_value_bounds == seen[-1].bounds
+    assert found.p_value == seen[-1].bounds[1]
+    assert found.p_value_bounds == pytest.approx(seen[-1].bounds, abs=1e-9)
+    assert found.p_value_bounds[0] < seen[-1].bounds[0] and found.p_value_bounds[1] > seen[-1].bounds[1]
 
 
 def test_undecided_and_inside_cover_the_true_set():

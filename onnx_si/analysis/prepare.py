@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
@@ -10,23 +10,29 @@ from onnx_si.analysis import question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.frame import Frame, frame_of, input_of
+from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
-from onnx_si.analysis.options import Options
+from onnx_si.analysis.options import AllOptions, Options
 from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
 from onnx_si.analysis.question import Tested
-from onnx_si.analysis.scene import Given, Scene, fitted
+from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
-from onnx_si.graph import Model
+from onnx_si.errors import UnsupportedModel
+from onnx_si.graph import Loadable, Model, as_model
+from onnx_si.ground.budget import budget
+from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
+from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, SearchOptions
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance
 
+ADVICE = "check the exported model; if onnxruntime runs it, please report it"
 SHAPES_KEPT = 4  # of images, with everything that was made for them
 
 
@@ -39,18 +45,19 @@ class Analysis:
 
     def __init__(self, model: Model, options: Options):
         self.model, self.options = model, options
+        providers(options.chosen.get("provider"))  # one that is not there is told now
         self._input = input_of(model, self._settings(has_reference=False))
         self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
 
     def test(
         self,
-        image: ArrayLike,
-        reference: ArrayLike | Sequence[ArrayLike] | None = None,
+        image: ArrayLike | Path,
+        reference: ArrayLike | Path | Sequence[ArrayLike | Path] | None = None,
         *,
-        mask: ArrayLike | None = None,
-        covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | None = None,
-        noise_from: Sequence[ArrayLike] = (),
+        mask: ArrayLike | Path | None = None,
+        covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
+        noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -73,12 +80,17 @@ class Analysis:
         ------
         UsageError, InputError, UnsupportedModel, NothingToTest
         """
-        references = _several(reference)
-        settings = self._settings(bool(references), seed=seed, sigma=sigma)
-        given = Given(image, references, tuple(noise_from), mask)
+        inputs = Inputs(
+            image=image, reference=reference, mask=mask, covariance=covariance, noise_from=noise_from
+        )
         keep_freed_memory()
-        with one_blas_thread():
-            return self._test(given, covariance, settings, Told(notice), progress)
+        with budget(self.options.chosen.get("memory")), one_blas_thread():
+            accepts = Accepts(self._input, self._settings(has_reference=False))
+            given = inputs.given(accepts)
+            settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
+            covariance = inputs.known_covariance(accepts, given.image)
+            result = self._test(given, covariance, settings, Told(notice), progress)
+        return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
 
@@ -99,7 +111,7 @@ class Analysis:
     def _settings(self, has_reference: bool, **changed: Any) -> Settings:
         """The options with what is left open filled in; a reference changes the default hypothesis."""
         chosen = {name: value for name, value in changed.items() if value is not None}
-        return settle(replace(self.options, **chosen), self.model.metadata, has_reference)
+        return settle(self.options.changed(**chosen), self.model.metadata, has_reference)
 
     def _test(
         self,
@@ -111,16 +123,19 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         told.defaults(settings.reasons)
-        scene = self.scene(given, settings)
+        with guarded(UnsupportedModel, "the model with these options", ADVICE):
+            scene = self.scene(given, settings)
         if settings.layout is None:
             told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
         noise = question.noise_of(scene, settings, covariance)
         told.warnings(question.warnings(scene, settings, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
-        if settings.randomise is not None or "permutation" in settings.methods:
+        seeded = settings.added is not None or not {"permutation", "monte-carlo"}.isdisjoint(settings.methods)
+        if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
-        selected = self.select(scene, settings)
+        with guarded(UnsupportedModel, "the model with these options", ADVICE):
+            selected = self.select(scene, settings)
         told.defaults(reasons(selected, settings))
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
@@ -141,15 +156,14 @@ class Analysis:
         return result_of(tested, found, comparison, components, told)
 
 
-def prepare(model: Model, **options: Any) -> Analysis:
+def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     """Make a model ready to test many images.
 
     Parameters
     ----------
-    model : Model
-        From `onnx_si.load`.
+    model : Model, or what `onnx_si.load` takes
     **options
-        The fields of `onnx_si.analysis.options.Options`.
+        See docs/options.md.
 
     Returns
     -------
@@ -160,15 +174,8 @@ def prepare(model: Model, **options: Any) -> Analysis:
     UsageError, UnsupportedModel
         If an option is not valid, or the model's input is not clear.
     """
-    return Analysis(model, Options(**options))
-
-
-def _several(reference: ArrayLike | Sequence[ArrayLike] | None) -> tuple[ArrayLike, ...]:
-    """The references, of which there may be none, one or more."""
-    if reference is None:
-        return ()
-    several = tuple(reference) if isinstance(reference, list | tuple) else (reference,)
-    return cast("tuple[ArrayLike, ...]", several)
+    chosen = Options(**options)
+    return Analysis(as_model(model), chosen)
 
 
 def _how(line: TestLine, settings: Settings) -> SearchOptions:

@@ -1,13 +1,15 @@
 """One test, from a model and an image to a result."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 from numpy.typing import ArrayLike
 
+from onnx_si.analysis.inputs import Path
+from onnx_si.analysis.options import AllOptions
 from onnx_si.analysis.outcome import Notice, refusal
 from onnx_si.analysis.prepare import prepare
-from onnx_si.graph import Model
+from onnx_si.graph import Loadable
 from onnx_si.report import Result
 from onnx_si.search import Progress
 from onnx_si.statistics.noise import Covariance
@@ -16,39 +18,39 @@ __all__ = ["Notice", "refusal", "test"]
 
 
 def test(
-    model: Model,
-    image: ArrayLike,
-    reference: ArrayLike | Sequence[ArrayLike] | None = None,
+    model: Loadable,
+    image: ArrayLike | Path,
+    reference: ArrayLike | Path | Sequence[ArrayLike | Path] | None = None,
     *,
-    mask: ArrayLike | None = None,
-    covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | None = None,
-    noise_from: Sequence[ArrayLike] = (),
+    mask: ArrayLike | Path | None = None,
+    covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
+    noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
     progress: Callable[[Progress], None] | None = None,
     notice: Notice | None = None,
-    **options: Any,
+    **options: Unpack[AllOptions],
 ) -> Result:
     """Test whether the salient region of a model's map on an image is real.
 
     Parameters
     ----------
-    model : Model
-        From `onnx_si.load`.
-    image : array
+    model : Model, or what `onnx_si.load` takes
+        From `onnx_si.load`, or a path, the bytes of a file, or an `onnx.ModelProto`.
+    image : array or path
         In the model's input shape, with or without the batch axis; floating point, in the units of `sigma`.
-    reference : array or list of arrays, optional
+    reference : array or path, or a list of them, optional
         Images of the same kind of scene without the signal.
-    mask : array, optional
+    mask : array or path, optional
         In the image's size: pixels that are zero can't be in the region and enter nothing.
-    covariance : array, mapping of str to array, or Covariance, optional
+    covariance : array, mapping of str to array, Covariance, or path, optional
         Of the noise, in place of `sigma`; see `onnx_si.statistics.noise.covariance_of`.
-    noise_from : sequence of arrays, optional
+    noise_from : array or path, or a list of them, optional
         Independent images of pure background, from which the noise's scale is estimated.
     progress : callable, optional
         Called with a `Progress` during the search.
     notice : callable, optional
         Called as notice("default" or "warning", text) when a choice is made; the result holds them as well.
     **options
-        The fields of `onnx_si.analysis.options.Options`.
+        See docs/options.md; each has a record in `onnx_si.analysis.options`.
 
     Returns
     -------

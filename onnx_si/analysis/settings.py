@@ -1,80 +1,23 @@
 """What a test needs to be told: the user's options, then the model's metadata, then defaults with reasons."""
 
 import dataclasses
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from onnx_si.analysis.options import Options, one_of
+from onnx_si.analysis.options import OPTIONS, Options, one_of
+from onnx_si.analysis.options.image import ImageSettings
+from onnx_si.analysis.options.noise import NoiseSettings
+from onnx_si.analysis.options.question import QuestionSettings
+from onnx_si.analysis.options.testing import TestingSettings
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES
-from onnx_si.statistics.truncated import Alternative
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
-
-
-def _target(value: Any) -> int | str:
-    """A class index or "predicted"; the text of a number counts as one."""
-    if value == "predicted":
-        return "predicted"
-    try:
-        return int(value) if isinstance(value, str) else operator.index(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"target '{value}'; give a class index, or predicted") from error
-
-
-_FROM_METADATA: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "hypothesis": ("onnx_si.hypothesis", str),
-    "saliency": ("onnx_si.saliency", str),
-    "target": ("onnx_si.target", _target),
-    "scores": ("onnx_si.scores", str),
-    "threshold": ("onnx_si.threshold", str),
-    "sigma": ("onnx_si.noise_std", float),
-    "layout": ("onnx_si.layout", str),
-    "scale": ("onnx_si.scale", float),
-    "resize_input": ("onnx_si.resize_input", str),
-    "mean": ("onnx_si.mean", _numbers),
-    "std": ("onnx_si.std", _numbers),
-}
-
-# Saliency and target have reasons only when the map is known, so they are given later.
-_DEFAULTS: dict[str, tuple[Any, str]] = {
-    "saliency": ("auto", ""),
-    "target": ("predicted", ""),
-    "alternative": ("two-sided", "a region may be brighter or darker"),
-    "ring": (1, ""),
-    "resize": ("linear", ""),
-    "precision": (1e-4, "wanted width of the p-value's bounds"),
-    "alpha": (0.05, "level of the decision and of the confidence interval"),
-    "verify": (64, ""),
-}
 
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
 
-# What depends on the image or on the map, where nobody chose it.
-_UNDECIDED = dict.fromkeys(
-    (
-        "scores",
-        "threshold",
-        "sigma",
-        "sigma_df",
-        "noise_model",
-        "channels",
-        "randomise",
-        "resize_input",
-        "layout",
-        "scale",
-        "mean",
-        "std",
-        "dims",
-    )
-)
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(QuestionSettings, NoiseSettings, ImageSettings, TestingSettings):
     """Options with the model's metadata and the defaults filled in.
 
     What depends on the image or on the map stays None where nobody chose it: `threshold`, `sigma` and so on.
@@ -82,37 +25,24 @@ class Settings:
     not an option.
     """
 
-    hypothesis: str
-    saliency: str
-    target: int | str
-    scores: str | None
-    threshold: str | float | None
-    sigma: float | None
     sigma_source: str
-    sigma_df: int | None
-    noise_model: str | None
-    ring: int
-    channels: tuple[int, ...] | None
-    components: bool
-    randomise: float | None
-    seed: int
-    resize: str
-    resize_input: str | None
-    layout: str | None
-    scale: float | None
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    dims: dict[str, int] | None
-    methods: tuple[str, ...]
-    precision: float
-    alpha: float
-    decide: bool
-    alternative: Alternative
-    budget_bytes: int
-    p_value_only: bool
-    verify: int
     left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> float | None:
+        """Covariance of the noise that is added before the region is selected, over that of the noise."""
+        return self.randomise if self.thin is None else self.thin
+
+    @property
+    def asks_exact(self) -> bool:
+        """Whether the network is followed exactly where it can be."""
+        return self.engine != "monte-carlo" and self.thin is None
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether the deployed runtime is asked alone where the network can't be followed exactly."""
+        return self.engine != "exact"
 
     def config(self) -> dict[str, Any]:
         """The values alone: enough, with model and images, to run the same test again."""
@@ -135,33 +65,36 @@ def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -
     UsageError
         If a value in the metadata can't be read, or a name is not known.
     """
-    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
+    chosen = options.chosen
     stored = _from_metadata(chosen, metadata)
     wish = HYPOTHESES.get(stored.get("hypothesis", ""))
     if wish is not None and wish.needs_reference and not has_reference:
         del stored["hypothesis"]  # the model's wish can't be met; the default says why
-    defaults = {"hypothesis": _default_hypothesis(has_reference), **_DEFAULTS}
-    asked = {**{"hypothesis": defaults["hypothesis"][0]}, **stored, **chosen}["hypothesis"]
+    defaults = {name: (option.default, option.why) for name, option in OPTIONS.items()}
+    defaults["hypothesis"] = _default_hypothesis(has_reference)
+    asked = {"hypothesis": defaults["hypothesis"][0], **stored, **chosen}["hypothesis"]
     one_of("hypothesis", asked, tuple(HYPOTHESES))
     allowed = HYPOTHESES[asked].alternatives
     if allowed is not None:
         one_of(f"with hypothesis {asked}, alternative", chosen.get("alternative", allowed[0]), allowed)
         defaults["alternative"] = (allowed[0], f"the tail that speaks against hypothesis {asked}")
-    open_ones = {
-        name: default for name, default in defaults.items() if name not in chosen and name not in stored
-    }
-    values = {**_UNDECIDED, **{name: value for name, (value, _) in open_ones.items()}, **stored, **chosen}
-    values["target"] = _target(values["target"])
-    if "verify" not in chosen and values["p_value_only"]:
-        values["verify"] = 0
-    for name in ("mean", "std", "methods", "channels"):
-        values[name] = None if values[name] is None else tuple(values[name])
+    if chosen.get("p_value_only"):
+        defaults["verify"] = (0, "")
+    open_ones = {name: told for name, told in defaults.items() if name not in chosen and name not in stored}
+    values = {**{name: value for name, (value, _) in open_ones.items()}, **stored, **chosen}
+    _require_effect(chosen, values)
     reasons = [f"{name} {_shown(value)}: the model's own metadata say so" for name, value in stored.items()]
     reasons += [f"{name} {value}: {why}" for name, (value, why) in open_ones.items() if why]
     source = "the model's metadata" if "sigma" in stored else "given"
-    left_open = frozenset(values) - set(chosen) - set(stored)
-    return Settings(**values, sigma_source=source, left_open=left_open, reasons=tuple(reasons))
+    return Settings(**values, sigma_source=source, left_open=frozenset(open_ones), reasons=tuple(reasons))
+
+
+def _require_effect(chosen: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """An option that changes nothing is a mistake of the user, who believes that it does."""
+    for name in chosen:
+        option = OPTIONS[name]
+        if option.needs is not None and not option.needs.holds(values):
+            raise UsageError(f"{option.flag} has no effect here: it needs {option.needs.words}")
 
 
 def _default_hypothesis(has_reference: bool) -> tuple[str, str]:
@@ -177,13 +110,15 @@ def _shown(value: Any) -> str:
 def _from_metadata(chosen: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
     """What the model says about everything that the user left open."""
     stored = {}
-    for name, (key, read) in _FROM_METADATA.items():
-        if name in chosen or key not in metadata:
+    for name, option in OPTIONS.items():
+        key = option.metadata
+        if key is None or name in chosen or key not in metadata:
             continue
         try:
-            stored[name] = read(metadata[key])
+            stored[name] = option.kind.read(metadata[key])
         except ValueError as error:
             raise UsageError(
-                f"the model's metadata say {key} = '{metadata[key][:80]}', which can't be read; give --{name}"
+                f"the model's metadata say {key} = '{shown(metadata[key], 80)}', which can't be read; "
+                f"give {option.flag}"
             ) from error
     return stored

@@ -4,11 +4,11 @@ import functools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnx_si.analysis.options import Options
+from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.analysis.outcome import refusal, versions
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.audit.journal import LOCK, read_lines
@@ -18,6 +18,7 @@ from onnx_si.graph import Model, load
 from onnx_si.ground.files import read_image
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
+from onnx_si.report.html.command import USUAL
 from onnx_si.statistics.noise import read_covariance
 
 CLOSE = 1e-9
@@ -153,8 +154,11 @@ def told_versions(document: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     config = document["config"]
-    known = {field.name for field in fields(Options)}
-    options = {name: value for name, value in config.items() if name in known and value is not None}
+    options = {
+        name: value
+        for name, value in config.items()
+        if name in OPTIONS and value is not None and USUAL.get(name) != value
+    }
     paths = document["reference"]["paths"] or ()
     if document["reference"]["count"] and not paths:
         raise UsageError("the references were in memory")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnx_si.analysis.options import Options
+from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.audit.gates import GATES, Limit, limits_of
 from onnx_si.errors import UsageError
 
@@ -191,7 +191,7 @@ def _options(table: Any, lines: Lines, faults: list[str]) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         faults.append(f"{lines.of('test')}test: give a table of options")
         return {}
-    allowed = set(Options.__dataclass_fields__)
+    allowed = set(OPTIONS)
     options = {key.replace("-", "_"): value for key, value in table.items()}
     before = len(faults)
     for key, value in options.items():

@@ -5,21 +5,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from onnx_si.analysis.options import OPTIONS
 from onnx_si.audit.begin import commented, plan
 from onnx_si.audit.run import Audit, run_audit
 from onnx_si.audit.tracking import log_to_mlflow, require_mlflow
 from onnx_si.audit.wish import CONTROLS, Wish, read_wish, wish_of
-from onnx_si.cli.arguments import Parser, add_test, test_options
-from onnx_si.cli.printing import say_lines
+from onnx_si.cli.arguments import add_test
+from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown_line
 from onnx_si.report import to_json
 from onnx_si.report.audited import verdict
+from onnx_si.runtime.isolation import isolated, try_out
 from onnx_si.simulation.bar import Bar
 
 GATE_FAILED = 1
 
 
-def audit_parser() -> argparse.ArgumentParser:
+def audit_parser() -> Parser:
     """Parser of the verb."""
     parser = Parser(
         prog="onnx-si audit",
@@ -42,6 +45,12 @@ def audit_parser() -> argparse.ArgumentParser:
     group.add_argument("--restart", action="store_true", help="begin anew, whatever the folder holds")
     group.add_argument("--control", choices=CONTROLS, help="of the error over images")
     group.add_argument("--rate", type=float, help="at which it rejects; default 0.05")
+    group.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="check and run the model in a child process first: one that kills it is refused",
+    )
     group.add_argument("--no-pictures", action="store_true", help="draw no picture of each result")
     group.add_argument("--mlflow", action="store_true", help="log it to MLflow's store of the environment")
     group.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
@@ -59,8 +68,11 @@ def audit(arguments: argparse.Namespace) -> int:
         print(commented(arguments.what, arguments.images), end="")
         return 0
     wish, folder = _wish(arguments), _folder(arguments)
+    if arguments.isolate:
+        model = str(wish.place(wish.model))
+        isolated(try_out, model, what=model)
     if arguments.dry_run:
-        say_lines(plan(wish, folder))
+        print("\n".join(map(shown_line, plan(wish, folder).split("\n"))))
         return 0
     if arguments.mlflow:
         require_mlflow()
@@ -80,7 +92,7 @@ def audit(arguments: argparse.Namespace) -> int:
 
 def _wish(arguments: argparse.Namespace) -> Wish:
     """From the file, or from the options."""
-    options = test_options(arguments)
+    options = given_options(arguments, OPTIONS)
     own = {"control": arguments.control, "rate": arguments.rate}
     given = {name: value for name, value in own.items() if value is not None}
     given |= {"pictures": False} if arguments.no_pictures else {}
@@ -95,13 +107,14 @@ def _wish(arguments: argparse.Namespace) -> Wish:
         files["manifest"] = manifests[0]
     elif arguments.images:
         files["images"] = list(arguments.images)
-    if len(arguments.reference) > 1:
+    references, noise = arguments.reference or [], arguments.noise_from or []
+    if len(references) > 1:
         raise UsageError("an audit takes one --reference for all images; a manifest has a column for more")
     for name, value in (
-        ("reference", arguments.reference[0] if arguments.reference else None),
+        ("reference", references[0] if references else None),
         ("mask", arguments.mask),
         ("covariance", arguments.covariance),
-        ("noise_from", list(arguments.noise_from) or None),
+        ("noise_from", list(noise) or None),
     ):
         if value is not None:
             files[name] = value
@@ -120,4 +133,5 @@ def _write(found: Audit, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(to_json(found.document))
     else:
-        say_lines(f"{verdict(found.document)}\nwritten to {found.folder}")
+        lines = [*verdict(found.document).split("\n"), f"written to {found.folder}"]
+        print("\n".join(map(shown_line, lines)))

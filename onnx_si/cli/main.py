@@ -3,41 +3,44 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 from onnx_si import __version__
+from onnx_si.analysis.inputs import Inputs
+from onnx_si.analysis.options import FILES
+from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.analysis.run import refusal, test
 from onnx_si.cli.arguments import (
     inspect_parser,
+    options_of,
     saliency_parser,
-    sizes,
-    test_options,
+    simulate_parser,
     test_parser,
-    with_negative_values,
 )
 from onnx_si.cli.audit import audit, audit_parser
-from onnx_si.cli.printing import printable
+from onnx_si.cli.options import Parser, given_options
 from onnx_si.cli.replay import replay_parser, run_replay
-from onnx_si.cli.simulate import simulate_options, simulate_parser
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
-from onnx_si.ground.files import read_image
+from onnx_si.ground.budget import budget
+from onnx_si.ground.guard import guarded
+from onnx_si.ground.paths import NOTHING, what_is_at, writable
+from onnx_si.ground.terminal import shown, shown_line
+from onnx_si.ground.words import did_you_mean
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, to_json
 from onnx_si.report.inspected import print_inspection
 from onnx_si.report.progress import Watch
+from onnx_si.runtime.isolation import isolated, try_out
 from onnx_si.simulation import Simulation, simulate
 from onnx_si.simulation.bar import Bar
-from onnx_si.statistics.noise import read_covariance
-
-Outcome = TypeVar("Outcome", Result, Refused)
 
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
 INTERRUPTED = 130
@@ -83,12 +86,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    arguments = with_negative_values(arguments)
     verb = VERBS.get(arguments[0]) if arguments else None
-    if verb is None:
-        return _test(test_parser(__version__).parse_args(arguments))
-    parser, run = verb
-    return run(parser().parse_args(arguments[1:]))
+    if verb is None and arguments and what_is_at(arguments[0]) == NOTHING:
+        near = did_you_mean(arguments[0], VERBS)
+        if near:
+            raise UsageError(f"'{arguments[0]}' is no verb, and no file{near}")
+    parser, run = verb if verb is not None else (functools.partial(test_parser, __version__), _test)
+    with guarded(UsageError, "the command line", "see onnx-si --help"):
+        parsed = parser().parse(arguments if verb is None else arguments[1:])
+    with budget(parsed.memory):
+        if verb is not VERBS["audit"] and parsed.isolate:
+            isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
+        return run(parsed)
 
 
 @contextlib.contextmanager
@@ -102,7 +111,7 @@ def _quiet_libraries() -> Iterator[None]:
 
 def _say(text: str) -> None:
     """One line of narration."""
-    print(f"onnx-si: {printable(' '.join(text.splitlines()))}", file=sys.stderr)
+    print(f"onnx-si: {shown_line(text)}", file=sys.stderr)
 
 
 def _complain(error: OnnxSIError) -> None:
@@ -110,46 +119,36 @@ def _complain(error: OnnxSIError) -> None:
     findings = error.findings if isinstance(error, UnsupportedOp) else ()
     _say(f"error: {str(error).splitlines()[0] if findings else error}")
     for finding in findings:
-        print(f"  {printable(str(finding))}", file=sys.stderr)
+        print(f"  {shown_line(finding)}", file=sys.stderr)
 
 
 def _test(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
     _require_outputs(arguments)
     _require_writable(arguments.html)
-    options = test_options(arguments)
+    options = given_options(arguments, options_of(TEST))
+    files = {name: options.pop(name) for name in FILES if name in options}
+    inputs = Inputs(image=arguments.image, **files)
     model: Model | None = None
     try:
         model = load(arguments.model)
-        result = _with_paths(_run(model, arguments, options), arguments)
+        with Watch(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as watch:
+            result = test(
+                model, arguments.image, progress=watch, notice=_notice(arguments), **files, **options
+            )
     except (NothingToTest, UnsupportedModel) as error:
-        refused = refusal(error, model, has_reference=bool(arguments.reference), **options)
+        refused = refusal(error, model, has_reference="reference" in files, **options)
         identity = {**refused.model, "path": arguments.model}
-        _write(_with_paths(dataclasses.replace(refused, model=identity), arguments), arguments)
+        _write(dataclasses.replace(inputs.named_in(refused), model=identity), arguments)
         raise
     _write(result, arguments)
     if not arguments.json:
-        print("\n".join(map(printable, result.summary().splitlines())))
+        print("\n".join(map(shown_line, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
     if arguments.html is not None:
         _save(arguments.html, result.to_html().encode())
     return 0
-
-
-def _run(model: Model, arguments: argparse.Namespace, options: dict[str, Any]) -> Result:
-    image = read_image(arguments.image)
-    references = [read_image(path) for path in arguments.reference]
-    arrays: dict[str, Any] = {
-        "mask": None if arguments.mask is None else read_image(arguments.mask),
-        "covariance": None if arguments.covariance is None else read_covariance(arguments.covariance),
-        "noise_from": [read_image(path) for path in arguments.noise_from],
-    }
-
-    with Watch(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as watch:
-        return test(
-            model, image, references or None, progress=watch, notice=_notice(arguments), **arrays, **options
-        )
 
 
 def _notice(arguments: argparse.Namespace) -> Callable[[str, str], None]:
@@ -164,20 +163,6 @@ def _shows_progress(arguments: argparse.Namespace) -> bool:
     if arguments.progress is None:
         return not arguments.quiet and sys.stderr.isatty()
     return bool(arguments.progress)
-
-
-def _with_paths(outcome: Outcome, arguments: argparse.Namespace) -> Outcome:
-    files = {
-        "mask": arguments.mask,
-        "covariance": arguments.covariance,
-        "noise_from": arguments.noise_from or None,
-    }
-    return dataclasses.replace(
-        outcome,
-        image_path=arguments.image,
-        reference_paths=tuple(arguments.reference),
-        config={**outcome.config, **files},
-    )
 
 
 def _write(outcome: Result | Refused | Simulation, arguments: argparse.Namespace) -> None:
@@ -200,9 +185,8 @@ def _require_writable(path: str | None) -> None:
     """Told before a long search, not after it."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"{path}: can't be written; give a file in a folder that exists")
+    if not writable(path):
+        raise UsageError(f"{shown(path)}: can't be written; give a file in a folder that exists")
 
 
 def _save(path: str, content: bytes) -> None:
@@ -213,7 +197,8 @@ def _save(path: str, content: bytes) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    content = inspect_model(load(arguments.model), sizes(arguments.dim), arguments.layout).to_dict()
+    options = given_options(arguments, options_of(INSPECT))
+    content = inspect_model(arguments.model, options.get("dims"), options.get("layout")).to_dict()
     if arguments.json:
         print(to_json(content))
     else:
@@ -223,14 +208,14 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _saliency(arguments: argparse.Namespace) -> int:
     _require_writable(arguments.output)
-    model = load(arguments.model)
+    options = given_options(arguments, options_of(SALIENCY))
+    options.pop("memory", None)  # the whole run's, set already
     made = extend(
-        model,
-        arguments.saliency,
-        arguments.target,
-        layout=arguments.layout,
-        sizes=sizes(arguments.dim),
-        scores=arguments.scores,
+        arguments.model,
+        options.pop("saliency", None),
+        options.pop("target", None),
+        sizes=options.pop("dims", None),
+        **options,
     )
     if made.proto.ByteSize() >= 2**31:
         raise InputError(
@@ -247,10 +232,9 @@ def _saliency(arguments: argparse.Namespace) -> int:
 def _simulate(arguments: argparse.Namespace) -> int:
     _require_outputs(arguments)
     _require_writable(arguments.resume)
-    options = simulate_options(arguments)
-    model = load(arguments.model)
+    options = given_options(arguments, options_of(SIMULATE))
     with Bar(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as bar:
-        simulation = simulate(model, progress=bar, notice=_notice(arguments), **options)
+        simulation = simulate(arguments.model, progress=bar, notice=_notice(arguments), **options)
     _write(simulation, arguments)
     if not arguments.json:
         simulation.print(sys.stdout)
@@ -264,7 +248,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-VERBS: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]] = {
+VERBS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]]] = {
     "inspect": (inspect_parser, _inspect),
     "saliency": (saliency_parser, _saliency),
     "simulate": (simulate_parser, _simulate),

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from onnx_si.audit.replay import Agreement, Record, base_of, records, replay, told_versions
-from onnx_si.cli.arguments import Parser
-from onnx_si.cli.printing import printable
+from onnx_si.cli.options import Parser
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown_line
 
 DIFFERS = 1
 
@@ -44,7 +44,7 @@ def run_replay(arguments: argparse.Namespace) -> int:
     for number, record in enumerate(_wanted(path, arguments.only)):
         if number == 0 and not arguments.json:
             for text in told_versions(record.document):
-                print(printable(f"another version: {text}"))
+                print(shown_line(f"another version: {text}"))
         found = replay(record, base)
         count, skipped = count + 1, skipped + (found.skipped is not None)
         agreeing += found.agrees and found.skipped is None
@@ -65,4 +65,4 @@ def _say(found: Agreement, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({**asdict(found), "agrees": found.agrees}))
     elif not arguments.quiet or not found.agrees:
-        print(printable(str(found)))
+        print(shown_line(str(found)))

@@ -1,7 +1,7 @@
 """What an engine is asked, and what it answers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from onnx_si.ground.intervals import Intervals
@@ -17,7 +17,9 @@ class Answer:
     """The p-value of a line and an event, and what it cost.
 
     `inside` is S as far as it is known, `undecided` what is not; `costs` is the part `search` of a result's
-    document. Where the bounds are apart, `p_value` is the one to be reported.
+    document. Where the bounds are apart, `p_value` is the one to be reported. `blur` has the ends of
+    `inside`, each as the interval in which it lies for all that rounding allows; the bounds allow for it.
+    `why` says why one that is not `complete` ended. An `approximate` S is no more than seen.
     """
 
     guarantee: str
@@ -27,6 +29,19 @@ class Answer:
     undecided: Intervals
     complete: bool
     costs: Mapping[str, Any]
+    blur: Intervals = field(default_factory=Intervals.empty)
+    why: str | None = None
+    approximate: bool = False
+
+    @property
+    def certain(self) -> Intervals:
+        """What is in S wherever its ends lie."""
+        return self.inside.subtract(self.blur)
+
+    @property
+    def possible(self) -> Intervals:
+        """What may be in S besides that."""
+        return self.undecided.union(self.blur)
 
 
 class Engine(Protocol):

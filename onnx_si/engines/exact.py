@@ -22,7 +22,7 @@ class Exact:
     def answer(
         self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
     ) -> Answer:
-        """Search the line for S; the p-value reported is the upper bound.
+        """Search the line for S; the p-value reported is the upper bound, with its ends as found.
 
         Raises
         ------
@@ -33,12 +33,14 @@ class Exact:
         costs = ("seconds", "forward_passes", "pieces", "cells", "fates", "peak_bytes", "complete")
         return Answer(
             guarantee=self.guarantee,
-            p_value=found.p_value_bounds[1],
+            p_value=found.p_value,
             p_value_bounds=found.p_value_bounds,
             inside=found.inside,
             undecided=found.undecided,
             complete=found.complete,
-            costs={name: getattr(found, name) for name in costs},
+            costs={"engine": self.guarantee, **{name: getattr(found, name) for name in costs}},
+            blur=found.blur,
+            why=found.why,
         )
 
     def piece(self, line: TestLine, event: RegionEvent, how: SearchOptions) -> Intervals:

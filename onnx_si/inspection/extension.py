@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import settle
 from onnx_si.errors import UnsupportedModel
-from onnx_si.graph import Model
+from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, SaliencyMap, build
 from onnx_si.runtime.parity import run_deployed
@@ -29,7 +29,7 @@ class Extended:
 
 
 def extend(
-    model: Model,
+    model: Loadable,
     method: str | None = None,
     target: int | str | None = None,
     *,
@@ -41,9 +41,9 @@ def extend(
 
     Parameters
     ----------
-    model : Model
+    model : Model, or what `onnx_si.load` takes
     method : str, optional
-        As in `onnx_si.analysis.options.Options`; default: what the model's metadata say, else `auto`.
+        As option `saliency` in docs/options.md; default: what the model's metadata say, else `auto`.
     target : int or "predicted", optional
         Class of the map.
     layout : str, optional
@@ -58,12 +58,13 @@ def extend(
     UsageError, InputError, UnsupportedModel
         If the model has no such map.
     """
+    model = as_model(model)
     settings = settle(
-        Options(saliency=method, target=target, layout=layout, scores=scores),
+        Options(saliency=method, target=target, layout=layout, scores=scores, dims=sizes),
         model.metadata,
         has_reference=False,
     )
-    trial = probe(model, sizes or {}, settings.layout)
+    trial = probe(model, settings.dims or {}, settings.layout)
     view = replace(trial.view, scores=settings.scores)
     argmax = None if settings.threshold is None else settings.threshold == ARGMAX
     found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
@@ -127,15 +128,14 @@ def _keep_in_metadata(proto: onnx.ModelProto, found: SaliencyMap) -> None:
     onnx.helper.set_model_props(proto, {**kept, "onnx_si.saliency": f"output:{found.tensor}"})
 
 
-def saliency(model: Model, method: str | None = None, target: int | str | None = None) -> onnx.ModelProto:
+def saliency(model: Loadable, method: str | None = None, target: int | str | None = None) -> onnx.ModelProto:
     """The model with one more output, `saliency`: its map over the image's pixels.
 
     Parameters
     ----------
-    model : Model
-        From `onnx_si.load`.
+    model : Model, or what `onnx_si.load` takes
     method : str, optional
-        As in `onnx_si.analysis.options.Options`; default: what the model's metadata say, else `auto`.
+        As option `saliency` in docs/options.md; default: what the model's metadata say, else `auto`.
     target : int or "predicted", optional
         Class of the map.
 

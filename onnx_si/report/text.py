@@ -8,18 +8,29 @@ from typing import Any
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
+DRAWN = "monte-carlo"
+ASKED = (DRAWN, "thinned")  # the runtime alone
+OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 LITTLE = 0.05  # share of the information that is almost nothing
 
+_TEST = {
+    "two-sided-abs": "two-sided test: a difference as large, in either direction",
+    "two-sided": "two-sided test with equal tails",
+    "greater": "one-sided test: greater",
+    "less": "one-sided test: less",
+}
 _EXTREME = {
-    "two-sided": "a difference as extreme as this one",
-    "two-sided-abs": "a difference as large as this one, in either direction",
+    "two-sided-abs": "a difference at least as large as this one, in either direction",
+    "two-sided": "a difference as far out in its tail as this one",
     "greater": "a difference this far upwards",
     "less": "a difference this far downwards",
 }
 _GUARANTEE = {
     "exact": "the network is piecewise linear, and the bounds are true to rounding error",
     "certified": "the bounds are proven by enclosures",
-    "sampled": "no proof: sampled",
+    "monte-carlo": "the level is exact whatever the network is made of; the p-value itself carries chance of "
+    "drawing",
+    "thinned": "an ordinary test of the part of the image that is independent of the selection",
 }
 _AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
 
@@ -28,7 +39,7 @@ def summary(result: Mapping[str, Any]) -> str:
     """Text of a document whose status is `tested`: labels on the left, `WIDTH` characters at most."""
     lines = [
         ("model", _model(result)),
-        ("null", f"{HYPOTHESES[result['hypothesis']].null} ({result['alternative']} test)"),
+        ("null", f"{HYPOTHESES[result['hypothesis']].null} ({_TEST[result['alternative']]})"),
         ("region", region_text(result["region"])),
         ("statistic", _statistic(result)),
         ("p-value", _p_value(result)),
@@ -36,14 +47,22 @@ def summary(result: Mapping[str, Any]) -> str:
         *_comparison(result["comparison"]),
         ("interval", interval_text(result)),
         *_fragility(result["fragility"]),
-        ("guarantee", f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"),
-        ("parity", parity_text(result["parity"])),
+        ("guarantee", _guarantee(result)),
+        ("parity", parity_text(result)),
         ("noise", noise_text(result)),
         ("search", _search(result["search"])),
         *(("warning", text) for text in result["warnings"]),
         ("in words", in_words(result)),
     ]
     return "\n".join(_labelled(label, text) for label, text in lines)
+
+
+def _guarantee(result: Mapping[str, Any]) -> str:
+    text = f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"
+    if result["guarantee"] != DRAWN:
+        return text
+    low, high = result["p_value_bounds"]
+    return f"{text}: about +-{0.5 * (high - low):.2g} here"
 
 
 def _labelled(label: str, text: str) -> str:
@@ -102,6 +121,11 @@ def p_value_text(bounds: Sequence[float]) -> str:
 
 def _p_value(result: Mapping[str, Any]) -> str:
     low, high = result["p_value_bounds"]
+    if result["guarantee"] == DRAWN:
+        return (
+            f"{result['p_value']:.3g} (99 % interval for what infinitely many chains would give: "
+            f"{low:.3g} to {high:.3g})"
+        )
     return f"{p_value_text((low, high))} (true bounds {low:.6g} to {high:.6g})"
 
 
@@ -138,7 +162,8 @@ def interval_text(result: Mapping[str, Any]) -> str:
     start = "unbounded" if low is None else f"{low:.4g}"
     end = "unbounded" if high is None else f"{high:.4g}"
     estimate = "" if result["estimate"] is None else f", median-unbiased estimate {result['estimate']:.4g}"
-    return f"{start} to {end} at confidence {result['confidence_level']:g}{estimate}"
+    about = ", approximate" if result["confidence_interval_level"] == "approximate" else ""
+    return f"{start} to {end} at confidence {result['confidence_level']:g}{about}{estimate}"
 
 
 def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -168,8 +193,11 @@ def noise_text(result: Mapping[str, Any]) -> str:
     return f"{text}; the decision at level {level:.3g} turns at a standard deviation of {tipping:.3g}"
 
 
-def parity_text(parity: Mapping[str, Any]) -> str:
+def parity_text(result: Mapping[str, Any]) -> str:
     """What the deployed runtime said."""
+    if result["guarantee"] in ASKED:
+        return OWN_REGION
+    parity = result["parity"]
     if parity["pixels"] is None:
         return f"not checked: {parity['problem']}"
     differ = len(parity["pixels"])
@@ -187,6 +215,13 @@ def _points(parity: Mapping[str, Any]) -> str:
 
 
 def _search(search: Mapping[str, Any]) -> str:
+    if search["draws"] is not None:
+        return (
+            f"{search['seconds']:.2g} s, {search['forward_passes']:.0f} runs of the model, {search['draws']} "
+            f"chains, seed {search['seed']}"
+        )
+    if search["engine"] == "none":
+        return f"none: {search['forward_passes']:.0f} runs of the model, seed {search['seed']}"
     return (
         f"{search['seconds']:.2g} s, the cost of {search['forward_passes']:.0f} forward passes, "
         f"{search['pieces']} linear pieces in {search['cells']} cells"
@@ -196,6 +231,8 @@ def _search(search: Mapping[str, Any]) -> str:
 def in_words(result: Mapping[str, Any]) -> str:
     """What the p-value says, as a sentence."""
     low, high = result["p_value_bounds"]
+    if result["guarantee"] == DRAWN:  # it is valid as it stands
+        low = high = result["p_value"]
     level = 1 - result["confidence_level"]
     known = "" if result["noise"]["level"] == "exact" else " (approximately: the noise is only estimated)"
     if high <= level:

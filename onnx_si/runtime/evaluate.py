@@ -8,20 +8,21 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
 
-from onnx_si.errors import InputError
-from onnx_si.graph import Model
+from onnx_si.errors import InputError, WrongType
+from onnx_si.graph import Loadable, as_model
+from onnx_si.ground.words import shown
 from onnx_si.program.program import bind
 from onnx_si.rules.rules import Disputed
 
 NOTHING = ""  # the name of no tensor: every input is a constant
 
 
-def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+def evaluate(model: Loadable, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
     """Evaluate a model without onnxruntime.
 
     Parameters
     ----------
-    model : Model
+    model : Model, or what `onnx_si.load` takes
     inputs : mapping of str to array
         A value for every input; the first floating-point one (else the first of numbers) is carried through
         the handlers, the others are constants.
@@ -43,6 +44,9 @@ def evaluate(model: Model, inputs: Mapping[str, ArrayLike]) -> dict[str, NDArray
     RuntimeWarning
         Of a node that runtimes compute otherwise than the ONNX package's own cases, which are followed.
     """
+    model = as_model(model)
+    if not isinstance(inputs, Mapping):
+        raise WrongType(f"inputs: a value for each input by its name, not {shown(inputs)}")
     declared = {value.name: value.type for value in model.proto.graph.input}
     names = [info.name for info in model.inputs]
     missing, strange = sorted(set(names) - inputs.keys()), sorted(inputs.keys() - declared.keys())

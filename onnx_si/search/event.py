@@ -1,6 +1,7 @@
 """The selection event: every pixel's margin is on its observed side of zero."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from onnx_si.domains.enclosure.certified import Enclosure, proven
 from onnx_si.domains.judge import Found, Judge
 from onnx_si.domains.piecewise.value import PiecewiseLinear
 from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
+from onnx_si.search.blur import rows_around, uncertain, widened
 
 Index = NDArray[np.intp]
 
@@ -23,14 +26,14 @@ class Arbiter:
     judge: Judge
     margin: str
 
-    def slack(self, margin: PiecewiseLinear) -> float:
-        """A generous bound of that rounding."""
-        return self.judge.slack((self.margin,), margin.knots, [margin.values])
+    def slacks(self, margin: PiecewiseLinear) -> Iterator[float]:
+        """Bounds of that rounding, the cheapest to find first."""
+        return self.judge.slacks((self.margin,), margin.knots, [margin.values])
 
     @property
     def zeros_need_proof(self) -> bool:
         """Whether a margin of zero may be a map that only rounds to the level, such as 6 / 20 to 0.3."""
-        return self.judge.rounds_to_a_level(self.margin)
+        return self.judge.rounds_to_a_level(self.margin) or self.judge.may_coincide((self.margin,))
 
     def inside(self, low: Array, high: Array) -> Found:
         """The margins inside intervals, and on which intervals they are right."""
@@ -39,10 +42,14 @@ class Arbiter:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Parts of the line that give the observed region, and parts where rounding does not allow to say."""
+    """Parts of the line that give the observed region, and parts where rounding does not allow to say.
+
+    A margin no farther than `slack` from zero at both ends of an interval was proven to be on its side.
+    """
 
     inside: Array
     unclear: Array
+    slack: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,16 +92,46 @@ class RegionEvent:
         flat = margin.values.reshape(len(knots), -1)
         if not np.isfinite(max(flat.max(), -flat.min())):
             flat = _without_constant_infinities(flat)
-        slack = 0.0 if arbiter is None else arbiter.slack(margin)
         zeros = arbiter is not None and arbiter.zeros_need_proof
-        possible, doubtful = self._screen(flat, knots, slack, zeros)
+        for slack in (0.0,) if arbiter is None else arbiter.slacks(margin):
+            possible, doubtful = self._screen(flat, knots, slack, zeros)
+            if not len(doubtful):
+                break
         inside = [self._stretches(knots[possible], knots[possible + 1], flat[possible], flat[possible + 1])]
         unclear = np.zeros(0, np.intp)
         if arbiter is not None and len(doubtful):
             settled, more = self._settled(arbiter, flat, knots, doubtful, slack)
             inside += more
             unclear = doubtful[~settled]
-        return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1))
+        return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1), slack)
+
+    def blurred(self, margin: PiecewiseLinear, verdict: Verdict, error: float) -> Array:
+        """Where it depends on rounding whether the event holds, around the ends of what was found.
+
+        Parameters
+        ----------
+        margin : PiecewiseLinear
+            As given to `judge`.
+        verdict : Verdict
+            What that found.
+        error : float
+            How far margins may be off.
+        """
+        knots = margin.knots
+        inside = Intervals.of(verdict.inside).bounds
+        rows = rows_around(knots, inside.ravel())
+        flat = margin.values.reshape(len(knots), -1)
+        sign = np.where(self._that_matter(self.observed[None])[0], 1.0, -1.0)
+        left, right = (self._that_matter(flat[at]) * sign for at in (rows, rows + 1))
+        low, high = knots[rows], knots[rows + 1]
+        holds = inside[:, 1].searchsorted(low, "right") < inside[:, 0].searchsorted(high, "left")
+        proven = np.maximum(np.abs(left), np.abs(right)) <= verdict.slack
+        wrong = (
+            proven & ~holds[:, None] & (left == 0) & (right == 0) & (sign > 0)
+        )  # zero is not in the region
+        left[proven] = right[proven] = np.where(wrong, -1.0, 1.0)[proven] * (1.0 + 2.0 * error)
+        kept = holds | (np.minimum(left, right) <= error).any(axis=1)  # else a proof alone tells that it ends
+        return uncertain(low[kept], high[kept], left[kept], right[kept], error)
 
     def _stretches(self, low: Array, high: Array, left: Array, right: Array) -> Array:
         """Where the event holds on intervals in which no pixel is always on the wrong side."""
@@ -218,3 +255,24 @@ class TopEvent(RegionEvent):
         tied, nearly = equal(possible, 0.0), equal(possible, slack)
         doubtful = np.concatenate([unclear[equal(unclear, slack)], possible[nearly & ~tied]])
         return possible[tied], np.sort(doubtful)
+
+    def blurred(self, margin: PiecewiseLinear, verdict: Verdict, error: float) -> Array:
+        found = super().blurred(margin, verdict, error)
+        if self.ties == 1:
+            return found
+        return np.concatenate([found, self._untied(margin, verdict.inside, error)])
+
+    def _untied(self, margin: PiecewiseLinear, inside: Array, error: float) -> Array:
+        """Around the ends at which too few values remain equal."""
+        knots, flat = margin.knots, np.abs(margin.values.reshape(len(margin.knots), -1))
+        rivals = ~self.observed if self.rivals is None else self.rivals & ~self.observed
+        others = flat[:, np.flatnonzero(rivals)]
+        found = []
+        for place in Intervals.of(inside).bounds.ravel():
+            for row in (knots.searchsorted(place, "left") - 1, knots.searchsorted(place, "right") - 1):
+                if 0 <= row < len(knots) - 1 and knots[row] < knots[row + 1]:
+                    apart = np.partition(others[row] + others[row + 1], self.ties - 1)[self.ties - 1]
+                    if apart > error:
+                        found.append((place, error * (knots[row + 1] - knots[row]) / apart))
+        pieces = np.array(found).reshape(-1, 2)
+        return widened(pieces[:, [0, 0]], pieces[:, 1])

@@ -17,9 +17,12 @@ from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.machine import cores
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Array
+from onnx_si.rules.rules import Array, Step, Winner
+from onnx_si.search.blur import at_jumps
 from onnx_si.search.event import Arbiter, RegionEvent
 from onnx_si.statistics.line import TestLine
+
+MOST_PASSES = 20_000  # forward passes of one exact examination, which then ends where it is
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Task:
             return Judge(self.program, line.start, line.direction, self.whole.judge.carried)
         return Judge.of(self.program, line.start, line.direction, line.statistic, line.standard_error)
 
+    @cached_property
+    def jumps(self) -> bool:
+        """Whether anything on the way to the margin jumps."""
+        return any(isinstance(step.rule, Step | Winner) for step in self.program.instructions)
+
     @property
     def arbiter(self) -> Arbiter:
         """The judge of the margin's signs."""
@@ -60,11 +68,17 @@ class Enclosed:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the exact domain says of a part of the line, and how many knots it met."""
+    """What the exact domain says of a part of the line, and how many knots it met.
+
+    `blurred` has the ends of what is inside, each as the interval in which it lies; a part of a task leaves
+    them to the whole. Only what lies below `reached` was examined.
+    """
 
     inside: Array
     unclear: Array
+    blurred: Array
     knots: int
+    reached: float
 
 
 @dataclass(frozen=True)
@@ -78,20 +92,34 @@ class _Walk:
     tally: Tally = field(default_factory=Tally)
 
     def __call__(self) -> Seen:
-        task, domain = self.task, ExactDomain(self.budget_bytes, self.task.judge)
+        task, ends = self.task, (self.low, self.high)
+        domain = ExactDomain(
+            self.budget_bytes, task.judge, ends if task.jumps and task.whole is None else None
+        )
+        error = task.judge.error((task.margin,), *ends)
         start = line_segment(task.line.start, task.line.direction, self.low, self.high)
-        verdicts, pieces = [], 0
+        reached = self.high
+        verdicts, blurred, pieces = [], [np.empty((0, 2))], 0
         with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
             for outputs in walk(task.program, domain.apply, start, self.tally, domain.watch):
-                verdicts.append(task.event.judge(outputs[task.margin], task.arbiter))
-                pieces += len(outputs[task.margin].knots) - 1
+                margin = outputs[task.margin]
+                verdict = task.event.judge(margin, task.arbiter)
+                pieces += len(margin.knots) - 1
+                if task.whole is None and len(verdict.inside):
+                    blurred.append(task.event.blurred(margin, verdict, error))
+                verdicts.append(verdict)
+                reached = float(margin.knots[-1])
+                if self.tally.operations > MOST_PASSES * task.program.cost:
+                    break
         inside = np.concatenate([verdict.inside for verdict in verdicts])
         unclear = np.concatenate([verdict.unclear for verdict in verdicts])
+        if domain.places and len(inside):
+            blurred.append(at_jumps(inside, domain.places, task.judge, self.high - self.low))
         if domain.undecided:
             open_ = np.array(domain.undecided)
             inside = Intervals.of(inside).subtract(Intervals.of(open_)).bounds
             unclear = np.concatenate([unclear, open_])
-        return Seen(inside, unclear, pieces - 1)
+        return Seen(inside, unclear, np.concatenate(blurred), pieces - 1, reached)
 
 
 @dataclass

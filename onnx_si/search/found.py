@@ -1,6 +1,7 @@
 """What a search is asked for, how it stands, and what it found."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated import Alternative
@@ -18,7 +19,7 @@ class SearchOptions:
     little more. `enclose` False examines every cell exactly.
     """
 
-    alternative: Alternative = "two-sided"
+    alternative: Alternative = "two-sided-abs"
     precision: float = 1e-4
     decide_at: float | None = None
     budget_bytes: int = 64 << 20
@@ -28,12 +29,14 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """A look at a running search."""
+    """A look at a running search, or at chains that run: `passes` of the model so far."""
 
     bounds: tuple[float, float]
     cells: int
     pieces: int
     seconds: float
+    chains: int = 0
+    passes: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Search:
     `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one, cut
     down by a part of the map, settled by a few parts of it, split. `peak_bytes` is the memory of all tensors
     alive at the same time, at most.
+
+    `blur` has the ends of `inside`, each as the interval in which it lies for all that rounding allows; the
+    bounds allow for it. `p_value` is what the upper bound is with the ends where they were found. `why` says
+    in words why a search that is not `complete` ended.
     """
 
     inside: Intervals
@@ -55,3 +62,6 @@ class Search:
     fates: dict[str, int]
     peak_bytes: int
     complete: bool
+    p_value: float = math.nan
+    blur: Intervals = field(default_factory=Intervals.empty)
+    why: str | None = None

@@ -1,6 +1,7 @@
 """The undecided part of the line as cells, the most probable first."""
 
 import heapq
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,12 +62,31 @@ class Frontier:
     def _log_mass(self, low: float, high: float) -> float:
         return float(self._distribution.log_masses(np.array([[low, high]]))[0])
 
-    def push(self, cell: Cell, low: float | None = None, high: float | None = None, **changes: Any) -> None:
-        """Add a cell, or a part of it, with what changes; its priority is computed anew."""
+    def push(
+        self,
+        cell: Cell,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        first: bool = False,
+        **changes: Any,
+    ) -> None:
+        """Add a cell, or a part of it, with what changes; its mass is its priority, or it is `first`."""
         new = replace(
             cell, low=cell.low if low is None else low, high=cell.high if high is None else high, **changes
         )
-        heapq.heappush(self._cells, replace(new, priority=-self._log_mass(new.low, new.high)))
+        priority = -math.inf if first else -self._log_mass(new.low, new.high)
+        heapq.heappush(self._cells, replace(new, priority=priority))
+
+    def push_rest(self, cell: Cell, reached: float) -> None:
+        """Add what an examination did not reach, the surroundings of the statistic first."""
+        at, near = self._line.statistic, 0.25 * (reached - cell.low)
+        places = [reached, cell.high]
+        if reached < at < cell.high:
+            places[1:1] = [max(at - near, reached), min(at + near, cell.high)]
+        for low, high in itertools.pairwise(places):
+            if low < high:
+                self.push(cell, low, high, first=low < at < high, undecided=None, probed=False)
 
     def reorder(self, distribution: Distribution) -> None:
         """Rank everything undecided by its probability under another distribution."""

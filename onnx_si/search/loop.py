@@ -9,28 +9,34 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.budget import excess
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
+from onnx_si.search.ends import ends_of, rounding_of_places
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Examiner, Task
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
+from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import TestLine
-from onnx_si.statistics.truncated import Normal, confidence_interval, decided, p_value_bounds
+from onnx_si.statistics.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
 
 COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most,
 LEAST_PRECISION = 1e-6  # unless they must be settled anyway for bounds this close, or as close as wanted
+MOST_SPLITS = 64  # cells that are split in one step
 BATCH = 8  # cells enclosed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells are examined at the same time,
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
-EPS = float(np.finfo(np.float64).eps)
+ROUGHLY = 1e-3  # of an end's distance, as near as it has to be known to tell what is probable under it
+NOTHING = np.empty((0, 2))
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
+LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -47,6 +53,7 @@ class _Run:
     together: int
     inside: list[Array] = field(default_factory=list)
     unclear: list[Array] = field(default_factory=list)
+    blurred: list[Array] = field(default_factory=list)
     fates: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.perf_counter)
 
@@ -55,10 +62,27 @@ class _Run:
         """Multiply-adds so far."""
         return self.examiner.tally.operations
 
+    @property
+    def work(self) -> tuple[float, int]:
+        """Forward passes and splits so far."""
+        return self.operations / max(1, self.task.program.cost), self.fates["split"]
+
     def bounds(self) -> tuple[float, float]:
         """The p-value's bounds by what is known now."""
         line = self.task.line
         return p_value_bounds(line.distribution, *self.sets(), line.statistic, self.options.alternative)
+
+    def true_bounds(self, inside: Intervals, undecided: Intervals, blur: Intervals) -> tuple[float, float]:
+        """The same, wherever in their intervals the ends of S and the statistic lie."""
+        line = self.task.line
+        return p_value_bounds(
+            line.distribution,
+            inside.subtract(blur),
+            undecided.union(blur),
+            line.statistic,
+            self.options.alternative,
+            line.rounding,
+        )
 
     def look(self) -> Progress:
         """Where the search stands."""
@@ -71,8 +95,12 @@ class _Run:
         probe: list[Cell] = []
         exact: list[Cell] = []
         first: Cell | None = None
-        least = self._surely_matters()
-        while max(len(enclose), len(probe)) < self.policy.batch and len(exact) < self.together:
+        least, splits = self._surely_matters(), 0
+        while (
+            splits < MOST_SPLITS
+            and max(len(enclose), len(probe)) < self.policy.batch
+            and len(exact) < self.together
+        ):
             cell = self.frontier.pop(self.policy.least_width())
             if cell is None:
                 break
@@ -85,13 +113,14 @@ class _Run:
                     probe.append(cell)
                 case Action.ENCLOSE:
                     enclose.append(cell)
-                case Action.SPLIT:
+                case Action.SPLIT if cell.low < cell.middle < cell.high:
                     self.frontier.split(cell)
                     self.fates["split"] += 1
+                    splits += 1
                 case Action.PARTS:
                     self._in_parts(cell)
                     break
-                case Action.EXACT:
+                case Action.EXACT | Action.SPLIT:
                     exact.append(cell)
         if exact:
             self._exact(exact)
@@ -114,7 +143,9 @@ class _Run:
         for cell, seen in zip(batch, found, strict=True):
             self.inside.append(seen.inside)
             self.unclear.append(seen.unclear)
-            self.policy.learn_exact(cell, seen.knots)
+            self.blurred.append(seen.blurred)
+            self.policy.learn_exact(cell, seen.knots, seen.reached)
+            self.frontier.push_rest(cell, seen.reached)
             self.fates["exact"] += 1
 
     def _probe(self, batch: list[Cell]) -> None:
@@ -153,7 +184,9 @@ class _Run:
     def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
         seen = self.examiner.exact(part.task, low, high)
-        self.policy.parts.learn(seen.knots, high - low)
+        self.policy.parts.learn(seen.knots, seen.reached - low)
+        if seen.reached < high:
+            self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
         return Intervals.of(seen.inside)
@@ -182,9 +215,12 @@ class _Run:
         one of its ends.
         """
         at, se = self.task.line.statistic, self.task.line.standard_error
+        # The estimate needs both sides of the statistic where a one-sided interval has no end.
+        two_sided = self.options.alternative == "two-sided-abs"
+        asked: Alternative = "two-sided-abs" if two_sided else "two-sided"
         allowed = 2 * self.operations + INTERVAL_PASSES * self.task.program.cost
         for _ in range(INTERVAL_ROUNDS):
-            ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level)
+            ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level, asked, ROUGHLY)
             settled = True
             for end in filter(math.isfinite, ends):
                 settled &= self._settle(Normal(end, se), allowed, progress)
@@ -196,13 +232,13 @@ class _Run:
     ) -> bool:
         """Work until little is undecided under a distribution; True where nothing had to be done."""
         self.frontier.reorder(distribution)
-        settled = True
+        dog, settled = Watchdog(lambda: distribution.log_mass(self.sets()[1])), True
         while self.operations < allowed:
             inside, undecided = self.sets()
             if distribution.log_mass(undecided) < distribution.log_mass(inside) + LOG_NEGLIGIBLE:
                 return settled
             settled = False
-            if not self.step():
+            if not self.step() or dog.barks(*self.work):
                 return True
             if progress is not None:
                 progress(self.look())
@@ -210,10 +246,10 @@ class _Run:
 
     def require_observed(self) -> None:
         """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
-        at, near = self.task.line.statistic, self._rounding_of_places()
+        at, near = self.task.line.statistic, rounding_of_places(self.task.line, ULPS)
         inside, slivers = self._found()
         unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
-        found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
+        found = np.concatenate([inside.bounds, np.array(self.frontier.undecided(), dtype=np.float64)])
         bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
         around = Intervals.of([(at - near, at + near)])
         if unclear.contains(at) or around.subtract(bridged):
@@ -223,23 +259,32 @@ class _Run:
                 "choose another map (--saliency) or threshold"
             )
 
-    def _rounding_of_places(self) -> float:
-        """How far a place on the line may move by rounding of it and of the images."""
-        line = self.task.line
-        largest = float(np.abs(line.start + line.direction * line.statistic).max())
-        return ULPS * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
-
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""
         inside, slivers = self._found()
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
-        return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+        return inside, Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
 
-    def _found(self) -> tuple[Array, Array]:
+    def _found(self) -> tuple[Intervals, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
-        found = Intervals.of(np.concatenate([np.empty((0, 2)), *self.inside])).bounds
-        wide = self.task.judge.wide(found[:, 0], found[:, 1])
-        return found[wide], found[~wide]
+        found, judge = Intervals.of(np.concatenate([NOTHING, *self.inside])), self.task.judge
+        low, high = found.bounds.T
+        if not len(low) or (high - low).min() > judge.resolution(max(-float(low[0]), float(high[-1]))):
+            return found, NOTHING  # most searches
+        wide = judge.wide(low, high)
+        return Intervals(found.bounds[wide]), found.bounds[~wide]
+
+
+def _require_room(program: Program) -> None:
+    """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
+    shapes, alive, peak = program.shapes, math.prod(program.shape), math.prod(program.shape)
+    for step in program.instructions:
+        alive += math.prod(step.shape)
+        peak = max(peak, alive)
+        alive -= sum(math.prod(shapes[name]) for name in step.dead)
+    why = excess(8 * LEAST_POINTS * peak)
+    if why is not None:
+        raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
 
 
 def search(
@@ -271,8 +316,10 @@ def search(
     Raises
     ------
     UnsupportedModel
-        If nothing but rounding decides the region where it was observed.
+        If nothing but rounding decides the region where it was observed, or the smallest step of the search
+        does not fit into memory.
     """
+    _require_room(program)
     task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
@@ -282,7 +329,8 @@ def search(
     policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
     together = TOGETHER if program.cost >= LARGE else 1
     run = _Run(task, options, examiner, frontier, policy, parts, together)
-    bounds, complete = (0.0, 1.0), False
+    bounds, complete, why = (0.0, 1.0), False, None
+    dog = Watchdog(lambda: line.distribution.log_mass(run.sets()[1]))
     while not complete and run.step():
         seen = run.look()
         bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
@@ -290,12 +338,22 @@ def search(
             progress(seen)
         if options.decide_at is not None and decided(bounds, options.decide_at):
             break
+        if not complete and dog.barks(*run.work):
+            why = WHY
+            break
     run.require_observed()
     if complete and options.interval_level is not None:
         run.settle_interval(options.interval_level, progress)
         bounds = run.bounds()
+    inside, undecided = run.sets()
+    blur = ends_of(inside, undecided, run.blurred, task, examiner)
+    p_value = bounds[1]
+    bounds = run.true_bounds(inside, undecided, blur)
+    if complete and bounds[1] - bounds[0] > options.precision:
+        complete, why = False, "rounding leaves the ends of the truncation set that uncertain"
     return Search(
-        *run.sets(),
+        inside,
+        undecided,
         bounds,
         time.perf_counter() - run.started,
         run.operations / max(1, program.cost),
@@ -304,4 +362,7 @@ def search(
         {fate: run.fates[fate] for fate in FATES},
         examiner.tally.peak_bytes,
         complete,
+        p_value,
+        blur,
+        why,
     )

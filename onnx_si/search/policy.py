@@ -102,7 +102,7 @@ class Policy:
     `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
     `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what
     their parts of the network cost, the smallest first; `credit` the forward passes that enclosures may
-    still lose.
+    still lose; `one_knot_each` that no examination was cut short by units that jump too often.
     """
 
     overhead: float
@@ -115,10 +115,12 @@ class Policy:
     batches: int = 1
     batched: int = 1
     credit: float = FIRST_CREDIT
+    one_knot_each: bool = True
 
-    def learn_exact(self, cell: Cell, knots: int) -> None:
-        """A cell was examined exactly and had so many knots."""
-        self.exact.learn(knots, cell.width)
+    def learn_exact(self, cell: Cell, knots: int, reached: float) -> None:
+        """A cell was examined exactly up to a place and had so many knots."""
+        self.exact.learn(knots, reached - cell.low)
+        self.one_knot_each &= reached >= cell.high
         self.credit += LOST_AT_MOST * (2 + PASSES_PER_KNOT * knots)
 
     def learn_enclosed(self, cell: Cell, success: bool) -> None:
@@ -222,7 +224,7 @@ class Policy:
 
     def _knots(self, cell: Cell) -> float:
         knots = self.exact.per_length() * cell.width
-        return knots if cell.undecided is None else min(knots, cell.undecided)
+        return min(knots, cell.undecided) if self.one_knot_each and cell.undecided is not None else knots
 
 
 def blocks(pixels: NDArray[np.bool_], side: int) -> NDArray[np.intp]:

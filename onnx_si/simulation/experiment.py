@@ -5,26 +5,27 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TextIO
+from typing import Any, TextIO, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from onnx_si.analysis.inputs import Path, array_of, covariance_of_file
+from onnx_si.analysis.options import OPTIONS, SharedOptions, require_known
 from onnx_si.analysis.outcome import Notice, versions
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import UsageError
-from onnx_si.graph import Model
+from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.report.documents import SIMULATION
 from onnx_si.simulation.draws import Noise, parse_noise
 from onnx_si.simulation.journal import Journal
+from onnx_si.simulation.options import ALL, DEFAULT_TRIALS, OWN
 from onnx_si.simulation.part_rows import PartRow, summarise_parts
 from onnx_si.simulation.plan import Plan, plan_of
 from onnx_si.simulation.pool import Advance, run_trials, run_until_tested
 from onnx_si.simulation.summary import CONFIDENCE, Row, p_values, summarise
 from onnx_si.simulation.trial import Outcome
 from onnx_si.simulation.wish import Wish
-
-DEFAULT_TRIALS = 1000
 
 _KNOWS = {
     "sigma": "told",
@@ -48,7 +49,7 @@ class Count:
             raise UsageError("trials or tested below 1; give at least 1")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Simulation:
     """Everything that was simulated, and what it says: `rows` for each method, `parts` for components."""
 
@@ -157,8 +158,15 @@ def _silent(*said: object) -> None:
     """Nobody listens."""
 
 
+def _require_meant(**own: Any) -> None:
+    """Raise UsageError if a value is of another type than its record says."""
+    for name, value in own.items():
+        if value is not None:
+            OWN[name].accepted(value)
+
+
 def simulate(
-    model: Model,
+    model: Loadable,
     signals: Sequence[float] = (0.0,),
     *,
     trials: int | None = None,
@@ -169,20 +177,20 @@ def simulate(
     estimate_sigma: bool = False,
     noise_images: int = 0,
     seed: int = 0,
-    mask: ArrayLike | None = None,
-    covariance: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    mask: ArrayLike | Path | None = None,
+    covariance: ArrayLike | Mapping[str, ArrayLike] | Path | None = None,
     jobs: int = -1,
     resume: str | None = None,
     progress: Advance | None = None,
     notice: Notice | None = None,
-    **options: Any,
+    **options: Unpack[SharedOptions],
 ) -> Simulation:
     """Draw images of noise, with a square of a stated mean in them, and test each of them.
 
     Parameters
     ----------
-    model : Model
-        Loaded from a file.
+    model : Model or path
+        Loaded from a file: every process loads it again.
     signals : sequence of float
         Means of the square, in the image's units; 0 is pure noise.
     trials : int, optional
@@ -201,9 +209,9 @@ def simulate(
         The test estimates sigma from so many images of noise.
     seed : int
         Of all that is drawn.
-    mask : array, optional
+    mask : array or path, optional
         In the image's size: pixels that may count; the square may lie on others.
-    covariance : array or mapping of str to array, optional
+    covariance : array, mapping of str to array, or path, optional
         Of the noise that is drawn, told to the test; see `onnx_si.statistics.noise.covariance_of`.
     jobs : int
         Processes; -1: one for each core. No number depends on it.
@@ -231,11 +239,37 @@ def simulate(
     Miwa, Duy, Takeuchi, ICLR 2023, section 5.
     """
     started = time.perf_counter()
+    model = as_model(model)
+    require_known(options, (*OPTIONS, *ALL))
+    signals = OWN["signals"].accepted(signals)
+    _require_meant(
+        trials=trials,
+        tested=tested,
+        size=size,
+        references=references,
+        noise=None if isinstance(noise, Noise) else noise,
+        estimate_sigma=estimate_sigma,
+        noise_images=noise_images,
+        seed=seed,
+        resume=resume,
+        jobs=jobs,
+    )
     count = Count(DEFAULT_TRIALS if trials is None and tested is None else trials, tested)
     if not signals or len(set(signals)) < len(signals) or not np.isfinite(signals).all():
         raise UsageError(f"signals {list(signals)}; give finite numbers, each once")
     kind = parse_noise(noise) if isinstance(noise, str) else noise
-    wish = Wish(size, references, kind, estimate_sigma, noise_images, seed, mask, covariance)
+    pixels = None if mask is None else array_of("mask", mask)
+    told = covariance_of_file(covariance)
+    wish = Wish(
+        size=size,
+        references=references,
+        noise=kind,
+        estimate_sigma=estimate_sigma,
+        noise_images=noise_images,
+        seed=seed,
+        mask=pixels,
+        covariance=told,
+    )
     plan, settings, defaults = plan_of(model, wish, **options)
     for text in defaults:
         (notice or _silent)("default", text)
@@ -245,4 +279,15 @@ def simulate(
     rows = summarise(outcomes, signals, plan.methods, settings.alpha, settings.decide)
     parts = summarise_parts(outcomes, signals, settings.alpha) if settings.components else ()
     seconds = time.perf_counter() - started
-    return Simulation(model, plan, settings, tuple(signals), count, outcomes, rows, parts, defaults, seconds)
+    return Simulation(
+        model=model,
+        plan=plan,
+        settings=settings,
+        signals=tuple(signals),
+        count=count,
+        outcomes=outcomes,
+        rows=rows,
+        parts=parts,
+        defaults=defaults,
+        seconds=seconds,
+    )

@@ -21,7 +21,7 @@ from onnx_si.statistics.noise import Covariance, covariance_of
 NOISE_KEY = "onnx_si.noise_std"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Plan:
     """One kind of trial on one model.
 
@@ -129,21 +129,21 @@ def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, t
     told = {name: value for name, value in options.items() if name not in ("sigma", "seed", "dims")}
     covariance = wish.covariance
     plan = Plan(
-        model.path,
-        model.sha256,
-        shape,
-        axes,
-        size,
-        references,
-        wish.noise or Noise(),
-        sigma,
-        knows,
-        wish.noise_images,
-        wish.seed,
-        told if sizes is None else {**told, "dims": sizes},
-        wish.mask,
-        None if covariance is None else covariance_of(covariance, shape, probed.layout),
-        wish.checksums(),
+        path=model.path,
+        sha256=model.sha256,
+        shape=shape,
+        axes=axes,
+        size=size,
+        references=references,
+        noise=wish.noise or Noise(),
+        sigma=sigma,
+        knows=knows,
+        noise_images=wish.noise_images,
+        seed=wish.seed,
+        options=told if sizes is None else {**told, "dims": sizes},
+        mask=wish.mask,
+        covariance=None if covariance is None else covariance_of(covariance, shape, probed.layout),
+        arrays=wish.checksums(),
     )
     return plan, settings, (*settings.reasons, *probed.assumed, *defaults)
 

@@ -12,7 +12,7 @@ from onnx_si.errors import UsageError
 from onnx_si.simulation.draws import Noise
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Wish:
     """What a user asked of the images; None: not chosen. As for `onnx_si.simulation.simulate`."""
 

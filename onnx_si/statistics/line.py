@@ -15,7 +15,7 @@ class TestLine:
     distribution, and `image_share` the share of a contrast's variance that the image has (the rest is the
     references'). `dimension_is_the_images` tells whether the statistic is in the image's units. After a
     randomised selection the place on the line is the statistic with noise added, and `tested` holds the
-    statistic itself and its standard error.
+    statistic itself and its standard error. `rounding` bounds the rounding of the statistic.
     """
 
     __test__ = False  # not a test class of pytest
@@ -29,6 +29,7 @@ class TestLine:
     image_share: float = 1.0
     dimension_is_the_images: bool = True
     tested: tuple[float, float] | None = None
+    rounding: float = 0.0
 
     @property
     def observed(self) -> float:

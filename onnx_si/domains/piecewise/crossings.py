@@ -14,14 +14,17 @@ MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved
 
 @dataclass(frozen=True)
 class Crossings:
-    """Places where single elements change their piece: interval, element (flat index) and z of each."""
+    """Places where single elements change their piece: interval, element (flat index) and z of each, and how
+    fast what decides there changes along the line.
+    """
 
     interval: Index
     element: Index
     at: Array
+    slope: Array
 
 
-NO_CROSSINGS = Crossings(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0))
+NO_CROSSINGS = Crossings(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
 
 
 def zero_crossings(knots: Array, switch: Array) -> Crossings:
@@ -36,8 +39,9 @@ def zero_crossings(knots: Array, switch: Array) -> Crossings:
     interval, column = np.nonzero(changes)
     before, after = switch[interval, column], switch[interval + 1, column]
     low, high = knots[interval], knots[interval + 1]
-    at = low + (high - low) * (before / (before - after))
-    return Crossings(interval, columns[column], np.clip(at, low, high))
+    change, length = before - after, high - low
+    at = low + length * (before / change)
+    return Crossings(interval, columns[column], np.clip(at, low, high), np.abs(change) / length)
 
 
 def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:
@@ -67,7 +71,8 @@ def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:
     apart = before - after
     share = np.divide(before, apart, out=np.zeros_like(apart), where=apart != 0)
     low, high = knots[interval], knots[interval + 1]
-    return Crossings(interval, element, np.clip(low + (high - low) * share, low, high))
+    at = np.clip(low + (high - low) * share, low, high)
+    return Crossings(interval, element, at, np.abs(apart) / (high - low))
 
 
 @dataclass(frozen=True)
@@ -121,5 +126,8 @@ def concatenate(parts: Sequence[Crossings]) -> Crossings:
     if len(parts) == 1:
         return parts[0]
     return Crossings(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("interval", "element", "at"))
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("interval", "element", "at", "slope")
+        )
     )

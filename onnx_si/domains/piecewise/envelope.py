@@ -14,15 +14,18 @@ ROUNDING = 8 * np.finfo(np.float64).eps
 
 @dataclass(frozen=True)
 class Handovers:
-    """Each change of the winner: interval, element, place and the common value there."""
+    """Each change of the winner: interval, element, place, the common value there, and how fast the new
+    winner leaves the old one behind.
+    """
 
     interval: Index
     element: Index
     at: Array
     value: Array
+    slope: Array
 
 
-NO_HANDOVERS = Handovers(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
+NO_HANDOVERS = Handovers(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -74,15 +77,16 @@ def crossings(knots: Array, candidates: Candidates, sign: int = 1) -> tuple[Arra
     ends = np.zeros(len(interval)), np.ones(len(interval))
     segments = _Segments(np.arange(len(interval)), *ends, left, right)
     element = np.ravel_multi_index(place, top.shape[1:]) if place else np.zeros_like(interval)
-    found: list[tuple[Index, Array, Array]] = []
+    found: list[tuple[Index, Array, Array, Array]] = []
     while len(segments.origin):
         segments = _examine(segments, found)
     origin = np.concatenate([f[0] for f in found]) if found else np.empty(0, dtype=np.intp)
     share = np.concatenate([f[1] for f in found]) if found else np.empty(0)
     value = np.concatenate([f[2] for f in found]) if found else np.empty(0)
+    change = np.concatenate([f[3] for f in found]) if found else np.empty(0)
     low, high = knots[interval[origin]], knots[interval[origin] + 1]
     places = np.clip(low + share * (high - low), low, high)
-    return top, Handovers(interval[origin], element[origin], places, sign * value)
+    return top, Handovers(interval[origin], element[origin], places, sign * value, change / (high - low))
 
 
 def _winner(candidates: Candidates, sign: int) -> tuple[Array, NDArray[np.intp] | NDArray[np.int8]]:
@@ -113,7 +117,7 @@ def _scale(s: _Segments, columns: Index) -> Array:
     return np.asarray(np.max(ends, axis=0))
 
 
-def _examine(s: _Segments, found: list[tuple[Index, Array, Array]]) -> _Segments:
+def _examine(s: _Segments, found: list[tuple[Index, Array, Array, Array]]) -> _Segments:
     """One round: drop the segments with one winner, record the handovers, halve what holds a third
     candidate.
     """
@@ -137,12 +141,17 @@ def _examine(s: _Segments, found: list[tuple[Index, Array, Array]]) -> _Segments
     place = s.low + share * (s.high - s.low)
     done = middle.max(axis=0) <= middle[flatter, columns] + slack
     done |= (place <= s.low) | (place >= s.high)  # no room left between the ends: a handover up to rounding
-    found.append((s.origin[done], place[done], middle[flatter, columns][done]))
+    change = (ahead + behind) / (s.high - s.low)
+    found.append((s.origin[done], place[done], middle[flatter, columns][done], change[done]))
     rest, place, middle, slack = s.pick(~done), place[~done], middle[:, ~done], slack[~done]
     before, top = _best_with_tiebreak(middle, rest.left, slack)
     after, _ = _best_with_tiebreak(middle, rest.right, slack)
     here = before != after  # others hand over exactly where the segment is cut: neither half would see it
-    found.append((rest.origin[here], place[here], top[here]))
+    columns = np.arange(len(rest.origin))
+    with np.errstate(invalid="ignore"):
+        rise = rest.right - rest.left
+    change = np.abs(rise[after, columns] - rise[before, columns]) / (rest.high - rest.low)
+    found.append((rest.origin[here], place[here], top[here], change[here]))
     return _Segments(
         np.concatenate([rest.origin, rest.origin]),
         np.concatenate([rest.low, place]),

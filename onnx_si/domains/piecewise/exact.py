@@ -79,12 +79,16 @@ class ExactDomain:
     split.
 
     With a `judge`, a step is nowhere decided by rounding: it tells what the step reads where that is in
-    doubt, and `undecided` has the intervals (low, high) on which it can't tell.
+    doubt, and `undecided` has the intervals (low, high) on which it can't tell. With `ends` as well, those of
+    the part of the line, `places` has every place at which something may jump, and how far rounding may have
+    moved it: a step, a choice, or a kink on which one of these stands.
     """
 
     budget: int = 64 << 20
     judge: Judge | None = None
+    ends: tuple[float, float] | None = None
     undecided: list[tuple[float, float]] = field(default_factory=list)
+    places: list[tuple[Array, Array]] = field(default_factory=list)
 
     def apply(self, rule: Rule, inputs: list[PiecewiseLinear]) -> PiecewiseLinear:
         """The rule's output on the inputs' part of the line.
@@ -134,6 +138,13 @@ class ExactDomain:
             if x.nbytes > self.budget:
                 _afford(x.knots, NO_CROSSINGS, x.values[0].nbytes, self.budget)
 
+    def _note(self, rule: Rule, crossings: Crossings) -> None:
+        """Keep the places of crossings, and how far off they may be."""
+        if self.judge is not None and self.ends is not None and len(crossings.at):
+            error = self.judge.error(self.judge.reads(rule), *self.ends)
+            with np.errstate(divide="ignore", over="ignore"):
+                self.places.append((crossings.at, error / crossings.slope))
+
     def _kinked(self, rule: Kinked, x: PiecewiseLinear) -> PiecewiseLinear:
         shape = x.values.shape[1:]
         flat = x.values.reshape(len(x.knots), -1)
@@ -146,6 +157,7 @@ class ExactDomain:
         if not len(crossings.at):
             return PiecewiseLinear(x.knots, rule.evaluate(x.values))
         _afford(x.knots, crossings, x.values[0].nbytes, self.budget)
+        self._note(rule, crossings)
         refinement = refine(x.knots, crossings)
         refined = refinement(x)
         values = refined.values if refined is not x else refined.values.copy()
@@ -162,9 +174,10 @@ class ExactDomain:
         """
         candidates = rule.candidates(*(x.values for x in xs))
         top, found = envelope.crossings(xs[0].knots, candidates, rule.sign)
-        crossings = Crossings(found.interval, found.element, found.at)
+        crossings = Crossings(found.interval, found.element, found.at, found.slope)
         copies = len(candidates) if len(candidates) > FEW_CANDIDATES else 1
         _afford(xs[0].knots, crossings, copies * top[0].nbytes, self.budget)
+        self._note(rule, crossings)
         return top, refine(xs[0].knots, crossings), crossings, found.value
 
     def _maximum(self, rule: Maximum, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
@@ -197,12 +210,13 @@ class ExactDomain:
     ) -> None:
         """Put what the judge says in place of middles that leave the rule in doubt."""
         knots, names = xs[0].knots, judge.reads(rule)
-        slack = judge.slack(names, knots, [x.values for x in xs])
         left, right = ([x.values[at] for x in xs] for at in (real, real + 1))
-        rows = np.flatnonzero(np.any(doubtful(rule, left, right, slack), axis=1))
-        rows = rows[judge.wide(knots[real[rows]], knots[real[rows] + 1])]
-        if not len(rows):
-            return
+        zeros = judge.may_coincide(names)
+        for slack in judge.slacks(names, knots, [x.values for x in xs]):
+            rows = np.flatnonzero(np.any(doubtful(rule, left, right, slack, zeros), axis=1))
+            rows = rows[judge.wide(knots[real[rows]], knots[real[rows] + 1])]
+            if not len(rows):
+                return
         low, high = knots[real[rows]], knots[real[rows] + 1]
         found = judge.inside(names, rule, low, high)
         for middle, values in zip(middles, found.values, strict=False):
@@ -219,6 +233,7 @@ class ExactDomain:
         switches = rule.switches(*(x.values for x in xs))
         crossings = concatenate([_changes(rule, knots, s, xs) for s in switches])
         _afford(knots, crossings, max(x.values[0].nbytes for x in xs), self.budget)
+        self._note(rule, crossings)
         refinement = refine(knots, crossings)
         return self._pieces(rule, [refinement(x) for x in xs])
 

@@ -11,13 +11,22 @@ USUAL: Mapping[str, Any] = {
     "resize": "linear",
     "precision": 1e-4,
     "alpha": 0.05,
-    "alternative": "two-sided",
+    "alternative": "two-sided-abs",
     "verify": 64,
     "seed": 0,
     "methods": ["selective"],
+    "engine": "auto",
+    "draws": 999,
+    "steps": 2,
 }
-FLAGS = ("components", "decide")
-UNTOLD = ("dims", "methods", "budget_bytes", "p_value_only", "noise_from")  # said in another way, or never
+UNTOLD = (
+    "dims",
+    "methods",
+    "memory",
+    "budget_bytes",
+    "p_value_only",
+    "noise_from",
+)  # said in another way, or never
 
 
 def command(document: Mapping[str, Any]) -> str:
@@ -47,9 +56,9 @@ def _options(document: Mapping[str, Any]) -> Iterator[str]:
     for name, value in config.items():
         if name in UNTOLD or value is None or USUAL.get(name) == value:
             continue
-        if name in FLAGS:
+        if isinstance(value, bool):
             if value:
-                yield f"--{name}"
+                yield f"--{name.replace('_', '-')}"
         else:
             yield f"--{name.replace('_', '-')} {_value(name, value)}"
     for method in config.get("methods") or ():

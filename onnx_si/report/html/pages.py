@@ -85,7 +85,7 @@ def _of_result(document: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
         "region": region_text(document["region"]),
         "interval": interval_text(document),
         "noise": noise_text(document),
-        "parity": parity_text(document["parity"]),
+        "parity": parity_text(document),
         "command": command(document),
         "picture": Markup("data:image/png;base64," + base64.b64encode(picture).decode()),
     }

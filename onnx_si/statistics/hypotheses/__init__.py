@@ -3,13 +3,14 @@
 A new one is a file with a `Hypothesis` and a line here.
 """
 
-from onnx_si.statistics.hypotheses.all_pixels import GLOBAL, all_pixels
-from onnx_si.statistics.hypotheses.background import BACKGROUND, background
+from onnx_si.statistics.hypotheses.all_pixels import GLOBAL
+from onnx_si.statistics.hypotheses.background import BACKGROUND
 from onnx_si.statistics.hypotheses.contrast import Data
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
-from onnx_si.statistics.hypotheses.mean import MEAN, mean
-from onnx_si.statistics.hypotheses.neighborhood import NEIGHBORHOOD, neighborhood
+from onnx_si.statistics.hypotheses.mean import MEAN
+from onnx_si.statistics.hypotheses.neighborhood import NEIGHBORHOOD
 from onnx_si.statistics.hypotheses.randomised import randomised_line
+from onnx_si.statistics.hypotheses.thinned import thinned_line
 
 HYPOTHESES = {
     "mean": MEAN,
@@ -22,9 +23,6 @@ __all__ = [
     "HYPOTHESES",
     "Data",
     "Hypothesis",
-    "all_pixels",
-    "background",
-    "mean",
-    "neighborhood",
     "randomised_line",
+    "thinned_line",
 ]

@@ -12,6 +12,8 @@ from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance, Diagonal, Scalar
 from onnx_si.statistics.truncated import Chi, Ratio
 
+EPS = float(np.finfo(np.float64).eps)
+ROUNDINGS = 8  # of a length, besides those of adding up
 LARGEST_BLOCK = 4000  # values of the region, beyond which a dense block of a covariance is too large
 
 
@@ -71,6 +73,7 @@ def all_pixels(data: Data, region: Mask) -> TestLine:
         distribution,
         degrees_of_freedom=freedom,
         dimension_is_the_images=False,
+        rounding=EPS * (ROUNDINGS + math.sqrt(freedom)) * statistic,
     )
 
 

@@ -14,6 +14,9 @@ from onnx_si.statistics.truncated import Normal, Student
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+EPS, SMALLEST = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).smallest_subnormal)
+PAIRWISE = 256  # roundings that a number passes through at most where numpy adds up a million
+UNITS = 1.5 * EPS + PAIRWISE * float(np.finfo(np.longdouble).eps)  # weight, product, and the sum of products
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Data:
     reference : array or None
         Mean of the references, in the image's shape.
     references : int
-        How many they are.
+        How many they are; not a whole number where the image's noise counts as more or less than once.
     noise : Noise
     counts : boolean array or None
         Values that may enter the test, in the image's shape (mask and choice of channels); None: all.
@@ -39,7 +42,7 @@ class Data:
 
     image: Array
     reference: Array | None
-    references: int
+    references: float
     noise: Noise
     counts: Mask | None = None
     spatial_axes: tuple[int, ...] = ()
@@ -54,6 +57,13 @@ def difference_of_means(region: Mask, others: Mask) -> Array:
     """Weights whose sum over an image is the region's mean minus the others' mean."""
     inside, outside = np.count_nonzero(region), np.count_nonzero(others)
     return np.where(region, 1 / inside, 0.0) - np.where(others, 1 / outside, 0.0)
+
+
+def inner_product(weights: Array, values: Array) -> tuple[float, float]:
+    """The sum of weights times values, and a bound of its rounding, that of the weights included."""
+    terms = weights * values
+    total = float(terms.sum(dtype=np.longdouble))
+    return total, UNITS * float(np.abs(terms).sum()) + SMALLEST
 
 
 def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None) -> TestLine:
@@ -85,10 +95,11 @@ def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None
     idea, with the residual sum of squares of the data themselves in the place of an independent estimate.
     """
     spread = data.noise.times(on_image)
-    statistic = float(np.vdot(on_image, data.image))
+    statistic, rounding = inner_product(on_image, data.image)
     moving = variance = float(np.vdot(on_image, spread))
     if on_reference is not None and data.reference is not None:
-        statistic += float(np.vdot(on_reference, data.reference))
+        compared, more = inner_product(on_reference, data.reference)
+        statistic, rounding = statistic + compared, rounding + more + EPS * abs(statistic + compared)
         variance += float(np.vdot(on_reference, data.noise.times(on_reference))) / data.references
     direction = spread / variance
     standard_error = math.sqrt(variance)
@@ -106,4 +117,5 @@ def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None
         distribution,
         degrees_of_freedom=freedom,
         image_share=moving / variance,
+        rounding=rounding,
     )

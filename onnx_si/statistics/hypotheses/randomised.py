@@ -56,8 +56,8 @@ def randomised_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Arr
             "--sigma-df or --noise-from)"
         )
     zero = None if data.reference is None else np.zeros_like(data.reference)
-    along = hypothesis.line(dataclasses.replace(data, image=extra, reference=zero), region).statistic
-    added = along / line.image_share
+    of_extra = hypothesis.line(dataclasses.replace(data, image=extra, reference=zero), region)
+    added = of_extra.statistic / line.image_share
     relative = share / line.image_share
     place, error = line.statistic + added, line.standard_error
     return dataclasses.replace(
@@ -67,4 +67,5 @@ def randomised_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Arr
         standard_error=error * float(np.sqrt(1 + relative)),
         distribution=Randomised(error, relative, line.statistic),
         tested=(line.statistic, error),
+        rounding=line.rounding + of_extra.rounding / line.image_share,
     )

@@ -18,6 +18,8 @@ from onnx_si.statistics.truncated.masses import (
     log_sum,
 )
 
+FARTHEST = 1e150  # in units of the scale; the square of what lies beyond is no number
+
 
 class Distribution(Protocol):
     """A distribution on the line that can be truncated."""
@@ -132,7 +134,8 @@ class Chi:
         with np.errstate(all="ignore"):
             widths = (positive[:, 1] - positive[:, 0]) / self.scale
             ends = positive / self.scale
-            real = widths > 0.0
+            ends[ends > FARTHEST] = np.inf
+            real = (widths > 0.0) & (ends[:, 0] < np.inf)
             shape = log_power_bell_integrals(self.df - 1, ends[real, 0], ends[real, 1], widths[real])
         result[real] = shape + self._log_density_at_mode()
         return result

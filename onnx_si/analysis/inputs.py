@@ -1,0 +1,122 @@
+"""What a caller gives: arrays, or the files that hold them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from onnx_si.analysis.scene import Accepts, Given
+from onnx_si.errors import WrongType
+from onnx_si.ground.files import Accept, read_image
+from onnx_si.ground.words import shown
+from onnx_si.report import Refused, Result
+from onnx_si.statistics.noise import read_covariance
+
+Outcome = TypeVar("Outcome", Result, Refused)
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Image, references, mask and noise as a caller gave them; a text or a path names a file."""
+
+    image: Any
+    reference: Any = None
+    mask: Any = None
+    covariance: Any = None
+    noise_from: Any = ()
+
+    def given(self, accepts: Accepts) -> Given:
+        """The arrays; of a file, if its header says a shape that is accepted.
+
+        Raises
+        ------
+        InputError
+            If a file can't be read.
+        UsageError
+            If something is neither a file nor an array.
+        """
+        image = array_of("image", self.image, accepts.image("the image"))
+        reference, noise = accepts.image("a reference"), accepts.image("an image of noise")
+        return Given(
+            image,
+            tuple(array_of("reference", one, reference) for one in several(self.reference)),
+            tuple(array_of("noise_from", one, noise) for one in several(self.noise_from)),
+            None if self.mask is None else array_of("mask", self.mask, accepts.mask(np.shape(image))),
+        )
+
+    def known_covariance(self, accepts: Accepts, image: Any) -> Any:
+        """The covariance of an image, read from its file if it is one."""
+        named = isinstance(self.covariance, str | os.PathLike)
+        return covariance_of_file(self.covariance, accepts.covariance(np.shape(image)) if named else None)
+
+    def named_in(self, outcome: Outcome) -> Outcome:
+        """A result or refusal that names the files, where files were given."""
+        references: tuple[str, ...] = _names(self.reference)
+        files: dict[str, Any] = {
+            "mask": _name(self.mask),
+            "covariance": _name(self.covariance),
+            "noise_from": list(_names(self.noise_from)) or None,
+        }
+        if not any((*files.values(), *references, _name(self.image))):
+            return outcome
+        return replace(
+            outcome,
+            image_path=_name(self.image),
+            reference_paths=references,
+            config={**outcome.config, **files},
+        )
+
+
+def several(given: Any) -> tuple[Any, ...]:
+    """One array or file, or a list of them, as a tuple; None: none."""
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
+def array_of(name: str, given: Any, accept: Accept | None = None) -> Any:
+    """An array as it is, or the one that a file holds.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    if isinstance(given, str | os.PathLike):
+        return read_image(given) if accept is None else read_image(given, accept)
+    if isinstance(given, np.ndarray):
+        return given
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise WrongType(f"{name}: an array of numbers or the path of a file, not {shown(given)}") from error
+    if array.dtype.kind not in "biufcV":
+        raise WrongType(f"{name}: an array of numbers or the path of a file, not {shown(given)}")
+    return array
+
+
+def covariance_of_file(given: Any, accept: Any = None) -> Any:
+    """A covariance as it is, or the one that a file holds.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a file, nor an array, nor some by name.
+    """
+    if isinstance(given, str | os.PathLike):
+        return read_covariance(given) if accept is None else read_covariance(given, accept)
+    known = given is None or isinstance(given, Mapping) or hasattr(given, "sample")
+    return given if known else array_of("covariance", given)
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """The files of several; nothing where one is an array."""
+    names = [_name(one) for one in several(given)]
+    return () if None in names else tuple(str(name) for name in names)
+
+
+def _name(given: Any) -> str | None:
+    return os.fspath(given) if isinstance(given, str | os.PathLike) else None

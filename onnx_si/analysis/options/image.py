@@ -1,0 +1,84 @@
+"""Options: how the image becomes the model's input."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+from onnx_si.analysis.options.kinds import NUMBER, NUMBERS, SIZES, TEXT, choice
+from onnx_si.analysis.options.option import EVERYWHERE, Option
+from onnx_si.analysis.options.question import RESIZES
+from onnx_si.ground.layout import LAYOUTS
+
+
+class ImageOptions(TypedDict, total=False):
+    """How the image becomes the model's input."""
+
+    layout: Annotated[
+        str | None,
+        Option(
+            kind=TEXT,
+            help=f"how the model reads its input: {', '.join(LAYOUTS)}, without C where it has no channels",
+            shown_default="told by the model's nodes, then by the shape",
+            metadata="onnx_si.layout",
+            metavar="AXES",
+            verbs=EVERYWHERE,
+        ),
+    ]
+    dims: Annotated[
+        Mapping[str, int] | None,
+        Option(
+            kind=SIZES,
+            help="size of a free input axis, by its name or by N, C, D, H, W",
+            shown_default="the image's; without an image 1, and 64 in space",
+            metavar="NAME=N",
+            once="--dim",
+            verbs=EVERYWHERE,
+        ),
+    ]
+    resize_input: Annotated[
+        str | None,
+        Option(
+            kind=choice(RESIZES),
+            help="the image has another size than the model's input and is resized, as a part of the model",
+            metadata="onnx_si.resize_input",
+        ),
+    ]
+    scale: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="the image is multiplied by F; integer images need it",
+            metadata="onnx_si.scale",
+            metavar="F",
+        ),
+    ]
+    mean: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="then subtracted: one value, or one per channel",
+            metadata="onnx_si.mean",
+            metavar="M,..",
+        ),
+    ]
+    std: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="then divided by: one value, or one per channel",
+            metadata="onnx_si.std",
+            metavar="S,..",
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """The same, settled."""
+
+    layout: str | None
+    dims: dict[str, int] | None
+    resize_input: str | None
+    scale: float | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None

@@ -1,0 +1,160 @@
+"""Kinds of values that an option takes: how one is read from text, and what of Python's own is one."""
+
+import numbers
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnx_si.ground.terminal import whole_number
+
+PREDICTED = "predicted"
+LARGEST_SIZE = 2**20  # of one axis
+MOST_WHOLE = 2**63 - 1  # of any whole number that is chosen
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of value.
+
+    `accept` gives a value of Python in the form that settings hold, `read` one from the command line or the
+    model's metadata; both raise TypeError or ValueError, and `words` then say what was wanted. `each` reads
+    one of several values on the command line.
+    """
+
+    words: str
+    accept: Callable[[Any], Any]
+    read: Callable[[str], Any]
+    choices: tuple[str, ...] = ()
+    each: Callable[[str], Any] | None = None
+
+
+def _plain(value: Any) -> Any:
+    """A value of numpy as one of Python; truth values are no numbers."""
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
+    if isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> Any:
+    value = _plain(value)
+    if not isinstance(value, numbers.Real):
+        raise TypeError
+    return value
+
+
+def _whole(value: Any) -> int:
+    found = operator.index(_plain(value))
+    if abs(found) > MOST_WHOLE:
+        raise ValueError
+    return found
+
+
+def _read_whole(text: str) -> int:
+    found = whole_number(text)
+    if found is None:
+        raise ValueError
+    return _whole(found)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return str(value)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError
+    return bool(value)
+
+
+def _target(value: Any) -> int | str:
+    if isinstance(value, str):
+        return PREDICTED if value == PREDICTED else _read_whole(value)
+    return _whole(value)
+
+
+def _level(value: Any) -> Any:
+    return value if isinstance(value, str) else _number(value)
+
+
+def _several(each: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    def accept(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            raise TypeError
+        return tuple(each(one) for one in value)
+
+    return accept
+
+
+def _one_or_several(value: Any) -> tuple[Any, ...]:
+    alone = isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return (_number(value),) if alone else _several(_number)(value)
+
+
+def _sizes(value: Any) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return {_text(name): _whole(size) for name, size in value.items()}
+
+
+def _parted(each: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    return lambda text: tuple(each(part) for part in text.split(","))
+
+
+def _size(text: str) -> tuple[str, int]:
+    """`NAME=N`."""
+    name, _, number = text.rpartition("=")
+    if not name or not number.isdecimal() or not 1 <= _read_whole(number) <= LARGEST_SIZE:
+        raise ValueError
+    return name, _read_whole(number)
+
+
+def _bytes(text: str) -> int:
+    """`2G`, `500M`, or a number of bytes."""
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError
+    return _whole(int(match[1]) * UNITS[match[2].upper()])
+
+
+NUMBER = Kind(words="a number", accept=_number, read=float)
+WHOLE = Kind(words="a whole number", accept=_whole, read=_read_whole)
+BYTES = Kind(words="a size such as 2G or 500M", accept=_whole, read=_bytes)
+TEXT = Kind(words="a text", accept=_text, read=str)
+SWITCH = Kind(words="True or False", accept=_switch, read=str)
+TARGET = Kind(words="a class index, or predicted", accept=_target, read=_target)
+LEVEL = Kind(words="a number or a text", accept=_level, read=str)
+NUMBERS = Kind(words="numbers separated by commas", accept=_one_or_several, read=_parted(float))
+INDICES = Kind(words="whole numbers separated by commas", accept=_several(_whole), read=_parted(_read_whole))
+SIZES = Kind(
+    words="NAME=N with a size of at least 1",
+    accept=_sizes,
+    read=lambda text: dict(map(_size, text.split(","))),
+    each=_size,
+)
+SIGNALS = Kind(words="numbers", accept=_one_or_several, read=_parted(float), each=float)
+FILE = Kind(words="a file", accept=lambda value: value, read=str)
+FILES = Kind(words="files", accept=lambda value: value, read=str, each=str)
+
+
+def choice(names: Sequence[str]) -> Kind:
+    """One of some names."""
+    return Kind(words=f"one of {', '.join(names)}", accept=_text, read=str, choices=tuple(names))
+
+
+def choices(names: Sequence[str]) -> Kind:
+    """Some of some names; `all` is all of them."""
+
+    def accept(value: Any) -> tuple[str, ...]:
+        given = (value,) if isinstance(value, str) else _several(_text)(value)
+        return tuple(names) if "all" in given else given
+
+    words = f"some of {', '.join(names)}, or all"
+    return Kind(words=words, accept=accept, read=_parted(str), choices=(*names, "all"), each=str)

@@ -1,0 +1,71 @@
+"""The ends of S, each as the interval in which it lies for all that rounding allows."""
+
+import numpy as np
+
+from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.intervals import Intervals
+from onnx_si.rules.rules import Array
+from onnx_si.search.blur import touching
+from onnx_si.search.examine import Examiner, Task
+from onnx_si.statistics.line import TestLine
+
+EPS = float(np.finfo(np.float64).eps)
+NEAR = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)  # standard errors around an end that is looked at again
+FEW_ULPS = 4  # units in the last place that rounding may move the images at an end of S
+
+
+def ends_of(
+    inside: Intervals, undecided: Intervals, blurred: list[Array], task: Task, examiner: Examiner
+) -> Intervals:
+    """The ends of S, each as the interval in which it lies.
+
+    Parameters
+    ----------
+    inside, undecided : Intervals
+        What was found.
+    blurred : list of array (n, 2)
+        The intervals of ends that exact examinations gave; one that a part of the network found has
+        none and is looked at again.
+    task : Task
+    examiner : Examiner
+        Counts the work.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the statistic may lie on either side of an end.
+    """
+    ends, line = inside.bounds[np.isfinite(inside.bounds)], task.line
+    pieces = np.concatenate([np.empty((0, 2)), *blurred])
+    known = touching(pieces, inside)
+    bare = [end for end in ends.tolist() if not (known.contains(end) or undecided.contains(end))]
+    again = [_looked_at(end, task, examiner) for end in bare]
+    off = line.rounding + rounding_of_places(line, FEW_ULPS)
+    pieces = np.concatenate([np.stack([ends, ends], axis=1), pieces, *again])
+    found = touching(pieces + np.array([-off, off]), inside)
+    if found.contains(line.statistic):
+        raise UnsupportedModel(
+            "nothing but rounding decides the region of this image: double precision can't tell on which "
+            "side of an end of the truncation set the statistic lies; is --sigma in the units of the "
+            "image, and is the noise far smaller than the pixels' values?"
+        )
+    return found
+
+
+def rounding_of_places(line: TestLine, ulps: float) -> float:
+    """How far a place on the line may move by so many roundings of it and of the images."""
+    largest = float(np.abs(line.start + line.direction * line.statistic).max())
+    return ulps * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
+
+
+def _looked_at(end: float, task: Task, examiner: Examiner) -> Array:
+    """The interval of an end by the whole network, near it and then farther around it."""
+    counted = Examiner(examiner.budget_bytes, examiner.tally)
+    low = high = end
+    for near in NEAR:
+        low, high = end - near * task.line.standard_error, end + near * task.line.standard_error
+        if low < end < high:
+            found = counted.exact(task, low, high).blurred
+            if Intervals.of(found).contains(end):
+                return found
+    return np.array([[low, high]])
