@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 from onnx_si.analysis.prepare import Analysis, prepare
 from onnx_si.analysis.run import test
-from onnx_si.audit.api import audit
+from onnx_si.auditing.api import audit
 from onnx_si.errors import (
     Finding,
     InputError,

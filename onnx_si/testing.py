@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from onnx_si.audit.api import audit
-from onnx_si.audit.run import Audit
+from onnx_si.auditing.api import audit
+from onnx_si.auditing.run import Audit
 from onnx_si.report.audited import verdict
 
 MOST_NAMED = 10

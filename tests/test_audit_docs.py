@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnx_si.audit.gates import GATES
-from onnx_si.audit.images import OWN
-from onnx_si.audit.run import MADE
-from onnx_si.audit.wish import CONTROLS, read_wish
+from onnx_si.auditing.gates import GATES
+from onnx_si.auditing.images import OWN
+from onnx_si.auditing.run import MADE
+from onnx_si.auditing.wish import CONTROLS, read_wish
 from onnx_si.cli.main import main
 
 ROOT = Path(__file__).parent.parent

@@ -13,10 +13,10 @@ import audits
 import numpy as np
 import pytest
 
-from onnx_si.audit import journal, row, run, workers
-from onnx_si.audit.images import Entry
-from onnx_si.audit.run import run_audit
-from onnx_si.audit.workers import rows
+from onnx_si.auditing import journal, row, run, workers
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.workers import rows
 from onnx_si.errors import UsageError
 
 COMMAND = [sys.executable, "-m", "onnx_si", "audit", "audit.toml", "--quiet"]

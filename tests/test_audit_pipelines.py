@@ -12,7 +12,7 @@ import audits
 import pytest
 
 import onnx_si
-from onnx_si.audit.run import run_audit
+from onnx_si.auditing.run import run_audit
 from onnx_si.cli.main import main
 from onnx_si.errors import UsageError
 
@@ -55,7 +55,7 @@ def test_what_is_missing_is_told_before_the_first_image(
 def test_mlflow_holds_parameters_numbers_and_files(place, tmp_path, monkeypatch):
     import mlflow
 
-    from onnx_si.audit.tracking import log_to_mlflow
+    from onnx_si.auditing.tracking import log_to_mlflow
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow.set_tracking_uri((tmp_path / "store").as_uri())
@@ -76,7 +76,7 @@ def test_mlflow_holds_parameters_numbers_and_files(place, tmp_path, monkeypatch)
 @needs_mlflow
 @pytest.mark.filterwarnings("ignore")
 def test_mlflow_names_can_t_leave_their_folder():
-    from onnx_si.audit.tracking import _name
+    from onnx_si.auditing.tracking import _name
 
     for text in ("../../etc", "/root", "<b>;", "", "a\x00b"):
         assert ".." not in _name(text) and not _name(text).startswith("/") and _name(text)

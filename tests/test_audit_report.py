@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import onnx_si
-from onnx_si.audit.run import run_audit
+from onnx_si.auditing.run import run_audit
 from onnx_si.cli.main import main
 from onnx_si.report.html import table
 from onnx_si.report.html.charts import histogram, quantiles

@@ -6,8 +6,8 @@ import audits
 import numpy as np
 import pytest
 
-from onnx_si.audit.replay import _compared
-from onnx_si.audit.run import run_audit
+from onnx_si.auditing.replay import _compared
+from onnx_si.auditing.run import run_audit
 from onnx_si.cli.main import main
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.options import OPTIONS
-from onnx_si.audit.begin import commented, plan
-from onnx_si.audit.run import Audit, run_audit
-from onnx_si.audit.tracking import log_to_mlflow, require_mlflow
-from onnx_si.audit.wish import CONTROLS, Wish, read_wish, wish_of
+from onnx_si.auditing.begin import commented, plan
+from onnx_si.auditing.run import Audit, run_audit
+from onnx_si.auditing.tracking import log_to_mlflow, require_mlflow
+from onnx_si.auditing.wish import CONTROLS, Wish, read_wish, wish_of
 from onnx_si.cli.arguments import add_test
 from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import UsageError

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from onnx_si.audit.replay import Agreement, Record, base_of, records, replay, told_versions
+from onnx_si.auditing.replay import Agreement, Record, base_of, records, replay, told_versions
 from onnx_si.cli.options import Parser
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown_line
@@ -14,7 +14,7 @@ from onnx_si.ground.terminal import shown_line
 DIFFERS = 1
 
 
-def replay_parser() -> argparse.ArgumentParser:
+def replay_parser() -> Parser:
     """Parser of the verb."""
     parser = Parser(
         prog="onnx-si replay",
@@ -33,6 +33,7 @@ def replay_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="what was compared as JSON, one object a line")
     parser.add_argument("--quiet", action="store_true", help="only what does not agree, and the count")
+    parser.set_defaults(memory=None, isolate=False)  # each record names its own model
     return parser
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnx_si.audit.journal import ROWS, write_whole, writing
-from onnx_si.audit.run import Audit, run_audit
-from onnx_si.audit.wish import Wish, read_wish, wish_of
+from onnx_si.auditing.journal import ROWS, write_whole, writing
+from onnx_si.auditing.run import Audit, run_audit
+from onnx_si.auditing.wish import Wish, read_wish, wish_of
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from onnx_si.audit.gates import Verdict
-from onnx_si.audit.journal import STRANGE, as_whole, encoded, writing
-from onnx_si.audit.summary import ALL, Summary
+from onnx_si.auditing.gates import Verdict
+from onnx_si.auditing.journal import STRANGE, as_whole, encoded, writing
+from onnx_si.auditing.summary import ALL, Summary
 from onnx_si.errors import UsageError
 
 COLUMNS: tuple[tuple[str, type], ...] = (

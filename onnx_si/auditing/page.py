@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnx_si.audit.journal import STRANGE, as_whole, writing
-from onnx_si.audit.summary import Summary
+from onnx_si.auditing.journal import STRANGE, as_whole, writing
+from onnx_si.auditing.summary import Summary
 
 
 def write_report(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnx_si.audit.summary import ALL
-from onnx_si.audit.wish import Wish
+from onnx_si.auditing.summary import ALL
+from onnx_si.auditing.wish import Wish
 from onnx_si.errors import InputError, UsageError
 from onnx_si.ground.files import SUFFIXES
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnx_si.audit.summary import ALL, Counts, Summary
+from onnx_si.auditing.summary import ALL, Counts, Summary
 
 GUARANTEES = ("monte-carlo", "thinned", "certified", "exact")  # from the weakest to the strongest
 

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from onnx_si.audit.images import Entry
-from onnx_si.audit.row import Done, Job, do, killed
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.row import Done, Job, do, killed
 from onnx_si.errors import UsageError
 from onnx_si.ground.machine import cores
 

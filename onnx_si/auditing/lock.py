@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.outcome import versions
-from onnx_si.audit.images import Entry
-from onnx_si.audit.row import sha256_of
-from onnx_si.audit.wish import Wish
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.row import sha256_of
+from onnx_si.auditing.wish import Wish
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.report.documents.shape import plain

@@ -11,8 +11,8 @@ from typing import Any
 from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.analysis.outcome import refusal, versions
 from onnx_si.analysis.prepare import Analysis
-from onnx_si.audit.journal import LOCK, read_lines
-from onnx_si.audit.row import sha256_of
+from onnx_si.auditing.journal import LOCK, read_lines
+from onnx_si.auditing.row import sha256_of
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, load
 from onnx_si.ground.files import read_image

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
-from onnx_si.audit.images import Entry
-from onnx_si.audit.journal import writing
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.journal import writing
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.files import read_image

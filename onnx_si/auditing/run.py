@@ -11,9 +11,9 @@ from typing import Any
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
-from onnx_si.audit.gates import judge
-from onnx_si.audit.images import Entry, entries
-from onnx_si.audit.journal import (
+from onnx_si.auditing.gates import judge
+from onnx_si.auditing.images import Entry, entries
+from onnx_si.auditing.journal import (
     LOCK,
     ROWS,
     TIMINGS,
@@ -24,16 +24,17 @@ from onnx_si.audit.journal import (
     write_whole,
     writing,
 )
-from onnx_si.audit.lock import lock_of, require_same
-from onnx_si.audit.page import relative, write_report
-from onnx_si.audit.row import Job, sha256_of
-from onnx_si.audit.summary import summarise
-from onnx_si.audit.tables import write_csv, write_junit, write_parquet
-from onnx_si.audit.wish import Wish
-from onnx_si.audit.workers import processes, rows
+from onnx_si.auditing.lock import lock_of, require_same
+from onnx_si.auditing.page import relative, write_report
+from onnx_si.auditing.row import Job, sha256_of
+from onnx_si.auditing.summary import summarise
+from onnx_si.auditing.tables import write_csv, write_junit, write_parquet
+from onnx_si.auditing.wish import Wish
+from onnx_si.auditing.workers import processes, rows
 from onnx_si.errors import InputError, UsageError
 from onnx_si.graph import load
 from onnx_si.report.documents import AUDIT
+from onnx_si.report.documents.shape import plain
 
 Advance = Callable[[int, int], None]  # finished, of so many
 PICTURES = "pictures"
@@ -199,7 +200,7 @@ def _finished(found: Journal, took: Journal, wish: Wish) -> int:
     """
     done = 0
     for row, entry in zip(found, entries(wish), strict=False):
-        if row.get("number") != done or row.get("image") != entry.image:
+        if row.get("number") != done or row.get("image") != plain(entry.image):
             raise InputError(f"{found.path}, line {done + 1}: is not of image {done}; --restart begins anew")
         _require_unchanged(row, entry, wish.place(entry.image))
         done += 1
