@@ -367,7 +367,7 @@ def test_names_that_are_no_text_are_tested_and_told(place, tmp_path, monkeypatch
     assert main([*given, "--output", "out", "--jobs", "0"]) == 0  # goes on, and finds all done
     capsys.readouterr()
     for name in ("-x.npy", "$(touch x).npy", "[1].npy"):
-        assert main(["replay", "out/results.jsonl", "--only", name, "--quiet"]) == 0
+        assert main(["replay", "out/results.jsonl", f"--only={name}", "--quiet"]) == 0
     # a record shows what could steer a terminal as escapes: such a file is told not to be there, no more
     assert main(["replay", "out/results.jsonl", "--only", "images/\\x1b[31mred.npy"]) == 1
     assert "DIFFERS" in capsys.readouterr().out
