@@ -21,10 +21,10 @@ GATES = {"max_failed": 0, "max_rejected": {"empty": 1.0}}
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
 
 needs_mlflow = pytest.mark.skipif(
-    importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed: the extra onnx-si[mlflow]"
+    importlib.util.find_spec("mlflow") is None, reason="needs the package mlflow"
 )
 needs_dask = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None, reason="dask is not installed: the extra onnx-si[dask]"
+    importlib.util.find_spec("distributed") is None, reason="needs the package distributed"
 )
 
 
@@ -142,7 +142,7 @@ def test_no_scheduler_is_told(place, tmp_path):
 
 
 def test_parquet_has_the_rows_of_the_csv(place, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: onnx-si[parquet]")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the package pyarrow")
     found = run_audit(audits.wish(place), tmp_path / "out", jobs=0)
     lines = parquet.read_table(tmp_path / "out" / "results.parquet").to_pylist()
     assert [line["number"] for line in lines] == list(range(8)) and lines[1]["ward"] == "ward 1"

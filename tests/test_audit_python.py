@@ -66,7 +66,7 @@ def test_every_fault_is_told(place):
 
 
 def test_a_data_frame(place):
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed; the frame is optional")
+    pandas = pytest.importorskip("pandas", reason="needs the package pandas")
     found = onnx_si.audit(str(place / "model.onnx"), place / "list.csv", **OPTIONS)
     frame = found.to_frame()
     assert isinstance(frame, pandas.DataFrame) and list(frame["number"]) == list(range(6))
