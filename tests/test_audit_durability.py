@@ -106,9 +106,9 @@ def test_ended_at_every_write_it_goes_on_to_the_same_bytes(place, tmp_path, monk
     assert audits.files(out) == wanted
 
 
-@pytest.mark.parametrize(("jobs", "tries"), [("0", 12)])
+@pytest.mark.parametrize(("jobs", "tries"), [("0", 12), ("2", 3)])
 def test_kill_9_at_random_moments(place, tmp_path, jobs, tries):
-    """Real processes, the coordinator testing by itself."""
+    """Real processes: the coordinator testing by itself, and one with workers, which end with it."""
     run_audit(audits.wish(place), tmp_path / "whole", jobs=0)
     wanted = (tmp_path / "whole" / "results.jsonl").read_bytes()
     rng, kills = np.random.default_rng(0), 0

@@ -1,8 +1,12 @@
 """Rows in several processes, given back in order; a process that dies costs one image, not the audit."""
 
 import contextlib
+import functools
+import os
+import threading
+import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from onnx_si.auditing.images import Entry
@@ -14,6 +18,9 @@ DIED = (
     "the process that tested it was killed: by the system for want of memory, or by a fault of native code "
     "on this image"
 )
+
+Work = Callable[[Job, Entry], Done]
+PATIENCE = 0.5  # seconds between two looks of a worker at its coordinator
 
 
 def processes(jobs: int) -> int:
@@ -44,17 +51,18 @@ def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = 
         yield from (do(job, entry) for entry in entries)
         return
     waiting = _Waiting(entries)
+    work: Work = functools.partial(_in_worker, do) if scheduler is None else do
     with _backend(scheduler):
         while True:
             try:
-                with contextlib.closing(_pool(job, waiting, -1 if scheduler else jobs)) as found:
+                with contextlib.closing(_pool(work, job, waiting, -1 if scheduler else jobs)) as found:
                     for done in found:
                         waiting.taken()
                         yield done
                 return
             except _lost():
                 first = waiting.first()
-                yield _alone(job, first)
+                yield _alone(work, job, first)
                 waiting.taken()
 
 
@@ -80,23 +88,42 @@ class _Waiting:
         self._out.popleft()
 
 
-def _pool(job: Job, waiting: Iterable[Entry], jobs: int) -> Any:
+def _pool(work: Work, job: Job, waiting: Iterable[Entry], jobs: int) -> Any:
     from joblib import Parallel, delayed  # takes long to import
 
     # joblib takes one job for this very process; of two workers that get one image at a time one is idle
     one = jobs == 1
     ahead = 1 if one else "2*n_jobs"
     return Parallel(n_jobs=2 if one else jobs, return_as="generator", pre_dispatch=ahead, batch_size=1)(
-        delayed(do)(job, entry) for entry in waiting
+        delayed(work)(job, entry) for entry in waiting
     )
 
 
-def _alone(job: Job, entry: Entry) -> Done:
+def _in_worker(work: Work, job: Job, entry: Entry) -> Done:
+    """One entry in a worker, which ends when the coordinator is gone."""
+    _end_with_parent()
+    return work(job, entry)
+
+
+@functools.cache  # one watch for each worker
+def _end_with_parent() -> None:
+    """End this process soon after the one that began it, however that ended."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PATIENCE)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _alone(work: Work, job: Job, entry: Entry) -> Done:
     """One entry in a process of its own: its row says if it is the one that kills."""
     from joblib import Parallel, delayed
 
     try:
-        (done,) = Parallel(n_jobs=2, batch_size=1)([delayed(do)(job, entry)])
+        (done,) = Parallel(n_jobs=2, batch_size=1)([delayed(work)(job, entry)])
     except _lost():
         return killed(entry, DIED)
     return done  # type: ignore[no-any-return]
