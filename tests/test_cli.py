@@ -635,12 +635,13 @@ def progress_at(cells):
 
 
 def test_progress_elsewhere_is_a_line_now_and_then(monkeypatch):
-    monkeypatch.setattr("onnx_si.report.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("onnx_si.report.progress.APART", 0.0)
     stream = io.StringIO()
     with Watch(stream) as watch:
         watch(progress_at(3))
     assert (
-        stream.getvalue() == "searching for 3 s: p-value between 0.01 and 0.2, 30 linear pieces in 3 cells\n"
+        stream.getvalue()
+        == "onnx-si: searching for 3 s: p-value between 0.01 and 0.2, 30 linear pieces in 3 cells\n"
     )
 
 
@@ -665,9 +666,10 @@ def test_progress_on_a_terminal_renews_its_line(monkeypatch):
 
 
 def test_progress_can_be_asked_for(place, call, monkeypatch):
-    monkeypatch.setattr("onnx_si.report.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("onnx_si.report.progress.APART", 0.0)
     assert "searching for" in call("model.onnx", "image.npy", "--progress")[2]
-    assert "searching for" not in call("model.onnx", "image.npy")[2]
+    assert "searching for" in call("model.onnx", "image.npy")[2]
+    assert "searching for" not in call("model.onnx", "image.npy", "--quiet")[2]
     assert "searching for" not in call("model.onnx", "image.npy", "--no-progress")[2]
 
 

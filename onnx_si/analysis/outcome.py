@@ -17,6 +17,7 @@ from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison, ComponentTest, Estimate, Fragility, Refused, Result
+from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Noise
@@ -58,7 +59,10 @@ class Told:
 
 def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
-    if not found.complete and not settings.decide:
+    if found.why == INTERRUPTED:
+        low, high = found.p_value_bounds
+        yield f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, and the interval is too long"
+    elif not found.complete and not settings.decide:
         low, high = found.p_value_bounds
         wanted, why = settings.precision, "" if found.why is None else f": {found.why}"
         yield f"the search ended with bounds {high - low:.2g} apart, not {wanted:g} as asked for{why}"

@@ -24,7 +24,7 @@ from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
-from onnx_si.search import Progress, SearchOptions
+from onnx_si.search import Progress, SearchOptions, Stop
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance
 
@@ -55,13 +55,14 @@ class Analysis:
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
+        stop: Stop | None = None,
         notice: Notice | None = None,
     ) -> Result:
         """Test the salient region of an image.
 
         Parameters
         ----------
-        image, reference, mask, covariance, noise_from, progress, notice
+        image, reference, mask, covariance, noise_from, progress, stop, notice
             As for `onnx_si.test`.
         seed, sigma : optional
             For this image, in place of the analysis' own.
@@ -81,7 +82,8 @@ class Analysis:
         settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
         keep_freed_memory()
         with one_blas_thread():
-            result = self._test(given, inputs.known_covariance(), settings, Told(notice), progress)
+            known, told = inputs.known_covariance(), Told(notice)
+            result = self._test(given, known, settings, told, progress, stop or Stop())
         return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
@@ -112,6 +114,7 @@ class Analysis:
         settings: Settings,
         told: Told,
         progress: Callable[[Progress], None] | None,
+        stop: Stop,
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         told.defaults(settings.reasons)
@@ -129,7 +132,7 @@ class Analysis:
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
         question.require_told_apart(line)
-        tested = Tested(scene, selected, noise, line, _how(line, settings), settings)
+        tested = Tested(scene, selected, noise, line, _how(line, settings, stop), settings)
         found = selected.engine.answer(line, selected.event, tested.how, progress)
         told.warnings(search_warnings(found, settings))
         witness = Witness.of(tested, asked)
@@ -167,7 +170,7 @@ def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     return Analysis(as_model(model), chosen)
 
 
-def _how(line: TestLine, settings: Settings) -> SearchOptions:
+def _how(line: TestLine, settings: Settings, stop: Stop) -> SearchOptions:
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(
@@ -176,4 +179,5 @@ def _how(line: TestLine, settings: Settings) -> SearchOptions:
         settings.alpha if settings.decide else None,
         settings.budget_bytes,
         interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
+        stop=stop,
     )

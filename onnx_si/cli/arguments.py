@@ -15,7 +15,8 @@ further verbs:
   onnx-si audit MODEL IMAGES...         many images, one verdict, in a folder with a report
   onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
-exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
+exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test,
+            130 interrupted (the bounds so far are written)
 """
 
 
@@ -106,6 +107,7 @@ def _add_output(group: Group, picture: str) -> None:
     group.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="show how far a long computation has come (default: on a terminal)",
+        help="show how far a long computation has come (default: on a terminal; of a test a line every "
+        "ten seconds elsewhere)",
     )
     group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")

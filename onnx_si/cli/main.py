@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from onnx_si import __version__
@@ -24,14 +25,16 @@ from onnx_si.cli.arguments import (
 )
 from onnx_si.cli.audit import audit, audit_parser
 from onnx_si.cli.options import Parser, given_options
+from onnx_si.cli.signals import interrupt, on_end
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
-from onnx_si.graph import Model, load
+from onnx_si.graph import load
 from onnx_si.ground.words import did_you_mean
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, to_json
 from onnx_si.report.inspected import print_inspection
 from onnx_si.report.progress import Watch
+from onnx_si.search import Stop
 from onnx_si.simulation import Simulation, simulate
 from onnx_si.simulation.bar import Bar
 
@@ -56,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _quiet_libraries():
+        with _quiet_libraries(), on_end(interrupt):
             code = _dispatch(arguments)
             sys.stdout.flush()
             return code
@@ -125,13 +128,12 @@ def _test(arguments: argparse.Namespace) -> int:
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
     inputs = Inputs(image=arguments.image, **files)
-    model: Model | None = None
+    model, stop, told = None, Stop(), _notice(arguments)
     try:
         model = load(arguments.model)
-        with Watch(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as watch:
-            result = test(
-                model, arguments.image, progress=watch, notice=_notice(arguments), **files, **options
-            )
+        watched = Watch(sys.stderr) if _shows_progress(arguments, elsewhere=True) else nullcontext()
+        with watched as watch, on_end(stop.interrupt):
+            result = test(model, arguments.image, progress=watch, stop=stop, notice=told, **files, **options)
     except (NothingToTest, UnsupportedModel) as error:
         refused = refusal(error, model, has_reference="reference" in files, **options)
         identity = {**refused.model, "path": arguments.model}
@@ -142,7 +144,7 @@ def _test(arguments: argparse.Namespace) -> int:
         print("\n".join(map(_printable, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
-    return 0
+    return INTERRUPTED if stop.asked else 0
 
 
 def _notice(arguments: argparse.Namespace) -> Callable[[str, str], None]:
@@ -153,9 +155,10 @@ def _notice(arguments: argparse.Namespace) -> Callable[[str, str], None]:
     return notice
 
 
-def _shows_progress(arguments: argparse.Namespace) -> bool:
+def _shows_progress(arguments: argparse.Namespace, *, elsewhere: bool = False) -> bool:
+    """By default on a terminal, and `elsewhere` if it is a line now and then."""
     if arguments.progress is None:
-        return not arguments.quiet and sys.stderr.isatty()
+        return not arguments.quiet and (elsewhere or sys.stderr.isatty())
     return bool(arguments.progress)
 
 
@@ -227,7 +230,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     _require_outputs(arguments)
     _require_writable(arguments.resume)
     options = given_options(arguments, options_of(SIMULATE))
-    with Bar(sys.stderr) if _shows_progress(arguments) else contextlib.nullcontext() as bar:
+    with Bar(sys.stderr) if _shows_progress(arguments) else nullcontext() as bar:
         simulation = simulate(arguments.model, progress=bar, notice=_notice(arguments), **options)
     _write(simulation, arguments)
     if not arguments.json:
