@@ -18,6 +18,7 @@ from PIL import Image
 
 import onnx_si
 from onnx_si.cli import main as cli
+from onnx_si.cli import verbs
 from onnx_si.cli.main import main
 from onnx_si.report.progress import Watch
 from onnx_si.search import Progress
@@ -405,7 +406,7 @@ def test_interruption_exits_130(place, call, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "test", interrupted)
+    monkeypatch.setattr(verbs, "test", interrupted)
     assert call("model.onnx", "image.npy") == (130, "", "onnx-si: interrupted\n")
 
 
@@ -413,7 +414,7 @@ def test_lack_of_memory_is_said(place, call, monkeypatch):
     def large(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr(cli, "test", large)
+    monkeypatch.setattr(verbs, "test", large)
     code, text = one_line(*call("model.onnx", "image.npy")[::2])
     assert code == 3 and "out of memory" in text
 
@@ -422,7 +423,7 @@ def test_a_fault_of_our_own_is_not_hidden(place, call, monkeypatch):
     def faulty(*args, **kwargs):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli, "test", faulty)
+    monkeypatch.setattr(verbs, "test", faulty)
     code, text = one_line(*call("model.onnx", "image.npy")[::2])
     assert code == 70 and "ZeroDivisionError at test_cli.py:" in text and "oops" in text and "report" in text
 

@@ -81,7 +81,7 @@ def test_components_end_as_well(monkeypatch, capsys):
 
 
 def test_a_signal_before_the_search_ends_the_program(monkeypatch, capsys):
-    monkeypatch.setattr("onnx_si.cli.main.load", lambda path: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("onnx_si.cli.verbs.load", lambda path: os.kill(os.getpid(), signal.SIGTERM))
     assert main([MODEL, IMAGE]) == 130
     assert capsys.readouterr().err == "onnx-si: interrupted\n"
 

@@ -18,7 +18,9 @@ from onnx_si.cli.main import main
 from onnx_si.errors import InputError, NothingToTest, UsageError
 from onnx_si.ground import machine
 from onnx_si.ground.intervals import Intervals
-from onnx_si.simulation import Noise, pool, simulate
+from onnx_si.simulation import pool
+from onnx_si.simulation.draws import Noise
+from onnx_si.simulation.experiment import simulate
 from onnx_si.simulation.figure import figure_of
 from onnx_si.simulation.part_rows import summarise_parts
 from onnx_si.simulation.plan import plan_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from typing import Any
 
-from scipy import stats
+import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.question import Tested
@@ -194,8 +194,8 @@ def level_to_search(line: TestLine, level: float) -> float | None:
         return None
     if not isinstance(line.distribution, Student):
         return level
-    reach = stats.t.isf(0.5 * (1 - level), line.distribution.df)
-    return float(min(1 - 2 * stats.norm.sf(reach), HIGHEST_LEVEL))
+    reach = scipy.special.stdtrit(line.distribution.df, 0.5 * (1 + level))
+    return float(min(1 - 2 * scipy.special.ndtr(-reach), HIGHEST_LEVEL))
 
 
 def _noise(noise: Noise) -> dict[str, Any]:

@@ -7,14 +7,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from PIL import Image
 
 from onnx_si.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAX_IMAGE_BYTES = (
     2**30
@@ -165,6 +167,8 @@ def _read_member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
 
 def _read_picture(file: Path, kind: str) -> NDArray[Any]:
     """Read a picture; Pillow itself refuses more than about 180 million pixels when it reads the header."""
+    from PIL import Image  # not needed for arrays
+
     with _as_input_error(str(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
         if picture.mode == "P":
             raise InputError(
@@ -189,7 +193,7 @@ def _read_picture(file: Path, kind: str) -> NDArray[Any]:
         return np.asarray(picture)
 
 
-def _bits(file: Path, picture: Image.Image, kind: str) -> int:
+def _bits(file: Path, picture: "Image.Image", kind: str) -> int:
     """Bits per colour value in the file; Pillow itself cuts 16-bit colour down to 8 without a word."""
     if kind == "PNG":
         with file.open("rb") as stream:
