@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
-from onnx_si.analysis import question
+from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.frame import Frame, frame_of, input_of
@@ -121,8 +121,11 @@ class Analysis:
         scene = self.scene(given, settings)
         if settings.layout is None:
             told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
+        misuse.require_independent(scene)
         noise = question.noise_of(scene, settings, covariance)
         told.warnings(question.warnings(scene, settings, noise))
+        if not settings.p_value_only:
+            told.warnings(misuse.doubts(scene, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
         if settings.randomise is not None or "permutation" in settings.methods:
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
