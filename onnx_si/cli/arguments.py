@@ -5,7 +5,7 @@ import argparse
 from onnx_si.analysis.options import FILES, OPTIONS, Option
 from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.cli.options import Group, Parser, add_option, add_options
-from onnx_si.ground.files import SUFFIXES
+from onnx_si.ground.foreign import SUFFIXES
 from onnx_si.simulation.options import ALL
 
 _EPILOG = """\
@@ -75,6 +75,7 @@ def inspect_parser() -> Parser:
     _add_model(parser)
     for option in options_of(INSPECT).values():
         add_option(parser, option)
+    parser.add_argument("--tensors", action="store_true", help="list inner tensors with their shapes as well")
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
     return parser
 

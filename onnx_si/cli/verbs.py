@@ -96,7 +96,8 @@ def _save(path: str, content: bytes) -> None:
 
 def inspect_verb(arguments: argparse.Namespace) -> int:
     options = given_options(arguments, options_of(INSPECT))
-    content = inspect_model(arguments.model, options.get("dims"), options.get("layout")).to_dict()
+    wanted = options.get("dims"), options.get("layout")
+    content = inspect_model(arguments.model, *wanted, tensors=arguments.tensors).to_dict()
     if arguments.json:
         print(to_json(content))
     else:

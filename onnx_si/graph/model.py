@@ -19,6 +19,7 @@ from onnx_si.graph.depth import require_shallow
 from onnx_si.graph.functions import inlined
 from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
+from onnx_si.ground.foreign import not_a_model
 from onnx_si.ground.words import shown
 
 STANDARD = ("", "ai.onnx")
@@ -149,6 +150,9 @@ def load(path: Source) -> Model:
     """
     if isinstance(path, str | os.PathLike):
         file = Path(path)
+        foreign = not_a_model(file)
+        if foreign is not None:
+            raise InputError(f"{file}: {foreign}")
         content = _content(file)
         proto = _parsed(content, str(file))
         _load_external_data(proto, file)

@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from onnx_si.errors import InputError
+from onnx_si.ground.foreign import PICTURES, SUFFIXES, not_an_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,9 +24,6 @@ MAX_IMAGE_BYTES = (
 )  # far above any image that a test can finish on; a header that claims more is hostile or a mistake
 
 MOST_ENTRIES = 8  # arrays of a .npz file that holds a structure
-
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
-SUFFIXES = (".npy", ".npz", *PICTURES)
 
 # Pillow's modes that keep a file's values: grey of 1, 8, 16 or 32 bits, float, and colour of 3 x 8 bits.
 _PLAIN_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB"})
@@ -52,7 +50,9 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
         If the file can't be read, is damaged or too large, or holds anything but one plain image.
     """
     file = Path(path)
-    suffix = file.suffix.lower()
+    suffix, foreign = file.suffix.lower(), not_an_image(file)
+    if foreign is not None:
+        raise InputError(f"{file}: {foreign}")
     if suffix not in SUFFIXES:
         raise InputError(f"{file}: images are read from {', '.join(SUFFIXES)}; convert it to one of these")
     if not file.is_file():
