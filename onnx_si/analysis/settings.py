@@ -10,6 +10,7 @@ from onnx_si.analysis.options.noise import NoiseSettings
 from onnx_si.analysis.options.question import QuestionSettings
 from onnx_si.analysis.options.testing import TestingSettings
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
@@ -27,6 +28,21 @@ class Settings(QuestionSettings, NoiseSettings, ImageSettings, TestingSettings):
     sigma_source: str
     left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> float | None:
+        """Covariance of the noise that is added before the region is selected, over that of the noise."""
+        return self.randomise if self.thin is None else self.thin
+
+    @property
+    def asks_exact(self) -> bool:
+        """Whether the network is followed exactly where it can be."""
+        return self.engine != "monte-carlo" and self.thin is None
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether the deployed runtime is asked alone where the network can't be followed exactly."""
+        return self.engine != "exact"
 
     def config(self) -> dict[str, Any]:
         """The values alone: enough, with model and images, to run the same test again."""
@@ -102,7 +118,7 @@ def _from_metadata(chosen: Mapping[str, Any], metadata: Mapping[str, str]) -> di
             stored[name] = option.kind.read(metadata[key])
         except ValueError as error:
             raise UsageError(
-                f"the model's metadata say {key} = '{metadata[key][:80]}', which can't be read; "
+                f"the model's metadata say {key} = '{shown(metadata[key], 80)}', which can't be read; "
                 f"give {option.flag}"
             ) from error
     return stored

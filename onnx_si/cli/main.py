@@ -11,9 +11,13 @@ from pathlib import Path
 
 from onnx_si import __version__
 from onnx_si.cli.options import Parser
-from onnx_si.cli.say import printable, say
+from onnx_si.cli.say import say
 from onnx_si.cli.signals import interrupt, on_end
 from onnx_si.errors import OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
+from onnx_si.ground.budget import budget
+from onnx_si.ground.guard import guarded
+from onnx_si.ground.paths import NOTHING, what_is_at
+from onnx_si.ground.terminal import shown_line
 from onnx_si.ground.words import did_you_mean
 
 VERBS = ("inspect", "saliency", "simulate", "audit")
@@ -65,12 +69,18 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"onnx-si {__version__}")
         return 0
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
-    if arguments and verb is None and not Path(arguments[0]).exists():
+    if arguments and verb is None and what_is_at(arguments[0]) == NOTHING:
         near = did_you_mean(arguments[0], VERBS)
         if near:
             raise UsageError(f"'{arguments[0]}' is no verb, and no file{near}")
-    parsed = _parser(verb).parse(arguments if verb is None else arguments[1:])
-    return _runner(verb)(parsed)
+    with guarded(UsageError, "the command line", "see onnx-si --help"):
+        parsed = _parser(verb).parse(arguments if verb is None else arguments[1:])
+    with budget(parsed.memory):
+        if verb != "audit" and parsed.isolate:
+            from onnx_si.runtime.isolation import isolated, try_out
+
+            isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
+        return _runner(verb)(parsed)
 
 
 def _parser(verb: str | None) -> Parser:
@@ -123,4 +133,4 @@ def _complain(error: OnnxSIError) -> None:
     findings = error.findings if isinstance(error, UnsupportedOp) else ()
     say(f"error: {str(error).splitlines()[0] if findings else error}")
     for finding in findings:
-        print(f"  {printable(str(finding))}", file=sys.stderr)
+        print(f"  {shown_line(finding)}", file=sys.stderr)

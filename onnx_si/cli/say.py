@@ -4,18 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable
 
-LONGEST_LINE = 1800
+from onnx_si.ground.terminal import shown_line
 
 
 def say(text: str) -> None:
     """One line of narration."""
-    print(f"onnx-si: {printable(' '.join(text.splitlines()))}", file=sys.stderr)
-
-
-def printable(line: str) -> str:
-    """Escape codes that a file's author put into a name are shown, not obeyed; a long line is cut."""
-    cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    print(f"onnx-si: {shown_line(text)}", file=sys.stderr)
 
 
 def notice(arguments: argparse.Namespace) -> Callable[[str, str], None]:

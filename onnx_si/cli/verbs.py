@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,10 +13,12 @@ from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.analysis.run import refusal, test
 from onnx_si.cli.arguments import options_of
 from onnx_si.cli.options import given_options
-from onnx_si.cli.say import notice, printable, say
+from onnx_si.cli.say import notice, say
 from onnx_si.cli.signals import on_end
 from onnx_si.errors import InputError, NothingToTest, UnsupportedModel, UsageError
 from onnx_si.graph import load
+from onnx_si.ground.paths import writable
+from onnx_si.ground.terminal import shown, shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, to_json
@@ -49,7 +50,7 @@ def test_verb(arguments: argparse.Namespace) -> int:
         raise
     _write(result, arguments)
     if not arguments.json:
-        print("\n".join(map(printable, result.summary().splitlines())))
+        print("\n".join(map(shown_line, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
     return INTERRUPTED if stop.asked else 0
@@ -82,9 +83,8 @@ def _require_writable(path: str | None) -> None:
     """Told before a long search, not after it."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"{path}: can't be written; give a file in a folder that exists")
+    if not writable(path):
+        raise UsageError(f"{shown(path)}: can't be written; give a file in a folder that exists")
 
 
 def _save(path: str, content: bytes) -> None:
@@ -110,6 +110,7 @@ def inspect_verb(arguments: argparse.Namespace) -> int:
 def saliency_verb(arguments: argparse.Namespace) -> int:
     _require_writable(arguments.output)
     options = given_options(arguments, options_of(SALIENCY))
+    options.pop("memory", None)  # the whole run's, set already
     made = extend(
         arguments.model,
         options.pop("saliency", None),

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from onnx_si.ground.paths import FILE, FOLDER, what_is_at
+from onnx_si.ground.terminal import shown
+
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 SUFFIXES = (".npy", ".npz", *PICTURES)
 _KERAS = ("a Keras model", "keras_to_onnx.py")
@@ -21,8 +24,8 @@ _WEIGHTS = "; a file that holds weights alone has no network in it: see that scr
 def not_a_model(file: Path) -> str | None:
     """What a file is that can't be a model, and what to do; None where its name does not tell."""
     suffix = file.suffix.lower()
-    if file.is_dir():
-        if (file / "saved_model.pb").is_file():
+    if what_is_at(file) == FOLDER:
+        if what_is_at(file / "saved_model.pb") == FILE:
             return (
                 f"is a folder with a TensorFlow SavedModel; convert it: {_command('keras_to_onnx.py', file)}"
             )
@@ -30,9 +33,10 @@ def not_a_model(file: Path) -> str | None:
     if suffix in SUFFIXES:
         return "is an image, where the model is wanted; swapped? The model comes first: onnx-si MODEL IMAGE"
     if suffix == ".tflite":
+        made = shown(file.with_suffix(".onnx").name)
         return (
             "is a TensorFlow Lite model, which tf2onnx converts: "
-            f"python -m tf2onnx.convert --tflite {file} --output {file.with_suffix('.onnx').name}; better is "
+            f"python -m tf2onnx.convert --tflite {shown(file)} --output {made}; better is "
             "the model it was made from, with converters/keras_to_onnx.py"
         )
     if suffix not in _CONVERTED:
@@ -43,7 +47,7 @@ def not_a_model(file: Path) -> str | None:
 
 def not_an_image(file: Path) -> str | None:
     """The same where an image is wanted."""
-    if file.is_dir():
+    if what_is_at(file) == FOLDER:
         return "is a folder; onnx-si audit MODEL FOLDER --output DIR tests all images of one"
     if file.suffix.lower() == ".onnx":
         return "is a model, where an image is wanted; swapped? The model comes first: onnx-si MODEL IMAGE"
@@ -51,4 +55,4 @@ def not_an_image(file: Path) -> str | None:
 
 
 def _command(script: str, file: Path) -> str:
-    return f"uv run converters/{script} {file} -o {file.with_suffix('.onnx').name}"
+    return f"uv run converters/{script} {shown(file)} -o {shown(file.with_suffix('.onnx').name)}"
