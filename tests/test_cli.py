@@ -53,7 +53,7 @@ def one_line(code, stderr):
     lines = [
         line
         for line in stderr.splitlines()
-        if not line.startswith(("onnx-si: default: ", "onnx-si: warning: "))
+        if not line.startswith(("onnx-si: defaults: ", "onnx-si: warning: "))
     ]
     assert len(lines) == 1, stderr
     assert lines[0].startswith("onnx-si: error: ") and "Traceback" not in stderr
@@ -64,9 +64,9 @@ def one_line(code, stderr):
 
 
 def test_model_and_image_are_enough(place, call):
-    code, stdout, stderr = call("model.onnx", "image.npy")
+    code, stdout, stderr = call("model.onnx", "image.npy", "--verbose")
     assert code == 0
-    assert stdout.startswith("model ") and "p-value" in stdout and "in words" in stdout
+    assert stdout.startswith("in words ") and "p-value" in stdout
     for name in (
         "hypothesis background",
         "saliency output:map",
@@ -78,8 +78,11 @@ def test_model_and_image_are_enough(place, call):
         assert f"onnx-si: default: {name}" in stderr
     assert "onnx-si: default: layout NCHW: " in stderr
     assert "onnx-si: warning: sigma" in stderr and "estimated from the image" in stderr
-    assert "warning" in stdout and "approximately" in stdout
+    assert "warning" not in stdout and "approximately" in stdout
     assert all(": " in line.removeprefix("onnx-si: default: ") for line in stderr.splitlines())
+    (line,) = [line for line in call("model.onnx", "image.npy")[2].splitlines() if "warning" not in line]
+    assert line.startswith("onnx-si: defaults: hypothesis background, alternative two-sided-abs, precision")
+    assert line.endswith("threshold max:0.5 (--verbose says why)")
 
 
 def test_options_are_no_defaults(place, call):
@@ -93,7 +96,8 @@ def test_options_are_no_defaults(place, call):
 def test_a_chosen_target_is_no_default(place, call):
     onnx.save(nets.cam_nchw(seed=1, size=8, classes=3).proto, "classes.onnx")
     arguments = ["classes.onnx", "image.npy", "--sigma", "1", "--threshold", "minmax:0.5"]
-    assert "default: target predicted" in call(*arguments)[2]
+    assert ", target predicted, " in call(*arguments)[2]
+    assert "default: target predicted: the class" in call(*arguments, "--verbose")[2]
     assert "target" not in call(*arguments, "--target", "predicted")[2]
 
 
@@ -105,7 +109,7 @@ def test_a_reference_that_is_not_used_is_a_warning(place, call):
 
 def test_metadata_is_named_as_the_source(call):
     image, reference = MODELS / "paper_cam_16_image.npy", MODELS / "paper_cam_16_reference.npy"
-    code, stdout, stderr = call(MODELS / "paper_cam_16.onnx", image, "--reference", reference)
+    code, stdout, stderr = call(MODELS / "paper_cam_16.onnx", image, "--reference", reference, "--verbose")
     assert code == 0 and "the model's metadata" in stdout
     assert "saliency cam: the model's own metadata say so" in stderr
 
@@ -146,7 +150,7 @@ def test_several_references_are_averaged(place, call):
 
 def test_files_are_written(place, call):
     code, stdout, _ = call("model.onnx", "image.npy", "--output", "out.json", "--plot", "out.png")
-    assert code == 0 and stdout.startswith("model ")
+    assert code == 0 and stdout.startswith("in words ")
     assert json.loads(Path("out.json").read_text())["status"] == "tested"
     with Image.open("out.png") as picture:
         assert picture.format == "PNG"
@@ -194,16 +198,17 @@ def test_noise_mask_and_channels_come_from_files(place, call):
     np.save("variances.npy", np.full((8, 8), 4.0))
     np.savez("axes.npz", H=2 * np.eye(8), W=2 * np.eye(8))
     np.save("mask.npy", np.pad(np.ones((6, 6)), 1))
+    np.save("other.npy", RNG.normal(size=(8, 8)))
     plain = json.loads(call("model.onnx", "image.npy", "--sigma", "2", "--json")[1])
     for name in ("variances.npy", "axes.npz"):
         content = json.loads(call("model.onnx", "image.npy", "--covariance", name, "--json")[1])
         assert content["p_value"] == pytest.approx(plain["p_value"], abs=2e-4)
         assert content["config"]["covariance"] == name and content["noise"]["std"] is None
-    arguments = "--noise-from reference.npy image.npy --mask mask.npy --channels 0 --json"
+    arguments = "--noise-from reference.npy other.npy --mask mask.npy --channels 0 --json"
     content = json.loads(call("model.onnx", "image.npy", *arguments.split())[1])
     assert content["degrees_of_freedom"] == content["noise"]["degrees_of_freedom"] == 64
     assert content["noise"]["level"] == "exact" and content["noise"]["known"] is False
-    assert content["config"]["noise_from"] == ["reference.npy", "image.npy"]
+    assert content["config"]["noise_from"] == ["reference.npy", "other.npy"]
     assert all(1 <= low < high <= 7 for low, high in content["region"]["bbox"])
 
 
@@ -580,7 +585,7 @@ def test_a_classifier_with_a_hidden_layer_gets_a_gradient_map(place, call):
     """Its head allows no class activation map: the automatic choice is Grad-CAM, others can be named."""
     onnx.save(nets.dense_net(seed=7, size=8).proto, "dense.onnx")
     np.save("picture.npy", np.random.default_rng(1).normal(size=(8, 8)))
-    code, stdout, stderr = call("dense.onnx", "picture.npy", "--sigma", "1", "--json")
+    code, stdout, stderr = call("dense.onnx", "picture.npy", "--sigma", "1", "--json", "--verbose")
     result = json.loads(stdout)
     assert code == 0 and result["status"] == "tested" and result["guarantee"] == "exact"
     assert result["saliency"] == {"method": "gradcam", "target": "predicted", "threshold": "max:0.5"}

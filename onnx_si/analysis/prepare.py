@@ -130,8 +130,8 @@ class Analysis:
             scene = self.scene(given, settings)
         if settings.layout is None:
             told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
-        misuse.require_independent(scene)
         noise = question.noise_of(scene, settings, covariance)
+        misuse.require_independent(scene)
         told.warnings(question.warnings(scene, settings, noise))
         if not settings.p_value_only:
             told.warnings(misuse.doubts(scene, noise))

@@ -116,4 +116,5 @@ def _add_output(group: Group, picture: str) -> None:
         help="show how far a long computation has come (default: on a terminal; of a test a line every "
         "ten seconds elsewhere)",
     )
+    group.add_argument("--verbose", action="store_true", help="say why each default was chosen")
     group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")

@@ -13,7 +13,7 @@ from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.analysis.run import refusal, test
 from onnx_si.cli.arguments import options_of
 from onnx_si.cli.options import given_options
-from onnx_si.cli.say import notice, say
+from onnx_si.cli.say import Narration, say
 from onnx_si.cli.signals import on_end
 from onnx_si.errors import InputError, NothingToTest, UnsupportedModel, UsageError
 from onnx_si.graph import load
@@ -37,7 +37,7 @@ def test_verb(arguments: argparse.Namespace) -> int:
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
     inputs = Inputs(image=arguments.image, **files)
-    model, stop, told = None, Stop(), notice(arguments)
+    model, stop, told = None, Stop(), _narration(arguments)
     try:
         model = load(arguments.model)
         watched = Watch(sys.stderr) if _shows_progress(arguments, elsewhere=True) else nullcontext()
@@ -48,12 +48,18 @@ def test_verb(arguments: argparse.Namespace) -> int:
         identity = {**refused.model, "path": arguments.model}
         _write(dataclasses.replace(inputs.named_in(refused), model=identity), arguments)
         raise
+    finally:
+        told.end()
     _write(result, arguments)
     if not arguments.json:
-        print("\n".join(map(shown_line, result.summary().splitlines())))
+        print("\n".join(map(shown_line, result.summary(warnings=False).splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
     return INTERRUPTED if stop.asked else 0
+
+
+def _narration(arguments: argparse.Namespace) -> Narration:
+    return Narration(quiet=arguments.quiet, verbose=arguments.verbose)
 
 
 def _shows_progress(arguments: argparse.Namespace, *, elsewhere: bool = False) -> bool:
@@ -138,7 +144,11 @@ def simulate_verb(arguments: argparse.Namespace) -> int:
     _require_writable(arguments.resume)
     options = given_options(arguments, options_of(SIMULATE))
     with Bar(sys.stderr) if _shows_progress(arguments) else nullcontext() as bar:
-        simulation = simulate(arguments.model, progress=bar, notice=notice(arguments), **options)
+        told = _narration(arguments)
+        try:
+            simulation = simulate(arguments.model, progress=bar, notice=told, **options)
+        finally:
+            told.end()
     _write(simulation, arguments)
     if not arguments.json:
         simulation.print(sys.stdout)
