@@ -45,9 +45,13 @@ class Settings(QuestionSettings, NoiseSettings, ImageSettings, TestingSettings):
         return self.engine != "exact"
 
     def config(self) -> dict[str, Any]:
-        """The values alone: enough, with model and images, to run the same test again."""
+        """The values alone: enough, with model and images, to run the same test again. What has no effect
+        here is None.
+        """
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in _NOT_CHOSEN}
+        idle = {name for name, option in OPTIONS.items() if not option.has_effect(values)}
+        kept = {name: value for name, value in values.items() if name not in _NOT_CHOSEN}
+        return {name: None if name in idle else value for name, value in kept.items()}
 
 
 def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -> Settings:
@@ -93,7 +97,7 @@ def _require_effect(chosen: Mapping[str, Any], values: Mapping[str, Any]) -> Non
     """An option that changes nothing is a mistake of the user, who believes that it does."""
     for name in chosen:
         option = OPTIONS[name]
-        if option.needs is not None and not option.needs.holds(values):
+        if option.needs is not None and not option.has_effect(values):
             raise UsageError(f"{option.flag} has no effect here: it needs {option.needs.words}")
 
 

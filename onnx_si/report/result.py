@@ -43,7 +43,7 @@ _REASONS = {
     "undecided.*.1": "infinity",
     "region.components.*.*": "the region was tested as a whole, not component by component",
     "noise.std": "the values have different standard deviations, or are correlated",
-    "noise.tipping_std": "the decision does not turn within a factor of 100, or S depends on the noise too",
+    "noise.tipping_std": "no such value within a factor of 100, or the search left open what it hangs on",
     "fragility.distance": "the region is the same on all of the line",
     "fragility.information": "the statistic is a length, or was not asked for",
     "noise.degrees_of_freedom": "the noise was not estimated from independent data",

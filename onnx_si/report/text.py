@@ -191,8 +191,8 @@ def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "fragility",
         f"moving the difference by {distance:.2g} standard errors changes the region, so that almost nothing "
-        f"is left to test with ({share}): a large p-value says little here. --randomise 0.2 selects on a "
-        "slightly noisier image, and its p-value keeps its meaning",
+        f"is left to test with ({share}): a large p-value says little here. --randomise 0.2 (its p-value "
+        "keeps its meaning) and --thin 0.2 (one forward pass) select on a slightly noisier image",
     )
 
 

@@ -84,6 +84,10 @@ class Option:
     name: str = ""
     title: str = ""
 
+    def has_effect(self, settled: Mapping[str, Any]) -> bool:
+        """Whether it changes anything beside the other values."""
+        return self.needs is None or self.needs.holds(settled)
+
     @property
     def flag(self) -> str:
         """As it is written on the command line."""
