@@ -14,7 +14,23 @@ FEWEST_CLIPPED = 8  # and their number
 
 
 def require_independent(scene: Scene) -> None:
-    """Refuse data that can't be noise, or that is there twice: a test supposes that it is independent.
+    """Refuse data that is there twice: a test supposes that it is independent.
+
+    Raises
+    ------
+    InputError
+    """
+    image = scene.image
+    named = [("the image", image)]
+    named += [(f"reference {i + 1}", one) for i, one in enumerate(scene.references)]
+    _require_different(named, "a reference is another image of the same kind of scene, with noise of its own")
+    named = [("the image", image)]
+    named += [(f"noise image {i + 1}", one) for i, one in enumerate(scene.noise_images)]
+    _require_different(named, "the noise is estimated from images that are independent of the one tested")
+
+
+def require_noise(scene: Scene) -> None:
+    """Refuse an image that can't have noise, whatever region it has.
 
     Raises
     ------
@@ -25,12 +41,6 @@ def require_independent(scene: Scene) -> None:
         raise InputError(
             f"every value of the image is {image.flat[0]:g}: there is no noise in it to test with"
         )
-    named = [("the image", image)]
-    named += [(f"reference {i + 1}", one) for i, one in enumerate(scene.references)]
-    _require_different(named, "a reference is another image of the same kind of scene, with noise of its own")
-    named = [("the image", image)]
-    named += [(f"noise image {i + 1}", one) for i, one in enumerate(scene.noise_images)]
-    _require_different(named, "the noise is estimated from images that are independent of the one tested")
 
 
 def _require_different(named: Sequence[tuple[str, Array]], why: str) -> None:

@@ -142,6 +142,7 @@ class Analysis:
         scene = question.with_extra_noise(scene, noise, settings, extra)
         with guarded(UnsupportedModel, "the model with these options", ADVICE):
             selected = self.select(scene, settings)
+        misuse.require_noise(scene)
         told.defaults(reasons(selected, settings))
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
