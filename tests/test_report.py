@@ -6,11 +6,13 @@ import math
 
 import nets
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 import onnx_si
 from onnx_si.analysis.run import refusal
+from onnx_si.cli.main import main
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
@@ -333,3 +335,14 @@ def test_a_flat_colour_image_can_be_drawn(tmp_path):
         "below",
     )
     assert (tmp_path / "a.png").stat().st_size > 2000
+
+
+def test_without_a_region_there_is_one_reason_and_what_is_known(tmp_path, capsys):
+    onnx.save(nets.map_net(seed=3, size=8).proto, tmp_path / "m.onnx")
+    np.save(tmp_path / "a.npy", IMAGE)
+    files = [str(tmp_path / "m.onnx"), str(tmp_path / "a.npy")]
+    assert main([*files, "--sigma", "2", "--threshold", "1e6", "--json", "--quiet"]) == 5
+    content = json.loads(capsys.readouterr().out)
+    assert content["image"]["shape"] == [1, 1, 8, 8]
+    assert (content["noise"]["std"], content["noise"]["source"]) == (2.0, "given")
+    assert len(content["reasons"]) <= 3 and "see `reason`" in content["reasons"]["*"]

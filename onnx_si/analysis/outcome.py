@@ -104,7 +104,7 @@ def result_of(
         layout=scene.layout,
         saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
         comparison=comparison,
-        noise=_noise(test.noise, thinned=settings.thin is not None),
+        noise=noise_document(test.noise, thinned=settings.thin is not None),
         model=_identity(scene.frame.loaded),
         search=found.costs,
         parity=selection.parity,
@@ -204,7 +204,7 @@ def level_to_search(line: TestLine, level: float) -> float | None:
     return float(min(1 - 2 * scipy.special.ndtr(-reach), HIGHEST_LEVEL))
 
 
-def _noise(noise: Noise, *, thinned: bool) -> dict[str, Any]:
+def noise_document(noise: Noise, *, thinned: bool) -> dict[str, Any]:
     """A scale that is only estimated leaves the parts of a thinned image dependent."""
     exact = "exact" if noise.known or (noise.exact and not thinned) else "approximate"
     return {
@@ -249,6 +249,8 @@ def refusal(
         findings=error.findings if isinstance(error, UnsupportedOp) else (),
         region=region,
         saliency=error.saliency if isinstance(error, NothingToTest) else {},
+        image_shape=error.shape if isinstance(error, NothingToTest) else None,
+        noise=error.noise if isinstance(error, NothingToTest) else {},
         model={} if model is None else _identity(model),
         config=settings.config(),
         defaults=settings.reasons,

@@ -13,13 +13,13 @@ from onnx_si.analysis.frame import Frame, frame_of, input_of
 from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import AllOptions, Options
-from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
+from onnx_si.analysis.outcome import Notice, Told, level_to_search, noise_document, result_of, search_warnings
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
-from onnx_si.errors import UnsupportedModel
+from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
 from onnx_si.ground.guard import guarded
@@ -140,8 +140,13 @@ class Analysis:
         if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
-        with guarded(UnsupportedModel, "the model with these options", ADVICE):
-            selected = self.select(scene, settings)
+        try:
+            with guarded(UnsupportedModel, "the model with these options", ADVICE):
+                selected = self.select(scene, settings)
+        except NothingToTest as error:
+            error.shape = scene.image.shape
+            error.noise = noise_document(noise, thinned=settings.thin is not None)
+            raise
         misuse.require_noise(scene)
         told.defaults(reasons(selected, settings))
         told.warnings(warnings(selected))

@@ -251,6 +251,8 @@ class Refused:
     model: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     image_path: str | None = None
+    image_shape: tuple[int, ...] | None = None
+    noise: Mapping[str, Any] = field(default_factory=dict)
     reference_paths: tuple[str, ...] = ()
     defaults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -274,9 +276,10 @@ class Refused:
             "alternative": self.config.get("alternative"),
             "hypothesis": self.config.get("hypothesis"),
             "confidence_level": 1 - self.config["alpha"] if "alpha" in self.config else None,
-            "image": {"path": self.image_path},
+            "image": {"path": self.image_path, "shape": self.image_shape},
+            "noise": self.noise,
             "reference": {"paths": self.reference_paths or None, "count": len(self.reference_paths)},
         }
-        reasons = {name: _REASONS[name] for name in ("reference.paths", "config.*")}
         what = "there was nothing to test" if self.status == "no_region" else "the model can't be analysed"
-        return RESULT.make(known, reasons, f"no test: {what} (see `reason`)")
+        own = {name: _REASONS[name] for name in ("reference.paths", "config.*")}
+        return RESULT.make(known, {**own, "*": f"no test: {what} (see `reason`)"})
