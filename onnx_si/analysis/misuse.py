@@ -29,20 +29,6 @@ def require_independent(scene: Scene) -> None:
     _require_different(named, "the noise is estimated from images that are independent of the one tested")
 
 
-def require_noise(scene: Scene) -> None:
-    """Refuse an image that can't have noise, whatever region it has.
-
-    Raises
-    ------
-    InputError
-    """
-    image = scene.image
-    if image.size > 1 and image.min() == image.max():
-        raise InputError(
-            f"every value of the image is {image.flat[0]:g}: there is no noise in it to test with"
-        )
-
-
 def _require_different(named: Sequence[tuple[str, Array]], why: str) -> None:
     for place, (name, one) in enumerate(named):
         for other, earlier in named[:place]:
@@ -57,6 +43,11 @@ def doubts(scene: Scene, noise: Noise) -> Iterator[str]:
         scene.image if scene.counts is None else scene.image[np.broadcast_to(scene.counts, scene.image.shape)]
     )
     yield from _clipped(counted)
+    if scene.image.size > 1 and counted.min() == counted.max():
+        yield (
+            f"every value of the image is {counted.flat[0]:g}: there is no noise in it, and the p-value "
+            "supposes noise"
+        )
     if noise.std is None:
         return
     own = robust_std(scene.image, axes)

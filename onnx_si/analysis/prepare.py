@@ -147,7 +147,6 @@ class Analysis:
             error.shape = scene.image.shape
             error.noise = noise_document(noise, thinned=settings.thin is not None)
             raise
-        misuse.require_noise(scene)
         told.defaults(reasons(selected, settings))
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
