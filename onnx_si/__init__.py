@@ -17,6 +17,7 @@ from onnx_si.errors import (
 if TYPE_CHECKING:
     from onnx_si.analysis.prepare import Analysis, prepare
     from onnx_si.analysis.run import test
+    from onnx_si.auditing.api import audit
     from onnx_si.graph import Model, load
     from onnx_si.inspection.extension import saliency
     from onnx_si.report import Result
@@ -37,6 +38,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedOp",
     "UsageError",
+    "audit",
     "evaluate",
     "load",
     "prepare",
@@ -49,6 +51,7 @@ _HOMES = {
     "Analysis": "onnx_si.analysis.prepare",
     "Model": "onnx_si.graph",
     "Result": "onnx_si.report",
+    "audit": "onnx_si.auditing.api",
     "evaluate": "onnx_si.runtime.evaluate",
     "load": "onnx_si.graph",
     "prepare": "onnx_si.analysis.prepare",

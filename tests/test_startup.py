@@ -55,10 +55,10 @@ def test_a_p_value_loads_no_more_than_it_needs():
 
 
 def test_a_worker_loads_no_more_than_it_needs():
-    script = "import sys, onnx_si.simulation.trial, onnx_si.audit.row\nprint(*sys.modules)"
+    script = "import sys, onnx_si.simulation.trial, onnx_si.auditing.row\nprint(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(MODELS.parent)}
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-    assert "onnx_si.audit.row" in found.stdout.split()
+    assert "onnx_si.auditing.row" in found.stdout.split()
     assert not set(found.stdout.split()) & {"scipy.stats", "scipy.optimize", "matplotlib", "joblib", "rich"}
 
 

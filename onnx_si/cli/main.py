@@ -20,7 +20,7 @@ from onnx_si.ground.paths import NOTHING, what_is_at
 from onnx_si.ground.terminal import shown_line
 from onnx_si.ground.words import did_you_mean
 
-VERBS = ("inspect", "saliency", "simulate", "audit")
+VERBS = ("inspect", "saliency", "simulate", "audit", "replay")
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
 INTERRUPTED = 130
 OUT_OF_MEMORY = UnsupportedModel.exit_code
@@ -89,6 +89,10 @@ def _parser(verb: str | None) -> Parser:
         from onnx_si.cli.audit import audit_parser
 
         return audit_parser()
+    if verb == "replay":
+        from onnx_si.cli.replay import replay_parser
+
+        return replay_parser()
     from onnx_si.cli import arguments as parsers
 
     match verb:
@@ -107,6 +111,10 @@ def _runner(verb: str | None) -> Callable[[argparse.Namespace], int]:
         from onnx_si.cli.audit import audit
 
         return audit
+    if verb == "replay":
+        from onnx_si.cli.replay import run_replay
+
+        return run_replay
     from onnx_si.cli import verbs
 
     match verb:

@@ -34,6 +34,7 @@ INTERRUPTED = 130
 def test_verb(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
     _require_outputs(arguments)
+    _require_writable(arguments.html)
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
     inputs = Inputs(image=arguments.image, **files)
@@ -55,6 +56,8 @@ def test_verb(arguments: argparse.Namespace) -> int:
         print("\n".join(map(shown_line, result.summary(warnings=False).splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
+    if arguments.html is not None:
+        _save(arguments.html, result.to_html().encode())
     return INTERRUPTED if stop.asked else 0
 
 
