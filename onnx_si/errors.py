@@ -17,6 +17,7 @@ OnnxSIError                  exit code
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 
@@ -67,10 +68,13 @@ class InputError(OnnxSIError):
 class NothingToTest(OnnxSIError):
     """The region is empty, or it is the whole image.
 
-    `pixels` of `size` passed the threshold; `saliency` is the map's method, target and threshold.
+    `pixels` of `size` passed the threshold; `saliency` is the map's method, target and threshold. Who
+    knows them adds the image's shape and the noise.
     """
 
     exit_code = 5
+    shape: tuple[int, ...] | None = None
+    noise: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self, message: str, *, pixels: int = 0, size: int = 0, saliency: Mapping[str, Any] | None = None

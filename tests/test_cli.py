@@ -18,6 +18,7 @@ from PIL import Image
 
 import onnx_si
 from onnx_si.cli import main as cli
+from onnx_si.cli import verbs
 from onnx_si.cli.main import main
 from onnx_si.report.progress import Watch
 from onnx_si.search import Progress
@@ -52,7 +53,7 @@ def one_line(code, stderr):
     lines = [
         line
         for line in stderr.splitlines()
-        if not line.startswith(("onnx-si: default: ", "onnx-si: warning: "))
+        if not line.startswith(("onnx-si: defaults: ", "onnx-si: warning: "))
     ]
     assert len(lines) == 1, stderr
     assert lines[0].startswith("onnx-si: error: ") and "Traceback" not in stderr
@@ -63,9 +64,9 @@ def one_line(code, stderr):
 
 
 def test_model_and_image_are_enough(place, call):
-    code, stdout, stderr = call("model.onnx", "image.npy")
+    code, stdout, stderr = call("model.onnx", "image.npy", "--verbose")
     assert code == 0
-    assert stdout.startswith("model ") and "p-value" in stdout and "in words" in stdout
+    assert stdout.startswith("in words ") and "p-value" in stdout
     for name in (
         "hypothesis background",
         "saliency output:map",
@@ -77,8 +78,11 @@ def test_model_and_image_are_enough(place, call):
         assert f"onnx-si: default: {name}" in stderr
     assert "onnx-si: default: layout NCHW: " in stderr
     assert "onnx-si: warning: sigma" in stderr and "estimated from the image" in stderr
-    assert "warning" in stdout and "approximately" in stdout
+    assert "warning" not in stdout and "approximately" in stdout
     assert all(": " in line.removeprefix("onnx-si: default: ") for line in stderr.splitlines())
+    (line,) = [line for line in call("model.onnx", "image.npy")[2].splitlines() if "warning" not in line]
+    assert line.startswith("onnx-si: defaults: hypothesis background, alternative two-sided-abs, precision")
+    assert line.endswith("threshold max:0.5 (--verbose says why)")
 
 
 def test_options_are_no_defaults(place, call):
@@ -92,7 +96,8 @@ def test_options_are_no_defaults(place, call):
 def test_a_chosen_target_is_no_default(place, call):
     onnx.save(nets.cam_nchw(seed=1, size=8, classes=3).proto, "classes.onnx")
     arguments = ["classes.onnx", "image.npy", "--sigma", "1", "--threshold", "minmax:0.5"]
-    assert "default: target predicted" in call(*arguments)[2]
+    assert ", target predicted, " in call(*arguments)[2]
+    assert "default: target predicted: the class" in call(*arguments, "--verbose")[2]
     assert "target" not in call(*arguments, "--target", "predicted")[2]
 
 
@@ -104,7 +109,7 @@ def test_a_reference_that_is_not_used_is_a_warning(place, call):
 
 def test_metadata_is_named_as_the_source(call):
     image, reference = MODELS / "paper_cam_16_image.npy", MODELS / "paper_cam_16_reference.npy"
-    code, stdout, stderr = call(MODELS / "paper_cam_16.onnx", image, "--reference", reference)
+    code, stdout, stderr = call(MODELS / "paper_cam_16.onnx", image, "--reference", reference, "--verbose")
     assert code == 0 and "the model's metadata" in stdout
     assert "saliency cam: the model's own metadata say so" in stderr
 
@@ -145,7 +150,7 @@ def test_several_references_are_averaged(place, call):
 
 def test_files_are_written(place, call):
     code, stdout, _ = call("model.onnx", "image.npy", "--output", "out.json", "--plot", "out.png")
-    assert code == 0 and stdout.startswith("model ")
+    assert code == 0 and stdout.startswith("in words ")
     assert json.loads(Path("out.json").read_text())["status"] == "tested"
     with Image.open("out.png") as picture:
         assert picture.format == "PNG"
@@ -193,16 +198,17 @@ def test_noise_mask_and_channels_come_from_files(place, call):
     np.save("variances.npy", np.full((8, 8), 4.0))
     np.savez("axes.npz", H=2 * np.eye(8), W=2 * np.eye(8))
     np.save("mask.npy", np.pad(np.ones((6, 6)), 1))
+    np.save("other.npy", RNG.normal(size=(8, 8)))
     plain = json.loads(call("model.onnx", "image.npy", "--sigma", "2", "--json")[1])
     for name in ("variances.npy", "axes.npz"):
         content = json.loads(call("model.onnx", "image.npy", "--covariance", name, "--json")[1])
         assert content["p_value"] == pytest.approx(plain["p_value"], abs=2e-4)
         assert content["config"]["covariance"] == name and content["noise"]["std"] is None
-    arguments = "--noise-from reference.npy image.npy --mask mask.npy --channels 0 --json"
+    arguments = "--noise-from reference.npy other.npy --mask mask.npy --channels 0 --json"
     content = json.loads(call("model.onnx", "image.npy", *arguments.split())[1])
     assert content["degrees_of_freedom"] == content["noise"]["degrees_of_freedom"] == 64
     assert content["noise"]["level"] == "exact" and content["noise"]["known"] is False
-    assert content["config"]["noise_from"] == ["reference.npy", "image.npy"]
+    assert content["config"]["noise_from"] == ["reference.npy", "other.npy"]
     assert all(1 <= low < high <= 7 for low, high in content["region"]["bbox"])
 
 
@@ -399,7 +405,7 @@ def test_nothing_to_test_exits_5(place, call, threshold, word, pixels):
     assert code == 5 and word in text and "ranges from" in text
     content = json.loads(stdout)
     assert content["status"] == "no_region" and content["region"]["pixels"] == pixels
-    assert content["p_value"] is None and content["reasons"]["p_value"]
+    assert content["p_value"] is None and content["reasons"]["*"]
     assert call("model.onnx", "image.npy", "--threshold", threshold)[1] == ""
 
 
@@ -407,7 +413,7 @@ def test_interruption_exits_130(place, call, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "test", interrupted)
+    monkeypatch.setattr(verbs, "test", interrupted)
     assert call("model.onnx", "image.npy") == (130, "", "onnx-si: interrupted\n")
 
 
@@ -415,7 +421,7 @@ def test_lack_of_memory_is_said(place, call, monkeypatch):
     def large(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr(cli, "test", large)
+    monkeypatch.setattr(verbs, "test", large)
     code, text = one_line(*call("model.onnx", "image.npy")[::2])
     assert code == 3 and "out of memory" in text
 
@@ -424,7 +430,7 @@ def test_a_fault_of_our_own_is_not_hidden(place, call, monkeypatch):
     def faulty(*args, **kwargs):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli, "test", faulty)
+    monkeypatch.setattr(verbs, "test", faulty)
     code, text = one_line(*call("model.onnx", "image.npy")[::2])
     assert code == 70 and "ZeroDivisionError at test_cli.py:" in text and "oops" in text and "report" in text
 
@@ -579,7 +585,7 @@ def test_a_classifier_with_a_hidden_layer_gets_a_gradient_map(place, call):
     """Its head allows no class activation map: the automatic choice is Grad-CAM, others can be named."""
     onnx.save(nets.dense_net(seed=7, size=8).proto, "dense.onnx")
     np.save("picture.npy", np.random.default_rng(1).normal(size=(8, 8)))
-    code, stdout, stderr = call("dense.onnx", "picture.npy", "--sigma", "1", "--json")
+    code, stdout, stderr = call("dense.onnx", "picture.npy", "--sigma", "1", "--json", "--verbose")
     result = json.loads(stdout)
     assert code == 0 and result["status"] == "tested" and result["guarantee"] == "exact"
     assert result["saliency"] == {"method": "gradcam", "target": "predicted", "threshold": "max:0.5"}
@@ -644,12 +650,13 @@ def progress_at(cells):
 
 
 def test_progress_elsewhere_is_a_line_now_and_then(monkeypatch):
-    monkeypatch.setattr("onnx_si.report.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("onnx_si.report.progress.APART", 0.0)
     stream = io.StringIO()
     with Watch(stream) as watch:
         watch(progress_at(3))
     assert (
-        stream.getvalue() == "searching for 3 s: p-value between 0.01 and 0.2, 30 linear pieces in 3 cells\n"
+        stream.getvalue()
+        == "onnx-si: searching for 3 s: p-value between 0.01 and 0.2, 30 linear pieces in 3 cells\n"
     )
 
 
@@ -674,9 +681,10 @@ def test_progress_on_a_terminal_renews_its_line(monkeypatch):
 
 
 def test_progress_can_be_asked_for(place, call, monkeypatch):
-    monkeypatch.setattr("onnx_si.report.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("onnx_si.report.progress.APART", 0.0)
     assert "searching for" in call("model.onnx", "image.npy", "--progress")[2]
-    assert "searching for" not in call("model.onnx", "image.npy")[2]
+    assert "searching for" in call("model.onnx", "image.npy")[2]
+    assert "searching for" not in call("model.onnx", "image.npy", "--quiet")[2]
     assert "searching for" not in call("model.onnx", "image.npy", "--no-progress")[2]
 
 

@@ -270,7 +270,7 @@ def test_unknown_suffix_lists_the_known_ones(write):
 def test_missing_file_and_folder(tmp_path):
     refused(tmp_path / "a.npy", "does not exist")
     (tmp_path / "b.npy").mkdir()
-    refused(tmp_path / "b.npy", "no file")
+    refused(tmp_path / "b.npy", "is a folder; onnx-si audit")
 
 
 def test_file_that_can_t_be_opened(write, monkeypatch):

@@ -6,11 +6,13 @@ import math
 
 import nets
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 import onnx_si
 from onnx_si.analysis.run import refusal
+from onnx_si.cli.main import main
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
@@ -210,28 +212,27 @@ def test_the_p_value_has_the_digits_that_its_bounds_share(bounds, text):
 
 def test_summary_is_about_a_dozen_lines(result):
     lines = result.summary().splitlines()
-    assert 10 <= len(lines) <= 18 and max(map(len, lines)) <= 100
+    assert 10 <= len(lines) <= 20 and max(map(len, lines)) <= 100
     labels = [line.split()[0] for line in lines if not line.startswith(" ")]
     wanted = [
+        "in",
+        "p-value",
+        "interval",
+        "region",
         "model",
         "null",
-        "region",
         "statistic",
-        "p-value",
         "compare",
-        "interval",
         "fragility",
-        "guarantee",
-        "parity",
         "noise",
     ]
-    assert labels == [*wanted, "search", "in"]
+    assert labels == [*wanted, "guarantee", "parity", "search"]
     assert "naive" in result.summary() and "over-conditioning" in result.summary()
 
 
 def words(result, low, high, **changes):
     content = {**result.to_dict(), "p_value_bounds": [low, high], **changes}
-    return " ".join(summary(content).split("in words")[1].split())
+    return " ".join(summary(content).split("in words")[1].split("p-value ")[0].split())
 
 
 def test_the_last_sentence_says_how_to_read_the_p_value(result):
@@ -245,6 +246,23 @@ def test_the_last_sentence_says_how_to_read_the_p_value(result):
     assert "not decided at level 0.05" in words(result, 0.04, 0.06)
     guessed = {**result.to_dict()["noise"], "known": False, "level": "approximate"}
     assert "approximately" in words(result, 0.01, 0.01, noise=guessed)
+    assert "fewer than one in a million images" in words(result, 1e-8, 1e-8, noise=guessed)
+    assert "about one in 100,000,000 images" in words(result, 1e-8, 1e-8)
+    assert "a difference this large; " in words(result, 0.5, 0.5, hypothesis="global", alternative="greater")
+    assert "this far upwards; " in words(result, 0.5, 0.5, alternative="greater")
+
+
+def test_the_guarantee_says_what_is_given(result):
+    content = result.to_dict()
+    assert "exact, given the noise: " in summary(content)
+    guessed = {**content["noise"], "level": "approximate"}
+    assert "exact, but approximate level: noise estimated: " in summary({**content, "noise": guessed})
+
+
+def test_warnings_may_have_been_told_before(result):
+    content = {**result.to_dict(), "warnings": ["something to act on"]}
+    assert "something to act on" in summary(content)
+    assert "something to act on" not in summary(content, warnings=False)
 
 
 def test_components_touch_by_faces_and_come_by_size():
@@ -318,3 +336,14 @@ def test_a_flat_colour_image_can_be_drawn(tmp_path):
         "below",
     )
     assert (tmp_path / "a.png").stat().st_size > 2000
+
+
+def test_without_a_region_there_is_one_reason_and_what_is_known(tmp_path, capsys):
+    onnx.save(nets.map_net(seed=3, size=8).proto, tmp_path / "m.onnx")
+    np.save(tmp_path / "a.npy", IMAGE)
+    files = [str(tmp_path / "m.onnx"), str(tmp_path / "a.npy")]
+    assert main([*files, "--sigma", "2", "--threshold", "1e6", "--json", "--quiet"]) == 5
+    content = json.loads(capsys.readouterr().out)
+    assert content["image"]["shape"] == [1, 1, 8, 8]
+    assert (content["noise"]["std"], content["noise"]["source"]) == (2.0, "given")
+    assert len(content["reasons"]) <= 3 and "see `reason`" in content["reasons"]["*"]

@@ -18,7 +18,9 @@ from onnx_si.cli.main import main
 from onnx_si.errors import InputError, NothingToTest, UsageError
 from onnx_si.ground import machine
 from onnx_si.ground.intervals import Intervals
-from onnx_si.simulation import Noise, pool, simulate
+from onnx_si.simulation import pool
+from onnx_si.simulation.draws import Noise
+from onnx_si.simulation.experiment import simulate
 from onnx_si.simulation.figure import figure_of
 from onnx_si.simulation.part_rows import summarise_parts
 from onnx_si.simulation.plan import plan_of
@@ -443,7 +445,7 @@ def test_table_figure_and_files(call, tmp_path):
         *SMALL, "--signal", 0, "--signal", -2, "--methods", "naive", "--plot", "a.png", "--output", "a.json"
     )
     assert code == 0 and "selective" in stdout and "no region" in stdout and "naive" in stdout
-    assert "onnx-si: default: size 3: half the image's side" in stderr and "warning" not in stderr
+    assert "onnx-si: defaults: size 3" in stderr and "warning" not in stderr
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     document = json.loads((tmp_path / "a.json").read_text())
     assert document["schema"] == "onnx-si/simulate/1"
@@ -458,7 +460,7 @@ def test_the_options_of_the_test_reach_the_trials(call, tmp_path):
         *SMALL, "--mask", "mask.npy", "--covariance", "variances.npy", "--components", "--json"
     )
     document = json.loads(stdout)
-    assert code == 0 and document["noise"]["covariance"] == "independent normal, std 2 to 2"
+    assert code == 0 and document["noise"]["covariance"] == "independent normal, std 2"
     assert set(document["config"]["arrays"]) == {"mask", "covariance"} and len(document["components"]) == 1
     code, stdout, _ = call(
         *SMALL, "--sigma-df", 4, "--resize-input", "linear", "--dim", "H=8", "--dim", "W=9"

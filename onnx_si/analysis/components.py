@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.question import Tested, test_line
 from onnx_si.analysis.scene import Mask
@@ -40,7 +40,7 @@ def component_event(component: Mask, counts: Mask | None) -> RegionEvent:
     counts : boolean array or None
         Pixels that may count; None: all.
     """
-    touching = ndimage.binary_dilation(component)
+    touching = scipy.ndimage.binary_dilation(component)
     return RegionEvent(component, touching if counts is None else touching & counts)
 
 

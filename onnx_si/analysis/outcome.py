@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from typing import Any
 
-from scipy import stats
+import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.question import Tested
@@ -17,6 +17,7 @@ from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison, ComponentTest, Estimate, Fragility, Refused, Result
+from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Noise
@@ -58,7 +59,10 @@ class Told:
 
 def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
-    if not found.complete and not settings.decide:
+    if found.why == INTERRUPTED:
+        low, high = found.p_value_bounds
+        yield f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, and the interval is too long"
+    elif not found.complete and not settings.decide:
         low, high = found.p_value_bounds
         wanted, why = settings.precision, "" if found.why is None else f": {found.why}"
         yield (
@@ -100,7 +104,7 @@ def result_of(
         layout=scene.layout,
         saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
         comparison=comparison,
-        noise=_noise(test.noise, thinned=settings.thin is not None),
+        noise=noise_document(test.noise, thinned=settings.thin is not None),
         model=_identity(scene.frame.loaded),
         search=found.costs,
         parity=selection.parity,
@@ -196,11 +200,11 @@ def level_to_search(line: TestLine, level: float) -> float | None:
         return None
     if not isinstance(line.distribution, Student):
         return level
-    reach = stats.t.isf(0.5 * (1 - level), line.distribution.df)
-    return float(min(1 - 2 * stats.norm.sf(reach), HIGHEST_LEVEL))
+    reach = scipy.special.stdtrit(line.distribution.df, 0.5 * (1 + level))
+    return float(min(1 - 2 * scipy.special.ndtr(-reach), HIGHEST_LEVEL))
 
 
-def _noise(noise: Noise, *, thinned: bool) -> dict[str, Any]:
+def noise_document(noise: Noise, *, thinned: bool) -> dict[str, Any]:
     """A scale that is only estimated leaves the parts of a thinned image dependent."""
     exact = "exact" if noise.known or (noise.exact and not thinned) else "approximate"
     return {
@@ -245,6 +249,8 @@ def refusal(
         findings=error.findings if isinstance(error, UnsupportedOp) else (),
         region=region,
         saliency=error.saliency if isinstance(error, NothingToTest) else {},
+        image_shape=error.shape if isinstance(error, NothingToTest) else None,
+        noise=error.noise if isinstance(error, NothingToTest) else {},
         model={} if model is None else _identity(model),
         config=settings.config(),
         defaults=settings.reasons,

@@ -6,20 +6,20 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
-from onnx_si.analysis import question
+from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.frame import Frame, frame_of, input_of
 from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import AllOptions, Options
-from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
+from onnx_si.analysis.outcome import Notice, Told, level_to_search, noise_document, result_of, search_warnings
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
-from onnx_si.errors import UnsupportedModel
+from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
 from onnx_si.ground.guard import guarded
@@ -28,7 +28,7 @@ from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
 from onnx_si.runtime.providers import providers
-from onnx_si.search import Progress, SearchOptions
+from onnx_si.search import Progress, SearchOptions, Stop
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance
 
@@ -61,13 +61,14 @@ class Analysis:
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
+        stop: Stop | None = None,
         notice: Notice | None = None,
     ) -> Result:
         """Test the salient region of an image.
 
         Parameters
         ----------
-        image, reference, mask, covariance, noise_from, progress, notice
+        image, reference, mask, covariance, noise_from, progress, stop, notice
             As for `onnx_si.test`.
         seed, sigma : optional
             For this image, in place of the analysis' own.
@@ -89,7 +90,8 @@ class Analysis:
             given = inputs.given(accepts)
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
             covariance = inputs.known_covariance(accepts, given.image)
-            result = self._test(given, covariance, settings, Told(notice), progress)
+            told = Told(notice)
+            result = self._test(given, covariance, settings, told, progress, stop or Stop())
         return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
@@ -120,6 +122,7 @@ class Analysis:
         settings: Settings,
         told: Told,
         progress: Callable[[Progress], None] | None,
+        stop: Stop,
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         told.defaults(settings.reasons)
@@ -128,19 +131,27 @@ class Analysis:
         if settings.layout is None:
             told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
         noise = question.noise_of(scene, settings, covariance)
+        misuse.require_independent(scene)
         told.warnings(question.warnings(scene, settings, noise))
+        if not settings.p_value_only:
+            told.warnings(misuse.doubts(scene, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
         seeded = settings.added is not None or not {"permutation", "monte-carlo"}.isdisjoint(settings.methods)
         if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
-        with guarded(UnsupportedModel, "the model with these options", ADVICE):
-            selected = self.select(scene, settings)
+        try:
+            with guarded(UnsupportedModel, "the model with these options", ADVICE):
+                selected = self.select(scene, settings)
+        except NothingToTest as error:
+            error.shape = scene.image.shape
+            error.noise = noise_document(noise, thinned=settings.thin is not None)
+            raise
         told.defaults(reasons(selected, settings))
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
         question.require_told_apart(line)
-        tested = Tested(scene, selected, noise, line, _how(line, settings), settings)
+        tested = Tested(scene, selected, noise, line, _how(line, settings, stop), settings)
         found = selected.engine.answer(line, selected.event, tested.how, progress)
         told.warnings(search_warnings(found, settings))
         witness = Witness.of(tested, asked)
@@ -178,7 +189,7 @@ def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     return Analysis(as_model(model), chosen)
 
 
-def _how(line: TestLine, settings: Settings) -> SearchOptions:
+def _how(line: TestLine, settings: Settings, stop: Stop) -> SearchOptions:
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(
@@ -187,4 +198,5 @@ def _how(line: TestLine, settings: Settings) -> SearchOptions:
         settings.alpha if settings.decide else None,
         settings.budget_bytes,
         interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
+        stop=stop,
     )

@@ -11,7 +11,7 @@ from onnx_si.analysis.outcome import Notice, refusal
 from onnx_si.analysis.prepare import prepare
 from onnx_si.graph import Loadable
 from onnx_si.report import Result
-from onnx_si.search import Progress
+from onnx_si.search import Progress, Stop
 from onnx_si.statistics.noise import Covariance
 
 __all__ = ["Notice", "refusal", "test"]
@@ -26,6 +26,7 @@ def test(
     covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
     noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
     progress: Callable[[Progress], None] | None = None,
+    stop: Stop | None = None,
     notice: Notice | None = None,
     **options: Unpack[AllOptions],
 ) -> Result:
@@ -47,6 +48,8 @@ def test(
         Independent images of pure background, from which the noise's scale is estimated.
     progress : callable, optional
         Called with a `Progress` during the search.
+    stop : onnx_si.search.Stop, optional
+        `stop.ask()`, from any thread, ends the search; the result has the bounds so far.
     notice : callable, optional
         Called as notice("default" or "warning", text) when a choice is made; the result holds them as well.
     **options
@@ -71,6 +74,7 @@ def test(
         covariance=covariance,
         noise_from=noise_from,
         progress=progress,
+        stop=stop,
         notice=notice,
     )
 

@@ -93,7 +93,10 @@ def numbers(values: ArrayLike, what: str) -> Array:
         )
     bad = np.count_nonzero(~np.isfinite(array))
     if bad:
-        raise InputError(f"{what} holds {bad} values that are NaN or infinite; mask or replace them first")
+        raise InputError(
+            f"{what} holds {bad} values that are NaN or infinite; the network reads them all, those under a "
+            "mask too: replace them first"
+        )
     largest = float(np.abs(array).max())
     if largest > LARGEST_VALUE:
         raise InputError(

@@ -231,6 +231,7 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
                 "choice is part of the selection event"
             )
         yield f"threshold {selection.threshold}: {why}"
+    yield from (f"map: {note}" for note in saliency.notes)
 
 
 def _why_automatic(method: str) -> str:
@@ -240,7 +241,6 @@ def _why_automatic(method: str) -> str:
 
 def warnings(selection: Selection) -> Iterator[str]:
     """What the user should know about the map and its region."""
-    yield from selection.saliency.notes
     parity = selection.parity
     if selection.marking.bound is None:
         return

@@ -11,7 +11,7 @@ from typing import Any
 from onnx_si.auditing.summary import ALL
 from onnx_si.auditing.wish import Wish
 from onnx_si.errors import InputError, UsageError
-from onnx_si.ground.files import SUFFIXES
+from onnx_si.ground.foreign import SUFFIXES
 
 OWN = ("image", "reference", "mask", "target", "sigma", "group")  # columns that mean something here
 LONGEST_FIELD = 1 << 16

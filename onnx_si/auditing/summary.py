@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy import stats
 
 ALL = "all"  # the group that every image is in
 STATUSES = ("tested", "no_region", "refused", "failed")
@@ -83,7 +83,7 @@ class _Pile:
             rejected=int(np.count_nonzero(adjusted <= rate)),
             fisher=fisher(values),
             simes=simes(values),
-            uniform_p_value=float(stats.kstest(values, "uniform").pvalue) if len(values) else None,
+            uniform_p_value=float(scipy.stats.kstest(values, "uniform").pvalue) if len(values) else None,
             parity_pixels=self.parity_pixels,
             parity_unknown=self.parity_unknown,
             noise_estimated=self.noise_estimated,
@@ -136,7 +136,7 @@ def adjust(values: NDArray[np.float64], control: str) -> NDArray[np.float64]:
         adjusted[order] = steps
         return adjusted
     method: Literal["bh", "by"] = "by" if control == "benjamini-yekutieli" else "bh"
-    return np.asarray(stats.false_discovery_control(values, method=method), np.float64)
+    return np.asarray(scipy.stats.false_discovery_control(values, method=method), np.float64)
 
 
 def fisher(values: NDArray[np.float64]) -> float | None:
@@ -144,7 +144,7 @@ def fisher(values: NDArray[np.float64]) -> float | None:
     if not len(values):
         return None
     logs = np.log(np.maximum(values, math.ulp(0.0)))
-    return float(stats.chi2.sf(-2.0 * logs.sum(), 2 * len(values)))
+    return float(scipy.special.chdtrc(2 * len(values), -2.0 * logs.sum()))
 
 
 def simes(values: NDArray[np.float64]) -> float | None:

@@ -5,7 +5,7 @@ import argparse
 from onnx_si.analysis.options import FILES, OPTIONS, Option
 from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.cli.options import Group, Parser, add_option, add_options
-from onnx_si.ground.files import SUFFIXES
+from onnx_si.ground.foreign import SUFFIXES
 from onnx_si.simulation.options import ALL
 
 _EPILOG = """\
@@ -16,7 +16,8 @@ further verbs:
   onnx-si replay RESULT.json            run recorded tests again and compare every number
   onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
-exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
+exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test,
+            130 interrupted (the bounds so far are written)
 """
 
 
@@ -74,6 +75,7 @@ def inspect_parser() -> Parser:
     _add_model(parser)
     for option in options_of(INSPECT).values():
         add_option(parser, option)
+    parser.add_argument("--tensors", action="store_true", help="list inner tensors with their shapes as well")
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
     return parser
 
@@ -115,6 +117,8 @@ def _add_output(group: Group, picture: str, *, html: bool = False) -> None:
     group.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,
-        help="show how far a long computation has come (default: on a terminal)",
+        help="show how far a long computation has come (default: on a terminal; of a test a line every "
+        "ten seconds elsewhere)",
     )
+    group.add_argument("--verbose", action="store_true", help="say why each default was chosen")
     group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")

@@ -3,21 +3,17 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnx_si.analysis.options import OPTIONS
-from onnx_si.auditing.begin import commented, plan
-from onnx_si.auditing.run import Audit, run_audit
-from onnx_si.auditing.tracking import log_to_mlflow, require_mlflow
 from onnx_si.auditing.wish import CONTROLS, Wish, read_wish, wish_of
 from onnx_si.cli.arguments import add_test
 from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown_line
-from onnx_si.report import to_json
-from onnx_si.report.audited import verdict
-from onnx_si.runtime.isolation import isolated, try_out
-from onnx_si.simulation.bar import Bar
+
+if TYPE_CHECKING:
+    from onnx_si.auditing.run import Audit
 
 GATE_FAILED = 1
 
@@ -62,6 +58,12 @@ def audit_parser() -> Parser:
 
 def audit(arguments: argparse.Namespace) -> int:
     """Run the verb; gives the exit code."""
+    from onnx_si.auditing.begin import commented, plan  # they take long to import
+    from onnx_si.auditing.run import run_audit
+    from onnx_si.auditing.tracking import log_to_mlflow, require_mlflow
+    from onnx_si.runtime.isolation import isolated, try_out
+    from onnx_si.simulation.bar import Bar
+
     if arguments.init:
         if arguments.what.endswith(".toml"):
             raise UsageError("--init takes a MODEL and IMAGES, and writes a configuration for them")
@@ -129,7 +131,10 @@ def _folder(arguments: argparse.Namespace) -> Path:
     return Path(arguments.what).with_suffix("")
 
 
-def _write(found: Audit, arguments: argparse.Namespace) -> None:
+def _write(found: "Audit", arguments: argparse.Namespace) -> None:
+    from onnx_si.report import to_json
+    from onnx_si.report.audited import verdict
+
     if arguments.json:
         print(to_json(found.document))
     else:

@@ -22,6 +22,7 @@ from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
 from onnx_si.graph.schema import STANDARD, Malformed, require_tensor, require_well_formed
 from onnx_si.ground.budget import budget, excess
+from onnx_si.ground.foreign import not_a_model
 from onnx_si.ground.guard import guarded, words_of
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
 from onnx_si.ground.terminal import shown
@@ -161,6 +162,9 @@ def load(path: Source, *, memory: int | None = None) -> Model:
 def _loaded(path: Source) -> Model:
     if isinstance(path, str | os.PathLike):
         file, where = Path(path), shown(path)
+        foreign = not_a_model(file)
+        if foreign is not None:
+            raise InputError(f"{where}: {foreign}")
         content = _content(file, where)
         proto = _parsed(content, where)
         with guarded(InputError, where, "export it again"):

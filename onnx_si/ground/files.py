@@ -8,24 +8,24 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from PIL import Image
 
 from onnx_si.errors import InputError, OnnxSIError
 from onnx_si.ground.budget import excess
+from onnx_si.ground.foreign import PICTURES, SUFFIXES, not_an_image
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
 from onnx_si.ground.terminal import shown
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 COPIES = 3  # of an image in double precision that a test holds beside the file's values
 
 MOST_ENTRIES = 8  # arrays of a .npz file that holds a structure
-
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
-SUFFIXES = (".npy", ".npz", *PICTURES)
 
 # Pillow's modes that keep a file's values: grey of 1, 8, 16 or 32 bits, float, and colour of 3 x 8 bits.
 _PLAIN_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB"})
@@ -62,7 +62,9 @@ def read_image(path: str | os.PathLike[str], accept: Accept = _any) -> NDArray[A
         If the file can't be read, is damaged or too large, or holds anything but one plain image.
     """
     file = Path(path)
-    suffix = file.suffix.lower()
+    suffix, foreign = file.suffix.lower(), not_an_image(file)
+    if foreign is not None:
+        raise InputError(f"{shown(file)}: {foreign}")
     if suffix not in SUFFIXES:
         raise InputError(
             f"{shown(file)}: images are read from {', '.join(SUFFIXES)}; convert it to one of these"
@@ -208,6 +210,8 @@ def _read_member(
 
 def _read_picture(file: Path, kind: str, accept: Accept) -> NDArray[Any]:
     """Read a picture; Pillow itself refuses more than about 180 million pixels when it reads the header."""
+    from PIL import Image  # not needed for arrays
+
     with _as_input_error(shown(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
         if picture.mode == "P":
             raise InputError(
@@ -239,7 +243,7 @@ def _read_picture(file: Path, kind: str, accept: Accept) -> NDArray[Any]:
         return np.asarray(picture)
 
 
-def _bits(file: Path, picture: Image.Image, kind: str) -> int:
+def _bits(file: Path, picture: "Image.Image", kind: str) -> int:
     """Bits per colour value in the file; Pillow itself cuts 16-bit colour down to 8 without a word."""
     if kind == "PNG":
         with file.open("rb") as stream:

@@ -257,8 +257,25 @@ def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) 
     wanted = ", ".join("any" if not isinstance(n, int) else str(n) for n in declared)
     raise InputError(
         f"{what} has shape {shown(array.shape)}, the model's input is ({wanted}) read as {layout.axes}; "
-        "give one image of that size (--layout changes how the axes are read)"
+        f"{_advice([*candidates, *([] if turned is None else [turned.shape])], declared, layout)}"
     )
+
+
+def _advice(candidates: Sequence[tuple[int, ...]], declared: Shape, layout: Layout) -> str:
+    """What to do about the axes that don't fit, by the reading of the array that fits on the most."""
+    wrong: tuple[list[str], Shape] = ["N"], declared
+    for shape in (one for one in candidates if len(one) == len(declared)):
+        axes = zip(layout.axes, declared, shape, strict=True)
+        found = [name for name, want, have in axes if isinstance(want, int) and want != have]
+        if len(found) < len(wrong[0]) or wrong[1] is declared:
+            wrong = found, shape
+    names, nearest = wrong
+    if names == ["C"]:
+        axis = layout.axes.index("C")
+        return f"the channels differ: it has {nearest[axis]}, the model takes {declared[axis]}"
+    if set(names) <= set("DHW"):
+        return "the size differs: --resize-input linear makes the resizing part of what is tested"
+    return "give one image of that size (--layout changes how the axes are read)"
 
 
 def _picture(array: NDArray[np.float64], layout: Layout, rank: int) -> NDArray[np.float64] | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,6 +59,7 @@ class Inspection:
     guarantee: str
     reasons: tuple[str, ...]
     assumed: tuple[str, ...]
+    tensors: tuple[Mapping[str, Any], ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The inspection as a document of schema `onnx-si/inspect/1`, ready for JSON."""
@@ -76,6 +77,7 @@ class Inspection:
             },
             "inputs": [dict(info) for info in self.inputs],
             "outputs": [dict(info) for info in self.outputs],
+            **({} if self.tensors is None else {"tensors": [dict(info) for info in self.tensors]}),
             "ops": [{**op, "nodes": list(op["nodes"])} for op in ops],
             "saliency": [dict(method) for method in self.saliency],
             "guarantee": self.guarantee,
@@ -89,6 +91,8 @@ def inspect_model(
     model: Loadable,
     sizes: Mapping[str, int] | None = None,
     layout: str | None = None,
+    *,
+    tensors: bool = False,
 ) -> Inspection:
     """Look at a model as a test would, on a random image of its input's shape.
 
@@ -99,6 +103,8 @@ def inspect_model(
         Sizes of free input axes.
     layout : str, optional
         As in `onnx_si.ground.layout.ALL_LAYOUTS`.
+    tensors : bool
+        Whether to list the inner tensors as well.
 
     Returns
     -------
@@ -116,7 +122,7 @@ def inspect_model(
     trial, program, fitting = None, None, []
     try:
         trial = probe(model, settings.dims or {}, settings.layout)
-        program = _bound(model, trial)
+        program = _bound(model, trial, _inner(model) if tensors else ())
         _require_one_image(model, trial)
         fitting = methods(model, trial.image, replace(trial.view, scores=settings.scores))
         guarantee, reasons = _guarantee(model, trial, settings)
@@ -143,7 +149,21 @@ def inspect_model(
         guarantee=guarantee,
         reasons=reasons,
         assumed=() if trial is None else trial.assumed,
+        tensors=_tensors(model, program, trial) if tensors else None,
     )
+
+
+def _tensors(model: Model, program: Program | None, trial: Probe | None) -> tuple[dict[str, Any], ...]:
+    """What lies between input and outputs, in the order of the nodes: each may be named by `output:NAME`."""
+    folded = frozenset[str]() if program is None else program.folded
+    infos = [TensorInfo(name, "inner", None) for name in _inner(model) if name not in folded]
+    return tuple(_output(model, info, program, trial) for info in infos)
+
+
+def _inner(model: Model) -> list[str]:
+    """Names of the tensors that nodes write and that are no outputs."""
+    ends = {info.name for info in model.outputs}
+    return [name for node in model.proto.graph.node for name in node.output if name and name not in ends]
 
 
 def _input(model: Model, info: TensorInfo, wanted: str | None) -> dict[str, Any]:
@@ -179,11 +199,12 @@ def _declared(info: TensorInfo, shape: Any, axes: str | None, reason: str) -> di
     return {"name": info.name, "type": info.type, "shape": size, "layout": axes, "reason": reason}
 
 
-def _bound(model: Model, trial: Probe) -> Program:
+def _bound(model: Model, trial: Probe, inner: Sequence[str]) -> Program:
     """The whole graph bound to the trial image, ends that no output needs included."""
     read = {name for node in model.proto.graph.node for name in node.input}
     ends = [node.output[0] for node in model.proto.graph.node if node.output and not read & set(node.output)]
-    outputs = tuple(dict.fromkeys([info.name for info in model.outputs] + [name for name in ends if name]))
+    names = [info.name for info in model.outputs] + [name for name in ends if name]
+    outputs = tuple(dict.fromkeys([*names, *inner]))
     others = [info for info in model.inputs if info.name != trial.info.name]
     declared = trial.info.shape or ()
     sizes = {name: n for name, n in zip(declared, trial.image.shape, strict=True) if isinstance(name, str)}

@@ -210,11 +210,13 @@ def _automatic(
         else:
             return replace(made, why=_why_not(reasons)) if method in LAST_CHOICES else made
     several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
+    several = f" ({several})" if maps else ""
     found = "; ".join(f"{method}: {reason}" for method, reason in reasons.items())
+    example = f", for example --saliency output:{maps[0].name} --target 1 --threshold 0" if maps else ""
     raise SaliencyUnavailable(
-        "choose the map with --saliency output:NAME, a tensor of the model, and --target K where it has "
-        f"channels: no output is a map of one channel{f' ({several})' if maps else ''}, and no saliency map "
-        f"was found ({found})"
+        "choose the map with --saliency output:NAME, a tensor of the model (onnx-si inspect --tensors lists "
+        f"them), and --target K where it has channels{example}: no output is a map of one channel{several}, "
+        f"and no saliency map was found ({found})"
     )
 
 

@@ -28,6 +28,8 @@ def print_inspection(content: Mapping[str, Any], stream: TextIO) -> None:
         console.print(f"metadata {key} = {value}")
     console.print(_table(("input", "type", "shape", "layout", "why"), map(_tensor, content["inputs"])))
     console.print(_table(("output", "type", "shape", "layout", "why"), map(_tensor, content["outputs"])))
+    if content["tensors"] is not None:
+        console.print(_table(("tensor", "type", "shape", "layout", "why"), map(_tensor, content["tensors"])))
     console.print(_table(("op", "since", "count", "class", "nodes"), map(_op, content["ops"])))
     methods = [(m["method"], "yes" if m["available"] else "no", m["reason"]) for m in content["saliency"]]
     console.print(_table(("saliency", "fits", "why"), methods))

@@ -3,14 +3,15 @@
 import threading
 import time
 from types import TracebackType
-from typing import Self, TextIO
-
-from rich.console import Console
-from rich.status import Status
+from typing import TYPE_CHECKING, Self, TextIO
 
 from onnx_si.search import Progress
 
-PATIENCE = 2.0  # seconds before anything is shown, and between lines that go to a file
+if TYPE_CHECKING:
+    from rich.status import Status
+
+PATIENCE = 2.0  # seconds before anything is shown on a terminal,
+APART = 10.0  # and between lines that go to a file
 
 
 class Watch:
@@ -23,12 +24,15 @@ class Watch:
     """
 
     def __init__(self, stream: TextIO):
-        self._console = Console(file=stream, markup=False, emoji=False, highlight=False)
+        self._stream = stream
         self._status: Status | None = None
         self._timer: threading.Timer | None = None
         self._latest = time.monotonic()
-        if self._console.is_terminal:
-            self._status = self._console.status("searching the line ...")
+        if stream.isatty():
+            from rich.console import Console  # takes long to import
+
+            console = Console(file=stream, markup=False, emoji=False, highlight=False)
+            self._status = console.status("searching the line ...")
             self._timer = threading.Timer(PATIENCE, self._status.start)
             self._timer.daemon = True
 
@@ -57,6 +61,6 @@ class Watch:
         )
         if self._status is not None:
             self._status.update(text)
-        elif time.monotonic() - self._latest >= PATIENCE:
+        elif time.monotonic() - self._latest >= APART:
             self._latest = time.monotonic()
-            self._console.print(text)
+            print(f"onnx-si: {text}", file=self._stream, flush=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Box = tuple[tuple[int, int], ...]
 
@@ -24,7 +24,7 @@ def bounding_box(region: NDArray[np.bool_]) -> Box:
 
 def component_masks(region: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], ...]:
     """Connected components as masks, the largest first."""
-    labels, count = ndimage.label(region)
+    labels, count = scipy.ndimage.label(region)
     masks = [labels == number for number in range(1, count + 1)]
     return tuple(sorted(masks, key=lambda mask: -int(np.count_nonzero(mask))))
 

@@ -16,7 +16,7 @@ from onnx_si.ground.layout import Layout
 from onnx_si.report.documents import RESULT
 from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Fragility, Parity
 from onnx_si.report.region import Component, bounding_box, components
-from onnx_si.report.text import p_value_text, summary
+from onnx_si.report.text import guarantee_text, p_value_text, summary
 
 _REASONS = {
     "reason": "nothing went wrong",
@@ -196,9 +196,9 @@ class Result:
         box = bounding_box(self.region)
         return {"pixels": pixels, "fraction": pixels / self.region.size, "bbox": box, "components": parts}
 
-    def summary(self) -> str:
-        """About a dozen lines: what was tested, the p-value, and how to read it."""
-        return summary(self.to_dict())
+    def summary(self, *, warnings: bool = True) -> str:
+        """About a dozen lines: how to read the p-value, the p-value, and what was tested."""
+        return summary(self.to_dict(), warnings=warnings)
 
     def _p_value_text(self) -> str:
         """The p-value behind these words; one from chains is valid as it stands."""
@@ -226,7 +226,8 @@ class Result:
 
         if Path(path).suffix.lower() != ".png":
             raise UsageError(f"{path}: pictures are written as .png")
-        title = f"selective p-value {self._p_value_text()} ({self.guarantee})"
+        how = guarantee_text(self.guarantee, self.noise["level"])
+        title = f"selective p-value {self._p_value_text()} ({how})"
         pixels = int(np.count_nonzero(self.region))
         subtitle = (
             f"{self.hypothesis} test of {pixels} of {self.region.size} pixels, statistic {self.statistic:.3g}"
@@ -268,6 +269,8 @@ class Refused:
     model: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     image_path: str | None = None
+    image_shape: tuple[int, ...] | None = None
+    noise: Mapping[str, Any] = field(default_factory=dict)
     reference_paths: tuple[str, ...] = ()
     defaults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -291,9 +294,10 @@ class Refused:
             "alternative": self.config.get("alternative"),
             "hypothesis": self.config.get("hypothesis"),
             "confidence_level": 1 - self.config["alpha"] if "alpha" in self.config else None,
-            "image": {"path": self.image_path},
+            "image": {"path": self.image_path, "shape": self.image_shape},
+            "noise": self.noise,
             "reference": {"paths": self.reference_paths or None, "count": len(self.reference_paths)},
         }
-        reasons = {name: _REASONS[name] for name in ("reference.paths", "config.*")}
         what = "there was nothing to test" if self.status == "no_region" else "the model can't be analysed"
-        return RESULT.make(known, reasons, f"no test: {what} (see `reason`)")
+        own = {name: _REASONS[name] for name in ("reference.paths", "config.*")}
+        return RESULT.make(known, {**own, "*": f"no test: {what} (see `reason`)"})

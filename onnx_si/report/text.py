@@ -11,6 +11,7 @@ WIDTH, LABEL = 100, 12
 DRAWN = "monte-carlo"
 ASKED = (DRAWN, "thinned")  # the runtime alone
 OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
+BILLION, MILLION = (1e-9, "a billion"), (1e-6, "a million")
 LITTLE = 0.05  # share of the information that is almost nothing
 
 _TEST = {
@@ -35,34 +36,48 @@ _GUARANTEE = {
 _AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
 
 
-def summary(result: Mapping[str, Any]) -> str:
-    """Text of a document whose status is `tested`: labels on the left, `WIDTH` characters at most."""
+def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
+    """Text of a document whose status is `tested`: labels on the left, `WIDTH` characters at most.
+
+    What a reader wants to know comes first, what it cost comes last; `warnings` False leaves out
+    what was told before.
+    """
     lines = [
+        ("in words", in_words(result)),
+        ("p-value", _p_value(result)),
+        ("interval", interval_text(result)),
+        ("region", region_text(result["region"])),
         ("model", _model(result)),
         ("null", f"{HYPOTHESES[result['hypothesis']].null} ({_TEST[result['alternative']]})"),
-        ("region", region_text(result["region"])),
         ("statistic", _statistic(result)),
-        ("p-value", _p_value(result)),
         *_components(result["region"]["components"]),
         *_comparison(result["comparison"]),
-        ("interval", interval_text(result)),
         *_fragility(result["fragility"]),
+        ("noise", noise_text(result)),
+        *((("warning", text) for text in result["warnings"]) if warnings else ()),
         ("guarantee", _guarantee(result)),
         ("parity", parity_text(result)),
-        ("noise", noise_text(result)),
         ("search", _search(result["search"])),
-        *(("warning", text) for text in result["warnings"]),
-        ("in words", in_words(result)),
     ]
     return "\n".join(_labelled(label, text) for label, text in lines)
 
 
 def _guarantee(result: Mapping[str, Any]) -> str:
-    text = f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"
+    text = (
+        f"{guarantee_text(result['guarantee'], result['noise']['level'])}: {_GUARANTEE[result['guarantee']]}"
+    )
     if result["guarantee"] != DRAWN:
         return text
     low, high = result["p_value_bounds"]
     return f"{text}: about +-{0.5 * (high - low):.2g} here"
+
+
+def guarantee_text(guarantee: str, level: str) -> str:
+    """The guarantee, and whether the noise that it supposes is known."""
+    known = level == "exact"
+    return (
+        f"{guarantee}, given the noise" if known else f"{guarantee}, but approximate level: noise estimated"
+    )
 
 
 def _labelled(label: str, text: str) -> str:
@@ -241,20 +256,24 @@ def in_words(result: Mapping[str, Any]) -> str:
         verdict = f"not significant at level {level:.3g}{known}: this region may well be noise"
     else:
         verdict = f"not decided at level {level:.3g}, which lies between the bounds"
+    has_sign = result["hypothesis"] != "global"  # a length has no direction
+    extreme = _EXTREME[result["alternative"]] if has_sign else "a difference this large"
+    least = BILLION if result["noise"]["level"] == "exact" else MILLION
     return (
-        f"if {HYPOTHESES[result['hypothesis']].if_true}, {_frequency(low, high)} images "
-        f"in which the model marks this region would show {_EXTREME[result['alternative']]}; {verdict}."
+        f"if {HYPOTHESES[result['hypothesis']].if_true}, {_frequency(low, high, least)} images "
+        f"in which the model marks this region would show {extreme}; {verdict}."
     )
 
 
-def _frequency(low: float, high: float) -> str:
+def _frequency(low: float, high: float, least: tuple[float, str]) -> str:
+    """In so many words; what is rarer than `least` is not told to the last digit."""
     if high >= 0.02:
         return (
             f"about {100 * high:.0f} of 100"
             if low >= 0.9 * high
             else f"{100 * low:.0f} to {100 * high:.0f} of 100"
         )
-    if high < 1e-9:
-        return "fewer than one in a billion"
+    if high < least[0]:
+        return f"fewer than one in {least[1]}"
     about = "about" if low >= 0.9 * high else "at most"
     return f"{about} one in {1 / high:,.0f}"

@@ -3,5 +3,6 @@
 from onnx_si.search.found import Progress, Search, SearchOptions
 from onnx_si.search.loop import search
 from onnx_si.search.piece import linear_piece
+from onnx_si.search.stop import Stop
 
-__all__ = ["Progress", "Search", "SearchOptions", "linear_piece", "search"]
+__all__ = ["Progress", "Search", "SearchOptions", "Stop", "linear_piece", "search"]

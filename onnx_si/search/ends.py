@@ -12,6 +12,33 @@ from onnx_si.statistics.line import TestLine
 EPS = float(np.finfo(np.float64).eps)
 NEAR = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)  # standard errors around an end that is looked at again
 FEW_ULPS = 4  # units in the last place that rounding may move the images at an end of S
+ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
+
+
+def require_around(line: TestLine, found: Array, unclear: Intervals) -> None:
+    """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither.
+
+    Parameters
+    ----------
+    line : TestLine
+    found : array (n, 2)
+        Stretches of S, and what is not examined yet.
+    unclear : Intervals
+        What rounding left open.
+
+    Raises
+    ------
+    UnsupportedModel
+    """
+    at, near = line.statistic, rounding_of_places(line, ULPS)
+    bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
+    around = Intervals.of([(at - near, at + near)])
+    if unclear.contains(at) or around.subtract(bridged):
+        raise UnsupportedModel(
+            "nothing but rounding decides the region of this image: numbers that are compared are equal, "
+            "or zero, but for rounding, so that images as near as you like have another region; "
+            "choose another map (--saliency) or threshold"
+        )
 
 
 def ends_of(

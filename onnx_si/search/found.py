@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.search.stop import Stop
 from onnx_si.statistics.truncated import Alternative
 
 FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
@@ -17,6 +18,7 @@ class SearchOptions:
     both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
     until the confidence interval of that level is settled too, for at most the work done so far and a
     little more. `enclose` False examines every cell exactly.
+    `stop` ends it at any moment.
     """
 
     alternative: Alternative = "two-sided-abs"
@@ -25,6 +27,7 @@ class SearchOptions:
     budget_bytes: int = 64 << 20
     interval_level: float | None = None
     enclose: bool = True
+    stop: Stop = field(default_factory=Stop, compare=False)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ from onnx_si.ground.budget import excess
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
-from onnx_si.search.ends import ends_of, rounding_of_places
+from onnx_si.search.ends import ends_of, require_around
 from onnx_si.search.event import RegionEvent
 from onnx_si.search.examine import Examiner, Task
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
+from onnx_si.search.stop import WHY as INTERRUPTED
+from onnx_si.search.stop import Stopped
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
@@ -35,7 +37,6 @@ INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost be
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
 ROUGHLY = 1e-3  # of an end's distance, as near as it has to be known to tell what is probable under it
 NOTHING = np.empty((0, 2))
-ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
@@ -56,6 +57,12 @@ class _Run:
     blurred: list[Array] = field(default_factory=list)
     fates: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.perf_counter)
+    known: tuple[Intervals, Intervals] = field(
+        init=False
+    )  # S and what is undecided, after the last whole step
+
+    def __post_init__(self) -> None:
+        self.known = self.sets()
 
     @property
     def operations(self) -> int:
@@ -69,8 +76,8 @@ class _Run:
 
     def bounds(self) -> tuple[float, float]:
         """The p-value's bounds by what is known now."""
-        line = self.task.line
-        return p_value_bounds(line.distribution, *self.sets(), line.statistic, self.options.alternative)
+        line, self.known = self.task.line, self.sets()
+        return p_value_bounds(line.distribution, *self.known, line.statistic, self.options.alternative)
 
     def true_bounds(self, inside: Intervals, undecided: Intervals, blur: Intervals) -> tuple[float, float]:
         """The same, wherever in their intervals the ends of S and the statistic lie."""
@@ -234,11 +241,11 @@ class _Run:
         self.frontier.reorder(distribution)
         dog, settled = Watchdog(lambda: distribution.log_mass(self.sets()[1])), True
         while self.operations < allowed:
-            inside, undecided = self.sets()
+            inside, undecided = self.known = self.sets()
             if distribution.log_mass(undecided) < distribution.log_mass(inside) + LOG_NEGLIGIBLE:
                 return settled
             settled = False
-            if not self.step() or dog.barks(*self.work):
+            if not self.options.stop.during(self.step) or dog.barks(*self.work):
                 return True
             if progress is not None:
                 progress(self.look())
@@ -246,18 +253,10 @@ class _Run:
 
     def require_observed(self) -> None:
         """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
-        at, near = self.task.line.statistic, rounding_of_places(self.task.line, ULPS)
         inside, slivers = self._found()
+        pending = np.array(self.frontier.undecided(), dtype=np.float64)
         unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
-        found = np.concatenate([inside.bounds, np.array(self.frontier.undecided(), dtype=np.float64)])
-        bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
-        around = Intervals.of([(at - near, at + near)])
-        if unclear.contains(at) or around.subtract(bridged):
-            raise UnsupportedModel(
-                "nothing but rounding decides the region of this image: numbers that are compared are equal, "
-                "or zero, but for rounding, so that images as near as you like have another region; "
-                "choose another map (--saliency) or threshold"
-            )
+        require_around(self.task.line, np.concatenate([inside.bounds, pending]), unclear)
 
     def sets(self) -> tuple[Intervals, Intervals]:
         """S for certain, and everything undecided."""
@@ -331,21 +330,24 @@ def search(
     run = _Run(task, options, examiner, frontier, policy, parts, together)
     bounds, complete, why = (0.0, 1.0), False, None
     dog = Watchdog(lambda: line.distribution.log_mass(run.sets()[1]))
-    while not complete and run.step():
-        seen = run.look()
-        bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
-        if progress is not None:
-            progress(seen)
-        if options.decide_at is not None and decided(bounds, options.decide_at):
-            break
-        if not complete and dog.barks(*run.work):
-            why = WHY
-            break
-    run.require_observed()
-    if complete and options.interval_level is not None:
-        run.settle_interval(options.interval_level, progress)
-        bounds = run.bounds()
-    inside, undecided = run.sets()
+    try:
+        while not complete and options.stop.during(run.step):
+            seen = run.look()
+            bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
+            if progress is not None:
+                progress(seen)
+            if options.decide_at is not None and decided(bounds, options.decide_at):
+                break
+            if not complete and dog.barks(*run.work):
+                why = WHY
+                break
+        run.require_observed()
+        if complete and options.interval_level is not None:
+            run.settle_interval(options.interval_level, progress)
+            bounds = run.bounds()
+    except Stopped:  # a step that was cut short may have lost cells; what was known before it is true
+        complete, why = False, INTERRUPTED
+    inside, undecided = run.known if why == INTERRUPTED else run.sets()
     blur = ends_of(inside, undecided, run.blurred, task, examiner)
     p_value = bounds[1]
     bounds = run.true_bounds(inside, undecided, blur)

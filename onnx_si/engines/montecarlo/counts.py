@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy import stats
 
 from onnx_si.statistics.truncated import Alternative
 
@@ -50,8 +50,8 @@ class Tail:
     def interval(self, level: float) -> tuple[float, float]:
         """Clopper and Pearson's interval for the share of infinitely many chains."""
         k, n, beyond = self.extreme, self.seen, 0.5 * (1 - level)
-        low = float(stats.beta.ppf(beyond, k, n - k + 1)) if k else 0.0
-        high = float(stats.beta.ppf(1 - beyond, k + 1, n - k)) if k < n else 1.0
+        low = float(scipy.special.betaincinv(k, n - k + 1, beyond)) if k else 0.0
+        high = float(scipy.special.betaincinv(k + 1, n - k, 1 - beyond)) if k < n else 1.0
         return low, high
 
 

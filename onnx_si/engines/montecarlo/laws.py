@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy.special import xlogy
 
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student
@@ -82,7 +82,7 @@ def _chi(law: Chi) -> Law:
 
     def log_density(x: Array) -> Array:
         with np.errstate(all="ignore"):
-            heights = xlogy(power, x) - 0.5 * x * x
+            heights = scipy.special.xlogy(power, x) - 0.5 * x * x
         return np.where(x < 0, LOWEST, np.maximum(heights, LOWEST))
 
     return Law(log_density, lambda x: x * law.scale, math.sqrt(power), 0.0, math.inf, _as_they_are)
@@ -97,7 +97,9 @@ def _on_sphere(df: int, error_df: int, radius: float, low: float, statistic: flo
     def log_density(x: Array) -> Array:
         angle = x / wide
         with np.errstate(all="ignore"):
-            heights = xlogy(p, np.abs(np.sin(angle))) + xlogy(q, np.abs(np.cos(angle)))
+            heights = scipy.special.xlogy(p, np.abs(np.sin(angle))) + scipy.special.xlogy(
+                q, np.abs(np.cos(angle))
+            )
         return np.where((angle < low) | (angle > high), LOWEST, np.maximum(heights, LOWEST))
 
     def place(x: Array) -> Array:

@@ -28,6 +28,7 @@ KEYS: dict[str, Shape] = {
     "metadata": free("what the file says under onnx_si.*"),
     "inputs": listed("declared inputs", TENSOR, always=True),
     "outputs": listed("declared outputs", TENSOR, always=True),
+    "tensors": listed("inner tensors, where they were asked for", TENSOR),
     "ops": listed("ops by kind, the most frequent first", OP, always=True),
     "saliency": listed("saliency methods", METHOD, always=True),
     "guarantee": text("best guarantee that a test with the defaults can have", always=True),

@@ -193,7 +193,9 @@ def has_reason(content: Mapping[str, Any], path: str) -> bool:
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Segment by segment, `*` standing for any one."""
+    """Segment by segment, `*` standing for any one; `*` alone is every path."""
+    if pattern == "*":
+        return True
     wanted, have = pattern.split("."), path.split(".")
     return len(wanted) == len(have) and all(w in ("*", h) for w, h in zip(wanted, have, strict=True))
 

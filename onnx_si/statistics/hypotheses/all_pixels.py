@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+import scipy  # loads its parts when they are used
 
 from onnx_si.errors import InputError, UsageError
 from onnx_si.statistics.hypotheses.contrast import Array, Data, Mask
@@ -90,7 +90,9 @@ def _solve(covariance: Covariance, region: Mask, values: Array) -> Array:
             "or fewer --channels"
         )
     try:
-        solved: Array = cho_solve(cho_factor(covariance.block(region), lower=True), values)
+        solved: Array = scipy.linalg.cho_solve(
+            scipy.linalg.cho_factor(covariance.block(region), lower=True), values
+        )
     except np.linalg.LinAlgError as error:
         raise InputError(
             "the noise's covariance on the region is singular: some combination of its values has no noise; "

@@ -1,7 +1,7 @@
 """Hypothesis `neighborhood`: the region's mean equals the mean of a ring around it."""
 
 import numpy as np
-from scipy import ndimage
+import scipy  # loads its parts when they are used
 
 from onnx_si.errors import NothingToTest
 from onnx_si.statistics.hypotheses.contrast import Data, Mask, contrast_line, difference_of_means
@@ -21,7 +21,7 @@ def ring_around(region: Mask, width: int, spatial_axes: tuple[int, ...]) -> Mask
         One, two or three; channels are never mixed.
     """
     size = [2 * width + 1 if axis in spatial_axes else 1 for axis in range(region.ndim)]
-    wide = ndimage.maximum_filter(region.astype(np.uint8), size=size, mode="constant", cval=0)
+    wide = scipy.ndimage.maximum_filter(region.astype(np.uint8), size=size, mode="constant", cval=0)
     return (wide > 0) & ~region
 
 

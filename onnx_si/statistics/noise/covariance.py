@@ -107,7 +107,8 @@ class Diagonal:
 
     def __str__(self) -> str:
         low, high = np.sqrt(self.variances.min()), np.sqrt(self.variances.max())
-        return f"independent normal, std {low:.6g} to {high:.6g}"
+        text = f"{low:.6g}"
+        return f"independent normal, std {text}{'' if text == f'{high:.6g}' else f' to {high:.6g}'}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,15 +73,20 @@ def estimate_from_image(image: NDArray[np.float64], spatial_axes: tuple[int, ...
     ------
     Donoho and Johnstone, Biometrika 81 (1994), section 3.1: median absolute detail divided by 0.6745.
     """
+    std = robust_std(image, spatial_axes)
+    if not std > 0:
+        raise InputError(
+            "the noise can't be estimated from this image (too small, or half of it is flat); give --sigma"
+        )
+    return Noise.scalar(std, "estimated from the image (median absolute Haar detail)", known=False)
+
+
+def robust_std(image: NDArray[np.float64], spatial_axes: tuple[int, ...]) -> float:
+    """Standard deviation of noise by the finest Haar details; 0 where half of them are, or without any."""
     detail = image
     for axis in spatial_axes:
         pairs = detail.shape[axis] // 2
         even = np.take(detail, np.arange(0, 2 * pairs, 2), axis=axis)
         odd = np.take(detail, np.arange(1, 2 * pairs, 2), axis=axis)
         detail = (even - odd) / np.sqrt(2)
-    std = float(np.median(np.abs(detail))) / MAD_OF_NORMAL if detail.size else 0.0
-    if not std > 0:
-        raise InputError(
-            "the noise can't be estimated from this image (too small, or half of it is flat); give --sigma"
-        )
-    return Noise.scalar(std, "estimated from the image (median absolute Haar detail)", known=False)
+    return float(np.median(np.abs(detail))) / MAD_OF_NORMAL if detail.size else 0.0

@@ -124,8 +124,8 @@ class Stationary:
         return shape == self.shape
 
     def __str__(self) -> str:
-        reach = " x ".join(str(size // 2) for size in self.autocovariance.shape)
-        return f"normal, stationary covariance that reaches {reach} values"
+        reach = [str(size // 2) for size in self.autocovariance.shape if size > 1]
+        return f"normal, stationary covariance that reaches {' x '.join(reach) or 'no other'} values"
 
     def _torus(self) -> tuple[int, ...]:
         return tuple(n + k // 2 for n, k in zip(self.shape, self.autocovariance.shape, strict=True))

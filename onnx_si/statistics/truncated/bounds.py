@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit
+import scipy  # loads its parts when they are used
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.absolute import odds_bounds
@@ -211,11 +211,11 @@ def _two_sided(lower: float, upper: float) -> tuple[float, float]:
 
 def _probability_below(log_odds: float) -> float:
     """Return a lower bound of the probability that belongs to log odds, exact for infinite ones."""
-    probability = float(expit(log_odds))
+    probability = float(scipy.special.expit(log_odds))
     return probability if math.isinf(log_odds) else max(rounded_down(probability), 0.0)
 
 
 def _probability_above(log_odds: float) -> float:
     """Return an upper bound of the probability, which is not zero where it only underflows."""
-    probability = float(expit(log_odds))
+    probability = float(scipy.special.expit(log_odds))
     return probability if math.isinf(log_odds) else min(rounded_up(probability), 1.0)

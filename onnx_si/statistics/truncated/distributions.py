@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.special import gammaln
+import scipy  # loads its parts when they are used
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.masses import (
@@ -147,7 +147,11 @@ class Chi:
     def _log_density_at_mode(self) -> float:
         half = 0.5 * self.df
         power = self.df - 1
-        return 0.5 * power * (math.log(power) - 1.0) - (half - 1.0) * math.log(2.0) - float(gammaln(half))
+        return (
+            0.5 * power * (math.log(power) - 1.0)
+            - (half - 1.0) * math.log(2.0)
+            - float(scipy.special.gammaln(half))
+        )
 
 
 def require_positive(name: str, value: float) -> None:

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from onnx_si.statistics.truncated.absolute import Seen, lower_odds, odds_from, upper_odds
+from onnx_si.statistics.truncated.roots import find_root
 from onnx_si.statistics.truncated.rounding import EPS, Floats
 
 Pair = tuple[float, float]
@@ -149,7 +149,7 @@ class _Possible:
         if accepted == 0.0 or not accepted < rejected:
             return accepted
         near = 0.25 * self.tolerance * accepted + _SHORTEST
-        root = float(brentq(excess, accepted, rejected, xtol=near, rtol=8.0 * EPS, maxiter=500))
+        root = float(find_root(excess, accepted, rejected, xtol=near, rtol=8.0 * EPS, maxiter=500))
         return self._closest(accepted, root)
 
     def _closest(self, accepted: float, start: float) -> float:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from scipy.optimize import brentq
-from scipy.special import logit
+import scipy  # loads its parts when they are used
 
 from onnx_si.statistics.truncated.absolute import Seen
 from onnx_si.statistics.truncated.bounds import Alternative
 from onnx_si.statistics.truncated.hull import TOLERANCE, hull_bounds
+from onnx_si.statistics.truncated.roots import find_root
 from onnx_si.statistics.truncated.rounding import EPS, log_error
 
 # Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
@@ -84,15 +84,15 @@ def end_bounds(
         raise ValueError(f"level must be between 0 and 1, got {level}")
     alpha = 1.0 - level
     if alternative == "two-sided-abs":
-        return hull_bounds(least, most, float(logit(alpha)), tolerance)
+        return hull_bounds(least, most, float(scipy.special.logit(alpha)), tolerance)
     below, above = (-math.inf, -math.inf), (math.inf, math.inf)
     if alternative == "greater":
-        return mean_bounds(least, most, -float(logit(alpha))), above
+        return mean_bounds(least, most, -float(scipy.special.logit(alpha))), above
     if alternative == "less":
-        return below, mean_bounds(least, most, float(logit(alpha)))
+        return below, mean_bounds(least, most, float(scipy.special.logit(alpha)))
     if alternative != "two-sided":
         raise ValueError(f"unknown alternative {alternative!r}")
-    odds = float(logit(0.5 * alpha))
+    odds = float(scipy.special.logit(0.5 * alpha))
     return mean_bounds(least, most, -odds), mean_bounds(least, most, odds)
 
 
@@ -106,4 +106,4 @@ def root(decreasing: Callable[[float], float]) -> float:
         if abs(far) > _FARTHEST_MEAN:
             return sign * math.inf
     lo, hi = min(near, far), max(near, far)
-    return float(brentq(decreasing, lo, hi, xtol=ROOT_TOLERANCE, rtol=4.0 * EPS, maxiter=500))
+    return float(find_root(decreasing, lo, hi, xtol=ROOT_TOLERANCE, rtol=4.0 * EPS, maxiter=500))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-from scipy.special import erf, erfcx
 
 Floats = NDArray[np.float64]
 _ROOT_HALF = math.sqrt(0.5)
@@ -68,7 +68,9 @@ def log_bell_integrals(lo: Floats, hi: Floats, widths: Floats, tilt: float | Flo
             if rows.any():
                 result[rows] += rule(distance[rows], widths[rows])
         if across.any():
-            sides = erf(-_ROOT_HALF * from_lo[across]) + erf(-_ROOT_HALF * to_hi[across])
+            sides = scipy.special.erf(-_ROOT_HALF * from_lo[across]) + scipy.special.erf(
+                -_ROOT_HALF * to_hi[across]
+            )
             peak = np.broadcast_to(tilt, widths.shape)[across]
             result[across] = 0.5 * peak * peak + HALF_LOG_TWO_PI + np.log(0.5 * sides)
     result[~(widths > 0.0)] = -np.inf
@@ -84,8 +86,8 @@ def _log_short_fall(distance: Floats, widths: Floats) -> Floats:
 
 def _log_long_fall(distance: Floats, widths: Floats) -> Floats:
     """Return the same integral as a difference of Mills ratios, for widths where that does not cancel."""
-    end = erfcx((distance + widths) * _ROOT_HALF) * np.exp(-widths * (distance + 0.5 * widths))
-    return np.log(math.sqrt(0.5 * math.pi) * (erfcx(distance * _ROOT_HALF) - end))
+    end = scipy.special.erfcx((distance + widths) * _ROOT_HALF) * np.exp(-widths * (distance + 0.5 * widths))
+    return np.log(math.sqrt(0.5 * math.pi) * (scipy.special.erfcx(distance * _ROOT_HALF) - end))
 
 
 def log_power_bell_integrals(power: int, lo: Floats, hi: Floats, widths: Floats) -> Floats:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
+import scipy  # loads its parts when they are used
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.absolute import Pair
@@ -83,7 +83,11 @@ class Shifted:
 
     def most_beyond(self, m: float) -> float:
         """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
-        return float(log_ndtr(-m)) + 0.5 * m * m + HALF_LOG_TWO_PI if m < _MILLS_FROM else -math.log(m)
+        return (
+            float(scipy.special.log_ndtr(-m)) + 0.5 * m * m + HALF_LOG_TWO_PI
+            if m < _MILLS_FROM
+            else -math.log(m)
+        )
 
 
 def _mass_bounds(low: Floats, high: Floats, widths: Floats, mean: Floats) -> Pair:

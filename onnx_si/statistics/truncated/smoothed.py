@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import erfcx, log_ndtr
+import scipy  # loads its parts when they are used
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.absolute import Pair
@@ -23,6 +22,7 @@ from onnx_si.statistics.truncated.masses import (
     Floats,
     log_sum,
 )
+from onnx_si.statistics.truncated.roots import find_root
 from onnx_si.statistics.truncated.rounding import EPS, log_errors
 
 LEAST_SHARE = 0.01  # below it the two scales of the integrand are too far apart for the quadrature
@@ -138,7 +138,7 @@ class Smoothed:
 
     def most_beyond(self, m: float) -> float:
         """The mass at T < t if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
-        return float(log_ndtr(-m))
+        return float(scipy.special.log_ndtr(-m))
 
     def _within(self, log_masses: list[float], mean: Floats) -> Pair:
         """Bounds of log masses where the places of the intervals are rounded."""
@@ -194,8 +194,8 @@ def _log_integrals(lo: Floats, hi: Floats, widths: Floats, mean: float, share: f
 def _log_phi(u: Floats) -> Floats:
     """Log of the normal distribution function, to rounding in the far tail as well."""
     with np.errstate(all="ignore"):
-        tail = np.log(0.5 * erfcx(-math.sqrt(0.5) * u)) - 0.5 * u * u
-    result: Floats = np.where(u < -1.0, tail, log_ndtr(u))
+        tail = np.log(0.5 * scipy.special.erfcx(-math.sqrt(0.5) * u)) - 0.5 * u * u
+    result: Floats = np.where(u < -1.0, tail, scipy.special.log_ndtr(u))
     return result
 
 
@@ -204,14 +204,14 @@ def _peak(mean: float, share: float, q: float, bend: float) -> float:
 
     def slope(w: float) -> float:
         u = (bend - w) / q
-        mills = math.exp(-0.5 * u * u - HALF_LOG_TWO_PI - float(log_ndtr(u)))
+        mills = math.exp(-0.5 * u * u - HALF_LOG_TWO_PI - float(scipy.special.log_ndtr(u)))
         return (mean - w) / (1.0 + share) - mills / q
 
     # At the mean the slope is negative; going down it turns positive before the point where Phi is flat.
     low, step = mean, 1.0
     while slope(low) <= 0.0:
         low, step = low - step, 2.0 * step
-    return float(brentq(slope, low, mean)) if low < mean else mean
+    return float(find_root(slope, low, mean)) if low < mean else mean
 
 
 def _fall(drop: Callable[[Floats], Floats], shape: tuple[int, ...], reach: float) -> Floats:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln
+import scipy  # loads its parts when they are used
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.angles import log_angle_integrals
@@ -59,7 +59,7 @@ class Ratio:
 
     def _log_density_at_mode(self, p: int, q: int) -> float:
         height = 0.5 * (_x_log_x(p) + _x_log_x(q) - _x_log_x(p + q))
-        return height + math.log(2.0) - float(betaln(0.5 * self.df, 0.5 * self.error_df))
+        return height + math.log(2.0) - float(scipy.special.betaln(0.5 * self.df, 0.5 * self.error_df))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,165 @@
+"""What the verbs do; main imports it when it knows that the options are right."""
+
+import argparse
+import dataclasses
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnx_si.analysis.inputs import Inputs
+from onnx_si.analysis.options import FILES
+from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
+from onnx_si.analysis.run import refusal, test
+from onnx_si.cli.arguments import options_of
+from onnx_si.cli.options import given_options
+from onnx_si.cli.say import Narration, say
+from onnx_si.cli.signals import on_end
+from onnx_si.errors import InputError, NothingToTest, UnsupportedModel, UsageError
+from onnx_si.graph import load
+from onnx_si.ground.paths import writable
+from onnx_si.ground.terminal import shown, shown_line
+from onnx_si.inspection.extension import extend
+from onnx_si.inspection.inspector import inspect_model
+from onnx_si.report import Refused, Result, to_json
+from onnx_si.report.progress import Watch
+from onnx_si.search import Stop
+
+if TYPE_CHECKING:
+    from onnx_si.simulation.experiment import Simulation
+
+INTERRUPTED = 130
+
+
+def test_verb(arguments: argparse.Namespace) -> int:
+    """Read, test, write."""
+    _require_outputs(arguments)
+    _require_writable(arguments.html)
+    options = given_options(arguments, options_of(TEST))
+    files = {name: options.pop(name) for name in FILES if name in options}
+    inputs = Inputs(image=arguments.image, **files)
+    model, stop, told = None, Stop(), _narration(arguments)
+    try:
+        model = load(arguments.model)
+        watched = Watch(sys.stderr) if _shows_progress(arguments, elsewhere=True) else nullcontext()
+        with watched as watch, on_end(stop.interrupt):
+            result = test(model, arguments.image, progress=watch, stop=stop, notice=told, **files, **options)
+    except (NothingToTest, UnsupportedModel) as error:
+        refused = refusal(error, model, has_reference="reference" in files, **options)
+        identity = {**refused.model, "path": arguments.model}
+        _write(dataclasses.replace(inputs.named_in(refused), model=identity), arguments)
+        raise
+    finally:
+        told.end()
+    _write(result, arguments)
+    if not arguments.json:
+        print("\n".join(map(shown_line, result.summary(warnings=False).splitlines())))
+    if arguments.plot is not None:
+        result.plot(arguments.plot)
+    if arguments.html is not None:
+        _save(arguments.html, result.to_html().encode())
+    return INTERRUPTED if stop.asked else 0
+
+
+def _narration(arguments: argparse.Namespace) -> Narration:
+    return Narration(quiet=arguments.quiet, verbose=arguments.verbose)
+
+
+def _shows_progress(arguments: argparse.Namespace, *, elsewhere: bool = False) -> bool:
+    """By default on a terminal, and `elsewhere` if it is a line now and then."""
+    if arguments.progress is None:
+        return not arguments.quiet and (elsewhere or sys.stderr.isatty())
+    return bool(arguments.progress)
+
+
+def _write(outcome: "Result | Refused | Simulation", arguments: argparse.Namespace) -> None:
+    """The document, to stdout and to a file, as asked for."""
+    text = to_json(outcome.to_dict()) if arguments.json or arguments.output is not None else ""
+    if arguments.json:
+        print(text)
+    if arguments.output is not None:
+        _save(arguments.output, f"{text}\n".encode())
+
+
+def _require_outputs(arguments: argparse.Namespace) -> None:
+    _require_writable(arguments.output)
+    _require_writable(arguments.plot)
+    if arguments.plot is not None and Path(arguments.plot).suffix.lower() != ".png":
+        raise UsageError(f"--plot {arguments.plot}; pictures are written as .png")
+
+
+def _require_writable(path: str | None) -> None:
+    """Told before a long search, not after it."""
+    if path is None:
+        return
+    if not writable(path):
+        raise UsageError(f"{shown(path)}: can't be written; give a file in a folder that exists")
+
+
+def _save(path: str, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{path}: can't be written ({error.strerror})") from error
+
+
+def inspect_verb(arguments: argparse.Namespace) -> int:
+    options = given_options(arguments, options_of(INSPECT))
+    wanted = options.get("dims"), options.get("layout")
+    content = inspect_model(arguments.model, *wanted, tensors=arguments.tensors).to_dict()
+    if arguments.json:
+        print(to_json(content))
+    else:
+        from onnx_si.report.inspected import print_inspection  # tables take long to import
+
+        print_inspection(content, sys.stdout)
+    return 0
+
+
+def saliency_verb(arguments: argparse.Namespace) -> int:
+    _require_writable(arguments.output)
+    options = given_options(arguments, options_of(SALIENCY))
+    options.pop("memory", None)  # the whole run's, set already
+    made = extend(
+        arguments.model,
+        options.pop("saliency", None),
+        options.pop("target", None),
+        sizes=options.pop("dims", None),
+        **options,
+    )
+    if made.proto.ByteSize() >= 2**31:
+        raise InputError(
+            f"{arguments.model}: with the map it is larger than 2 GiB, more than one ONNX file can hold"
+        )
+    _save(arguments.output, made.proto.SerializeToString())
+    if not arguments.quiet:
+        for note in made.notes:
+            say(f"note: {note}")
+        say(f"{arguments.output}: output '{made.output}' is the map of method {made.method}")
+    return 0
+
+
+def simulate_verb(arguments: argparse.Namespace) -> int:
+    from onnx_si.simulation.bar import Bar
+    from onnx_si.simulation.experiment import simulate
+
+    _require_outputs(arguments)
+    _require_writable(arguments.resume)
+    options = given_options(arguments, options_of(SIMULATE))
+    with Bar(sys.stderr) if _shows_progress(arguments) else nullcontext() as bar:
+        told = _narration(arguments)
+        try:
+            simulation = simulate(arguments.model, progress=bar, notice=told, **options)
+        finally:
+            told.end()
+    _write(simulation, arguments)
+    if not arguments.json:
+        simulation.print(sys.stdout)
+    if arguments.plot is not None:
+        simulation.plot(arguments.plot)
+    if not simulation.tested:
+        raise NothingToTest(
+            f"none of {len(simulation.outcomes)} draws has a region to test; choose another --threshold or "
+            "--saliency"
+        )
+    return 0
