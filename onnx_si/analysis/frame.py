@@ -17,12 +17,13 @@ from onnx_si.rules.rules import Array
 @dataclass(frozen=True, kw_only=True)
 class Input:
     """The input of a model that takes the image, how its axes are read, and its sizes as far as they are
-    declared or chosen.
+    declared or chosen; `whole_numbers`: it takes no others.
     """
 
     name: str
     layout: Layout
     sizes: Shape
+    whole_numbers: bool = False
 
     def accepted(self, resized: str | None) -> Shape:
         """The shape that an image must have; any size in space where it is resized to the model's.
@@ -65,7 +66,7 @@ def input_of(model: Model, settings: Settings) -> Input:
     layout = input_layout(model, info, settings.layout)
     require_one_image(info.shape, layout)
     sizes = with_sizes(info.shape, layout, settings.dims or {})
-    return Input(name=info.name, layout=layout, sizes=sizes)
+    return Input(name=info.name, layout=layout, sizes=sizes, whole_numbers=not info.is_floating)
 
 
 @dataclass(frozen=True, kw_only=True)

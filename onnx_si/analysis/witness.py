@@ -58,7 +58,8 @@ class Witness:
         if not test.settings.verify:
             return None
         try:
-            return cls(test, rng, test.selection.marking.file)
+            file = test.selection.marking.file
+            return None if file.whole_numbers else cls(test, rng, file)
         except UnsupportedModel:
             return None
 

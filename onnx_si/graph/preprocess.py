@@ -59,7 +59,7 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
     UsageError
         If a factor is zero or not finite, or the number of values is neither one nor that of the channels.
     """
-    if not steps:
+    if not steps or steps == Preprocessing(scale=1.0):
         return model
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
@@ -71,6 +71,11 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
     declared = next(v for v in editor.proto.graph.input if v.name == input_name)
     dims = [d.dim_value for d in declared.type.tensor_type.shape.dim]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(declared.type.tensor_type.elem_type)
+    if dtype.kind in "iub":
+        raise UsageError(
+            f"the model's input '{input_name}' takes {dtype}: it can hold no preprocessed values; leave --scale "
+            "(other than 1), --mean, --std and --resize-input out"
+        )
     channels = dims[layout.channel_axis] if layout.channel_axis is not None else 1
 
     def values(name: str, numbers: tuple[float, ...]) -> str:

@@ -22,7 +22,7 @@ from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
-from onnx_si.runtime.parity import as_unsupported, input_type, session_of
+from onnx_si.runtime.parity import as_unsupported, in_type, input_type, input_unit, session_of
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
 ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch
@@ -91,7 +91,7 @@ class FileMap:
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
         self._type = input_type(loaded, self._given)
         self._behind = _behind(loaded, made, tensor, image_name)
-        self.input_unit = float(np.finfo(self._type).eps)
+        self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
@@ -128,9 +128,14 @@ class FileMap:
         )
         return session_of(proto)
 
+    @property
+    def whole_numbers(self) -> bool:
+        """Whether the file takes nothing but whole numbers: then most points of a line can't be given to it."""
+        return issubclass(self._type, np.integer)
+
     def rounded(self, images: Array) -> NDArray[Any]:
         """Images (n, *shape) in the file's own precision."""
-        return np.asarray(images.astype(self._type))
+        return in_type(images, self._type)
 
     def run(self, images: NDArray[Any], *, alone: bool = False) -> Array:
         """The map for each image (n, *shape), stacked, as float64.

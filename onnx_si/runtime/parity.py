@@ -12,13 +12,20 @@ from onnx import helper
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
+from onnx_si.graph.inline import renamed
 
 RUNTIME = "onnxruntime"
-INPUT_TYPES: dict[str, type[np.floating[Any]]] = {
+INPUT_TYPES: dict[str, type[np.number[Any]]] = {
     "float": np.float32,
     "double": np.float64,
     "float16": np.float16,
+    "bfloat16": np.float32,  # by a cast in front: numpy has no such type
+    "uint8": np.uint8,
+    "int8": np.int8,
+    "uint16": np.uint16,
+    "int16": np.int16,
 }
+BFLOAT16_UNIT = 2.0**-7
 SCAN_SINCE = 9  # opset of Scan as it is used here
 
 
@@ -49,7 +56,7 @@ class Deployed:
     def run(self, image: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """The outputs for an image in the model's input shape; it is cast to the input's own type."""
         with as_unsupported():
-            results = self._session.run(self._outputs, {self._input: image.astype(self._type)})
+            results = self._session.run(self._outputs, {self._input: in_type(image, self._type)})
         return [np.asarray(result, dtype=np.float64) for result in results]
 
 
@@ -84,7 +91,7 @@ class DeployedBatch:
     def run(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
         """The output for each of the images (n, *shape), stacked."""
         with as_unsupported():
-            (results,) = self._session.run(None, {_IMAGES: images.astype(self._type)})
+            (results,) = self._session.run(None, {_IMAGES: in_type(images, self._type)})
         return np.asarray(results, dtype=np.float64)
 
 
@@ -115,7 +122,8 @@ def _over_batch(
     return over
 
 
-def input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
+def input_type(model: Model, input_name: str) -> type[np.number[Any]]:
+    """The type that the runtime is given for an input."""
     info = next(i for i in model.inputs if i.name == input_name)
     if info.type not in INPUT_TYPES:
         raise UnsupportedModel(
@@ -124,7 +132,53 @@ def input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
     return INPUT_TYPES[info.type]
 
 
+def input_unit(model: Model, input_name: str) -> float:
+    """Machine epsilon of the type of an input; of whole numbers 0: they are given as they are."""
+    if any(i.name == input_name and i.type == "bfloat16" for i in model.inputs):
+        return BFLOAT16_UNIT
+    kind = input_type(model, input_name)
+    return float(np.finfo(kind).eps) if issubclass(kind, np.floating) else 0.0
+
+
+def in_type(values: NDArray[np.float64], kind: type[np.number[Any]]) -> NDArray[Any]:
+    """Images in the type that the runtime takes.
+
+    Raises
+    ------
+    UnsupportedModel
+        If that is one of whole numbers, and a value is none, or outside of its range.
+    """
+    if issubclass(kind, np.integer):
+        limits = np.iinfo(kind)
+        if not ((values == np.rint(values)) & (values >= limits.min) & (values <= limits.max)).all():
+            raise UnsupportedModel(
+                f"the model's input takes whole numbers of type {np.dtype(kind)}, and the image holds others"
+            )
+    return values.astype(kind)
+
+
+def _takes_float(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, or, where an input is bfloat16, one that takes float32 and casts it first."""
+    half = [v for v in proto.graph.input if v.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16]
+    if not half:
+        return proto
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    names = {value.name: f"onnx_si_bfloat16/{value.name}" for value in half}
+    for node in made.graph.node:
+        node.CopyFrom(renamed(node, names))
+    for value in made.graph.input:
+        if value.name in names:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    casts = [helper.make_node("Cast", [a], [b], to=onnx.TensorProto.BFLOAT16) for a, b in names.items()]
+    nodes = [*casts, *made.graph.node]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made
+
+
 def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    proto = _takes_float(proto)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
