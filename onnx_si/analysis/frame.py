@@ -55,8 +55,8 @@ def input_of(model: Model, settings: Settings) -> Input:
     if len(model.inputs) != 1:
         names = [info.name for info in model.inputs]
         raise UnsupportedModel(
-            f"the model has {len(names)} inputs {names}; exactly one, the image, is supported: export it "
-            "with the others as constants (the exporter may have left them open)"
+            f"the model has {len(names)} inputs {names}; one is the image: give the "
+            f"others values with --input {names[-1]}=VALUE, or export it with them as constants"
         )
     info = model.inputs[0]
     if info.shape is None:

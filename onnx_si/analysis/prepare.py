@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from onnx_si.analysis import question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
+from onnx_si.analysis.door import at_door
 from onnx_si.analysis.frame import Frame, frame_of, input_of
 from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
@@ -40,7 +41,9 @@ class Analysis:
 
     def __init__(self, model: Model, options: Options):
         self.model, self.options = model, options
-        self._input = input_of(model, self._settings(has_reference=False))
+        settings = self._settings(has_reference=False)
+        self.model, self._told = at_door(model, settings.inputs, settings.layout, settings.dims)
+        self._input = input_of(self.model, settings)
         self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
 
@@ -115,6 +118,7 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         told.defaults(settings.reasons)
+        told.defaults(self._told)
         scene = self.scene(given, settings)
         if settings.layout is None:
             told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])

@@ -232,8 +232,8 @@ def _since_version(node: onnx.NodeProto, domain: str, model: Model) -> int | Non
 def _require_one_image(model: Model, trial: Probe) -> None:
     if len(model.inputs) != 1:
         raise UnsupportedModel(
-            f"the model has {len(model.inputs)} inputs; exactly one, the image, is supported: export it "
-            "with the others as constants (the exporter may have left them open)"
+            f"the model has {len(model.inputs)} inputs; one is the image: give the "
+            f"others values with --input {model.inputs[-1].name}=VALUE, or export it with them as constants"
         )
     require_one_image(trial.image.shape, trial.layout)
     if not trial.info.is_floating:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import NUMBER, NUMBERS, SIZES, TEXT, choice
+from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, SIZES, TEXT, choice
 from onnx_si.analysis.options.option import EVERYWHERE, Option
 from onnx_si.analysis.options.question import RESIZES
 from onnx_si.ground.layout import LAYOUTS
@@ -32,6 +32,17 @@ class ImageOptions(TypedDict, total=False):
             shown_default="the image's; without an image 1, and 64 in space",
             metavar="NAME=N",
             once="--dim",
+            verbs=EVERYWHERE,
+        ),
+    ]
+    inputs: Annotated[
+        Mapping[str, Any] | None,
+        Option(
+            kind=GIVEN,
+            help="value of another input of the model, a constant of the test: numbers, or a .npy file",
+            metadata="onnx_si.inputs",
+            metavar="NAME=VALUE",
+            once="--input",
             verbs=EVERYWHERE,
         ),
     ]
@@ -78,6 +89,7 @@ class ImageSettings:
 
     layout: str | None
     dims: dict[str, int] | None
+    inputs: dict[str, Any] | None
     resize_input: str | None
     scale: float | None
     mean: tuple[float, ...] | None

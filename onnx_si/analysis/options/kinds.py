@@ -2,6 +2,7 @@
 
 import numbers
 import operator
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,26 @@ def _size(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
+def _given(value: Any) -> dict[str, Any]:
+    """Values by name: texts stay as they are, numbers and arrays become plain numbers in lists."""
+    if not isinstance(value, Mapping):
+        raise TypeError
+    plain = {_text(name): one if isinstance(one, str) else _listed(one) for name, one in value.items()}
+    return dict(plain)
+
+
+def _listed(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else np.asarray(value).tolist()
+
+
+def _named(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`."""
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise ValueError
+    return name, value
+
+
 NUMBER = Kind(words="a number", accept=_number, read=float)
 WHOLE = Kind(words="a whole number", accept=_whole, read=int)
 TEXT = Kind(words="a text", accept=_text, read=str)
@@ -114,6 +135,12 @@ SIZES = Kind(
     accept=_sizes,
     read=lambda text: dict(map(_size, text.split(","))),
     each=_size,
+)
+GIVEN = Kind(
+    words="NAME=VALUE, a number, numbers separated by commas, or a .npy file",
+    accept=_given,
+    read=lambda text: dict(map(_named, text.split(";"))),
+    each=_named,
 )
 SIGNALS = Kind(words="numbers", accept=_one_or_several, read=_parted(float), each=float)
 FILE = Kind(words="a file", accept=lambda value: value, read=str)
