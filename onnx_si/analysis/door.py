@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.graph.door import around, picked, repeated, with_constants
+from onnx_si.graph.door import around, repeated, with_constants
 from onnx_si.ground.files import read_arrays
 from onnx_si.ground.layout import Layout, with_sizes
 from onnx_si.ground.words import did_you_mean
@@ -46,7 +47,9 @@ def with_inputs(model: Model, given: Mapping[str, Any] | None) -> Model:
                 f"input {name}: the model has no such input{did_you_mean(name, declared)}; it has {list(declared)}"
             )
     if len(given) == len(declared):
-        raise UsageError(f"input {', '.join(given)}: these are all inputs of the model; one must be the image")
+        raise UsageError(
+            f"input {', '.join(given)}: these are all inputs of the model; one must be the image"
+        )
     return with_constants(model, {name: _value(declared[name], value) for name, value in given.items()})
 
 
@@ -96,8 +99,11 @@ def _shaped(info: TensorInfo, array: Array) -> Array:
     raise InputError(f"input '{info.name}' has shape {wanted}, its value {array.shape}; give one that fits")
 
 
-def one_image(model: Model, wanted: str | None, sizes: Mapping[str, int]) -> tuple[Model, str]:
-    """A model that takes a fixed number of images at a time as one that takes one, and what to tell of it.
+def one_image(
+    model: Model, wanted: str | None, sizes: Mapping[str, int]
+) -> tuple[Model, Layout | None, str]:
+    """A model that takes a fixed number of images at a time as one that takes one, how its input is read, and
+    what to tell of it.
 
     The image is repeated in front, and the first of each output is read.
 
@@ -116,15 +122,18 @@ def one_image(model: Model, wanted: str | None, sizes: Mapping[str, int]) -> tup
     """
     info = model.inputs[0] if len(model.inputs) == 1 else None
     if info is None or not info.shape:
-        return model, ""
+        return model, None, ""
     layout = input_layout(model, info, wanted)
     count = info.shape[0]
     if not layout.axes.startswith("N") or not isinstance(count, int) or count <= 1:
-        return model, ""
+        return model, None, ""
     outputs = _each_alone(model, info, layout, sizes, count)
     shape = (1, *info.shape[1:])
-    made = around(model, info.name, shape, repeated(count), dict.fromkeys(outputs, picked(1, 0)))
-    return made, f"batch of {count}: the model takes so many images; the image is repeated, the first one read"
+    made = around(model, info.name, shape, repeated(count), dict.fromkeys(outputs, {0: 1}))
+    return (
+        made,
+        layout, f"batch of {count}: the model takes so many images; the image is repeated, the first one read",
+    )
 
 
 def _each_alone(
@@ -165,11 +174,18 @@ def _each_alone(
 
 def at_door(
     model: Model, inputs: Mapping[str, Any] | None, layout: str | None, sizes: Mapping[str, int] | None
-) -> tuple[Model, tuple[str, ...]]:
-    """The model as one that takes one image and nothing else, with what to tell of that."""
-    filled = with_inputs(model, inputs)
-    made, told = one_image(filled, layout, sizes or {})
-    return made, (told,) if told else ()
+) -> "Door":
+    """The model as one that takes one image and nothing else."""
+    made, read_as, told = one_image(with_inputs(model, inputs), layout, sizes or {})
+    return Door(made, read_as, (told,) if told else ())
 
 
-__all__ = ["at_door", "one_image", "with_inputs"]
+@dataclass(frozen=True)
+class Door:
+    """A model that takes one image; how its input is read, where that was told by the file itself and its
+    graph has changed; what to tell.
+    """
+
+    model: Model
+    layout: Layout | None = None
+    told: tuple[str, ...] = ()

@@ -44,7 +44,7 @@ class Input:
         return tuple(None if axis in axes else size for axis, size in enumerate(self.sizes))
 
 
-def input_of(model: Model, settings: Settings) -> Input:
+def input_of(model: Model, settings: Settings, known: Layout | None = None) -> Input:
     """The one input of a model, with its layout.
 
     Raises
@@ -63,7 +63,7 @@ def input_of(model: Model, settings: Settings) -> Input:
         raise UnsupportedModel(
             f"the model does not declare the shape of its input '{info.name}'; export it again with one"
         )
-    layout = input_layout(model, info, settings.layout)
+    layout = known or input_layout(model, info, settings.layout)
     require_one_image(info.shape, layout)
     sizes = with_sizes(info.shape, layout, settings.dims or {})
     return Input(name=info.name, layout=layout, sizes=sizes, whole_numbers=not info.is_floating)

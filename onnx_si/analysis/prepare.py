@@ -42,8 +42,9 @@ class Analysis:
     def __init__(self, model: Model, options: Options):
         self.model, self.options = model, options
         settings = self._settings(has_reference=False)
-        self.model, self._told = at_door(model, settings.inputs, settings.layout, settings.dims)
-        self._input = input_of(self.model, settings)
+        door = at_door(model, settings.inputs, settings.layout, settings.dims)
+        self.model, self._told = door.model, door.told
+        self._input = input_of(self.model, settings, door.layout)
         self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
 

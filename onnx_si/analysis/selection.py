@@ -171,7 +171,11 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
 
 def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     """Why this map, class and threshold, where nobody chose them."""
-    saliency = selection.saliency
+    return reasons_of(selection.saliency, selection.marker.threshold, settings)
+
+
+def reasons_of(saliency: SaliencyMap, threshold: Threshold, settings: Settings) -> Iterator[str]:
+    """The same, of a map and a threshold that no image was tested with."""
     if settings.saliency == "auto":
         yield f"saliency {saliency.method}: {saliency.why or _why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
@@ -182,7 +186,7 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
         if saliency.chooses_class:
             why = "the map has a channel for each class"
-        yield f"threshold {selection.threshold}: {why}"
+        yield f"threshold {threshold}: {why}"
 
 
 def _why_automatic(method: str) -> str:

@@ -193,7 +193,9 @@ def _save(path: str, content: bytes) -> None:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     options = given_options(arguments, options_of(INSPECT))
-    content = inspect_model(arguments.model, options.get("dims"), options.get("layout")).to_dict()
+    content = inspect_model(
+        arguments.model, options.get("dims"), options.get("layout"), options.get("inputs")
+    ).to_dict()
     if arguments.json:
         print(to_json(content))
     else:

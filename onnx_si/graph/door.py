@@ -16,6 +16,7 @@ from onnx_si.graph.model import Model
 
 PREFIX = "onnx_si_door"
 Array = NDArray[np.generic]
+Shape = tuple[int | str | None, ...]
 Builder = Callable[[Editor, str], str]
 """Appends nodes behind a tensor and gives the last one's output."""
 
@@ -45,16 +46,18 @@ def with_constants(model: Model, values: Mapping[str, Array]) -> Model:
 
 
 def around(
-    model: Model, input_name: str, shape: tuple[int | str | None, ...], before: Builder, after: Mapping[str, Builder]
+    model: Model, input_name: str, shape: Shape, before: Builder, first: Mapping[str, Mapping[int, int]]
 ) -> Model:
-    """The model with nodes in front of its input, which is declared with a shape, and behind some outputs."""
+    """The model with nodes in front of its input, which is declared with a shape, and of some outputs the first
+    few places of some axes only.
+    """
 
     def change(proto: onnx.ModelProto) -> onnx.ModelProto:
         made = onnx.ModelProto()
         made.CopyFrom(proto)
         editor = Editor(Model(made), PREFIX)
         graph = editor.proto.graph
-        names = {name: editor.fresh("inner") for name in (input_name, *after)}
+        names = {name: editor.fresh("inner") for name in (input_name, *first)}
         for node in graph.node:
             node.CopyFrom(renamed(node, names))
         original = list(graph.node)
@@ -63,8 +66,12 @@ def around(
         editor.add("Identity", [last], output=names[input_name])
         front = list(graph.node)
         del graph.node[:]
-        for name, builder in after.items():
-            editor.add("Identity", [builder(editor, names[name])], output=name)
+        for name, kept in first.items():
+            tensor = names[name]
+            for axis, count in kept.items():
+                places = editor.constant(np.arange(count, dtype=np.int64))
+                tensor = editor.add("Gather", [tensor, places], axis=axis)
+            editor.add("Identity", [tensor], output=name)
         behind = list(graph.node)
         del graph.node[:]
         graph.node.extend([*front, *original, *behind])
@@ -73,14 +80,17 @@ def around(
             if value.name == input_name:
                 _declare(value, shape)
         for value in graph.output:
-            if value.name in after:
-                value.type.tensor_type.ClearField("shape")
+            if value.name in first:
+                dims = value.type.tensor_type.shape.dim
+                for axis, count in first[value.name].items():
+                    if axis < len(dims):
+                        dims[axis].CopyFrom(onnx.TensorShapeProto.Dimension(dim_value=count))
         return editor.proto
 
     return in_both(model, change)
 
 
-def _declare(value: onnx.ValueInfoProto, shape: tuple[int | str | None, ...]) -> None:
+def _declare(value: onnx.ValueInfoProto, shape: Shape) -> None:
     dims = value.type.tensor_type.shape.dim
     del dims[:]
     for size in shape:
@@ -88,15 +98,7 @@ def _declare(value: onnx.ValueInfoProto, shape: tuple[int | str | None, ...]) ->
         dims.append(onnx.TensorShapeProto.Dimension(**known))
 
 
-def picked(count: int, axis: int) -> Builder:
-    """The first few places along an axis."""
-
-    def build(editor: Editor, tensor: str) -> str:
-        return editor.add("Gather", [tensor, editor.constant(np.arange(count, dtype=np.int64))], axis=axis)
-
-    return build
-
-
 def repeated(count: int) -> Builder:
     """A tensor so many times, one behind the other along its first axis."""
     return lambda editor, tensor: editor.add("Concat", [tensor] * count, axis=0)
+

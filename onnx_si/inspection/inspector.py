@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onnx_si.analysis.door import at_door
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.errors import (
@@ -21,14 +22,16 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
+from onnx_si.graph.door import PREFIX
 from onnx_si.ground.layout import require_one_image
+from onnx_si.inspection.plan import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import input_layout, trace
 from onnx_si.program.program import Program, bind
 from onnx_si.report.documents import INSPECTION
-from onnx_si.runtime.parity import run_deployed
+from onnx_si.runtime.parity import INPUT_TYPES, run_deployed
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Inspection:
     model: Model
     inputs: tuple[Mapping[str, Any], ...]
     outputs: tuple[Mapping[str, Any], ...]
+    plan: tuple[Choice, ...]
     ops: tuple[OpUse, ...]
     saliency: tuple[Mapping[str, Any], ...]
     guarantee: str
@@ -70,6 +74,7 @@ class Inspection:
             "metadata": {
                 key: value for key, value in self.model.metadata.items() if key.startswith("onnx_si.")
             },
+            "plan": [dict(vars(choice)) for choice in self.plan],
             "inputs": [dict(info) for info in self.inputs],
             "outputs": [dict(info) for info in self.outputs],
             "ops": [{**op, "nodes": list(op["nodes"])} for op in ops],
@@ -85,6 +90,7 @@ def inspect_model(
     model: Loadable,
     sizes: Mapping[str, int] | None = None,
     layout: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Look at a model as a test would, on a random image of its input's shape.
 
@@ -95,6 +101,8 @@ def inspect_model(
         Sizes of free input axes.
     layout : str, optional
         As in `onnx_si.ground.layout.ALL_LAYOUTS`.
+    inputs : mapping of str to number, array, text or path, optional
+        Values of inputs beside the image.
 
     Returns
     -------
@@ -107,15 +115,17 @@ def inspect_model(
     UsageError
         If a size or the layout does not fit the model.
     """
-    model = as_model(model)
-    settings = settle(Options(layout=layout, dims=sizes), model.metadata, has_reference=False)
-    trial, program, fitting = None, None, []
+    model = loaded = as_model(model)
+    settings = settle(Options(layout=layout, dims=sizes, inputs=inputs), model.metadata, has_reference=False)
+    trial, program, fitting, planned, told = None, None, [], (), ()
     try:
-        trial = probe(model, settings.dims or {}, settings.layout)
+        door = at_door(model, settings.inputs, settings.layout, settings.dims)
+        model, told = door.model, door.told
+        trial = probe(model, settings.dims or {}, settings.layout, door.layout)
         program = _bound(model, trial)
         _require_one_image(model, trial)
         fitting = methods(model, trial.image, replace(trial.view, scores=settings.scores))
-        guarantee, reasons = _guarantee(model, trial, settings)
+        guarantee, reasons, planned = _guarantee(model, trial, settings)
     except AmbiguousLayout as error:
         guarantee, reasons = "refused", (str(error),)
     except UsageError:
@@ -133,14 +143,15 @@ def inspect_model(
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
-        model,
-        inputs=tuple(_input(model, info, settings.layout) for info in model.inputs),
+        loaded,
+        inputs=tuple(_input(loaded, info, settings.layout) for info in loaded.inputs),
         outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
+        plan=planned,
         ops=_ops(model, program),
         saliency=tuple(vars(found) for found in fitting),
         guarantee=guarantee,
         reasons=reasons,
-        assumed=() if trial is None else trial.assumed,
+        assumed=told + (() if trial is None else trial.assumed),
     )
 
 
@@ -205,6 +216,8 @@ def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
     folded = frozenset[str]() if program is None else program.folded
     groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
     for node in model.proto.graph.node:
+        if node.name.startswith(PREFIX):
+            continue  # of ours, not of the file
         domain = "" if node.domain == "ai.onnx" else node.domain
         key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
         groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
@@ -236,14 +249,17 @@ def _require_one_image(model: Model, trial: Probe) -> None:
             f"others values with --input {model.inputs[-1].name}=VALUE, or export it with them as constants"
         )
     require_one_image(trial.image.shape, trial.layout)
-    if not trial.info.is_floating:
+    if not trial.info.is_floating and trial.info.type not in INPUT_TYPES:
         raise UnsupportedModel(
             f"the input '{trial.info.name}' is {trial.info.type}; export it in floating point"
         )
 
 
-def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Best guarantee of a test with the default map and threshold, and why it is no better."""
+def _guarantee(
+    model: Model, trial: Probe, settings: Settings
+) -> tuple[str, tuple[str, ...], tuple[Choice, ...]]:
+    """Best guarantee of a test with the default map and threshold, why it is no better, and what it will do."""
+    planned: tuple[Choice, ...] = ()
     try:
         with np.errstate(all="ignore"):
             view = replace(trial.view, scores=settings.scores)
@@ -251,18 +267,20 @@ def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tup
             argmax = None if chosen is None else chosen == ARGMAX
             found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
             threshold = default_threshold(found) if chosen is None else parse_threshold(chosen)
+            planned = tuple(plan(trial, found, threshold, settings, ("refused", "see the reasons below")))
             pixels = int(np.prod(trial.view.space))
             top = np.arange(pixels).reshape(trial.view.space) == 0  # any region: the ops are the same
             extended, margin = with_margin(found, threshold, pixels, top=top)
             bind(extended, trial.image, (margin,)).require_exact()
     except UnsupportedOp as error:
-        return "refused", tuple(map(str, error.findings))
+        return "refused", tuple(map(str, error.findings)), planned
     except OnnxSIError as error:
-        return "refused", (str(error),)
+        return "refused", (str(error),), planned
     what = f"saliency {found.method} with threshold {threshold}"
     reason = f"{what}: every op between image and region is affine, piecewise linear or a jump"
+    planned = tuple(plan(trial, found, threshold, settings, ("exact", reason.partition(": ")[2])))
     try:
         run_deployed(extended, trial.image, trial.info.name, (margin,))
     except UnsupportedModel as error:
-        return "exact", (reason, f"the deployed region can't be checked: {error}")
-    return "exact", (reason,)
+        return "exact", (reason, f"the deployed region can't be checked: {error}"), planned
+    return "exact", (reason,), planned

@@ -134,7 +134,9 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[Ma
         vector = len(shape) <= 2 and size != view.space and len(view.space) == 1
         flat = any(n == 1 < whole for n, whole in zip(size, view.space, strict=True)) or set(size) == {1}
         if not flat and reading.is_whole(view) and not vector:
-            found.append(MapOutput(name, 1 if channel is None else shape[channel], size, is_truth(model, name)))
+            found.append(
+                MapOutput(name, 1 if channel is None else shape[channel], size, is_truth(model, name))
+            )
     return found
 
 
