@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from onnx_si.analysis.settings import Settings
+from onnx_si.analysis.sizes import padded
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
@@ -103,6 +104,8 @@ def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Setti
     """
     resize = _resizes(taken, shape, settings.resize_input)
     steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
+    if settings.pad is not None:
+        model = padded(model, taken.name, shape, taken.layout, settings.pad, steps)
     return Frame(
         loaded=model,
         model=with_preprocessing(model, taken.name, taken.layout, steps),

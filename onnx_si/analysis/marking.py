@@ -10,8 +10,9 @@ import numpy as np
 from onnx_si.analysis.frame import Frame
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
+from onnx_si.analysis.sizes import require_fitting
 from onnx_si.domains.again import at_image
-from onnx_si.errors import Undefined
+from onnx_si.errors import Undefined, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.maps import (
     ARGMAX,
@@ -124,7 +125,11 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     """
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
-    saliency = build(frame.model, image, settings.saliency, settings.target, frame.view, argmax)
+    try:
+        saliency = build(frame.model, image, settings.saliency, settings.target, frame.view, argmax)
+    except UnsupportedModel:
+        require_fitting(frame.model, image.shape, frame.layout)  # the one reason that all others follow from
+        raise
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
     marker = _marker(saliency, threshold, frame, mask)
     bound = bind_margin(saliency, marker, image)

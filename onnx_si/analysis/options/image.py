@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, SIZES, TEXT, choice
-from onnx_si.analysis.options.option import EVERYWHERE, Option
+from onnx_si.analysis.options.option import EVERYWHERE, Need, Option
 from onnx_si.analysis.options.question import RESIZES
 from onnx_si.ground.layout import LAYOUTS
 
@@ -54,6 +54,21 @@ class ImageOptions(TypedDict, total=False):
             metadata="onnx_si.resize_input",
         ),
     ]
+    pad: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="an image whose sides don't fit the model's strides is padded behind with V, as a part of the "
+            "model; padding is in no region and no test",
+            needs=Need(
+                lambda settled: settled["resize_input"] is None
+                and (settled["saliency"] == "auto" or settled["saliency"].startswith("output:")),
+                "a map that is an output, and no --resize-input",
+            ),
+            metadata="onnx_si.pad",
+            metavar="V",
+        ),
+    ]
     scale: Annotated[
         float | None,
         Option(
@@ -91,6 +106,7 @@ class ImageSettings:
     dims: dict[str, int] | None
     inputs: dict[str, Any] | None
     resize_input: str | None
+    pad: float | None
     scale: float | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
