@@ -9,7 +9,8 @@ import numpy as np
 
 from onnx_si.analysis.scene import Given
 from onnx_si.errors import WrongType
-from onnx_si.ground.files import read_image
+from onnx_si.ground.files import read_image, told
+from onnx_si.ground.readers import PLAINLY, How
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
 from onnx_si.statistics.noise import read_covariance
@@ -27,6 +28,7 @@ class Inputs:
     mask: Any = None
     covariance: Any = None
     noise_from: Any = ()
+    how: How = PLAINLY
 
     def given(self) -> Given:
         """The arrays.
@@ -39,11 +41,16 @@ class Inputs:
             If something is neither a file nor an array.
         """
         return Given(
-            array_of("image", self.image),
-            tuple(array_of("reference", one) for one in several(self.reference)),
-            tuple(array_of("noise_from", one) for one in several(self.noise_from)),
-            None if self.mask is None else array_of("mask", self.mask),
+            array_of("image", self.image, self.how),
+            tuple(array_of("reference", one, self.how) for one in several(self.reference)),
+            tuple(array_of("noise_from", one, self.how) for one in several(self.noise_from)),
+            None if self.mask is None else array_of("mask", self.mask, self.how),
         )
+
+    def told(self) -> tuple[str, ...]:
+        """What the user must know of the files."""
+        images = (self.image, *several(self.reference), *several(self.noise_from))
+        return tuple(text for one in images if _name(one) is not None for text in told(one, self.how))
 
     def known_covariance(self) -> Any:
         """The covariance, read from its file if it is one."""
@@ -74,7 +81,7 @@ def several(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, list | tuple) else (given,)
 
 
-def array_of(name: str, given: Any) -> Any:
+def array_of(name: str, given: Any, how: How = PLAINLY) -> Any:
     """An array as it is, or the one that a file holds.
 
     Raises
@@ -83,7 +90,7 @@ def array_of(name: str, given: Any) -> Any:
         If it is neither.
     """
     if isinstance(given, str | os.PathLike):
-        return read_image(given)
+        return read_image(given, how)
     if isinstance(given, np.ndarray):
         return given
     try:

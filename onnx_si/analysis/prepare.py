@@ -79,13 +79,20 @@ class Analysis:
         UsageError, InputError, UnsupportedModel, NothingToTest
         """
         inputs = Inputs(
-            image=image, reference=reference, mask=mask, covariance=covariance, noise_from=noise_from
+            image=image,
+            reference=reference,
+            mask=mask,
+            covariance=covariance,
+            noise_from=noise_from,
+            how=self._settings(has_reference=False).how,
         )
         given = inputs.given()
         settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
         keep_freed_memory()
+        told = Told(notice)
+        told.warnings(inputs.told())
         with one_blas_thread():
-            result = self._test(given, inputs.known_covariance(), settings, Told(notice), progress)
+            result = self._test(given, inputs.known_covariance(), settings, told, progress)
         return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnx_si.errors import InputError
+from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, pictures
 
 MAX_IMAGE_BYTES = (
     2**30
@@ -31,13 +32,15 @@ _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _BITS_PER_SAMPLE = 258  # TIFF tag
 
 
-def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
+def read_image(path: str | os.PathLike[str], how: How = PLAINLY) -> NDArray[Any]:
     """Read one image with the values and the type that the file holds.
 
     Parameters
     ----------
     path : path-like
         `.npy`, `.npz` (exactly one array), `.png`, `.jpg`, `.tif`; the suffix decides how it is read.
+    how : How, optional
+        What the user chose about it.
 
     Returns
     -------
@@ -60,9 +63,14 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
         if suffix == ".npy":
             with file.open("rb") as stream:
                 return _read_npy(stream, file.stat().st_size, str(file))
-        return _read_npz(file) if suffix == ".npz" else _read_picture(file, PICTURES[suffix])
+        return _read_npz(file) if suffix == ".npz" else _read_picture(file, PICTURES[suffix], how)
     except OSError as error:
         raise InputError(f"{file}: can't be read ({error.strerror or error}); save it again") from error
+
+
+def told(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[str, ...]:
+    """What a user must know of the way an image's file is read."""
+    return pictures.told(path, how) if Path(path).suffix.lower() in PICTURES else ()
 
 
 def read_arrays(path: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
@@ -163,30 +171,44 @@ def _read_member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
         return _read_npy(stream, member.file_size, f"{file}, array {name}")
 
 
-def _read_picture(file: Path, kind: str) -> NDArray[Any]:
+def _read_picture(file: Path, kind: str, how: How) -> NDArray[Any]:
     """Read a picture; Pillow itself refuses more than about 180 million pixels when it reads the header."""
     with _as_input_error(str(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
-        if picture.mode == "P":
-            raise InputError(
-                f"{file}: a picture with a palette; its numbers are no intensities: save it as grey or RGB"
-            )
-        if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
-            raise InputError(
-                f"{file}: a picture with transparency ({picture.mode}); save it as grey or RGB without alpha"
-            )
-        if picture.mode not in _PLAIN_MODES:
-            raise InputError(f"{file}: a picture of colour mode {picture.mode}; save it as grey or RGB")
-        if picture.mode == "RGB" and _bits(file, picture, kind) > 8:
-            raise InputError(
-                f"{file}: colour of more than 8 bits can't be read without loss; save it as .npy"
-            )
+        _require_all_bits(file, picture, kind)
         pages = getattr(picture, "n_frames", 1) if kind != "JPEG" else 1
-        if pages != 1:
+        if pages != 1 and how.page is None:
             raise InputError(
-                f"{file}: holds {pages} pages; one image is needed: save the one, or a volume, as .npy"
+                f"{file}: holds {pages} pages; one image is needed: --page N takes one, --page {ALL_PAGES} the "
+                "stack as a volume"
             )
-        picture.load()
-        return np.asarray(picture)
+        if pages != 1 and how.page == ALL_PAGES:
+            return pictures.stacked(file, picture, lambda page: _plain(file, page, kind, how))
+        return _plain(file, picture, kind, how)
+
+
+def _require_all_bits(file: Path, picture: Image.Image, kind: str) -> None:
+    if picture.mode in ("RGB", "RGBA") and _bits(file, picture, kind) > 8:
+        raise InputError(f"{file}: colour of more than 8 bits can't be read without loss; save it as .npy")
+
+
+def _plain(file: Path, opened: Image.Image, kind: str, how: How) -> NDArray[Any]:
+    """The values of one page in a plain mode, as they are stored."""
+    picture = pictures.prepared(file, opened, how)
+    if picture.mode == "P":
+        raise InputError(
+            f"{file}: a picture with a palette; its numbers are no intensities: --colours rgb looks them up, or "
+            "save it as grey or RGB"
+        )
+    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
+        raise InputError(
+            f"{file}: a picture with transparency ({picture.mode}): --alpha drop leaves it out, or save it as "
+            "grey or RGB without alpha"
+        )
+    if picture.mode not in _PLAIN_MODES:
+        advice = "--colours rgb converts it, or " if picture.mode == "CMYK" else ""
+        raise InputError(f"{file}: a picture of colour mode {picture.mode}; {advice}save it as grey or RGB")
+    picture.load()
+    return np.asarray(picture)
 
 
 def _bits(file: Path, picture: Image.Image, kind: str) -> int:

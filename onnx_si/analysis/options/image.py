@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, SIZES, TEXT, choice
-from onnx_si.analysis.options.option import EVERYWHERE, Need, Option
+from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, PAGE, SWITCH, SIZES, TEXT, choice
+from onnx_si.analysis.options.option import EVERYWHERE, TEST, Check, Need, Option
 from onnx_si.analysis.options.question import RESIZES
 from onnx_si.ground.layout import LAYOUTS
+from onnx_si.ground.readers import How
 
 
 class ImageOptions(TypedDict, total=False):
@@ -40,7 +41,6 @@ class ImageOptions(TypedDict, total=False):
         Option(
             kind=GIVEN,
             help="value of another input of the model, a constant of the test: numbers, or a .npy file",
-            metadata="onnx_si.inputs",
             metavar="NAME=VALUE",
             once="--input",
             verbs=EVERYWHERE,
@@ -67,6 +67,44 @@ class ImageOptions(TypedDict, total=False):
             ),
             metadata="onnx_si.pad",
             metavar="V",
+        ),
+    ]
+    page: Annotated[
+        str | int | None,
+        Option(
+            kind=PAGE,
+            help="page of a file that holds several, from 1 on, or all: the stack as a volume",
+            metavar="N",
+            verbs=(TEST,),
+        ),
+    ]
+    alpha: Annotated[
+        str | None,
+        Option(kind=choice(("drop",)), help="a picture's transparency is left out", verbs=(TEST,)),
+    ]
+    colours: Annotated[
+        str | None,
+        Option(
+            kind=choice(("rgb",)), help="a picture with a palette, or of CMYK, becomes RGB", verbs=(TEST,)
+        ),
+    ]
+    exif: Annotated[
+        bool | None,
+        Option(
+            kind=SWITCH,
+            help="a picture is turned as its EXIF orientation says",
+            default=False,
+            verbs=(TEST,),
+        ),
+    ]
+    window: Annotated[
+        Sequence[float] | None,
+        Option(
+            kind=NUMBERS,
+            help="values of a DICOM file are clipped to W around C",
+            check=Check(lambda value: len(value) == 2 and value[1] > 0, "give centre and width, the width above 0"),
+            metavar="C,W",
+            verbs=(TEST,),
         ),
     ]
     scale: Annotated[
@@ -107,6 +145,18 @@ class ImageSettings:
     inputs: dict[str, Any] | None
     resize_input: str | None
     pad: float | None
+    page: str | None
+    alpha: str | None
+    colours: str | None
+    exif: bool
+    window: tuple[float, ...] | None
     scale: float | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+
+    @property
+    def how(self) -> How:
+        """How files of images are read."""
+        return How(
+            page=self.page, alpha=self.alpha, colours=self.colours, exif=self.exif, window=self.window
+        )

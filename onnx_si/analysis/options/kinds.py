@@ -110,6 +110,12 @@ def _given(value: Any) -> dict[str, Any]:
     return dict(plain)
 
 
+def _page(text: str) -> str:
+    if text != "all" and (not text.isdecimal() or int(text) < 1):
+        raise ValueError
+    return text
+
+
 def _listed(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else np.asarray(value).tolist()
 
@@ -143,6 +149,7 @@ GIVEN = Kind(
     each=_named,
 )
 SIGNALS = Kind(words="numbers", accept=_one_or_several, read=_parted(float), each=float)
+PAGE = Kind(words="a number from 1 on, or all", accept=lambda value: _page(str(value)), read=lambda text: _page(text))
 FILE = Kind(words="a file", accept=lambda value: value, read=str)
 FILES = Kind(words="files", accept=lambda value: value, read=str, each=str)
 
