@@ -99,9 +99,7 @@ def _shaped(info: TensorInfo, array: Array) -> Array:
     raise InputError(f"input '{info.name}' has shape {wanted}, its value {array.shape}; give one that fits")
 
 
-def one_image(
-    model: Model, wanted: str | None, sizes: Mapping[str, int]
-) -> tuple[Model, Layout | None, str]:
+def one_image(model: Model, wanted: str | None, sizes: Mapping[str, int]) -> tuple[Model, Layout | None, str]:
     """A model that takes a fixed number of images at a time as one that takes one, how its input is read, and
     what to tell of it.
 
@@ -132,7 +130,8 @@ def one_image(
     made = around(model, info.name, shape, repeated(count), dict.fromkeys(outputs, {0: 1}))
     return (
         made,
-        layout, f"batch of {count}: the model takes so many images; the image is repeated, the first one read",
+        layout,
+        f"batch of {count}: the model takes so many images; the image is repeated, the first one read",
     )
 
 

@@ -103,7 +103,7 @@ def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Setti
         If it does not fit.
     """
     resize = _resizes(taken, shape, settings.resize_input)
-    steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
+    steps = Preprocessing(settings.scale, settings.mean, settings.std, settings.window, resize)
     if settings.pad is not None:
         model = padded(model, taken.name, shape, taken.layout, settings.pad, steps)
     return Frame(

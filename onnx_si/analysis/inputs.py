@@ -9,7 +9,7 @@ import numpy as np
 
 from onnx_si.analysis.scene import Given
 from onnx_si.errors import WrongType
-from onnx_si.ground.files import read_image, told
+from onnx_si.ground.files import read_image, spacing, told
 from onnx_si.ground.readers import PLAINLY, How
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
@@ -66,6 +66,8 @@ class Inputs:
         }
         if not any((*files.values(), *references, _name(self.image))):
             return outcome
+        if isinstance(outcome, Result) and _name(self.image) is not None:
+            outcome = replace(outcome, spacing=spacing(self.image, self.how))
         return replace(
             outcome,
             image_path=_name(self.image),

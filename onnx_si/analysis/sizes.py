@@ -90,7 +90,9 @@ def padded(
         return model
     multiple = fitting_multiple(model, shape, layout)
     if multiple is None:
-        raise UnsupportedModel(f"an image of {shape} does not fit, and no padding makes it fit: leave --pad out")
+        raise UnsupportedModel(
+            f"an image of {shape} does not fit, and no padding makes it fit: leave --pad out"
+        )
     whole = rounded_up(shape, layout, multiple)
     names = tuple(info.name for info in model.outputs)
     axes = trace(model, np.zeros(whole), names)
@@ -113,7 +115,9 @@ def _filled(
 ) -> Callable[[Editor, str], str]:
     """Constants joined behind each axis that is too short, as the preprocessing makes them of the value."""
     kind = next(info.type for info in model.inputs if info.name == name)
-    dtype: np.dtype[np.generic] = np.dtype({"double": np.float64, "float16": np.float16}.get(kind, np.float32))
+    dtype: np.dtype[np.generic] = np.dtype(
+        {"double": np.float64, "float16": np.float16}.get(kind, np.float32)
+    )
 
     def block(size: Shape) -> NDArray[np.generic]:
         return applied(steps, np.full(size, value), layout).astype(dtype)

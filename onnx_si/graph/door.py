@@ -101,4 +101,3 @@ def _declare(value: onnx.ValueInfoProto, shape: Shape) -> None:
 def repeated(count: int) -> Builder:
     """A tensor so many times, one behind the other along its first axis."""
     return lambda editor, tensor: editor.add("Concat", [tensor] * count, axis=0)
-

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnx_si.errors import InputError
-from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, pictures
+from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, dicom, nifti, pictures
+from onnx_si.ground.readers.scan import Scan
 
 MAX_IMAGE_BYTES = (
     2**30
@@ -25,6 +26,7 @@ MOST_ENTRIES = 8  # arrays of a .npz file that holds a structure
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 SUFFIXES = (".npy", ".npz", *PICTURES)
+MEDICAL = (*nifti.SUFFIXES, dicom.SUFFIX)
 
 # Pillow's modes that keep a file's values: grey of 1, 8, 16 or 32 bits, float, and colour of 3 x 8 bits.
 _PLAIN_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB"})
@@ -54,8 +56,12 @@ def read_image(path: str | os.PathLike[str], how: How = PLAINLY) -> NDArray[Any]
     """
     file = Path(path)
     suffix = file.suffix.lower()
+    if (scan := _scan(file, how)) is not None:
+        return scan.values
     if suffix not in SUFFIXES:
-        raise InputError(f"{file}: images are read from {', '.join(SUFFIXES)}; convert it to one of these")
+        raise InputError(
+            f"{file}: images are read from {', '.join((*SUFFIXES, *MEDICAL))} or a folder of a DICOM series; convert it to one of these"
+        )
     if not file.is_file():
         what = "is no file" if file.exists() else "does not exist"
         raise InputError(f"{file}: {what}; give the path of an image")
@@ -70,7 +76,24 @@ def read_image(path: str | os.PathLike[str], how: How = PLAINLY) -> NDArray[Any]
 
 def told(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[str, ...]:
     """What a user must know of the way an image's file is read."""
+    if (scan := _scan(Path(path), how)) is not None:
+        return scan.told
     return pictures.told(path, how) if Path(path).suffix.lower() in PICTURES else ()
+
+
+def spacing(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[float, ...] | None:
+    """Size of a pixel in mm along each axis, where the file says it."""
+    scan = _scan(Path(path), how)
+    return None if scan is None else scan.spacing
+
+
+def _scan(file: Path, how: How) -> Scan | None:
+    """A medical image that exists; None of any other file."""
+    if not file.exists():
+        return None
+    if nifti.is_nifti(file):
+        return nifti.read(file, how)
+    return dicom.read(file, how) if dicom.is_dicom(file) else None
 
 
 def read_arrays(path: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:

@@ -49,7 +49,9 @@ def image_input(model: Model) -> TensorInfo:
     return info
 
 
-def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None, known: Layout | None = None) -> Probe:
+def probe(
+    model: Model, sizes: Mapping[str, int], layout: str | None = None, known: Layout | None = None
+) -> Probe:
     """Make a random image of a model's input shape.
 
     Parameters

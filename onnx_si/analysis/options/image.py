@@ -61,8 +61,10 @@ class ImageOptions(TypedDict, total=False):
             help="an image whose sides don't fit the model's strides is padded behind with V, as a part of the "
             "model; padding is in no region and no test",
             needs=Need(
-                lambda settled: settled["resize_input"] is None
-                and (settled["saliency"] == "auto" or settled["saliency"].startswith("output:")),
+                lambda settled: (
+                    settled["resize_input"] is None
+                    and (settled["saliency"] == "auto" or settled["saliency"].startswith("output:"))
+                ),
                 "a map that is an output, and no --resize-input",
             ),
             metadata="onnx_si.pad",
@@ -101,10 +103,12 @@ class ImageOptions(TypedDict, total=False):
         Sequence[float] | None,
         Option(
             kind=NUMBERS,
-            help="values of a DICOM file are clipped to W around C",
-            check=Check(lambda value: len(value) == 2 and value[1] > 0, "give centre and width, the width above 0"),
+            help="the image is clipped to the window of width W around C first, as a part of the model",
+            metadata="onnx_si.window",
+            check=Check(
+                lambda value: len(value) == 2 and value[1] > 0, "give centre and width, the width above 0"
+            ),
             metavar="C,W",
-            verbs=(TEST,),
         ),
     ]
     scale: Annotated[
@@ -157,6 +161,4 @@ class ImageSettings:
     @property
     def how(self) -> How:
         """How files of images are read."""
-        return How(
-            page=self.page, alpha=self.alpha, colours=self.colours, exif=self.exif, window=self.window
-        )
+        return How(page=self.page, alpha=self.alpha, colours=self.colours, exif=self.exif)

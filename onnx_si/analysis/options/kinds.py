@@ -149,7 +149,9 @@ GIVEN = Kind(
     each=_named,
 )
 SIGNALS = Kind(words="numbers", accept=_one_or_several, read=_parted(float), each=float)
-PAGE = Kind(words="a number from 1 on, or all", accept=lambda value: _page(str(value)), read=lambda text: _page(text))
+PAGE = Kind(
+    words="a number from 1 on, or all", accept=lambda value: _page(str(value)), read=lambda text: _page(text)
+)
 FILE = Kind(words="a file", accept=lambda value: value, read=str)
 FILES = Kind(words="files", accept=lambda value: value, read=str, each=str)
 

@@ -20,15 +20,12 @@ class How:
         `rgb`: palettes are looked up, and CMYK is converted.
     exif : bool
         Whether a picture is turned as its EXIF orientation says.
-    window : tuple of float, optional
-        Centre and width that the values of a DICOM file are clipped to.
     """
 
     page: str | None = None
     alpha: str | None = None
     colours: str | None = None
     exif: bool = False
-    window: tuple[float, ...] | None = None
 
 
 PLAINLY = How()
