@@ -29,7 +29,7 @@ from onnx_si.graph import Model, load
 from onnx_si.ground.words import did_you_mean
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
-from onnx_si.report import Refused, Result, to_json
+from onnx_si.report import Refused, Result, nifti, to_json
 from onnx_si.report.inspected import print_inspection
 from onnx_si.report.progress import Watch
 from onnx_si.simulation import Simulation, simulate
@@ -122,6 +122,9 @@ def _printable(line: str) -> str:
 def _test(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
     _require_outputs(arguments)
+    if arguments.nifti is not None:
+        _require_writable(f"{arguments.nifti}_region.nii.gz")
+        nifti.require_source(arguments.image)
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
     inputs = Inputs(image=arguments.image, **files)
@@ -138,6 +141,8 @@ def _test(arguments: argparse.Namespace) -> int:
         _write(dataclasses.replace(inputs.named_in(refused), model=identity), arguments)
         raise
     _write(result, arguments)
+    if arguments.nifti is not None:
+        nifti.write(result, arguments.image, arguments.nifti)
     if not arguments.json:
         print("\n".join(map(_printable, result.summary().splitlines())))
     if arguments.plot is not None:

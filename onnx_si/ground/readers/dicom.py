@@ -1,5 +1,6 @@
 """DICOM: a file, its frames, or the folder of a series; values rescaled, MONOCHROME1 inverted."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def _values(file: Path, data: Any) -> tuple[NDArray[np.float64], tuple[str, ...]
     meta = getattr(data, "file_meta", None)
     syntax = str(getattr(getattr(meta, "TransferSyntaxUID", None), "name", "unknown transfer syntax"))
     try:
-        stored = as_floats(data.pixel_array)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            stored = as_floats(data.pixel_array)
     except Exception as error:
         words = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(

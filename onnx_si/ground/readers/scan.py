@@ -1,6 +1,7 @@
 """A medical image: its numbers, where the file says what they are, and how large a voxel is."""
 
 import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ def library(name: str, file: Path) -> ModuleType:
 def damaged(file: Path, kind: str) -> Iterator[None]:
     """What a library raises over a damaged file becomes one error that names it."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except InputError:
         raise
     except Exception as error:
