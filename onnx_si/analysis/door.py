@@ -1,4 +1,4 @@
-"""What a model is given beside the image: values of its other inputs, and copies for a batch of fixed size."""
+"""What a model is given beside the image: values of its other inputs, copies for a batch of fixed size."""
 
 import os
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def with_inputs(model: Model, given: Mapping[str, Any] | None) -> Model:
     for name in given:
         if name not in declared:
             raise UsageError(
-                f"input {name}: the model has no such input{did_you_mean(name, declared)}; it has {list(declared)}"
+                f"input {name}: no such input{did_you_mean(name, declared)}; the model has {list(declared)}"
             )
     if len(given) == len(declared):
         raise UsageError(
@@ -160,8 +160,8 @@ def _each_alone(
                 own[0], other[0], rtol=0, atol=SAME * float(np.abs(own).max(initial=0.0)), equal_nan=True
             ):
                 raise UnsupportedModel(
-                    f"the model takes {count} images at a time, and its output '{name}' for one depends on the "
-                    "others; export it with a batch of one, or after model.eval()"
+                    f"the model takes {count} images at a time, and its output '{name}' for one depends on "
+                    "the others; export it with a batch of one, or after model.eval()"
                 )
     if not parts:
         raise UnsupportedModel(

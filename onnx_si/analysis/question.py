@@ -129,8 +129,8 @@ def warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
     """What the user should know about noise and references."""
     if scene.frame.input.whole_numbers:
         yield (
-            "the model takes whole numbers: between them, on the line of the test, the file itself could not be "
-            "asked, and it is taken to compute there what its ops say"
+            "the model takes whole numbers: between them, on the line of the test, the file itself could not "
+            "be asked, and it is taken to compute there what its ops say"
         )
     if scene.references and not HYPOTHESES[settings.hypothesis].needs_reference:
         against = HYPOTHESES[settings.hypothesis].null.removeprefix("the region's mean is ")

@@ -56,8 +56,8 @@ def require_fitting(model: Model, shape: Shape, layout: Layout) -> None:
     if multiple is not None:
         size = " x ".join(map(str, layout.spatial_shape(shape)))
         raise InputError(
-            f"the image's {size} does not fit: node '{gaps[0].node}' ({gaps[0].op}): {gaps[0].reason}; sides must "
-            f"be multiples of {multiple} here: crop the image, or --pad V pads it with the value V"
+            f"the image's {size} does not fit: node '{gaps[0].node}' ({gaps[0].op}): {gaps[0].reason}; sides "
+            f"must be multiples of {multiple} here: crop the image, or --pad V pads it with the value V"
         )
 
 

@@ -48,8 +48,8 @@ def with_constants(model: Model, values: Mapping[str, Array]) -> Model:
 def around(
     model: Model, input_name: str, shape: Shape, before: Builder, first: Mapping[str, Mapping[int, int]]
 ) -> Model:
-    """The model with nodes in front of its input, which is declared with a shape, and of some outputs the first
-    few places of some axes only.
+    """The model with nodes in front of its input, which is declared with a shape, and of some
+    outputs the first few places of some axes only.
     """
 
     def change(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -13,7 +13,6 @@ from onnx_si.graph import Editor, Model
 from onnx_si.graph.inline import renamed
 from onnx_si.ground.layout import Layout
 
-
 CLIP_BY_INPUTS = 11  # opset from which on a Clip's limits are inputs
 
 
@@ -87,8 +86,8 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
     dtype = onnx.helper.tensor_dtype_to_np_dtype(declared.type.tensor_type.elem_type)
     if dtype.kind in "iub":
         raise UsageError(
-            f"the model's input '{input_name}' takes {dtype}: it can hold no preprocessed values; leave --scale "
-            "(other than 1), --mean, --std and --resize-input out"
+            f"the model's input '{input_name}' takes {dtype}: it can hold no preprocessed values; leave "
+            "--scale (other than 1), --mean, --std and --resize-input out"
         )
     channels = dims[layout.channel_axis] if layout.channel_axis is not None else 1
 

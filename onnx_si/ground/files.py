@@ -59,8 +59,9 @@ def read_image(path: str | os.PathLike[str], how: How = PLAINLY) -> NDArray[Any]
     if (scan := _scan(file, how)) is not None:
         return scan.values
     if suffix not in SUFFIXES:
+        known = ", ".join((*SUFFIXES, *MEDICAL))
         raise InputError(
-            f"{file}: images are read from {', '.join((*SUFFIXES, *MEDICAL))} or a folder of a DICOM series; convert it to one of these"
+            f"{file}: images are read from {known}, or a folder of a DICOM series; convert it to one of these"
         )
     if not file.is_file():
         what = "is no file" if file.exists() else "does not exist"
@@ -201,8 +202,8 @@ def _read_picture(file: Path, kind: str, how: How) -> NDArray[Any]:
         pages = getattr(picture, "n_frames", 1) if kind != "JPEG" else 1
         if pages != 1 and how.page is None:
             raise InputError(
-                f"{file}: holds {pages} pages; one image is needed: --page N takes one, --page {ALL_PAGES} the "
-                "stack as a volume"
+                f"{file}: holds {pages} pages; one image is needed: --page N takes one, --page {ALL_PAGES} "
+                "the stack as a volume"
             )
         if pages != 1 and how.page == ALL_PAGES:
             return pictures.stacked(file, picture, lambda page: _plain(file, page, kind, how))
@@ -219,13 +220,13 @@ def _plain(file: Path, opened: Image.Image, kind: str, how: How) -> NDArray[Any]
     picture = pictures.prepared(file, opened, how)
     if picture.mode == "P":
         raise InputError(
-            f"{file}: a picture with a palette; its numbers are no intensities: --colours rgb looks them up, or "
-            "save it as grey or RGB"
+            f"{file}: a picture with a palette; its numbers are no intensities: --colours rgb looks them up, "
+            "or save it as grey or RGB"
         )
     if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
         raise InputError(
-            f"{file}: a picture with transparency ({picture.mode}): --alpha drop leaves it out, or save it as "
-            "grey or RGB without alpha"
+            f"{file}: a picture with transparency ({picture.mode}): --transparency drop leaves it out, or "
+            "save it as grey or RGB without alpha"
         )
     if picture.mode not in _PLAIN_MODES:
         advice = "--colours rgb converts it, or " if picture.mode == "CMYK" else ""

@@ -117,7 +117,8 @@ def inspect_model(
     """
     model = loaded = as_model(model)
     settings = settle(Options(layout=layout, dims=sizes, inputs=inputs), model.metadata, has_reference=False)
-    trial, program, fitting, planned, told = None, None, [], (), ()
+    trial, program, fitting = None, None, []
+    planned, told = tuple[Choice, ...](), tuple[str, ...]()
     try:
         door = at_door(model, settings.inputs, settings.layout, settings.dims)
         model, told = door.model, door.told
@@ -258,7 +259,7 @@ def _require_one_image(model: Model, trial: Probe) -> None:
 def _guarantee(
     model: Model, trial: Probe, settings: Settings
 ) -> tuple[str, tuple[str, ...], tuple[Choice, ...]]:
-    """Best guarantee of a test with the default map and threshold, why it is no better, and what it will do."""
+    """Best guarantee of a test with the default map and threshold, why it is no better, and the plan."""
     planned: tuple[Choice, ...] = ()
     try:
         with np.errstate(all="ignore"):

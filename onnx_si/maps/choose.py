@@ -141,8 +141,8 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[Ma
 
 
 def _single(maps: list[MapOutput], view: View) -> list[MapOutput]:
-    """Maps with one channel, or over two classes; the finest first, and of the image's own size a mask of truth
-    values: the model's author has chosen its threshold.
+    """Maps with one channel, or over two classes; the finest first, and of the image's own size a mask of
+    truth values: the model's author has chosen its threshold.
     """
     single = [found for found in maps if found.channels <= MOST_CHANNELS]
     return sorted(

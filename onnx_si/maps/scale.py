@@ -63,7 +63,7 @@ def _range(name: str, makers: Mapping[str, onnx.NodeProto], steps: Mapping[str, 
 
 
 def _through(rule: Kinked, given: Range) -> Range:
-    """The range of a rule's values where its input has a range; of one that differs from pixel to pixel all."""
+    """The range of a rule's values where its input has one; anything where it differs from pixel to pixel."""
     if any(np.size(at) != 1 for at in rule.breakpoints):
         return ANYTHING
     places = sorted({float(np.ravel(at)[0]) for at in rule.breakpoints})

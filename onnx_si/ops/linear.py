@@ -169,8 +169,8 @@ def batch_normalization(
 
 
 TRAINED = (
-    "the model was exported in training mode: BatchNormalization divides by the image's own deviation, which is "
-    "not piecewise linear; export it after model.eval()"
+    "the model was exported in training mode: BatchNormalization divides by the image's own deviation, which "
+    "is not piecewise linear; export it after model.eval()"
 )
 
 

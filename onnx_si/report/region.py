@@ -25,7 +25,7 @@ def bounding_box(region: NDArray[np.bool_]) -> Box:
 
 
 def in_millimetres(pixels: int, box: Box, spacing: tuple[float, ...] | None) -> dict[str, Any]:
-    """Size of a pixel, of the region (an area or a volume) and its box in mm; null where that is not known."""
+    """Size of a pixel, of the region (area or volume) and its box in mm; null where that is not known."""
     if spacing is None:
         return dict.fromkeys(("spacing_mm", "size_mm", "bbox_mm"))
     sides = [[low * step, high * step] for (low, high), step in zip(box, spacing, strict=True)]

@@ -130,7 +130,7 @@ class FileMap:
 
     @property
     def whole_numbers(self) -> bool:
-        """Whether the file takes nothing but whole numbers: then most points of a line can't be given to it."""
+        """Whether the file takes nothing but whole numbers: most points of a line can't be given to it."""
         return issubclass(self._type, np.integer)
 
     def rounded(self, images: Array) -> NDArray[Any]:

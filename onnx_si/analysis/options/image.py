@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, PAGE, SWITCH, SIZES, TEXT, choice
+from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, PAGE, SIZES, SWITCH, TEXT, choice
 from onnx_si.analysis.options.option import EVERYWHERE, TEST, Check, Need, Option
 from onnx_si.analysis.options.question import RESIZES
 from onnx_si.ground.layout import LAYOUTS
@@ -58,8 +58,8 @@ class ImageOptions(TypedDict, total=False):
         float | None,
         Option(
             kind=NUMBER,
-            help="an image whose sides don't fit the model's strides is padded behind with V, as a part of the "
-            "model; padding is in no region and no test",
+            help="an image whose sides don't fit the model's strides is padded behind with V, as a part of "
+            "the model; padding is in no region and no test",
             needs=Need(
                 lambda settled: (
                     settled["resize_input"] is None
@@ -80,7 +80,7 @@ class ImageOptions(TypedDict, total=False):
             verbs=(TEST,),
         ),
     ]
-    alpha: Annotated[
+    transparency: Annotated[
         str | None,
         Option(kind=choice(("drop",)), help="a picture's transparency is left out", verbs=(TEST,)),
     ]
@@ -150,7 +150,7 @@ class ImageSettings:
     resize_input: str | None
     pad: float | None
     page: str | None
-    alpha: str | None
+    transparency: str | None
     colours: str | None
     exif: bool
     window: tuple[float, ...] | None
@@ -161,4 +161,4 @@ class ImageSettings:
     @property
     def how(self) -> How:
         """How files of images are read."""
-        return How(page=self.page, alpha=self.alpha, colours=self.colours, exif=self.exif)
+        return How(page=self.page, transparency=self.transparency, colours=self.colours, exif=self.exif)

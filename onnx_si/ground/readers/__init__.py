@@ -14,8 +14,8 @@ class How:
     ----------
     page : str, optional
         Of a file of several: a number from 1 on, or `all`, which stacks them to a volume.
-    alpha : str, optional
-        `drop`: transparency is left out.
+    transparency : str, optional
+        `drop`: it is left out.
     colours : str, optional
         `rgb`: palettes are looked up, and CMYK is converted.
     exif : bool
@@ -23,7 +23,7 @@ class How:
     """
 
     page: str | None = None
-    alpha: str | None = None
+    transparency: str | None = None
     colours: str | None = None
     exif: bool = False
 

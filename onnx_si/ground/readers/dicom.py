@@ -59,8 +59,8 @@ def _values(file: Path, data: Any) -> tuple[NDArray[np.float64], tuple[str, ...]
     except Exception as error:
         words = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
-            f"{file}: its pixels can't be read ({syntax}: {words[:200]}); a compressed one may need a plugin such "
-            "as pylibjpeg, a truncated one a new copy"
+            f"{file}: its pixels can't be read ({syntax}: {words[:200]}); a compressed one may need a plugin "
+            "such as pylibjpeg, a truncated one a new copy"
         ) from error
     colour = str(data.get("PhotometricInterpretation", ""))
     if int(data.get("SamplesPerPixel", 1)) > 1:
@@ -188,7 +188,7 @@ def _order(folder: Path, slices: list[Any]) -> tuple[float, list[int]]:
         odd = int(np.abs(steps - usual).argmax())
         low, high = along[order][odd : odd + 2]
         raise InputError(
-            f"{folder}: slices are {usual:g} mm apart, but those at {low:g} and {high:g} mm are {steps[odd]:g}; "
-            "a slice is missing, or too many are there"
+            f"{folder}: slices are {usual:g} mm apart, but those at {low:g} and {high:g} mm are "
+            f"{steps[odd]:g}; a slice is missing, or too many are there"
         )
     return usual, [int(place) for place in order]

@@ -33,8 +33,8 @@ def opened(file: Path) -> Any:
         require_size(file, tuple(image.shape))
         if not int(header["qform_code"]) and not int(header["sform_code"]):
             raise InputError(
-                f"{file}: has neither a qform nor an sform, so nothing says where its voxels lie; set one, or "
-                "save the numbers as .npy"
+                f"{file}: has neither a qform nor an sform, so nothing says where its voxels lie; set one, "
+                "or save the numbers as .npy"
             )
     return image
 
@@ -60,9 +60,9 @@ def read(file: Path, how: How) -> Scan:
         values = values.reshape(*shape[:AXES_OF_SPACE], count)[..., int(how.page) - 1]
     values = values.reshape(shape[:AXES_OF_SPACE])
     unit = MILLIMETRES[image.header.get_xyzt_units()[0]]
-    spacing = tuple(float(size) * unit for size in image.header.get_zooms()[: values.ndim])
+    spacing: tuple[float, ...] = tuple(float(size) * unit for size in image.header.get_zooms()[: values.ndim])
     while values.ndim > 2 and values.shape[-1] == 1:
-        values, spacing = values[..., 0], spacing[:-1]
+        values, spacing = values[..., 0], tuple(spacing[: values.ndim - 1])
     codes = "".join(library("nibabel", file).aff2axcodes(image.affine))
     told = (f"{file}: axes as stored, which point to {codes}",)
     return Scan(values, spacing, told)

@@ -19,7 +19,7 @@ MOST_PAGE_BYTES = 2**30  # of all pages together
 def prepared(file: Path, picture: Image.Image, how: How) -> Image.Image:
     """One picture in a plain mode, as far as the user's choices go; what is left is refused elsewhere."""
     made = _page(file, picture, how.page)
-    if how.alpha == DROP:
+    if how.transparency == DROP:
         made = _opaque(made)
     if how.colours == RGB and made.mode in ("P", "CMYK"):
         made = made.convert("RGB")
@@ -64,8 +64,8 @@ def stacked(file: Path, picture: Image.Image, read: Any) -> NDArray[Any]:
         first = pages[0]
         if pages[-1].shape != first.shape or pages[-1].dtype != first.dtype:
             raise InputError(
-                f"{file}: page {number + 1} has shape {pages[-1].shape} of {pages[-1].dtype}, page 1 {first.shape} "
-                f"of {first.dtype}; a volume needs pages of one kind: choose one with --page N"
+                f"{file}: page {number + 1} has shape {pages[-1].shape} of {pages[-1].dtype}, page 1 "
+                f"{first.shape} of {first.dtype}; a volume needs pages of one kind: choose one with --page N"
             )
         if first.nbytes * count > MOST_PAGE_BYTES:
             raise InputError(f"{file}: {count} pages of {first.nbytes} bytes; choose one with --page N")
@@ -86,6 +86,6 @@ def told(path: str | os.PathLike[str], how: How) -> tuple[str, ...]:
     if orientation == UPRIGHT or how.exif:
         return ()
     return (
-        f"{path}: its EXIF orientation is {orientation}, so viewers turn or flip it; the numbers are read as they "
-        "are stored: --exif turns them",
+        f"{path}: its EXIF orientation is {orientation}, so viewers turn or flip it; the numbers are read as "
+        "they are stored: --exif turns them",
     )
