@@ -273,7 +273,7 @@ def unet(levels=1):
 @pytest.mark.parametrize(("levels", "multiple"), [(1, 2), (2, 4)])
 def test_an_image_that_does_not_fit_the_strides_is_told_first(levels, multiple):
     image = np.random.default_rng(0).normal(size=(17, 16))
-    with pytest.raises(onnx_si.InputError, match="^the image's 17 x 16 does not fit: node") as caught:
+    with pytest.raises(onnx_si.InputError, match=r"^the image's 17 x 16 does not fit: node") as caught:
         onnx_si.test(unet(levels), image, sigma=1.0)
     assert f"multiples of {multiple} here" in str(caught.value) and "--pad V" in str(caught.value)
 
@@ -305,11 +305,17 @@ def test_padding_that_is_not_needed_changes_nothing():
 # --- windows that are larger than their input
 
 
-@pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])
-@pytest.mark.parametrize("more", [{}, {"pads": [3, 2, 1, 3]}, {"pads": [3, 2, 1, 3], "count_include_pad": 1}])
+PADS = {"pads": [3, 2, 1, 3]}
+
+
+@pytest.mark.parametrize(
+    ("op", "more"),
+    [
+        *((op, more) for op in ("AveragePool", "MaxPool") for more in ({}, PADS)),
+        ("AveragePool", {**PADS, "count_include_pad": 1}),
+    ],
+)
 def test_a_window_larger_than_its_input_has_the_runtimes_value(op, more):
-    if op == "MaxPool" and "count_include_pad" in more:
-        pytest.skip("MaxPool counts nothing")
     net = nets.Net(0, (1, 1, 7, 6))
     x = net.add("Relu", net.conv("x", 1, 4))
     net.add(op, x, kernel_shape=[1280, 1280], strides=[1280, 1280], ceil_mode=1, out="y", **more)

@@ -18,7 +18,19 @@ from onnx_si.inspection.probe import FREE_SIZE, probe
 from onnx_si.report.inspected import print_inspection
 
 KEYS = [
-    *("schema", "path", "sha256", "producer", "opset", "metadata", "inputs", "outputs", "ops", "saliency"),
+    *(
+        "schema",
+        "path",
+        "sha256",
+        "producer",
+        "opset",
+        "metadata",
+        "plan",
+        "inputs",
+        "outputs",
+        "ops",
+        "saliency",
+    ),
     *("guarantee", "reasons", "assumed"),
 ]
 

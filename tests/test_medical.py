@@ -115,7 +115,7 @@ def test_a_window_clips_as_a_part_of_the_model(tmp_path):
 def test_frames_are_chosen(tmp_path):
     stored = np.stack([STORED, STORED + 7]).astype(np.uint16)
     path = dicom(tmp_path / "a.dcm", stored)
-    with pytest.raises(InputError, match="2 frames.*--page N"):
+    with pytest.raises(InputError, match=r"2 frames.*--page N"):
         read_image(path)
     assert np.array_equal(read_image(path, How(page="2")), stored[1] * 2.5 - 1024)
     assert np.array_equal(read_image(path, How(page="all")), stored * 2.5 - 1024)
@@ -149,7 +149,7 @@ def test_bad_dicom_files_say_what_was_found(tmp_path):
     path = dicom(tmp_path / "a.dcm")
     content = path.read_bytes()
     path.write_bytes(content[:-60])
-    with pytest.raises(InputError, match="can't be read.*bytes"):
+    with pytest.raises(InputError, match=r"can't be read.*bytes"):
         read_image(path)
     path.write_bytes(content[200:])
     with pytest.raises(InputError, match="not a DICOM file"):
@@ -196,7 +196,7 @@ def test_bad_nifti_files_say_what_was_found(tmp_path):
     with pytest.raises(InputError, match=r"neither a qform nor an sform"):
         read_image(nifti(tmp_path / "a.nii", np.zeros((2, 3, 4), np.float32), code=0))
     path = nifti(tmp_path / "b.nii", np.arange(48, dtype=np.float32).reshape(2, 3, 4, 2))
-    with pytest.raises(InputError, match="series of 2 volumes.*--page N"):
+    with pytest.raises(InputError, match=r"series of 2 volumes.*--page N"):
         read_image(path)
     assert np.array_equal(read_image(path, How(page="2")), np.arange(48.0).reshape(2, 3, 4, 2)[..., 1])
     path.write_bytes(path.read_bytes()[:-20])

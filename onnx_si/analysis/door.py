@@ -56,7 +56,8 @@ def with_inputs(model: Model, given: Mapping[str, Any] | None) -> Model:
 def _value(info: TensorInfo, given: Any) -> Array:
     """A value in the type and shape of its input."""
     array = _array(info.name, given)
-    known = info.type.upper() in onnx.TensorProto.DataType.keys()
+    element = onnx.TensorProto.DataType.keys()
+    known = info.type.upper() in element
     kind = onnx.TensorProto.DataType.Value(info.type.upper()) if known else onnx.TensorProto.STRING
     if array.dtype.kind not in "biuf" or kind == onnx.TensorProto.STRING:
         raise InputError(f"input '{info.name}' is {info.type}; only numbers can be given")
@@ -127,7 +128,7 @@ def one_image(model: Model, wanted: str | None, sizes: Mapping[str, int]) -> tup
         return model, None, ""
     outputs = _each_alone(model, info, layout, sizes, count)
     shape = (1, *info.shape[1:])
-    made = around(model, info.name, shape, repeated(count), dict.fromkeys(outputs, {0: 1}))
+    made = around(model, info.name, shape, repeated(count), {name: {0: 1} for name in outputs})
     return (
         made,
         layout,

@@ -199,6 +199,7 @@ def _read_picture(file: Path, kind: str, how: How) -> NDArray[Any]:
     """Read a picture; Pillow itself refuses more than about 180 million pixels when it reads the header."""
     with _as_input_error(str(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
         _require_all_bits(file, picture, kind)
+        pictures.require_upright(file, picture)
         pages = getattr(picture, "n_frames", 1) if kind != "JPEG" else 1
         if pages != 1 and how.page is None:
             raise InputError(

@@ -61,8 +61,9 @@ def read(file: Path, how: How) -> Scan:
     values = values.reshape(shape[:AXES_OF_SPACE])
     unit = MILLIMETRES[image.header.get_xyzt_units()[0]]
     spacing: tuple[float, ...] = tuple(float(size) * unit for size in image.header.get_zooms()[: values.ndim])
-    while values.ndim > 2 and values.shape[-1] == 1:
-        values, spacing = values[..., 0], tuple(spacing[: values.ndim - 1])
+    sides: list[int] = [*values.shape]
+    while len(sides) > 2 and sides[-1] == 1:
+        sides.pop()
     codes = "".join(library("nibabel", file).aff2axcodes(image.affine))
     told = (f"{file}: axes as stored, which point to {codes}",)
-    return Scan(values, spacing, told)
+    return Scan(values.reshape(sides), spacing[: len(sides)], told)

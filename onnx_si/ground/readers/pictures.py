@@ -45,6 +45,7 @@ def _page(file: Path, picture: Image.Image, page: str | None) -> Image.Image:
     if not 1 <= int(page) <= count:
         raise InputError(f"{file}: page {page}; it holds {count}, numbered from 1")
     picture.seek(int(page) - 1)
+    require_upright(file, picture)
     return picture.copy()
 
 
@@ -60,6 +61,7 @@ def stacked(file: Path, picture: Image.Image, read: Any) -> NDArray[Any]:
     pages: list[NDArray[Any]] = []
     for number in range(count):
         picture.seek(number)
+        require_upright(file, picture)
         pages.append(read(picture.copy()))
         first = pages[0]
         if pages[-1].shape != first.shape or pages[-1].dtype != first.dtype:
@@ -70,6 +72,13 @@ def stacked(file: Path, picture: Image.Image, read: Any) -> NDArray[Any]:
         if first.nbytes * count > MOST_PAGE_BYTES:
             raise InputError(f"{file}: {count} pages of {first.nbytes} bytes; choose one with --page N")
     return np.stack(pages)
+
+
+def require_upright(file: Path, picture: Image.Image) -> None:
+    """Refuse a TIFF that is to be turned: Pillow does that itself, and mixes up the values of some."""
+    turned = getattr(picture, "tag_v2", {}).get(ExifTags.Base.Orientation, UPRIGHT)
+    if turned != UPRIGHT:
+        raise InputError(f"{file}: a TIFF with orientation {turned}; save it upright, or as .npy")
 
 
 def _orientation(picture: Image.Image) -> int:
