@@ -150,8 +150,8 @@ def test_a_batch_of_several_images_is_said_so():
     net = nets.Net(0, (2, 1, 4, 4))
     model = net.finish(net.add("Relu", net.conv("x", 1, 1), out="map"))
     found = inspect_model(model)
-    assert found.guarantee == "refused" and "takes 2 images at a time" in found.reasons[0]
-    with pytest.raises(onnx_si.UnsupportedModel, match="takes 2 images at a time"):
+    assert found.guarantee == "exact" and "batch of 2" in found.assumed[0]
+    with pytest.raises(onnx_si.InputError, match="give one image"):
         onnx_si.test(model, np.zeros((2, 1, 4, 4)), sigma=1.0)
 
 
@@ -221,7 +221,7 @@ def test_integer_input():
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     content = inspected(model_from_proto(proto))
-    assert content["guarantee"] == "refused" and "uint8" in content["reasons"][0]
+    assert content["guarantee"] == "exact" and content["inputs"][0]["type"] == "uint8"
 
 
 def test_metadata_decides_the_default_saliency():
