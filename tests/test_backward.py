@@ -241,20 +241,11 @@ def test_the_gradient_is_the_difference_of_scores(name, target):
         np.testing.assert_allclose(deployed, ours, rtol=0, atol=1e-5 * (1 + np.abs(wanted).max()))
 
 
-def test_every_rule_is_in_the_table():
-    ops = set()
-    for opset, part in EVERY.values():
-        model = classifier(part, opset=opset)
-        scores = find_scores(model, np.zeros(SHAPE), view_of(model, np.zeros(SHAPE)))
-        ops |= {step.op for step in scores.program.evaluation}
-    assert set(registry._RULES) <= ops
-
-
 # --------------------------------------------------------------------------------
 # Bends and ties, where a difference says nothing
 
 
-def at(part, values):
+def at(part, values, exact=0.0):
     """The gradient of the sum of what is tested, at an image given as numbers."""
     values = np.asarray(values, np.float64)
     net = nets.Net(0, (1, 1, *values.shape))
@@ -264,7 +255,7 @@ def at(part, values):
     extended, tensor, _ = with_gradient(model, values[None, None])
     ours = bind(extended, values[None, None], (tensor,)).values[tensor]
     (deployed,) = run_onnx(extended, values[None, None], tensor)
-    np.testing.assert_array_equal(ours, deployed)
+    np.testing.assert_allclose(ours, deployed, rtol=0, atol=exact)
     return ours[0, 0].tolist()
 
 
@@ -327,27 +318,17 @@ def by_the_winner(net, x):
     return net.add("Gather", x, net.add("Reshape", best, net.ints(1)), axis=1)
 
 
-def own_statistics(net, x):
-    outputs = [net.name(part) for part in ("y", "mean", "var")]
-    given = [net.normal(2, shift=1), net.normal(2), net.normal(2), net.const(np.array([0.5, 2.0]))]
-    net.nodes.append(
-        onnx.helper.make_node(
-            "BatchNormalization", [x, *given], outputs, name=net.name("own"), training_mode=1
-        )
-    )
-    return outputs[0]
-
-
 SETTINGS = {
     "output_shape": (
         lambda n, x: n.add("ConvTranspose", x, n.normal(2, 1, 2, 2), strides=[2, 2], output_shape=[12, 12]),
         "auto_pad or output_shape",
     ),
     "index from the image": (by_the_winner, "where its values come from depends on the image"),
-    "statistics from the image": (own_statistics, "its statistics depend on the image"),
-    "divisor": (lambda n, x: n.add("Div", n.const(1.0), x), "its divisor depends on the image"),
-    "both factors": (lambda n, x: n.add("MatMul", x, n.conv("x", 2, 2)), "product of two tensors"),
-    "no rule": (lambda n, x: n.add("Softplus", x), "op Softplus has no gradient rule"),
+    "divisor of a remainder": (
+        lambda n, x: n.add("Mod", n.const(1.0), n.add("Abs", x), fmod=1),
+        "its divisor depends on the image",
+    ),
+    "no rule": (lambda n, x: n.add("Det", x), "op Det has no gradient rule"),
     "too many candidates": (
         lambda n, x: n.add("GlobalMaxPool", n.add("Tile", x, n.ints(1, 1, 8, 8))),
         "one of 2304 is chosen; at most 2048",
@@ -368,4 +349,4 @@ def test_a_rule_is_registered_once():
     with pytest.raises(ValueError, match="Relu has a gradient rule already"):
         registry.backwards("Relu")(lambda site: site.gradient)
     assert has_gradient("Relu", "") and not has_gradient("Relu", "com.example")
-    assert not has_gradient("Softmax", "")
+    assert not has_gradient("ArgMax", "")

@@ -14,7 +14,8 @@ from PIL import Image
 
 from onnx_si.errors import InputError
 from onnx_si.ground import files
-from onnx_si.ground.files import MAX_IMAGE_BYTES, SUFFIXES, read_image, told
+from onnx_si.ground.budget import budget
+from onnx_si.ground.files import SUFFIXES, read_image, told
 from onnx_si.ground.readers import How
 
 
@@ -80,7 +81,7 @@ def test_npy_version_2_and_suffix_in_capitals(write):
 
 
 def test_npy_claims_are_checked_before_memory_is_taken(write):
-    claims = MAX_IMAGE_BYTES // 8
+    claims = 2**27
     path = write("a.npy", npy_header((claims,)))
     tracemalloc.start()
     try:
@@ -91,9 +92,34 @@ def test_npy_claims_are_checked_before_memory_is_taken(write):
     assert peak < 2**20
 
 
-@pytest.mark.parametrize("shape", [(MAX_IMAGE_BYTES // 8 + 1,), (2**62, 4), (-1, 4), (10**30,)])
+@pytest.mark.parametrize("shape", [(2**45,), (2**62, 4), (-1, 4), (10**30,), (0, 10**30)])
 def test_npy_of_impossible_size(write, shape):
-    refused(write("a.npy", npy_header(shape) + bytes(64)), "at most")
+    refused(write("a.npy", npy_header(shape) + bytes(64)), "says it holds")
+
+
+def test_an_image_asks_the_budget_before_memory_is_taken(write):
+    path = write("a.npy", npy_header((1 << 18,)) + bytes(8 << 18))
+    with budget(4 << 20):
+        refused(path, "it takes 8.0 MiB", "(--memory)")
+    with budget(64 << 20):
+        assert read_image(path).shape == (1 << 18,)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.png"])
+def test_a_shape_that_is_not_wanted_is_refused_before_values_are_read(write, tmp_path, name):
+    image = np.zeros((3, 4), np.uint8)
+    if name.endswith("npy"):
+        write(name, npy_bytes(image)[:-5])  # damaged behind the header: nothing there is looked at
+    elif name.endswith("npz"):
+        np.savez(tmp_path / name, image)
+    else:
+        Image.fromarray(image).save(tmp_path / name)
+
+    def accept(shape):
+        raise InputError(f"seen {shape}")
+
+    with pytest.raises(InputError, match=r"^seen \(3, 4\)$"):
+        read_image(tmp_path / name, accept)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 9, 40, 127, 128, 200])
@@ -269,23 +295,23 @@ def pages(tmp_path, shades=(5, 6, 7), sizes=(4, 4, 4)):
 
 def test_one_page_or_all_are_chosen(tmp_path):
     path = pages(tmp_path)
-    assert (read_image(path, How(page="2")) == 6).all()
-    volume = read_image(path, How(page="all"))
+    assert (read_image(path, how=How(page="2")) == 6).all()
+    volume = read_image(path, how=How(page="all"))
     assert volume.shape == (3, 4, 4) and volume[:, 0, 0].tolist() == [5, 6, 7]
     with pytest.raises(InputError, match="page 4; it holds 3"):
-        read_image(path, How(page="4"))
+        read_image(path, how=How(page="4"))
     with pytest.raises(InputError, match="page 2 has shape"):
-        read_image(pages(tmp_path, sizes=(4, 5, 4)), How(page="all"))
+        read_image(pages(tmp_path, sizes=(4, 5, 4)), how=How(page="all"))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_is_dropped_if_asked_for(tmp_path, mode):
     array = np.random.default_rng(0).integers(0, 255, (5, 6, len(mode)), dtype=np.uint8)
     Image.fromarray(array, mode).save(tmp_path / "a.png")
-    read = read_image(tmp_path / "a.png", How(transparency="drop"))
+    read = read_image(tmp_path / "a.png", how=How(transparency="drop"))
     np.testing.assert_array_equal(read, array[..., :3] if mode == "RGBA" else array[..., 0])
     Image.fromarray(array[..., 0]).save(tmp_path / "b.png", transparency=7)
-    np.testing.assert_array_equal(read_image(tmp_path / "b.png", How(transparency="drop")), array[..., 0])
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png", how=How(transparency="drop")), array[..., 0])
 
 
 def test_palettes_are_looked_up_and_cmyk_is_converted_if_asked_for(tmp_path):
@@ -294,9 +320,9 @@ def test_palettes_are_looked_up_and_cmyk_is_converted_if_asked_for(tmp_path):
     picture = Image.fromarray(indices, "P")
     picture.putpalette(colours.ravel().tolist())
     picture.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png", How(colours="rgb")), colours[indices])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", how=How(colours="rgb")), colours[indices])
     Image.new("CMYK", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.tif")
-    assert read_image(tmp_path / "a.tif", How(colours="rgb"))[0, 0].tolist() == [0, 255, 255]
+    assert read_image(tmp_path / "a.tif", how=How(colours="rgb"))[0, 0].tolist() == [0, 255, 255]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
@@ -305,7 +331,7 @@ def test_an_exif_orientation_is_told_and_applied_if_asked_for(tmp_path, name):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: a viewer turns it by 90 degrees clockwise
     Image.fromarray(array).save(tmp_path / name, exif=exif)
-    plain, turned = read_image(tmp_path / name), read_image(tmp_path / name, How(exif=True))
+    plain, turned = read_image(tmp_path / name), read_image(tmp_path / name, how=How(exif=True))
     assert plain.shape == (16, 8) and turned.shape == (8, 16)
     np.testing.assert_array_equal(turned, np.rot90(plain, -1))
     assert ["orientation is 6" in text and "--exif" in text for text in told(tmp_path / name)] == [True]

@@ -217,33 +217,36 @@ def test_channels_are_put_together(last):
 # Where there is none
 
 
-def smooth_inside(net, x):
-    """Two smooth nodes and a Relu in front of the scores."""
-    x = net.add("Softplus", net.add("Relu", net.add("Tanh", x)))
+def sorted_along(net, x, axis):
+    """TopK of all elements: it has no gradient rule."""
+    outputs = [net.name("values"), net.name("places")]
+    size = net.ints(3 if axis == 1 else 6)
+    net.nodes.append(helper.make_node("TopK", [x, size], outputs, name=net.name("top"), axis=axis))
+    return outputs[0]
+
+
+def without_rules(net, x):
+    """Two nodes that have no rule around a Relu, in front of the scores."""
+    x = sorted_along(net, net.add("Relu", sorted_along(net, x, 2)), 3)
     return net.add("MatMul", net.add("Flatten", x), net.normal(108, 2))
 
 
 def test_every_node_without_a_rule_is_named():
-    model = classifier(smooth_inside)
+    model = classifier(without_rules)
     with pytest.raises(onnx_si.UnsupportedOp, match="2 nodes can't be differentiated") as caught:
         saliency_of(model, np.zeros(SHAPE), "gradient")
-    assert [finding.op for finding in caught.value.findings] == ["Tanh", "Softplus"]
+    assert [finding.op for finding in caught.value.findings] == ["TopK", "TopK"]
     assert all("no gradient rule" in f.reason and "output:NAME" in f.advice for f in caught.value.findings)
 
 
 def test_nodes_in_front_of_the_layer_need_no_rule():
     net = nets.Net(0, SHAPE)
-    x = net.add("Relu", net.conv(net.add("Softplus", "x"), 1, 2))
+    x = net.add("Relu", net.conv(sorted_along(net, "x", 2), 1, 2))
     model = net.finish(net.add("MatMul", net.add("Flatten", x), net.normal(72, 2)))
     image = np.random.default_rng(0).normal(size=SHAPE)
     assert values_of(model, image, "gradcam").max() > 0
-    with pytest.raises(onnx_si.UnsupportedOp, match="Softplus"):
+    with pytest.raises(onnx_si.UnsupportedOp, match="TopK"):
         saliency_of(model, image, "gradient")
-
-
-def with_a_product(net, x):
-    x = net.add("Mul", x, net.conv("x", 1, 3))
-    return net.add("MatMul", net.add("Flatten", x), net.normal(108, 2))
 
 
 def rounded(net, x):
@@ -254,8 +257,11 @@ def as_a_map(net, x):
     return net.conv(x, 3, 1)
 
 
-def by_branch(net, x):
+def by_branch(net, x, condition=None):
     """An If whose branches read the features without naming them as inputs."""
+    if condition is None:
+        condition = net.add("Greater", net.add("ReduceMax", x), net.const(0.0))
+        condition = net.add("Reshape", condition, net.ints(1))
 
     def branch(name, op):
         return helper.make_graph(
@@ -265,14 +271,11 @@ def by_branch(net, x):
             [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)],
         )
 
-    y = net.add(
-        "If", net.const(np.array(True)), then_branch=branch("a", "Relu"), else_branch=branch("b", "Neg")
-    )
+    y = net.add("If", condition, then_branch=branch("a", "Relu"), else_branch=branch("b", "Neg"))
     return net.add("MatMul", net.add("Flatten", y), net.normal(108, 2))
 
 
 REFUSED = {
-    "product": (with_a_product, "gradient", "product of two tensors"),
     "rounded": (rounded, "gradient", "by jumps only: its gradient is zero; choose occlusion"),
     "rounded, Grad-CAM": (rounded, "gradcam", "only jump with the image"),
     "map": (
@@ -280,7 +283,7 @@ REFUSED = {
         "gradcam",
         r"comes from a tensor of shape \(1, 1, 6, 6\), not from one score per class",
     ),
-    "branch": (by_branch, "gradient", "If.*no gradient rule"),
+    "branch": (by_branch, "gradient", "If.*its condition depends on the image"),
     "no such layer": (hidden, "gradcam:nothing", r"'nothing' is no tensor between.*'features'"),
     "the scores themselves": (hidden, "gradcam:gemm_20", "no tensor between"),
     "no space": (hidden, "gradcam:flatten_8", "is no map over an image"),
@@ -292,6 +295,19 @@ def test_refused_with_a_reason(name):
     head, method, words = REFUSED[name]
     with pytest.raises(onnx_si.UnsupportedModel, match=f"(?s){words}"):
         saliency_of(classifier(head), np.zeros(SHAPE), method)
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad-input"])
+def test_a_branch_that_is_always_taken_is_what_it_holds(method):
+    image, found = np.random.default_rng(0).normal(size=SHAPE), []
+    for always, op in ((True, "Relu"), (False, "Neg")):
+        taken = classifier(lambda net, x, always=always: by_branch(net, x, net.const(np.array(always))))
+        plain = classifier(
+            lambda net, x, op=op: net.add("MatMul", net.add("Flatten", net.add(op, x)), net.normal(108, 2))
+        )
+        found.append(values_of(taken, image, method, 1))
+        np.testing.assert_allclose(found[-1], values_of(plain, image, method, 1), rtol=0, atol=1e-6)
+    assert max(np.abs(values).max() for values in found) > 0.1
 
 
 def test_dense_layers_alone_have_gradients_but_no_layer():
@@ -308,7 +324,7 @@ def test_too_many_classes_to_follow_the_predicted_one():
     net = nets.Net(0, (1, 1, 2, 2))
     model = net.finish(net.add("MatMul", net.add("Flatten", net.add("Relu", "x")), net.normal(4, 2049)))
     image = np.ones((1, 1, 2, 2))
-    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"one of 2049.*--target K"):
+    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"--target K: one of 2049"):
         saliency_of(model, image, "gradient")
     assert saliency_of(model, image, "gradient", 2048).target == 2048
 
@@ -327,9 +343,9 @@ def test_every_gradient_method_is_listed_with_a_reason():
     found = listed(hidden)
     assert all(found[method].available for method in GRADIENTS)
     assert "gradient rule" in found["gradient"].reason and "'features'" in found["gradcam"].reason
-    found = listed(smooth_inside)
+    found = listed(without_rules)
     assert not any(found[method].available for method in GRADIENTS)
-    assert all("Softplus" in found[method].reason for method in GRADIENTS)
+    assert all("TopK" in found[method].reason for method in GRADIENTS)
 
 
 @pytest.mark.parametrize("method", [*GRADIENTS, "gradcam:features"])

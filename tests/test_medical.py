@@ -117,10 +117,10 @@ def test_frames_are_chosen(tmp_path):
     path = dicom(tmp_path / "a.dcm", stored)
     with pytest.raises(InputError, match=r"2 frames.*--page N"):
         read_image(path)
-    assert np.array_equal(read_image(path, How(page="2")), stored[1] * 2.5 - 1024)
-    assert np.array_equal(read_image(path, How(page="all")), stored * 2.5 - 1024)
+    assert np.array_equal(read_image(path, how=How(page="2")), stored[1] * 2.5 - 1024)
+    assert np.array_equal(read_image(path, how=How(page="all")), stored * 2.5 - 1024)
     with pytest.raises(InputError, match="page 3; it holds 2"):
-        read_image(path, How(page="3"))
+        read_image(path, how=How(page="3"))
 
 
 def test_a_series_is_a_volume_in_its_order_in_space(tmp_path):
@@ -198,10 +198,10 @@ def test_bad_nifti_files_say_what_was_found(tmp_path):
     path = nifti(tmp_path / "b.nii", np.arange(48, dtype=np.float32).reshape(2, 3, 4, 2))
     with pytest.raises(InputError, match=r"series of 2 volumes.*--page N"):
         read_image(path)
-    assert np.array_equal(read_image(path, How(page="2")), np.arange(48.0).reshape(2, 3, 4, 2)[..., 1])
+    assert np.array_equal(read_image(path, how=How(page="2")), np.arange(48.0).reshape(2, 3, 4, 2)[..., 1])
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match="damaged"):
-        read_image(path, How(page="2"))
+        read_image(path, how=How(page="2"))
 
 
 def test_files_of_the_libraries_themselves_are_read_or_refused_in_words():

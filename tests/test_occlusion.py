@@ -3,12 +3,16 @@
 import nets
 import numpy as np
 import pytest
-from test_gradient_maps import SHAPE, as_a_map, rounded, smooth_inside, values_of
+from test_gradient_maps import SHAPE, as_a_map, rounded, values_of
 from test_saliency import classifier, hidden, saliency_of, view_of
 
 import onnx_si
 from onnx_si.maps import build, methods
 from onnx_si.maps.occlusion import grid_of
+
+
+def smooth_inside(net, x):
+    return net.add("MatMul", net.add("Flatten", net.add("Softplus", x)), net.normal(108, 2))
 
 
 def by_hand(model, image, side, target=None):
@@ -90,7 +94,9 @@ def test_refused_with_a_reason():
         with pytest.raises(onnx_si.UsageError, match=r"allowed are.*occlusion:K"):
             saliency_of(classifier(hidden), image, text)
     with pytest.raises(onnx_si.UnsupportedOp, match="can't be analysed exactly"):
-        onnx_si.test(classifier(smooth_inside), image, sigma=1.0, saliency="occlusion:3")
+        onnx_si.test(classifier(smooth_inside), image, sigma=1.0, saliency="occlusion:3", engine="exact")
+    drawn = onnx_si.test(classifier(smooth_inside), image, sigma=1.0, saliency="occlusion:3", draws=19)
+    assert drawn.guarantee == "monte-carlo"
 
 
 def test_it_is_listed():

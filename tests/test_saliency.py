@@ -569,8 +569,88 @@ def test_the_models_own_map_comes_before_a_class_map():
     assert saliency_of(nets.cam_nchw(1), np.zeros((1, 1, 6, 6))).method == "cam"
     assert saliency_of(classifier(hidden), np.zeros((1, 1, SIZE, SIZE))).method == "gradcam"
     smooth = classifier(lambda net, x: hidden(net, net.add("Softplus", x)))
-    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"(?s)no output is a map.*Softplus.*output:NAME"):
-        saliency_of(smooth, np.zeros((1, 1, SIZE, SIZE)))
+    assert saliency_of(smooth, np.zeros((1, 1, SIZE, SIZE))).method == "gradcam"
+
+
+def plain_layers(net, x):
+    return dense(
+        net, net.add("Relu", dense(net, net.add("Flatten", x), classes=5, channels=SIZE**2)), channels=5
+    )
+
+
+def recurrent(net, x):
+    """A row of pixels at a time through an LSTM; the last state gives the scores."""
+    x = net.add("Transpose", net.add("Squeeze", x, net.ints(1)), perm=[1, 0, 2])
+    outputs = [net.name("states"), net.name("last")]
+    weights = [net.normal(1, 12, SIZE), net.normal(1, 12, 3)]
+    node = helper.make_node("LSTM", [x, *weights], outputs, name=net.name("lstm"), hidden_size=3)
+    net.nodes.append(node)
+    return dense(net, net.add("Squeeze", outputs[1], net.ints(0)))
+
+
+def forest(net, x):
+    """The first pixels decide, one tree for three classes."""
+    made = [net.name("label"), net.name("probabilities")]
+    tree = {
+        "nodes_treeids": [0] * 5,
+        "nodes_nodeids": [0, 1, 2, 3, 4],
+        "nodes_modes": ["BRANCH_LEQ", "BRANCH_LT", *["LEAF"] * 3],
+        "nodes_featureids": [0, 7, 0, 0, 0],
+        "nodes_values": [0.2, 0.1, 0.0, 0.0, 0.0],
+        "nodes_truenodeids": [1, 3, 0, 0, 0],
+        "nodes_falsenodeids": [2, 4, 0, 0, 0],
+        "class_treeids": [0] * 3,
+        "class_nodeids": [2, 3, 4],
+        "class_ids": [0, 1, 2],
+        "class_weights": [0.9, 0.3, 0.6],
+        "classlabels_int64s": [0, 1, 2],
+    }
+    node = helper.make_node(
+        "TreeEnsembleClassifier",
+        [net.add("Flatten", x)],
+        made,
+        net.name("trees"),
+        domain="ai.onnx.ml",
+        **tree,
+    )
+    net.nodes.append(node)
+    return made[1]
+
+
+LAST_CHOICES = {
+    "plain layers": (plain_layers, "grad-input", "no layer for Grad-CAM"),
+    "recurrent": (recurrent, "occlusion", "op LSTM has no gradient rule"),
+    "trees": (forest, "occlusion", "only jump with the image"),
+}
+
+
+@pytest.mark.parametrize("name", LAST_CHOICES)
+def test_a_classifier_without_feature_maps_gets_a_map_all_the_same(name):
+    head, method, why = LAST_CHOICES[name]
+    net = nets.Net(3, (1, 1, SIZE, SIZE))
+    model = net.finish(head(net, "x"), domains=("ai.onnx.ml",))
+    image = np.random.default_rng(1).normal(size=(1, 1, SIZE, SIZE))
+    found = saliency_of(model, image)
+    assert found.method == method
+    assert "no output is a map" in found.why and "no cam (" in found.why and why in found.why
+    ours = nets.value_of(found.model, image, found.tensor)
+    (deployed,) = run_onnx(found.model, image, found.tensor)
+    np.testing.assert_allclose(ours, deployed, rtol=0, atol=1e-5)
+    assert np.ptp(ours) > 1e-3
+
+
+def test_where_there_is_no_map_the_message_starts_with_what_to_do():
+    net = nets.Net(0, (1, 3, SIZE, SIZE))
+    model = net.finish(net.add("Relu", net.conv("x", 3, 4), out="many"))
+    image = np.random.default_rng(1).normal(size=(1, 3, SIZE, SIZE))
+    with pytest.raises(
+        onnx_si.SaliencyUnavailable, match=r"^choose the map with --saliency output:NAME.*cam: no CAM"
+    ):
+        saliency_of(model, image)
+    net = nets.Net(0, (1, 1, 2, 2))
+    model = net.finish(net.add("MatMul", net.add("Flatten", net.add("Relu", "x")), net.normal(4, 2049)))
+    with pytest.raises(onnx_si.SaliencyUnavailable, match=r"^give the class with --target K: one of 2049"):
+        saliency_of(model, np.ones((1, 1, 2, 2)))
 
 
 def test_an_unknown_method_is_a_usage_error():

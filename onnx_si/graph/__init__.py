@@ -2,7 +2,7 @@
 
 from onnx_si.graph.constants import fold
 from onnx_si.graph.dag import nodes_between, read_by
-from onnx_si.graph.edit import Editor
+from onnx_si.graph.edit import PREFIX, Editor
 from onnx_si.graph.inline import chosen_branch, function_body, renamed
 from onnx_si.graph.loops import (
     BATCHED,
@@ -18,6 +18,7 @@ from onnx_si.graph.refused import refuse_by_name
 
 __all__ = [
     "BATCHED",
+    "PREFIX",
     "Editor",
     "Loadable",
     "Model",

@@ -10,6 +10,8 @@ from onnx import helper, numpy_helper
 
 from onnx_si.graph.model import Model
 
+PREFIX = "onnx_si"  # of the names of everything that is appended
+
 
 class Editor:
     """A growing copy of a model; `finish` gives the new model.
@@ -17,7 +19,7 @@ class Editor:
     Only ops whose inputs and attributes are the same from opset 7 to the newest are appended by this package.
     """
 
-    def __init__(self, model: Model, prefix: str = "onnx_si"):
+    def __init__(self, model: Model, prefix: str = PREFIX):
         self._model = model
         self.proto = onnx.ModelProto()
         self.proto.CopyFrom(model.proto)

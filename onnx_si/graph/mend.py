@@ -1,6 +1,5 @@
 """What runtimes run although the checker refuses it, or no handler reads it, in plain form."""
 
-import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -144,13 +143,12 @@ def _group_normalization(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     x, scale, bias = node.input
     shape, wanted, grouped, y = (f"{node.output[0]}/{part}" for part in ("shape", "groups", "grouped", "y"))
     lengths = numpy_helper.from_array(np.array([0, groups, -1], np.int64))
-    make = functools.partial(helper.make_node, name=node.name)
-    return [
-        make("Shape", [x], [shape]),
-        make("Constant", [], [wanted], value=lengths),
-        make("Reshape", [x, wanted], [grouped]),
-        make("InstanceNormalization", [grouped, scale, bias], [y], **kept),
-        make("Reshape", [y, shape], [node.output[0]]),
+    return [  # only one has the name: runtimes refuse a model with a name twice
+        helper.make_node("Shape", [x], [shape]),
+        helper.make_node("Constant", [], [wanted], value=lengths),
+        helper.make_node("Reshape", [x, wanted], [grouped]),
+        helper.make_node("InstanceNormalization", [grouped, scale, bias], [y], name=node.name, **kept),
+        helper.make_node("Reshape", [y, shape], [node.output[0]]),
     ]
 
 

@@ -84,11 +84,6 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
     declared = next(v for v in editor.proto.graph.input if v.name == input_name)
     dims = [d.dim_value for d in declared.type.tensor_type.shape.dim]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(declared.type.tensor_type.elem_type)
-    if dtype.kind in "iub":
-        raise UsageError(
-            f"the model's input '{input_name}' takes {dtype}: it can hold no preprocessed values; leave "
-            "--scale (other than 1), --mean, --std and --resize-input out"
-        )
     channels = dims[layout.channel_axis] if layout.channel_axis is not None else 1
 
     def values(name: str, numbers: tuple[float, ...]) -> str:
@@ -97,7 +92,11 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
         shape = [1] * len(dims)
         if len(numbers) > 1 and layout.channel_axis is not None:
             shape[layout.channel_axis] = len(numbers)
-        return editor.constant(np.array(numbers, dtype).reshape(shape))
+        try:
+            stored = np.array(numbers, dtype).reshape(shape)
+        except (OverflowError, ValueError) as error:
+            raise UsageError(f"{name} {numbers}; the model's input is {dtype}, which does not") from error
+        return editor.constant(stored)
 
     tensor = input_name
     if steps.window is not None:

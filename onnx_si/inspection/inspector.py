@@ -10,7 +10,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.door import at_door
+from onnx_si.analysis.frame import Input, frame_of
+from onnx_si.analysis.marking import marking_of
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.errors import (
@@ -23,6 +26,7 @@ from onnx_si.errors import (
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
 from onnx_si.graph.door import PREFIX
+from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
 from onnx_si.inspection.plan import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
@@ -135,12 +139,10 @@ def inspect_model(
         guarantee, reasons = "refused", (str(error),)
     except MemoryError:
         guarantee, reasons = "refused", ("out of memory: try smaller sizes (--dim)",)
-    except Exception as error:  # an inspection shows what goes wrong with a model, our own faults included
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        guarantee, reasons = (
-            "refused",
-            (f"trying it out failed ({what}): a fault of onnx-si, please report it",),
-        )
+    except Exception as error:  # an inspection shows what goes wrong with a model
+        if is_ours(error):
+            raise
+        guarantee, reasons = "refused", (f"malformed, or a case that is not handled ({words_of(error)})",)
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
@@ -250,10 +252,31 @@ def _require_one_image(model: Model, trial: Probe) -> None:
             f"others values with --input {model.inputs[-1].name}=VALUE, or export it with them as constants"
         )
     require_one_image(trial.image.shape, trial.layout)
-    if not trial.info.is_floating and trial.info.type not in INPUT_TYPES:
+    if trial.info.type not in INPUT_TYPES:
         raise UnsupportedModel(
             f"the input '{trial.info.name}' is {trial.info.type}; export it in floating point"
         )
+
+
+def _drawn(
+    model: Model,
+    trial: Probe,
+    settings: Settings,
+    reasons: tuple[str, ...],
+    planned: tuple[Choice, ...],
+) -> tuple[str, tuple[str, ...], tuple[Choice, ...]]:
+    """What the deployed runtime alone can give, where the network can't be followed exactly."""
+    asked = replace(settings, engine="monte-carlo")
+    try:
+        taken = Input(name=trial.info.name, layout=trial.layout, sizes=trial.image.shape)
+        frame = frame_of(model, taken, trial.image.shape, asked)
+        marking = marking_of(frame, trial.image, None, asked)
+        BlackBox(marking).steady(trial.image)
+    except OnnxSIError as error:
+        return "refused", tuple(dict.fromkeys((*reasons, str(error)))), planned
+    engine = ("monte-carlo", "; ".join(reasons))
+    planned = tuple(plan(trial, marking.saliency, marking.marker.threshold, settings, engine))
+    return "monte-carlo", reasons, planned
 
 
 def _guarantee(
@@ -261,6 +284,9 @@ def _guarantee(
 ) -> tuple[str, tuple[str, ...], tuple[Choice, ...]]:
     """Best guarantee of a test with the default map and threshold, why it is no better, and the plan."""
     planned: tuple[Choice, ...] = ()
+    if not trial.info.is_floating:
+        why = (f"the input is {trial.info.type}: the runtime rounds images",)
+        return _drawn(model, trial, settings, why, planned)
     try:
         with np.errstate(all="ignore"):
             view = replace(trial.view, scores=settings.scores)
@@ -274,7 +300,9 @@ def _guarantee(
             extended, margin = with_margin(found, threshold, pixels, top=top)
             bind(extended, trial.image, (margin,)).require_exact()
     except UnsupportedOp as error:
-        return "refused", tuple(map(str, error.findings)), planned
+        return _drawn(model, trial, settings, tuple(map(str, error.findings)), planned)
+    except UnsupportedModel as error:
+        return _drawn(model, trial, settings, (str(error),), planned)
     except OnnxSIError as error:
         return "refused", (str(error),), planned
     what = f"saliency {found.method} with threshold {threshold}"

@@ -1,6 +1,7 @@
 """Which saliency methods there are, which of them fit a model, and the automatic choice."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
+from onnx_si.ground.terminal import shown, whole_number
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.gradcam import gradcam
@@ -17,8 +19,9 @@ from onnx_si.maps.monotone import on_scores
 from onnx_si.maps.occlusion import occlusion
 from onnx_si.maps.output import output_map
 from onnx_si.maps.reading import read_tensor
+from onnx_si.maps.rollout import rollout
 from onnx_si.maps.scale import is_truth
-from onnx_si.maps.scores import SeveralScores
+from onnx_si.maps.scores import Undecided
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
 
@@ -29,13 +32,18 @@ PLAIN = {
     "gradient": gradient,
     "grad-input": grad_input,
     "occlusion": occlusion,
+    "rollout": rollout,
 }
+AUTOMATIC = ("cam", "gradcam", "grad-input", "occlusion")
+"""What is tried, in this order, for a model without an output that is a map."""
+LAST_CHOICES = frozenset({"grad-input", "occlusion"})
 
 FITS = {
     "gradcam": "every op between feature maps and class scores has a gradient rule",
     "gradient": "every op between image and class scores has a gradient rule",
     "grad-input": "every op between image and class scores has a gradient rule",
     "occlusion": "the model gives class scores",
+    "rollout": "layers of attention among the image's tokens, one behind the other",
 }
 """What it says of a model that such a map can be made."""
 
@@ -56,6 +64,8 @@ def build(
     target: int | str,
     view: View,
     argmax: bool | None = False,
+    *,
+    followed: bool = True,
 ) -> SaliencyMap:
     """Add the saliency map of a method to a model.
 
@@ -65,12 +75,14 @@ def build(
     image : array
         In the model's input shape.
     method : str
-        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, or one with a choice: `output:NAME`,
-        `gradcam:NAME`, `occlusion:K`.
+        `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, `rollout`, or one with a choice:
+        `output:NAME`, `gradcam:NAME`, `occlusion:K`.
     target : int or "predicted"
     view : View
     argmax : bool or None
         Whether the map is where a class has the largest channel of an output; None: where one has several.
+    followed : bool
+        Whether it is to be followed exactly: choices are then made on the scores in front of a Softmax.
 
     Raises
     ------
@@ -79,7 +91,7 @@ def build(
     SaliencyUnavailable
         If it does not fit the model.
     """
-    model = on_scores(model, image)
+    model = on_scores(model, image) if followed else model
     if method == "auto":
         return _automatic(model, image, target, view, argmax)
     kind, _, name = method.partition(":")
@@ -93,10 +105,10 @@ def build(
         return _output(model, image, name, target, view, argmax)
     if kind == "gradcam" and name:
         return gradcam(model, image, target, view, name)
-    if kind == "occlusion" and name.isdecimal() and int(name):
-        return occlusion(model, image, target, view, int(name))
+    if kind == "occlusion" and name.isdecimal() and (side := whole_number(name)):
+        return occlusion(model, image, target, view, side)
     raise UsageError(
-        f"saliency '{method}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
+        f"saliency '{shown(method)}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
         "occlusion:K (patches of K pixels)"
     )
 
@@ -201,23 +213,34 @@ def _automatic(
     if single:
         made = _output(model, image, single[0].name, target, view, argmax)
         return replace(made, why=_why(single[0], single, view))
-    try:
-        return cam(model, image, target, view)
-    except SeveralScores:
-        raise
-    except SaliencyUnavailable as error:
-        no_cam = error
-    try:
-        return gradcam(model, image, target, view)
-    except UnsupportedModel as error:
-        if argmax is None and classes:
+    reasons: dict[str, str] = {}
+    for method in AUTOMATIC:
+        if method == "grad-input" and argmax is None and classes:
             return _with_classes(model, image, classes, target, view)
-        several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
-        raise SaliencyUnavailable(
-            f"no saliency map found: no output is a map of one channel{f' ({several})' if maps else ''}; "
-            f"{no_cam}; no Grad-CAM: {_one_line(error)}. Choose a tensor with --saliency output:NAME, and "
-            "--target K where it has channels; a classifier also allows --saliency occlusion"
-        ) from error
+        try:
+            made = PLAIN[method](model, image, target, view)
+        except Undecided:
+            raise
+        except UnsupportedModel as error:
+            reasons[method] = _one_line(error)
+        except UsageError as error:
+            if method != "occlusion":  # whose patches may not fit a small image
+                raise
+            reasons[method] = _one_line(error)
+        else:
+            return replace(made, why=_why_not(reasons)) if method in LAST_CHOICES else made
+    several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
+    found = "; ".join(f"{method}: {reason}" for method, reason in reasons.items())
+    raise SaliencyUnavailable(
+        "choose the map with --saliency output:NAME, a tensor of the model, and --target K where it has "
+        f"channels: no output is a map of one channel{f' ({several})' if maps else ''}, and no saliency map "
+        f"was found ({found})"
+    )
+
+
+def _why_not(reasons: Mapping[str, str]) -> str:
+    """Why it is one of the last choices."""
+    return "no output is a map; " + "; ".join(f"no {method} ({reason})" for method, reason in reasons.items())
 
 
 def _with_classes(

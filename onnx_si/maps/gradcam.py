@@ -23,6 +23,8 @@ from onnx_si.maps.map import (
 )
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.scores import Scores, find_scores, seed
+from onnx_si.maps.token_layer import token_layer
+from onnx_si.maps.tokens import Row, features_of, on_grid
 from onnx_si.maps.trace import channel_axes, trace
 from onnx_si.program.program import Program
 from onnx_si.rules.axes import Axes
@@ -31,7 +33,8 @@ from onnx_si.rules.axes import Axes
 @dataclass(frozen=True)
 class Layer:
     """The feature maps: their tensor, its shape, which of its axes holds the channels, and those of space in
-    the image's order; `notes` say why it is this one where there are several.
+    the image's order; `notes` say why it is this one where there are several. Of a tensor of tokens `row` is
+    the axis that they stand on, `grid` their size in space.
     """
 
     tensor: str
@@ -39,11 +42,13 @@ class Layer:
     channel_axis: int
     space: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    row: Row | None = None
+    grid: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:
         """In space."""
-        return tuple(self.shape[axis] for axis in self.space)
+        return self.grid or tuple(self.shape[axis] for axis in self.space)
 
 
 def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Layer:
@@ -64,22 +69,51 @@ def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Laye
         raise SaliencyUnavailable(
             f"the scores '{scores.tensor}' only jump with the image: their gradient is zero; choose occlusion"
         )
-    channels = _channel_axes(flows, program, view)
     traced = trace(model, program.values[program.input], (scores.tensor,))
+    channels = _channel_axes(flows, program, view, traced)
     if name:
         return _named(name, flows, channels, program, view, scores, traced)
+    tokens = token_layer(flows, program, traced, scores.tensor, view)
     fitting = {
         tensor: layer
         for tensor, axis in channels.items()
         if tensor != scores.tensor and program.values[tensor].size > program.values[tensor].shape[axis]
         if (layer := _layer(tensor, program.values[tensor].shape, axis, view, traced)) is not None
     }
+    if tokens is not None and fitting.keys() <= _in_front(flows, tokens):
+        return _of_tokens(tokens, program, traced, view)
     if not fitting:
         raise SaliencyUnavailable(
             "no layer for Grad-CAM: between image and scores no convolution or pooling gives feature maps; "
             "name a tensor with gradcam:NAME, or choose gradient"
         )
     return _last(fitting, flows)
+
+
+def _in_front(flows: Mapping[str, onnx.NodeProto], tensor: str) -> set[str]:
+    """Every tensor that one is computed from."""
+    found = {tensor}
+    for name, node in reversed(list(flows.items())):
+        if name in found:
+            found.update(read_by(node))
+    return found - {tensor}
+
+
+def _of_tokens(tensor: str, program: Program, traced: Mapping[str, Axes], view: View) -> Layer:
+    """Feature maps whose places stand in a row.
+
+    Raises
+    ------
+    SaliencyUnavailable
+        If they do not.
+    """
+    found = features_of(traced.get(tensor), view)
+    if found is None:
+        raise SaliencyUnavailable(f"'{tensor}' holds no row of tokens with channels")
+    row, channel = found
+    left_out = f"; {len(row.others)} tokens that are no place are left out" if len(row.others) else ""
+    note = (f"its {row.length} tokens are put back on their grid{left_out}",)
+    return Layer(tensor, program.values[tensor].shape, channel, (), note, row, row.in_order(view)[0])
 
 
 def _layer(
@@ -140,28 +174,38 @@ def _named(
     layer = _layer(name, shape, channels[name], view, traced) if name in channels else None
     if layer is not None:
         return layer
+    if features_of(traced.get(name), view) is not None:
+        return _of_tokens(name, program, traced, view)
     layout = read_tensor(shape, view, traced.get(name)).layout
     if layout.channel_axis is None:
         raise SaliencyUnavailable(f"'{name}' of shape {shape} has no channels to be weighted")
     return Layer(name, shape, layout.channel_axis, in_image_order(layout))
 
 
-def _channel_axes(flows: Mapping[str, onnx.NodeProto], program: Program, view: View) -> dict[str, int]:
+def _channel_axes(
+    flows: Mapping[str, onnx.NodeProto], program: Program, view: View, traced: Mapping[str, Axes]
+) -> dict[str, int]:
     """The axis of the channels of every tensor (1, ...) with an image's axes where its nodes tell.
 
-    What a smooth op gives is no layer: the map would not be exact.
+    What an op without a gradient rule gives is no layer.
     """
     found = channel_axes(flows.values())
-    shapes = {
-        tensor: program.values[tensor].shape
-        for tensor, node in flows.items()
-        if tensor in found and has_gradient(node.op_type, node.domain)
-    }
-    return {
-        tensor: found[tensor]
-        for tensor, shape in shapes.items()
-        if len(shape) == len(view.space) + 2 and shape[0] == 1
-    }
+    result: dict[str, int] = {}
+    for tensor, node in flows.items():
+        shape = program.values[tensor].shape
+        if has_gradient(node.op_type, node.domain) and len(shape) == len(view.space) + 2 and shape[0] == 1:
+            axis = found.get(tensor, _told_channels(shape, view, traced.get(tensor)))
+            result.update({} if axis is None else {tensor: axis})
+    return result
+
+
+def _told_channels(shape: tuple[int, ...], view: View, axes: Axes | None) -> int | None:
+    """The one axis that is no axis of the image, where all of these are told."""
+    try:
+        reading = None if axes is None else read_tensor(shape, view, axes)
+    except SaliencyUnavailable:
+        return None
+    return None if reading is None or reading.strides is None else reading.layout.channel_axis
 
 
 def gradcam(
@@ -199,21 +243,26 @@ def gradcam(
     start = seed(editor, scores, target)
     slope = differentiate(editor, model, scores.program, scores.tensor, start, layer.tensor)
     features, slope = (
-        _channels_first(editor, tensor, layer) for tensor in (single_precision(editor, layer.tensor), slope)
+        _channels_first(editor, tensor, layer, view)
+        for tensor in (single_precision(editor, layer.tensor), slope)
     )
+    size = layer.size
     weighted = editor.add("Mul", [features, editor.add("GlobalAveragePool", [slope])])
     ones = np.ones(layer.shape[layer.channel_axis], np.float32)
-    total = weighted_channels(editor, weighted, Layout("NC" + "DHW"[-len(layer.size) :], ""), ones)
-    positive = reshaped(editor, editor.add("Relu", [total]), layer.size)
-    notes = [f"feature maps '{layer.tensor}' of {layer.size}", *layer.notes, *scores.notes]
-    if layer.size != view.space:
+    total = weighted_channels(editor, weighted, Layout("NC" + "DHW"[-len(size) :], ""), ones)
+    positive = reshaped(editor, editor.add("Relu", [total]), size)
+    notes = [f"feature maps '{layer.tensor}' of {size}", *layer.notes, *scores.notes]
+    if size != view.space:
         notes[0] += f", resized ({view.resize}) to {view.space} pixels"
-    public = name_map(editor, resize_map(editor, positive, layer.size, view))
+    public = name_map(editor, resize_map(editor, positive, size, view))
     method = f"gradcam:{name}" if name else "gradcam"
     shown = target if scores.classes > 1 else 0
     return SaliencyMap(editor.finish(), public, public, "", method, shown, tuple(notes))
 
 
-def _channels_first(editor: Editor, tensor: str, layer: Layer) -> str:
+def _channels_first(editor: Editor, tensor: str, layer: Layer, view: View) -> str:
+    if layer.row is not None:
+        count = layer.shape[layer.channel_axis]
+        return on_grid(editor, tensor, layer.row, layer.channel_axis, count, view)
     order = [0, layer.channel_axis, *layer.space]
     return tensor if order == sorted(order) else editor.add("Transpose", [tensor], perm=order)

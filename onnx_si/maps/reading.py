@@ -9,7 +9,7 @@ from fractions import Fraction
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.ground.layout import Layout
 from onnx_si.maps.map import View
-from onnx_si.rules.axes import MIXED, Axes, Axis, follows, is_fresh
+from onnx_si.rules.axes import MIXED, TOKENS, Axes, Axis, follows, is_fresh
 
 OPEN, OTHER = "?", "-"  # an axis that may be anything, one that is no axis of space
 
@@ -110,7 +110,7 @@ def _letter(axis: Axis, view: View) -> str:
     if part is not None:
         name = view.layout.axes[part.source]
         return OTHER if name not in "DHW" and part.size > 1 else name if part.stride > 0 else OTHER
-    return OPEN if is_fresh(axis) or any(part.source == MIXED for part in axis) else OTHER
+    return OPEN if is_fresh(axis) or any(part.source in (MIXED, TOKENS) for part in axis) else OTHER
 
 
 def _fits(layout: str, letters: list[str], shape: tuple[int, ...]) -> bool:

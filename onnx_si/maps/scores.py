@@ -26,8 +26,16 @@ SCORE_WORDS = frozenset(
 ALONG_AN_AXIS = frozenset({Increasing.SOFTMAX, Increasing.LOG_SOFTMAX})
 
 
-class SeveralScores(SaliencyUnavailable):
-    """More than one output could be the class scores: the user has to say which."""
+class Undecided(SaliencyUnavailable):
+    """The user has to say something before there can be a map of any method."""
+
+
+class SeveralScores(Undecided):
+    """More than one output could be the class scores."""
+
+
+class ManyClasses(Undecided):
+    """The predicted class is one of too many."""
 
 
 def back(makers: dict[str, onnx.NodeProto], tensor: str, through: Callable[[Traits], bool]) -> str:
@@ -213,7 +221,7 @@ def seed(editor: Editor, scores: Scores, target: int | str) -> str:
     ------
     UsageError
         If there is no such class.
-    SaliencyUnavailable
+    ManyClasses
         If there are too many classes to follow the predicted one.
     """
     if np.prod(scores.shape) != scores.classes:
@@ -224,7 +232,7 @@ def seed(editor: Editor, scores: Scores, target: int | str) -> str:
         try:
             return reshaped(editor, one_hot(editor, index, scores.classes), scores.shape)
         except Refusal as refusal:
-            raise SaliencyUnavailable(f"{refusal}; give the class with --target K") from refusal
+            raise ManyClasses(f"give the class with --target K: {refusal}") from refusal
     chosen = target if isinstance(target, int) else 0
     if not 0 <= chosen < scores.classes:
         raise UsageError(f"target {target}: the model has {scores.classes} classes, numbered from 0")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnx_si.errors import UnsupportedModel, UsageError
+from onnx_si.errors import NotLinear, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.maps.map import SaliencyMap
 
@@ -23,10 +23,14 @@ class Threshold:
     """`value`: saliency > level; `max`: > level * maximum; `minmax`: after min-max normalisation, > level;
     `top`: > the (k + 1)-th largest value, k the whole part of level * pixels; `argmax`: the class's channel
     is the largest (the map is 1 there).
+
+    `chosen`: a `minmax` that was taken because every pixel passes `max` of the same level. Where that is not
+    so, the region is said to be everything, which is never tested: the choice is part of what has to stay.
     """
 
     kind: str
     level: float
+    chosen: bool = False
 
     def __str__(self) -> str:
         if self.kind == ARGMAX:
@@ -140,7 +144,7 @@ def with_margin(
         others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if counts is None else counts & ~top)
         bound = others.shaped(_double(editor, others.largest()))
     elif saliency.is_logit:
-        raise UnsupportedModel(
+        raise NotLinear(
             f"threshold {threshold} of a map that ends in Sigmoid or Softmax is not piecewise linear; "
             "give a value such as 0.5 or a share such as top:0.1, or choose the tensor in front of it with "
             "--saliency output:NAME"
@@ -191,7 +195,22 @@ def _relative_bound(editor: Editor, chosen: _Chosen, threshold: Threshold) -> st
     def times(tensor: str, factor: float) -> str:
         return editor.add("Mul", [_double(editor, tensor), editor.constant(np.array(factor))])
 
-    bound = times(chosen.largest(), threshold.level)
-    if threshold.kind == "minmax":
-        bound = editor.add("Add", [bound, times(chosen.smallest(), 1 - threshold.level)])
+    share = times(chosen.largest(), threshold.level)
+    if threshold.kind != "minmax":
+        return chosen.shaped(share)
+    smallest = chosen.smallest()
+    bound = editor.add("Add", [share, times(smallest, 1 - threshold.level)])
+    if threshold.chosen:
+        holds = editor.add("Greater", [_double(editor, smallest), share])
+        below = editor.add("Sub", [_double(editor, smallest), editor.constant(np.array(1.0))])
+        bound = _switched(editor, holds, bound, below)
     return chosen.shaped(bound)
+
+
+def _switched(editor: Editor, gate: str, inside: str, outside: str) -> str:
+    """One of two numbers, by ops that every opset has."""
+    parts = [
+        editor.add("Mul", [_double(editor, condition), value])
+        for condition, value in ((gate, inside), (editor.add("Not", [gate]), outside))
+    ]
+    return editor.add("Add", parts)

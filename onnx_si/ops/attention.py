@@ -9,6 +9,7 @@ from scipy import special
 
 from onnx_si.kernels.arrays import double, filled, malformed, shape_of
 from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
 from onnx_si.rules.rules import Array, Composition, Rule, Stage
 
@@ -68,7 +69,7 @@ def _with_mask(mask: Array | None, truth: bool, seen: NDArray[np.bool_], ndim: i
     return added.reshape(len(added), *(1,) * (5 - added.ndim), *added.shape[1:]) + barred
 
 
-@handles("Attention", since=(23, 24, 25))
+@handles("Attention", since=(23, 24, 25), axes=axis_rules.attended)
 def attention(
     q: Input,
     k: Input,

@@ -37,10 +37,15 @@ def _spelled_out(terms: list[str], right: str, shapes: list[tuple[int, ...]]) ->
     return spelled, right.replace("...", letters)
 
 
+def spelled_out(equation: str, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:
+    """Letters of each input and of the output, one for every axis."""
+    return _spelled_out(*_terms(equation, len(shapes)), shapes)
+
+
 @handles("Einsum", since=(12, 28))
 def einsum(*inputs: Input, equation: str) -> Rule:
     shapes = [shape_of(value) for value in inputs]
-    terms, right = _spelled_out(*_terms(equation, len(inputs)), shapes)
+    terms, right = spelled_out(equation, shapes)
     lengths: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         if len(term) != len(shape):

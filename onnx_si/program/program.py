@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, InputError, UnsupportedOp
-from onnx_si.graph import Model, nodes_between
+from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.program.binder import Binder
+from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
 
 
@@ -24,7 +25,8 @@ class Program:
     tells the class of each node's outputs. `gaps` are the findings of nodes that can't even be evaluated: the
     values behind them are zeros of the right shape, or missing. `evaluation` computes the outputs and every
     tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape; `words`
-    are what the numbers of an output of text stand for.
+    are what the numbers of an output of text stand for; `elements` tells the element type of each output.
+    `growth` bounds the rounding in the tensors of the whole network, also where this is a part of it.
     """
 
     input: str
@@ -40,6 +42,8 @@ class Program:
     evaluation: tuple[Instruction, ...]
     repeatable: bool
     words: Mapping[str, tuple[str, ...]]
+    elements: Mapping[str, int]
+    growth: Growth
 
     @cached_property
     def cost(self) -> int:
@@ -52,9 +56,13 @@ class Program:
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
 
     def require_exact(self) -> None:
-        """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis."""
+        """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis.
+
+        Nodes that this package appended (a gradient's) are told only where the model's own are all exact.
+        """
+        own = tuple(found for found in self.findings if not found.node.startswith(f"{PREFIX}/"))
         if self.findings:
-            raise UnsupportedOp(self.findings)
+            raise UnsupportedOp(own or self.findings)
 
     def require_values(self) -> None:
         """Raise one `UnsupportedOp` with every node that can't be evaluated."""
@@ -121,10 +129,11 @@ def bind(
         raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")
     used = needed(binder.sources, outputs)
     found = {output: finding for output, finding in binder.findings.items() if output in used}
+    instructions = _kept(binder.instructions, used, outputs)
     return Program(
         name,
         tuple(np.shape(image)),
-        _kept(binder.instructions, used, outputs),
+        instructions,
         outputs,
         known,
         _once(found.values()),
@@ -135,6 +144,8 @@ def bind(
         _kept(binder.instructions, needed(binder.sources, wanted), wanted),
         not binder.particular,
         {name: words for name, words in binder.words.items() if name in known},
+        {name: binder.element(name) for name in known},
+        Growth(name, tuple(np.shape(image)), instructions),
     )
 
 

@@ -10,18 +10,22 @@ from fractions import Fraction
 
 FRESH = -1  # made by the graph: channels of a convolution, classes, anchors
 MIXED = -2  # something of the image's space, in an order that is not the image's
+TOKENS = -3  # axes of the image's space in one row, with entries of another kind in front or behind
 
 
 @dataclass(frozen=True)
 class Part:
-    """`source` is an axis of the image, or FRESH or MIXED. `stride` is how many of its pixels a step is, less
-    than zero where it runs backwards; `minor` is the inside of a block that a Reshape cut out.
+    """`source` is an axis of the image, or FRESH, MIXED or TOKENS. `stride` is how many of its pixels a step
+    is, less than zero where it runs backwards; `minor` is the inside of a block that a Reshape cut out. A row
+    of tokens has the axes of space `inside`, behind `lead` entries that belong to no place.
     """
 
     source: int
     size: int
     stride: Fraction = Fraction(1)
     minor: bool = False
+    inside: "tuple[Part, ...]" = ()
+    lead: int = 0
 
 
 Axis = tuple[Part, ...]
@@ -80,7 +84,8 @@ def shuffled(axis: Axis, size: int) -> Axis:
 def met(axes: Iterable[Axis], size: int) -> Axis:
     """An axis on which tensors meet entry by entry; a constant has it where none of them has its length.
 
-    What the graph made meets an axis of the image: the result still follows the image.
+    What the graph made meets an axis of the image: the result still follows the image. So it does where one
+    is in an order that can't be told, as in a residual around shifted windows.
     """
     known = [axis for axis in axes if size_of(axis) == size]
     if not known:
@@ -90,6 +95,7 @@ def met(axes: Iterable[Axis], size: int) -> Axis:
     told = [axis for axis in known if not is_fresh(axis)]
     if not told:
         return known[0]
+    told = [axis for axis in told if any(part.source != MIXED for part in axis)] or told
     if all(axis == told[0] for axis in told):
         return told[0]
     parts = [follows(axis) for axis in told]
@@ -110,6 +116,8 @@ def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:
                 if part.size % left:
                     return None
                 inside = part.size // left
+                if part.source == TOKENS:
+                    part = Part(MIXED, part.size)
                 parts.append(replace(part, size=inside, minor=part.source >= 0))
                 part = replace(part, size=left, stride=part.stride * inside)
             elif left % part.size:

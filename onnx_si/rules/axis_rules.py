@@ -22,6 +22,7 @@ from onnx_si.rules.axes import (
     shuffled,
     size_of,
 )
+from onnx_si.rules.token_rows import cut_row, joined_row
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,16 @@ def sliced(place: Place) -> Axes:
     """Slice: backwards where its step is."""
     first = place.first
     axes = place.numbers(3, "axes")
-    steps = place.numbers(4, "steps")
+    starts, steps = place.numbers(1, "starts"), place.numbers(4, "steps")
     if len(place.node.input) > 4 and place.node.input[4] and steps is None:
         raise LookupError
-    axes = list(range(len(steps or ()))) if axes is None else axes
+    axes = list(range(len(starts or steps or ()))) if axes is None else axes
     by = {axis % len(first): step for axis, step in zip(axes, steps or [1] * len(axes), strict=True)}
+    begin = {axis % len(first): start for axis, start in zip(axes, starts or (), strict=False)}
     return tuple(
         scaled(axis, size, Fraction(by.get(i, 1)))
+        if by.get(i, 1) != 1 or (row := cut_row(axis, begin.get(i, 0), size)) is None
+        else row
         for i, (axis, size) in enumerate(zip(first, place.shape, strict=True))
     )
 
@@ -190,15 +194,21 @@ def concatenated(place: Place) -> Axes:
         if all(is_fresh(axes[along]) for axes in known)
         else mixed(place.shape[along])
     )
-    if _is_image_axis(known, along):
+    if any(follows(axes[along]) is not None for axes in known):
         joined = mixed(place.shape[along])
+    pieces = [
+        fresh(place.constants[name].shape[along]) if axes is None else axes[along]
+        for name, axes in zip(place.node.input, place.inputs, strict=True)
+    ]
+    joined = joined_row(pieces) or joined
     return tuple(
         joined if i == along else met((axes[i] for axes in known), size) for i, size in enumerate(place.shape)
     )
 
 
-def _is_image_axis(known: Sequence[Axes], along: int) -> bool:
-    return any(follows(axes[along]) is not None for axes in known)
+def attended(place: Place) -> Axes | None:
+    """Attention: the rows of the queries."""
+    return None if place.position else (*place.first[:-1], fresh(place.shape[-1]))
 
 
 def gathered(place: Place) -> Axes:

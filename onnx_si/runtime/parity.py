@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ from onnx import helper
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.graph.inline import renamed
+from onnx_si.runtime.providers import CPU
 
 RUNTIME = "onnxruntime"
 INPUT_TYPES: dict[str, type[np.number[Any]]] = {
@@ -56,7 +57,7 @@ class Deployed:
     def run(self, image: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """The outputs for an image in the model's input shape; it is cast to the input's own type."""
         with as_unsupported():
-            results = self._session.run(self._outputs, {self._input: in_type(image, self._type)})
+            results = self._session.run(self._outputs, {self._input: as_type(image, self._type)})
         return [np.asarray(result, dtype=np.float64) for result in results]
 
 
@@ -91,7 +92,7 @@ class DeployedBatch:
     def run(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
         """The output for each of the images (n, *shape), stacked."""
         with as_unsupported():
-            (results,) = self._session.run(None, {_IMAGES: in_type(images, self._type)})
+            (results,) = self._session.run(None, {_IMAGES: as_type(images, self._type)})
         return np.asarray(results, dtype=np.float64)
 
 
@@ -133,28 +134,10 @@ def input_type(model: Model, input_name: str) -> type[np.number[Any]]:
 
 
 def input_unit(model: Model, input_name: str) -> float:
-    """Machine epsilon of the type of an input; of whole numbers 0: they are given as they are."""
-    if any(i.name == input_name and i.type == "bfloat16" for i in model.inputs):
+    """By how much neighbouring numbers of an input's type differ, of those near one."""
+    if any(info.name == input_name and info.type == "bfloat16" for info in model.inputs):
         return BFLOAT16_UNIT
-    kind = input_type(model, input_name)
-    return float(np.finfo(kind).eps) if issubclass(kind, np.floating) else 0.0
-
-
-def in_type(values: NDArray[np.float64], kind: type[np.number[Any]]) -> NDArray[Any]:
-    """Images in the type that the runtime takes.
-
-    Raises
-    ------
-    UnsupportedModel
-        If that is one of whole numbers, and a value is none, or outside of its range.
-    """
-    if issubclass(kind, np.integer):
-        limits = np.iinfo(kind)
-        if not ((values == np.rint(values)) & (values >= limits.min) & (values <= limits.max)).all():
-            raise UnsupportedModel(
-                f"the model's input takes whole numbers of type {np.dtype(kind)}, and the image holds others"
-            )
-    return values.astype(kind)
+    return unit_of(input_type(model, input_name))
 
 
 def _takes_float(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -177,7 +160,20 @@ def _takes_float(proto: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def unit_of(kind: type[np.number[Any]]) -> float:
+    """By how much neighbouring numbers of a type differ, of those near one."""
+    return float(np.finfo(kind).eps) if issubclass(kind, np.floating) else 1.0
+
+
+def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
+    """Values in the type of a model's input; whole numbers are rounded to, within their range."""
+    if not np.issubdtype(kind, np.integer):
+        return np.asarray(values.astype(kind))
+    limits = np.iinfo(cast("type[np.integer[Any]]", kind))
+    return np.asarray(np.clip(np.rint(values), limits.min, limits.max).astype(kind))
+
+
+def session_of(proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,)) -> onnxruntime.InferenceSession:
     proto = _takes_float(proto)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -185,9 +181,7 @@ def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     # by default weights that the file stores as floats are rounded to 8 bits between quantised tensors
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     with as_unsupported():
-        return onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=list(providers))
 
 
 @contextmanager

@@ -121,12 +121,12 @@ def made(name):
     return net
 
 
-def exported(net, x, exporter):
+def exported(net, x, exporter, opset=13):
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     stream = io.BytesIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         if exporter == "torchscript":
-            torch.onnx.export(net, (x,), stream, dynamo=False, input_names=["x"], opset_version=13)
+            torch.onnx.export(net, (x,), stream, dynamo=False, input_names=["x"], opset_version=opset)
             return onnx.load_from_string(stream.getvalue())
         pytest.importorskip("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
         return torch.onnx.export(

@@ -127,6 +127,8 @@ LISTS = {
     "graph/mend.py": "what runtimes run but the checker refuses",
     "graph/refused.py": "ops that have no handler, and why",
     "maps/map.py": "words of a message",
+    "maps/rollout.py": "attention is a pattern of several ops: a Softmax and a product, or all in one",
+    "maps/token_layer.py": "which input of such a pattern is added up over tokens",
     "program/cone.py": "the label of a cut that no node of the model makes",
     "program/unrolling.py": "If, Loop and Scan have no handler: they stand for the nodes of their bodies",
     "report/documents/shape.py": "a type whose name is an op's as well",

@@ -59,9 +59,10 @@ class QuestionOptions(TypedDict, total=False):
         Option(
             kind=TEXT,
             help="output:NAME for any tensor, cam, gradcam or gradcam:NAME, gradient, grad-input, occlusion "
-            "or occlusion:K",
+            "or occlusion:K, rollout",
             default="auto",
-            shown_default="auto: an output that is a map, else cam, else gradcam",
+            shown_default="auto: an output that is a map, else the first that fits of cam, gradcam, "
+            "grad-input and occlusion",
             metadata="onnx_si.saliency",
             metavar="M",
             verbs=MAP,
@@ -87,7 +88,7 @@ class QuestionOptions(TypedDict, total=False):
             shown_default="told by Softmax, name and order",
             needs=Need(
                 lambda settled: not settled["saliency"].startswith("output:"),
-                "a map of class scores: saliency auto, cam, gradcam, gradient, grad-input or occlusion",
+                "a map of class scores: saliency auto, cam, gradcam, gradient, grad-input, occlusion ...",
             ),
             metadata="onnx_si.scores",
             metavar="NAME",

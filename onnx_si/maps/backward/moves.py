@@ -13,7 +13,7 @@ from onnx_si.rules.rules import Affine
 from onnx_si.rules.traits import Gradient
 
 
-@backwards(*with_gradient(Gradient.PASSED))
+@backwards(*with_gradient(Gradient.PASSED), "CastLike")
 def identity(at: Site) -> str:
     return at.gradient
 
@@ -29,7 +29,10 @@ def transpose(at: Site) -> str:
     return at.add("Transpose", [at.gradient], perm=[int(i) for i in np.argsort(perm)])
 
 
-@backwards(*with_gradient(Gradient.MOVED))
+@backwards(
+    *with_gradient(Gradient.MOVED),
+    *("Compress", "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "Trilu"),
+)
 def move(at: Site) -> str:
     """The places that an element went to are read off the op itself, run on the elements' numbers."""
     rule = at.rule

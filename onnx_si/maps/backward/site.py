@@ -9,11 +9,12 @@ import onnx
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.graph import Editor
+from onnx_si.graph import Editor, Model, read_by
 from onnx_si.maps.map import single_precision
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.instruction import Instruction
 from onnx_si.program.node import attributes_of
+from onnx_si.program.program import Program
 from onnx_si.rules.rules import Rule
 
 Shape = tuple[int, ...]
@@ -27,13 +28,12 @@ class Site:
     ----------
     editor : Editor
         Where the rule appends its nodes; gradients are float32.
+    model : Model
+    program : Program
+        The graph in front of the score, with the values of all its tensors at the image.
     node : NodeProto
     step : Instruction
         What the output is computed by on the line.
-    values : mapping of str to array
-        Of every tensor that the node reads or writes, constant or at the image.
-    fixed, stepwise : set of str
-        Tensors that don't depend on the image, or are constant on pieces of the line.
     gradient : str
         Of the output: a tensor of its shape.
     position : int
@@ -41,13 +41,22 @@ class Site:
     """
 
     editor: Editor
+    model: Model
+    program: Program
     node: onnx.NodeProto
     step: Instruction
-    values: Mapping[str, NDArray[np.float64]]
-    fixed: frozenset[str]
-    stepwise: frozenset[str]
     gradient: str
     position: int
+
+    @property
+    def values(self) -> Mapping[str, NDArray[np.float64]]:
+        """Of every tensor that the node reads or writes, constant or at the image."""
+        return self.program.values
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Tensors that don't depend on the image."""
+        return self.program.folded
 
     def add(self, op: str, inputs: Sequence[str], **attributes: Any) -> str:
         return self.editor.add(op, inputs, **attributes)
@@ -60,6 +69,11 @@ class Site:
     def single(self, position: int) -> str:
         """An input in float32."""
         return single_precision(self.editor, self.node.input[position])
+
+    @property
+    def result(self) -> str:
+        """The output in float32."""
+        return single_precision(self.editor, self.step.output)
 
     def value(self, position: int) -> NDArray[np.float64]:
         return self.values[self.node.input[position]]
@@ -80,9 +94,10 @@ class Site:
     def is_fixed(self, position: int) -> bool:
         return self.node.input[position] in self.fixed
 
-    def is_stepwise(self, position: int) -> bool:
-        """Whether an input is constant on pieces of the line, or altogether."""
-        return self.is_fixed(position) or self.node.input[position] in self.stepwise
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Every tensor that the node reads, what its subgraphs capture included."""
+        return tuple(dict.fromkeys(read_by(self.node)))
 
     @property
     def changing(self) -> tuple[int, ...]:
@@ -138,19 +153,25 @@ def backwards(*ops: str) -> Callable[[Backwards], Backwards]:
     return register
 
 
+DEFINED = frozenset(
+    {"Attention", "GroupNormalization", "If", "MeanVarianceNormalization", "RotaryEmbedding", "SwiGLU"}
+)
+"""Ops without a rule of their own: the gradient goes through the nodes that they stand for."""
+
+
 def has_gradient(op: str, domain: str) -> bool:
-    """Whether an op has a gradient rule."""
-    return domain in ("", "ai.onnx") and op in _RULES
+    """Whether a gradient can go back through an op."""
+    return domain in ("", "ai.onnx") and (op in _RULES or op in DEFINED)
 
 
-def rule_of(node: onnx.NodeProto) -> Backwards:
-    """The gradient rule of a node.
+def rule_of(node: onnx.NodeProto) -> Backwards | None:
+    """The gradient rule of a node; None where it has a definition instead.
 
     Raises
     ------
     Refusal
-        If its op has none.
+        If its op has neither.
     """
     if not has_gradient(node.op_type, node.domain):
         raise Refusal(f"op {node.op_type} has no gradient rule", OTHER_LAYER)
-    return _RULES[node.op_type]
+    return _RULES.get(node.op_type)

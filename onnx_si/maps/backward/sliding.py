@@ -4,6 +4,8 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.windows import Window
+from onnx_si.maps.backward.formula import given
+from onnx_si.maps.backward.reductions import power_of_norm
 from onnx_si.maps.backward.site import Site, backwards
 from onnx_si.rules.rules import Affine
 
@@ -36,6 +38,15 @@ def average_pool(at: Site) -> str:
     win, channels = at.recipe.window, at.wanted[1]
     ones = at.constant(np.ones((channels, 1, *(axis.taps for axis in win.axes))))
     return _spread(at, shares, ones, win, channels)
+
+
+@backwards("LpPool")
+def lp_pool(at: Site) -> str:
+    """Each element gets its part of every window's norm."""
+    inner, outer = power_of_norm(at, float(at.attributes.get("p", 2)))
+    win, channels = at.recipe.window, at.wanted[1]
+    ones = at.constant(np.ones((channels, 1, *(axis.taps for axis in win.axes))))
+    return at.add("Mul", [inner.tensor, _spread(at, (given(at) * outer).tensor, ones, win, channels)])
 
 
 @backwards("ConvTranspose")

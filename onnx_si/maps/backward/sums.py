@@ -1,13 +1,9 @@
-"""Sums, products with what does not change between jumps, and means: the transposed linear map."""
+"""Sums, products and means: the transposed linear map."""
 
 import numpy as np
 
-from onnx_si.errors import Refusal
 from onnx_si.maps.backward.nodes import reshaped, summed_to
-from onnx_si.maps.backward.site import OTHER_LAYER, Shape, Site, backwards
-from onnx_si.ops.reduction import length_of, reduced_axes
-from onnx_si.rules.registry import variable
-from onnx_si.rules.rules import Affine
+from onnx_si.maps.backward.site import Site, backwards
 
 
 def scaled(at: Site, tensor: str, factor: float) -> str:
@@ -24,24 +20,15 @@ def add(at: Site) -> str:
 
 @backwards("Mul")
 def multiply(at: Site) -> str:
-    other = _steady(at, 1 - at.position)
-    return summed_to(at, at.add("Mul", [at.gradient, other]), at.given, at.wanted)
+    return summed_to(at, at.add("Mul", [at.gradient, at.single(1 - at.position)]), at.given, at.wanted)
 
 
 @backwards("Div")
 def divide(at: Site) -> str:
+    share = at.add("Div", [at.gradient, at.single(1)])
     if at.position == 1:
-        raise Refusal("its divisor depends on the image", OTHER_LAYER)
-    return summed_to(at, at.add("Div", [at.gradient, _steady(at, 1)]), at.given, at.wanted)
-
-
-def _steady(at: Site, position: int) -> str:
-    """The other factor, constant on pieces of the line."""
-    if not at.is_stepwise(position):
-        raise Refusal(
-            "a product of two tensors that depend on the image is not piecewise linear", OTHER_LAYER
-        )
-    return at.single(position)
+        share = at.add("Neg", [at.add("Mul", [share, at.result])])
+    return summed_to(at, share, at.given, at.wanted)
 
 
 def _turned(at: Site, tensor: str, rank: int) -> str:
@@ -59,7 +46,7 @@ def gemm(at: Site) -> str:
         beta = scaled(at, at.gradient, given.get("beta", 1.0))
         return summed_to(at, beta, at.given, at.wanted)
     turned = (given.get("transA", 0), given.get("transB", 0))
-    other = _steady(at, 1 - at.position)
+    other = at.single(1 - at.position)
     other = other if turned[1 - at.position] else _turned(at, other, 2)
     factors = [at.gradient, other] if at.position == 0 else [other, at.gradient]
     product = scaled(at, at.add("MatMul", factors), given.get("alpha", 1.0))
@@ -74,40 +61,15 @@ def matmul(at: Site) -> str:
     stacks = np.broadcast_shapes(a[:-2], b[:-2])
     gradient = reshaped(at.editor, at.gradient, (*stacks, a[-2], b[-1]))
     shape, other_shape = (a, b) if at.position == 0 else (b, a)
-    other = reshaped(at.editor, _steady(at, 1 - at.position), other_shape)
+    other = reshaped(at.editor, at.single(1 - at.position), other_shape)
     other = _turned(at, other, len(other_shape))
     product = at.add("MatMul", [gradient, other] if at.position == 0 else [other, gradient])
     return reshaped(at.editor, summed_to(at, product, (*stacks, *shape[-2:]), shape), at.wanted)
 
 
-@backwards("BatchNormalization")
-def batch_normalization(at: Site) -> str:
-    """Constant statistics: one factor for each channel."""
-    rule = at.rule
-    if not isinstance(rule, Affine):
-        raise Refusal("its statistics depend on the image", "export the model in evaluation mode")
-    return at.add("Mul", [at.gradient, at.constant(rule.weights[0])])
-
-
-@backwards("ReduceSum", "ReduceMean")
-def reduce(at: Site) -> str:
-    """Every element that was added gets the sum's gradient, or its share of it."""
-    recipe = at.recipe
-    data, *rest = recipe.inputs
-    given = recipe.attributes
-    x = variable(data, "data")
-    axes = reduced_axes(x, rest[0] if rest else None, given.get("axes"), given.get("noop_with_empty_axes", 0))
-    share = 1 / length_of(x, axes) if at.node.op_type == "ReduceMean" else 1.0
-    return _spread(at, axes, share)
-
-
-@backwards("GlobalAveragePool")
-def global_average_pool(at: Site) -> str:
-    axes = tuple(range(2, len(at.wanted)))
-    return _spread(at, axes, 1 / np.prod([at.wanted[axis] for axis in axes]))
-
-
-def _spread(at: Site, axes: Shape, share: float) -> str:
-    kept = tuple(1 if axis in axes else n for axis, n in enumerate(at.wanted))
-    shares = np.full([n if axis in axes else 1 for axis, n in enumerate(at.wanted)], share)
-    return at.add("Mul", [reshaped(at.editor, at.gradient, kept), at.constant(shares)])
+@backwards("CumSum")
+def cumulative_sum(at: Site) -> str:
+    """The same from the other end."""
+    turned = 1 - at.attributes.get("reverse", 0)
+    options = {"exclusive": at.attributes.get("exclusive", 0), "reverse": turned}
+    return at.add("CumSum", [at.gradient, at.node.input[1]], **options)

@@ -1,20 +1,22 @@
 """The walk back from a score: gradients of a tensor's readers are added, node after node."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import onnx
 
 from onnx_si.errors import Finding, Refusal, SaliencyUnavailable, UnsupportedOp
 from onnx_si.graph import Editor, Model, nodes_between
 from onnx_si.graph.dag import read_by
+from onnx_si.maps.backward.definition import definition
 from onnx_si.maps.backward.site import Site, rule_of
 from onnx_si.program.gate import as_refusal
 from onnx_si.program.program import Program
 
 
-def reached(model: Model, program: Program, score: str, source: str) -> dict[str, onnx.NodeProto]:
-    """Tensors between a source and a score through which a gradient flows, in order, with their nodes.
+def reached(model: Model, program: Program, score: str, *sources: str) -> dict[str, onnx.NodeProto]:
+    """Tensors between sources and a score through which a gradient flows, in order, with their nodes.
 
     A tensor that is constant on pieces of the line (a comparison, an index, a rounded value) ends the flow:
     its derivative is zero wherever it exists.
@@ -23,8 +25,8 @@ def reached(model: Model, program: Program, score: str, source: str) -> dict[str
     nodes = nodes_between(model.proto.graph, (score,))
     found: dict[str, onnx.NodeProto] = {}
     for node in nodes:
-        if any(name == source or name in found for name in read_by(node)):
-            found.update((name, node) for name in node.output if name in moving)
+        if any(name in sources or name in found for name in read_by(node)):
+            found.update((name, node) for name in node.output if name in moving and name not in sources)
     connected = {score}
     for node in reversed(nodes):
         if any(name in connected and name in found for name in node.output):
@@ -59,7 +61,23 @@ def differentiate(editor: Editor, model: Model, program: Program, score: str, se
     SaliencyUnavailable
         If the score does not depend on the source other than by jumps.
     """
-    flows = reached(model, program, score, source)
+    found = gradients(editor, model, program, score, seed, (source,))
+    if source not in found:
+        raise SaliencyUnavailable(
+            f"'{score}' does not depend on '{source}', or by jumps only: its gradient is zero; choose "
+            "occlusion"
+        )
+    return found[source]
+
+
+def gradients(
+    editor: Editor, model: Model, program: Program, score: str, seed: str, sources: Sequence[str]
+) -> dict[str, str]:
+    """Append the gradients of a score with respect to several tensors; gives those that are not zero.
+
+    Parameters and errors are those of `differentiate`.
+    """
+    flows = reached(model, program, score, *sources)
     steps = {step.output: step for step in program.evaluation}
     pending: dict[str, list[str]] = defaultdict(list, {score: [seed]})
     findings: dict[str, Finding] = {}
@@ -69,31 +87,34 @@ def differentiate(editor: Editor, model: Model, program: Program, score: str, se
             if output not in flows or output not in pending:
                 continue
             gradient = _total(editor, pending.pop(output))
-            for position in _open_inputs(node, {source, *flows}):
-                site = Site(
-                    editor,
-                    node,
-                    steps[output],
-                    program.values,
-                    program.folded,
-                    program.stepwise,
-                    gradient,
-                    position,
-                )
-                try:
-                    made = rule_of(node)(site)
-                except Exception as error:
-                    findings.setdefault(output, _finding(model, node, as_refusal(error)))
-                    made = gradient  # it stands in for the missing one, so that the nodes in front are tried
-                pending[node.input[position]].append(made)
+            positions = tuple(_open_inputs(node, {*sources, *flows}))
+            site = Site(editor, model, program, node, steps[output], gradient, positions[0])
+            try:
+                made = _through(site, positions, {*sources, *flows})
+            except Exception as error:
+                findings.setdefault(output, _finding(model, node, as_refusal(error)))
+                # the gradient stands in for the missing ones, so that the nodes in front are tried
+                made = {node.input[i]: [gradient] for i in positions}
+            for name, parts in made.items():
+                pending[name] += parts
     if findings:
         raise UnsupportedOp(tuple(findings.values())[::-1], "differentiated")
-    if not pending[source]:
-        raise SaliencyUnavailable(
-            f"'{score}' does not depend on '{source}', or by jumps only: its gradient is zero; choose "
-            "occlusion"
-        )
-    return _total(editor, pending[source])
+    return {name: _total(editor, pending[name]) for name in sources if pending[name]}
+
+
+def _through(site: Site, positions: Sequence[int], flows: Collection[str]) -> dict[str, list[str]]:
+    """Gradients of a node's inputs, by its op's rule or by the nodes that the standard defines it by."""
+    rule = rule_of(site.node)
+    made: dict[str, list[str]] = defaultdict(list)
+    if rule is None:
+        body = definition(site)
+        site.editor.proto.graph.node.extend(body.nodes)
+        read = tuple(name for name in site.read if name in flows)
+        found = gradients(site.editor, body.model, body.program, body.output, site.gradient, read)
+        return {name: [gradient] for name, gradient in found.items()}
+    for position in positions:
+        made[site.node.input[position]].append(rule(replace(site, position=position)))
+    return made
 
 
 def _open_inputs(node: onnx.NodeProto, flows: set[str]) -> Iterator[int]:
