@@ -15,7 +15,8 @@ from PIL import Image
 from onnx_si.errors import InputError
 from onnx_si.ground import files
 from onnx_si.ground.budget import budget
-from onnx_si.ground.files import SUFFIXES, read_image
+from onnx_si.ground.files import SUFFIXES, read_image, told
+from onnx_si.ground.readers import How
 
 
 def npy_bytes(array, **options):
@@ -281,3 +282,68 @@ def test_file_that_can_t_be_opened(write, monkeypatch):
 
     monkeypatch.setattr(files, "_read_npy", denied)
     refused(path, "Permission denied")
+
+
+# --- what a user may choose about pictures
+
+
+def pages(tmp_path, shades=(5, 6, 7), sizes=(4, 4, 4)):
+    made = [Image.new("L", (size, 4), shade) for shade, size in zip(shades, sizes, strict=True)]
+    made[0].save(tmp_path / "a.tif", save_all=True, append_images=made[1:])
+    return tmp_path / "a.tif"
+
+
+def test_one_page_or_all_are_chosen(tmp_path):
+    path = pages(tmp_path)
+    assert (read_image(path, how=How(page="2")) == 6).all()
+    volume = read_image(path, how=How(page="all"))
+    assert volume.shape == (3, 4, 4) and volume[:, 0, 0].tolist() == [5, 6, 7]
+    with pytest.raises(InputError, match="page 4; it holds 3"):
+        read_image(path, how=How(page="4"))
+    with pytest.raises(InputError, match="page 2 has shape"):
+        read_image(pages(tmp_path, sizes=(4, 5, 4)), how=How(page="all"))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_dropped_if_asked_for(tmp_path, mode):
+    array = np.random.default_rng(0).integers(0, 255, (5, 6, len(mode)), dtype=np.uint8)
+    Image.fromarray(array, mode).save(tmp_path / "a.png")
+    read = read_image(tmp_path / "a.png", how=How(transparency="drop"))
+    np.testing.assert_array_equal(read, array[..., :3] if mode == "RGBA" else array[..., 0])
+    Image.fromarray(array[..., 0]).save(tmp_path / "b.png", transparency=7)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png", how=How(transparency="drop")), array[..., 0])
+
+
+def test_palettes_are_looked_up_and_cmyk_is_converted_if_asked_for(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (7, 3), dtype=np.uint8)
+    indices = np.random.default_rng(1).integers(0, 7, (5, 6), dtype=np.uint8)
+    picture = Image.fromarray(indices, "P")
+    picture.putpalette(colours.ravel().tolist())
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", how=How(colours="rgb")), colours[indices])
+    Image.new("CMYK", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif", how=How(colours="rgb"))[0, 0].tolist() == [0, 255, 255]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_an_exif_orientation_is_told_and_applied_if_asked_for(tmp_path, name):
+    array = np.tile(np.arange(0, 240, 30, dtype=np.uint8), (16, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: a viewer turns it by 90 degrees clockwise
+    Image.fromarray(array).save(tmp_path / name, exif=exif)
+    plain, turned = read_image(tmp_path / name), read_image(tmp_path / name, how=How(exif=True))
+    assert plain.shape == (16, 8) and turned.shape == (8, 16)
+    np.testing.assert_array_equal(turned, np.rot90(plain, -1))
+    assert ["orientation is 6" in text and "--exif" in text for text in told(tmp_path / name)] == [True]
+    assert told(tmp_path / name, How(exif=True)) == ()
+    Image.fromarray(array).save(tmp_path / f"b{name}")
+    assert told(tmp_path / f"b{name}") == ()
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_a_tiff_that_is_to_be_turned_is_refused(tmp_path, orientation):
+    """Pillow turns it on its own, and mixes up the values of an uncompressed one."""
+    array, exif = np.arange(32, dtype=np.uint8).reshape(4, 8), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(array).save(tmp_path / "a.tif", exif=exif)
+    refused(tmp_path / "a.tif", f"orientation {orientation}")

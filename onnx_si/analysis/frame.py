@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from onnx_si.analysis.settings import Settings
+from onnx_si.analysis.sizes import padded
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
@@ -18,12 +19,13 @@ from onnx_si.runtime.told import with_told_shapes
 @dataclass(frozen=True, kw_only=True)
 class Input:
     """The input of a model that takes the image, how its axes are read, and its sizes as far as they are
-    declared or chosen.
+    declared or chosen; `whole_numbers`: it takes no others.
     """
 
     name: str
     layout: Layout
     sizes: Shape
+    whole_numbers: bool = False
 
     def accepted(self, resized: str | None) -> Shape:
         """The shape that an image must have; any size in space where it is resized to the model's.
@@ -44,7 +46,7 @@ class Input:
         return tuple(None if axis in axes else size for axis, size in enumerate(self.sizes))
 
 
-def input_of(model: Model, settings: Settings) -> Input:
+def input_of(model: Model, settings: Settings, known: Layout | None = None) -> Input:
     """The one input of a model, with its layout.
 
     Raises
@@ -55,18 +57,18 @@ def input_of(model: Model, settings: Settings) -> Input:
     if len(model.inputs) != 1:
         names = [info.name for info in model.inputs]
         raise UnsupportedModel(
-            f"the model has {len(names)} inputs {names}; exactly one, the image, is supported: export it "
-            "with the others as constants (the exporter may have left them open)"
+            f"the model has {len(names)} inputs {names}; one is the image: give the "
+            f"others values with --input {names[-1]}=VALUE, or export it with them as constants"
         )
     info = model.inputs[0]
     if info.shape is None:
         raise UnsupportedModel(
             f"the model does not declare the shape of its input '{info.name}'; export it again with one"
         )
-    layout = input_layout(model, info, settings.layout)
+    layout = known or input_layout(model, info, settings.layout)
     require_one_image(info.shape, layout)
     sizes = with_sizes(info.shape, layout, settings.dims or {})
-    return Input(name=info.name, layout=layout, sizes=sizes)
+    return Input(name=info.name, layout=layout, sizes=sizes, whole_numbers=not info.is_floating)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,9 @@ def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Setti
         If it does not fit.
     """
     resize = _resizes(taken, shape, settings.resize_input)
-    steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
+    steps = Preprocessing(settings.scale, settings.mean, settings.std, settings.window, resize)
+    if settings.pad is not None:
+        model = padded(model, taken.name, shape, taken.layout, settings.pad, steps)
     framed = with_preprocessing(model, taken.name, taken.layout, steps)
     if settings.may_draw:
         framed = with_told_shapes(model, framed, shape, taken.layout, steps)

@@ -9,7 +9,8 @@ import numpy as np
 
 from onnx_si.analysis.scene import Accepts, Given
 from onnx_si.errors import WrongType
-from onnx_si.ground.files import Accept, read_image
+from onnx_si.ground.files import Accept, read_image, spacing, told
+from onnx_si.ground.readers import PLAINLY, How
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
 from onnx_si.statistics.noise import read_covariance
@@ -27,6 +28,7 @@ class Inputs:
     mask: Any = None
     covariance: Any = None
     noise_from: Any = ()
+    how: How = PLAINLY
 
     def given(self, accepts: Accepts) -> Given:
         """The arrays; of a file, if its header says a shape that is accepted.
@@ -38,14 +40,21 @@ class Inputs:
         UsageError
             If something is neither a file nor an array.
         """
-        image = array_of("image", self.image, accepts.image("the image"))
+        image = array_of("image", self.image, accepts.image("the image"), self.how)
         reference, noise = accepts.image("a reference"), accepts.image("an image of noise")
         return Given(
             image,
-            tuple(array_of("reference", one, reference) for one in several(self.reference)),
-            tuple(array_of("noise_from", one, noise) for one in several(self.noise_from)),
-            None if self.mask is None else array_of("mask", self.mask, accepts.mask(np.shape(image))),
+            tuple(array_of("reference", one, reference, self.how) for one in several(self.reference)),
+            tuple(array_of("noise_from", one, noise, self.how) for one in several(self.noise_from)),
+            None
+            if self.mask is None
+            else array_of("mask", self.mask, accepts.mask(np.shape(image)), self.how),
         )
+
+    def told(self) -> tuple[str, ...]:
+        """What the user must know of the files."""
+        images = (self.image, *several(self.reference), *several(self.noise_from))
+        return tuple(text for one in images if _name(one) is not None for text in told(one, self.how))
 
     def known_covariance(self, accepts: Accepts, image: Any) -> Any:
         """The covariance of an image, read from its file if it is one."""
@@ -62,6 +71,8 @@ class Inputs:
         }
         if not any((*files.values(), *references, _name(self.image))):
             return outcome
+        if isinstance(outcome, Result) and _name(self.image) is not None:
+            outcome = replace(outcome, spacing=spacing(self.image, self.how))
         return replace(
             outcome,
             image_path=_name(self.image),
@@ -77,7 +88,7 @@ def several(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, list | tuple) else (given,)
 
 
-def array_of(name: str, given: Any, accept: Accept | None = None) -> Any:
+def array_of(name: str, given: Any, accept: Accept | None = None, how: How = PLAINLY) -> Any:
     """An array as it is, or the one that a file holds.
 
     Raises
@@ -86,7 +97,7 @@ def array_of(name: str, given: Any, accept: Accept | None = None) -> Any:
         If it is neither.
     """
     if isinstance(given, str | os.PathLike):
-        return read_image(given) if accept is None else read_image(given, accept)
+        return read_image(given, how=how) if accept is None else read_image(given, accept, how)
     if isinstance(given, np.ndarray):
         return given
     try:

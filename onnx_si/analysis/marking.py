@@ -11,6 +11,7 @@ import numpy as np
 from onnx_si.analysis.frame import Frame
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
+from onnx_si.analysis.sizes import require_fitting
 from onnx_si.domains.again import at_image
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
@@ -168,7 +169,13 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
     view, followed = frame.view, settings.asks_exact
-    saliency = build(frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed)
+    try:
+        saliency = build(
+            frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed
+        )
+    except UnsupportedModel:
+        require_fitting(frame.model, image.shape, frame.layout)  # the one reason that all others follow from
+        raise
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
     shown = Marking(
         frame=frame,

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.components import test_components
+from onnx_si.analysis.door import at_door
 from onnx_si.analysis.frame import Frame, frame_of, input_of
 from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
@@ -46,7 +47,10 @@ class Analysis:
     def __init__(self, model: Model, options: Options):
         self.model, self.options = model, options
         providers(options.chosen.get("provider"))  # one that is not there is told now
-        self._input = input_of(model, self._settings(has_reference=False))
+        settings = self._settings(has_reference=False)
+        door = at_door(model, settings.inputs, settings.layout, settings.dims)
+        self.model, self._told = door.model, door.told
+        self._input = input_of(self.model, settings, door.layout)
         self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
 
@@ -82,15 +86,21 @@ class Analysis:
         UsageError, InputError, UnsupportedModel, NothingToTest
         """
         inputs = Inputs(
-            image=image, reference=reference, mask=mask, covariance=covariance, noise_from=noise_from
+            image=image,
+            reference=reference,
+            mask=mask,
+            covariance=covariance,
+            noise_from=noise_from,
+            how=self._settings(has_reference=False).how,
         )
         keep_freed_memory()
+        told = Told(notice)
         with budget(self.options.chosen.get("memory")), one_blas_thread():
             accepts = Accepts(self._input, self._settings(has_reference=False))
             given = inputs.given(accepts)
+            told.warnings(inputs.told())
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
             covariance = inputs.known_covariance(accepts, given.image)
-            told = Told(notice)
             result = self._test(given, covariance, settings, told, progress, stop or Stop())
         return inputs.named_in(result)
 
@@ -126,6 +136,7 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         told.defaults(settings.reasons)
+        told.defaults(self._told)
         with guarded(UnsupportedModel, "the model with these options", ADVICE):
             scene = self.scene(given, settings)
         if settings.layout is None:

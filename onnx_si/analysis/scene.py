@@ -200,7 +200,7 @@ def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
 
     def fits(values: ArrayLike, what: str) -> Array:
         array = np.asarray(values)
-        if array.dtype.kind in "iub" and settings.scale is not None:
+        if array.dtype.kind in "iub" and (settings.scale is not None or taken.whole_numbers):
             array = array.astype(np.float64)
         return fit(numbers(array, what), accepted, layout, what)
 

@@ -212,9 +212,13 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
 
 def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     """Why this engine, map, class and threshold, where nobody chose them."""
-    saliency = selection.saliency
     if selection.marking.why:
         yield f"engine {selection.engine.guarantee}: {selection.marking.why}"
+    yield from reasons_of(selection.saliency, selection.marker.threshold, settings)
+
+
+def reasons_of(saliency: SaliencyMap, threshold: Threshold, settings: Settings) -> Iterator[str]:
+    """The same, of a map and a threshold that no image was tested with."""
     if settings.saliency == "auto":
         yield f"saliency {saliency.method}: {saliency.why or _why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
@@ -225,12 +229,12 @@ def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
         why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
         if saliency.chooses_class:
             why = "the map has a channel for each class"
-        if selection.marker.threshold.chosen:
+        if threshold.chosen:
             why = (
                 "the map's smallest value exceeds half of its largest, so that all pixels pass max:0.5; the "
                 "choice is part of the selection event"
             )
-        yield f"threshold {selection.threshold}: {why}"
+        yield f"threshold {threshold}: {why}"
     yield from (f"map: {note}" for note in saliency.notes)
 
 

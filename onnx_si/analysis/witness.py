@@ -60,7 +60,8 @@ class Witness:
         if not test.settings.verify or not isinstance(test.selection.engine, Exact):
             return None  # where the runtime alone was asked there is nothing that it could contradict
         try:
-            return cls(test, rng, test.selection.marking.file)
+            file = test.selection.marking.file
+            return None if file.whole_numbers else cls(test, rng, file)
         except UnsupportedModel:
             return None
 

@@ -5,6 +5,7 @@ import argparse
 from onnx_si.analysis.options import FILES, OPTIONS, Option
 from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.cli.options import Group, Parser, add_option, add_options
+from onnx_si.ground.files import MEDICAL
 from onnx_si.ground.foreign import SUFFIXES
 from onnx_si.simulation.options import ALL
 
@@ -38,11 +39,18 @@ def test_parser(version: str) -> Parser:
         allow_abbrev=False,
     )
     _add_model(parser)
-    parser.add_argument("image", metavar="IMAGE", help=f"the image: {', '.join(SUFFIXES)}")
+    parser.add_argument(
+        "image",
+        metavar="IMAGE",
+        help=f"the image: {', '.join((*SUFFIXES, *MEDICAL))}, or a folder of a DICOM series",
+    )
     parser.add_argument("--version", action="version", version=f"onnx-si {version}")
     add_test(parser)
-    picture = "picture of image, saliency, region and p-value"
-    _add_output(parser.add_argument_group("what is written"), picture, html=True)
+    written = parser.add_argument_group("what is written")
+    _add_output(written, "picture of image, saliency, region and p-value", html=True)
+    written.add_argument(
+        "--nifti", metavar="PREFIX", help="region, map and p-value as NIfTI files with the image's affine"
+    )
     return parser
 
 

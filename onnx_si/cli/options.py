@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from onnx_si.analysis.options import Option
-from onnx_si.analysis.options.kinds import SIZES, SWITCH, Kind
+from onnx_si.analysis.options.kinds import GIVEN, SIZES, SWITCH, Kind
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown
 from onnx_si.ground.words import did_you_mean
@@ -80,7 +80,7 @@ def given_options(arguments: argparse.Namespace, options: Mapping[str, Option]) 
     """Keyword arguments: the options that were given."""
     found = {name: value for name in options if (value := getattr(arguments, name, None)) is not None}
     for name, value in found.items():
-        if options[name].kind is SIZES:
+        if options[name].kind in (SIZES, GIVEN):
             found[name] = dict(value)
     return found
 

@@ -21,7 +21,7 @@ from onnx_si.ground.paths import writable
 from onnx_si.ground.terminal import shown, shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
-from onnx_si.report import Refused, Result, to_json
+from onnx_si.report import Refused, Result, nifti, to_json
 from onnx_si.report.progress import Watch
 from onnx_si.search import Stop
 
@@ -34,6 +34,9 @@ INTERRUPTED = 130
 def test_verb(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
     _require_outputs(arguments)
+    if arguments.nifti is not None:
+        _require_writable(f"{arguments.nifti}_region.nii.gz")
+        nifti.require_source(arguments.image)
     _require_writable(arguments.html)
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
@@ -52,6 +55,8 @@ def test_verb(arguments: argparse.Namespace) -> int:
     finally:
         told.end()
     _write(result, arguments)
+    if arguments.nifti is not None:
+        nifti.write(result, arguments.image, arguments.nifti)
     if not arguments.json:
         print("\n".join(map(shown_line, result.summary(warnings=False).splitlines())))
     if arguments.plot is not None:
@@ -105,7 +110,7 @@ def _save(path: str, content: bytes) -> None:
 
 def inspect_verb(arguments: argparse.Namespace) -> int:
     options = given_options(arguments, options_of(INSPECT))
-    wanted = options.get("dims"), options.get("layout")
+    wanted = options.get("dims"), options.get("layout"), options.get("inputs")
     content = inspect_model(arguments.model, *wanted, tensors=arguments.tensors).to_dict()
     if arguments.json:
         print(to_json(content))

@@ -13,10 +13,14 @@ from onnx_si.graph import Editor, Model
 from onnx_si.graph.inline import renamed
 from onnx_si.ground.layout import Layout
 
+CLIP_BY_INPUTS = 11  # opset from which on a Clip's limits are inputs
+
 
 @dataclass(frozen=True)
 class Preprocessing:
     """model input = (resized image * scale - mean) / std, mean and std for all channels or one each.
+
+    With a window (centre, width) the image is clipped to it before all else.
 
     `resize` has a matrix (new size, old size) for every axis whose size changes.
     """
@@ -24,10 +28,11 @@ class Preprocessing:
     scale: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    window: tuple[float, ...] | None = None
     resize: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.resize) or (self.scale, self.mean, self.std) != (None, None, None)
+        return bool(self.resize) or {self.scale, self.mean, self.std, self.window} != {None}
 
 
 def applied(steps: Preprocessing, image: NDArray[Any], layout: Layout) -> NDArray[Any]:
@@ -40,6 +45,8 @@ def applied(steps: Preprocessing, image: NDArray[Any], layout: Layout) -> NDArra
         return np.array(numbers, image.dtype).reshape(shape)
 
     result = image
+    if steps.window is not None:
+        result = np.clip(result, *(values((end,)) for end in ends(steps.window)))
     for axis, matrix in steps.resize.items():
         result = np.moveaxis(np.moveaxis(result, axis, -1) @ matrix.T.astype(image.dtype), -1, axis)
     if steps.scale is not None:
@@ -51,6 +58,12 @@ def applied(steps: Preprocessing, image: NDArray[Any], layout: Layout) -> NDArra
     return result
 
 
+def ends(window: tuple[float, ...]) -> tuple[float, float]:
+    """What a window of centre and width clips to."""
+    centre, width = window
+    return centre - width / 2, centre + width / 2
+
+
 def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Preprocessing) -> Model:
     """Prepend the preprocessing; the new model's input has the same name and takes the raw image.
 
@@ -59,7 +72,7 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
     UsageError
         If a factor is zero or not finite, or the number of values is neither one nor that of the channels.
     """
-    if not steps:
+    if not steps or steps == Preprocessing(scale=1.0):
         return model
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
@@ -86,6 +99,13 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
         return editor.constant(stored)
 
     tensor = input_name
+    if steps.window is not None:
+        low, high = ends(steps.window)
+        if model.opset < CLIP_BY_INPUTS:
+            tensor = editor.add("Clip", [tensor], min=low, max=high)
+        else:
+            limits = [editor.constant(np.array(end, dtype)) for end in (low, high)]
+            tensor = editor.add("Clip", [tensor, *limits])
     for axis, matrix in steps.resize.items():
         declared.type.tensor_type.shape.dim[axis].dim_value = matrix.shape[1]
         order = [a for a in range(len(dims)) if a != axis] + [axis]

@@ -18,6 +18,8 @@ from onnx_si.errors import InputError, OnnxSIError
 from onnx_si.ground.budget import excess
 from onnx_si.ground.foreign import PICTURES, SUFFIXES, not_an_image
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
+from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, dicom, nifti, pictures
+from onnx_si.ground.readers.scan import Scan
 from onnx_si.ground.terminal import shown
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 COPIES = 3  # of an image in double precision that a test holds beside the file's values
 
 MOST_ENTRIES = 8  # arrays of a .npz file that holds a structure
+
+MEDICAL = (*nifti.SUFFIXES, dicom.SUFFIX)
+
 
 # Pillow's modes that keep a file's values: grey of 1, 8, 16 or 32 bits, float, and colour of 3 x 8 bits.
 _PLAIN_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB"})
@@ -41,7 +46,7 @@ def _any(shape: Shape) -> None:
     """Every shape is wanted."""
 
 
-def read_image(path: str | os.PathLike[str], accept: Accept = _any) -> NDArray[Any]:
+def read_image(path: str | os.PathLike[str], accept: Accept = _any, how: How = PLAINLY) -> NDArray[Any]:
     """Read one image with the values and the type that the file holds.
 
     Parameters
@@ -50,6 +55,8 @@ def read_image(path: str | os.PathLike[str], accept: Accept = _any) -> NDArray[A
         `.npy`, `.npz` (exactly one array), `.png`, `.jpg`, `.tif`; the suffix decides how it is read.
     accept : callable, optional
         Called with the image's shape before values are read.
+    how : How, optional
+        What the user chose about it.
 
     Returns
     -------
@@ -62,12 +69,18 @@ def read_image(path: str | os.PathLike[str], accept: Accept = _any) -> NDArray[A
         If the file can't be read, is damaged or too large, or holds anything but one plain image.
     """
     file = Path(path)
-    suffix, foreign = file.suffix.lower(), not_an_image(file)
+    suffix = file.suffix.lower()
+    if (scan := _scan(file, how)) is not None:
+        accept(scan.values.shape)
+        return scan.values
+    foreign = not_an_image(file)
     if foreign is not None:
         raise InputError(f"{shown(file)}: {foreign}")
     if suffix not in SUFFIXES:
+        known = ", ".join((*SUFFIXES, *MEDICAL))
         raise InputError(
-            f"{shown(file)}: images are read from {', '.join(SUFFIXES)}; convert it to one of these"
+            f"{shown(file)}: images are read from {known}, or a folder of a DICOM series; convert it to one "
+            "of these"
         )
     found = what_is_at(file)
     if found != FILE:
@@ -77,11 +90,35 @@ def read_image(path: str | os.PathLike[str], accept: Accept = _any) -> NDArray[A
         if suffix == ".npy":
             with file.open("rb") as stream:
                 return _read_npy(stream, file.stat().st_size, shown(file), accept)
-        return _read_npz(file, accept) if suffix == ".npz" else _read_picture(file, PICTURES[suffix], accept)
+        if suffix == ".npz":
+            return _read_npz(file, accept)
+        return _read_picture(file, PICTURES[suffix], accept, how)
     except OSError as error:
         raise InputError(
             f"{shown(file)}: can't be read ({error.strerror or error}); save it again"
         ) from error
+
+
+def told(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[str, ...]:
+    """What a user must know of the way an image's file is read."""
+    if (scan := _scan(Path(path), how)) is not None:
+        return scan.told
+    return pictures.told(path, how) if Path(path).suffix.lower() in PICTURES else ()
+
+
+def spacing(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[float, ...] | None:
+    """Size of a pixel in mm along each axis, where the file says it."""
+    scan = _scan(Path(path), how)
+    return None if scan is None else scan.spacing
+
+
+def _scan(file: Path, how: How) -> Scan | None:
+    """A medical image that exists; None of any other file."""
+    if not file.exists():
+        return None
+    if nifti.is_nifti(file):
+        return nifti.read(file, how)
+    return dicom.read(file, how) if dicom.is_dicom(file) else None
 
 
 def read_arrays(
@@ -208,39 +245,61 @@ def _read_member(
         return _read_npy(stream, member.file_size, f"{shown(file)}, array {name}", accept)
 
 
-def _read_picture(file: Path, kind: str, accept: Accept) -> NDArray[Any]:
+def _read_picture(file: Path, kind: str, accept: Accept, how: How) -> NDArray[Any]:
     """Read a picture; Pillow itself refuses more than about 180 million pixels when it reads the header."""
     from PIL import Image  # not needed for arrays
 
     with _as_input_error(shown(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
-        if picture.mode == "P":
-            raise InputError(
-                f"{shown(file)}: a picture with a palette; its numbers are no intensities: "
-                "save it as grey or RGB"
-            )
-        if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
-            raise InputError(
-                f"{shown(file)}: a picture with transparency ({picture.mode}); "
-                "save it as grey or RGB without alpha"
-            )
-        if picture.mode not in _PLAIN_MODES:
-            raise InputError(
-                f"{shown(file)}: a picture of colour mode {picture.mode}; save it as grey or RGB"
-            )
-        if picture.mode == "RGB" and _bits(file, picture, kind) > 8:
-            raise InputError(
-                f"{shown(file)}: colour of more than 8 bits can't be read without loss; save it as .npy"
-            )
+        _require_all_bits(file, picture, kind)
+        pictures.require_upright(file, picture)
         pages = getattr(picture, "n_frames", 1) if kind != "JPEG" else 1
-        if pages != 1:
+        if pages != 1 and how.page is None:
             raise InputError(
-                f"{shown(file)}: holds {pages} pages; one image is needed: save the one, or a volume, as .npy"
+                f"{shown(file)}: holds {pages} pages; one image is needed: --page N takes one, --page "
+                f"{ALL_PAGES} the stack as a volume"
             )
-        shape = (picture.height, picture.width, *([3] if picture.mode == "RGB" else []))
+        if pages != 1 and how.page == ALL_PAGES:
+            volume = pictures.stacked(
+                file, picture, lambda page: _plain(file, page, accept, how, several=True)
+            )
+            accept(volume.shape)
+            return volume
+        return _plain(file, picture, accept, how)
+
+
+def _require_all_bits(file: Path, picture: Image.Image, kind: str) -> None:
+    if picture.mode in ("RGB", "RGBA") and _bits(file, picture, kind) > 8:
+        raise InputError(
+            f"{shown(file)}: colour of more than 8 bits can't be read without loss; save it as .npy"
+        )
+
+
+def _plain(
+    file: Path, opened: Image.Image, accept: Accept, how: How, *, several: bool = False
+) -> NDArray[Any]:
+    """The values of one page in a plain mode, as they are stored."""
+    picture = pictures.prepared(file, opened, how)
+    if picture.mode == "P":
+        raise InputError(
+            f"{shown(file)}: a picture with a palette; its numbers are no intensities: --colours rgb looks "
+            "them up, or save it as grey or RGB"
+        )
+    if picture.mode in _ALPHA_MODES or "transparency" in picture.info:
+        raise InputError(
+            f"{shown(file)}: a picture with transparency ({picture.mode}): --transparency drop leaves it "
+            "out, or save it as grey or RGB without alpha"
+        )
+    if picture.mode not in _PLAIN_MODES:
+        advice = "--colours rgb converts it, or " if picture.mode == "CMYK" else ""
+        raise InputError(
+            f"{shown(file)}: a picture of colour mode {picture.mode}; {advice}save it as grey or RGB"
+        )
+    shape = (picture.height, picture.width, *([3] if picture.mode == "RGB" else []))
+    if not several:  # of a volume only the whole has the shape that is wanted
         accept(shape)
-        _require_room(shown(file), shape, 8)
-        picture.load()
-        return np.asarray(picture)
+    _require_room(shown(file), shape, 8)
+    picture.load()
+    return np.asarray(picture)
 
 
 def _bits(file: Path, picture: "Image.Image", kind: str) -> int:

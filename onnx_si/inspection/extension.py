@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onnx_si.analysis.door import at_door
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import settle
 from onnx_si.errors import UnsupportedModel
@@ -36,6 +38,7 @@ def extend(
     layout: str | None = None,
     sizes: Mapping[str, int] | None = None,
     scores: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> Extended:
     """Add a saliency map to a model.
 
@@ -52,6 +55,8 @@ def extend(
         Sizes of free input axes: the map is made for one image size, which the new model declares.
     scores : str, optional
         The tensor of the class scores, where several outputs could be.
+    inputs : mapping of str to number, array, text or path, optional
+        Values of inputs beside the image: constants of the new model.
 
     Raises
     ------
@@ -60,11 +65,13 @@ def extend(
     """
     model = as_model(model)
     settings = settle(
-        Options(saliency=method, target=target, layout=layout, scores=scores, dims=sizes),
+        Options(saliency=method, target=target, layout=layout, scores=scores, dims=sizes, inputs=inputs),
         model.metadata,
         has_reference=False,
     )
-    trial = probe(model, settings.dims or {}, settings.layout)
+    door = at_door(model, settings.inputs, settings.layout, settings.dims)
+    model, told = door.model, door.told
+    trial = probe(model, settings.dims or {}, settings.layout, door.layout)
     view = replace(trial.view, scores=settings.scores)
     argmax = None if settings.threshold is None else settings.threshold == ARGMAX
     found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
@@ -80,7 +87,7 @@ def extend(
             f"the extended model is not valid ONNX: {str(error).splitlines()[0]}"
         ) from error
     checked = _against_file(model, proto, trial)
-    return Extended(proto, found.tensor, found.method, trial.assumed + found.notes + checked)
+    return Extended(proto, found.tensor, found.method, told + trial.assumed + found.notes + checked)
 
 
 def _against_file(model: Model, proto: onnx.ModelProto, trial: Probe) -> tuple[str, ...]:

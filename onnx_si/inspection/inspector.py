@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnx_si.analysis.blackbox import BlackBox
+from onnx_si.analysis.door import at_door
 from onnx_si.analysis.frame import Input, frame_of
 from onnx_si.analysis.marking import marking_of
 from onnx_si.analysis.options import Options
@@ -24,8 +25,10 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
+from onnx_si.graph.door import PREFIX
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
+from onnx_si.inspection.plan import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
 from onnx_si.maps.reading import read_tensor
@@ -54,6 +57,7 @@ class Inspection:
     model: Model
     inputs: tuple[Mapping[str, Any], ...]
     outputs: tuple[Mapping[str, Any], ...]
+    plan: tuple[Choice, ...]
     ops: tuple[OpUse, ...]
     saliency: tuple[Mapping[str, Any], ...]
     guarantee: str
@@ -75,6 +79,7 @@ class Inspection:
             "metadata": {
                 key: value for key, value in self.model.metadata.items() if key.startswith("onnx_si.")
             },
+            "plan": [dict(vars(choice)) for choice in self.plan],
             "inputs": [dict(info) for info in self.inputs],
             "outputs": [dict(info) for info in self.outputs],
             **({} if self.tensors is None else {"tensors": [dict(info) for info in self.tensors]}),
@@ -91,6 +96,7 @@ def inspect_model(
     model: Loadable,
     sizes: Mapping[str, int] | None = None,
     layout: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
     *,
     tensors: bool = False,
 ) -> Inspection:
@@ -103,6 +109,8 @@ def inspect_model(
         Sizes of free input axes.
     layout : str, optional
         As in `onnx_si.ground.layout.ALL_LAYOUTS`.
+    inputs : mapping of str to number, array, text or path, optional
+        Values of inputs beside the image.
     tensors : bool
         Whether to list the inner tensors as well.
 
@@ -117,15 +125,18 @@ def inspect_model(
     UsageError
         If a size or the layout does not fit the model.
     """
-    model = as_model(model)
-    settings = settle(Options(layout=layout, dims=sizes), model.metadata, has_reference=False)
+    model = loaded = as_model(model)
+    settings = settle(Options(layout=layout, dims=sizes, inputs=inputs), model.metadata, has_reference=False)
     trial, program, fitting = None, None, []
+    planned, told = tuple[Choice, ...](), tuple[str, ...]()
     try:
-        trial = probe(model, settings.dims or {}, settings.layout)
+        door = at_door(model, settings.inputs, settings.layout, settings.dims)
+        model, told = door.model, door.told
+        trial = probe(model, settings.dims or {}, settings.layout, door.layout)
         program = _bound(model, trial, _inner(model) if tensors else ())
         _require_one_image(model, trial)
         fitting = methods(model, trial.image, replace(trial.view, scores=settings.scores))
-        guarantee, reasons = _guarantee(model, trial, settings)
+        guarantee, reasons, planned = _guarantee(model, trial, settings)
     except AmbiguousLayout as error:
         guarantee, reasons = "refused", (str(error),)
     except UsageError:
@@ -141,14 +152,15 @@ def inspect_model(
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
-        model,
-        inputs=tuple(_input(model, info, settings.layout) for info in model.inputs),
+        loaded,
+        inputs=tuple(_input(loaded, info, settings.layout) for info in loaded.inputs),
         outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
+        plan=planned,
         ops=_ops(model, program),
         saliency=tuple(vars(found) for found in fitting),
         guarantee=guarantee,
         reasons=reasons,
-        assumed=() if trial is None else trial.assumed,
+        assumed=told + (() if trial is None else trial.assumed),
         tensors=_tensors(model, program, trial) if tensors else None,
     )
 
@@ -228,6 +240,8 @@ def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
     folded = frozenset[str]() if program is None else program.folded
     groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
     for node in model.proto.graph.node:
+        if node.name.startswith(PREFIX):
+            continue  # of ours, not of the file
         domain = "" if node.domain == "ai.onnx" else node.domain
         key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
         groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
@@ -255,8 +269,8 @@ def _since_version(node: onnx.NodeProto, domain: str, model: Model) -> int | Non
 def _require_one_image(model: Model, trial: Probe) -> None:
     if len(model.inputs) != 1:
         raise UnsupportedModel(
-            f"the model has {len(model.inputs)} inputs; exactly one, the image, is supported: export it "
-            "with the others as constants (the exporter may have left them open)"
+            f"the model has {len(model.inputs)} inputs; one is the image: give the "
+            f"others values with --input {model.inputs[-1].name}=VALUE, or export it with them as constants"
         )
     require_one_image(trial.image.shape, trial.layout)
     if trial.info.type not in INPUT_TYPES:
@@ -266,23 +280,34 @@ def _require_one_image(model: Model, trial: Probe) -> None:
 
 
 def _drawn(
-    model: Model, trial: Probe, settings: Settings, reasons: tuple[str, ...]
-) -> tuple[str, tuple[str, ...]]:
+    model: Model,
+    trial: Probe,
+    settings: Settings,
+    reasons: tuple[str, ...],
+    planned: tuple[Choice, ...],
+) -> tuple[str, tuple[str, ...], tuple[Choice, ...]]:
     """What the deployed runtime alone can give, where the network can't be followed exactly."""
     asked = replace(settings, engine="monte-carlo")
     try:
         taken = Input(name=trial.info.name, layout=trial.layout, sizes=trial.image.shape)
         frame = frame_of(model, taken, trial.image.shape, asked)
-        BlackBox(marking_of(frame, trial.image, None, asked)).steady(trial.image)
+        marking = marking_of(frame, trial.image, None, asked)
+        BlackBox(marking).steady(trial.image)
     except OnnxSIError as error:
-        return "refused", tuple(dict.fromkeys((*reasons, str(error))))
-    return "monte-carlo", reasons
+        return "refused", tuple(dict.fromkeys((*reasons, str(error)))), planned
+    engine = ("monte-carlo", "; ".join(reasons))
+    planned = tuple(plan(trial, marking.saliency, marking.marker.threshold, settings, engine))
+    return "monte-carlo", reasons, planned
 
 
-def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Best guarantee of a test with the default map and threshold, and why it is no better."""
+def _guarantee(
+    model: Model, trial: Probe, settings: Settings
+) -> tuple[str, tuple[str, ...], tuple[Choice, ...]]:
+    """Best guarantee of a test with the default map and threshold, why it is no better, and the plan."""
+    planned: tuple[Choice, ...] = ()
     if not trial.info.is_floating:
-        return _drawn(model, trial, settings, (f"the input is {trial.info.type}: the runtime rounds images",))
+        why = (f"the input is {trial.info.type}: the runtime rounds images",)
+        return _drawn(model, trial, settings, why, planned)
     try:
         with np.errstate(all="ignore"):
             view = replace(trial.view, scores=settings.scores)
@@ -290,20 +315,22 @@ def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tup
             argmax = None if chosen is None else chosen == ARGMAX
             found = build(model, trial.image, settings.saliency, settings.target, view, argmax)
             threshold = default_threshold(found) if chosen is None else parse_threshold(chosen)
+            planned = tuple(plan(trial, found, threshold, settings, ("refused", "see the reasons below")))
             pixels = int(np.prod(trial.view.space))
             top = np.arange(pixels).reshape(trial.view.space) == 0  # any region: the ops are the same
             extended, margin = with_margin(found, threshold, pixels, top=top)
             bind(extended, trial.image, (margin,)).require_exact()
     except UnsupportedOp as error:
-        return _drawn(model, trial, settings, tuple(map(str, error.findings)))
+        return _drawn(model, trial, settings, tuple(map(str, error.findings)), planned)
     except UnsupportedModel as error:
-        return _drawn(model, trial, settings, (str(error),))
+        return _drawn(model, trial, settings, (str(error),), planned)
     except OnnxSIError as error:
-        return "refused", (str(error),)
+        return "refused", (str(error),), planned
     what = f"saliency {found.method} with threshold {threshold}"
     reason = f"{what}: every op between image and region is affine, piecewise linear or a jump"
+    planned = tuple(plan(trial, found, threshold, settings, ("exact", reason.partition(": ")[2])))
     try:
         run_deployed(extended, trial.image, trial.info.name, (margin,))
     except UnsupportedModel as error:
-        return "exact", (reason, f"the deployed region can't be checked: {error}")
-    return "exact", (reason,)
+        return "exact", (reason, f"the deployed region can't be checked: {error}"), planned
+    return "exact", (reason,), planned

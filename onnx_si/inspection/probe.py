@@ -13,6 +13,7 @@ from onnx_si.graph import Model, TensorInfo
 from onnx_si.ground.layout import Layout, with_sizes
 from onnx_si.maps import View
 from onnx_si.maps.trace import input_layout
+from onnx_si.runtime.parity import INPUT_TYPES
 
 FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networks, and quick
 MAX_PROBE_VALUES = 2**26
@@ -48,7 +49,9 @@ def image_input(model: Model) -> TensorInfo:
     return info
 
 
-def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> Probe:
+def probe(
+    model: Model, sizes: Mapping[str, int], layout: str | None = None, known: Layout | None = None
+) -> Probe:
     """Make a random image of a model's input shape.
 
     Parameters
@@ -59,6 +62,8 @@ def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> 
         Without one, the batch and channel axes get 1 and those of space `FREE_SIZE`.
     layout : str, optional
         As in `onnx_si.ground.layout.layout_of`.
+    known : Layout, optional
+        What the file itself told before its graph was changed.
 
     Raises
     ------
@@ -67,7 +72,7 @@ def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> 
     """
     info = image_input(model)
     declared = info.shape or ()
-    read_as = input_layout(model, info, layout)
+    read_as = known or input_layout(model, info, layout)
     shape, assumed = [], []
     for letter, size in zip(read_as.axes, with_sizes(declared, read_as, sizes), strict=True):
         shape.append(size if isinstance(size, int) else FREE_SIZE if letter in "DHW" else 1)
@@ -83,4 +88,6 @@ def probe(model: Model, sizes: Mapping[str, int], layout: str | None = None) -> 
 def _values(info: TensorInfo, shape: tuple[int, ...]) -> NDArray[Any]:
     if info.is_floating:
         return np.random.default_rng(0).normal(size=shape)
+    if info.type in INPUT_TYPES:
+        return np.random.default_rng(0).integers(0, 127, shape).astype(np.float64)  # a picture's own numbers
     return np.ones(shape, np.bool_ if info.type == "bool" else np.int64)

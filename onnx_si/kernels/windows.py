@@ -158,7 +158,8 @@ def window(
         else:
             begin, end = flat[i], flat[i + rank]
             output = _places(length, reach, stride, begin, end, bool(ceil_mode))
-        axes.append(Axis(length, taps, stride, dilation, begin, end, output))
+        seen = min(taps, -(-(begin + length + end) // dilation))  # what lies behind both is never seen
+        axes.append(Axis(length, seen, stride, dilation, begin, end, output))
     result = Window(tuple(axes))
     if min(result.output) < 1:
         raise Refusal(f"kernel {kernel} does not fit into {spatial}", "use a larger image")

@@ -6,6 +6,7 @@ class's weight times the feature map, without bias.
 """
 
 import math
+import operator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -177,7 +178,9 @@ def _averaged_axes(
     if averages is Average.SPACE:
         return space
     if averages is Average.WINDOWS:
-        whole = tuple(attributes["kernel_shape"]) == shape[2:] and not any(attributes.get("pads", ()))
+        kernel = attributes["kernel_shape"]  # with ceil_mode it may be larger than what it averages
+        whole = all(map(operator.ge, kernel, shape[2:])) and not any(attributes.get("pads", ()))
+        whole &= set(attributes.get("dilations", (1,))) == {1}
         return space if whole else ()
     axes = attributes.get("axes", ()) or tuple(
         int(axis) for values in axes_inputs for axis in np.ravel(values)

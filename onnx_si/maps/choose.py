@@ -20,6 +20,7 @@ from onnx_si.maps.occlusion import occlusion
 from onnx_si.maps.output import output_map
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.rollout import rollout
+from onnx_si.maps.scale import is_truth
 from onnx_si.maps.scores import Undecided
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
@@ -114,11 +115,14 @@ def build(
 
 @dataclass(frozen=True)
 class MapOutput:
-    """A graph output that is a map: its name, number of channels and size in space."""
+    """A graph output that is a map: its name, number of channels, size in space, and whether it is a mask of
+    truth values.
+    """
 
     name: str
     channels: int
     size: tuple[int, ...]
+    truth: bool = False
 
 
 def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[MapOutput]:
@@ -142,14 +146,25 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[Ma
         vector = len(shape) <= 2 and size != view.space and len(view.space) == 1
         flat = any(n == 1 < whole for n, whole in zip(size, view.space, strict=True)) or set(size) == {1}
         if not flat and reading.is_whole(view) and not vector:
-            found.append(MapOutput(name, 1 if channel is None else shape[channel], size))
+            found.append(
+                MapOutput(name, 1 if channel is None else shape[channel], size, is_truth(model, name))
+            )
     return found
 
 
 def _single(maps: list[MapOutput], view: View) -> list[MapOutput]:
-    """Maps with one channel, or over two classes; the finest first."""
+    """Maps with one channel, or over two classes; the finest first, and of the image's own size a mask of
+    truth values: the model's author has chosen its threshold.
+    """
     single = [found for found in maps if found.channels <= MOST_CHANNELS]
-    return sorted(single, key=lambda found: (found.size != view.space, -math.prod(found.size)))
+    return sorted(
+        single,
+        key=lambda found: (
+            found.size != view.space,
+            not (found.truth and found.channels == 1),
+            -math.prod(found.size),
+        ),
+    )
 
 
 def _why(chosen: MapOutput, single: list[MapOutput], view: View) -> str:
@@ -158,6 +173,11 @@ def _why(chosen: MapOutput, single: list[MapOutput], view: View) -> str:
         return "the only output that is a map"
     others = ", ".join(f"'{found.name}'" for found in single if found is not chosen)
     alike = sum(found.size == chosen.size for found in single)
+    if chosen.truth and alike > 1:
+        return (
+            "the output of truth values, whose threshold the model's author chose; "
+            f"{others} are maps as well: --saliency output:NAME takes one"
+        )
     what = "of the image's own size" if chosen.size == view.space else f"of {chosen.size}, the finest"
     first = "the first output" if alike > 1 else "the only output"
     return f"{first} that is a map {what}; {others} are maps as well: --saliency output:NAME takes one"
@@ -249,7 +269,7 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
     """Every method with whether it fits the model."""
     outputs = map_outputs(model, image, view)
     maps = _single(outputs, view)
-    found = [Availability(f"output:{m.name}", True, "a graph output that is a map") for m in maps]
+    found = [Availability(f"output:{m.name}", True, _what(m)) for m in maps]
     found += [
         Availability(f"output:{m.name}", True, f"a graph output with {m.channels} classes (threshold argmax)")
         for m in outputs
@@ -267,6 +287,10 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found
+
+
+def _what(found: MapOutput) -> str:
+    return "a graph output that is a mask of truth values" if found.truth else "a graph output that is a map"
 
 
 def _tried(method: str, reason: str, model: Model, image: NDArray[np.float64], view: View) -> Availability:

@@ -9,6 +9,7 @@ from onnx_si.graph import Editor, Model
 from onnx_si.maps.map import LINKS, SaliencyMap, View, name_map, to_map
 from onnx_si.maps.monotone import Tail, find_labels, find_tail, logit_tensor, softmax_axis
 from onnx_si.maps.reading import read_tensor
+from onnx_si.maps.scale import middle
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
 from onnx_si.rules.traits import Increasing
@@ -68,6 +69,9 @@ def output_map(
         margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
         link = "log-probability" if tail.link is Increasing.LOG_SOFTMAX else "probability"
     split = LINKS.get(link)
+    if split is None and (scale := middle(model, image, name)) is not None:
+        split, told = scale
+        notes += told
     return SaliencyMap(editor.finish(), public, margin, link, f"output:{name}", channel, notes, split)
 
 

@@ -168,6 +168,12 @@ def batch_normalization(
     return Affine(Scaled(x.ndim), weights=(factor.reshape(shape),), offset=offset, terms=2)
 
 
+TRAINED = (
+    "the model was exported in training mode: BatchNormalization divides by the image's own deviation, which "
+    "is not piecewise linear; export it after model.eval()"
+)
+
+
 def _batch_statistics(
     x: Input, parameters: tuple[Input, ...], output: int, epsilon: float, momentum: float
 ) -> Rule:
@@ -183,4 +189,4 @@ def _batch_statistics(
         factor = scale.reshape(wide) / np.sqrt(variance.reshape(wide) + epsilon)
         return np.asarray((x - centre.reshape(wide)) * factor + bias.reshape(wide))
 
-    return computed(evaluate, x, *parameters)
+    return replace(computed(evaluate, x, *parameters), reason=TRAINED)

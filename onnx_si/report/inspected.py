@@ -23,6 +23,9 @@ def print_inspection(content: Mapping[str, Any], stream: TextIO) -> None:
     console.print(
         f"{content['path']}: opset {content['opset']}, made by {content['producer'] or 'an unknown tool'}"
     )
+    if content["plan"]:
+        rows = [(c["what"], c["choice"], c["reason"], c["option"]) for c in content["plan"]]
+        console.print(_table(("will take", "", "because", "to change it"), rows))
     console.print(f"sha256 {content['sha256']}")
     for key, value in content["metadata"].items():
         console.print(f"metadata {key} = {value}")

@@ -15,7 +15,7 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
 from onnx_si.report.documents import RESULT
 from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Fragility, Parity
-from onnx_si.report.region import Component, bounding_box, components
+from onnx_si.report.region import Component, bounding_box, components, in_millimetres
 from onnx_si.report.text import guarantee_text, p_value_text, summary
 
 _REASONS = {
@@ -41,6 +41,10 @@ _REASONS = {
     "truncation.*.1": "infinity",
     "undecided.*.0": "minus infinity",
     "undecided.*.1": "infinity",
+    **dict.fromkeys(
+        ("region.spacing_mm", "region.size_mm", "region.bbox_mm"),
+        "the image's file does not say how large a pixel is",
+    ),
     "region.components.*.*": "the region was tested as a whole, not component by component",
     "noise.std": "the values have different standard deviations, or are correlated",
     "noise.tipping_std": "no such value within a factor of 100, or the search left open what it hangs on",
@@ -104,6 +108,7 @@ class Result:
     approximate: bool = field(default=False, repr=False)
     reasons: Mapping[str, str] = field(default_factory=dict, repr=False)
     image_path: str | None = field(default=None, repr=False)
+    spacing: tuple[float, ...] | None = None
     reference_paths: tuple[str, ...] = field(default=(), repr=False)
     defaults: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
@@ -194,7 +199,9 @@ class Result:
             for part, test in zip(self.components, tests, strict=True)
         ]
         box = bounding_box(self.region)
-        return {"pixels": pixels, "fraction": pixels / self.region.size, "bbox": box, "components": parts}
+        found = {"pixels": pixels, "fraction": pixels / self.region.size, "bbox": box, "components": parts}
+        known = self.spacing if len(box) == len(self.spacing or ()) else None
+        return {**found, **in_millimetres(pixels, box, known)}
 
     def summary(self, *, warnings: bool = True) -> str:
         """About a dozen lines: how to read the p-value, the p-value, and what was tested."""

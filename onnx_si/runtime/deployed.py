@@ -22,7 +22,7 @@ from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
-from onnx_si.runtime.parity import as_type, as_unsupported, input_type, session_of, unit_of
+from onnx_si.runtime.parity import as_type, as_unsupported, input_type, input_unit, session_of
 from onnx_si.runtime.providers import CPU
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
@@ -102,7 +102,7 @@ class FileMap:
         self._providers, self.on_cpu = providers, providers == (CPU,)
         self._type = input_type(loaded, self._given)
         self._behind = _behind(loaded, made, tensor, image_name)
-        self.input_unit = unit_of(self._type)
+        self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
@@ -139,6 +139,11 @@ class FileMap:
             graph, opset_imports=made.proto.opset_import, ir_version=made.proto.ir_version
         )
         return session_of(proto, self._providers)
+
+    @property
+    def whole_numbers(self) -> bool:
+        """Whether the file takes nothing but whole numbers: most points of a line can't be given to it."""
+        return issubclass(self._type, np.integer)
 
     def rounded(self, images: Array) -> NDArray[Any]:
         """Images (n, *shape) in the precision that the preprocessing is done in."""

@@ -12,6 +12,7 @@ from onnx import helper
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
+from onnx_si.graph.inline import renamed
 from onnx_si.runtime.providers import CPU
 
 RUNTIME = "onnxruntime"
@@ -19,11 +20,13 @@ INPUT_TYPES: dict[str, type[np.number[Any]]] = {
     "float": np.float32,
     "double": np.float64,
     "float16": np.float16,
+    "bfloat16": np.float32,  # by a cast in front: numpy has no such type
     "uint8": np.uint8,
     "int8": np.int8,
     "uint16": np.uint16,
     "int16": np.int16,
 }
+BFLOAT16_UNIT = 2.0**-7
 SCAN_SINCE = 9  # opset of Scan as it is used here
 
 
@@ -121,12 +124,40 @@ def _over_batch(
 
 
 def input_type(model: Model, input_name: str) -> type[np.number[Any]]:
+    """The type that the runtime is given for an input."""
     info = next(i for i in model.inputs if i.name == input_name)
     if info.type not in INPUT_TYPES:
         raise UnsupportedModel(
             f"the model's input '{input_name}' is {info.type}; it can be given {', '.join(INPUT_TYPES)} only"
         )
     return INPUT_TYPES[info.type]
+
+
+def input_unit(model: Model, input_name: str) -> float:
+    """By how much neighbouring numbers of an input's type differ, of those near one."""
+    if any(info.name == input_name and info.type == "bfloat16" for info in model.inputs):
+        return BFLOAT16_UNIT
+    return unit_of(input_type(model, input_name))
+
+
+def _takes_float(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, or, where an input is bfloat16, one that takes float32 and casts it first."""
+    half = [v for v in proto.graph.input if v.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16]
+    if not half:
+        return proto
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    names = {value.name: f"onnx_si_bfloat16/{value.name}" for value in half}
+    for node in made.graph.node:
+        node.CopyFrom(renamed(node, names))
+    for value in made.graph.input:
+        if value.name in names:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    casts = [helper.make_node("Cast", [a], [b], to=onnx.TensorProto.BFLOAT16) for a, b in names.items()]
+    nodes = [*casts, *made.graph.node]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made
 
 
 def unit_of(kind: type[np.number[Any]]) -> float:
@@ -143,6 +174,7 @@ def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
 
 
 def session_of(proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,)) -> onnxruntime.InferenceSession:
+    proto = _takes_float(proto)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1

@@ -2,6 +2,7 @@
 
 import numbers
 import operator
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,32 @@ def _bytes(text: str) -> int:
     return _whole(int(match[1]) * UNITS[match[2].upper()])
 
 
+def _given(value: Any) -> dict[str, Any]:
+    """Values by name: texts stay as they are, numbers and arrays become plain numbers in lists."""
+    if not isinstance(value, Mapping):
+        raise TypeError
+    plain = {_text(name): one if isinstance(one, str) else _listed(one) for name, one in value.items()}
+    return dict(plain)
+
+
+def _page(text: str) -> str:
+    if text != "all" and (not text.isdecimal() or int(text) < 1):
+        raise ValueError
+    return text
+
+
+def _listed(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else np.asarray(value).tolist()
+
+
+def _named(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`."""
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise ValueError
+    return name, value
+
+
 NUMBER = Kind(words="a number", accept=_number, read=float)
 WHOLE = Kind(words="a whole number", accept=_whole, read=_read_whole)
 BYTES = Kind(words="a size such as 2G or 500M", accept=_whole, read=_bytes)
@@ -139,7 +166,16 @@ SIZES = Kind(
     read=lambda text: dict(map(_size, text.split(","))),
     each=_size,
 )
+GIVEN = Kind(
+    words="NAME=VALUE, a number, numbers separated by commas, or a .npy file",
+    accept=_given,
+    read=lambda text: dict(map(_named, text.split(";"))),
+    each=_named,
+)
 SIGNALS = Kind(words="numbers", accept=_one_or_several, read=_parted(float), each=float)
+PAGE = Kind(
+    words="a number from 1 on, or all", accept=lambda value: _page(str(value)), read=lambda text: _page(text)
+)
 FILE = Kind(words="a file", accept=lambda value: value, read=str)
 FILES = Kind(words="files", accept=lambda value: value, read=str, each=str)
 

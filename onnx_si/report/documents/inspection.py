@@ -23,9 +23,16 @@ METHOD: dict[str, Shape] = {
     "available": truth("whether it fits the model", always=True),
     "reason": text("why", always=True),
 }
+CHOICE: dict[str, Shape] = {
+    "what": text("layout, map, class, threshold or engine", always=True),
+    "choice": text("what it will be", always=True),
+    "reason": text("why", always=True),
+    "option": text("the option that changes it, or -", always=True),
+}
 KEYS: dict[str, Shape] = {
     **MODEL,
     "metadata": free("what the file says under onnx_si.*"),
+    "plan": listed("what the plain command will do, with reasons; empty where it can't", CHOICE, always=True),
     "inputs": listed("declared inputs", TENSOR, always=True),
     "outputs": listed("declared outputs", TENSOR, always=True),
     "tensors": listed("inner tensors, where they were asked for", TENSOR),

@@ -79,6 +79,11 @@ KEYS: dict[str, Shape] = {
         "pixels": whole("how many pixels the region has"),
         "fraction": number("share of all pixels"),
         "bbox": BOX,
+        "spacing_mm": listed("size of a pixel in mm along each axis", number("")),
+        "size_mm": number("area or volume of the region, in mm^2 or mm^3"),
+        "bbox_mm": listed(
+            "the box in mm from the first pixel's edge, as pairs for each axis", listed("", number(""))
+        ),
         "components": listed("connected parts of the region, the largest first", COMPONENT),
     },
     "saliency": {
