@@ -51,13 +51,13 @@ class Carried:
     at: float
     scale: float
 
-    def near(self, names: tuple[str, ...], low: float, high: float) -> float:
-        """A generous bound of what rounding does to differences of numbers of some tensors."""
-        return (1 + self._distance(low, high)) * sum(self.errors.get(name, 0.0) for name in names)
+    def near(self, names: tuple[str, ...], low: float, high: float, degree: int = 1) -> float:
+        """A generous bound of what rounding does to differences of numbers of some tensors, of a degree."""
+        return (1 + self._distance(low, high)) ** degree * sum(self.errors.get(name, 0.0) for name in names)
 
-    def between(self, names: tuple[str, ...], low: float, high: float) -> float:
+    def between(self, names: tuple[str, ...], low: float, high: float, degree: int = 1) -> float:
         """A bound of the same that leaves less room, for what is measured and not only asked about."""
-        grown = 1 + self._distance(low, high) / GROWTH
+        grown = (1 + self._distance(low, high) / GROWTH) ** degree
         return ENOUGH / SAFETY * grown * sum(self.errors.get(name, 0.0) for name in names)
 
     def _distance(self, low: float, high: float) -> float:

@@ -21,7 +21,7 @@ from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
 from onnx_si.program.instruction import needed, with_deaths
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Affine, Array, Rule, Step, Winner
+from onnx_si.rules.rules import Affine, Array, Bilinear, Rule, Step, Winner
 
 INSIDE = (0.38196601125010515, 0.6909830056250526)  # shares of an interval: no knot and no symmetry is there
 WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in rational numbers,
@@ -73,13 +73,18 @@ class Judge:
         """A generous bound of the rounding in differences of numbers of some tensors, between two points."""
         largest = sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
         return max(
-            self.carried.near(tuple(self._known(names)), float(ends[0]), float(ends[-1])),
+            self.carried.near(tuple(self._known(names)), float(ends[0]), float(ends[-1]), self.degree),
             SELF * EPS * largest,
         )
 
     def error(self, names: tuple[str, ...], low: float, high: float) -> float:
         """How far rounding may move numbers of some tensors that were computed from images at two points."""
-        return self.carried.between(tuple(self._known(names)), low, high)
+        return self.carried.between(tuple(self._known(names)), low, high, self.degree)
+
+    @cached_property
+    def degree(self) -> int:
+        """The largest degree of a tensor between knots: how errors grow along the line."""
+        return 2 if any(isinstance(step.rule, Bilinear) for step in self.program.instructions) else 1
 
     def _known(self, names: Iterable[str]) -> Iterator[str]:
         """Tensors of the whole network that some of a part of it are cut from."""

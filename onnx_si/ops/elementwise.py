@@ -15,6 +15,7 @@ from onnx_si.rules.rules import (
     SAME,
     Affine,
     Array,
+    Bilinear,
     Composition,
     Curved,
     Disputed,
@@ -107,10 +108,21 @@ def bilinear(
     weights: tuple[Array, ...] = (),
     offset: Array | None = None,
 ) -> Rule:
-    """A product of changing tensors: exact where all of them but one are constant on pieces, gates."""
+    """A product of changing tensors: where all of them but one are constant on pieces, gates; of two that are
+    not, a polynomial of degree 2.
+    """
     gates = tuple(i for i, factor in enumerate(factors) if factor.stepwise)
     rule = product_of(product, gates, terms, weights, offset)
-    return rule if len(gates) >= len(factors) - 1 else Curved(rule.evaluate, "bilinear")
+    if len(gates) >= len(factors) - 1:
+        return rule
+    if len(factors) == 2:
+        return Bilinear(product, terms, weights, offset)
+    return Curved(rule.evaluate, "bilinear")
+
+
+def squared(x: Variable) -> Rule:
+    """x * x."""
+    return Curved(np.square, "bilinear") if x.stepwise else Bilinear(np.multiply)
 
 
 def curved(function: Callable[..., Array]) -> Curved:

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
-from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale
+from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale, squared
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Curved, Rule
+from onnx_si.rules.rules import Array, Rule
 from onnx_si.rules.traits import Increasing
 
 PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
@@ -112,7 +112,7 @@ def power(x: Input, exponent: Input) -> Rule:
         if np.all(exponent == 1) and broadcast_shape(x, exponent) == x.shape:
             return identity(x)
         if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
-            return Curved(np.square, "bilinear")
+            return squared(x)
     line_up = operands(x, exponent)
     cut = np.trunc if holds_integers(x) else np.positive
     return curved(lambda *xs: cut(np.power(*line_up(*xs))))

@@ -47,7 +47,8 @@ class Known:
     `findings` and `gaps` the reasons by the tensor that they spoil, `kinds` the class of each node's outputs.
     `particular` tells whether a rule, or that there is none, was decided by this image's values, `words` what
     the numbers of a tensor of text stand for. `unknown` are tensors of which nothing is known, `loose` those
-    whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
+    whose shape may depend on the image, `curves` polynomials of degree 2, each with the products of changing
+    tensors that it is made of, `decided` outputs of an If or a Loop, with what decides them, and
     `remaining` counts who will still read a tensor.
     """
 
@@ -67,6 +68,7 @@ class Known:
         self.types = {image_name: declared.get(image_name) or onnx.TensorProto.FLOAT}
         self.unknown: set[str] = set()
         self.loose: set[str] = set()
+        self.curves: dict[str, dict[str, Work]] = {}
         self.decided: dict[str, str] = {}
         self.remaining: Counter[str] = Counter()
 
