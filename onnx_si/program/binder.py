@@ -222,10 +222,10 @@ class Binder(Known):
             self.curves[output] = {output: work}
         elif made and isinstance(rule, FOLLOWS):
             self.curves[output] = made
-        elif made:
-            for name, by in made.items():
+        elif made and output not in self.findings:
+            for by in made.values():
                 why = f"{by.node.op_type} is bilinear, not piecewise linear, and {work.node.op_type} reads it"
-                self.find(by, Refusal(why, _ADVICE["bilinear"]), "bilinear", name)
+                self.find(by, Refusal(why, _ADVICE["bilinear"]), "bilinear", output)
 
     def _check_range(self, output: str, rule: Rule) -> None:
         """What a type can't hold is refused at the image; integers, which wrap, are watched on the line."""
