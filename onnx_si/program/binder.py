@@ -31,6 +31,8 @@ from onnx_si.rules.rules import (
     Curved,
     Disputed,
     Gated,
+    Kinked,
+    Maximum,
     Opaque,
     Rule,
     Step,
@@ -45,7 +47,7 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
-FOLLOWS = Affine | Gated
+FOLLOWS = Affine | Kinked | Maximum | Gated
 """Rules that are followed behind a product of changing tensors."""
 
 

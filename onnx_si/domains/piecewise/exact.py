@@ -22,7 +22,7 @@ from onnx_si.domains.piecewise.crossings import (
     refine,
     zero_crossings,
 )
-from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic, together
+from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic, resampled, together
 from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, between_jumps, from_pieces, merge
 from onnx_si.domains.walker import NeedsSplit
 from onnx_si.errors import Undefined
@@ -91,7 +91,19 @@ class ExactDomain:
             return self._of_lines(rule, lines)
         bows = together(inputs)
         self._check(bows)
-        return degree_two.apply(rule, bows)
+        if not isinstance(rule, Kinked | Maximum):
+            return degree_two.apply(rule, bows)
+        return self._bent(rule, bows)
+
+    def _bent(self, rule: Kinked | Maximum, xs: list[PiecewiseQuadratic]) -> PiecewiseQuadratic:
+        """A rule that adds knots, of tensors of degree 2."""
+        crossings = degree_two.changes(rule, xs)
+        _afford(xs[0].knots, crossings, 2 * max(x.values[0].nbytes for x in xs), self.budget)
+        refinement = refine(xs[0].knots, crossings)
+        refined = [resampled(x, refinement.knots) for x in xs]
+        if isinstance(rule, Maximum):
+            return degree_two.maximum(rule, refined)
+        return degree_two.kinked(rule, degree_two.on_levels(rule, refined[0], crossings, refinement.position))
 
     def _of_lines(self, rule: Rule, inputs: list[PiecewiseLinear]) -> Pieces:
         """The rule's output of tensors that are affine between knots."""
