@@ -156,7 +156,7 @@ def _stretches(bows: Bows) -> tuple[Intervals, Index]:
     leaves = np.clip(np.where(right < 0, down, 1.0).min(axis=1, initial=1.0), 0.0, 1.0)
     rows: Index = np.flatnonzero((enters < leaves) & ~(highest <= 0).any(axis=1))
     inside = np.stack([bows.places(rows, enters[rows]), bows.places(rows, leaves[rows])], axis=1)
-    cut = (left >= 0) & (right >= 0) & (bend > 0) & inner & (turning < 0)
+    cut = (left >= 0) & (right >= 0) & (bend > 0) & inner & (turning < 0) & (down < up)
     row, pixel = np.nonzero(cut[rows])
     row = rows[row]
     holes = np.stack([bows.places(row, down[row, pixel]), bows.places(row, up[row, pixel])], axis=1)

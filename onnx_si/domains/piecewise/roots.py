@@ -28,15 +28,18 @@ def turning_share(left: Array, right: Array, bend: Array) -> Array:
 
 
 def crossings_of_zero(left: Array, right: Array, bend: Array) -> tuple[Array, Array]:
-    """The one place where it rises through zero and the one where it falls, NaN or far away where there is
-    none.
+    """The one place where it rises through zero and the one where it falls.
+
+    Where there is none the share is no number, or not on the interval.
 
     Each root is computed by the one of both formulas in which nothing cancels (Higham, "Accuracy and
     Stability of Numerical Algorithms", section 1.8), so that a bend of zero gives the root of the chord.
     """
     rise = right - left
     slope = rise - bend  # at the left end
-    root = np.sqrt(np.maximum(rise * rise - 2 * bend * (left + right) + bend * bend, 0.0))
+    square = rise * rise - 2 * bend * (left + right) + bend * bend
+    one = (left > 0) != (right > 0)  # it crosses whatever rounding makes of the square
+    root = np.sqrt(np.where(one, np.maximum(square, 0.0), np.where(square >= 0, square, np.nan)))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         up = np.where(slope > 0, -2 * left / (slope + root), (root - slope) / (2 * bend))
         down = np.where(slope < 0, 2 * left / (root - slope), -(root + slope) / (2 * bend))
