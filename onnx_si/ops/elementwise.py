@@ -107,6 +107,7 @@ def bilinear(
     terms: int = 1,
     weights: tuple[Array, ...] = (),
     offset: Array | None = None,
+    elementwise: bool = False,
 ) -> Rule:
     """A product of changing tensors: where all of them but one are constant on pieces, gates; of two that are
     not, a polynomial of degree 2.
@@ -116,13 +117,13 @@ def bilinear(
     if len(gates) >= len(factors) - 1:
         return rule
     if len(factors) == 2:
-        return Bilinear(product, terms, weights, offset)
+        return Bilinear(product, terms, weights, offset, elementwise)
     return Curved(rule.evaluate, "bilinear")
 
 
 def squared(x: Variable) -> Rule:
     """x * x."""
-    return Curved(np.square, "bilinear") if x.stepwise else Bilinear(np.multiply)
+    return Curved(np.square, "bilinear") if x.stepwise else Bilinear(np.multiply, elementwise=True)
 
 
 def curved(function: Callable[..., Array]) -> Curved:
@@ -161,7 +162,7 @@ def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 
 def multiply(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
         line_up = operands(a, b)
-        return bilinear(lambda *xs: np.multiply(*line_up(*xs)), (a, b))
+        return bilinear(lambda *xs: np.multiply(*line_up(*xs)), (a, b), elementwise=True)
     x, factor = (a, b) if isinstance(a, Variable) else (b, a)
     return scale(variable(x, "A"), double(constant(factor, "B")))
 

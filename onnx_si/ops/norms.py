@@ -11,6 +11,7 @@ from onnx_si.ops.reduction import reduced_axes, summed
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, handles, variable
 from onnx_si.rules.rules import Array, Composition, Curved, Rule, chain
+from onnx_si.rules.traits import Increasing
 
 Reduce = Callable[[Array, tuple[int, ...], bool], Array]
 
@@ -71,7 +72,12 @@ CURVED: dict[str, tuple[tuple[int, ...], Reduce, str]] = {
 
 
 def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> None:
-    @handles(op, since=versions, axes=axis_rules.reduced)
+    @handles(
+        op,
+        since=versions,
+        axes=axis_rules.reduced,
+        increasing=Increasing.NORM if reduce is _l2 else None,
+    )
     def reduction(
         x: Input,
         axes_input: Input = None,

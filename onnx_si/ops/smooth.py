@@ -30,7 +30,6 @@ PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
     "Sinh": ((9, 22), np.sinh),
     "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0)),
     "Softsign": ((1, 22), lambda x: x / (1 + np.abs(x))),
-    "Sqrt": ((6, 13), np.sqrt),
     "Tan": ((7, 22), np.tan),
     "Tanh": ((6, 13), np.tanh),
 }
@@ -50,6 +49,11 @@ for _op, (_versions, _function) in PLAIN.items():
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
 def sigmoid(x: Input) -> Rule:
     return curved(special.expit)
+
+
+@handles("Sqrt", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.ROOT)
+def root(x: Input) -> Rule:
+    return curved(np.sqrt)
 
 
 def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:

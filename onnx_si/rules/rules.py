@@ -217,13 +217,15 @@ class Bilinear:
     2 on every interval on which both are affine.
 
     Every output is a sum of products of one entry of each factor and of one of each weight at most, so that
-    absolute values bound how far errors spread. Of one input, both factors are that input: a square.
+    absolute values bound how far errors spread. Of one input, both factors are that input. With
+    `elementwise` each output is one product of two elements, at the same place of both factors.
     """
 
     product: Callable[..., Array]
     terms: int = 1
     weights: tuple[Array, ...] = ()
     offset: Array | None = None
+    elementwise: bool = False
     kind: ClassVar[str] = "bilinear"
 
     def evaluate(self, *xs: Array) -> Array:
