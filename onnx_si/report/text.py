@@ -17,7 +17,7 @@ _EXTREME = {
     "less": "a difference this far downwards",
 }
 _GUARANTEE = {
-    "exact": "the network is piecewise linear, and the bounds are true to rounding error",
+    "exact": "the network is followed piece by piece, and the bounds are true to rounding error",
     "certified": "the bounds are proven by enclosures",
     "sampled": "no proof: sampled",
 }
