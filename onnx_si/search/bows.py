@@ -129,9 +129,11 @@ def _touching(bows: Bows, slack: float) -> Bools:
 
 
 def _reach(turning: Array, bend: Array, slack: float) -> Array:
-    """How far from its turning point a margin stays within the slack of zero."""
+    """How far from its turning point a margin stays within twice the slack of zero: once more, as it is rounded
+    itself.
+    """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.asarray(np.sqrt((slack + np.abs(turning)) / np.abs(bend)))
+        return np.asarray(np.sqrt((2 * slack + np.abs(turning)) / np.abs(bend)))
 
 
 def _slivers(bows: Bows, touching: Bools, rows: Index, slack: float) -> Array:

@@ -85,7 +85,8 @@ def _changes(left: Array, right: Array, bend: Array) -> tuple[Index, Array, Arra
         shares = np.sort(np.where((roots > 0) & (roots < 1), roots, 1.0), axis=0)
     edges = np.concatenate([np.zeros((1, left.shape[1])), shares, np.ones((1, left.shape[1]))])
     middle = 0.5 * (edges[1:] + edges[:-1])
-    there = left[:, None] * (1 - middle) + right[:, None] * middle - middle * (1 - middle) * bend[:, None]
+    with np.errstate(invalid="ignore"):  # of those that are not there
+        there = left[:, None] * (1 - middle) + right[:, None] * middle - middle * (1 - middle) * bend[:, None]
     winner = np.where(np.isfinite(there), there, -np.inf).argmax(axis=0)
     place, row = np.nonzero((winner[1:] != winner[:-1]) & (shares < 1))
     before, after, share = winner[place, row], winner[place + 1, row], shares[place, row]
