@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
+from onnx_si.ops import crops
 from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale, squared
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
@@ -109,7 +110,7 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x)
 
 
-@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise)
+@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)
 def power(x: Input, exponent: Input) -> Rule:
     """An integer base gives an integer, cut towards zero."""
     if isinstance(x, Variable) and isinstance(exponent, np.ndarray):
