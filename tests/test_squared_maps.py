@@ -8,6 +8,9 @@ from scenes import TINY, make_case
 from scipy import stats
 
 import onnx_si
+from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.quadratic import image_between
+from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 
@@ -127,6 +130,22 @@ def test_the_set_is_that_of_a_dense_scan():
         compared += 1
         pieces += len(found.inside)
     assert compared >= 100 and pieces > 1.1 * compared, (compared, pieces)
+
+
+def test_a_small_memory_budget_gives_the_same_set():
+    """The walk splits the line behind the products as well."""
+    parts = []
+    for seed in (1, 2, 6, 8, 12):
+        case = built(seed)
+        ends = case.line.standard_error * np.array([-2, 2])
+        line = image_between(case.line.start, case.line.direction, *ends)
+        domain = ExactDomain(case.tight_budget())
+        parts.append(len(list(walk(case.program, domain.apply, line, Tally()))))
+        full, small = (case.search(budget_bytes=b) for b in (64 << 20, case.tight_budget()))
+        reach = Intervals.of([(-2 * case.line.standard_error, 2 * case.line.standard_error)])
+        ours, theirs = (found.inside.intersect(reach).bounds for found in (small, full))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-11)
+    assert min(parts) > 1 and max(parts) > 5
 
 
 def double_case(seed, size=5):

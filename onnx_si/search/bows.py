@@ -129,7 +129,7 @@ def _touching(bows: Bows, slack: float) -> Bools:
 
 
 def _reach(turning: Array, bend: Array, slack: float) -> Array:
-    """How far from its turning point a margin stays within twice the slack of zero: the root is rounded too."""
+    """How far from its turning point a margin stays within twice the slack of zero: it is rounded too."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.asarray(np.sqrt((2 * slack + np.abs(turning)) / np.abs(bend)))
 

@@ -41,7 +41,7 @@ class Arbiter:
         return self.judge.inside((self.margin,), None, low, high, prove_zeros=self.zeros_need_proof)
 
     def zeros(self, low: Array, high: Array, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which pixels of intervals are zero all along: a polynomial of degree 2 with four roots."""
+        """Which pixels of intervals are zero all along: by the judge, at several places."""
         zero = pixels.copy()
         for end in (high, 0.5 * (low + high)) if len(low) else ():
             found = self.inside(low, end)

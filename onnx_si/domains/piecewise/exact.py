@@ -97,8 +97,12 @@ class ExactDomain:
 
     def _bent(self, rule: Kinked | Maximum, xs: list[PiecewiseQuadratic]) -> PiecewiseQuadratic:
         """A rule that adds knots, of tensors of degree 2."""
+        knots, element_bytes = xs[0].knots, 2 * max(x.values[0].nbytes for x in xs)
+        if isinstance(rule, Maximum):  # all candidates are there at the same time
+            element_bytes += 2 * np.asarray(rule.candidates(*(x.values[:1] for x in xs))).nbytes
+        _afford(knots, NO_CROSSINGS, element_bytes, self.budget)
         crossings = degree_two.changes(rule, xs)
-        _afford(xs[0].knots, crossings, 2 * max(x.values[0].nbytes for x in xs), self.budget)
+        _afford(knots, crossings, element_bytes, self.budget)
         refinement = refine(xs[0].knots, crossings)
         refined = [resampled(x, refinement.knots) for x in xs]
         if isinstance(rule, Maximum):
