@@ -49,6 +49,7 @@ def test_a_product_is_exact_between_knots(seed, jump):
     for xs in ([a, b], [a]):
         q = DOMAIN.apply(PRODUCT, xs)
         np.testing.assert_allclose(at(q, PLACES), at(xs[0], PLACES) * at(xs[-1], PLACES), atol=1e-12)
+        assert not q.bends[np.diff(q.knots) == 0].any()  # a jump is no rise
         finer = resampled(q, np.sort(np.concatenate([q.knots, [0.3, 1.7, 2.9]])))
         np.testing.assert_allclose(at(finer, PLACES), at(q, PLACES), atol=1e-12)
         left, right = q.split(1.7)
@@ -113,6 +114,15 @@ def test_kinks_behind_a_product(name, seed):
     if name == "relu":
         off = (found.values[:-1] == 0) & (found.values[1:] == 0) & (q_middles(q, found.knots) < 0)
         assert off.any() and not found.bends[off].any()  # to the last bit
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_crosses_a_level_stands_on_it(seed):
+    rng = np.random.default_rng(seed)
+    x = PiecewiseLinear(np.array([0.0, 1.0, 4.0]), rng.normal(size=(3, 12)))
+    q = DOMAIN.apply(PRODUCT, [x, PiecewiseLinear(x.knots, rng.normal(size=(3, 12)))])
+    found = DOMAIN.apply(KINKS["relu"], [q])
+    assert len(found.knots) > 6 and not ((found.values > 0) & (found.values < 1e-12)).any()
 
 
 @pytest.mark.parametrize("count", [2, 3, 6, FEW[-1], 3 * FEW[-1]])

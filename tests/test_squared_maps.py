@@ -222,10 +222,29 @@ def test_what_a_root_does_not_allow(threshold, words):
         onnx_si.test(net.finish("map"), image, sigma=1.0, threshold=threshold, layout="NCHW")
 
 
-def test_a_root_of_what_may_be_negative_stays():
-    image = np.abs(np.random.default_rng(1).normal(size=(1, 1, 5, 5)))
+MAYBE_NEGATIVE = {
+    "a square and an affine part": lambda net, q: net.add("Add", q, "x"),
+    "a square less a constant": lambda net, q: net.add("Sub", q, net.const(np.array(1e-9))),
+    "a difference of squares": lambda net, q: net.add("Sub", q, net.add("Mul", q, net.const(np.array(0.5)))),
+    "a product of two": lambda net, q: net.add("Mul", "x", net.add("Abs", "x")),
+    "a matrix product with itself": lambda net, q: net.add("MatMul", "x", "x"),
+}
+
+
+def test_a_root_of_squares_and_a_small_constant_goes_away():
+    image = np.random.default_rng(1).normal(size=(1, 1, 5, 5))
     net = nets.Net(7, image.shape)
-    net.add("Sqrt", net.add("Add", net.add("Mul", "x", "x"), "x"), out="map")
+    net.add("Sqrt", net.add("Add", net.add("Mul", "x", "x"), net.const(np.array(0.01))), out="map")
+    assert (
+        onnx_si.test(net.finish("map"), image, sigma=1.0, threshold=1.0, layout="NCHW").guarantee == "exact"
+    )
+
+
+@pytest.mark.parametrize("what", MAYBE_NEGATIVE.values(), ids=MAYBE_NEGATIVE)
+def test_a_root_of_what_may_be_negative_stays(what):
+    image = 1 + np.abs(np.random.default_rng(1).normal(size=(1, 1, 5, 5)))
+    net = nets.Net(7, image.shape)
+    net.add("Sqrt", what(net, net.add("Mul", "x", "x")), out="map")
     with pytest.raises(onnx_si.errors.OnnxSIError, match="Sqrt is smooth"):
         onnx_si.test(net.finish("map"), image, sigma=1.0, threshold=1.0, layout="NCHW")
 
