@@ -260,7 +260,7 @@ def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tup
     except OnnxSIError as error:
         return "refused", (str(error),)
     what = f"saliency {found.method} with threshold {threshold}"
-    reason = f"{what}: every op between image and region is affine, piecewise linear or a jump"
+    reason = f"{what}: every op between image and region is affine, piecewise linear, a product or a jump"
     try:
         run_deployed(extended, trial.image, trial.info.name, (margin,))
     except UnsupportedModel as error:
