@@ -29,6 +29,7 @@ from scipy import stats
 import onnx_si
 from onnx_si.report.region import component_masks
 
+CHAINS = "\n## Chains and thinning"  # heading of what another script measured
 ROOT = Path(__file__).parent.parent
 PAPER, DIGITS = "paper_cam_16", "digits_8"
 SIDE, LEVEL, PRECISION = 16, 0.05, 1e-3
@@ -170,6 +171,8 @@ def one_trial(job: tuple[Row, np.random.SeedSequence]) -> Trial | None:
     drawn = [sample(rng, row.covariance, space) for _ in range(1 + row.references + row.noise_images)]
     image, others = drawn[0] + truth, drawn[1 : 1 + row.references]
     options: dict[str, Any] = {"threshold": "minmax:0.7", "precision": PRECISION, **row.options}
+    if options.get("hypothesis") != "global":
+        options.setdefault("alternative", "two-sided")
     options["methods"] = row.methods if row.of == "region" else ("selective",)
     if row.noise_images:
         options["noise_from"] = drawn[1 + row.references :]
@@ -348,7 +351,7 @@ def document(null: list[Summary], power: list[Summary], options: argparse.Namesp
 Every row is the whole program on images drawn from the noise it was told about, with the network
 `models/paper_cam_16.onnx` (16 x 16 pixels), for ten classes `models/digits_8.onnx` (8 x 8), its class
 activation map and, where the row says nothing else, hypothesis `mean` with one reference, threshold
-`minmax:0.7`, a two-sided test and known sigma 1. Written by
+`minmax:0.7`, a two-sided test with equal tails (`--alternative two-sided`) and known sigma 1. Written by
 
     {command}
 
@@ -379,6 +382,12 @@ mean of the square's signal over the region that was selected, so it differs fro
 """
 
 
+def _kept(path: Path) -> str:
+    """The part of the document that benchmarks/montecarlo.py is the source of."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return text[text.index(CHAINS) :] if CHAINS in text else ""
+
+
 def main() -> int:
     """Simulate, write, and tell whether every row lies within its bands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -397,7 +406,7 @@ def main() -> int:
 
         null = simulate(ROWS, options.draws, options.seed, journal, work)
         power = simulate(POWER, options.draws, options.seed, journal, work)
-    options.output.write_text(document(null, power, options), encoding="utf-8")
+    options.output.write_text(document(null, power, options) + _kept(options.output), encoding="utf-8")
     return 0 if all(row.good for row in (*null, *power)) else 1
 
 

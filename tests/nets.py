@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from onnx_si.graph import model_from_proto
 from onnx_si.program.program import bind
-from onnx_si.rules.rules import Kinked, Maximum, Step, Winner
+from onnx_si.rules.rules import Kinked, Maximum, Step, Winner, loosely
 
 
 class Net:
@@ -219,7 +219,7 @@ def run_rules(program, images, watch=None):
         inputs = [live[name] for name in step.inputs]
         if watch is not None:
             watch(step.rule, inputs)
-        live[step.output] = step.rule.evaluate(*inputs)
+        live[step.output] = loosely(step.rule, *inputs)
         for name in step.dead:
             live.pop(name, None)
     return live

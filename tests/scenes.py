@@ -111,8 +111,8 @@ class NoJudge:
 
     bound: float = 1e-14
 
-    def slack(self, margin):
-        return self.bound
+    def slacks(self, margin):
+        return iter([self.bound])
 
     def inside(self, low, high):
         return Found([], np.zeros(len(low), dtype=bool))

@@ -19,6 +19,7 @@ from onnx_si.domains.judge import INSIDE, Found, Judge
 from onnx_si.domains.piecewise.value import PiecewiseLinear
 from onnx_si.domains.rational import Inexact, exact, rounded
 from onnx_si.ground.intervals import Intervals
+from onnx_si.program.growth import Growth
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import Context, Variable
 from onnx_si.rules.rules import Affine, Step
@@ -342,6 +343,9 @@ def test_a_step_that_changes_inside_an_interval_is_not_settled():
     model = net.finish(net.add("Cast", step, to=TensorProto.FLOAT, out="map"))
     program = bind(model, np.array([[0.3]]), ("map",))
     (rule,) = (one.rule for one in program.instructions if isinstance(one.rule, Step))
-    judge = Judge(program, np.array([[-0.5]]), np.array([[1.0]]), Carried({"x": 1.0}, at=0.0, scale=1.0))
+    program = dataclasses.replace(program, growth=Growth("", (1, 1), ()))  # of which nothing is proven
+    carried = Carried(program, np.array([[-0.5]]), np.array([[1.0]]), at=0.0, scale=1.0)
+    carried.__dict__["errors"] = {"x": 1.0}
+    judge = Judge(program, carried.start, carried.direction, carried)
     assert not judge.inside(("x",), rule, np.array([0.0]), np.array([1.0])).settled.any()
     assert judge.inside(("x",), rule, np.array([0.6]), np.array([1.0])).settled.all()

@@ -32,7 +32,7 @@ def p_value(image, references, noise, hypothesis):
     case = make_case(MODEL, image, references, noise=noise, hypothesis=hypothesis, threshold="max:0.6")
     if case is None:
         return None
-    alternative = "greater" if hypothesis == "global" else "two-sided"
+    alternative = "greater" if hypothesis == "global" else "two-sided-abs"
     found = case.search(PRECISION, alternative=alternative)
     line = case.line
     return np.mean(

@@ -14,12 +14,14 @@ import onnxruntime
 import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 from random_graphs.rational import Exact, exact
+from random_graphs.recipes_ties import ROUNDED
 from random_graphs.running import outcome_of, run
 from random_graphs.sample import TIES, sample_of
 
 import onnx_si
 from onnx_si.graph import model_from_proto
 from onnx_si.ground.intervals import Intervals
+from onnx_si.rules.registry import Variable
 
 MODELS = int(os.environ.get("ONNX_SI_RANDOM_GRAPHS", "300"))
 BATCHES = 4
@@ -63,10 +65,40 @@ def test_graphs_of_ties(of_ties):
     assert len(TIES) >= 8
 
 
+OF_QUOTIENTS = (*range(300_000, 300_060), 300_259, 300_298, 300_449, 300_521, 300_577, 300_627, 300_773)
+
+
+def test_quotients_that_only_round_to_one_number():
+    """Steps that are counted and divided: 6 / 20 and 0.3 are one double, but not one number."""
+    found = run(OF_QUOTIENTS, ties=0.6, made_of=ROUNDED)
+    assert not found.wrong, "\n".join(map(str, found.wrong))
+    assert found.counts["tested"] > 0.4 * len(OF_QUOTIENTS)
+
+
+@pytest.mark.parametrize("tie", [0.0, 0.05])
+def test_the_tolerance_at_the_image_decides_nothing_by_itself(tie, of_ties, monkeypatch):
+    """However large: a region that only it makes is refused, for S has another one there."""
+    monkeypatch.setattr(Variable, "tie", tie)
+    seeds = OF_TIES[:60]
+    found = run(seeds, ties=0.8)
+    assert not found.wrong, "\n".join(map(str, found.wrong))
+    assert found.counts["tested"] > 0.5 * len(seeds)
+
+
+def zeros_are_equal(monkeypatch):
+    """What is zero to the last bit is zero."""
+    monkeypatch.setattr("onnx_si.domains.judge.behind_jumps", lambda instructions: frozenset())
+
+
+def test_the_judge_notices_zeros_that_only_round_to_zero(monkeypatch):
+    zeros_are_equal(monkeypatch)
+    assert run(OF_QUOTIENTS[-8:], ties=0.6, made_of=ROUNDED).wrong
+
+
 def nothing_in_doubt(monkeypatch):
     """Steps and choices take every number for what it was computed as."""
 
-    def none(rule, left, right, slack):
+    def none(rule, left, right, slack, zeros=False):
         return np.zeros((len(left[0]), 1), bool)
 
     monkeypatch.setattr("onnx_si.domains.piecewise.exact.doubtful", none)

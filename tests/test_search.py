@@ -225,7 +225,7 @@ def test_two_pixels_that_cross_at_once_leave_nothing_between_them():
 # Bounds, stopping, memory
 
 
-def exact_p(case, found, alternative="two-sided"):
+def exact_p(case, found, alternative="two-sided-abs"):
     """The p-value by SciPy's normal distribution, the undecided tails left out."""
     at, sd = case.line.statistic, case.line.standard_error
 

@@ -267,9 +267,12 @@ def test_no_precision_is_refused_for_its_rounding(dtype):
 
 @pytest.mark.parametrize("make", [nets.quantised_net, nets.dynamic_net, nets.jumping_net])
 def test_jumps_near_a_point_are_no_contradiction(make):
-    """Steps inside the network: rounding decides them near their places, and at ties of whole numbers."""
+    """Steps inside the network: rounding decides them near their places, and at ties of whole numbers.
+
+    Shares are short in binary: a quantised level that is equal to 0.6 of another one is so by rounding.
+    """
     asked = 0
-    for seed, threshold in itertools.product(range(4, 16), ("max:0.5", "minmax:0.6")):
+    for seed, threshold in itertools.product(range(4, 16), ("max:0.5", "minmax:0.625")):
         model = make(seed)
         image = np.random.default_rng([seed, 5]).normal(size=(3, *model.inputs[0].shape))[2]
         with contextlib.suppress(onnx_si.NothingToTest):

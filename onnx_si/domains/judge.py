@@ -5,16 +5,19 @@ inside. There a plain forward evaluation, in which copies of a number are equal 
 that leaves a difference within rounding, rational arithmetic.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains import rational
-from onnx_si.domains.carried import EPS, Carried, carried
-from onnx_si.domains.doubt import doubtful
+from onnx_si.domains.carried import EPS, Carried
+from onnx_si.domains.copies import behind_jumps, changed
+from onnx_si.domains.doubt import doubtful, exact_distances
 from onnx_si.domains.points import Points
 from onnx_si.domains.rational import Inexact, Objects, exact, rounded
 from onnx_si.domains.walker import Tally, walk
@@ -29,7 +32,9 @@ ALLOWANCE = 6_000_000  # and of all of them in one search,
 AT_LEAST = 1_000  # each of which counts as so many
 ULPS = 64  # units in the last place that places on the line may be off
 TINY = 1e-300
+Number = TypeVar("Number", float, Array)
 SELF = 256  # units in the last place of the largest number that any tensor carries
+SHARP = 2.0**-20  # share of numbers that a proof of their rounding may be, to serve in place of a guess
 CLEAR = 2.0**-9  # share of the bound of rounding above which a rational difference is no rounding
 
 
@@ -62,34 +67,44 @@ class Judge:
 
     @classmethod
     def of(cls, program: Program, start: Array, direction: Array, at: float, error: float) -> "Judge":
-        """A judge of the line start + direction * z, with the rounding carried around z = `at`."""
-        return cls(program, start, direction, carried(program, start, direction, at, error))
+        """A judge of the line start + direction * z: `at` is the statistic, `error` its standard error."""
+        products = any(isinstance(step.rule, Bilinear) for step in program.instructions)
+        carried = Carried(program, start, direction, at, error, 2 if products else 1)
+        return cls(program, start, direction, carried)
 
     def reads(self, rule: Rule) -> tuple[str, ...]:
         """The tensors that a rule of the program is applied to."""
         return next((step.inputs for step in self.program.instructions if step.rule is rule), ())
 
+    def slacks(self, names: tuple[str, ...], ends: Array, xs: Sequence[Array]) -> Iterator[float]:
+        """Bounds of the rounding in differences of numbers of some tensors, between two points.
+
+        What is decided by more than one of them needs no other. The first costs next to nothing; none is
+        larger than the one before. A proof that says nothing of a part `SHARP` of the numbers themselves, as
+        in deep networks, gives way to the estimate.
+        """
+        known, reach = tuple(self._known(names)), (float(ends[0]), float(ends[-1]))
+        proven = self.carried.proven(known, *reach)
+        if proven < math.inf:
+            yield proven
+        if proven > SHARP * _largest(xs):
+            yield min(proven, self.slack(names, ends, xs))
+
     def slack(self, names: tuple[str, ...], ends: Array, xs: Sequence[Array]) -> float:
-        """A generous bound of the rounding in differences of numbers of some tensors, between two points."""
-        largest = sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
+        """A generous estimate of it."""
         return max(
-            self.carried.near(tuple(self._known(names)), float(ends[0]), float(ends[-1]), self.degree),
-            SELF * EPS * largest,
+            self.carried.estimated(tuple(self._known(names)), float(ends[0]), float(ends[-1])),
+            SELF * EPS * _largest(xs),
         )
 
     def error(self, names: tuple[str, ...], low: float, high: float) -> float:
         """How far rounding may move numbers of some tensors that were computed from images at two points."""
-        return self.carried.between(tuple(self._known(names)), low, high, self.degree)
-
-    @cached_property
-    def degree(self) -> int:
-        """The largest degree of a tensor between knots: how errors grow along the line."""
-        return 2 if any(isinstance(step.rule, Bilinear) for step in self.program.instructions) else 1
+        return self.carried.between(tuple(self._known(names)), low, high)
 
     def _known(self, names: Iterable[str]) -> Iterator[str]:
         """Tensors of the whole network that some of a part of it are cut from."""
         for name in names:
-            if name in self.carried.errors or name not in self._sources:
+            if name in self.carried.names or name not in self._sources:
                 yield name
             else:
                 yield from self._known(self._sources[name])
@@ -100,8 +115,11 @@ class Judge:
 
     def wide(self, low: Array, high: Array) -> NDArray[np.bool_]:
         """Which intervals are more than rounding makes of one place, a crossing met on two ways."""
-        far = np.maximum(np.abs(low), np.abs(high))
-        return np.asarray(high - low > ULPS * EPS * (2 * far + self._size))
+        return np.asarray(high - low > self.resolution(np.maximum(np.abs(low), np.abs(high))))
+
+    def resolution(self, far: Number) -> Number:
+        """How wide an interval may be that is one place, by how far from zero it is."""
+        return ULPS * EPS * (2 * far + self._size)
 
     @cached_property
     def _size(self) -> float:
@@ -124,7 +142,7 @@ class Judge:
         low: Array,
         high: Array,
         *,
-        prove_zeros: bool = False,
+        prove_zeros: bool | None = None,
     ) -> Found:
         """Some tensors inside intervals.
 
@@ -135,21 +153,23 @@ class Judge:
             What decides by them; None: their signs do.
         low, high : arrays (n,)
             Ends of the intervals.
-        prove_zeros : bool
-            Zero to the last bit is not taken for zero without rational arithmetic.
+        prove_zeros : bool, optional
+            Zero to the last bit is taken for zero only of copies, or by rational arithmetic; default: where
+            it may be rounded.
         """
+        prove_zeros = self.may_coincide(names) if prove_zeros is None else prove_zeros
         part = self._part(names)
         places = low + INSIDE[0] * (high - low)
-        plain = _Plain(self, part)
+        plain = _Plain(self, part, np.array([low.min(), high.max()]))
         try:
             (found,) = walk(part, plain.apply, Points(self._images(places)), self.tally)
         except Undefined:
             return Found([], np.zeros(len(places), dtype=bool))
         values = [np.array(found[name].values) for name in names]
-        slack = self.slack(names, np.array([low.min(), high.max()]), values)
-        open_ = plain.open_ | _open(rule, values, slack, len(places))
+        ends = np.array([low.min(), high.max()])
+        slack, open_ = self.slack(names, ends, values), plain.open_ | self.open(names, rule, values, ends)
         if prove_zeros:
-            open_ = open_ | np.any([(v == 0).reshape(len(places), -1).any(axis=1) for v in values], axis=0)
+            open_ = open_ | self._coincide(part, names, rule, values, places)
         settled, rises = ~open_, [np.zeros_like(value) for value in values]
         for i in np.flatnonzero(open_):
             made = self._exactly(part, names, rule, (low[i], high[i]), slack)
@@ -157,6 +177,38 @@ class Judge:
             for value, rise, (first, last) in zip(values, rises, made or (), strict=False):
                 value[i], rise[i] = first, (last - first) / (INSIDE[1] - INSIDE[0])
         return Found(values, settled, rises)
+
+    def open(
+        self, names: tuple[str, ...], rule: Rule | None, values: list[Array], ends: Array
+    ) -> NDArray[np.bool_]:
+        """At which points between two places something is decided by no more than rounding."""
+        found = np.ones(len(values[0]), dtype=bool)
+        for slack in self.slacks(names, ends, values):
+            found = _open(rule, values, slack, len(values[0]))
+            if not found.any():
+                break
+        return found
+
+    def may_coincide(self, names: tuple[str, ...]) -> bool:
+        """Whether numbers of some tensors may be equal on an interval by rounding, to the last bit."""
+        return not self._behind_jumps.isdisjoint(names)
+
+    @cached_property
+    def _behind_jumps(self) -> frozenset[str]:
+        return behind_jumps(self.program.instructions)
+
+    def _coincide(
+        self, part: Program, names: tuple[str, ...], rule: Rule | None, values: list[Array], places: Array
+    ) -> NDArray[np.bool_]:
+        """At which points a distance is zero, but not if rounded numbers were others."""
+        zeros = doubtful(rule, values, values, 0.0, zeros=True)
+        found, rows = np.zeros(len(places), dtype=bool), np.flatnonzero(zeros.any(axis=1))
+        if len(rows):
+            made = changed(part, self._images(places[rows]), self.tally)
+            others = [made[name] for name in names]
+            same = doubtful(rule, others, others, 0.0, zeros=True)
+            found[rows] = np.any(zeros[rows] & ~same, axis=1)
+        return found
 
     def _images(self, places: Array) -> Array:
         images: Array = self.start + self.direction * places.reshape(-1, *(1,) * self.start.ndim)
@@ -190,9 +242,10 @@ class Judge:
             found = self._rational(part, low + share * (high - low))
             if found is None:
                 return None
-            made.append([rounded(found[name]) for name in names])
-            if _open(rule, made[-1], CLEAR * slack, 1)[0]:
+            exactly = [found[name] for name in names]
+            if _nearly_equal(rule, exactly, CLEAR * slack):
                 return None
+            made.append([rounded(values) for values in exactly])
         if rule is not None and not np.array_equal(rule.evaluate(*made[0]), rule.evaluate(*made[1])):
             return None  # it changes on the way, where rounding hid it
         return [(first[0], last[0]) for first, last in zip(*made, strict=True)]
@@ -206,7 +259,7 @@ class Judge:
             if isinstance(step.rule, Step | Winner):
                 plain = [rounded(x) for x in inputs]
                 slack = CLEAR * self.slack(step.inputs, np.array([place, place]), plain)
-                if _open(step.rule, plain, slack, 1)[0]:
+                if _nearly_equal(step.rule, inputs, slack):
                     return None
             try:
                 live[step.output] = rational.apply(step.rule, inputs)
@@ -221,6 +274,7 @@ class _Plain:
 
     judge: Judge
     part: Program
+    ends: Array
     open_: NDArray[np.bool_] | bool = False
     position: int = 0
 
@@ -229,12 +283,27 @@ class _Plain:
         xs, step = [x.values for x in inputs], self.part.instructions[self.position]
         self.position += 1
         if isinstance(rule, Step | Winner):
-            at = self.judge.carried.at
-            slack = self.judge.slack(step.inputs, np.array([at, at]), xs)
-            self.open_ = self.open_ | _open(rule, xs, slack, len(xs[0]))
+            self.open_ = self.open_ | self.judge.open(step.inputs, rule, xs, self.ends)
         return Points(rule.evaluate(*xs))
+
+
+def _largest(xs: Sequence[Array]) -> float:
+    """The largest finite numbers of some tensors, added up."""
+    return sum(float(np.abs(x).max(initial=0.0, where=np.isfinite(x))) for x in xs)
 
 
 def _open(rule: Rule | None, values: list[Array], slack: float, points: int) -> NDArray[np.bool_]:
     """At which points something is decided by no more than the slack, though not by equality."""
     return np.asarray(np.any(doubtful(rule, values, values, slack).reshape(points, -1), axis=1))
+
+
+def _nearly_equal(rule: Rule | None, values: Sequence[Objects], slack: float) -> bool:
+    """Whether something is decided by no more than the slack, though not by equality, without rounding.
+
+    Two rational numbers that differ may be rounded to the same one: their distance is what counts.
+    """
+    try:
+        apart = [rounded(distance) for distance in exact_distances(rule, values)]
+    except Inexact:
+        return True
+    return any(bool(((np.abs(d) <= slack) & (d != 0)).any()) for d in apart)

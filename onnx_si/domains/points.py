@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from onnx_si.rules.rules import Array, Rule
+from onnx_si.rules.rules import Array, Rule, loosely
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ class Points:
 
 def evaluate(rule: Rule, inputs: list[Points]) -> Points:
     """The rule's output at every point."""
-    return Points(rule.evaluate(*(x.values for x in inputs)))
+    return Points(loosely(rule, *(x.values for x in inputs)))

@@ -121,11 +121,16 @@ def apply(rule: Rule, inputs: Sequence[Objects]) -> Objects:
             raise Inexact(rule.reason or rule.kind)
 
 
-def _unrounded(evaluate: Callable[..., Any], inputs: Sequence[Any], steady: bool) -> Objects:
+def unrounded(function: Callable[..., Any], inputs: Sequence[Any]) -> Any:
+    """What a function makes of rational numbers; `Inexact` where it can't."""
     try:
-        made = np.asarray(evaluate(*inputs))
+        return function(*inputs)
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise Inexact(str(error)) from error
+
+
+def _unrounded(evaluate: Callable[..., Any], inputs: Sequence[Any], steady: bool) -> Objects:
+    made = np.asarray(unrounded(evaluate, inputs))
     if made.dtype != object and not steady:
         raise Inexact("computed in floating-point numbers")
     return exact(made)

@@ -16,8 +16,8 @@ from onnx_si.rules.traits import Decision
 def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Rule:
     """A relation between two tensors; its value jumps where their difference changes sign.
 
-    Numbers that differ by nothing but rounding are equal: so are two that are equal as real numbers, but were
-    computed in two ways.
+    At an image, numbers that differ by nothing but rounding are equal: so are two that are equal as real
+    numbers, but were computed in two ways.
     """
     line_up, tie = operands(a, b), min(value.tie for value in (a, b) if isinstance(value, Variable))
     among_equals = bool(relation(np.zeros(1), np.zeros(1))[0])
@@ -27,16 +27,16 @@ def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Ru
         return (left - right,)
 
     def evaluate(*xs: Array) -> Array:
-        left, right = line_up(*xs)
-        holds = relation(left, right)
-        if tie:
-            size = np.abs(left) + np.abs(right)
-            with np.errstate(invalid="ignore"):  # infinities
-                equals = (np.abs(left - right) <= tie * size) & np.isfinite(size)
-            holds = np.where(equals, among_equals, holds)
-        return holds.astype(np.float64)
+        return relation(*line_up(*xs)).astype(np.float64)
 
-    return Step(difference, evaluate)
+    def loosely(*xs: Array) -> Array:
+        left, right = line_up(*xs)
+        size = np.abs(left) + np.abs(right)
+        with np.errstate(invalid="ignore"):  # infinities
+            equals = (np.abs(left - right) <= tie * size) & np.isfinite(size)
+        return np.where(equals, among_equals, relation(left, right)).astype(np.float64)
+
+    return Step(difference, evaluate, loosely=loosely if tie else None)
 
 
 @handles(

@@ -23,6 +23,7 @@ from onnx_si.rules.rules import (
     Stage,
     Winner,
     comparable,
+    loosely,
 )
 from onnx_si.rules.traits import ALL_VALUES
 
@@ -44,7 +45,7 @@ def _value(made: Rule | Composition | NDArray[Any], x: Array) -> NDArray[Any]:
     stages = made.stages if isinstance(made, Composition) else (Stage(made, (0,)),)
     known = [x]
     for stage in stages:
-        known.append(stage.rule.evaluate(*(known[i] for i in stage.inputs)))
+        known.append(loosely(stage.rule, *(known[i] for i in stage.inputs)))
     point: NDArray[Any] = known[-1][0]
     return point
 

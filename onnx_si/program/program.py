@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.program.binder import Binder
+from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
 
 
@@ -25,6 +26,7 @@ class Program:
     values behind them are zeros of the right shape, or missing. `evaluation` computes the outputs and every
     tensor that is only shown; `repeatable` tells whether all this holds for any image of the shape; `words`
     are what the numbers of an output of text stand for; `elements` tells the element type of each output.
+    `growth` bounds the rounding in the tensors of the whole network, also where this is a part of it.
     """
 
     input: str
@@ -41,6 +43,7 @@ class Program:
     repeatable: bool
     words: Mapping[str, tuple[str, ...]]
     elements: Mapping[str, int]
+    growth: Growth
 
     @cached_property
     def cost(self) -> int:
@@ -126,10 +129,11 @@ def bind(
         raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")
     used = needed(binder.sources, outputs)
     found = {output: finding for output, finding in binder.findings.items() if output in used}
+    instructions = _kept(binder.instructions, used, outputs)
     return Program(
         name,
         tuple(np.shape(image)),
-        _kept(binder.instructions, used, outputs),
+        instructions,
         outputs,
         known,
         _once(found.values()),
@@ -141,6 +145,7 @@ def bind(
         not binder.particular,
         {name: words for name, words in binder.words.items() if name in known},
         {name: binder.element(name) for name in known},
+        Growth(name, tuple(np.shape(image)), instructions),
     )
 
 

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Candidates = Array | Sequence[Array]
 TIE = 64 * float(np.finfo(np.float64).eps)
 """Share by which equal numbers may differ that were computed in two ways: far less than one rounding of the
-32 bits that a network computes in."""
+32 bits that a network computes in. It counts at single images only (`loosely`), where nobody judges."""
 FEW_CANDIDATES = 32  # are compared one by one, which needs no copy of all of them
 
 
@@ -73,7 +73,7 @@ class Affine:
 
 def comparable(best: Array) -> Array:
     """The best of candidates; runtimes differ where one of them is no number, each by the order it reads."""
-    if np.isnan(best).any():
+    if best.dtype != object and np.isnan(best).any():  # rational numbers are numbers
         raise Undefined("what is no number among the compared values", "runtimes differ; keep it from the op")
     return best
 
@@ -134,11 +134,14 @@ class Step:
         (*xs) -> the value at points.
     spacing : callable or None
         (*xs) -> array in the switches' shape, affine in the xs; positive, or zero where the switch is.
+    loosely : callable or None
+        (*xs) -> the value at single images, where it is another: of numbers that are equal but for rounding.
     """
 
     switches: Callable[..., tuple[Array, ...]]
     evaluate: Callable[..., Array]
     spacing: Callable[..., Array] | None = None
+    loosely: Callable[..., Array] | None = None
     kind: ClassVar[str] = "discrete"
 
 
@@ -146,7 +149,7 @@ class Step:
 class Winner:
     """y = the index of the largest (sign +1) or smallest candidate, the first one among equals.
 
-    Candidates are equal if they differ by no more than the share `tie` of the winner.
+    At single images, candidates are equal if they differ by no more than the share `tie` of the winner.
     """
 
     candidates: Callable[..., Candidates]
@@ -155,9 +158,15 @@ class Winner:
     kind: ClassVar[str] = "discrete"
 
     def evaluate(self, *xs: Array) -> Array:
+        return self._first(0.0, xs)
+
+    def loosely(self, *xs: Array) -> Array:
+        return self._first(self.tie, xs)
+
+    def _first(self, tie: float, xs: tuple[Array, ...]) -> Array:
         candidates = np.asarray(self.candidates(*xs))
         best = comparable(candidates.max(axis=0) if self.sign > 0 else candidates.min(axis=0))
-        slack = self.tie * np.where(np.isfinite(best), np.abs(best), 0.0)
+        slack = tie * np.where(np.isfinite(best), np.abs(best), 0.0)
         wins = candidates >= best - slack if self.sign > 0 else candidates <= best + slack
         return np.asarray(np.argmax(wins, axis=0), dtype=np.float64)
 
@@ -274,6 +283,16 @@ class Counted(Opaque):
 
 
 Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Curved
+
+
+def loosely(rule: Rule, *xs: Array) -> Array:
+    """What a rule gives at single images, where numbers that are equal but for rounding count as equal.
+
+    On the line the judge of ties decides about such numbers; a region that is another one there is refused.
+    """
+    if isinstance(rule, Step | Winner) and rule.loosely is not None:
+        return rule.loosely(*xs)
+    return rule.evaluate(*xs)
 
 
 @dataclass(frozen=True)

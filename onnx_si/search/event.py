@@ -1,6 +1,7 @@
 """The selection event: every pixel's margin is on its observed side of zero."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +28,14 @@ class Arbiter:
     judge: Judge
     margin: str
 
-    def slack(self, margin: Pieces) -> float:
-        """A generous bound of that rounding."""
-        return self.judge.slack((self.margin,), margin.knots, [margin.values])
+    def slacks(self, margin: Pieces) -> Iterator[float]:
+        """Bounds of that rounding, the cheapest to find first."""
+        return self.judge.slacks((self.margin,), margin.knots, [margin.values])
 
     @property
     def zeros_need_proof(self) -> bool:
         """Whether a margin of zero may be a map that only rounds to the level, such as 6 / 20 to 0.3."""
-        return self.judge.rounds_to_a_level(self.margin)
+        return self.judge.rounds_to_a_level(self.margin) or self.judge.may_coincide((self.margin,))
 
     def inside(self, low: Array, high: Array) -> Found:
         """The margins inside intervals, and on which intervals they are right."""
@@ -105,9 +106,11 @@ class RegionEvent:
         flat = margin.values.reshape(len(knots), -1)
         if not np.isfinite(max(flat.max(), -flat.min())):
             flat = _without_constant_infinities(flat)
-        slack = 0.0 if arbiter is None else arbiter.slack(margin)
         zeros = arbiter is not None and arbiter.zeros_need_proof
-        possible, doubtful = self._screen(flat, knots, slack, zeros)
+        for slack in (0.0,) if arbiter is None else arbiter.slacks(margin):
+            possible, doubtful = self._screen(flat, knots, slack, zeros)
+            if not len(doubtful):
+                break
         inside = [self._stretches(knots[possible], knots[possible + 1], flat[possible], flat[possible + 1])]
         unclear = np.zeros(0, np.intp)
         if arbiter is not None and len(doubtful):
@@ -159,7 +162,7 @@ class RegionEvent:
 
     def _judge_bows(self, margin: PiecewiseQuadratic, arbiter: Arbiter | None) -> Verdict:
         """The same of margins of degree 2."""
-        slack = 0.0 if arbiter is None else arbiter.slack(margin)
+        *_, slack = (0.0,) if arbiter is None else arbiter.slacks(margin)
         tied, nearly = self._ties(margin, slack)
         zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros, arbiter.zeros_need_proof)
         inside, unclear = bows.judge(self._bows(margin).pick(nearly), slack, zeros)

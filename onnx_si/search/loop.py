@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.budget import excess
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
@@ -21,7 +22,7 @@ from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import TestLine
-from onnx_si.statistics.truncated import Normal, confidence_interval, decided, p_value_bounds
+from onnx_si.statistics.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
 
 COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most,
 LEAST_PRECISION = 1e-6  # unless they must be settled anyway for bounds this close, or as close as wanted
@@ -32,7 +33,10 @@ LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells ar
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
+ROUGHLY = 1e-3  # of an end's distance, as near as it has to be known to tell what is probable under it
+NOTHING = np.empty((0, 2))
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
+LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -211,9 +215,12 @@ class _Run:
         one of its ends.
         """
         at, se = self.task.line.statistic, self.task.line.standard_error
+        # The estimate needs both sides of the statistic where a one-sided interval has no end.
+        two_sided = self.options.alternative == "two-sided-abs"
+        asked: Alternative = "two-sided-abs" if two_sided else "two-sided"
         allowed = 2 * self.operations + INTERVAL_PASSES * self.task.program.cost
         for _ in range(INTERVAL_ROUNDS):
-            ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level)
+            ends = confidence_interval(self.sets()[0], Intervals.empty(), at, se, level, asked, ROUGHLY)
             settled = True
             for end in filter(math.isfinite, ends):
                 settled &= self._settle(Normal(end, se), allowed, progress)
@@ -242,7 +249,7 @@ class _Run:
         at, near = self.task.line.statistic, rounding_of_places(self.task.line, ULPS)
         inside, slivers = self._found()
         unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
-        found = np.concatenate([inside, np.array(self.frontier.undecided(), dtype=np.float64)])
+        found = np.concatenate([inside.bounds, np.array(self.frontier.undecided(), dtype=np.float64)])
         bridged = Intervals.of(found + np.array([-near, near]) / 8)  # ends are as uncertain themselves
         around = Intervals.of([(at - near, at + near)])
         if unclear.contains(at) or around.subtract(bridged):
@@ -256,13 +263,28 @@ class _Run:
         """S for certain, and everything undecided."""
         inside, slivers = self._found()
         pending = np.array(self.frontier.undecided(), dtype=np.float64)
-        return Intervals.of(inside), Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+        return inside, Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
 
-    def _found(self) -> tuple[Array, Array]:
+    def _found(self) -> tuple[Intervals, Array]:
         """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
-        found = Intervals.of(np.concatenate([np.empty((0, 2)), *self.inside])).bounds
-        wide = self.task.judge.wide(found[:, 0], found[:, 1])
-        return found[wide], found[~wide]
+        found, judge = Intervals.of(np.concatenate([NOTHING, *self.inside])), self.task.judge
+        low, high = found.bounds.T
+        if not len(low) or (high - low).min() > judge.resolution(max(-float(low[0]), float(high[-1]))):
+            return found, NOTHING  # most searches
+        wide = judge.wide(low, high)
+        return Intervals(found.bounds[wide]), found.bounds[~wide]
+
+
+def _require_room(program: Program) -> None:
+    """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
+    shapes, alive, peak = program.shapes, math.prod(program.shape), math.prod(program.shape)
+    for step in program.instructions:
+        alive += math.prod(step.shape)
+        peak = max(peak, alive)
+        alive -= sum(math.prod(shapes[name]) for name in step.dead)
+    why = excess(8 * LEAST_POINTS * peak)
+    if why is not None:
+        raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
 
 
 def search(
@@ -294,8 +316,10 @@ def search(
     Raises
     ------
     UnsupportedModel
-        If nothing but rounding decides the region where it was observed.
+        If nothing but rounding decides the region where it was observed, or the smallest step of the search
+        does not fit into memory.
     """
+    _require_room(program)
     task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)

@@ -7,7 +7,7 @@ import numpy as np
 from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.walker import Tally, walk
-from onnx_si.rules.rules import Step, Winner
+from onnx_si.rules.rules import Step, Winner, loosely
 
 LOW, HIGH = -3.0, 3.0
 
@@ -23,7 +23,7 @@ def at_points(program, images):
     """Every output at single images (n, *shape): each rule evaluated there, no knots involved."""
     values = {program.input: np.asarray(images, dtype=np.float64)}
     for step in program.instructions:
-        values[step.output] = step.rule.evaluate(*(values[name] for name in step.inputs))
+        values[step.output] = loosely(step.rule, *(values[name] for name in step.inputs))
     return {name: values[name] for name in program.outputs}
 
 

@@ -84,6 +84,42 @@ def mean_that_cancels(g, x):
     return g.op("Sub", x, middle)
 
 
+def share_of_steps(g, x):
+    """A count divided, against a level that it may round to, or against the quotient made in another way."""
+    size = int(g.pick(3, 5, 7, 10, 20))
+    steps = g.cast(g.op("Greater", x, g.fixed(g.level_of(x))))
+    if g.chance(0.3):
+        count = g.op("AveragePool", steps, kernel_shape=[3, 3], pads=[1] * 4)
+    else:
+        count = g.op("ReduceSum", steps, g.ints(1, 2, 3), keepdims=1)
+    share = g.op("Div", count, g.fixed(float(size)))
+    other = _rival(g, count, share, size)
+    relation = g.pick("Equal", "Greater", "GreaterOrEqual", "Less", "Sign", "ArgMax", "Max")
+    if relation == "Sign":
+        seen = g.op("Sign", g.op("Sub", share, other))
+    elif relation == "Max":
+        seen = g.op("Sub", g.op("Max", share, other), share)
+    elif relation == "ArgMax":
+        both = g.op("Concat", share, g.op("Add", other, g.op("Sub", share, share)), axis=1)
+        seen = g.cast(g.op("ArgMax", both, axis=1, keepdims=1))
+    else:
+        seen = g.cast(g.op(relation, share, other))
+    return g.op("Add", g.op("Mul", x, g.fixed(0.5)), seen)
+
+
+def _rival(g, count, share, size):
+    kind = g.rng.integers(4)
+    if kind == 0:
+        return g.op("Mul", count, g.fixed(1 / size))
+    if kind == 1:
+        return g.fixed(int(g.rng.integers(1, size)) / size)
+    if kind == 2:
+        more = g.op("Div", g.op("Add", count, g.fixed(1.0)), g.fixed(float(size)))
+        return g.op("Sub", more, g.fixed(1 / size))
+    return g.op("ReduceMax", share, g.ints(1, 2, 3), keepdims=1)
+
+
+ROUNDED = (share_of_steps,)  # not among the others: seeds that once failed would be other graphs
 RECIPES = (
     *(relu_of_itself, peak_distance, peaks, step_of_difference, largest_everywhere, doubled),
     *(sums_in_two_orders, choice_among_dead, row_of_place, mean_that_cancels),

@@ -102,20 +102,20 @@ def _as_map(g, x, space):
     return x
 
 
-def sample_of(seed, ties=None):
+def sample_of(seed, ties=None, made_of=TIES):
     """The model, image and question of a seed; a map that is constant or huge is drawn again.
 
-    `ties`: share of recipes that make equal numbers; None: a fifth of them.
+    `ties`: share of recipes that make equal numbers, as in `made_of`; None: a fifth of them.
     """
     for attempt in range(100):
         rng = np.random.default_rng([20261127, seed, attempt])
-        found = _attempt(rng, seed, 0.2 if ties is None else ties)
+        found = _attempt(rng, seed, 0.2 if ties is None else ties, made_of)
         if found is not None:
             return found
     raise AssertionError(f"no model for seed {seed}")
 
 
-def _attempt(rng, seed, ties):
+def _attempt(rng, seed, ties, made_of):
     dtype = np.float64 if rng.random() < 0.3 else np.float32
     space = SIZES[rng.integers(len(SIZES))]
     shape = (1, int(rng.choice([1, 1, 1, 2])), *space)
@@ -126,7 +126,7 @@ def _attempt(rng, seed, ties):
         x = g.conv(x)
         g.grown.append(x)
     for _ in range(int(rng.integers(1, 5))):
-        recipes = TIES if rng.random() < ties else RECIPES
+        recipes = made_of if rng.random() < ties else RECIPES
         recipe = recipes[rng.integers(len(recipes))]
         if recipe.__name__ == "picked_by_place" and x.channels > 1:
             x = g.op("ReduceMax", x, g.ints(1), keepdims=1)

@@ -48,8 +48,10 @@ class Options:
         self.chosen = MappingProxyType(
             {name: OPTIONS[name].accepted(value) for name, value in chosen.items() if value is not None}
         )
-        if "randomise" in self.chosen and self.chosen.get("alternative") == "two-sided-abs":
-            raise UsageError("two-sided-abs is not available with --randomise; use two-sided")
+        if "thin" in self.chosen and "randomise" in self.chosen:
+            raise UsageError("--thin and --randomise both say what the extra noise is for; give one of them")
+        if "thin" in self.chosen and self.chosen.get("engine", "auto") != "auto":
+            raise UsageError("--thin needs no engine: nothing is searched; leave --engine out")
 
     def changed(self, **more: Any) -> "Options":
         """The same, with others in place of some."""

@@ -227,12 +227,13 @@ class ExactDomain:
     ) -> None:
         """Put what the judge says in place of middles that leave the rule in doubt."""
         knots, names = xs[0].knots, judge.reads(rule)
-        slack = judge.slack(names, knots, [x.values for x in xs])
         left, right = ([x.values[at] for x in xs] for at in (real, real + 1))
-        rows = np.flatnonzero(np.any(doubtful(rule, left, right, slack), axis=1))
-        rows = rows[judge.wide(knots[real[rows]], knots[real[rows] + 1])]
-        if not len(rows):
-            return
+        zeros = judge.may_coincide(names)
+        for slack in judge.slacks(names, knots, [x.values for x in xs]):
+            rows = np.flatnonzero(np.any(doubtful(rule, left, right, slack, zeros), axis=1))
+            rows = rows[judge.wide(knots[real[rows]], knots[real[rows] + 1])]
+            if not len(rows):
+                return
         low, high = knots[real[rows]], knots[real[rows] + 1]
         found = judge.inside(names, rule, low, high)
         for middle, values in zip(middles, found.values, strict=False):

@@ -11,16 +11,13 @@ import numpy as np
 from scipy.special import expit
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated.absolute import odds_bounds
 from onnx_si.statistics.truncated.distributions import Distribution
 from onnx_si.statistics.truncated.masses import Floats, log_sum
+from onnx_si.statistics.truncated.rounding import log_error, rounded_down, rounded_up
 from onnx_si.statistics.truncated.smoothed import Randomised
 
 Alternative = Literal["two-sided", "two-sided-abs", "greater", "less"]
-EPS = float(np.finfo(np.float64).eps)
-# Allowance for rounding in a log mass, several times what was measured against 50 digits: a constant, and a
-# part that grows with the exponent (a relative rounding error of z shifts z**2 / 2 by as much, relatively).
-_LOG_ERROR = 5e-12
-_LOG_ERROR_RELATIVE = 1e-14
 
 
 def p_value_bounds(
@@ -28,7 +25,7 @@ def p_value_bounds(
     inside: Intervals,
     undecided: Intervals,
     statistic: float,
-    alternative: Alternative = "two-sided",
+    alternative: Alternative = "two-sided-abs",
     rounding: float = 0.0,
 ) -> tuple[float, float]:
     """Bound the selective p-value when part of the truncation set is not decided yet.
@@ -49,7 +46,8 @@ def p_value_bounds(
     statistic : float
         Observed value, finite.
     alternative : str
-        `two-sided` is 2 min(F, 1 - F), `two-sided-abs` P(|T| >= |t|), `greater` P(T >= t), `less` P(T <= t).
+        `two-sided-abs` is P(|T| >= |t|), `two-sided` (equal tails) 2 min(F, 1 - F), `greater` P(T >= t),
+        `less` P(T <= t).
     rounding : float
         How far the statistic may be off: what is so near to it may lie on either side.
 
@@ -103,15 +101,23 @@ def _randomised(
     """The same for a statistic that is not the place on the line: every place has mass in both tails, so
     the bounds are true, and sharp only as far as an undecided place lies far from the statistic.
     """
-    if alternative == "two-sided-abs":
-        raise ValueError("two-sided-abs is not available with a randomised selection")
-    tail, rest = (1, 0) if alternative == "greater" else (0, 1)
-    odds = []
-    for at in {distribution.statistic - rounding, distribution.statistic + rounding}:
-        there = replace(distribution, statistic=at)
-        sure, maybe = (there.below_and_above(each) for each in (inside, undecided))
-        odds.append(_log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest]))
+    odds = [
+        _odds_of(replace(distribution, statistic=at), inside, undecided, alternative)
+        for at in {distribution.statistic - rounding, distribution.statistic + rounding}
+    ]
     return _from_odds((min(low for low, _ in odds), max(high for _, high in odds)), alternative)
+
+
+def _odds_of(
+    distribution: Randomised, inside: Intervals, undecided: Intervals, alternative: Alternative
+) -> tuple[float, float]:
+    """Bounds of the log odds of the tail for one value of the statistic."""
+    if alternative == "two-sided-abs":
+        least, most = distribution.seen(inside), distribution.seen(inside.union(undecided))
+        return odds_bounds(least, most, -distribution.statistic / distribution.sd)
+    tail, rest = (1, 0) if alternative == "greater" else (0, 1)
+    sure, maybe = (distribution.below_and_above(each) for each in (inside, undecided))
+    return _log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest])
 
 
 def _from_odds(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
@@ -194,12 +200,6 @@ def _log_odds_bounds(tail: float, rest: float, tail_maybe: float, rest_maybe: fl
     return lower, upper
 
 
-def log_error(*log_masses: float) -> float:
-    """Bound the rounding error of the difference of two log masses; an empty set has none."""
-    finite = [value for value in log_masses if math.isfinite(value)]
-    return sum(_LOG_ERROR + _LOG_ERROR_RELATIVE * abs(value) for value in finite)
-
-
 def _two_sided(lower: float, upper: float) -> tuple[float, float]:
     """Map bounds of the log odds of F to bounds of 2 min(F, 1 - F), which peaks at odds 1."""
     nearest, farthest = sorted((abs(lower), abs(upper)))
@@ -219,13 +219,3 @@ def _probability_above(log_odds: float) -> float:
     """Return an upper bound of the probability, which is not zero where it only underflows."""
     probability = float(expit(log_odds))
     return probability if math.isinf(log_odds) else min(rounded_up(probability), 1.0)
-
-
-def rounded_down(value: float) -> float:
-    """Step down by a few units in the last place; infinite values stay."""
-    return math.nextafter(value - 4.0 * EPS * abs(value), -math.inf) if math.isfinite(value) else value
-
-
-def rounded_up(value: float) -> float:
-    """Step up by a few units in the last place; infinite values stay."""
-    return -rounded_down(-value)

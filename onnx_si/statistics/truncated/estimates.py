@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Protocol
-
-from scipy.optimize import brentq
-from scipy.special import logit
 
 from onnx_si.ground.intervals import Intervals
-from onnx_si.statistics.truncated.bounds import EPS, log_error, rounded_down, rounded_up
+from onnx_si.statistics.truncated.bounds import Alternative
+from onnx_si.statistics.truncated.hull import TOLERANCE
+from onnx_si.statistics.truncated.inversion import (
+    ROOT_TOLERANCE,
+    Sides,
+    end_bounds,
+    mean_bounds,
+    root,
+)
+from onnx_si.statistics.truncated.rounding import EPS, rounded_down, rounded_up
 from onnx_si.statistics.truncated.scaled import Scaled
 from onnx_si.statistics.truncated.shifted import Shifted
-from onnx_si.statistics.truncated.smoothed import Randomised, Smoothed
+from onnx_si.statistics.truncated.smoothed import Randomised
 
-# Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
-# how close it comes.
-_FARTHEST_MEAN = 1e100
-_ROOT_TOLERANCE = 1e-13
+Pair = tuple[float, float]
 
 
 def confidence_interval(
-    inside: Intervals, undecided: Intervals, statistic: float, sd: float, level: float
-) -> tuple[float, float]:
-    """Invert the truncated normal distribution into an equal-tailed interval for its mean.
+    inside: Intervals,
+    undecided: Intervals,
+    statistic: float,
+    sd: float,
+    level: float,
+    alternative: Alternative = "two-sided-abs",
+    tolerance: float = TOLERANCE,
+) -> Pair:
+    """The interval of the means that a test of the truncated normal statistic does not reject.
 
-    The ends are the means with F(t) = 1 - (1 - level) / 2 and F(t) = (1 - level) / 2. With undecided mass
-    they are the outermost over all truncation sets that are still possible.
+    With undecided mass its ends are the outermost over all truncation sets that are still possible.
 
     Parameters
     ----------
@@ -41,6 +47,12 @@ def confidence_interval(
         Standard deviation of the statistic before truncation.
     level : float
         Confidence level between 0 and 1.
+    alternative : str
+        Of the test that is inverted, as for `p_value_bounds`. With equal tails the ends are the means with
+        F(t) = 1 - (1 - level) / 2 and F(t) = (1 - level) / 2; one-sided tests give one-sided intervals;
+        `two-sided-abs` the hull of the means d with P_d(|T - d| >= |t - d|) > 1 - level.
+    tolerance : float
+        For `two-sided-abs`, by how much of its distance from the statistic an end may be too far out.
 
     Returns
     -------
@@ -55,20 +67,26 @@ def confidence_interval(
 
     Source
     ------
-    Lee, Sun, Sun, Taylor: Exact post-selection inference, with application to the lasso, 2016.
+    Lee, Sun, Sun, Taylor: Exact post-selection inference, with application to the lasso, 2016 (equal tails).
     """
-    (lowest, _), (_, highest) = interval_bounds(inside, undecided, statistic, sd, level)
+    sides = _shifted(inside, undecided, statistic, sd)
+    (lowest, _), (_, highest) = _ends(*sides, statistic, sd, level, alternative, tolerance)
     return lowest, highest
 
 
 def interval_bounds(
-    inside: Intervals, undecided: Intervals, statistic: float, sd: float, level: float
-) -> tuple[tuple[float, float], tuple[float, float]]:
+    inside: Intervals,
+    undecided: Intervals,
+    statistic: float,
+    sd: float,
+    level: float,
+    alternative: Alternative = "two-sided-abs",
+) -> tuple[Pair, Pair]:
     """Bound both ends of the confidence interval over all truncation sets that are still possible.
 
     Parameters
     ----------
-    inside, undecided, statistic, sd, level
+    inside, undecided, statistic, sd, level, alternative
         As for `confidence_interval`.
 
     Returns
@@ -76,12 +94,7 @@ def interval_bounds(
     ((float, float), (float, float))
         Smallest and largest lower end; smallest and largest upper end.
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be between 0 and 1, got {level}")
-    target = -float(logit(0.5 * (1.0 - level)))
-    sides = Shifted.of(inside, statistic, sd), Shifted.of(inside.union(undecided), statistic, sd)
-    ranges = [mean_bounds(*sides, t) for t in (target, -target)]
-    return _in_units(ranges[0], statistic, sd), _in_units(ranges[1], statistic, sd)
+    return _ends(*_shifted(inside, undecided, statistic, sd), statistic, sd, level, alternative)
 
 
 def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:
@@ -121,13 +134,16 @@ def median_bounds(
     inside, undecided, statistic, sd
         As for `confidence_interval`.
     """
-    sides = Shifted.of(inside, statistic, sd), Shifted.of(inside.union(undecided), statistic, sd)
-    return _in_units(mean_bounds(*sides, 0.0), statistic, sd)
+    return _in_units(mean_bounds(*_shifted(inside, undecided, statistic, sd), 0.0), statistic, sd)
 
 
 def randomised_bounds(
-    inside: Intervals, undecided: Intervals, distribution: Randomised, level: float
-) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    inside: Intervals,
+    undecided: Intervals,
+    distribution: Randomised,
+    level: float,
+    alternative: Alternative = "two-sided-abs",
+) -> tuple[Pair, Pair, Pair]:
     """Bounds of the median-unbiased estimate and of both ends of the confidence interval after a randomised
     selection.
 
@@ -136,28 +152,33 @@ def randomised_bounds(
     inside, undecided : Intervals
         Of the place T + U, as for `confidence_interval`.
     distribution : Randomised
-    level : float
-        Confidence level between 0 and 1.
+    level, alternative
+        As for `confidence_interval`.
 
     Source
     ------
     The mean of T is the parameter of an exponential family in T, so F(t) falls in it: Lee, Sun, Sun, Taylor
     (2016) for the inversion, Tian and Taylor (2018) for the family.
     """
-    t, sd, share = distribution.statistic, distribution.sd, distribution.share
-    sides = Smoothed.of(inside, t, sd, share), Smoothed.of(inside.union(undecided), t, sd, share)
-    return _median_and_ends(*sides, t, sd, level)
+    sides = distribution.seen(inside), distribution.seen(inside.union(undecided))
+    return _median_and_ends(*sides, distribution.statistic, distribution.sd, level, alternative)
 
 
 def scaled_bounds(
-    inside: Intervals, undecided: Intervals, statistic: float, se: float, df: int, level: float
-) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    inside: Intervals,
+    undecided: Intervals,
+    statistic: float,
+    se: float,
+    df: int,
+    level: float,
+    alternative: Alternative = "two-sided-abs",
+) -> tuple[Pair, Pair, Pair]:
     """Bounds of the median-unbiased estimate and of both ends of the confidence interval where the noise's
     scale is estimated.
 
     Parameters
     ----------
-    inside, undecided, statistic, level
+    inside, undecided, statistic, level, alternative
         As for `confidence_interval`.
     se : float
         Estimated standard error of the statistic.
@@ -169,53 +190,31 @@ def scaled_bounds(
     See `Scaled`.
     """
     least, most = (Scaled.of(each, statistic, se, df) for each in (inside, inside.union(undecided)))
-    return _median_and_ends(least, most, statistic, se, level)
+    return _median_and_ends(least, most, statistic, se, level, alternative)
+
+
+def _shifted(inside: Intervals, undecided: Intervals, statistic: float, sd: float) -> tuple[Shifted, Shifted]:
+    return Shifted.of(inside, statistic, sd), Shifted.of(inside.union(undecided), statistic, sd)
 
 
 def _median_and_ends(
-    least: Sides, most: Sides, statistic: float, sd: float, level: float
-) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    target = -float(logit(0.5 * (1.0 - level)))
-    found = (mean_bounds(least, most, odds) for odds in (0.0, target, -target))
-    median, lower, upper = (_in_units(ends, statistic, sd) for ends in found)
-    return median, lower, upper
+    least: Sides, most: Sides, statistic: float, sd: float, level: float, alternative: Alternative
+) -> tuple[Pair, Pair, Pair]:
+    median = _in_units(mean_bounds(least, most, 0.0), statistic, sd)
+    return median, *_ends(least, most, statistic, sd, level, alternative)
 
 
-class Sides(Protocol):
-    """Masses on both sides of the observed statistic as functions of the mean, which lies `mean` standard
-    deviations above the statistic.
-    """
-
-    @property
-    def has_below(self) -> bool: ...
-
-    @property
-    def has_above(self) -> bool: ...
-
-    def log_below(self, mean: float) -> float: ...
-
-    def log_above(self, mean: float) -> float: ...
-
-
-def mean_bounds(least: Sides, most: Sides, target: float) -> tuple[float, float]:
-    """Smallest and largest mean, in standard deviations from the statistic, with log odds `target` of F(t).
-
-    `least` has the certain masses, `most` the undecided ones as well. F falls in the mean, and is smallest
-    with all undecided mass above the statistic and none below.
-    """
-
-    # The ends may be moved outwards by the rounding of the masses, never inwards.
-    def lower_excess(mean: float) -> float:
-        below, above = least.log_below(mean), most.log_above(mean)
-        return below - above - target - log_error(below, above)
-
-    def upper_excess(mean: float) -> float:
-        below, above = most.log_below(mean), least.log_above(mean)
-        return below - above - target + log_error(below, above)
-
-    lower = _root(lower_excess) if least.has_below and most.has_above else -math.inf
-    upper = _root(upper_excess) if most.has_below and least.has_above else math.inf
-    return lower, upper
+def _ends(
+    least: Sides,
+    most: Sides,
+    statistic: float,
+    sd: float,
+    level: float,
+    alternative: Alternative,
+    tolerance: float = TOLERANCE,
+) -> tuple[Pair, Pair]:
+    lower, upper = end_bounds(least, most, level, alternative, tolerance)
+    return _in_units(lower, statistic, sd), _in_units(upper, statistic, sd)
 
 
 def median(sides: Sides) -> float:
@@ -224,23 +223,10 @@ def median(sides: Sides) -> float:
         return math.inf
     if not sides.has_below:
         return -math.inf
-    return _root(lambda mean: sides.log_below(mean) - sides.log_above(mean))
+    return root(lambda mean: sides.log_below(mean) - sides.log_above(mean))
 
 
 def _in_units(ends: tuple[float, float], statistic: float, sd: float) -> tuple[float, float]:
     """Ends in units of the statistic; what the root finder and the last addition lost is given back."""
-    slack = rounded_up(sd * _ROOT_TOLERANCE) + 4.0 * EPS * abs(statistic)
+    slack = rounded_up(sd * ROOT_TOLERANCE) + 4.0 * EPS * abs(statistic)
     return statistic + sd * rounded_down(ends[0]) - slack, statistic + sd * rounded_up(ends[1]) + slack
-
-
-def _root(decreasing: Callable[[float], float]) -> float:
-    """Return the root of a decreasing function, infinite if it lies beyond `_FARTHEST_MEAN`."""
-    at_zero = decreasing(0.0)
-    sign = 1.0 if at_zero > 0.0 else -1.0
-    near, far = 0.0, sign
-    while sign * decreasing(far) > 0.0:
-        near, far = far, 4.0 * far
-        if abs(far) > _FARTHEST_MEAN:
-            return sign * math.inf
-    lo, hi = min(near, far), max(near, far)
-    return float(brentq(decreasing, lo, hi, xtol=_ROOT_TOLERANCE, rtol=4.0 * EPS, maxiter=500))

@@ -28,14 +28,27 @@ def log_sum(log_values: Floats) -> float:
     return top + math.log(float(np.exp(log_values - top).sum()))
 
 
-def log_bell_integrals(lo: Floats, hi: Floats, widths: Floats, tilt: float) -> Floats:
+def log_sums(log_values: Floats, where: NDArray[np.bool_]) -> Floats:
+    """Return the log of the sum of exponentials of each row, of the values given for the places marked in it;
+    -inf for a row without any.
+    """
+    table = np.full(where.shape, -np.inf)
+    table[where] = log_values
+    top = table.max(axis=1, initial=LEAST_LOG)
+    with np.errstate(divide="ignore"):
+        sums: Floats = np.maximum(top + np.log(np.exp(table - top[:, None]).sum(axis=1)), LEAST_LOG)
+    sums[~where.any(axis=1)] = -np.inf
+    return sums
+
+
+def log_bell_integrals(lo: Floats, hi: Floats, widths: Floats, tilt: float | Floats) -> Floats:
     """Return the log of the integral of exp(tilt s - s**2 / 2) over each interval.
 
     Parameters
     ----------
     lo, hi, widths : arrays (n,)
         Ends, and the length hi - lo with its own digits.
-    tilt : float
+    tilt : float or array (n,)
         Place of the peak.
 
     Returns
@@ -56,7 +69,8 @@ def log_bell_integrals(lo: Floats, hi: Floats, widths: Floats, tilt: float) -> F
                 result[rows] += rule(distance[rows], widths[rows])
         if across.any():
             sides = erf(-_ROOT_HALF * from_lo[across]) + erf(-_ROOT_HALF * to_hi[across])
-            result[across] = 0.5 * tilt * tilt + HALF_LOG_TWO_PI + np.log(0.5 * sides)
+            peak = np.broadcast_to(tilt, widths.shape)[across]
+            result[across] = 0.5 * peak * peak + HALF_LOG_TWO_PI + np.log(0.5 * sides)
     result[~(widths > 0.0)] = -np.inf
     return result
 

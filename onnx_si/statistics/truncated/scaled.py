@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated.absolute import Pair
 from onnx_si.statistics.truncated.angles import log_segment_integrals
 from onnx_si.statistics.truncated.bounds import tail_and_rest
 from onnx_si.statistics.truncated.distributions import require_positive
-from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_sum
+from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_sum, log_sums
+from onnx_si.statistics.truncated.rounding import EPS
 
 LEAST_DF = 2  # on one degree of freedom F(t) need not fall in the mean
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -78,16 +81,72 @@ class Scaled:
     def log_above(self, mean: float) -> float:
         return self._log_mass(*self.above, mean)
 
-    def _log_mass(self, ends: Floats, widths: Floats, mean: float) -> float:
-        """Log of a side's mass, up to a constant that both sides have in common."""
-        root = math.hypot(mean, math.sqrt(self.df))
+    def flipped(self) -> Scaled:
+        """See `Seen`, as for all that follows."""
+        (below, widths), (above, above_widths) = self.below, self.above
+        return Scaled((-above[:, ::-1], above_widths), (-below[:, ::-1], widths), self.df)
+
+    def near(self, m: Floats) -> Pair:
+        return self._mass_bounds(*self.below, m)
+
+    def between(self, m: Floats) -> Pair:
+        (low, high), widths = self.above[0].T, self.above[1]
+        end = 2.0 * m[:, None]
+        inner = np.stack(np.broadcast_arrays(low, np.minimum(high, end)), axis=-1)
+        return self._mass_bounds(inner, np.where(high > end, end - low, widths), m)
+
+    def beyond(self, m: Floats, mean: Floats) -> Pair:
+        (low, high), widths = self.above[0].T, self.above[1]
+        start = 2.0 * m[:, None]
+        outer = np.stack(np.broadcast_arrays(np.maximum(low, start), high), axis=-1)
+        least, most = self._mass_bounds(outer, np.where(low < start, high - start, widths), mean)
+        # Masses are relative to the highest value of the density, which grows with the length of its support.
+        longer = (self.df - 1) * np.log(self._half(mean) / self._half(m))
+        return least + longer, most + longer
+
+    def most_beyond(self, m: float) -> float:
+        """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
+        everything = np.array([[-math.inf, 0.0]]), np.array([math.inf])
+        return float(self._mass_bounds(*everything, np.array([m]))[1][0])
+
+    def _half(self, mean: Floats) -> Floats:
+        """Half the length of the density's support."""
+        half: Floats = np.hypot(mean, math.sqrt(self.df))
+        return half
+
+    def _distances(self, ends: Floats, widths: Floats, mean: Floats) -> tuple[Floats, Floats, Floats]:
+        """Distances of pieces' ends from both ends of the support, (means, n, 2), and the pieces' widths."""
+        far = self._half(mean) + np.abs(mean)
         # The density's ends are at -reach_left and reach_right, whose product is df: none is a difference.
-        far = root + abs(mean)
-        reach_left, reach_right = (self.df / far, far) if mean > 0 else (far, self.df / far)
+        reach_left, reach_right = (
+            np.where(mean > 0, self.df / far, far),
+            np.where(mean > 0, far, self.df / far),
+        )
+        reach_left, reach_right = reach_left[:, None, None], reach_right[:, None, None]
         length = reach_left + reach_right
         left = np.clip(ends + reach_left, 0.0, length)
         right = np.clip(reach_right - ends, 0.0, length)
-        widths = np.minimum(np.minimum(widths, length), np.minimum(left[:, 1], right[:, 0]))
+        inner = np.minimum(left[..., 1], right[..., 0])
+        return left, right, np.minimum(np.minimum(widths, length[..., 0]), inner)
+
+    def _log_mass(self, ends: Floats, widths: Floats, mean: float) -> float:
+        """Log of a side's mass, up to a constant that both sides have in common."""
+        left, right, widths = (each[0] for each in self._distances(ends, widths, np.array([mean])))
         real = widths > 0.0
         masses = log_segment_integrals(self.df - 1, left[real], right[real], widths[real])
         return max(log_sum(masses), LEAST_LOG)
+
+    def _mass_bounds(self, ends: Floats, widths: Floats, mean: Floats) -> Pair:
+        """Bounds of the same, for each mean, where the places are rounded; that of the masses comes on top.
+
+        The place that carries a piece's mass is the one next to the middle of the support, whose rounding
+        moves the log density by its slope times that.
+        """
+        left, right, widths = self._distances(ends, widths, mean)
+        real = widths > 0.0
+        masses = log_segment_integrals(self.df - 1, left[real], right[real], widths[real])
+        half, middle = (np.broadcast_to(each[:, None], real.shape)[real] for each in (self._half(mean), mean))
+        step = np.clip(0.0, left[real][:, 0] - half, left[real][:, 1] - half)  # of the place from the middle
+        slope = (self.df - 2) * np.abs(step) / np.maximum((half - step) * (half + step), _TINY)
+        error = 4.0 * EPS * (np.abs(middle) + np.abs(step)) * slope
+        return log_sums(masses - error, real), log_sums(masses + error, real)

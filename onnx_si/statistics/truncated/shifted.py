@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated.absolute import Pair
 from onnx_si.statistics.truncated.bounds import tail_and_rest
 from onnx_si.statistics.truncated.distributions import require_positive
-from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_bell_integrals, log_sum
+from onnx_si.statistics.truncated.masses import (
+    HALF_LOG_TWO_PI,
+    LEAST_LOG,
+    Floats,
+    log_bell_integrals,
+    log_sum,
+    log_sums,
+)
+from onnx_si.statistics.truncated.rounding import EPS
+
+_MILLS_FROM = 30.0  # from here on 1 / m bounds Mills' ratio well enough
 
 
 @dataclass(frozen=True)
@@ -49,3 +62,41 @@ class Shifted:
 
     def log_above(self, mean: float) -> float:
         return max(log_sum(log_bell_integrals(*self.above, mean)), LEAST_LOG)
+
+    def flipped(self) -> Shifted:
+        """See `Seen`, as for all that follows."""
+        (low, high, widths), (above_low, above_high, above_widths) = self.below, self.above
+        return Shifted((-above_high, -above_low, above_widths), (-high, -low, widths))
+
+    def near(self, m: Floats) -> Pair:
+        return _mass_bounds(*self.below, m)
+
+    def between(self, m: Floats) -> Pair:
+        low, high, widths = self.above
+        end = 2.0 * m[:, None]
+        return _mass_bounds(low, np.minimum(high, end), np.where(high > end, end - low, widths), m)
+
+    def beyond(self, m: Floats, mean: Floats) -> Pair:
+        low, high, widths = self.above
+        start = 2.0 * m[:, None]
+        return _mass_bounds(np.maximum(low, start), high, np.where(low < start, high - start, widths), mean)
+
+    def most_beyond(self, m: float) -> float:
+        """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
+        return float(log_ndtr(-m)) + 0.5 * m * m + HALF_LOG_TWO_PI if m < _MILLS_FROM else -math.log(m)
+
+
+def _mass_bounds(low: Floats, high: Floats, widths: Floats, mean: Floats) -> Pair:
+    """Bounds of log masses, a row for each mean, of intervals whose places are rounded; that of the masses
+    comes on top.
+
+    The place that carries an interval's mass is its end next to the mean, whose rounding moves the exponent
+    by its slope times that.
+    """
+    low, high, widths, peak = np.broadcast_arrays(low, high, widths, mean[:, None])
+    real = widths > 0.0
+    low, high, peak = low[real], high[real], peak[real]
+    masses = log_bell_integrals(low, high, widths[real], peak)
+    place = np.clip(peak, low, high)
+    error = 4.0 * EPS * np.abs(place) * np.abs(place - peak)
+    return log_sums(masses - error, real), log_sums(masses + error, real)

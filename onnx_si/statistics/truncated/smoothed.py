@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from scipy.special import erfcx, log_ndtr
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.truncated.absolute import Pair
 from onnx_si.statistics.truncated.distributions import Normal, require_positive
 from onnx_si.statistics.truncated.masses import (
     DROP,
@@ -22,6 +23,7 @@ from onnx_si.statistics.truncated.masses import (
     Floats,
     log_sum,
 )
+from onnx_si.statistics.truncated.rounding import EPS, log_errors
 
 LEAST_SHARE = 0.01  # below it the two scales of the integrand are too far apart for the quadrature
 _BISECTIONS = 14
@@ -64,9 +66,13 @@ class Randomised:
         """Return the log probability that W lies in a set."""
         return log_sum(self.log_masses(intervals.bounds))
 
+    def seen(self, intervals: Intervals) -> Smoothed:
+        """A set of W as seen from the observed T."""
+        return Smoothed.of(intervals, self.statistic, self.sd, self.share)
+
     def below_and_above(self, intervals: Intervals) -> tuple[float, float]:
         """Return the log probabilities that W lies in a set and T below, or above, its observed value."""
-        sides = Smoothed.of(intervals, self.statistic, self.sd, self.share)
+        sides = self.seen(intervals)
         at = -self.statistic / self.sd
         return sides.log_below(at), sides.log_above(at)
 
@@ -107,6 +113,47 @@ class Smoothed:
 
     def log_above(self, mean: float) -> float:
         return log_sum(_log_integrals(-self.ends[:, 1], -self.ends[:, 0], self.widths, -mean, self.share))
+
+    def flipped(self) -> Smoothed:
+        """See `Seen`, as for all that follows."""
+        return Smoothed(-self.ends[:, ::-1], self.widths, self.share)
+
+    def near(self, m: Floats) -> Pair:
+        return self._within([self.log_below(mean) for mean in m.tolist()], m)
+
+    def between(self, m: Floats) -> Pair:
+        """The mass of T > t less that of what is beyond, with the rounding of both."""
+        above, far = self._within([self.log_above(mean) for mean in m.tolist()], m), self.beyond(m, m)
+        return _log_less(above[0], far[1], -1.0), _log_less(above[1], far[0], 1.0)
+
+    def beyond(self, m: Floats, mean: Floats) -> Pair:
+        """As seen from the place 2 m above the statistic, the mean lies `mean` - 2 m above it."""
+        masses = [
+            Smoothed(self.ends - 2.0 * start, self.widths, self.share).log_above(at - 2.0 * start)
+            for start, at in zip(m.tolist(), mean.tolist(), strict=True)
+        ]
+        unit = 0.5 * (mean - m) * (mean + m)
+        low, high = self._within(masses, mean)
+        return low + unit, high + unit
+
+    def most_beyond(self, m: float) -> float:
+        """The mass at T < t if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
+        return float(log_ndtr(-m))
+
+    def _within(self, log_masses: list[float], mean: Floats) -> Pair:
+        """Bounds of log masses where the places of the intervals are rounded."""
+        error = 8.0 * EPS * (1.0 + mean * mean) / min(self.share, 1.0)
+        masses = np.array(log_masses)
+        return masses - error, masses + error
+
+
+def _log_less(log_mass: Floats, log_part: Floats, outwards: float) -> Floats:
+    """Log of the difference of a mass and its part, moved by the rounding of both."""
+    mass = log_mass + outwards * log_errors(log_mass)
+    part = log_part - outwards * log_errors(log_part)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rest: Floats = np.where(part < mass, mass + np.log(-np.expm1(np.minimum(part - mass, 0.0))), -np.inf)
+    return rest
 
 
 def _log_integrals(lo: Floats, hi: Floats, widths: Floats, mean: float, share: float) -> Floats:
