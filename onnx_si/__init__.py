@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 from onnx_si.analysis.prepare import Analysis, prepare
 from onnx_si.analysis.run import test
+from onnx_si.auditing.api import audit
 from onnx_si.errors import (
     Finding,
     InputError,
@@ -32,6 +33,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedOp",
     "UsageError",
+    "audit",
     "evaluate",
     "load",
     "prepare",

@@ -5,7 +5,7 @@ import csv
 import nets
 import numpy as np
 
-from onnx_si.audit.wish import wish_of
+from onnx_si.auditing.wish import wish_of
 
 SIZE = 8
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 
 import audits
@@ -12,11 +13,11 @@ import pytest
 from scipy import stats
 
 import onnx_si
-from onnx_si.audit.gates import GATES, judge, limits_of
-from onnx_si.audit.images import entries
-from onnx_si.audit.run import run_audit
-from onnx_si.audit.summary import adjust, fisher, simes, summarise
-from onnx_si.audit.wish import Faults, read_wish, wish_of
+from onnx_si.auditing.gates import GATES, judge, limits_of
+from onnx_si.auditing.images import entries
+from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.summary import adjust, fisher, simes, summarise
+from onnx_si.auditing.wish import Faults, read_wish, wish_of
 from onnx_si.cli.main import main
 from onnx_si.errors import InputError, UsageError
 from onnx_si.report.documents import AUDIT, AUDIT_ROW, RESULT
@@ -115,6 +116,8 @@ def test_a_manifest_with_a_faulty_row_is_a_row(place):
     [
         ("picture\na.npy\n", "no column 'image'"),
         ("image,group\na.npy\n", "number of fields"),
+        ("image,note,note\na.npy,1,2\n", "column 'note' twice"),
+        ("image,group\na.npy,x\na.npy,all\n", "row 2: group 'all' stands for all images"),
         ("", "no column"),
     ],
 )
@@ -256,6 +259,21 @@ def test_gates(name, value, passed):
     assert verdict.passed == passed and verdict.words
 
 
+def test_images_without_a_region_do_not_help_to_find_regions():
+    rows = [row_of(0, 1e-9), *(row_of(i, status="no_region") for i in range(1, 4))]
+    summary = summarise(rows, "benjamini-hochberg", 0.05)
+    limits = (*limits_of("min_rejected", 0.5), *limits_of("max_rejected", 0.5))
+    few, many = judge(limits, summary)
+    assert not few.passed and few.found == 0.25 and "1 of 4 images" in few.words
+    assert not many.passed and many.found == 1.0
+
+
+def test_a_guarantee_that_is_not_known_is_the_weakest():
+    summary = summarise([row_of(0, 0.5), row_of(1, 0.5, guarantee="hoped")], "holm", 0.05)
+    (found,) = judge(tuple(limits_of("min_guarantee", "monte-carlo")), summary)
+    assert not found.passed and found.found == "hoped"
+
+
 def test_gates_that_look_at_each_image():
     rows = [row_of(0, 0.5, pixels=[[1, 1]]), row_of(1, 0.5, level="approximate", guarantee="monte-carlo")]
     summary = summarise(rows, "holm", 0.05)
@@ -310,3 +328,60 @@ def test_text_from_a_manifest_is_no_formula_and_no_markup(place, tmp_path):
     assert line["note"] == "'=1+2"
     case = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot().find(".//testcase")
     assert case.get("classname") == 'images.<b>\\x1b[31m&"'
+
+
+def test_columns_with_our_names_lose_nothing(place, tmp_path):
+    """A header may be a formula, too."""
+    text = "image,number,number_,status,=1+1\nimages/scan1.npy,a,b,c,d\n"
+    (place / "list.csv").write_text(text, encoding="utf-8")
+    run_audit(audits.wish(place), tmp_path / "out", jobs=0)
+    with (tmp_path / "out" / "results.csv").open(newline="") as stream:
+        (line,) = csv.DictReader(stream)
+    assert (line["number"], line["number__"], line["number_"], line["status_"]) == ("0", "a", "b", "c")
+    assert line["'=1+1"] == "d" and "=1+1" not in line
+
+
+STRANGE = (
+    b"a\xff\xfe.npy",
+    b"new\nline.npy",
+    b"-x.npy",
+    b"\x1b[31mred.npy",
+    b"$(touch x).npy",
+    b"%2e%2e.npy",
+    b"[1].npy",
+)
+
+
+def test_names_that_are_no_text_are_tested_and_told(place, tmp_path, monkeypatch, capsys):
+    content = (place / "images" / "scan1.npy").read_bytes()
+    for name in STRANGE:
+        (place / "images" / os.fsdecode(name)).write_bytes(content)
+    monkeypatch.chdir(place)
+    given = ["audit", "model.onnx", "images", "--sigma", "1", "--threshold", "minmax:0.5", "--verify", "0"]
+    assert main([*given, "--output", "out", "--jobs", "0"]) == 0
+    ElementTree.parse(place / "out" / "junit.xml")
+    rows = [json.loads(line) for line in (place / "out" / "results.jsonl").read_bytes().splitlines()]
+    assert "images/-x.npy" in {row["image"] for row in rows}
+    assert {row["status"] for row in rows} == {"tested"}
+    assert len({row["picture"] for row in rows}) == 6 + len(STRANGE)
+    assert main([*given, "--output", "out", "--jobs", "0"]) == 0  # goes on, and finds all done
+    capsys.readouterr()
+    for name in ("-x.npy", "$(touch x).npy", "[1].npy"):
+        assert main(["replay", "out/results.jsonl", f"--only={name}", "--quiet"]) == 0
+    # a record shows what could steer a terminal as escapes: such a file is told not to be there, no more
+    assert main(["replay", "out/results.jsonl", "--only", "images/\\x1b[31mred.npy"]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+def test_what_a_file_says_is_no_command_to_the_terminal(place, tmp_path, capsys):
+    (place / "list.csv").write_text("image,group\nimages/scan1.npy,\x1b[31mred\x07\n")
+    given = [
+        "audit",
+        str(place / "model.onnx"),
+        str(place / "list.csv"),
+        "--output",
+        str(tmp_path / "o\udcff"),
+    ]
+    assert main([*given, "--sigma", "1", "--verify", "0", "--jobs", "0", "--threshold", "minmax:0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\\x1b[31mred\\x07: " in said and "o\\udcff" in said

@@ -13,10 +13,10 @@ import audits
 import numpy as np
 import pytest
 
-from onnx_si.audit import journal, row, run, workers
-from onnx_si.audit.images import Entry
-from onnx_si.audit.run import run_audit
-from onnx_si.audit.workers import rows
+from onnx_si.auditing import journal, row, run, workers
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.workers import rows
 from onnx_si.errors import UsageError
 
 COMMAND = [sys.executable, "-m", "onnx_si", "audit", "audit.toml", "--quiet"]
@@ -106,13 +106,14 @@ def test_ended_at_every_write_it_goes_on_to_the_same_bytes(place, tmp_path, monk
     assert audits.files(out) == wanted
 
 
-def test_kill_9_at_random_moments(place, tmp_path):
-    """Real processes, workers included."""
+@pytest.mark.parametrize(("jobs", "tries"), [("0", 12)])
+def test_kill_9_at_random_moments(place, tmp_path, jobs, tries):
+    """Real processes, the coordinator testing by itself."""
     run_audit(audits.wish(place), tmp_path / "whole", jobs=0)
     wanted = (tmp_path / "whole" / "results.jsonl").read_bytes()
     rng, kills = np.random.default_rng(0), 0
-    for _ in range(12):
-        process = start(place, "--jobs", "0")
+    for _ in range(tries):
+        process = start(place, "--jobs", jobs)
         try:
             process.communicate(timeout=float(rng.uniform(0.5, 4.0)))
             break
@@ -120,7 +121,7 @@ def test_kill_9_at_random_moments(place, tmp_path):
             process.send_signal(signal.SIGKILL)
             process.communicate()
             kills += 1
-    process = start(place, "--jobs", "0")
+    process = start(place, "--jobs", jobs)
     said = process.communicate()[0].decode()
     assert process.returncode == 0, said
     assert (place / "audit" / "results.jsonl").read_bytes() == wanted
@@ -200,6 +201,50 @@ def test_a_full_disk_stops_it_and_loses_nothing(place, tmp_path, monkeypatch):
     assert audits.files(tmp_path / "out") == audits.files(tmp_path / "whole")
 
 
+def test_a_disk_that_is_full_for_a_picture_stops_it_too(place, tmp_path, monkeypatch):
+    """The image is not to blame: no row says that it failed."""
+    wish = audits.wish(place, pictures=True)
+    run_audit(wish, tmp_path / "whole", jobs=0)
+    own, count = Path.write_bytes, {"left": 2}
+
+    def full(path, content):
+        count["left"] -= "pictures" in path.parts
+        if count["left"] < 0:
+            own(path, content[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return own(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UsageError, match="the disk is full"):
+        run_audit(wish, tmp_path / "out", jobs=0)
+    monkeypatch.undo()
+    assert not list((tmp_path / "out" / "pictures").glob(".*"))
+    run_audit(wish, tmp_path / "out", jobs=0)
+    assert audits.files(tmp_path / "out") == audits.files(tmp_path / "whole")
+
+
+def test_an_image_that_changes_while_it_is_read_is_no_result(place, tmp_path, monkeypatch):
+    own = row.read_image
+
+    def changing(path):
+        found = own(path)
+        if Path(path).name == "scan3.npy":
+            np.save(path, found + 1)
+        return found
+
+    monkeypatch.setattr(row, "read_image", changing)
+    found = list(run_audit(audits.wish(place), tmp_path / "out", jobs=0).rows())
+    assert [one["number"] for one in found if "changed while it was read" in (one["reason"] or "")] == [3]
+
+
+def test_half_a_picture_of_a_killed_worker_is_removed(place, tmp_path):
+    wish = audits.wish(place, pictures=True)
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (tmp_path / "out" / "pictures" / ".123-000000-scan0.png").write_bytes(b"half")
+    run_audit(wish, tmp_path / "out", jobs=0)
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 6
+
+
 def dying(job, entry):
     """In a worker: one image kills it, always; another one once."""
     if entry.number == 2 or (entry.number == 4 and not Path(job.model).exists()):
@@ -208,11 +253,13 @@ def dying(job, entry):
     return row.killed(entry, "alive")
 
 
-def test_a_worker_that_is_killed_costs_one_row(tmp_path, monkeypatch):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_is_killed_costs_one_row(tmp_path, monkeypatch, jobs):
+    """One worker is a process of its own, too."""
     monkeypatch.setattr(workers, "do", dying)
     job = row.Job(text="x", model=str(tmp_path / "mark"), sha256="", options={}, base="")
     images = [Entry(number=number, image=f"{number}.npy") for number in range(8)]
-    found = [done.row for done in rows(job, images, 2)]
+    found = [done.row for done in rows(job, images, jobs)]
     assert [one["number"] for one in found] == list(range(8))
     assert [one["number"] for one in found if one["reason"] != "alive"] == [2]
     assert "was killed" in found[2]["reason"]

@@ -30,6 +30,7 @@ PUBLIC = {
     "UnsupportedModel",
     "UnsupportedOp",
     "UsageError",
+    "audit",
     "evaluate",
     "load",
     "prepare",
@@ -81,7 +82,7 @@ def test_no_function_hides_a_module_of_its_name():
 
 def test_what_an_import_leaves_out():
     """No converter's framework and no window system; drawing is imported when something is drawn."""
-    heavy = {"torch", "tensorflow", "matplotlib", "tkinter"}
+    heavy = {"torch", "tensorflow", "matplotlib", "tkinter", "jinja2"}
     code = f"import onnx_si, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

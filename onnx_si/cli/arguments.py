@@ -13,6 +13,7 @@ further verbs:
   onnx-si inspect MODEL                 what a model is made of, and whether it can be analysed
   onnx-si saliency MODEL --output FILE  save the model with its saliency map as one more output
   onnx-si audit MODEL IMAGES...         many images, one verdict, in a folder with a report
+  onnx-si replay RESULT.json            run recorded tests again and compare every number
   onnx-si simulate MODEL --signal D     how often the tests reject on images of noise, and of noise and signal
 
 exit codes: 0 done, 2 usage, 3 the model can't be analysed, 4 bad input file, 5 nothing to test
@@ -39,9 +40,8 @@ def test_parser(version: str) -> Parser:
     parser.add_argument("image", metavar="IMAGE", help=f"the image: {', '.join(SUFFIXES)}")
     parser.add_argument("--version", action="version", version=f"onnx-si {version}")
     add_test(parser)
-    _add_output(
-        parser.add_argument_group("what is written"), "picture of image, saliency, region and p-value"
-    )
+    picture = "picture of image, saliency, region and p-value"
+    _add_output(parser.add_argument_group("what is written"), picture, html=True)
     return parser
 
 
@@ -102,12 +102,16 @@ def _add_model(parser: Parser) -> None:
     )
 
 
-def _add_output(group: Group, picture: str) -> None:
+def _add_output(group: Group, picture: str, *, html: bool = False) -> None:
     group.add_argument(
         "--json", action="store_true", help="the result as JSON on stdout, instead of the summary"
     )
     group.add_argument("--output", metavar="FILE", help="the result as JSON in a file")
     group.add_argument("--plot", metavar="FILE.png", help=picture)
+    if html:
+        group.add_argument(
+            "--html", metavar="FILE.html", help="all of it as one page that needs nothing else"
+        )
     group.add_argument(
         "--progress",
         action=argparse.BooleanOptionalAction,

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.options import OPTIONS
-from onnx_si.audit.begin import commented, plan
-from onnx_si.audit.run import Audit, run_audit
-from onnx_si.audit.wish import CONTROLS, Wish, read_wish, wish_of
+from onnx_si.auditing.begin import commented, plan
+from onnx_si.auditing.run import Audit, run_audit
+from onnx_si.auditing.tracking import log_to_mlflow, require_mlflow
+from onnx_si.auditing.wish import CONTROLS, Wish, read_wish, wish_of
 from onnx_si.cli.arguments import add_test
 from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown_line
 from onnx_si.report import to_json
 from onnx_si.report.audited import verdict
 from onnx_si.runtime.isolation import isolated, try_out
@@ -50,6 +52,7 @@ def audit_parser() -> Parser:
         help="check and run the model in a child process first: one that kills it is refused",
     )
     group.add_argument("--no-pictures", action="store_true", help="draw no picture of each result")
+    group.add_argument("--mlflow", action="store_true", help="log it to MLflow's store of the environment")
     group.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
     group.add_argument("--quiet", action="store_true", help="only errors on stderr")
     group.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="on stderr")
@@ -69,8 +72,10 @@ def audit(arguments: argparse.Namespace) -> int:
         model = str(wish.place(wish.model))
         isolated(try_out, model, what=model)
     if arguments.dry_run:
-        print(plan(wish, folder))
+        print("\n".join(map(shown_line, plan(wish, folder).split("\n"))))
         return 0
+    if arguments.mlflow:
+        require_mlflow()
     shows = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
     bar = Bar(sys.stderr) if shows else None
     how: dict[str, Any] = {"jobs": arguments.jobs, "scheduler": arguments.scheduler}
@@ -80,6 +85,8 @@ def audit(arguments: argparse.Namespace) -> int:
         with bar:
             found = run_audit(wish, folder, restart=arguments.restart, advance=bar, **how)
     _write(found, arguments)
+    if arguments.mlflow:
+        log_to_mlflow(found)
     return 0 if found.passed else GATE_FAILED
 
 
@@ -126,5 +133,5 @@ def _write(found: Audit, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(to_json(found.document))
     else:
-        print(verdict(found.document))
-        print(f"written to {found.folder}")
+        lines = [*verdict(found.document).split("\n"), f"written to {found.folder}"]
+        print("\n".join(map(shown_line, lines)))

@@ -25,6 +25,7 @@ from onnx_si.cli.arguments import (
 )
 from onnx_si.cli.audit import audit, audit_parser
 from onnx_si.cli.options import Parser, given_options
+from onnx_si.cli.replay import replay_parser, run_replay
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
 from onnx_si.ground.budget import budget
@@ -124,6 +125,7 @@ def _complain(error: OnnxSIError) -> None:
 def _test(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
     _require_outputs(arguments)
+    _require_writable(arguments.html)
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
     inputs = Inputs(image=arguments.image, **files)
@@ -144,6 +146,8 @@ def _test(arguments: argparse.Namespace) -> int:
         print("\n".join(map(shown_line, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
+    if arguments.html is not None:
+        _save(arguments.html, result.to_html().encode())
     return 0
 
 
@@ -249,4 +253,5 @@ VERBS: dict[str, tuple[Callable[[], Parser], Callable[[argparse.Namespace], int]
     "saliency": (saliency_parser, _saliency),
     "simulate": (simulate_parser, _simulate),
     "audit": (audit_parser, audit),
+    "replay": (replay_parser, run_replay),
 }

@@ -1,19 +1,15 @@
 """PNG of a result: the image and its saliency with the region's outline, and the p-value above."""
 
 import os
-from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from onnx_si.ground.layout import Layout
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from onnx_si.report.shown import Array, Mask, displayable, outline, shown
 
 OUTLINE = "#00c8ff"
 DPI = 120
@@ -40,11 +36,8 @@ def save_png(
         Over the image's pixels.
     title, subtitle : str
     """
-    colours = _channels_last(image, layout)
-    saliency = saliency.reshape(region.shape)
-    if region.ndim == 3:
-        index = int(region.sum(axis=(1, 2)).argmax())
-        colours, saliency, region = colours[index], saliency[index], region[index]
+    colours, saliency, region, index = shown(image, layout, saliency, region)
+    if index is not None:
         subtitle = f"{subtitle}; slice {index}, which holds most of it"
     figure = _curves(colours, saliency, region) if region.ndim == 1 else _maps(colours, saliency, region)
     figure.suptitle(title, fontsize=13, fontweight="bold")
@@ -53,29 +46,14 @@ def save_png(
     figure.savefig(os.fspath(path), format="png", metadata={"Software": None})
 
 
-def _channels_last(image: Array, layout: Layout) -> Array:
-    """Space first, then the channels (one at least), without the batch axis."""
-    channel = layout.channel_axis
-    moved = image[..., None] if channel is None else np.moveaxis(image, channel, -1)
-    return moved.reshape(*layout.spatial_shape(image.shape), -1)
-
-
-def _displayable(colours: Array) -> Array:
-    """Grey, or colour stretched to 0..1; other numbers of channels are averaged."""
-    if colours.shape[-1] != 3:
-        return np.asarray(colours.mean(axis=-1))
-    low, high = colours.min(), colours.max()
-    return (colours - low) / (high - low) if high > low else np.zeros_like(colours)
-
-
 def _maps(colours: Array, saliency: Array, region: Mask) -> Figure:
     height, width = region.shape
     tall = min(2.0, max(0.4, height / width))
     figure = Figure(figsize=(9.0, 3.4 * tall + 1.1), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
-    shown = _displayable(colours)
-    drawn = left.imshow(shown, cmap="gray", interpolation="nearest")
-    if shown.ndim == 2:
+    values = displayable(colours)
+    drawn = left.imshow(values, cmap="gray", interpolation="nearest")
+    if values.ndim == 2:
         figure.colorbar(drawn, ax=left, shrink=0.85)
     heat = right.imshow(saliency, cmap="magma", interpolation="nearest")
     figure.colorbar(heat, ax=right, shrink=0.85)
@@ -86,15 +64,6 @@ def _maps(colours: Array, saliency: Array, region: Mask) -> Figure:
             autolim=False,
         )
     return figure
-
-
-def outline(region: Mask) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
-    """Edges between the region and the rest, as ((x, y), (x, y)); pixel centres are at whole numbers."""
-    padded = np.pad(region, 1)
-    for row, column in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1]):
-        yield (column - 0.5, row - 0.5), (column + 0.5, row - 0.5)
-    for row, column in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1]):
-        yield (column - 0.5, row - 0.5), (column - 0.5, row + 0.5)
 
 
 def _curves(colours: Array, saliency: Array, region: Mask) -> Figure:

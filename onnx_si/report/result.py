@@ -236,6 +236,24 @@ class Result:
         except OSError as error:
             raise UsageError(f"{path}: can't be written ({error.strerror})") from error
 
+    def thumbnail(self) -> bytes:
+        """A small PNG of image and saliency with the region's outline, without words."""
+        from onnx_si.report.thumbnail import thumbnail  # few results are drawn
+
+        return thumbnail(self.image, self.layout, self.saliency_map, self.region)
+
+    def to_html(self) -> str:
+        """One self-contained page: the p-value in words, picture, numbers, assumptions, how to repeat it."""
+        from onnx_si.report.html.pages import result_page  # few results are shown as a page
+
+        return result_page(self.to_dict(), self.thumbnail())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from onnx_si.report.html.pages import result_fragment
+
+        return result_fragment(self.to_dict(), self.thumbnail())
+
 
 @dataclass(frozen=True)
 class Refused:

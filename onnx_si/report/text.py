@@ -40,19 +40,19 @@ def summary(result: Mapping[str, Any]) -> str:
     lines = [
         ("model", _model(result)),
         ("null", f"{HYPOTHESES[result['hypothesis']].null} ({_TEST[result['alternative']]})"),
-        ("region", _region(result["region"])),
+        ("region", region_text(result["region"])),
         ("statistic", _statistic(result)),
         ("p-value", _p_value(result)),
         *_components(result["region"]["components"]),
         *_comparison(result["comparison"]),
-        ("interval", _interval(result)),
+        ("interval", interval_text(result)),
         *_fragility(result["fragility"]),
         ("guarantee", _guarantee(result)),
-        ("parity", _parity(result["parity"]) if result["guarantee"] not in ASKED else OWN_REGION),
-        ("noise", _noise(result)),
+        ("parity", parity_text(result)),
+        ("noise", noise_text(result)),
         ("search", _search(result["search"])),
         *(("warning", text) for text in result["warnings"]),
-        ("in words", _in_words(result)),
+        ("in words", in_words(result)),
     ]
     return "\n".join(_labelled(label, text) for label, text in lines)
 
@@ -93,7 +93,8 @@ def _threshold(threshold: str) -> str:
     return f"{float(level):.3g} {words[kind]}" if kind in words else level
 
 
-def _region(region: Mapping[str, Any]) -> str:
+def region_text(region: Mapping[str, Any]) -> str:
+    """Its size, place and parts."""
     places = [
         f"{name} {first}-{stop - 1}"
         for name, (first, stop) in zip(_names(region["bbox"]), region["bbox"], strict=True)
@@ -153,7 +154,8 @@ def _comparison(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "compare", f"p-values of other methods: {', '.join(others)}"
 
 
-def _interval(result: Mapping[str, Any]) -> str:
+def interval_text(result: Mapping[str, Any]) -> str:
+    """The confidence interval, or why there is none."""
     low, high = result["confidence_interval"]
     if "confidence_interval.*" in result["reasons"]:
         return f"none: {result['reasons']['confidence_interval.*']}"
@@ -181,7 +183,8 @@ def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
-def _noise(result: Mapping[str, Any]) -> str:
+def noise_text(result: Mapping[str, Any]) -> str:
+    """What is taken for the noise, and where from."""
     noise, level = result["noise"], 1 - result["confidence_level"]
     text = f"{noise['model']} ({noise['source']})"
     if noise["known"] or noise["tipping_std"] is None:
@@ -190,7 +193,11 @@ def _noise(result: Mapping[str, Any]) -> str:
     return f"{text}; the decision at level {level:.3g} turns at a standard deviation of {tipping:.3g}"
 
 
-def _parity(parity: Mapping[str, Any]) -> str:
+def parity_text(result: Mapping[str, Any]) -> str:
+    """What the deployed runtime said."""
+    if result["guarantee"] in ASKED:
+        return OWN_REGION
+    parity = result["parity"]
     if parity["pixels"] is None:
         return f"not checked: {parity['problem']}"
     differ = len(parity["pixels"])
@@ -221,7 +228,8 @@ def _search(search: Mapping[str, Any]) -> str:
     )
 
 
-def _in_words(result: Mapping[str, Any]) -> str:
+def in_words(result: Mapping[str, Any]) -> str:
+    """What the p-value says, as a sentence."""
     low, high = result["p_value_bounds"]
     if result["guarantee"] == DRAWN:  # it is valid as it stands
         low = high = result["p_value"]

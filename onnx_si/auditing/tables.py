@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from onnx_si.audit.gates import Verdict
-from onnx_si.audit.journal import as_whole, writing
-from onnx_si.audit.summary import ALL, Summary
+from onnx_si.auditing.gates import Verdict
+from onnx_si.auditing.journal import STRANGE, as_whole, encoded, writing
+from onnx_si.auditing.summary import ALL, Summary
 from onnx_si.errors import UsageError
 
 COLUMNS: tuple[tuple[str, type], ...] = (
@@ -54,16 +54,30 @@ def flat(row: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
             "information": result["fragility"]["information"],
         }
     named = {name: values.get(name) for name, _ in COLUMNS}
-    own = {name if name not in named else f"{name}_": text for name, text in row["columns"].items()}
-    return {**named, **own}
+    return {**named, **_apart(row["columns"], named)}
+
+
+def _apart(columns: Mapping[str, str], named: Mapping[str, Any]) -> dict[str, str]:
+    """A manifest's columns; those that have one of our names get `_` behind it, until no other has theirs."""
+    found: dict[str, str] = {}
+    for name, text in columns.items():
+        free = name
+        while free in named or free in found or (free != name and free in columns):
+            free += "_"
+        found[free] = text
+    return found
 
 
 def write_csv(path: Path, rows: Iterator[Mapping[str, Any]], summary: Summary) -> None:
     """One line a row. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    with writing(path), as_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
+    with (
+        writing(path),
+        as_whole(path) as partial,
+        partial.open("w", encoding="utf-8", errors=STRANGE, newline="") as stream,
+    ):
         writer = None
         for row in rows:
-            values = {name: _safe(value) for name, value in flat(row, summary).items()}
+            values = {_safe(name): _safe(value) for name, value in flat(row, summary).items()}
             if writer is None:
                 writer = csv.DictWriter(stream, list(values), restval="", extrasaction="ignore")
                 writer.writeheader()
@@ -91,7 +105,7 @@ def write_parquet(path: Path, rows: Iterator[Mapping[str, Any]], summary: Summar
         raise UsageError(f"{path}: needs pyarrow: pip install 'onnx-si[parquet]'") from error
     kinds = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
     own = [(name, kinds[kind]) for name, kind in COLUMNS]
-    batches = _batches(flat(row, summary) for row in rows)
+    batches = _batches(_plain(flat(row, summary)) for row in rows)
     first = next(batches, [])
     known = dict(COLUMNS)
     extra = [(name, pyarrow.string()) for name in (first[0] if first else ()) if name not in known]
@@ -99,6 +113,14 @@ def write_parquet(path: Path, rows: Iterator[Mapping[str, Any]], summary: Summar
     with writing(path), as_whole(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
         for batch in (first, *batches):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Texts that UTF-8 can say."""
+    return {
+        encoded(name).decode(): encoded(value).decode() if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -126,7 +148,11 @@ def write_junit(
         "errors": counts.failed,
         "skipped": counts.no_region + counts.refused,
     }
-    with writing(path), as_whole(path) as partial, partial.open("w", encoding="utf-8") as stream:
+    with (
+        writing(path),
+        as_whole(path) as partial,
+        partial.open("w", encoding="utf-8", errors=STRANGE) as stream,
+    ):
         stream.write('<?xml version="1.0" encoding="utf-8"?>\n')
         stream.write(f"<testsuites{_attributes(totals)}>\n<testsuite{_attributes(totals)}>\n")
         stream.writelines(_image_case(row, summary) for row in rows)

@@ -2,12 +2,14 @@
 
 import csv
 import glob
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnx_si.audit.wish import Wish
+from onnx_si.auditing.summary import ALL
+from onnx_si.auditing.wish import Wish
 from onnx_si.errors import InputError, UsageError
 from onnx_si.ground.files import SUFFIXES
 
@@ -97,6 +99,9 @@ def _csv(file: Path) -> Iterator[dict[str, str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
+            twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+            if twice:
+                raise InputError(f"{file}: has column {twice[0]!r} twice; name each column once")
             if "image" not in (reader.fieldnames or ()):
                 raise InputError(f"{file}: has no column 'image', but {reader.fieldnames or 'nothing'}")
             for row in reader:
@@ -136,6 +141,8 @@ def _entry(wish: Wish, number: int, row: Mapping[str, str]) -> Entry:
             options["sigma"] = float(given["sigma"])
         except ValueError:
             fault = f"sigma '{given['sigma']:.80}' is no number"
+    if given.get("group") == ALL:
+        raise InputError(f"{wish.manifest}, row {number + 1}: group '{ALL}' stands for all images; rename it")
     reference = given.get("reference", "")
     if not reference and wish.reference is not None:
         reference = wish.reference

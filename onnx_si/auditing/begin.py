@@ -8,9 +8,9 @@ from pathlib import Path
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
-from onnx_si.audit.gates import GATES
-from onnx_si.audit.images import Entry, entries
-from onnx_si.audit.wish import KEYS, Wish
+from onnx_si.auditing.gates import GATES
+from onnx_si.auditing.images import Entry, entries
+from onnx_si.auditing.wish import KEYS, Wish
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.files import read_image

@@ -13,6 +13,9 @@ from onnx_si.errors import InputError, UsageError
 ROWS, TIMINGS, LOCK, RUNNING = "results.jsonl", "timings.jsonl", "audit.lock.json", ".running"
 
 
+STRANGE = "backslashreplace"  # what becomes of the parts of a file's name that are no UTF-8
+
+
 class Full(UsageError):
     """The disk is full; what is written so far is kept."""
 
@@ -49,6 +52,11 @@ def as_whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def encoded(text: str) -> bytes:
+    """As UTF-8; bytes of a file's name that are none stand as escapes, which JSON reads back."""
+    return text.encode("utf-8", STRANGE)
+
+
 class Journal:
     """Appends lines to a file, each on the disk before the next; half a line at its end is cut off."""
 
@@ -66,7 +74,7 @@ class Journal:
         with writing(self.path):
             try:
                 with self.path.open("ab") as stream:
-                    stream.write(line.encode())
+                    stream.write(encoded(line))
                     stream.flush()
                     os.fsync(stream.fileno())
             except OSError:

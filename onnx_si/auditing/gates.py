@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnx_si.audit.summary import ALL, Counts, Summary
+from onnx_si.auditing.summary import ALL, Counts, Summary
 
 GUARANTEES = ("monte-carlo", "thinned", "certified", "exact")  # from the weakest to the strongest
 
@@ -88,8 +88,9 @@ def _rejected(counts: Counts) -> tuple[float, str]:
 
 
 def _fewest(summary: Summary, counts: Counts, allowed: float) -> tuple[Any, bool, str]:
-    share, words = _rejected(counts)
-    return share, counts.tested > 0 and share >= allowed, words
+    share = counts.rejected / counts.images if counts.images else 0.0
+    words = f"{counts.rejected} of {counts.images} images have a significant region ({share:.3g})"
+    return share, counts.images > 0 and share >= allowed, words
 
 
 def _most(summary: Summary, counts: Counts, allowed: float) -> tuple[Any, bool, str]:
@@ -105,11 +106,16 @@ def _parity(summary: Summary, counts: Counts, allowed: int) -> tuple[Any, bool, 
 
 
 def _weakest(summary: Summary, counts: Counts, allowed: str) -> tuple[Any, bool, str]:
-    seen = sorted(counts.guarantees, key=GUARANTEES.index)
+    seen = sorted(counts.guarantees, key=_strength)
     if not seen:
         return None, True, "nothing was tested"
-    passed = GUARANTEES.index(seen[0]) >= GUARANTEES.index(allowed)
+    passed = _strength(seen[0]) >= _strength(allowed)
     return seen[0], passed, f"the weakest guarantee is {seen[0]}"
+
+
+def _strength(guarantee: str) -> int:
+    """A guarantee that is not known here is the weakest."""
+    return GUARANTEES.index(guarantee) if guarantee in GUARANTEES else -1
 
 
 def _known(summary: Summary, counts: Counts, allowed: bool) -> tuple[Any, bool, str]:
@@ -134,8 +140,12 @@ GATES: Mapping[str, Gate] = {
         read=_count_or_share,
         judge=_failed,
     ),
-    "min_rejected": Gate(what="share of tested regions that are significant", read=_share, judge=_fewest),
-    "max_rejected": Gate(what="share of tested regions that are significant", read=_share, judge=_most),
+    "min_rejected": Gate(  # an image without a region, or without a test, shows nothing
+        what="share of images with a significant region, at least", read=_share, judge=_fewest
+    ),
+    "max_rejected": Gate(
+        what="share of tested regions that are significant, at most", read=_share, judge=_most
+    ),
     "max_parity_pixels": Gate(
         what="pixels of a region that differ in the deployed runtime", read=_whole, judge=_parity
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.options import OPTIONS, Options
-from onnx_si.audit.gates import GATES, Limit, limits_of
+from onnx_si.auditing.gates import GATES, Limit, limits_of
 from onnx_si.errors import UsageError
 
 CONTROLS = ("benjamini-hochberg", "benjamini-yekutieli", "holm")

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from onnx_si.audit.images import Entry
-from onnx_si.audit.row import Done, Job, do, killed
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.row import Done, Job, do, killed
 from onnx_si.errors import UsageError
 from onnx_si.ground.machine import cores
 
@@ -47,7 +47,7 @@ def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = 
     with _backend(scheduler):
         while True:
             try:
-                with contextlib.closing(_pool(job, waiting, jobs)) as found:
+                with contextlib.closing(_pool(job, waiting, -1 if scheduler else jobs)) as found:
                     for done in found:
                         waiting.taken()
                         yield done
@@ -83,7 +83,10 @@ class _Waiting:
 def _pool(job: Job, waiting: Iterable[Entry], jobs: int) -> Any:
     from joblib import Parallel, delayed  # takes long to import
 
-    return Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)(
+    # joblib takes one job for this very process; of two workers that get one image at a time one is idle
+    one = jobs == 1
+    ahead = 1 if one else "2*n_jobs"
+    return Parallel(n_jobs=2 if one else jobs, return_as="generator", pre_dispatch=ahead, batch_size=1)(
         delayed(do)(job, entry) for entry in waiting
     )
 

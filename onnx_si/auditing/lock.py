@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.outcome import versions
-from onnx_si.audit.images import Entry
-from onnx_si.audit.row import sha256_of
-from onnx_si.audit.wish import Wish
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.row import sha256_of
+from onnx_si.auditing.wish import Wish
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.report.documents.shape import plain
 
 
-def lock_of(wish: Wish, model: Model, images: Iterable[Entry]) -> dict[str, Any]:
+def lock_of(wish: Wish, model: Model, images: Iterable[Entry], base: str) -> dict[str, Any]:
     """The content of `audit.lock.json`.
 
-    Paths are as they were given, so that a folder that moves as a whole is the same audit.
+    Paths are as they were given, so that a folder that moves as a whole is the same audit; `base` is where
+    they start, from the audit's folder.
     """
     digest, count = hashlib.sha256(), 0
     for entry in images:
@@ -38,6 +39,7 @@ def lock_of(wish: Wish, model: Model, images: Iterable[Entry]) -> dict[str, Any]
             "pictures": wish.pictures,
         },
         "versions": dict(versions()),
+        "base": base,
     }
 
 
@@ -62,7 +64,7 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path
     changed = [
         f"{WORDS.get(key, key)} ({_short(before.get(key))}, now {_short(now[key])})"
         for key in now
-        if before.get(key) != now[key]
+        if key != "base" and before.get(key) != now[key]
     ]
     if changed:
         raise UsageError(

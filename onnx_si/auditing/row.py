@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
-from onnx_si.audit.images import Entry
+from onnx_si.auditing.images import Entry
+from onnx_si.auditing.journal import writing
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.files import read_image
@@ -85,8 +86,7 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
     try:
         if entry.fault is not None:
             raise InputError(entry.fault)
-        image = job.read(entry.image)
-        sha256 = sha256_of(Path(job.base) / entry.image)
+        image, sha256 = _read(job, entry.image)
         result = analysis.test(
             image,
             [job.read(path) for path in entry.reference] or None,
@@ -100,7 +100,7 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
         document = replace(found, **_paths(job, entry, found)).to_dict()
         return _made(entry, found.status, str(error), sha256, document, None)
     except OnnxSIError as error:
-        return _made(entry, "failed", str(error), sha256, None, None)
+        return _made(entry, "failed", str(error).replace(f"{job.base}{os.sep}", ""), sha256, None, None)
     except MemoryError:
         return _made(entry, "failed", "out of memory", sha256, None, None)
     except Exception as error:
@@ -111,6 +111,20 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
     result = replace(result, **_paths(job, entry, result))
     picture = _picture(job, entry, result)
     return _made(entry, "tested", None, sha256, result.to_dict(), picture)
+
+
+def _read(job: Job, path: str) -> tuple[NDArray[Any], str]:
+    """An image and the hash of the very bytes that it was read from."""
+    image = job.read(path)  # first, for it says best what is wrong with a file
+    try:
+        before = sha256_of(Path(job.base) / path)
+        image = job.read(path)
+        now = sha256_of(Path(job.base) / path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
+    if now != before:
+        raise InputError(f"{path}: was changed while it was read")
+    return image, now
 
 
 def _made(
@@ -146,8 +160,13 @@ def _told(job: Job, entry: Entry) -> dict[str, Any]:
 
 def _paths(job: Job, entry: Entry, found: Result | Refused) -> dict[str, Any]:
     """Files as the audit was told of them, wherever it runs."""
-    model = {**found.model, "path": job.model}
-    return {"image_path": entry.image, "reference_paths": entry.reference, "model": model}
+    files = {"mask": entry.mask, "covariance": job.covariance, "noise_from": job.noise_from or None}
+    return {
+        "image_path": entry.image,
+        "reference_paths": entry.reference,
+        "model": {**found.model, "path": job.model},
+        "config": {**found.config, **files},
+    }
 
 
 def picture_name(entry: Entry) -> str:
@@ -157,13 +176,23 @@ def picture_name(entry: Entry) -> str:
 
 
 def _picture(job: Job, entry: Entry, result: Result) -> str | None:
-    """Draw a result under a temporary name and rename it; its place in the audit's folder."""
+    """Draw a result under a temporary name and rename it; its place in the audit's folder.
+
+    Raises
+    ------
+    UsageError
+        If the disk is full, or the folder can't be written: that is no fault of the image.
+    """
     if job.pictures is None:
         return None
     target = Path(job.pictures) / picture_name(entry)
     partial = target.with_name(f".{os.getpid()}-{target.name}")
-    result.plot(partial)
-    partial.replace(target)
+    try:
+        with writing(target):
+            partial.write_bytes(result.thumbnail())
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
     return f"{target.parent.name}/{target.name}"
 
 

@@ -5,24 +5,36 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
-from onnx_si.audit.gates import judge
-from onnx_si.audit.images import Entry, entries
-from onnx_si.audit.journal import LOCK, ROWS, TIMINGS, Journal, alone, read_lines, write_whole, writing
-from onnx_si.audit.lock import lock_of, require_same
-from onnx_si.audit.row import Job, sha256_of
-from onnx_si.audit.summary import summarise
-from onnx_si.audit.tables import write_csv, write_junit, write_parquet
-from onnx_si.audit.wish import Wish
-from onnx_si.audit.workers import processes, rows
+from onnx_si.auditing.gates import judge
+from onnx_si.auditing.images import Entry, entries
+from onnx_si.auditing.journal import (
+    LOCK,
+    ROWS,
+    TIMINGS,
+    Journal,
+    alone,
+    encoded,
+    read_lines,
+    write_whole,
+    writing,
+)
+from onnx_si.auditing.lock import lock_of, require_same
+from onnx_si.auditing.page import relative, write_report
+from onnx_si.auditing.row import Job, sha256_of
+from onnx_si.auditing.summary import summarise
+from onnx_si.auditing.tables import write_csv, write_junit, write_parquet
+from onnx_si.auditing.wish import Wish
+from onnx_si.auditing.workers import processes, rows
 from onnx_si.errors import InputError, UsageError
 from onnx_si.graph import load
 from onnx_si.report.documents import AUDIT
+from onnx_si.report.documents.shape import plain
 
 Advance = Callable[[int, int], None]  # finished, of so many
 PICTURES = "pictures"
@@ -31,10 +43,14 @@ MADE = (ROWS, TIMINGS, LOCK, "summary.json", "results.csv", "results.parquet", "
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """A finished audit: its folder, and its summary as a document of schema `onnx-si/audit/1`."""
+    """A finished audit: its folder, and its summary as a document of schema `onnx-si/audit/1`.
+
+    `kept` is what makes the folder live as long as this object, where it is a temporary one.
+    """
 
     folder: Path
     document: Mapping[str, Any]
+    kept: object = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -44,6 +60,11 @@ class Audit:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The documents of its images, one by one."""
         return read_lines(self.folder / ROWS)
+
+    def adjusted(self) -> dict[int, float]:
+        """Adjusted p-values over all images, by the number of the tested image."""
+        found = summarise(self.rows(), self.document["control"], self.document["rate"])
+        return dict(found.adjusted)
 
     def summary(self) -> dict[str, Any]:
         """The summary's document."""
@@ -62,6 +83,12 @@ class Audit:
             raise UsageError(f"{target}: exists already; give a new folder")
         with writing(target):
             shutil.copytree(self.folder, target, ignore=shutil.ignore_patterns(".*"))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict and why."""
+        from onnx_si.report.html.pages import audit_fragment  # few audits are shown in a notebook
+
+        return audit_fragment(self.document)
 
     def to_frame(self) -> Any:
         """The rows of `results.csv` as a pandas DataFrame.
@@ -86,6 +113,7 @@ def run_audit(
     scheduler: str | None = None,
     restart: bool = False,
     advance: Advance = lambda finished, wanted: None,
+    kept: object = None,
 ) -> Audit:
     """Test every image, or those that an interrupted run has left, and judge the gates.
 
@@ -102,6 +130,8 @@ def run_audit(
         Begin anew, whatever the folder holds of an audit.
     advance : callable
         Told how many images are finished, of how many.
+    kept : object
+        What the audit keeps alive: a temporary folder.
 
     Raises
     ------
@@ -118,7 +148,7 @@ def run_audit(
             _clear(place)
         model = load(wish.place(wish.model))
         Analysis(model, Options(**wish.options))  # what is wrong for every image is told before the first
-        lock = lock_of(wish, model, entries(wish))
+        lock = lock_of(wish, model, entries(wish), relative(wish.base, place))
         _bind(place, lock)
         found, took = Journal(place / ROWS), Journal(place / TIMINGS)
         done = _finished(found, took, wish)
@@ -132,7 +162,7 @@ def run_audit(
                 found.add(one.row)
                 advance(number, total)
         document = _judged(wish, place, lock)
-    return Audit(folder=place, document=document)
+    return Audit(folder=place, document=document, kept=kept)
 
 
 def _clear(place: Path) -> None:
@@ -151,6 +181,8 @@ def _bind(place: Path, lock: Mapping[str, Any]) -> None:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: can't be read ({error}); --restart begins anew") from error
         require_same(before, lock, place)
+        if before.get("base") != lock["base"]:  # the folder was moved
+            write_whole(path, _pretty(lock))
         return
     strange = [name for name in MADE if (place / name).exists()]
     if strange:
@@ -168,7 +200,7 @@ def _finished(found: Journal, took: Journal, wish: Wish) -> int:
     """
     done = 0
     for row, entry in zip(found, entries(wish), strict=False):
-        if row.get("number") != done or row.get("image") != entry.image:
+        if row.get("number") != done or row.get("image") != plain(entry.image):
             raise InputError(f"{found.path}, line {done + 1}: is not of image {done}; --restart begins anew")
         _require_unchanged(row, entry, wish.place(entry.image))
         done += 1
@@ -193,11 +225,14 @@ def _require_unchanged(row: Mapping[str, Any], entry: Entry, file: Path) -> None
 def _job(wish: Wish, sha256: str, place: Path) -> Job:
     pictures = None
     if wish.pictures:
-        (place / PICTURES).mkdir(exist_ok=True)
-        pictures = str(place / PICTURES)
+        with writing(place / PICTURES):
+            (place / PICTURES).mkdir(exist_ok=True)
+            for left in (place / PICTURES).glob(".*.png"):  # half drawn when a worker was killed
+                left.unlink(missing_ok=True)
+        pictures = str((place / PICTURES).resolve())
     job = Job(
         text="",
-        base=str(wish.base),
+        base=str(wish.base.resolve()),  # workers may have another working directory
         model=wish.model,
         sha256=sha256,
         options=dict(wish.options),
@@ -236,9 +271,10 @@ def _judged(wish: Wish, place: Path, lock: Mapping[str, Any]) -> dict[str, Any]:
 
         write_parquet(place / "results.parquet", again(), summary)
     write_junit(place / "junit.xml", again(), summary, verdicts)
+    write_report(place / "report.html", document, again(), summary, lock["base"])
     write_whole(place / "summary.json", _pretty(document))
     return document
 
 
 def _pretty(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return encoded(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

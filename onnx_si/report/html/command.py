@@ -1,0 +1,78 @@
+"""The command that repeats a test, from its document."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# What an option is where nobody chooses it, whatever the model says of itself; these need not be given again.
+USUAL: Mapping[str, Any] = {
+    "target": "predicted",
+    "ring": 1,
+    "resize": "linear",
+    "precision": 1e-4,
+    "alpha": 0.05,
+    "alternative": "two-sided-abs",
+    "verify": 64,
+    "seed": 0,
+    "methods": ["selective"],
+    "engine": "auto",
+    "draws": 999,
+    "steps": 2,
+}
+UNTOLD = (
+    "dims",
+    "methods",
+    "memory",
+    "budget_bytes",
+    "p_value_only",
+    "noise_from",
+)  # said in another way, or never
+
+
+def command(document: Mapping[str, Any]) -> str:
+    """`onnx-si MODEL IMAGE ...` for a shell, run where its paths start; '' for arrays in memory."""
+    head, tail = pieces(document)
+    image = document["image"]["path"]
+    return "" if not head or image is None else f"{head} {quoted(image)}{tail}"
+
+
+def pieces(document: Mapping[str, Any]) -> tuple[str, str]:
+    """What stands before and after the image's name."""
+    model = document["model"]["path"]
+    if model is None or (document["reference"]["count"] and not document["reference"]["paths"]):
+        return "", ""
+    return f"onnx-si {quoted(model)}", "".join(f" {part}" for part in _options(document))
+
+
+def quoted(path: str) -> str:
+    """For a shell; a name that begins like an option becomes a path."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def _options(document: Mapping[str, Any]) -> Iterator[str]:
+    config = document["config"]
+    for path in document["reference"]["paths"] or ():
+        yield f"--reference {quoted(path)}"
+    for name, value in config.items():
+        if name in UNTOLD or value is None or USUAL.get(name) == value:
+            continue
+        if isinstance(value, bool):
+            if value:
+                yield f"--{name.replace('_', '-')}"
+        else:
+            yield f"--{name.replace('_', '-')} {_value(name, value)}"
+    for method in config.get("methods") or ():
+        if method != "selective":
+            yield f"--method {method}"
+    for name, size in (config.get("dims") or {}).items():
+        yield f"--dim {shlex.quote(f'{name}={size}')}"
+    if config.get("noise_from"):
+        yield f"--noise-from {' '.join(map(quoted, config['noise_from']))}"
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return shlex.quote(",".join(repr(one) for one in value))
+    if name in ("mask", "covariance"):
+        return quoted(value)
+    return shlex.quote(value if isinstance(value, str) else repr(value))
