@@ -117,4 +117,7 @@ class NoJudge:
     def inside(self, low, high):
         return Found([], np.zeros(len(low), dtype=bool))
 
+    def zeros(self, low, high, pixels):
+        return np.zeros_like(pixels)
+
     zeros_need_proof = False

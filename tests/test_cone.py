@@ -141,7 +141,16 @@ SMALL = {
         lambda net, x: net.add("Add", x, net.add("Relu", x)),
     ],
     "Sub": [lambda net, x: net.add("Sub", net.normal(9, 1), x)],
-    "Mul": [lambda net, x: net.add("Mul", x, net.normal(1, 2, 9, 8))],
+    "Mul": [
+        lambda net, x: net.add("Mul", x, net.normal(1, 2, 9, 8)),
+        lambda net, x: net.add("Mul", x, x),
+        lambda net, x: net.add("Mul", net.conv("x", 1, 1), x),
+    ],
+    "Pow": [
+        lambda net, x: net.add("Pow", x, net.const(np.array(2.0))),
+        lambda net, x: net.add("Pow", x, net.const(np.full((1, 2, 1, 8), 2.0))),
+        lambda net, x: net.add("Pow", net.add("Abs", x), net.const(np.arange(8.0))),
+    ],
     "Div": [lambda net, x: net.add("Div", x, net.normal(9, 8))],
     "Sum": [lambda net, x: net.add("Sum", x, x, net.normal(8))],
     "Mean": [lambda net, x: net.add("Mean", x, net.normal(9, 1))],

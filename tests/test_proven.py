@@ -7,7 +7,7 @@ import pytest
 from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.program import bind
-from onnx_si.rules.rules import Affine, Kinked, Maximum, Step, Winner, product_of
+from onnx_si.rules.rules import Affine, Bilinear, Kinked, Maximum, Step, Winner, product_of
 from onnx_si.search.event import RegionEvent
 
 PLACES = ("centre", "slope", "radius")
@@ -20,6 +20,7 @@ RULES = {
     "step": Step(lambda x: (x,), lambda x: (x > 0).astype(float)),
     "spaced": Step(lambda x: (x,), np.floor, np.ones_like),
     "gated": product_of(lambda x: x * 2, (0,)),
+    "product": Bilinear(np.multiply),
 }
 
 

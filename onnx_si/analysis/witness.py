@@ -26,6 +26,7 @@ from onnx_si.statistics.truncated import Distribution
 NEAR_END = 1e-4  # standard errors between an end of S and the points beside it,
 ROUNDINGS = 64  # or so many roundings of the image there, if that is more
 FEWEST_ROUNDINGS = 4  # nearer to an end, an image in the file's precision is the same as one beyond it
+TINY = 1e-300  # a root of which nothing is left: nothing can be told
 COPIES = 8  # images that differ by rounding, which must all contradict S
 FARTHER, STEPS_FARTHER = 4.0, 5  # times as far from the end, so often, where a jump is open
 REACH = 40.0  # standard errors beyond which nothing is drawn
@@ -164,7 +165,11 @@ class Witness:
             slope = 0.25 if saliency.link == "probability" else 1.0
             allowed = slope * allowed + 4 * self.map.unit * (1 + abs(marker.threshold.level))
         top = ~event.observed if marker.threshold.kind == "top" else None
-        distances = np.array([np.abs(marker.distance(shown, top)) for shown in maps])
+        above = np.array([marker.distance(shown, top) for shown in maps])
+        distances = np.abs(above)
+        if saliency.is_root:  # roots differ by what their squares do, over the sum of both
+            levels = (maps - above).min(axis=0)
+            allowed = allowed / np.maximum(levels, TINY) + 4 * self.map.unit * (levels + maps.max(axis=0))
         constructed = (distances == 0).all(axis=0) & (margin == 0)
         far = (distances.min(axis=0) > allowed) | constructed
         pixels = self._pixels(event)

@@ -32,7 +32,7 @@ class Carried:
     """How far the numbers of each tensor of a network may be from the true ones, along a line of images.
 
     `at` is the statistic, `scale` a standard error: an estimate is made near it, and taken to grow by as much
-    with every standard error from it.
+    with every standard error from it, to the power `degree` for polynomials.
     """
 
     program: Program
@@ -40,6 +40,7 @@ class Carried:
     direction: Array
     at: float
     scale: float
+    degree: int = 1
 
     def proven(self, names: tuple[str, ...], low: float, high: float) -> float:
         """A bound of the rounding in numbers of some tensors between two points; infinite where unknown."""
@@ -48,12 +49,12 @@ class Carried:
 
     def estimated(self, names: tuple[str, ...], low: float, high: float) -> float:
         """A generous guess of it, by many small errors made on purpose."""
-        return (1 + self._distance(low, high)) * self._sum(names)
+        return (1 + self._distance(low, high)) ** self.degree * self._sum(names)
 
     def between(self, names: tuple[str, ...], low: float, high: float) -> float:
         """An estimate of the same that leaves less room, for what is measured and not only asked about."""
         near = sum(float(self._seen[name][0]) if name in self._seen else math.inf for name in names)
-        return ENOUGH / SAFETY * (1 + self._distance(low, high) / GROWTH) * near
+        return ENOUGH / SAFETY * (1 + self._distance(low, high) / GROWTH) ** self.degree * near
 
     def _distance(self, low: float, high: float) -> float:
         return max(abs(low - self.at), abs(high - self.at)) / self.scale

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.rules.rules import Affine, Array, Bilinear, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class RoundingDomain:
                 errors = _of_candidates(rule, xs).max(axis=0)
             case Gated():
                 errors = self._gated(rule, xs)
+            case Bilinear():
+                errors = self._product(rule, xs)
             case Kinked() | Curved():
                 errors = _by_difference(rule, values, xs) + 4 * self.unit * np.abs(values)
         return Rounded(values, np.broadcast_to(errors, values.shape))
@@ -70,6 +72,13 @@ class RoundingDomain:
     def _grown(self, x: Rounded, terms: int) -> Array:
         """The errors with those of a sum of so many products to come."""
         return x.errors + self.unit * math.sqrt(terms + 4) * np.abs(x.values)
+
+    def _product(self, rule: Bilinear, xs: list[Rounded]) -> Array:
+        """What the errors of each factor do to the other one."""
+        a, b = xs[0], xs[-1]
+        grown = self._grown(a, rule.terms)
+        errors = rule.spread(grown, np.abs(b.values) + b.errors) + rule.spread(np.abs(a.values), b.errors)
+        return errors if rule.offset is None else errors + self.unit * np.abs(rule.offset)
 
     def _gated(self, rule: Gated, xs: list[Rounded]) -> Array:
         """What the errors of the others do behind the gates, and, in a product, the errors of the gates."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.rules.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.rules.rules import Affine, Array, Bilinear, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
 
 Objects = NDArray[np.object_]
 
@@ -115,7 +115,7 @@ def apply(rule: Rule, inputs: Sequence[Objects]) -> Objects:
         case Gated():
             gated = [rounded(x) if i in rule.gates else x for i, x in enumerate(inputs)]
             return _unrounded(rule.evaluate, gated, all(i in rule.gates for i in range(len(inputs))))
-        case Affine() | Kinked() | Maximum():
+        case Affine() | Kinked() | Maximum() | Bilinear():
             return _unrounded(rule.evaluate, inputs, False)
         case Curved():
             raise Inexact(rule.reason or rule.kind)

@@ -327,7 +327,7 @@ def _guarantee(
     except OnnxSIError as error:
         return "refused", (str(error),), planned
     what = f"saliency {found.method} with threshold {threshold}"
-    reason = f"{what}: every op between image and region is affine, piecewise linear or a jump"
+    reason = f"{what}: every op between image and region is affine, piecewise linear, a product or a jump"
     planned = tuple(plan(trial, found, threshold, settings, ("exact", reason.partition(": ")[2])))
     try:
         run_deployed(extended, trial.image, trial.info.name, (margin,))

@@ -15,6 +15,8 @@ from onnx_si.kernels.interpolation import linear_matrix
 
 LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
 """What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
+ROOT = "root"
+"""The link of a map that is the root of something: a threshold is applied to that."""
 TOLD_APART = 1e-6  # a probability nearer to 0 or 1 is a matter of the deployed precision
 MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 
@@ -42,7 +44,8 @@ class SaliencyMap:
     """A model with a map over the image's pixels.
 
     `tensor` is the map as the model's users see it; `margin_tensor` is the one that a threshold is applied
-    to: where `link` is "probability" or "log-probability", what the map is, it is the logit of that.
+    to: where `link` is "probability" or "log-probability", what the map is, it is the logit of that, and
+    where it is "root", the square.
     `split` is the level that tells yes from no on a map that has one, `why` the reason of an automatic
     choice, `chooses_class` whether the map is 1 where a class has the largest channel.
     """
@@ -62,6 +65,25 @@ class SaliencyMap:
     def is_logit(self) -> bool:
         """Whether the margin tensor is the logit of the map."""
         return self.link in LINKS
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the margin tensor is the square of the map."""
+        return self.link == ROOT
+
+    def on_margin(self, level: float) -> float:
+        """The margin tensor's value where the map is at a level.
+
+        Raises
+        ------
+        UsageError
+            If the map never is.
+        """
+        if self.is_logit:
+            return self.logit(level)
+        if self.is_root and level < 0:
+            raise UsageError(f"threshold {level:g}; the map is a root, which is never below 0")
+        return level * level if self.is_root else level
 
     def logit(self, level: float) -> float:
         """The margin tensor's value where the map is at a level.

@@ -16,11 +16,11 @@ from onnx_si.graph import Editor, Model
 from onnx_si.maps.saturation import alike, choice_saturates
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import traits_of
-from onnx_si.rules.traits import ANY_MOVE, IN_PLACE, Decision, Increasing, Moves
+from onnx_si.rules.traits import ANY_MOVE, IN_PLACE, ROOTS, Decision, Increasing, Moves
 
 FULL_PRECISION = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})
 
-LINKS = frozenset(Increasing)
+LINKS = frozenset(Increasing) - ROOTS
 LOGISTIC = frozenset({Increasing.SIGMOID, Increasing.SOFTMAX})
 ALONG_AXES = IN_PLACE | {Moves.PERMUTES}
 CHOICES = frozenset({Decision.LARGEST, Decision.SMALLEST})
@@ -47,6 +47,22 @@ class Tail:
 def find_tail(model: Model, tensor: str) -> Tail | None:
     """Walk back from a tensor over moves of values to a Sigmoid, Softmax or LogSoftmax."""
     return _tail(_makers(model), tensor, LINKS, ANY_MOVE)
+
+
+def find_root(model: Model, tensor: str) -> Tail | None:
+    """Walk back from a tensor over moves of values to a Sqrt or ReduceL2."""
+    return _tail(_makers(model), tensor, ROOTS, ANY_MOVE)
+
+
+def squared_tensor(editor: Editor, tail: Tail) -> str:
+    """Append the square of what a root gives, by ops that never take it; gives its name."""
+    if tail.link is Increasing.ROOT:
+        return _moved(editor, tail, tail.op.input[0])
+    squares = _copy(tail.op)
+    squares.op_type, squares.name = "ReduceSumSquare", editor.fresh("squares")
+    squares.output[0] = editor.fresh("squares")
+    editor.proto.graph.node.append(squares)
+    return _moved(editor, tail, squares.output[0])
 
 
 def find_labels(model: Model, tensor: str) -> onnx.NodeProto | None:

@@ -6,12 +6,21 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
-from onnx_si.maps.map import LINKS, SaliencyMap, View, name_map, to_map
-from onnx_si.maps.monotone import Tail, find_labels, find_tail, logit_tensor, softmax_axis
+from onnx_si.maps.map import LINKS, ROOT, SaliencyMap, View, name_map, to_map
+from onnx_si.maps.monotone import (
+    Tail,
+    find_labels,
+    find_root,
+    find_tail,
+    logit_tensor,
+    softmax_axis,
+    squared_tensor,
+)
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.scale import middle
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
+from onnx_si.program.squares import never_negative
 from onnx_si.rules.traits import Increasing
 
 
@@ -46,6 +55,7 @@ def output_map(
     if choice is not None:
         return _class_map(model, image, name, choice, target, view)
     tail = find_tail(model, name)
+    root = find_root(model, name)
     wanted = (name, tail.op.input[0]) if tail is not None else (name,)
     program = bind(model, image, wanted)
     if name not in program.values:
@@ -68,11 +78,21 @@ def output_map(
     if tail is not None and unmixed:
         margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
         link = "log-probability" if tail.link is Increasing.LOG_SOFTMAX else "probability"
+    if root is not None and unmixed and _of_squares(model, image, root):
+        margin, link = to_map(editor, squared_tensor(editor, root), shape, layout, channel, view), ROOT
     split = LINKS.get(link)
     if split is None and (scale := middle(model, image, name)) is not None:
         split, told = scale
         notes += told
     return SaliencyMap(editor.finish(), public, margin, link, f"output:{name}", channel, notes, split)
+
+
+def _of_squares(model: Model, image: NDArray[np.float64], root: Tail) -> bool:
+    """Whether a root is one of a number that is not negative wherever the image is."""
+    if root.link is Increasing.NORM:
+        return True
+    read = root.op.input[0]
+    return never_negative(bind(model, image, (read,)).instructions, read)
 
 
 def _class_map(

@@ -14,7 +14,7 @@ from onnx_si.maps.backward.nodes import one_hot, reshaped
 from onnx_si.maps.map import View, single_precision
 from onnx_si.program.program import Program, bind
 from onnx_si.rules.registry import traits_of
-from onnx_si.rules.traits import IN_ORDER, Decision, Increasing, Traits
+from onnx_si.rules.traits import IN_ORDER, ROOTS, Decision, Increasing, Traits
 
 SCORE_WORDS = frozenset(
     {"class", "classes", "classification", "classifier", "cls", "label", "labels", "logit", "logits", "pred"}
@@ -47,7 +47,8 @@ def back(makers: dict[str, onnx.NodeProto], tensor: str, through: Callable[[Trai
 
 def behind_scores(traits: Traits) -> bool:
     """Whether an op may stand between scores and an output: it tells as much, or a part of it."""
-    return traits.increasing is not None or traits.decides is Decision.LARGEST or traits.moves in IN_ORDER
+    increasing = traits.increasing is not None and traits.increasing not in ROOTS
+    return increasing or traits.decides is Decision.LARGEST or traits.moves in IN_ORDER
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From a map to its margin: positive exactly on the salient region, computed by the graph itself."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -136,8 +136,7 @@ def with_margin(
     editor = Editor(saliency.model)
     scores = _double(editor, saliency.margin_tensor)
     if threshold.kind in ("value", ARGMAX):
-        level = saliency.logit(threshold.level) if saliency.is_logit else threshold.level
-        bound = editor.constant(np.array(level))
+        bound = editor.constant(np.array(saliency.on_margin(threshold.level)))
     elif threshold.kind == "top":
         if top is None:
             raise ValueError("a threshold of kind top needs the observed region")
@@ -149,8 +148,15 @@ def with_margin(
             "give a value such as 0.5 or a share such as top:0.1, or choose the tensor in front of it with "
             "--saliency output:NAME"
         )
+    elif saliency.is_root and threshold.kind == "minmax":
+        raise NotLinear(
+            f"threshold {threshold} of a map that ends in a root is not a polynomial; give a value, "
+            "max:0.5 or top:0.1, or choose the tensor in front of it with --saliency output:NAME"
+        )
     else:
-        bound = _relative_bound(editor, _Chosen(editor, saliency.margin_tensor, pixels, counts), threshold)
+        factor = saliency.on_margin(threshold.level)  # sqrt(s) > F sqrt(m) where s > F * F * m
+        chosen = _Chosen(editor, saliency.margin_tensor, pixels, counts)
+        bound = _relative_bound(editor, chosen, replace(threshold, level=factor))
     margin = editor.add("Sub", [scores, bound], output=editor.fresh("margin"))
     editor.expose(margin, onnx.TensorProto.DOUBLE)
     return editor.finish(), margin

@@ -15,6 +15,7 @@ from onnx_si.rules.rules import (
     SAME,
     Affine,
     Array,
+    Bilinear,
     Composition,
     Curved,
     Disputed,
@@ -106,11 +107,23 @@ def bilinear(
     terms: int = 1,
     weights: tuple[Array, ...] = (),
     offset: Array | None = None,
+    elementwise: bool = False,
 ) -> Rule:
-    """A product of changing tensors: exact where all of them but one are constant on pieces, gates."""
+    """A product of changing tensors: where all of them but one are constant on pieces, gates; of two that are
+    not, a polynomial of degree 2.
+    """
     gates = tuple(i for i, factor in enumerate(factors) if factor.stepwise)
     rule = product_of(product, gates, terms, weights, offset)
-    return rule if len(gates) >= len(factors) - 1 else Curved(rule.evaluate, "bilinear")
+    if len(gates) >= len(factors) - 1:
+        return rule
+    if len(factors) == 2:
+        return Bilinear(product, terms, weights, offset, elementwise)
+    return Curved(rule.evaluate, "bilinear")
+
+
+def squared(x: Variable) -> Rule:
+    """x * x."""
+    return Curved(np.square, "bilinear") if x.stepwise else Bilinear(np.multiply, elementwise=True)
 
 
 def curved(function: Callable[..., Array]) -> Curved:
@@ -149,7 +162,7 @@ def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 
 def multiply(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
         line_up = operands(a, b)
-        return bilinear(lambda *xs: np.multiply(*line_up(*xs)), (a, b))
+        return bilinear(lambda *xs: np.multiply(*line_up(*xs)), (a, b), elementwise=True)
     x, factor = (a, b) if isinstance(a, Variable) else (b, a)
     return scale(variable(x, "A"), double(constant(factor, "B")))
 

@@ -6,21 +6,18 @@ import numpy as np
 from scipy import special
 
 from onnx_si.ops.activation import absolute
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import curved, squared
 from onnx_si.ops.reduction import reduced_axes, summed
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, handles, variable
 from onnx_si.rules.rules import Array, Composition, Curved, Rule, chain
+from onnx_si.rules.traits import Increasing
 
 Reduce = Callable[[Array, tuple[int, ...], bool], Array]
 
 
 def _l2(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return np.asarray(np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims)))
-
-
-def _sum_square(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    return np.asarray(np.sum(x * x, axis=axes, keepdims=keepdims))
 
 
 def _prod(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
@@ -51,18 +48,36 @@ def reduce_l1(
     return chain(absolute(x), summed(x, over, bool(keepdims))) if over else absolute(x)
 
 
+@handles("ReduceSumSquare", since=(1, 11, 13, 18), axes=axis_rules.reduced)
+def reduce_sum_square(
+    x: Input,
+    axes_input: Input = None,
+    *,
+    axes: list[int] | None = None,
+    keepdims: int = 1,
+    noop_with_empty_axes: int = 0,
+) -> Rule | Composition:
+    x = variable(x, "data")
+    over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
+    return chain(squared(x), summed(x, over, bool(keepdims))) if over else squared(x)
+
+
 CURVED: dict[str, tuple[tuple[int, ...], Reduce, str]] = {
     "ReduceL2": ((1, 11, 13, 18), _l2, "smooth"),
     "ReduceLogSum": ((1, 11, 13, 18, 28), _log_sum, "smooth"),
     "ReduceLogSumExp": ((1, 11, 13, 18, 28), _log_sum_exp, "smooth"),
     "ReduceProd": ((1, 11, 13, 18), _prod, "bilinear"),
-    "ReduceSumSquare": ((1, 11, 13, 18), _sum_square, "bilinear"),
 }
 """Schema versions, the function, and its kind."""
 
 
 def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> None:
-    @handles(op, since=versions, axes=axis_rules.reduced)
+    @handles(
+        op,
+        since=versions,
+        axes=axis_rules.reduced,
+        increasing=Increasing.NORM if reduce is _l2 else None,
+    )
     def reduction(
         x: Input,
         axes_input: Input = None,

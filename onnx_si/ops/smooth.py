@@ -6,10 +6,11 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
-from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale
+from onnx_si.ops import crops
+from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale, squared
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Curved, Rule
+from onnx_si.rules.rules import Array, Rule
 from onnx_si.rules.traits import Increasing
 
 PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
@@ -30,7 +31,6 @@ PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
     "Sinh": ((9, 22), np.sinh),
     "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0)),
     "Softsign": ((1, 22), lambda x: x / (1 + np.abs(x))),
-    "Sqrt": ((6, 13), np.sqrt),
     "Tan": ((7, 22), np.tan),
     "Tanh": ((6, 13), np.tanh),
 }
@@ -50,6 +50,11 @@ for _op, (_versions, _function) in PLAIN.items():
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
 def sigmoid(x: Input) -> Rule:
     return curved(special.expit)
+
+
+@handles("Sqrt", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.ROOT)
+def root(x: Input) -> Rule:
+    return curved(np.sqrt)
 
 
 def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:
@@ -105,14 +110,14 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x)
 
 
-@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise)
+@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)
 def power(x: Input, exponent: Input) -> Rule:
     """An integer base gives an integer, cut towards zero."""
     if isinstance(x, Variable) and isinstance(exponent, np.ndarray):
         if np.all(exponent == 1) and broadcast_shape(x, exponent) == x.shape:
             return identity(x)
         if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
-            return Curved(np.square, "bilinear")
+            return squared(x)
     line_up = operands(x, exponent)
     cut = np.trunc if holds_integers(x) else np.positive
     return curved(lambda *xs: cut(np.power(*line_up(*xs))))

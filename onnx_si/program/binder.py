@@ -26,11 +26,15 @@ from onnx_si.program.ranges import limits_of, require_held
 from onnx_si.program.unrolling import expands
 from onnx_si.rules.registry import WHOLE_NUMBERS, Context, Worded, find
 from onnx_si.rules.rules import (
+    Affine,
+    Bilinear,
     Composition,
     Counted,
     Curved,
     Disputed,
     Gated,
+    Kinked,
+    Maximum,
     Opaque,
     Rule,
     Step,
@@ -46,6 +50,8 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
+FOLLOWS = Affine | Kinked | Maximum | Gated
+"""Rules that are followed behind a product of changing tensors."""
 
 
 class Binder(Known):
@@ -217,6 +223,7 @@ class Binder(Known):
         if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self.find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
+        self._bend(work, output, rule, inputs)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         if not self.loose.isdisjoint(inputs) or (
@@ -229,6 +236,20 @@ class Binder(Known):
         self.instructions.append(
             Instruction(output, rule, inputs, shape, node.name, node.op_type, cost, recipe=recipe)
         )
+
+    def _bend(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Whether the output is a polynomial of degree 2, and a finding for its products where it is followed
+        no further.
+        """
+        made = {name: by for read in inputs for name, by in self.curves.get(read, {}).items()}
+        if not made and isinstance(rule, Bilinear):
+            self.curves[output] = {output: work}
+        elif made and isinstance(rule, FOLLOWS):
+            self.curves[output] = made
+        elif made and output not in self.findings:
+            for by in made.values():
+                why = f"{by.node.op_type} is bilinear, not piecewise linear, and {work.node.op_type} reads it"
+                self.find(by, Refusal(why, _ADVICE["bilinear"]), "bilinear", output)
 
     def _check_range(self, output: str, rule: Rule) -> None:
         """What a type can't hold is refused at the image; integers, which wrap, are watched on the line."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.ranges import Limits
-from onnx_si.rules.rules import SAME, Affine, Gated, Rule, Step, Winner
+from onnx_si.rules.rules import SAME, Affine, Bilinear, Gated, Rule, Step, Winner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Instruction:
 
 def cost_of(rule: Rule, shape: tuple[int, ...]) -> int:
     """Multiply-adds of a rule at one point."""
-    terms = rule.terms if isinstance(rule, Affine | Gated) else 1
+    terms = rule.terms if isinstance(rule, Affine | Bilinear | Gated) else 1
     return terms * max(1, math.prod(shape))
 
 

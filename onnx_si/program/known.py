@@ -50,7 +50,8 @@ class Known:
     `particular` tells whether a rule, or that there is none, was decided by this image's values, `words` what
     the numbers of a tensor of text stand for. `unknown` are tensors of which nothing is known, `loose` those
     whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
-    `remaining` counts who will still read a tensor. `untyped` are tensors whose element type is a guess,
+    `remaining` counts who will still read a tensor. `curves` are polynomials of degree 2, each with the
+    products of changing tensors that it is made of. `untyped` are tensors whose element type is a guess,
     `written_out` counts the nodes of turns of loops.
     """
 
@@ -71,6 +72,7 @@ class Known:
         self.declared = declared_shapes(model.proto.graph)
         self.unknown: set[str] = set()
         self.loose: set[str] = set()
+        self.curves: dict[str, dict[str, Work]] = {}
         self.decided: dict[str, str] = {}
         self.untyped: set[str] = set()
         self.written_out = 0

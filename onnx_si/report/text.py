@@ -27,7 +27,7 @@ _EXTREME = {
     "less": "a difference this far downwards",
 }
 _GUARANTEE = {
-    "exact": "the network is piecewise linear, and the bounds are true to rounding error",
+    "exact": "the network is followed piece by piece, and the bounds are true to rounding error",
     "certified": "the bounds are proven by enclosures",
     "monte-carlo": "the level is exact whatever the network is made of; the p-value itself carries chance of "
     "drawing",

@@ -221,6 +221,36 @@ def product_of(
 
 
 @dataclass(frozen=True)
+class Bilinear:
+    """y = product(a, b, *weights) + offset of two changing tensors: linear in each, so a polynomial of degree
+    2 on every interval on which both are affine.
+
+    Every output is a sum of products of one entry of each factor and of one of each weight at most, so that
+    absolute values bound how far errors spread. Of one input, both factors are that input. With
+    `elementwise` each output is one product of two elements, at the same place of both factors.
+    """
+
+    product: Callable[..., Array]
+    terms: int = 1
+    weights: tuple[Array, ...] = ()
+    offset: Array | None = None
+    elementwise: bool = False
+    kind: ClassVar[str] = "bilinear"
+
+    def evaluate(self, *xs: Array) -> Array:
+        y = self.of(xs[0], xs[-1])
+        return y if self.offset is None else y + self.offset
+
+    def of(self, a: Array, b: Array) -> Array:
+        """The product alone."""
+        return self.product(a, b, *self.weights)
+
+    def spread(self, a: Array, b: Array) -> Array:
+        """The product with absolute weights."""
+        return self.product(a, b, *map(np.abs, self.weights))
+
+
+@dataclass(frozen=True)
 class Curved:
     """y = evaluate(*xs), not piecewise linear: evaluated everywhere, refused by the exact domain.
 
@@ -252,7 +282,7 @@ class Counted(Opaque):
     reason: str = "it reads a shape that depends on the image"
 
 
-Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Curved
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Curved
 
 
 def loosely(rule: Rule, *xs: Array) -> Array:

@@ -33,6 +33,12 @@ class Increasing(Enum):
     SIGMOID = "sigmoid"  # element by element
     SOFTMAX = "softmax"  # along an axis
     LOG_SOFTMAX = "log-softmax"  # along an axis
+    ROOT = "root"  # element by element
+    NORM = "norm"  # the root of the sum of squares over axes
+
+
+ROOTS = frozenset({Increasing.ROOT, Increasing.NORM})
+"""Increasing functions of what is not negative: the map of a root is decided by the square."""
 
 
 class Decision(Enum):

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from onnx_si.domains.enclosure.certified import Enclosure, proven
 from onnx_si.domains.judge import Found, Judge
-from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
+from onnx_si.search import bows
 from onnx_si.search.blur import rows_around, uncertain, widened
 
 Index = NDArray[np.intp]
+NO_NUMBER = "the saliency is infinite or not a number somewhere on the line; check the model's weights"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Arbiter:
     judge: Judge
     margin: str
 
-    def slacks(self, margin: PiecewiseLinear) -> Iterator[float]:
+    def slacks(self, margin: Pieces) -> Iterator[float]:
         """Bounds of that rounding, the cheapest to find first."""
         return self.judge.slacks((self.margin,), margin.knots, [margin.values])
 
@@ -38,6 +40,16 @@ class Arbiter:
     def inside(self, low: Array, high: Array) -> Found:
         """The margins inside intervals, and on which intervals they are right."""
         return self.judge.inside((self.margin,), None, low, high, prove_zeros=self.zeros_need_proof)
+
+    def zeros(self, low: Array, high: Array, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which pixels of intervals are zero all along: by the judge, at several places."""
+        zero = pixels.copy()
+        for end in (high, 0.5 * (low + high)) if len(low) else ():
+            found = self.inside(low, end)
+            for i in range(len(low)):
+                ends = found.ends(0, i) if found.settled[i] else None
+                zero[i] &= ends is not None and (ends[0].ravel() == 0) & (ends[1].ravel() == 0)
+        return zero
 
 
 @dataclass(frozen=True)
@@ -72,12 +84,12 @@ class RegionEvent:
         """The pixels that matter."""
         return np.ones(self.observed.shape, dtype=bool) if self.matters is None else self.matters
 
-    def judge(self, margin: PiecewiseLinear, arbiter: Arbiter | None = None) -> Verdict:
+    def judge(self, margin: Pieces, arbiter: Arbiter | None = None) -> Verdict:
         """Where on this part of the line the event holds: each interval's pixels bound one common stretch.
 
         Parameters
         ----------
-        margin : PiecewiseLinear
+        margin : Pieces
             The margin of every pixel.
         arbiter : Arbiter, optional
             Tells on which side a pixel is whose margin may be nothing but rounding; without one, margins are
@@ -88,6 +100,8 @@ class RegionEvent:
         Verdict
             Both as arrays (n, 2) of interval ends.
         """
+        if isinstance(margin, PiecewiseQuadratic):
+            return self._judge_bows(margin, arbiter)
         knots = margin.knots
         flat = margin.values.reshape(len(knots), -1)
         if not np.isfinite(max(flat.max(), -flat.min())):
@@ -105,18 +119,20 @@ class RegionEvent:
             unclear = doubtful[~settled]
         return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1), slack)
 
-    def blurred(self, margin: PiecewiseLinear, verdict: Verdict, error: float) -> Array:
+    def blurred(self, margin: Pieces, verdict: Verdict, error: float) -> Array:
         """Where it depends on rounding whether the event holds, around the ends of what was found.
 
         Parameters
         ----------
-        margin : PiecewiseLinear
+        margin : Pieces
             As given to `judge`.
         verdict : Verdict
             What that found.
         error : float
             How far margins may be off.
         """
+        if isinstance(margin, PiecewiseQuadratic):
+            return bows.blurred(self._bows(margin), verdict.inside, verdict.slack, error)
         knots = margin.knots
         inside = Intervals.of(verdict.inside).bounds
         rows = rows_around(knots, inside.ravel())
@@ -132,6 +148,32 @@ class RegionEvent:
         left[proven] = right[proven] = np.where(wrong, -1.0, 1.0)[proven] * (1.0 + 2.0 * error)
         kept = holds | (np.minimum(left, right) <= error).any(axis=1)  # else a proof alone tells that it ends
         return uncertain(low[kept], high[kept], left[kept], right[kept], error)
+
+    def _bows(self, margin: PiecewiseQuadratic) -> bows.Bows:
+        """Margins of degree 2, of the pixels that matter."""
+        knots = margin.knots
+        flat = _without_constant_infinities(margin.values.reshape(len(knots), -1))
+        bends = margin.bends.reshape(len(knots) - 1, -1)
+        if not np.isfinite(bends).all():
+            raise UnsupportedModel(NO_NUMBER)
+        observed = self._that_matter(self.observed[None])[0]
+        left, right, bend = (self._that_matter(x) for x in (flat[:-1], flat[1:], bends))
+        return bows.signed(knots, left, right, bend, observed)
+
+    def _judge_bows(self, margin: PiecewiseQuadratic, arbiter: Arbiter | None) -> Verdict:
+        """The same of margins of degree 2."""
+        *_, slack = (0.0,) if arbiter is None else arbiter.slacks(margin)
+        tied, nearly = self._ties(margin, slack)
+        zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros, arbiter.zeros_need_proof)
+        inside, unclear = bows.judge(self._bows(margin).pick(nearly), slack, zeros)
+        doubts = np.stack([margin.knots[:-1], margin.knots[1:]], axis=1)[nearly & ~tied]
+        unclear = unclear.union(inside.intersect(Intervals.of(doubts)))
+        return Verdict(inside.subtract(unclear).bounds, unclear.bounds, slack)
+
+    def _ties(self, margin: PiecewiseQuadratic, slack: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Intervals on which as many pixels are tied as must be, for certain and up to rounding."""
+        every = np.ones(len(margin.bends), np.bool_)
+        return every, every
 
     def _stretches(self, low: Array, high: Array, left: Array, right: Array) -> Array:
         """Where the event holds on intervals in which no pixel is always on the wrong side."""
@@ -216,9 +258,7 @@ def _without_constant_infinities(margins: Array) -> Array:
     constant = np.isinf(margins[0]) & (margins == margins[0]).all(axis=0)
     finite = np.where(constant, np.sign(margins[0]), margins)
     if not np.isfinite(finite).all():
-        raise UnsupportedModel(
-            "the saliency is infinite or not a number somewhere on the line; check the model's weights"
-        )
+        raise UnsupportedModel(NO_NUMBER)
     return finite
 
 
@@ -241,12 +281,24 @@ class TopEvent(RegionEvent):
         """That values are equal can't be told pixel by pixel, nor proved by an enclosure."""
         return self.ties == 1
 
+    def _ties(self, margin: PiecewiseQuadratic, slack: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        if self.ties == 1:
+            return super()._ties(margin, slack)
+        rivals, count = np.flatnonzero(self._rivals()), len(margin.knots)
+        ends = np.abs(margin.values.reshape(count, -1)[:, rivals])
+        hang = 0.25 * np.abs(margin.bends.reshape(count - 1, -1)[:, rivals])
+        distance = np.maximum(np.maximum(ends[:-1], ends[1:]), hang)
+        tied, nearly = (np.count_nonzero(distance <= at_most, axis=1) for at_most in (0.0, slack))
+        return tied >= self.ties, nearly >= self.ties
+
+    def _rivals(self) -> NDArray[np.bool_]:
+        return ~self.observed if self.rivals is None else self.rivals & ~self.observed
+
     def _screen(self, flat: Array, knots: Array, slack: float, zeros: bool = False) -> tuple[Index, Index]:
         possible, unclear = super()._screen(flat, knots, slack, zeros)
         if self.ties == 1:
             return possible, unclear
-        rivals = ~self.observed if self.rivals is None else self.rivals & ~self.observed
-        others = np.abs(flat[:, np.flatnonzero(rivals)])
+        others = np.abs(flat[:, np.flatnonzero(self._rivals())])
 
         def equal(rows: Index, at_most: float) -> NDArray[np.bool_]:
             distance = np.maximum(others[rows], others[rows + 1])
@@ -256,17 +308,16 @@ class TopEvent(RegionEvent):
         doubtful = np.concatenate([unclear[equal(unclear, slack)], possible[nearly & ~tied]])
         return possible[tied], np.sort(doubtful)
 
-    def blurred(self, margin: PiecewiseLinear, verdict: Verdict, error: float) -> Array:
+    def blurred(self, margin: Pieces, verdict: Verdict, error: float) -> Array:
         found = super().blurred(margin, verdict, error)
         if self.ties == 1:
             return found
         return np.concatenate([found, self._untied(margin, verdict.inside, error)])
 
-    def _untied(self, margin: PiecewiseLinear, inside: Array, error: float) -> Array:
+    def _untied(self, margin: Pieces, inside: Array, error: float) -> Array:
         """Around the ends at which too few values remain equal."""
         knots, flat = margin.knots, np.abs(margin.values.reshape(len(margin.knots), -1))
-        rivals = ~self.observed if self.rivals is None else self.rivals & ~self.observed
-        others = flat[:, np.flatnonzero(rivals)]
+        others = flat[:, np.flatnonzero(self._rivals())]
         found = []
         for place in Intervals.of(inside).bounds.ravel():
             for row in (knots.searchsorted(place, "left") - 1, knots.searchsorted(place, "right") - 1):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx_si.domains.enclosure.certified import EnclosureDomain, cells
 from onnx_si.domains.judge import Judge
 from onnx_si.domains.piecewise.exact import ExactDomain
-from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.piecewise.quadratic import image_between
 from onnx_si.domains.points import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
@@ -97,7 +97,7 @@ class _Walk:
             self.budget_bytes, task.judge, ends if task.jumps and task.whole is None else None
         )
         error = task.judge.error((task.margin,), *ends)
-        start = line_segment(task.line.start, task.line.direction, self.low, self.high)
+        start = image_between(task.line.start, task.line.direction, self.low, self.high)
         reached = self.high
         verdicts, blurred, pieces = [], [np.empty((0, 2))], 0
         with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number

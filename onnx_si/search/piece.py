@@ -3,7 +3,7 @@
 import math
 
 from onnx_si.domains.piecewise.exact import ExactDomain
-from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
+from onnx_si.domains.piecewise.quadratic import Pieces, image_between
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
@@ -40,7 +40,7 @@ def linear_piece(
     width, too_wide = line.standard_error / 16, math.inf
     while width < too_wide:
         low, high = at - width, at + width
-        cell, tally = line_segment(line.start, line.direction, low, high), Tally()
+        cell, tally = image_between(line.start, line.direction, low, high), Tally()
         for outputs in walk(program, domain.apply, cell, tally):
             piece = _piece_at(outputs[margin], at)
             if piece is not None:
@@ -58,7 +58,7 @@ def linear_piece(
     )
 
 
-def _watch(task: Task, domain: ExactDomain, piece: PiecewiseLinear) -> None:
+def _watch(task: Task, domain: ExactDomain, piece: Pieces) -> None:
     """Refuse whole numbers that leave their type's range on the piece; beside it they may.
 
     Raises
@@ -68,14 +68,14 @@ def _watch(task: Task, domain: ExactDomain, piece: PiecewiseLinear) -> None:
     """
     if any(step.limits is not None for step in task.program.instructions):
         low, high = float(piece.knots[0]), float(piece.knots[-1])
-        cell = line_segment(task.line.start, task.line.direction, low, high)
+        cell = image_between(task.line.start, task.line.direction, low, high)
         for _ in walk(task.program, domain.apply, cell, Tally(), domain.watch):
             pass
 
 
-def _piece_at(f: PiecewiseLinear, at: float) -> PiecewiseLinear | None:
+def _piece_at(f: Pieces, at: float) -> Pieces | None:
     """The one linear piece that holds a point; None where the point lies elsewhere on the line."""
     if not f.knots[0] <= at < f.knots[-1]:
         return None
     index = int(f.knots.searchsorted(at, "right")) - 1
-    return PiecewiseLinear(f.knots[index : index + 2], f.values[index : index + 2])
+    return f.between(index)

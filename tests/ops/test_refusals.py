@@ -37,16 +37,20 @@ def net():
 
 def test_product_of_two_tensors_that_change():
     n = net()
-    y = n.add("Mul", n.conv("x", 1, 2), n.conv("x", 1, 2))
+    y = n.add("Floor", n.add("Mul", n.conv("x", 1, 2), n.conv("x", 1, 2)))
     (found,), text = findings(n, y)
     assert (found.op, found.opset) == ("Mul", 17)
-    assert "Mul is bilinear, not piecewise linear" in text
+    assert "Mul is bilinear, not piecewise linear, and Floor reads it; choose a map in front of it" in text
 
 
-def test_square_is_a_product():
+@pytest.mark.parametrize("op", ["Mul", "Pow", "ReduceSumSquare"])
+def test_a_square_is_a_product(op):
+    """It is followed to the end, but for a product of it."""
     n = net()
-    (found,), _ = findings(n, n.add("Mul", "x", "x"))
-    assert "bilinear" in found.reason
+    y = n.add(op, "x", *({"Mul": ["x"], "Pow": [n.const(np.array(2.0))]}.get(op, [])))
+    bind(n.finish(y), IMAGE.astype(np.float64), (y,)).require_exact()
+    (found,), _ = findings(n, n.add("Mul", y, "x"))
+    assert (found.op, found.reason) == (op, f"{op} is bilinear, not piecewise linear, and Mul reads it")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_all_findings_come_at_once(unknown):
     a = n.conv("x", 1, 2)
     b = n.add("Exp", a)
     c = n.add(unknown, b)
-    d = n.add("Relu", n.add("Mul", c, c))
+    d = n.add("Floor", n.add("Mul", c, c))
     found, text = findings(n, n.add("ConvTranspose", d, d))
     assert [f.op for f in found] == ["Exp", unknown, "Mul", "ConvTranspose"]
     names = [node.name for node in n.nodes if node.op_type in ("Exp", unknown, "Mul", "ConvTranspose")]
@@ -124,7 +128,7 @@ def test_all_findings_come_at_once(unknown):
         "choose a map in front of it, or train with a piecewise-linear function",
         f"  node '{names[1]}' ({unknown}, opset 17): op {unknown} has no handler; "
         "export the model without it (no fused or custom ops)",
-        f"  node '{names[2]}' (Mul, opset 17): Mul is bilinear, not piecewise linear; "
+        f"  node '{names[2]}' (Mul, opset 17): Mul is bilinear, not piecewise linear, and Floor reads it; "
         "choose a map in front of it",
         f"  node '{names[3]}' (ConvTranspose, opset 17): input W depends on the image; "
         "only constants are exact here",

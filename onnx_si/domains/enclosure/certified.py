@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.program.ranges import Limits, beyond
-from onnx_si.rules.rules import Affine, Array, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.rules.rules import Affine, Array, Bilinear, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
 
 UNIT = float(np.finfo(np.float64).eps)  # twice the rounding of one operation
 TINY = 1e-300  # covers underflow
@@ -118,6 +118,8 @@ class EnclosureDomain:
                 return self._winner(rule, inputs)
             case Gated():
                 return self._gated(rule, inputs)
+            case Bilinear():
+                return _bilinear(rule, inputs)
             case Curved():
                 return self._curved(rule, inputs)
 
@@ -260,6 +262,24 @@ def _product(rule: Gated, product: Callable[..., Array], xs: Sequence[Enclosure]
     if rule.offset is not None:
         radius = radius + 4 * UNIT * (np.abs(rule.offset) + np.abs(centre))
     return Enclosure(centre, slope, radius, xs[0].half_width)
+
+
+def _bilinear(rule: Bilinear, xs: Sequence[Enclosure]) -> Enclosure:
+    """The product of two tensors: a line, and t * t times the product of their slopes."""
+    a, b = xs[0], xs[-1]
+    square = rule.of(a.slope, b.slope)
+    bend = 0.5 * _wide(a.half_width, square) ** 2 * square  # t * t is half of the largest, give or take that
+    centre = rule.evaluate(a.centre, b.centre) + bend
+    slope = rule.of(a.slope, b.centre) + rule.of(a.centre, b.slope)
+    sizes = [np.abs(x.centre) + x.reach for x in (a, b)]
+    gamma = UNIT * (rule.terms + len(rule.weights) + 8)
+    radius = rule.spread(a.radius, sizes[1]) + rule.spread(sizes[0], b.radius) + np.abs(bend)
+    radius = radius * (1 + 8 * gamma) + 8 * gamma * rule.spread(*sizes)
+    there = rule.spread(*((size != 0).astype(np.float64) for size in sizes))
+    radius = np.where(there > 0, radius + TINY, radius)
+    if rule.offset is not None:
+        radius = radius + 4 * UNIT * (np.abs(rule.offset) + np.abs(centre))
+    return Enclosure(centre, slope, radius, a.half_width)
 
 
 def _constant(values: Array, half_width: Array) -> Enclosure:

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnx_si.domains.doubt import doubtful
 from onnx_si.domains.judge import Judge
-from onnx_si.domains.piecewise import envelope
+from onnx_si.domains.piecewise import degree_two, envelope
 from onnx_si.domains.piecewise.crossings import (
     NO_CROSSINGS,
     Crossings,
@@ -22,7 +22,8 @@ from onnx_si.domains.piecewise.crossings import (
     refine,
     zero_crossings,
 )
-from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, from_pieces, merge
+from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic, resampled, together
+from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, between_jumps, from_pieces, merge
 from onnx_si.domains.walker import NeedsSplit
 from onnx_si.errors import Undefined
 from onnx_si.program.ranges import Limits, beyond
@@ -30,6 +31,7 @@ from onnx_si.rules.rules import (
     FEW_CANDIDATES,
     Affine,
     Array,
+    Bilinear,
     Curved,
     Gated,
     Kinked,
@@ -59,20 +61,6 @@ def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int)
     raise NeedsSplit(float(places[len(places) // 2]))
 
 
-def _between_jumps(gate: PiecewiseLinear) -> Array:
-    """A gate's values, each stretch between two jumps as it starts.
-
-    Matrix products round equal rows differently, so a gate that went through one is constant up to
-    rounding only.
-    """
-    fresh = np.append(True, gate.knots[1:] <= gate.knots[:-1])
-    start = np.maximum.accumulate(np.where(fresh, np.arange(gate.points), 0))
-    values = gate.values[start]
-    if not np.allclose(values, gate.values, rtol=0.0, atol=1e-9 * (1 + np.abs(values).max(initial=0.0))):
-        raise AssertionError("a gate changes inside an interval")  # the binder let a non-gate through
-    return values
-
-
 @dataclass(frozen=True)
 class ExactDomain:
     """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be
@@ -90,7 +78,7 @@ class ExactDomain:
     undecided: list[tuple[float, float]] = field(default_factory=list)
     places: list[tuple[Array, Array]] = field(default_factory=list)
 
-    def apply(self, rule: Rule, inputs: list[PiecewiseLinear]) -> PiecewiseLinear:
+    def apply(self, rule: Rule, inputs: Sequence[Pieces]) -> Pieces:
         """The rule's output on the inputs' part of the line.
 
         Raises
@@ -98,6 +86,31 @@ class ExactDomain:
         NeedsSplit
             If it would not fit into the budget.
         """
+        lines = [x for x in inputs if isinstance(x, PiecewiseLinear)]
+        if len(lines) == len(inputs):
+            return self._of_lines(rule, lines)
+        bows = together(inputs)
+        self._check(bows)
+        if not isinstance(rule, Kinked | Maximum):
+            return degree_two.apply(rule, bows)
+        return self._bent(rule, bows)
+
+    def _bent(self, rule: Kinked | Maximum, xs: list[PiecewiseQuadratic]) -> PiecewiseQuadratic:
+        """A rule that adds knots, of tensors of degree 2."""
+        knots, element_bytes = xs[0].knots, 2 * max(x.values[0].nbytes for x in xs)
+        if isinstance(rule, Maximum):  # all candidates are there at the same time
+            element_bytes += 2 * np.asarray(rule.candidates(*(x.values[:1] for x in xs))).nbytes
+        _afford(knots, NO_CROSSINGS, element_bytes, self.budget)
+        crossings = degree_two.changes(rule, xs)
+        _afford(knots, crossings, element_bytes, self.budget)
+        refinement = refine(xs[0].knots, crossings)
+        refined = [resampled(x, refinement.knots) for x in xs]
+        if isinstance(rule, Maximum):
+            return degree_two.maximum(rule, refined)
+        return degree_two.kinked(rule, degree_two.on_levels(rule, refined[0], crossings, refinement.position))
+
+    def _of_lines(self, rule: Rule, inputs: list[PiecewiseLinear]) -> Pieces:
+        """The rule's output of tensors that are affine between knots."""
         xs = merge(inputs)
         self._check(xs)
         match rule:
@@ -113,10 +126,12 @@ class ExactDomain:
                 return self._winner(rule, xs)
             case Gated():
                 return self._gated(rule, xs)
+            case Bilinear():
+                return degree_two.product(rule, xs)
             case Curved():
                 return self._curved(rule, xs)
 
-    def watch(self, x: PiecewiseLinear, limits: Limits) -> None:
+    def watch(self, x: Pieces, limits: Limits) -> None:
         """Refuse whole numbers that leave their type's range: a runtime wraps them around.
 
         Raises
@@ -125,6 +140,8 @@ class ExactDomain:
             If they do on a part of the line, not just at a point.
         """
         out = beyond(x.values, x.values, limits)
+        if isinstance(x, PiecewiseQuadratic):  # whole numbers jump: no product of them changes in between
+            raise AssertionError("whole numbers are no polynomials")
         rows = np.flatnonzero((out[:-1] | out[1:]) & (x.knots[:-1] < x.knots[1:]))
         if len(rows):
             raise Undefined(
@@ -133,7 +150,7 @@ class ExactDomain:
                 "compute in a wider type or in floating point, or clip in front of it",
             )
 
-    def _check(self, xs: list[PiecewiseLinear]) -> None:
+    def _check(self, xs: Sequence[Pieces]) -> None:
         for x in xs:
             if x.nbytes > self.budget:
                 _afford(x.knots, NO_CROSSINGS, x.values[0].nbytes, self.budget)
@@ -238,7 +255,7 @@ class ExactDomain:
         return self._pieces(rule, [refinement(x) for x in xs])
 
     def _gated(self, rule: Gated, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
-        values = [_between_jumps(x) if i in rule.gates else x.values for i, x in enumerate(xs)]
+        values = [between_jumps(x) if i in rule.gates else x.values for i, x in enumerate(xs)]
         return PiecewiseLinear(xs[0].knots, rule.evaluate(*values))
 
     def _curved(self, rule: Curved, xs: list[PiecewiseLinear]) -> PiecewiseLinear:

@@ -46,6 +46,10 @@ class PiecewiseLinear:
             ),
         )
 
+    def between(self, first: int) -> "PiecewiseLinear":
+        """The tensor on one interval."""
+        return PiecewiseLinear(self.knots[first : first + 2], self.values[first : first + 2])
+
 
 def line_segment(start: Array, direction: Array, low: float, high: float) -> PiecewiseLinear:
     """The input start + direction * z for low <= z <= high."""
@@ -103,3 +107,17 @@ def from_pieces(edges: Array, pieces: Array) -> PiecewiseLinear:
     starts, ends = edges[first], np.append(edges[first[1:]], edges[-1])
     knots = np.stack([starts, ends], axis=1).ravel()
     return PiecewiseLinear(knots, np.repeat(pieces[first], 2, axis=0))
+
+
+def between_jumps(gate: PiecewiseLinear) -> Array:
+    """A gate's values, each stretch between two jumps as it starts.
+
+    Matrix products round equal rows differently, so a gate that went through one is constant up to
+    rounding only.
+    """
+    fresh = np.append(True, gate.knots[1:] <= gate.knots[:-1])
+    start = np.maximum.accumulate(np.where(fresh, np.arange(gate.points), 0))
+    values = gate.values[start]
+    if not np.allclose(values, gate.values, rtol=0.0, atol=1e-9 * (1 + np.abs(values).max(initial=0.0))):
+        raise AssertionError("a gate changes inside an interval")  # the binder let a non-gate through
+    return values
