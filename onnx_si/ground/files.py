@@ -18,7 +18,7 @@ from onnx_si.errors import InputError, OnnxSIError
 from onnx_si.ground.budget import excess
 from onnx_si.ground.foreign import PICTURES, SUFFIXES, not_an_image
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
-from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, dicom, nifti, pictures
+from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, dicom, nifti
 from onnx_si.ground.readers.scan import Scan
 from onnx_si.ground.terminal import shown
 
@@ -103,7 +103,11 @@ def told(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[str, ...]:
     """What a user must know of the way an image's file is read."""
     if (scan := _scan(Path(path), how)) is not None:
         return scan.told
-    return pictures.told(path, how) if Path(path).suffix.lower() in PICTURES else ()
+    if Path(path).suffix.lower() not in PICTURES:
+        return ()
+    from onnx_si.ground.readers import pictures  # with Pillow, which arrays don't need
+
+    return pictures.told(path, how)
 
 
 def spacing(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[float, ...] | None:
@@ -249,6 +253,8 @@ def _read_picture(file: Path, kind: str, accept: Accept, how: How) -> NDArray[An
     """Read a picture; Pillow itself refuses more than about 180 million pixels when it reads the header."""
     from PIL import Image  # not needed for arrays
 
+    from onnx_si.ground.readers import pictures
+
     with _as_input_error(shown(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
         _require_all_bits(file, picture, kind)
         pictures.require_upright(file, picture)
@@ -267,7 +273,7 @@ def _read_picture(file: Path, kind: str, accept: Accept, how: How) -> NDArray[An
         return _plain(file, picture, accept, how)
 
 
-def _require_all_bits(file: Path, picture: Image.Image, kind: str) -> None:
+def _require_all_bits(file: Path, picture: "Image.Image", kind: str) -> None:
     if picture.mode in ("RGB", "RGBA") and _bits(file, picture, kind) > 8:
         raise InputError(
             f"{shown(file)}: colour of more than 8 bits can't be read without loss; save it as .npy"
@@ -275,9 +281,11 @@ def _require_all_bits(file: Path, picture: Image.Image, kind: str) -> None:
 
 
 def _plain(
-    file: Path, opened: Image.Image, accept: Accept, how: How, *, several: bool = False
+    file: Path, opened: "Image.Image", accept: Accept, how: How, *, several: bool = False
 ) -> NDArray[Any]:
     """The values of one page in a plain mode, as they are stored."""
+    from onnx_si.ground.readers import pictures
+
     picture = pictures.prepared(file, opened, how)
     if picture.mode == "P":
         raise InputError(
