@@ -158,7 +158,7 @@ def test_copies_are_left_out():
     """Identity, a cast between floating-point types and adding zeros pass their input on."""
     net = nets.Net(0, (1, 4))
     x = net.add("Cast", net.add("Identity", "x"), to=TensorProto.DOUBLE)
-    x = net.add("Sub", net.add("Relu", x), net.const(np.zeros(4)))
+    x = net.add("Sub", net.add("Relu", x), net.add("Cast", net.const(np.zeros(4)), to=TensorProto.DOUBLE))
     net.add("Identity", net.add("Neg", x), out="map")
     image = np.array([[-1.0, 0.0, 2.0, 3.0]])
     program = bind(net.finish("map"), image, ("map",))

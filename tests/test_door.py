@@ -70,7 +70,7 @@ def test_a_map_between_two_ends_is_split_in_their_middle(name):
         assert result.saliency["threshold"] == "max:0.5"
         return
     assert float(result.saliency["threshold"]) == pytest.approx(middle)
-    assert any("clipped to" in text for text in result.warnings)
+    assert any("clipped to" in text for text in result.defaults)
 
     def region_of(image):
         return (runtime(model.proto, x=image.astype(np.float32))["map"] > middle).reshape(8, 8)

@@ -135,6 +135,7 @@ def test_exit_code(tmp_path, debug, code):
     onnx.save(proto, model)
     np.save(picture, np.random.default_rng(0).normal(size=(4, 4)))
     call = [sys.executable, "-m", "onnx_si", model, picture, "--saliency", "output:y", "--std", "1"]
+    call += ["--engine", "exact"]
     done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, DEBUG: debug})
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

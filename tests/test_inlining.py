@@ -152,7 +152,7 @@ REFUSED = {
     "SequenceMap": "a loop",
     "SequenceConstruct": "a sequence",
     "SplitToSequence": "a sequence",
-    "StringNormalizer": "strings",
+    "StringNormalizer": r"strings|which it does not take",
     "RandomNormalLike": "random",
 }
 

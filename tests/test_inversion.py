@@ -1,13 +1,21 @@
 """Interval and p-value never contradict each other: the interval inverts the test that was asked for."""
 
+import dataclasses
 import math
 
 import mpmath as mp
+import nets
 import numpy as np
 import pytest
 from scipy import stats
 
+import onnx_si
+from onnx_si.analysis.options import Options
+from onnx_si.analysis.outcome import _without_contradiction
+from onnx_si.analysis.settings import settle
+from onnx_si.engines.engine import Answer
 from onnx_si.ground.intervals import Intervals
+from onnx_si.report import Estimate
 from onnx_si.statistics.truncated import (
     Normal,
     Randomised,
@@ -174,7 +182,7 @@ def test_accepted_means_that_are_no_interval():
     pairs, statistic = [(0.0, 0.1), (4.0, 8.0)], 1e-3
     means = np.linspace(0.001, 3.0, 1500)
     accepted = means[[brute_p(pairs, statistic, 1.0, float(mean)) > 0.05 for mean in means]]
-    assert np.diff(accepted).max() > 1.0  # a gap
+    assert np.diff(accepted).max() > 0.5  # a gap
     _, upper = interval_bounds(Intervals.of(pairs), NOTHING, statistic, 1.0, 0.95)
     assert accepted[-1] <= upper[0] <= upper[1] <= accepted[-1] + 0.003
 
@@ -243,3 +251,35 @@ def test_intervals_cover_in_random_sets(kind):
         covered += lower[0] <= mean <= upper[1]
     low, high = stats.binom.interval(0.999, draws, level)
     assert low <= covered <= high
+
+
+def test_where_the_accepted_differences_lie_on_both_sides_of_a_rejected_0_there_is_no_interval():
+    """Interval and p-value never contradict each other: the document says why there is none."""
+    estimated = Estimate(0.3, (0.3, 0.3), (-2.0, 1.0), ((-2.0, -2.0), (1.0, 1.0)))
+    answer = Answer(
+        guarantee="exact",
+        p_value=0.01,
+        p_value_bounds=(0.01, 0.01),
+        inside=Intervals.line(),
+        undecided=NOTHING,
+        complete=True,
+        costs={},
+    )
+    settings = settle(Options(), {}, has_reference=False)
+    kept = _without_contradiction(answer, estimated, settings)
+    assert kept.interval is None and "no interval" in kept.interval_reason and kept.value == 0.3
+    for other in (
+        dataclasses.replace(answer, p_value_bounds=(0.2, 0.2)),
+        dataclasses.replace(answer, p_value_bounds=(0.04, 0.06)),
+    ):
+        assert _without_contradiction(other, estimated, settings) is estimated
+    result = onnx_si.test(
+        nets.map_net(seed=1, size=8),
+        np.random.default_rng(3).normal(size=(8, 8)),
+        sigma=1.0,
+        threshold="minmax:0.5",
+    )
+    document = dataclasses.replace(result, estimated=kept).to_dict()
+    assert document["confidence_interval"] == [None, None]
+    assert document["reasons"]["confidence_interval.*"] == kept.interval_reason
+    assert kept.interval_reason in " ".join(dataclasses.replace(result, estimated=kept).summary().split())

@@ -118,7 +118,7 @@ def test_the_command_line(files, monkeypatch, capsys, verb):
     assert main([*call, "--isolate"]) == plain == 0
     again = capsys.readouterr().out.splitlines()
     assert [line for line in again if "search" not in line] == [line for line in told if "search" not in line]
-    monkeypatch.setattr("onnx_si.cli.main.try_out", lambda *_: os.abort())
+    monkeypatch.setattr("onnx_si.runtime.isolation.try_out", lambda *_: os.abort())
     assert main([*call, "--isolate"]) == 3
     assert "onnxruntime was killed by this model" in capsys.readouterr().err
     assert main(call) == 0

@@ -58,7 +58,7 @@ def test_imports_go_down_the_layers_only():
     assert "0 broken" in done.stdout
 
 
-SPREADS_WORK = [ROOT / "onnx_si" / place for place in ("simulation/pool.py", "audit/workers.py")]
+SPREADS_WORK = [ROOT / "onnx_si" / place for place in ("simulation/pool.py", "auditing/workers.py")]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=[str(p.relative_to(ROOT)) for p in SOURCES])

@@ -1,5 +1,6 @@
 """The selective t-test inverted: masses against mpmath, F falling in the mean, ends, coverage."""
 
+import itertools
 import math
 
 import mpmath as mp
@@ -236,7 +237,7 @@ def test_the_program_s_intervals_cover_a_true_difference():
 
 def test_a_t_test_has_an_estimate_and_its_interval_agrees_with_its_p_value():
     image, reference = np.random.default_rng(13).normal(size=(2, 4, 4))
-    for alpha in (0.05, 0.5, 0.9):
+    for alpha, alternative in itertools.product((0.05, 0.5, 0.9), ("two-sided", "two-sided-abs")):
         result = onnx_si.test(
             spots(),
             image,
@@ -245,11 +246,13 @@ def test_a_t_test_has_an_estimate_and_its_interval_agrees_with_its_p_value():
             sigma_df=6,
             threshold="minmax:0.7",
             alpha=alpha,
+            alternative=alternative,
             precision=1e-6,
         )
         low, high = result.confidence_interval
         assert (low <= 0 <= high) == (result.p_value > alpha)
-        assert low < result.estimate < high
+        if alternative == "two-sided":  # the median is the mean that equal tails reject last
+            assert low < result.estimate < high
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a model is given beside the image: values of its other inputs, copies for a batch of fixed size."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, TensorInfo
 from onnx_si.graph.door import around, repeated, with_constants
+from onnx_si.ground.budget import excess
 from onnx_si.ground.files import read_arrays
 from onnx_si.ground.layout import Layout, with_sizes
 from onnx_si.ground.words import did_you_mean
@@ -21,6 +23,7 @@ from onnx_si.runtime.parity import Deployed, input_type
 OTHERS = 2  # batches whose other images are noise, against the one of copies
 SAME = 1e-4  # share of its largest value by which an output may differ in a batch
 FREE_SIZE = 64
+COPIES = 4  # of a batch that are held at the same time
 Array = NDArray[Any]
 
 
@@ -143,6 +146,8 @@ def _each_alone(
     shape = tuple(
         size if isinstance(size, int) else FREE_SIZE for size in with_sizes(info.shape or (), layout, sizes)
     )
+    if why := excess(COPIES * 8 * math.prod(shape)):
+        raise UnsupportedModel(f"the model takes {count} images at a time, of shape {shape}: {why}")
     whole = not issubclass(input_type(model, info.name), np.floating)
     names = tuple(output.name for output in model.outputs)
     rng = np.random.default_rng(0)

@@ -27,6 +27,11 @@ class Input:
     sizes: Shape
     whole_numbers: bool = False
 
+    @property
+    def is_free(self) -> bool:
+        """Whether images of several sizes in space fit."""
+        return not all(isinstance(self.sizes[axis], int) for axis in self.layout.spatial_axes)
+
     def accepted(self, resized: str | None) -> Shape:
         """The shape that an image must have; any size in space where it is resized to the model's.
 

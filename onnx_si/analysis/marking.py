@@ -174,7 +174,8 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
             frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed
         )
     except UnsupportedModel:
-        require_fitting(frame.model, image.shape, frame.layout)  # the one reason that all others follow from
+        if frame.input.is_free:  # the one reason that all others follow from
+            require_fitting(frame.model, image.shape, frame.layout)
         raise
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
     shown = Marking(

@@ -4,6 +4,7 @@ import functools
 import math
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -32,6 +33,10 @@ from onnx_si.statistics.truncated import (
     scaled_bounds,
 )
 
+GAP = (
+    "the differences that this test does not reject are no interval: they lie on both sides of 0, which it "
+    "does reject; --alternative two-sided always has one"
+)
 HIGHEST_LEVEL = 1 - 1e-9  # of an interval that a search settles
 ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
 
@@ -82,8 +87,7 @@ def result_of(
     scene, selection, settings, line = test.scene, test.selection, test.settings, test.line
     saliency, level = selection.saliency, 1 - settings.alpha
     has_error = line.dimension_is_the_images
-    estimated = _estimated(found, line, settings)
-    told.warnings(_interval_warnings(found, estimated, settings))
+    estimated = _without_contradiction(found, _estimated(found, line, settings), settings)
     return Result(
         status="tested",
         guarantee=found.guarantee,
@@ -137,15 +141,13 @@ def _fragility(test: Tested, found: Answer) -> Fragility:
     )
 
 
-def _interval_warnings(found: Answer, estimated: Estimate, settings: Settings) -> Iterator[str]:
-    """Where the hull of what is not rejected holds 0, which is rejected itself."""
-    if found.approximate or estimated.interval is None or settings.alternative != "two-sided-abs":
-        return
-    if found.p_value_bounds[1] <= settings.alpha and estimated.interval[0] <= 0 <= estimated.interval[1]:
-        yield (
-            "a difference of 0 is rejected, but some differences on both sides of it are not; the interval "
-            "spans them all, so it holds 0 as well"
-        )
+def _without_contradiction(found: Answer, estimated: Estimate, settings: Settings) -> Estimate:
+    """No interval where the hull of what is not rejected holds 0, which is rejected itself."""
+    if found.approximate or estimated.interval is None or found.p_value_bounds[1] > settings.alpha:
+        return estimated
+    if not estimated.interval[0] <= 0 <= estimated.interval[1]:
+        return estimated
+    return replace(estimated, interval=None, interval_bounds=None, interval_reason=GAP)
 
 
 def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:

@@ -118,7 +118,7 @@ def spacing(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[float, ..
 
 def _scan(file: Path, how: How) -> Scan | None:
     """A medical image that exists; None of any other file."""
-    if not file.exists():
+    if what_is_at(file) == NOTHING:
         return None
     if nifti.is_nifti(file):
         return nifti.read(file, how)

@@ -240,7 +240,7 @@ def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
     folded = frozenset[str]() if program is None else program.folded
     groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
     for node in model.proto.graph.node:
-        if node.name.startswith(PREFIX):
+        if isinstance(node.name, str) and node.name.startswith(PREFIX):  # bytes are no UTF-8
             continue  # of ours, not of the file
         domain = "" if node.domain == "ai.onnx" else node.domain
         key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))

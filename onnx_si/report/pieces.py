@@ -84,3 +84,4 @@ class Estimate:
     interval: tuple[float, float] | None = None
     interval_bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
     reason: str | None = None
+    interval_reason: str | None = None

@@ -69,6 +69,7 @@ _REASONS = {
 
 
 _NOT_TESTED = ComponentTest()
+_OPEN_END = {"less": 0, "greater": 1}  # of the interval of a one-sided test
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,14 +182,16 @@ class Result:
             if test.reason is not None
         }
         found = {**self.reasons, **compared, **without}
+        of_interval = ("confidence_interval.*", "confidence_interval_bounds.*.*")
         if self.estimated.reason is not None:
-            paths = (
-                "estimate",
-                "estimate_bounds.*",
-                "confidence_interval.*",
-                "confidence_interval_bounds.*.*",
-            )
+            paths = ("estimate", "estimate_bounds.*", *of_interval)
             found |= dict.fromkeys(paths, self.estimated.reason)
+        elif self.estimated.interval_reason is not None:
+            found |= dict.fromkeys(of_interval, self.estimated.interval_reason)
+        elif self.alternative in _OPEN_END:
+            end = _OPEN_END[self.alternative]
+            ends = (f"confidence_interval.{end}", f"confidence_interval_bounds.{end}.*")
+            found |= dict.fromkeys(ends, "the test is one-sided, and so is its interval")
         return found
 
     def _region(self) -> dict[str, Any]:

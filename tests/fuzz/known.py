@@ -517,7 +517,7 @@ KNOWN = {
     **{
         f"names, {verb}": (named(NASTY, verb), codes)
         for verb, codes in (
-            ("refused", (2, 3)),
+            ("refused", (0, 2, 3)),
             ("inspect", (0,)),
             ("json", (0, 2, 3, 5)),
             ("plot", (0, 2, 3, 5)),

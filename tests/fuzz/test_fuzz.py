@@ -60,8 +60,8 @@ def test_a_death_is_seen_and_the_rest_goes_on(monkeypatch):
 def test_a_fault_of_ours_is_seen(monkeypatch, tmp_path):
     monkeypatch.delenv(DEBUG)
 
-    def faulty(*_):
+    def faulty(*_, **__):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("onnx_si.cli.main.inspect_model", faulty)
+    monkeypatch.setattr("onnx_si.cli.verbs.inspect_model", faulty)
     assert any("exit code 70" in fault for fault in run(["inspect", "m.onnx"], tmp_path).faults())

@@ -125,12 +125,15 @@ LISTS = {
     "graph/lift.py": "what ops of old opsets are lifted to",
     "graph/loops.py": "Loop and Scan have no handler: they stand for the nodes of their bodies",
     "graph/mend.py": "what runtimes run but the checker refuses",
+    "graph/schema.py": "inputs on which onnx's own native inference dies",
     "graph/refused.py": "ops that have no handler, and why",
     "maps/map.py": "words of a message",
+    "maps/monotone.py": "the sum of squares that a norm is the root of, as a node of its own",
     "maps/rollout.py": "attention is a pattern of several ops: a Softmax and a product, or all in one",
     "maps/token_layer.py": "which input of such a pattern is added up over tokens",
     "program/cone.py": "the label of a cut that no node of the model makes",
     "program/unrolling.py": "If, Loop and Scan have no handler: they stand for the nodes of their bodies",
+    "runtime/deployed.py": "a node that onnxruntime changes the model's own constants by",
     "report/documents/shape.py": "a type whose name is an op's as well",
 }
 """Modules outside `ops/` and `maps/backward/` that name ops other than those of nodes that they make."""
