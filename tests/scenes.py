@@ -33,7 +33,7 @@ class Case:
     event: RegionEvent
 
     def search(self, precision=TINY, progress=None, **options):
-        how = SearchOptions(precision=precision, **{"alternative": "two-sided", **options})
+        how = SearchOptions(precision=precision, **options)
         return search(self.program, self.margin, self.line, self.event, how, progress)
 
     def tight_budget(self):

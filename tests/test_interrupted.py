@@ -57,7 +57,9 @@ def test_bounds_are_true_wherever_a_step_is_cut_short(monkeypatch, whole, steps)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("steps", [0, 2])
-def test_a_signal_ends_a_test_with_its_result(tmp_path, monkeypatch, capsys, whole, number, steps):
+def test_a_signal_ends_a_test_with_its_result(request, tmp_path, monkeypatch, capsys, whole, number, steps):
+    started = signal.signal(number, signal.default_int_handler)  # a process in the background ignores Ctrl-C
+    request.addfinalizer(lambda: signal.signal(number, started))
     before = signal.getsignal(number)
     after(steps, lambda: signal.raise_signal(number), monkeypatch)
     output = tmp_path / "o.json"

@@ -94,7 +94,10 @@ def test_entries_stay_where_they_are(node, given, made):
     assert made[0].shape == shapes[0] or made[0].shape == np.broadcast_shapes(*shapes)
 
 
-@pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.increasing))
+@pytest.mark.parametrize(
+    ("node", "given", "made"),
+    stating(lambda traits: traits.increasing not in (None, Increasing.NORM)),
+)
 def test_increasing_functions_keep_the_order(node, given, made):
     x, y, link = given[0], made[0], traits_of(node).increasing
     if link is Increasing.SIGMOID:
@@ -103,6 +106,16 @@ def test_increasing_functions_keep_the_order(node, given, made):
     np.testing.assert_array_equal(np.argmax(x, axis), np.argmax(y, axis))
     gaps = np.diff(np.take_along_axis(y, np.argsort(x, axis), axis), axis=axis)
     assert (gaps >= 0).all() and (gaps > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("node", "given", "made"), stating(lambda traits: traits.increasing is Increasing.NORM)
+)
+def test_a_norm_is_the_root_of_a_sum_of_squares(node, given, made):
+    axes = tuple(attribute(node, "axes", ())) or (tuple(given[1].ravel()) if len(given) > 1 else ())
+    keep = bool(attribute(node, "keepdims", 1))
+    squares = np.square(given[0]).sum(axis=axes or None, keepdims=keep)
+    np.testing.assert_allclose(made[0], np.sqrt(squares), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.decides))
