@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_si
-from benchmarks.reproduction import page as reproduction_report
+from benchmarks.reproduction import page
 from benchmarks.reproduction.naive_rates import naive_rates
 from onnx_si.ground.machine import cores
 from onnx_si.inspection.inspector import inspect_model
@@ -218,7 +218,7 @@ def main() -> int:
     if options.time:
         results["speed"] = measured(options.trials, options.jobs)
         save(options.results, results)
-    options.output.write_text(reproduction_report.page(results), encoding="utf-8")
+    options.output.write_text(page.page(results), encoding="utf-8")
     return 0
 
 

@@ -12,7 +12,7 @@ from benchmarks.reproduction import published
 Document = Mapping[str, Any]
 Results = Mapping[str, Document]
 
-TEMPLATE = Path(__file__).parent / "reproduction_template.md"
+TEMPLATE = Path(__file__).parent / "template.md"
 SIDES = (8, 16, 32, 64)
 SIGNALS = (1, 2, 3, 4)
 NETWORKS = {"here": "trained here", "authors": "the authors' own"}
@@ -218,7 +218,7 @@ def speed_words(speed: Mapping[str, Any] | None) -> str:
 
 
 def page(content: Mapping[str, Any]) -> str:
-    """The document: the tables in the text of `reproduction_template.md`."""
+    """The document: the tables in the text of `template.md`."""
     results: Results = content["settings"]
     first = ("network", "pixels", "tests", "no test", "KS p")
     count, outside = count_of_levels(results)

@@ -12,7 +12,7 @@ Block = dict[str, Any]
 
 MIB = 2.0**-20
 BUSY = 1.1  # wall clock / processor time
-# header, measure (see speed_summary.MEASURES), factor to the unit of the header
+# header, measure (see summary.MEASURES), factor to the unit of the header
 TIME_COLUMNS = [
     ("peer s", "peer_seconds", 1.0),
     ("our s", "our_seconds", 1.0),
