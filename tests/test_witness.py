@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
+import importlib
 import itertools
-import sys
 from pathlib import Path
 
 import nets
@@ -27,8 +27,8 @@ from onnx_si.runtime.deployed import FileMap
 from onnx_si.search.event import RegionEvent
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
-exact_module = sys.modules["onnx_si.engines.exact"]
-prepare_module = sys.modules["onnx_si.analysis.prepare"]
+exact_module = importlib.import_module("onnx_si.engines.exact")
+prepare_module = importlib.import_module("onnx_si.analysis.prepare")
 
 SHAPE = (1, 1, 8, 8)
 KINDS = {
@@ -168,7 +168,7 @@ def test_another_graph_than_the_files_is_refused(saliency):
 
 
 def test_preprocessing_that_misses_a_step_is_refused(monkeypatch):
-    frame = sys.modules["onnx_si.analysis.frame"]
+    frame = importlib.import_module("onnx_si.analysis.frame")
 
     def without_mean(model, name, layout, steps):
         return with_preprocessing(model, name, layout, dataclasses.replace(steps, mean=None))
@@ -378,7 +378,9 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
         )
 
     model, image, options = case(name)
-    monkeypatch.setattr(sys.modules["onnx_si.maps.monotone"], "_require_unsaturated", lambda *_: None)
+    monkeypatch.setattr(
+        importlib.import_module("onnx_si.maps.monotone"), "_require_unsaturated", lambda *_: None
+    )
     monkeypatch.setattr(prepare_module, "select", wrong)
     monkeypatch.setattr(exact_module, "search", everywhere)
     with pytest.raises(Contradicted):
