@@ -76,7 +76,7 @@ def test_every_record_of_a_verb_is_in_its_help(verb):
 
 def test_metadata_keys_and_titles_are_each_one():
     keys = [option.metadata for option in OPTIONS.values() if option.metadata]
-    assert len(keys) == len(set(keys)) == 13 and all(key.startswith("onnx_si.") for key in keys)
+    assert len(keys) == len(set(keys)) == 14 and all(key.startswith("onnx_si.") for key in keys)
     assert {option.title for option in OPTIONS.values()} == {
         "what is tested",
         "the noise of the image",

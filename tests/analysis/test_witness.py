@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import importlib
 import itertools
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +168,7 @@ def test_another_graph_than_the_files_is_refused(saliency):
 
 
 def test_preprocessing_that_misses_a_step_is_refused(monkeypatch):
-    frame = sys.modules["onnx_si.analysis.frame"]
+    frame = importlib.import_module("onnx_si.analysis.frame")
 
     def without_mean(model, name, layout, steps):
         return with_preprocessing(model, name, layout, dataclasses.replace(steps, mean=None))
@@ -379,7 +378,9 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
         )
 
     model, image, options = case(name)
-    monkeypatch.setattr(sys.modules["onnx_si.maps.monotone"], "_require_unsaturated", lambda *_: None)
+    monkeypatch.setattr(
+        importlib.import_module("onnx_si.maps.monotone"), "_require_unsaturated", lambda *_: None
+    )
     monkeypatch.setattr(prepare_module, "select", wrong)
     monkeypatch.setattr(exact_module, "search", everywhere)
     with pytest.raises(Contradicted):
