@@ -6,9 +6,9 @@ import numpy as np
 
 from onnx_si.analysis.marking import Marker, Marking
 from onnx_si.analysis.scene import Array, Mask
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.errors import UnsupportedModel
 from onnx_si.maps import ARGMAX
-from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.statistics.line import TestLine
 
 TOGETHER = 1 << 13  # values of an image from which a batch gains nothing and costs memory: one by one

@@ -8,11 +8,11 @@ import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.question import Tested, test_line
 from onnx_si.analysis.scene import Mask
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.errors import NothingToTest
 from onnx_si.report import ComponentTest
 from onnx_si.report.region import component_masks
-from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.statistics.line import TestLine
 
 Ask = Callable[[TestLine, RegionEvent, Answer], None] | None

@@ -10,6 +10,7 @@ from onnx_si.analysis.marking import Marker, Marking
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.shown import engine_of, event_of, parity_of_itself
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.exact import Exact
 from onnx_si.errors import NothingToTest, UnsupportedModel
@@ -18,7 +19,6 @@ from onnx_si.maps.saturation import alike, edge_saturates
 from onnx_si.program.program import Program, bind
 from onnx_si.report import Parity
 from onnx_si.runtime.parity import RUNTIME
-from onnx_si.search.event import RegionEvent, TopEvent
 
 NOT_ASKED = "only the p-value was asked for"
 

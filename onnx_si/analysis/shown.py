@@ -4,6 +4,7 @@ from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.marking import Marker
 from onnx_si.analysis.scene import Mask, Scene
 from onnx_si.analysis.settings import Settings
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.montecarlo import Plan
 from onnx_si.engines.montecarlo.engine import MonteCarlo
@@ -11,7 +12,6 @@ from onnx_si.engines.thinned import Thinned
 from onnx_si.ground.seeds import generator
 from onnx_si.report import Parity
 from onnx_si.runtime.parity import RUNTIME
-from onnx_si.search.event import RegionEvent, TopEvent
 
 PASSES = 2  # runs of the model that tell the region, and that it is always the same
 STREAM = 3  # the generator's child that the chains draw from; those before it draw other things

@@ -12,6 +12,7 @@ import numpy as np
 from onnx_si.analysis.blackbox import counted
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Array, Mask
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.precision import rounded_at
 from onnx_si.engines.engine import Answer
 from onnx_si.engines.exact import Exact
@@ -20,7 +21,6 @@ from onnx_si.ground.deadline import GRACE, Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Parity
 from onnx_si.runtime.deployed import FileMap
-from onnx_si.search.event import RegionEvent
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Distribution

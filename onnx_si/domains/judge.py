@@ -18,7 +18,7 @@ from onnx_si.domains import rational
 from onnx_si.domains.carried import EPS, Carried
 from onnx_si.domains.copies import behind_jumps, changed
 from onnx_si.domains.doubt import doubtful, exact_distances
-from onnx_si.domains.points import Points
+from onnx_si.domains.points.value import Points
 from onnx_si.domains.rational import Inexact, Objects, exact, rounded
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined

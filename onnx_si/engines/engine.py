@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from onnx_si.domains.event import RegionEvent
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import Progress, SearchOptions
-from onnx_si.search.event import RegionEvent
 from onnx_si.statistics.line import TestLine
 
 Watch = Callable[[Progress], None] | None

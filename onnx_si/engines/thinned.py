@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
-from onnx_si.search.event import RegionEvent
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import p_value_bounds
 

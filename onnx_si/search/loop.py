@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from onnx_si.domains.event import RegionEvent
+from onnx_si.domains.task import Task
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.budget import excess
 from onnx_si.ground.deadline import GRACE, Deadline, TimeUp
@@ -15,9 +17,8 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
 from onnx_si.search.ends import ends_of, require_around
-from onnx_si.search.event import RegionEvent
-from onnx_si.search.examine import Examiner, Task
-from onnx_si.search.found import FATES, Progress, Search, SearchOptions
+from onnx_si.search.examine import Examiner
+from onnx_si.search.found import FATES, RESOLVED, Progress, Search, SearchOptions
 from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
@@ -30,7 +31,7 @@ from onnx_si.statistics.truncated import Alternative, Normal, confidence_interva
 COMPARABLE = 3.0  # cells examined together differ in probability by a factor of e^3 at most,
 LEAST_PRECISION = 1e-6  # unless they must be settled anyway for bounds this close, or as close as wanted
 MOST_SPLITS = 64  # cells that are split in one step
-BATCH = 8  # cells enclosed together at most
+BATCH = 8  # cells of which something is claimed together at most
 BATCH_BYTES = 1 << 20  # ... as far as their largest tensor stays in the processor's cache
 LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells are examined at the same time,
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
@@ -100,15 +101,15 @@ class _Run:
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left."""
-        enclose: list[Cell] = []
+        claim: list[Cell] = []
         probe: list[Cell] = []
-        exact: list[Cell] = []
+        resolve: list[Cell] = []
         first: Cell | None = None
         least, splits = self._surely_matters(), 0
         while (
             splits < MOST_SPLITS
-            and max(len(enclose), len(probe)) < self.policy.batch
-            and len(exact) < self.together
+            and max(len(claim), len(probe)) < self.policy.batch
+            and len(resolve) < self.together
         ):
             cell = self.frontier.pop(self.policy.least_width())
             if cell is None:
@@ -117,11 +118,11 @@ class _Run:
             if cell.priority > max(first.priority + COMPARABLE, least):
                 self.frontier.push(cell)
                 break
-            match self.policy.decide(cell) if self.options.enclose else Action.EXACT:
+            match self.policy.decide(cell) if self.options.domains.claiming else Action.RESOLVE:
                 case Action.PROBE:
                     probe.append(cell)
-                case Action.ENCLOSE:
-                    enclose.append(cell)
+                case Action.CLAIM:
+                    claim.append(cell)
                 case Action.SPLIT if cell.low < cell.middle < cell.high:
                     self.frontier.split(cell)
                     self.fates["split"] += 1
@@ -129,14 +130,14 @@ class _Run:
                 case Action.PARTS:
                     self._in_parts(cell)
                     break
-                case Action.EXACT | Action.SPLIT:
-                    exact.append(cell)
-        if exact:
-            self._exact(exact)
+                case Action.RESOLVE | Action.SPLIT:
+                    resolve.append(cell)
+        if resolve:
+            self._resolve(resolve)
         if probe:
             self._probe(probe)
-        if enclose:
-            self._enclose(enclose)
+        if claim:
+            self._claim(claim)
         return first is not None
 
     def _surely_matters(self) -> float:
@@ -146,16 +147,16 @@ class _Run:
         known = self.task.line.distribution.log_mass(Intervals.of(np.concatenate(self.inside)))
         return -known - math.log(max(self.options.precision, LEAST_PRECISION))
 
-    def _exact(self, batch: list[Cell]) -> None:
+    def _resolve(self, batch: list[Cell]) -> None:
         """Settle cells with the whole network."""
-        found = self.examiner.exact_each(self.task, [(cell.low, cell.high) for cell in batch])
+        found = self.examiner.resolve_each(self.task, [(cell.low, cell.high) for cell in batch])
         for cell, seen in zip(batch, found, strict=True):
             self.inside.append(seen.inside)
             self.unclear.append(seen.unclear)
             self.blurred.append(seen.blurred)
-            self.policy.learn_exact(cell, seen.knots, seen.reached)
+            self.policy.learn_resolved(cell, seen.knots, seen.reached)
             self.frontier.push_rest(cell, seen.reached)
-            self.fates["exact"] += 1
+            self.fates[RESOLVED] += 1
 
     def _probe(self, batch: list[Cell]) -> None:
         """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
@@ -192,7 +193,7 @@ class _Run:
 
     def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
-        seen = self.examiner.exact(part.task, low, high)
+        seen = self.examiner.resolve(part.task, low, high)
         self.policy.parts.learn(seen.knots, seen.reached - low)
         if seen.reached < high:
             self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
@@ -200,11 +201,11 @@ class _Run:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
         return Intervals.of(seen.inside)
 
-    def _enclose(self, batch: list[Cell]) -> None:
+    def _claim(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""
         self.policy.learn_batch(len(batch))
         for cell, seen in zip(
-            batch, self.examiner.enclose(self.task, [(c.low, c.high) for c in batch]), strict=True
+            batch, self.examiner.claim(self.task, [(c.low, c.high) for c in batch]), strict=True
         ):
             rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open)
             success = True
@@ -217,7 +218,7 @@ class _Run:
                 success = bool(self.policy.cheapest_cover(rest)[0])
                 self.frontier.push(rest)
                 self.fates["undecided"] += 1
-            self.policy.learn_enclosed(cell, success)
+            self.policy.learn_claimed(cell, success)
 
     def settle_interval(self, level: float, progress: Callable[[Progress], None] | None) -> None:
         """Examine what still moves the confidence interval: the cells that are probable if the mean is at
@@ -322,13 +323,16 @@ def search(
         does not fit into memory.
     """
     _require_room(program)
-    task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes, options.deadline)
+    task, examiner = (
+        Task(program, margin, line, event),
+        Examiner(options.domains, options.budget_bytes, options.deadline),
+    )
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
-    first = max(FIRST, first_width(program, overhead))
-    parts, frontier = Parts(task), Frontier(line, event.pixels, first)
+    first = max(FIRST, first_width(program, overhead, options.domains.resolving.cost))
+    parts, frontier = Parts(task, options.domains), Frontier(line, event.pixels, first)
     shares = parts.shares if event.local else NO_PARTS
-    policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
+    policy = Policy(options.domains, overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
     together = TOGETHER if program.cost >= LARGE else 1
     run = _Run(task, options, examiner, frontier, policy, parts, together)
     bounds, complete, why = (0.0, 1.0), False, None

@@ -9,13 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.points import Points, evaluate
-from onnx_si.domains.walker import Tally, walk
+from onnx_si.domains.domain import Domains
+from onnx_si.domains.task import Task
+from onnx_si.domains.walker import Tally
 from onnx_si.program.cone import cone, cost_of_box
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, whole
 from onnx_si.rules.rules import Array, Step, Winner
-from onnx_si.search.examine import Task
 from onnx_si.search.frontier import Cell
 from onnx_si.search.policy import WORTHWHILE, blocks
 
@@ -65,6 +65,7 @@ class Parts:
     """The boxes of a task's map that were used so far."""
 
     task: Task
+    domains: Domains
     made: dict[tuple[tuple[int, int], ...], Part] = field(default_factory=dict)
 
     @property
@@ -124,16 +125,16 @@ class Parts:
         task = self.task
         small = cone(task.program, task.margin, box)
         line, (margin,) = task.line.part(small.reads), small.program.outputs
-        image = Points(line.start[None] + line.direction[None] * line.statistic)
-        (outputs,) = walk(small.program, evaluate, image, Tally())
-        found, known = outputs[margin].values[0], task.program.values[task.margin][box]
         event = task.event.part(box)
+        cut = Task(small.program, margin, line, event, task)
+        (found,) = self.domains.pointing.margins(cut, [line.statistic], Tally())
+        known = task.program.values[task.margin][box]
         differs = np.abs(found - known).max() > AGREEMENT * (1 + np.abs(known).max())
         if differs and not any(isinstance(step.rule, Step | Winner) for step in small.program.instructions):
             raise AssertionError(f"the cone of {box} differs from the whole network")
         if differs or event.wrong(found[None]).any():
             return Part(whole(self.shape), task)
-        return Part(box, Task(small.program, margin, line, event, task))
+        return Part(box, cut)
 
 
 def _around(pixel: list[int], side: int, shape: tuple[int, ...]) -> Box:

@@ -15,6 +15,7 @@ from support import nets
 import onnx_si
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import refusal
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.precision import rounded_at
 from onnx_si.errors import Contradicted
 from onnx_si.graph import Model, model_from_proto
@@ -24,7 +25,6 @@ from onnx_si.ground.layout import layout_of
 from onnx_si.program.binder import Binder
 from onnx_si.program.program import bind
 from onnx_si.runtime.deployed import FileMap
-from onnx_si.search.event import RegionEvent
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 exact_module = importlib.import_module("onnx_si.engines.exact")

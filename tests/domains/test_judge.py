@@ -15,15 +15,16 @@ from support.scenes import NoJudge, make_case, margin_program
 import onnx_si
 from onnx_si.domains import judge, rational
 from onnx_si.domains.carried import Carried
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.judge import INSIDE, Found, Judge
 from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.rational import Inexact, exact, rounded
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.growth import Growth
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import Context, Variable
 from onnx_si.rules.rules import Affine, Step
-from onnx_si.search.event import RegionEvent
 
 SHAPE = (1, 1, 5, 5)
 POINTS = 161
@@ -332,7 +333,7 @@ def test_a_margin_within_rounding_crosses_zero_where_it_truly_does():
             return Found([rise * (INSIDE[0] - 0.2)], np.ones(1, dtype=bool), [rise])
 
     margin = PiecewiseLinear(np.array([0.0, 1.0]), np.array([[-1e-17], [1e-13]]))
-    verdict = RegionEvent(np.array([True])).judge(margin, Knows(bound=1e-12))
+    verdict = verdict_on(RegionEvent(np.array([True])), margin, Knows(bound=1e-12))
     assert verdict.inside == pytest.approx(np.array([[0.2, 1.0]]), rel=1e-9) and not len(verdict.unclear)
 
 

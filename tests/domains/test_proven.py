@@ -5,10 +5,11 @@ import pytest
 from support import nets
 
 from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
+from onnx_si.domains.enclosure.verdict import certify
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.program import bind
 from onnx_si.rules.rules import Affine, Bilinear, Kinked, Maximum, Step, Winner, product_of
-from onnx_si.search.event import RegionEvent
 
 PLACES = ("centre", "slope", "radius")
 WRONG = (np.nan, np.inf, -np.inf)
@@ -39,7 +40,7 @@ def test_no_verdict_on_a_margin_that_is_no_number(place, value, element):
     for side in (True, False):
         observed = np.array([True, True])
         observed[element] = side
-        outside, open_ = RegionEvent(observed).certify(margin)
+        outside, open_ = certify(RegionEvent(observed), margin)
         assert not outside[0]
         assert open_[0, element]
 
@@ -70,7 +71,7 @@ def test_a_radius_that_overflows_in_a_deep_network_proves_nothing():
     start = cells(image, rng.normal(size=(1, 36)), np.array([-1.0]), np.array([1.0]))
     (outputs,) = walk(program, domain.apply, start, Tally())
     assert not np.isfinite(outputs["y"].radius).any()
-    outside, open_ = RegionEvent(np.ones((1, 36), dtype=bool)).certify(outputs["y"])
+    outside, open_ = certify(RegionEvent(np.ones((1, 36), dtype=bool)), outputs["y"])
     assert domain.lost[0] and not outside[0] and open_.all()
 
 

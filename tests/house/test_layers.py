@@ -105,3 +105,15 @@ def test_joblib_only_spreads_work(path):
     }
     assert {"Parallel", "delayed"} <= names <= {"Parallel", "delayed", "parallel_config"}
     assert "import joblib" not in source
+
+
+def test_nothing_above_the_domains_names_one():
+    """Whoever searches asks a record of domains; which ones there are is told in one file."""
+    folders = [
+        f"onnx_si.domains.{file.parent.name}." for file in (ROOT / "onnx_si/domains").glob("*/__init__.py")
+    ]
+    assert len(folders) >= 3
+    for path in SOURCES:
+        if "domains" not in path.relative_to(ROOT).parts:
+            source = path.read_text(encoding="utf-8")
+            assert not [folder for folder in folders if folder in source], path

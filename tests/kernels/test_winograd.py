@@ -8,16 +8,16 @@ import pytest
 from ops.cases import HANDLERS
 from support import nets
 
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.task import Task
 from onnx_si.kernels import winograd
 from onnx_si.kernels.correlation import correlate
 from onnx_si.kernels.windows import Axis, Window
 from onnx_si.kernels.winograd import INPUT, KERNEL, OUTPUT, MinimalFilter, minimal_filter
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import Context, Variable
-from onnx_si.search.event import RegionEvent
-from onnx_si.search.examine import Task
 
 
 def window(height, width, pads=(1, 1, 1, 1)):

@@ -9,12 +9,13 @@ from support import nets
 from support.scenes import LARGER, draw_case
 
 from onnx_si.domains.enclosure.certified import EnclosureDomain, cells
+from onnx_si.domains.standard import RESOLVING_ONLY, STANDARD
+from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.cone import cone, cost_of_box
 from onnx_si.program.program import bind
 from onnx_si.rules.boxes import whole
 from onnx_si.rules.registry import registered
-from onnx_si.search.examine import Task
 from onnx_si.search.parts import Parts
 
 
@@ -270,7 +271,7 @@ def larger(name, seed):
 @pytest.mark.parametrize(("name", "seed"), NAMES_AND_SEEDS)
 def test_parts_and_enclosures_find_the_same_set_as_the_exact_domain(name, seed):
     case = larger(name, seed)
-    fast, plain = case.search(precision=1e-9), case.search(precision=1e-9, enclose=False)
+    fast, plain = case.search(precision=1e-9), case.search(precision=1e-9, domains=RESOLVING_ONLY)
     assert fast.p_value_bounds == pytest.approx(plain.p_value_bounds, abs=3e-9)
     both = fast.inside.subtract(plain.inside.union(plain.undecided))
     other = plain.inside.subtract(fast.inside.union(fast.undecided))
@@ -294,7 +295,7 @@ def test_these_searches_use_every_way_to_examine_a_cell():
 def test_parts_cost_less_than_the_plain_search():
     for name in ("map", "cam, value"):
         case = larger(name, 0)
-        plain = case.search(precision=1e-6, enclose=False)
+        plain = case.search(precision=1e-6, domains=RESOLVING_ONLY)
         assert case.search(precision=1e-6).forward_passes < 0.5 * plain.forward_passes
 
 
@@ -302,7 +303,7 @@ def test_a_box_whose_pixels_rounding_would_move_is_examined_by_the_whole_network
     case = larger("map", 0)
     wrong = case.event.observed.copy()
     wrong[0, 0] = not wrong[0, 0]
-    parts = Parts(Task(case.program, case.margin, case.line, type(case.event)(wrong)))
+    parts = Parts(Task(case.program, case.margin, case.line, type(case.event)(wrong)), STANDARD)
     assert parts.around([0, 0], 2).task is parts.task
     assert parts.around([8, 8], 2).task is not parts.task
 
@@ -312,7 +313,7 @@ def test_a_cone_that_disagrees_with_the_whole_is_a_fault():
     values = {case.margin: case.program.values[case.margin] + 1e-3}
     program = type(case.program)(**{**vars_of(case.program), "values": values})
     with pytest.raises(AssertionError, match="differs from the whole network"):
-        Parts(Task(program, case.margin, case.line, case.event)).around([0, 0], 2)
+        Parts(Task(program, case.margin, case.line, case.event), STANDARD).around([0, 0], 2)
 
 
 def test_rounding_at_a_jump_is_no_fault_and_leaves_the_box_to_the_whole_network():

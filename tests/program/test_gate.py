@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support.nets import Net
 
 import onnx_si
-from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.points.value import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel, UnsupportedOp
 from onnx_si.program.gate import DEBUG

@@ -16,7 +16,7 @@ from onnx_si.domains.carried import LOOKS, SAFETY, Carried
 from onnx_si.domains.judge import Judge
 from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
-from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.points.value import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.graph import model_from_proto
 from onnx_si.program.growth import EPS, Growth, steepness

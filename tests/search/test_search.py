@@ -12,12 +12,13 @@ from support import nets
 from support.scenes import NoJudge, draw_case, make_case
 
 import onnx_si
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
+from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece
-from onnx_si.search.event import RegionEvent
 
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 REACH = 6.0  # standard errors around zero that a search to the end must have resolved
@@ -407,7 +408,9 @@ def test_the_linear_piece_is_the_one_with_the_observed_activations(name, seed):
 
 def judged(values, observed, knots=(0.0, 1.0)):
     values = np.asarray(values, dtype=np.float64)
-    return RegionEvent(np.asarray(observed)).judge(PiecewiseLinear(np.asarray(knots), values), NoJudge())
+    return verdict_on(
+        RegionEvent(np.asarray(observed)), PiecewiseLinear(np.asarray(knots), values), NoJudge()
+    )
 
 
 def test_intervals_that_only_rounding_decides_are_left_undecided():
@@ -447,12 +450,14 @@ def test_a_pixel_that_only_rounding_puts_on_a_side_excludes_nothing():
     event = RegionEvent(np.array([True, False, True]))
     knots = np.array([0.0, 1.0, 2.0, 3.0])
     values = np.array([[1.0, -1.0, 1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -0.5]])
-    verdict = event.judge(PiecewiseLinear(knots, values), NoJudge())
+    verdict = verdict_on(event, PiecewiseLinear(knots, values), NoJudge())
     assert verdict.inside.tolist() == []
     assert verdict.unclear.tolist() == [[0.0, 1.0], [1.0, 2.0]]  # from there on it is wrong beyond rounding
 
 
 def test_a_dead_pixel_is_on_the_side_of_zero_to_the_last_bit():
     knots, dead = np.array([0.0, 1.0]), np.zeros((2, 1))
-    assert RegionEvent(np.array([True])).judge(PiecewiseLinear(knots, dead)).unclear.size == 0
-    assert RegionEvent(np.array([False])).judge(PiecewiseLinear(knots, dead)).inside.tolist() == [[0.0, 1.0]]
+    assert verdict_on(RegionEvent(np.array([True])), PiecewiseLinear(knots, dead)).unclear.size == 0
+    assert verdict_on(RegionEvent(np.array([False])), PiecewiseLinear(knots, dead)).inside.tolist() == [
+        [0.0, 1.0]
+    ]

@@ -1,6 +1,7 @@
 """Searches that get nowhere end with true bounds and a reason; what doubles can't tell apart is refused."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from support.scenes import make_case
 
 import onnx_si
 from onnx_si.cli.main import main
+from onnx_si.domains.piecewise.domain import Piecewise
+from onnx_si.domains.standard import RESOLVING_ONLY
 from onnx_si.graph import model_from_proto
 from onnx_si.ground.intervals import Intervals
-from onnx_si.search import SearchOptions, examine, linear_piece, search
+from onnx_si.search import SearchOptions, linear_piece, search
 from onnx_si.search.watchdog import CHECK, PASSES, PATIENCE, SPLITS, Watchdog
 
 IMAGE = np.round(np.random.default_rng(0).normal(size=(1, 1, 4, 4)) * 2**10) / 2**10
@@ -60,13 +63,13 @@ def test_more_steps_than_can_be_counted_end_with_true_bounds():
     assert low <= truth.p_value_bounds[0] <= truth.p_value_bounds[1] <= high
 
 
-def test_an_examination_that_takes_too_long_goes_on_in_other_cells(monkeypatch):
+def test_an_examination_that_takes_too_long_goes_on_in_other_cells():
     """Every cell is left after a few passes, and the same S is found."""
     case = make_case(stairs(40.0), IMAGE, saliency="output:y", threshold=0.5)
-    options = SearchOptions(precision=1e-9, enclose=False, budget_bytes=1 << 13)
+    options = SearchOptions(precision=1e-9, domains=RESOLVING_ONLY, budget_bytes=1 << 13)
     whole = search(case.program, case.margin, case.line, case.event, options)
-    monkeypatch.setattr(examine, "MOST_PASSES", 8)
-    pieces = search(case.program, case.margin, case.line, case.event, options)
+    short = replace(options, domains=replace(RESOLVING_ONLY, resolving=Piecewise(most_passes=8)))
+    pieces = search(case.program, case.margin, case.line, case.event, short)
     assert pieces.fates["exact"] > 2 * whole.fates["exact"]
     assert pieces.p_value_bounds == pytest.approx(whole.p_value_bounds, abs=3e-9)
     near = Intervals.of([(-8 * case.line.standard_error, 8 * case.line.standard_error)])

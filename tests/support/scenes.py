@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 import onnx_si
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.domains.judge import Found
 from onnx_si.ground.layout import layout_of
 from onnx_si.maps import View, build, default_threshold, parse_threshold, with_margin
 from onnx_si.program.program import bind
 from onnx_si.search import SearchOptions, search
-from onnx_si.search.event import RegionEvent, TopEvent
 from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.hypotheses.contrast import Data
 from onnx_si.statistics.noise import Noise

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
 from onnx_si.engines.montecarlo.asker import Outside
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
-from onnx_si.search.event import RegionEvent
 from onnx_si.statistics.line import TestLine
 
 Box = Callable[[TestLine, RegionEvent], Outside]

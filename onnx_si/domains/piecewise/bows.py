@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.piecewise import roots
+from onnx_si.domains.piecewise.blur import rows_around, widened
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
-from onnx_si.search.blur import rows_around, widened
 
 Bools = NDArray[np.bool_]
 Index = NDArray[np.intp]
