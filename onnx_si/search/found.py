@@ -8,6 +8,7 @@ from onnx_si.domains.standard import STANDARD
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search.stop import Stop
+from onnx_si.search.tuning import Costs, Tuning
 from onnx_si.statistics.truncated import Alternative
 
 RESOLVED = "exact"  # what a document calls the cells that were resolved
@@ -21,7 +22,8 @@ class SearchOptions:
     `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
     both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
     until the confidence interval of that level is settled too, for at most the work done so far and a
-    little more. `domains` are who is asked about the line.
+    little more. `domains` are who is asked about the line, `costs` and `tuning` the
+    numbers that choose what is asked next.
     `stop` ends it at any moment, and so does the `deadline`.
     """
 
@@ -31,6 +33,8 @@ class SearchOptions:
     budget_bytes: int = 64 << 20
     interval_level: float | None = None
     domains: Domains = STANDARD
+    costs: Costs = field(default_factory=Costs)
+    tuning: Tuning = field(default_factory=Tuning)
     stop: Stop = field(default_factory=Stop, compare=False)
     deadline: Deadline = field(default_factory=Deadline)
 

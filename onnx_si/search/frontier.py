@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Distribution
 
-FIRST = 2.0**-6  # least width of the first cell around the statistic, in standard errors
-FAR = 200.0  # standard errors beyond zero and the statistic after which a search gives up
-
 
 @dataclass(frozen=True, order=True)
 class Cell:
@@ -45,10 +42,12 @@ class Cell:
 class Frontier:
     """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
 
-    def __init__(self, line: TestLine, pixels: NDArray[np.bool_], first: float = FIRST):
-        """All of the line, with `pixels` open; `first` is the width of the first cell in standard errors."""
+    def __init__(self, line: TestLine, pixels: NDArray[np.bool_], first: float, far: float):
+        """All of the line, with `pixels` open; `first` is the width of the first cell and `far` how far to
+        go, in standard errors.
+        """
         self.everything = pixels
-        self._line, self._distribution = line, line.distribution
+        self._line, self._distribution, self._far = line, line.distribution, far
         half = 0.5 * first * line.standard_error
         # The statistic's own cell comes first, however improbable: S contains it, and estimates need it.
         self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half, self.everything)]
@@ -121,7 +120,7 @@ class Frontier:
         se, at = self._line.standard_error, self._line.statistic
         self._step = [max(step, min(least_width, 2 * se)) for step in self._step]
         if self._log_left >= self._log_right:
-            if self._left < min(0.0, at) - FAR * se:
+            if self._left < min(0.0, at) - self._far * se:
                 self._log_left = -math.inf
                 return not math.isinf(self._log_right)
             end, self._left = self._left, self._left - self._step[0]
@@ -129,7 +128,7 @@ class Frontier:
             self.push(Cell(0.0, self._left, end, self.everything))
             self._log_left = self._log_mass(-math.inf, self._left)
         else:
-            if self._right > max(0.0, at) + FAR * se:
+            if self._right > max(0.0, at) + self._far * se:
                 self._log_right = -math.inf
                 return not math.isinf(self._log_left)
             start, self._right = self._right, self._right + self._step[1]

@@ -17,9 +17,9 @@ from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, whole
 from onnx_si.rules.rules import Array, Step, Winner
 from onnx_si.search.frontier import Cell
-from onnx_si.search.policy import WORTHWHILE, blocks
+from onnx_si.search.policy import blocks
+from onnx_si.search.tuning import Tuning
 
-SMALLEST = 2  # side of the smallest box
 AGREEMENT = 1e-9  # share of the largest margin by which a cone may differ from the whole network
 
 
@@ -46,16 +46,18 @@ class Shares:
     program: Program
     margin: str
     shape: tuple[int, ...]
+    tuning: Tuning
     known: list[tuple[int, float]] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
-        side, share = SMALLEST, 0.0
-        while side == SMALLEST or (side < max(self.shape) and share <= WORTHWHILE):
+        smallest = self.tuning.smallest_side
+        side, share = smallest, 0.0
+        while side == smallest or (side < max(self.shape) and share <= self.tuning.worthwhile):
             if not self.known or self.known[-1][0] < side:
                 box = _around([n // 2 for n in self.shape], side, self.shape)
                 cost = cost_of_box(self.program, self.margin, box)
                 self.known.append((side, cost / max(1, self.program.cost)))
-            share = self.known[side.bit_length() - SMALLEST.bit_length()][1]
+            share = self.known[side.bit_length() - smallest.bit_length()][1]
             yield side, share
             side *= 2
 
@@ -66,6 +68,7 @@ class Parts:
 
     task: Task
     domains: Domains
+    tuning: Tuning
     made: dict[tuple[tuple[int, int], ...], Part] = field(default_factory=dict)
 
     @property
@@ -76,7 +79,7 @@ class Parts:
     @cached_property
     def shares(self) -> "Shares":
         """Sides of boxes in the middle of the map and what their cones cost, in forward passes."""
-        return Shares(self.task.program, self.task.margin, self.shape)
+        return Shares(self.task.program, self.task.margin, self.shape, self.tuning)
 
     def witnesses(self, cells: list[Cell], wrong: Array, side: int) -> Iterator[tuple[Part, list[Cell]]]:
         """Parts around the pixels that are farthest on the wrong side in the most probable cells, each with

@@ -5,7 +5,6 @@ from onnx_si.domains.task import Task
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.search.found import SearchOptions
-from onnx_si.search.frontier import FAR
 from onnx_si.statistics.line import TestLine
 
 
@@ -20,4 +19,5 @@ def linear_piece(
         If there are too many pieces beside it, or whole numbers leave their type's range on it.
     """
     task = Task(program, margin, line, event)
-    return options.domains.resolving.piece(task, FAR * line.standard_error, options.budget_bytes)
+    reach = options.tuning.far * line.standard_error
+    return options.domains.resolving.piece(task, reach, options.budget_bytes)

@@ -20,18 +20,9 @@ from onnx_si.domains.domain import Cost, Domains
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Kinked, Maximum, Step
 from onnx_si.search.frontier import Cell
+from onnx_si.search.tuning import Costs, Tuning
 
-OPERATIONS_PER_CALL = 80_000  # what calling one rule costs besides its arithmetic, in multiply-adds
-MAKING = 2.5  # calls of making a part, in those of a walk that resolves a cell
-FIRST_CREDIT = 12.0  # forward passes that failed enclosures may cost,
-LOST_AT_MOST = 0.05  # and this share of the exact work besides what enclosures saved
-FEW_KNOTS = 8.0  # expected in the narrowest cell that is cut off an unbounded end
-ALMOST_FREE = 1.25  # a box grows while its part costs no more than this times that of one pixel
-PART_OF_PROBE = 0.5  # ... or no more than this many forward passes
-WORTHWHILE = 0.5  # parts that cost a larger share of a forward pass are not used
 NO_PARTS = ((1, 1.0),)  # where a pixel needs the whole network
-WIDEST_FIRST = 12.0  # standard errors
-LARGEST_EXACT = 256  # knots at most in one exact cell while the rest of the line may settle the question
 
 
 class Action(Enum):
@@ -42,7 +33,7 @@ class Action(Enum):
     SPLIT = "split"
 
 
-def first_width(program: Program, overhead: float, cost: Cost) -> float:
+def first_width(program: Program, overhead: float, cost: Cost, tuning: Tuning) -> float:
     """Width in standard errors of a cell that is worth a walk, before any density was seen; 0 where unknown.
 
     The line moves the image by a vector of unit length in units of the noise, hence each pixel by about
@@ -52,7 +43,7 @@ def first_width(program: Program, overhead: float, cost: Cost) -> float:
         return 0.0  # quantised values may jump any number of times
     units = sum(math.prod(s.shape) for s in program.instructions if isinstance(s.rule, Kinked | Maximum))
     per_error = 0.25 * max(units, 1) / math.sqrt(max(math.prod(program.shape), 1))
-    return min(max(FEW_KNOTS, 3 * overhead / cost.per_knot) / per_error, WIDEST_FIRST)
+    return min(max(tuning.few_knots, 3 * overhead / cost.per_knot) / per_error, tuning.widest_first)
 
 
 @dataclass
@@ -112,14 +103,19 @@ class Policy:
     probed: Chances = field(default_factory=lambda: Chances(harder=-1))
     batches: int = 1
     batched: int = 1
-    credit: float = FIRST_CREDIT
+    costs: Costs = field(default_factory=Costs)
+    tuning: Tuning = field(default_factory=Tuning)
+    credit: float = field(init=False)
     one_knot_each: bool = True
+
+    def __post_init__(self) -> None:
+        self.credit = self.tuning.first_credit
 
     def learn_resolved(self, cell: Cell, knots: int, reached: float) -> None:
         """A cell was examined exactly up to a place and had so many knots."""
         self.resolved.learn(knots, reached - cell.low)
         self.one_knot_each &= reached >= cell.high
-        self.credit += LOST_AT_MOST * self.domains.resolving.cost.of(knots)
+        self.credit += self.tuning.lost_at_most * self.domains.resolving.cost.of(knots)
 
     def learn_claimed(self, cell: Cell, success: bool) -> None:
         """Something of a cell was claimed, with or without success."""
@@ -152,7 +148,7 @@ class Policy:
     @property
     def sieves(self) -> bool:
         """Whether a pixel's part of the network is much cheaper than the whole."""
-        return self._least_share <= WORTHWHILE
+        return self._least_share <= self.tuning.worthwhile
 
     @property
     def part_density(self) -> float:
@@ -165,10 +161,9 @@ class Policy:
         """
         if not self.resolved.length:
             return 0.0
-        few = (
-            max(FEW_KNOTS, self.overhead / self.domains.resolving.cost.per_knot) / self.resolved.per_length()
-        )
-        return max(few, FEW_KNOTS / self.part_density) if self.sieves else few
+        few, per_knot = self.tuning.few_knots, self.domains.resolving.cost.per_knot
+        width = max(few, self.overhead / per_knot) / self.resolved.per_length()
+        return max(width, few / self.part_density) if self.sieves else width
 
     def decide(self, cell: Cell) -> Action:
         """The cheapest way to settle a cell, by what is known now."""
@@ -178,7 +173,7 @@ class Policy:
         if self.sieves and not cell.probed:
             cost = self.domains.pointing.cost
             probe, chance = cost.calls * self._shared_overhead + cost.passes, self.probed.of(cell.width)
-            part = self._cost_of_part(self._least_share, cell.width) + MAKING * self.overhead
+            part = self._cost_of_part(self._least_share, cell.width) + self.costs.making * self.overhead
             if chance * exact > probe + chance * part:
                 return Action.PROBE
         gain = self.claimed.of(cell.width) * exact - self.cost_of_claim
@@ -187,7 +182,7 @@ class Policy:
         if self.cheapest_cover(cell)[0]:
             return Action.PARTS
         gain = self.claimed.of(0.5 * cell.width) * exact - 2 * self.cost_of_claim - self.overhead
-        if (self.credit > 0 and gain > 0) or self._knots(cell) > LARGEST_EXACT:
+        if (self.credit > 0 and gain > 0) or self._knots(cell) > self.tuning.largest_resolved:
             return Action.SPLIT
         return Action.RESOLVE
 
@@ -200,7 +195,7 @@ class Policy:
             return best
         count = np.count_nonzero(cell.open)
         for side, share in self.shares:
-            each = self._cost_of_part(share, cell.width) + MAKING * self.overhead
+            each = self._cost_of_part(share, cell.width) + self.costs.making * self.overhead
             if each >= best[1]:
                 break  # larger boxes cost more
             if each * math.ceil(count / side**cell.open.ndim) < best[1]:
@@ -213,7 +208,7 @@ class Policy:
         """
         costs = ((side, self._cost_of_part(share, width)) for side, share in self.shares)
         best, cost = next(costs)
-        allowed = max(PART_OF_PROBE + self.overhead, ALMOST_FREE * cost)
+        allowed = max(self.tuning.part_of_probe + self.overhead, self.tuning.almost_free * cost)
         for side, _ in takewhile(lambda found: found[1] <= allowed, costs):
             best = side
         return best

@@ -2,14 +2,13 @@
 
 import functools
 import math
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import stats
 from support import nets
-from support.scenes import NoJudge, draw_case, make_case
+from support.scenes import AS_LARGE, NoJudge, draw_case, make_case
 
 import onnx_si
 from onnx_si.domains.event import RegionEvent
@@ -19,6 +18,7 @@ from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece
+from onnx_si.search.tuning import Tuning
 
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 REACH = 6.0  # standard errors around zero that a search to the end must have resolved
@@ -108,10 +108,9 @@ def test_the_set_agrees_with_a_brute_force_scan_of_the_line(name, seed):
     agrees_with_a_scan(the_case(name, seed), exhaustive(name, seed))
 
 
-@pytest.mark.usefixtures("calls_cost_nothing")
 @pytest.mark.parametrize(("name", "seed"), NAMES_AND_SEEDS)
 def test_it_agrees_when_small_networks_are_searched_as_large_ones_are(name, seed):
-    agrees_with_a_scan(the_case(name, seed), the_case(name, seed).search(alternative="two-sided"))
+    agrees_with_a_scan(the_case(name, seed), the_case(name, seed).search(alternative="two-sided", **AS_LARGE))
 
 
 def agrees_with_a_scan(case, found):
@@ -242,14 +241,13 @@ def exact_p(case, found, alternative="two-sided-abs"):
     return (mass(at, np.inf) if alternative == "greater" else mass(-np.inf, at)) / whole
 
 
-@pytest.mark.usefixtures("calls_cost_nothing")
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("name", ["cam NCHW, max:", "predicted of 3", "plateau", "gates"])
 def test_bounds_are_true_at_every_moment(name, alternative):
     case = the_case(name)
     p = exact_p(case, exhaustive(name), alternative)
     seen = []
-    found = case.search(precision=1e-9, alternative=alternative, progress=seen.append)
+    found = case.search(precision=1e-9, alternative=alternative, progress=seen.append, **AS_LARGE)
     assert len(seen) > 3
     assert all(look.bounds[0] <= p <= look.bounds[1] for look in seen), (p, [look.bounds for look in seen])
     widths = np.array([look.bounds[1] - look.bounds[0] for look in seen])
@@ -354,11 +352,10 @@ def test_statistics_far_out_give_finite_p_values(how_far, alternative):
     assert not any(math.isnan(end) for end in result.confidence_interval)
 
 
-def test_a_search_that_gives_up_keeps_the_far_tails_undecided(monkeypatch):
+def test_a_search_that_gives_up_keeps_the_far_tails_undecided():
     """What was not examined is undecided, also where the search ends because nothing near is left."""
-    monkeypatch.setattr(sys.modules["onnx_si.search.frontier"], "FAR", 2.0)
     case = the_case("cam NCHW, max:")
-    found = case.search(precision=1e-12)
+    found = case.search(precision=1e-12, tuning=Tuning(far=2.0))
     assert not found.complete
     ends = found.undecided.bounds
     assert ends[0, 0] == -np.inf and ends[-1, 1] == np.inf

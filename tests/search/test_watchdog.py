@@ -15,9 +15,13 @@ from onnx_si.domains.standard import RESOLVING_ONLY
 from onnx_si.graph import model_from_proto
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece, search
-from onnx_si.search.watchdog import CHECK, PASSES, PATIENCE, SPLITS, Watchdog
+from onnx_si.search.tuning import Tuning
+from onnx_si.search.watchdog import Watchdog
 
 IMAGE = np.round(np.random.default_rng(0).normal(size=(1, 1, 4, 4)) * 2**10) / 2**10
+
+PATIENCE, CHECK = Tuning().patience, Tuning().check
+PASSES, SPLITS = Tuning().step_passes, Tuning().step_splits
 
 
 def model_of(body, kind="double"):
@@ -36,19 +40,19 @@ def stairs(steps):
 
 
 def test_it_barks_at_steps_that_settle_nothing_and_at_no_others():
-    still = Watchdog(lambda: -3.0)
+    still = Watchdog(lambda: -3.0, Tuning())
     assert [still.barks(0.0, 0) for _ in range(PATIENCE + CHECK)].index(True) == PATIENCE + CHECK - 1
     masses = iter(-0.002 * np.arange(10 * PATIENCE))
-    falling = Watchdog(lambda: float(next(masses)))
+    falling = Watchdog(lambda: float(next(masses)), Tuning())
     assert not any(falling.barks(0.0, 0) for _ in range(4 * PATIENCE))
-    nothing = Watchdog(lambda: -math.inf)
+    nothing = Watchdog(lambda: -math.inf, Tuning())
     assert any(nothing.barks(0.0, 0) for _ in range(2 * PATIENCE))
 
 
 def test_work_and_splits_count_as_steps():
-    heavy = Watchdog(lambda: -3.0)
+    heavy = Watchdog(lambda: -3.0, Tuning())
     assert not heavy.barks(100 * PASSES, 0) and heavy.barks((PATIENCE + 200) * PASSES, 0)
-    splitting = Watchdog(lambda: -3.0)
+    splitting = Watchdog(lambda: -3.0, Tuning())
     assert not splitting.barks(0.0, 100 * SPLITS) and splitting.barks(0.0, (PATIENCE + 200) * SPLITS)
 
 

@@ -13,11 +13,14 @@ from onnx_si.ground.layout import layout_of
 from onnx_si.maps import View, build, default_threshold, parse_threshold, with_margin
 from onnx_si.program.program import bind
 from onnx_si.search import SearchOptions, search
+from onnx_si.search.tuning import Costs, Tuning
 from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.hypotheses.contrast import Data
 from onnx_si.statistics.noise import Noise
 from support import nets
 
+AS_LARGE = {"costs": Costs(per_call=0), "tuning": Tuning(widest_first=0.0)}
+"""Small networks are searched as large ones are: only arithmetic counts, and the first cell is narrow."""
 TINY = 1e-10  # a precision that is reached only when all of the line that matters is resolved
 
 
