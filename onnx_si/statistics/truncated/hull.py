@@ -129,7 +129,7 @@ class _Accepted:
         """A mean that is accepted, one farther out that is not, and one from which on all are rejected."""
         low, high = _FIRST
         while True:
-            places = 4.0 ** np.arange(low, high)
+            places = np.ldexp(1.0, 2 * np.arange(low, high))
             odds, beyond = odds_from(self.tail, self.rest, places, self.outwards)
             far = np.flatnonzero(beyond <= self.log_odds)
             if not len(far):
