@@ -27,11 +27,12 @@ Pair = tuple[float, float]
 # The shortest stretch, as a part of the distance from the statistic and in standard errors.
 TOLERANCE = 1e-10
 _SHORTEST = 1e-14
+_CLOSER = 2.0**-6  # parts of the shortest into which it is divided where it can't be cut off
 _FARTHEST = 1e100  # where the search gives up and returns infinity
 _GREATEST = 1e300  # stands for infinite log odds
 _FIRST = -2, 5  # powers of 4, in standard errors, with which the search begins
 _RUNG = 0.4  # distance of the ladder's next rung from the guess, in that of the one before
-_PARTS, _AT_ONCE, _ROUNDS = 4, 32, 100  # how stretches are divided, how many at a time, and how often
+_PARTS, _AT_ONCE, _ROUNDS = 8, 16, 100  # how stretches are divided, how many at a time, and how often
 _EVENLY, _AROUND = np.arange(1, 8) / 8, 5  # places that are tried for a root, the latter on either side
 
 
@@ -107,7 +108,7 @@ class _Accepted:
                 return accepted, float(ladder[-1, 0]) if len(ladder) else stop
             start, stop = open_ones[0].tolist()
             shortest = self._shortest(stop)
-            if stop - start <= shortest:
+            if stop - start <= _CLOSER * shortest:
                 break
             starts = open_ones[self.has(open_ones[:, 0]), 0]
             if len(starts) and starts[0] > accepted + shortest:
