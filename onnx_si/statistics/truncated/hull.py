@@ -101,21 +101,23 @@ class _Accepted:
         if math.isinf(stop):
             return accepted, stop
         accepted = self._root(accepted, rejected)
-        open_ones = ladder = _ladder(accepted, stop, self._shortest(accepted))
+        ladder = _ladder(accepted, stop, self._shortest(accepted))
+        open_ones = self._not_cut(ladder)
         for _ in range(_ROUNDS):
-            open_ones = self._not_cut(open_ones)
             if not len(open_ones):
                 return accepted, float(ladder[-1, 0]) if len(ladder) else stop
             start, stop = open_ones[0].tolist()
             shortest = self._shortest(stop)
             if stop - start <= _CLOSER * shortest:
                 break
-            starts = open_ones[self.has(open_ones[:, 0]), 0]
+            first = open_ones[:_AT_ONCE]
+            starts = first[self.has(first[:, 0]), 0]
             if len(starts) and starts[0] > accepted + shortest:
                 accepted = self._root(float(starts[0]), stop)
-                open_ones = ladder = _ladder(accepted, stop, self._shortest(accepted))
+                ladder = _ladder(accepted, stop, self._shortest(accepted))
+                open_ones = self._not_cut(ladder)
             else:
-                parts = _divided(open_ones[:_AT_ONCE])
+                parts = self._not_cut(_divided(first))
                 open_ones = np.concatenate([parts, open_ones[_AT_ONCE:]])
         return self._closest(accepted, stop), stop
 
