@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import brentq
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
@@ -16,7 +15,7 @@ STRETCH = 1.0  # standard errors on which one rule of so many nodes is exact to 
 NODES = 16
 REACH = 100.0  # factor by which a standard deviation is moved at most
 PER_DECADE = 24  # steps in which it is moved
-CLOSE = 1e-13  # relative error of the factor
+HALVINGS = 40
 
 
 def distance_to_ends(inside: Intervals, line: TestLine) -> float | None:
@@ -76,23 +75,23 @@ def tipping_factor(
     if not isinstance(line.distribution, Normal) or line.tested is not None:
         return None
 
-    def excess(log_factor: float) -> float:
+    def rejects(log_factor: float) -> bool:
         law = Normal(0.0, line.standard_error * math.exp(log_factor))
-        return p_value_bounds(law, inside, undecided, line.statistic, alternative)[1] - alpha
+        return p_value_bounds(law, inside, undecided, line.statistic, alternative)[1] <= alpha
 
-    now = excess(0.0) <= 0.0
+    now = rejects(0.0)
     steps = math.ceil(PER_DECADE * math.log10(REACH))
     for number in range(1, steps + 1):
         for sign in (1.0, -1.0):
             far = sign * number * math.log(10) / PER_DECADE
-            if (excess(far) <= 0.0) != now:
+            if rejects(far) != now:
                 near = far - sign * math.log(10) / PER_DECADE
-                return math.exp(_turn(excess, near, far))
+                return math.exp(_turn(rejects, near, far, now))
     return None
 
 
-def _turn(excess: Callable[[float], float], near: float, far: float) -> float:
-    """Where it changes its sign, which it does between the two."""
-    if excess(near) == 0.0:
-        return near
-    return float(brentq(excess, near, far, xtol=CLOSE, maxiter=500))
+def _turn(rejects: Callable[[float], bool], near: float, far: float, now: bool) -> float:
+    for _ in range(HALVINGS):
+        middle = 0.5 * (near + far)
+        near, far = (middle, far) if rejects(middle) == now else (near, middle)
+    return far
