@@ -29,6 +29,7 @@ from scipy import stats
 import onnx_si
 from onnx_si.report.region import component_masks
 
+CHAINS = "\n## Chains and thinning"  # heading of what another script measured
 ROOT = Path(__file__).parent.parent
 PAPER, DIGITS = "paper_cam_16", "digits_8"
 SIDE, LEVEL, PRECISION = 16, 0.05, 1e-3
@@ -381,6 +382,12 @@ mean of the square's signal over the region that was selected, so it differs fro
 """
 
 
+def _kept(path: Path) -> str:
+    """The part of the document that benchmarks/montecarlo.py is the source of."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return text[text.index(CHAINS) :] if CHAINS in text else ""
+
+
 def main() -> int:
     """Simulate, write, and tell whether every row lies within its bands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -399,7 +406,7 @@ def main() -> int:
 
         null = simulate(ROWS, options.draws, options.seed, journal, work)
         power = simulate(POWER, options.draws, options.seed, journal, work)
-    options.output.write_text(document(null, power, options), encoding="utf-8")
+    options.output.write_text(document(null, power, options) + _kept(options.output), encoding="utf-8")
     return 0 if all(row.good for row in (*null, *power)) else 1
 
 

@@ -7,6 +7,7 @@ OnnxSIError                  exit code
  +- UnsupportedModel         3   a valid model that can't be analysed exactly
  |   +- UnsupportedOp            ... because of these nodes (all of them, in `findings`)
  |   +- SaliencyUnavailable      ... because the wanted map does not exist in it
+ |   +- NotLinear                ... because the wanted threshold is not piecewise linear on this map
  |   +- Contradicted             ... because the deployed model gives other regions than the analysis says
  |   +- Refusal                  ... because of one node, which the binder names
  |       +- Undefined                ... since its op is not defined for some images on the line
@@ -47,6 +48,10 @@ class UnsupportedModel(OnnxSIError):
 
 class SaliencyUnavailable(UnsupportedModel):
     """The wanted saliency map does not exist in this model."""
+
+
+class NotLinear(UnsupportedModel):
+    """The threshold is not piecewise linear on this map: only the runtime can follow it."""
 
 
 class Contradicted(UnsupportedModel):

@@ -174,7 +174,9 @@ def test_a_refused_model_gives_refused_rows_not_a_crash(place, tmp_path):
     (place / "model.onnx").write_bytes(
         net.finish(net.add("Add", net.add("Sin", "x"), net.add("Cos", "x"))).proto.SerializeToString()
     )
-    found = run_audit(audits.wish(place, gates={"max_failed": 0}), tmp_path / "out", jobs=0)
+    how = {"sigma": 1.0, "threshold": "minmax:0.5", "verify": 0, "engine": "exact"}
+    wish = audits.wish(place, gates={"max_failed": 0}, test=how)
+    found = run_audit(wish, tmp_path / "out", jobs=0)
     assert {row["status"] for row in found.rows()} == {"refused"} and not found.passed
 
 

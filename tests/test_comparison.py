@@ -255,7 +255,8 @@ def test_all_methods_are_shown():
     image[2, 2] += 3
     result = onnx_si.test(smoothing_net(), image, reference, sigma=1.0, threshold=4.0, methods=ALL)
     content = result.to_dict()["comparison"]
-    assert set(content) == {"naive", "over_conditioning", "bonferroni", "permutation"}
+    assert set(content) == {"naive", "over_conditioning", "bonferroni", "permutation", "monte_carlo"}
+    assert content.pop("monte_carlo") is None  # not asked for
     assert all(0 <= value <= 1 for value in content.values())
     for method in ("over-conditioning", "bonferroni", "permutation"):
         assert method in result.summary()

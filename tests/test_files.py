@@ -14,7 +14,8 @@ from PIL import Image
 
 from onnx_si.errors import InputError
 from onnx_si.ground import files
-from onnx_si.ground.files import MAX_IMAGE_BYTES, SUFFIXES, read_image
+from onnx_si.ground.budget import budget
+from onnx_si.ground.files import SUFFIXES, read_image
 
 
 def npy_bytes(array, **options):
@@ -79,7 +80,7 @@ def test_npy_version_2_and_suffix_in_capitals(write):
 
 
 def test_npy_claims_are_checked_before_memory_is_taken(write):
-    claims = MAX_IMAGE_BYTES // 8
+    claims = 2**27
     path = write("a.npy", npy_header((claims,)))
     tracemalloc.start()
     try:
@@ -90,9 +91,34 @@ def test_npy_claims_are_checked_before_memory_is_taken(write):
     assert peak < 2**20
 
 
-@pytest.mark.parametrize("shape", [(MAX_IMAGE_BYTES // 8 + 1,), (2**62, 4), (-1, 4), (10**30,)])
+@pytest.mark.parametrize("shape", [(2**45,), (2**62, 4), (-1, 4), (10**30,), (0, 10**30)])
 def test_npy_of_impossible_size(write, shape):
-    refused(write("a.npy", npy_header(shape) + bytes(64)), "at most")
+    refused(write("a.npy", npy_header(shape) + bytes(64)), "says it holds")
+
+
+def test_an_image_asks_the_budget_before_memory_is_taken(write):
+    path = write("a.npy", npy_header((1 << 18,)) + bytes(8 << 18))
+    with budget(4 << 20):
+        refused(path, "it takes 8.0 MiB", "(--memory)")
+    with budget(64 << 20):
+        assert read_image(path).shape == (1 << 18,)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.png"])
+def test_a_shape_that_is_not_wanted_is_refused_before_values_are_read(write, tmp_path, name):
+    image = np.zeros((3, 4), np.uint8)
+    if name.endswith("npy"):
+        write(name, npy_bytes(image)[:-5])  # damaged behind the header: nothing there is looked at
+    elif name.endswith("npz"):
+        np.savez(tmp_path / name, image)
+    else:
+        Image.fromarray(image).save(tmp_path / name)
+
+    def accept(shape):
+        raise InputError(f"seen {shape}")
+
+    with pytest.raises(InputError, match=r"^seen \(3, 4\)$"):
+        read_image(tmp_path / name, accept)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 9, 40, 127, 128, 200])

@@ -91,20 +91,27 @@ def test_it_may_never_turn():
 
 def test_the_result_says_both_and_the_p_value_turns_there():
     model = nets.map_net(seed=1, size=8)
-    image = np.random.default_rng(3).normal(size=(8, 8))
-    image[2:5, 2:5] += 3
-    result = onnx_si.test(model, image, sigma=1.0, threshold="minmax:0.5", precision=1e-9)
+    image = np.random.default_rng(8).normal(size=(8, 8))
+    image[2:5, 2:5] += 2
+    options = {"threshold": "minmax:0.5", "precision": 1e-9}
+    result = onnx_si.test(model, image, sigma=1.0, **options)
     document = result.to_dict()
     assert 0 < document["fragility"]["information"] <= 1 and document["fragility"]["distance"] > 0
     tipping = document["noise"]["tipping_std"]
     assert tipping is not None
     at = [
-        onnx_si.test(
-            model, image, sigma=tipping * factor, threshold="minmax:0.5", precision=1e-9, p_value_only=True
-        ).p_value
+        onnx_si.test(model, image, sigma=tipping * factor, p_value_only=True, **options).p_value
         for factor in (0.999, 1.001)
     ]
     assert (at[0] <= 0.05) != (at[1] <= 0.05)
+
+
+def test_what_hangs_on_undecided_parts_of_the_line_has_no_turn():
+    """Far away nothing is known; under a larger sigma that is where the mass is."""
+    inside, undecided = Intervals.of([(-2.0, 4.0)]), Intervals.of([(6.0, math.inf), (-math.inf, -6.0)])
+    known = tipping_factor(inside, Intervals.empty(), line(3.0), "two-sided-abs", 0.05)
+    assert known is not None
+    assert tipping_factor(inside, undecided, line(3.0), "two-sided-abs", 0.05) is None
 
 
 def test_a_fragile_region_is_told_in_words():

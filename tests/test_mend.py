@@ -67,7 +67,7 @@ def test_constant_of_a_sparse_tensor(tensor):
         (sparse([5, 7], [-1, 2], [4]), "does not hold what it says"),
         (sparse([5, 7], [1], [4]), "does not hold what it says"),
         (sparse([5, 7], [[0, 1], [5, 2]], [2, 4]), "does not hold what it says"),
-        (sparse([5], [1], [2**31, 2**20]), "tensors hold at most"),
+        (sparse([5], [1], [2**31, 2**20]), "it takes 16777216 GiB of memory"),
     ],
 )
 def test_a_sparse_tensor_that_can_not_be(tensor, words):
@@ -198,4 +198,4 @@ def test_metadata_that_is_no_text(tmp_path):
     found = load(path)
     assert onnx.ModelProto.FromString(path.read_bytes()).metadata_props[0].key == "onnx_si.note"
     assert found.metadata["onnx_si.note"].startswith("\ufffd\ufffd")
-    assert inspect_model(found).to_dict()["metadata"]["onnx_si.note"] == "\ufffd\ufffd\x1b["
+    assert inspect_model(found).to_dict()["metadata"]["onnx_si.note"] == "\ufffd\ufffd\\x1b["

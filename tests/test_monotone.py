@@ -313,4 +313,12 @@ def test_a_cast_to_half_precision_is_no_move(half):
     weights = 1e-3 * np.random.default_rng(6).normal(size=(1, 1, 3, 3))
     model = spatial(nodes, onnx.TensorProto.FLOAT, weights)
     with pytest.raises(onnx_si.UnsupportedModel, match="Sigmoid"):
-        onnx_si.test(model, SPATIAL_IMAGE, sigma=1.0, saliency="output:y", threshold=0.5, verify=0)
+        onnx_si.test(
+            model,
+            SPATIAL_IMAGE,
+            sigma=1.0,
+            saliency="output:y",
+            threshold=0.5,
+            verify=0,
+            engine="exact",
+        )

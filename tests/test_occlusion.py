@@ -94,7 +94,9 @@ def test_refused_with_a_reason():
         with pytest.raises(onnx_si.UsageError, match=r"allowed are.*occlusion:K"):
             saliency_of(classifier(hidden), image, text)
     with pytest.raises(onnx_si.UnsupportedOp, match="can't be analysed exactly"):
-        onnx_si.test(classifier(smooth_inside), image, sigma=1.0, saliency="occlusion:3")
+        onnx_si.test(classifier(smooth_inside), image, sigma=1.0, saliency="occlusion:3", engine="exact")
+    drawn = onnx_si.test(classifier(smooth_inside), image, sigma=1.0, saliency="occlusion:3", draws=19)
+    assert drawn.guarantee == "monte-carlo"
 
 
 def test_it_is_listed():

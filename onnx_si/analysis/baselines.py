@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.question import Tested, data_of
 from onnx_si.analysis.scene import Array, Mask, Scene
+from onnx_si.analysis.shown import chains_of
+from onnx_si.engines.exact import Exact
+from onnx_si.engines.thinned import Thinned
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison
@@ -35,12 +39,14 @@ def compare(test: Tested, rng: np.random.Generator) -> Comparison:
         name = method.replace("-", "_")
         if method == "permutation":
             found = _permutation(test, rng, notes)
-            if isinstance(found, str):
-                reasons[name] = found
-            else:
-                values[name] = found
         elif method in _SIMPLE:
-            values[name] = _SIMPLE[method](test)
+            found = _SIMPLE[method](test)
+        else:
+            continue
+        if isinstance(found, str):
+            reasons[name] = found
+        else:
+            values[name] = found
     return Comparison(**values, reasons=reasons, notes=tuple(notes))
 
 
@@ -54,10 +60,23 @@ def naive(test: Tested) -> float:
     return _over_line(test, Intervals.line())
 
 
-def over_conditioning(test: Tested) -> float:
+def over_conditioning(test: Tested) -> float | str:
     """On the one linear piece around the image, as if every activation pattern had been asked for."""
     selection, line = test.selection, test.line
+    if not isinstance(selection.engine, Exact):
+        return "no linear piece of the network is known: its region is followed by the runtime alone, or not"
     return _over_line(test, selection.engine.piece(line, selection.event, test.how))
+
+
+def drawn(test: Tested) -> float | str:
+    """The Monte-Carlo engine on the same line and region."""
+    if isinstance(test.selection.engine, Thinned):
+        return "a thinned test follows no line"
+    try:
+        engine = chains_of(test.scene, test.settings, BlackBox(test.selection.marking))
+        return engine.answer(test.line, test.selection.event, test.how).p_value
+    except UnsupportedModel as error:
+        return str(error)
 
 
 def bonferroni(test: Tested) -> float:
@@ -68,7 +87,12 @@ def bonferroni(test: Tested) -> float:
     return math.exp(min(0.0, log_naive + pixels * math.log(2.0)))
 
 
-_SIMPLE = {"naive": naive, "over-conditioning": over_conditioning, "bonferroni": bonferroni}
+_SIMPLE: dict[str, Callable[[Tested], float | str]] = {
+    "naive": naive,
+    "over-conditioning": over_conditioning,
+    "bonferroni": bonferroni,
+    "monte-carlo": drawn,
+}
 
 
 def _permutation(test: Tested, rng: np.random.Generator, notes: list[str]) -> float | str:
@@ -83,7 +107,7 @@ def _permutation(test: Tested, rng: np.random.Generator, notes: list[str]) -> fl
     if not isinstance(test.noise.covariance, Scalar):
         return "pixels with different variances or correlated noise can't be exchanged"
     if test.scene.extra is not None:
-        return "the selection is randomised; permuting would separate the image from its extra noise"
+        return "noise was added for the selection; permuting would separate the image from it"
     observed, data = test.line.statistic, data_of(test.scene, test.noise, test.settings)
     try:
         statistics = list(_permuted_statistics(test, data, rng, notes))

@@ -96,22 +96,20 @@ def _tested(test: Tested, component: Mask, progress: Watch, ask: Ask) -> tuple[C
         line = test_line(test.scene, component, test.noise, test.settings)
     except NothingToTest as error:
         return ComponentTest(reason=str(error)), None
-    given_region = _bounds(test, line, region_event, progress, ask)
+    given_region = _answer(test, line, region_event, progress, ask)
     top = isinstance(region_event, TopEvent)
     event = region_event if top else component_event(component, selection.counts)
-    bounds = given_region if top else _bounds(test, line, event, progress, ask)
-    one = ComponentTest(bounds[1], bounds, None, line.observed, line.error)
-    return one, given_region[1]
+    found = given_region if top else _answer(test, line, event, progress, ask)
+    one = ComponentTest(found.p_value, found.p_value_bounds, None, line.observed, line.error)
+    return one, given_region.p_value
 
 
-def _bounds(
-    test: Tested, line: TestLine, event: RegionEvent, progress: Watch, ask: Ask
-) -> tuple[float, float]:
+def _answer(test: Tested, line: TestLine, event: RegionEvent, progress: Watch, ask: Ask) -> Answer:
     selection, how = test.selection, dataclasses.replace(test.how, interval_level=None)
     found = selection.engine.answer(line, event, how, progress)
     if ask is not None:
         ask(line, event, found)
-    return found.p_value_bounds
+    return found
 
 
 def _with_adjusted(one: ComponentTest, p_value: float) -> ComponentTest:

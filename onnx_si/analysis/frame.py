@@ -12,6 +12,7 @@ from onnx_si.maps import View, resize_matrix
 from onnx_si.maps.map import MAX_RESIZE_VALUES
 from onnx_si.maps.trace import input_layout
 from onnx_si.rules.rules import Array
+from onnx_si.runtime.told import with_told_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +103,12 @@ def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Setti
     """
     resize = _resizes(taken, shape, settings.resize_input)
     steps = Preprocessing(settings.scale, settings.mean, settings.std, resize)
+    framed = with_preprocessing(model, taken.name, taken.layout, steps)
+    if settings.may_draw:
+        framed = with_told_shapes(model, framed, shape, taken.layout, steps)
     return Frame(
         loaded=model,
-        model=with_preprocessing(model, taken.name, taken.layout, steps),
+        model=framed,
         input=taken,
         shape=shape,
         steps=steps,

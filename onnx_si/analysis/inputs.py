@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from onnx_si.analysis.scene import Given
+from onnx_si.analysis.scene import Accepts, Given
 from onnx_si.errors import WrongType
-from onnx_si.ground.files import read_image
+from onnx_si.ground.files import Accept, read_image
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
 from onnx_si.statistics.noise import read_covariance
@@ -28,8 +28,8 @@ class Inputs:
     covariance: Any = None
     noise_from: Any = ()
 
-    def given(self) -> Given:
-        """The arrays.
+    def given(self, accepts: Accepts) -> Given:
+        """The arrays; of a file, if its header says a shape that is accepted.
 
         Raises
         ------
@@ -38,16 +38,19 @@ class Inputs:
         UsageError
             If something is neither a file nor an array.
         """
+        image = array_of("image", self.image, accepts.image("the image"))
+        reference, noise = accepts.image("a reference"), accepts.image("an image of noise")
         return Given(
-            array_of("image", self.image),
-            tuple(array_of("reference", one) for one in several(self.reference)),
-            tuple(array_of("noise_from", one) for one in several(self.noise_from)),
-            None if self.mask is None else array_of("mask", self.mask),
+            image,
+            tuple(array_of("reference", one, reference) for one in several(self.reference)),
+            tuple(array_of("noise_from", one, noise) for one in several(self.noise_from)),
+            None if self.mask is None else array_of("mask", self.mask, accepts.mask(np.shape(image))),
         )
 
-    def known_covariance(self) -> Any:
-        """The covariance, read from its file if it is one."""
-        return covariance_of_file(self.covariance)
+    def known_covariance(self, accepts: Accepts, image: Any) -> Any:
+        """The covariance of an image, read from its file if it is one."""
+        named = isinstance(self.covariance, str | os.PathLike)
+        return covariance_of_file(self.covariance, accepts.covariance(np.shape(image)) if named else None)
 
     def named_in(self, outcome: Outcome) -> Outcome:
         """A result or refusal that names the files, where files were given."""
@@ -74,7 +77,7 @@ def several(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, list | tuple) else (given,)
 
 
-def array_of(name: str, given: Any) -> Any:
+def array_of(name: str, given: Any, accept: Accept | None = None) -> Any:
     """An array as it is, or the one that a file holds.
 
     Raises
@@ -83,7 +86,7 @@ def array_of(name: str, given: Any) -> Any:
         If it is neither.
     """
     if isinstance(given, str | os.PathLike):
-        return read_image(given)
+        return read_image(given) if accept is None else read_image(given, accept)
     if isinstance(given, np.ndarray):
         return given
     try:
@@ -95,7 +98,7 @@ def array_of(name: str, given: Any) -> Any:
     return array
 
 
-def covariance_of_file(given: Any) -> Any:
+def covariance_of_file(given: Any, accept: Any = None) -> Any:
     """A covariance as it is, or the one that a file holds.
 
     Raises
@@ -104,7 +107,7 @@ def covariance_of_file(given: Any) -> Any:
         If it is neither a file, nor an array, nor some by name.
     """
     if isinstance(given, str | os.PathLike):
-        return read_covariance(given)
+        return read_covariance(given) if accept is None else read_covariance(given, accept)
     known = given is None or isinstance(given, Mapping) or hasattr(given, "sample")
     return given if known else array_of("covariance", given)
 

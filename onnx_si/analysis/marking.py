@@ -12,7 +12,7 @@ from onnx_si.analysis.frame import Frame
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
 from onnx_si.domains.again import at_image
-from onnx_si.errors import Undefined
+from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.maps import (
     ARGMAX,
@@ -26,23 +26,25 @@ from onnx_si.maps import (
 )
 from onnx_si.program.program import Program, bind
 from onnx_si.runtime.deployed import FileMap
+from onnx_si.runtime.providers import providers
 
 
 @dataclass(frozen=True)
 class Marker:
     """How one output of a model becomes a region, for any image: `tensor` is the margin, or for a threshold
-    of kind `top` the map itself.
+    of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself.
     """
 
     model: Model
     tensor: str
     threshold: Threshold
     counts: Mask | None
+    is_map: bool = False
 
     def region(self, values: Array) -> Mask:
         """The region that this output means."""
-        if self.threshold.kind == "top":
-            return top_region(values, self.threshold, self.counts)
+        if self.is_map or self.threshold.kind == "top":
+            return self.region_of(values)
         return values > 0 if self.counts is None else (values > 0) & self.counts
 
     def distance(self, shown: Array, outside: Mask | None = None) -> Array:
@@ -86,18 +88,23 @@ class Marking:
     """A map and its margin for the images of a frame, bound to one of them.
 
     Nothing here depends on an image's values, except `bound` where it is not repeatable. `open_threshold`:
-    nobody chose the threshold.
+    nobody chose the threshold. Without `bound` the deployed runtime alone is asked for the map; `why` says
+    why, where that was left open.
     """
 
     frame: Frame
     saliency: SaliencyMap
     marker: Marker
-    bound: Program
+    bound: Program | None
     bound_at: Array
     open_threshold: bool = False
+    provider: str | None = None
+    why: str = ""
 
     def at(self, image: Array) -> Program:
         """The bound margin at an image of the frame's shape."""
+        if self.bound is None:
+            raise ValueError("the map of this marking was not bound")
         if np.array_equal(image, self.bound_at):
             return self.bound
         if self.bound.repeatable:
@@ -117,6 +124,8 @@ class Marking:
         if not self.open_threshold or threshold.kind != "max":
             return None
         other = Threshold("minmax", threshold.level, chosen=True)
+        if self.bound is None:
+            return dataclasses.replace(self, marker=dataclasses.replace(self.marker, threshold=other))
         marker = _marker(self.saliency, other, self.frame, self.marker.counts)
         bound = bind_margin(self.saliency, marker, self.bound_at)
         return dataclasses.replace(self, marker=marker, bound=bound)
@@ -132,7 +141,20 @@ class Marking:
         """
         frame = self.frame
         made = self.saliency
-        return FileMap(frame.loaded, made.model, made.tensor, frame.input.name, frame.layout, frame.steps)
+        if self.bound is not None and not frame.loaded.inputs[0].is_floating:
+            raise UnsupportedModel(
+                f"the model's input is {frame.loaded.inputs[0].type}: the runtime rounds the image, the "
+                "analysis does not"
+            )
+        return FileMap(
+            frame.loaded,
+            made.model,
+            made.tensor,
+            frame.input.name,
+            frame.layout,
+            frame.steps,
+            providers(self.provider),
+        )
 
 
 def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings) -> Marking:
@@ -145,18 +167,44 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     """
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
-    saliency = build(frame.model, image, settings.saliency, settings.target, frame.view, argmax)
+    view, followed = frame.view, settings.asks_exact
+    saliency = build(frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed)
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
-    marker = _marker(saliency, threshold, frame, mask)
-    bound = bind_margin(saliency, marker, image)
-    return Marking(
+    shown = Marking(
         frame=frame,
         saliency=saliency,
-        marker=marker,
-        bound=bound,
+        marker=Marker(saliency.model, saliency.tensor, threshold, mask, is_map=True),
+        bound=None,
         bound_at=image,
         open_threshold=given is None,
+        provider=settings.provider,
     )
+    kind = frame.loaded.inputs[0]
+    if settings.may_draw and not kind.is_floating:
+        why = f"the model's input is {kind.type}: the runtime rounds the image to whole numbers"
+        return dataclasses.replace(shown, why=why)
+    return _bound_or_drawn(shown, settings) if followed else shown
+
+
+def _bound_or_drawn(shown: Marking, settings: Settings) -> Marking:
+    """The margin bound where the network is piecewise linear; else the runtime alone, if that is allowed."""
+    try:
+        marker = _marker(shown.saliency, shown.marker.threshold, shown.frame, shown.marker.counts)
+        bound = bind_margin(shown.saliency, marker, shown.bound_at)
+    except NotLinear as error:
+        if not settings.may_draw:
+            raise
+        return dataclasses.replace(shown, why=str(error))
+    if bound.findings and settings.may_draw:
+        return dataclasses.replace(shown, why=_not_linear(bound))
+    return dataclasses.replace(shown, marker=marker, bound=bound)
+
+
+def _not_linear(bound: Program) -> str:
+    """Which nodes make the map more than piecewise linear."""
+    first, count = bound.findings[0], len(bound.findings)
+    others = f", and {count - 1} more nodes" if count > 1 else ""
+    return f"the network is not piecewise linear: node '{first.node}' ({first.op}): {first.reason}{others}"
 
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:

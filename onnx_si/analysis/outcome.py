@@ -61,7 +61,10 @@ def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     if not found.complete and not settings.decide:
         low, high = found.p_value_bounds
         wanted, why = settings.precision, "" if found.why is None else f": {found.why}"
-        yield f"the search ended with bounds {high - low:.2g} apart, not {wanted:g} as asked for{why}"
+        yield (
+            f"the search ended with bounds {high - low:.2g} apart, not {wanted:g} as asked for{why}; "
+            "--engine monte-carlo always ends"
+        )
 
 
 def result_of(
@@ -97,7 +100,7 @@ def result_of(
         layout=scene.layout,
         saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
         comparison=comparison,
-        noise=_noise(test.noise),
+        noise=_noise(test.noise, thinned=settings.thin is not None),
         model=_identity(scene.frame.loaded),
         search=found.costs,
         parity=selection.parity,
@@ -108,6 +111,7 @@ def result_of(
         warnings=tuple(told.said["warning"]),
         versions=dict(versions()),
         component_tests=components,
+        approximate=found.approximate,
         reasons={} if has_error else {"standard_error": "the statistic is a length in units of the noise"},
     )
 
@@ -115,10 +119,10 @@ def result_of(
 def _fragility(test: Tested, found: Answer) -> Fragility:
     """What is left to test with; the size of the noise only where S does not depend on it."""
     line, settings, noise = test.line, test.settings, test.noise
-    if settings.p_value_only:
+    if settings.p_value_only or settings.thin is not None:
         return Fragility()
     tipping = None
-    if noise.std is not None and noise.degrees_of_freedom is None:
+    if not found.approximate and noise.std is not None and noise.degrees_of_freedom is None:
         sets = found.inside, found.undecided
         factor = tipping_factor(*sets, line, settings.alternative, settings.alpha)
         tipping = None if factor is None else factor * noise.std
@@ -131,7 +135,7 @@ def _fragility(test: Tested, found: Answer) -> Fragility:
 
 def _interval_warnings(found: Answer, estimated: Estimate, settings: Settings) -> Iterator[str]:
     """Where the hull of what is not rejected holds 0, which is rejected itself."""
-    if estimated.interval is None or settings.alternative != "two-sided-abs":
+    if found.approximate or estimated.interval is None or settings.alternative != "two-sided-abs":
         return
     if found.p_value_bounds[1] <= settings.alpha and estimated.interval[0] <= 0 <= estimated.interval[1]:
         yield (
@@ -143,6 +147,8 @@ def _interval_warnings(found: Answer, estimated: Estimate, settings: Settings) -
 def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
+    if found.approximate and not found.inside.contains(line.statistic):
+        return Estimate(reason="too little of S was seen around the statistic")
     return estimate(found.certain, found.possible, line, 1 - settings.alpha, settings.alternative)
 
 
@@ -194,8 +200,9 @@ def level_to_search(line: TestLine, level: float) -> float | None:
     return float(min(1 - 2 * stats.norm.sf(reach), HIGHEST_LEVEL))
 
 
-def _noise(noise: Noise) -> dict[str, Any]:
-    exact = "exact" if noise.exact else "approximate"
+def _noise(noise: Noise, *, thinned: bool) -> dict[str, Any]:
+    """A scale that is only estimated leaves the parts of a thinned image dependent."""
+    exact = "exact" if noise.known or (noise.exact and not thinned) else "approximate"
     return {
         "model": str(noise.covariance),
         "std": noise.std,

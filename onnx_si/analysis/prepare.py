@@ -15,19 +15,24 @@ from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import AllOptions, Options
 from onnx_si.analysis.outcome import Notice, Told, level_to_search, result_of, search_warnings
 from onnx_si.analysis.question import Tested
-from onnx_si.analysis.scene import Given, Scene, fitted
+from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
+from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
+from onnx_si.ground.budget import budget
+from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
+from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, SearchOptions
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance
 
+ADVICE = "check the exported model; if onnxruntime runs it, please report it"
 SHAPES_KEPT = 4  # of images, with everything that was made for them
 
 
@@ -40,6 +45,7 @@ class Analysis:
 
     def __init__(self, model: Model, options: Options):
         self.model, self.options = model, options
+        providers(options.chosen.get("provider"))  # one that is not there is told now
         self._input = input_of(model, self._settings(has_reference=False))
         self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
@@ -77,11 +83,13 @@ class Analysis:
         inputs = Inputs(
             image=image, reference=reference, mask=mask, covariance=covariance, noise_from=noise_from
         )
-        given = inputs.given()
-        settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
         keep_freed_memory()
-        with one_blas_thread():
-            result = self._test(given, inputs.known_covariance(), settings, Told(notice), progress)
+        with budget(self.options.chosen.get("memory")), one_blas_thread():
+            accepts = Accepts(self._input, self._settings(has_reference=False))
+            given = inputs.given(accepts)
+            settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
+            covariance = inputs.known_covariance(accepts, given.image)
+            result = self._test(given, covariance, settings, Told(notice), progress)
         return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
@@ -115,16 +123,19 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         told.defaults(settings.reasons)
-        scene = self.scene(given, settings)
+        with guarded(UnsupportedModel, "the model with these options", ADVICE):
+            scene = self.scene(given, settings)
         if settings.layout is None:
             told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
         noise = question.noise_of(scene, settings, covariance)
         told.warnings(question.warnings(scene, settings, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
-        if settings.randomise is not None or "permutation" in settings.methods:
+        seeded = settings.added is not None or not {"permutation", "monte-carlo"}.isdisjoint(settings.methods)
+        if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
-        selected = self.select(scene, settings)
+        with guarded(UnsupportedModel, "the model with these options", ADVICE):
+            selected = self.select(scene, settings)
         told.defaults(reasons(selected, settings))
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)

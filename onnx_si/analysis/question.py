@@ -12,7 +12,7 @@ from onnx_si.analysis.selection import Selection
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import InputError, UsageError
 from onnx_si.search import SearchOptions
-from onnx_si.statistics.hypotheses import HYPOTHESES, Data, randomised_line
+from onnx_si.statistics.hypotheses import HYPOTHESES, Data, randomised_line, thinned_line
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import (
     INDEPENDENT,
@@ -96,9 +96,11 @@ def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> T
     """The line of images that the hypothesis' conditioning leaves, for a region of pixels."""
     hypothesis, values = HYPOTHESES[settings.hypothesis], scene.values_of(region)
     data = data_of(scene, noise, settings)
-    if scene.extra is None or settings.randomise is None:
+    if scene.extra is None:
         return hypothesis.line(data, values)
-    return randomised_line(hypothesis, data, values, scene.extra, settings.randomise)
+    if settings.thin is not None:
+        return thinned_line(hypothesis, data, values, scene.extra, settings.thin)
+    return randomised_line(hypothesis, data, values, scene.extra, settings.randomise or 0.0)
 
 
 def require_told_apart(line: TestLine) -> None:
@@ -118,11 +120,13 @@ def require_told_apart(line: TestLine) -> None:
 
 
 def with_extra_noise(scene: Scene, noise: Noise, settings: Settings, rng: np.random.Generator) -> Scene:
-    """The scene with the noise that a randomised selection adds to the image."""
-    if settings.randomise is None:
+    """The scene with the noise that a randomised selection, or thinning, adds to the image: the same for
+    both.
+    """
+    if settings.added is None:
         return scene
     drawn = noise.covariance.sample(rng, scene.image.shape)
-    return dataclasses.replace(scene, extra=np.sqrt(settings.randomise) * drawn)
+    return dataclasses.replace(scene, extra=np.sqrt(settings.added) * drawn)
 
 
 def warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
@@ -140,4 +144,9 @@ def warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
         yield (
             f"sigma {noise.std:.4g} was {noise.source}: the level of the test is then approximate; "
             "give --sigma from independent data, or images of pure background with --noise-from"
+        )
+    elif settings.thin is not None and not noise.known:
+        yield (
+            "the noise that --thin adds has an estimated scale, so that the part that is tested is not quite "
+            "independent of the selection: the level is approximate, the closer the more degrees of freedom"
         )

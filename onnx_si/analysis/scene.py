@@ -1,6 +1,6 @@
 """Image and references fitted to a model's input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from onnx_si.analysis.frame import Frame, Input
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import InputError, UsageError
+from onnx_si.ground.files import Accept
 from onnx_si.ground.layout import Layout, fit
+from onnx_si.ground.terminal import shown
 from onnx_si.maps import View
+from onnx_si.statistics.noise import accepting
 
 LARGEST_VALUE = 1e30  # far above any image, and models in float32 overflow at 3e38
 
@@ -131,6 +134,57 @@ class Fitted:
         )
 
 
+def fitted_shape(taken: Input, shape: tuple[int, ...], settings: Settings, what: str) -> tuple[int, ...]:
+    """The shape of an array as the model takes it, by the array's shape alone.
+
+    Raises
+    ------
+    InputError
+        If it does not fit.
+    """
+    if 0 in shape:
+        return shape  # an image of nothing is refused in words of its own
+    blank = np.broadcast_to(np.zeros(()), shape)  # takes no memory
+    return fit(blank, taken.accepted(settings.resize_input), taken.layout, what).shape
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """What refuses files by the shapes that their headers say, before values are read."""
+
+    taken: Input
+    settings: Settings
+
+    def image(self, what: str) -> Accept:
+        """... an image, of that name in messages."""
+        return lambda shape: fitted_shape(self.taken, shape, self.settings, what)
+
+    def mask(self, image: tuple[int, ...]) -> Accept:
+        """... a mask, for an image of a shape."""
+        space = self.taken.layout.spatial_shape(self._shape(image))
+        return lambda shape: require_mask_shape(shape, space)
+
+    def covariance(self, image: tuple[int, ...]) -> Callable[[str | None, tuple[int, ...]], object]:
+        """... arrays of a covariance, by their names and shapes."""
+        return accepting(self._shape(image), self.taken.layout)
+
+    def _shape(self, image: tuple[int, ...]) -> tuple[int, ...]:
+        return fitted_shape(self.taken, image, self.settings, "the image")
+
+
+def require_mask_shape(shape: tuple[int, ...], space: tuple[int, ...]) -> None:
+    """Refuse a mask that is not of the image's size in space.
+
+    Raises
+    ------
+    InputError
+    """
+    if tuple(n for n in shape if n != 1) != tuple(n for n in space if n != 1):
+        raise InputError(
+            f"the mask has shape {shown(shape)}, the image {space} pixels; they must be the same"
+        )
+
+
 def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
     """Fit image, references, images of noise and mask to a model's input.
 
@@ -169,11 +223,9 @@ def _mask(values: ArrayLike, space: tuple[int, ...]) -> Mask | None:
         If it is not of the image's size in space, or leaves no choice.
     """
     array = np.asarray(values)
+    require_mask_shape(array.shape, space)
     if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
         raise InputError(f"the mask holds {array.dtype}, or NaN; give truth values, or numbers with 0 for no")
-    sizes = tuple(n for n in array.shape if n != 1)
-    if sizes != tuple(n for n in space if n != 1):
-        raise InputError(f"the mask has shape {array.shape}, the image {space} pixels; they must be the same")
     mask: Mask = (array != 0).reshape(space)
     if np.count_nonzero(mask) < 2:
         raise InputError(

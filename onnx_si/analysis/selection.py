@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.marking import Marker, Marking
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.settings import Settings
+from onnx_si.analysis.shown import engine_of, event_of, parity_of_itself
+from onnx_si.engines.engine import Engine
 from onnx_si.engines.exact import Exact
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
@@ -29,7 +32,7 @@ class Selection:
     """
 
     marking: Marking
-    engine: Exact
+    engine: Engine
     map: Array
     region: Mask
     event: RegionEvent
@@ -59,17 +62,16 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
     NothingToTest
         If no pixel, or every pixel that may count, passes the threshold.
     """
+    if marking.bound is None:
+        return _by_the_runtime(scene, marking, settings)
     saliency, marker = marking.saliency, marking.marker
     bound = marking.at(scene.seen)
     values = _finite(bound, marker.tensor)
     region, shown = marker.region(values), bound.values[saliency.tensor]
     _require_unsaturated(saliency, marker.threshold, values, region, scene.mask)
-    count = int(np.count_nonzero(region))
-    everything = region.size if scene.mask is None else int(np.count_nonzero(scene.mask))
-    if count == everything and marking.by_range is not None:
-        return select(scene, marking.by_range, settings)
-    if count in (0, everything):
-        raise _nothing_to_test(saliency, marker.threshold, shown, count)
+    other = _other_threshold(marking, region, shown, scene.mask)
+    if other is not None:
+        return select(scene, other, settings)
     engine, event = _followed(marking, bound, region, scene)
     parity = Parity(RUNTIME, None, None, NOT_ASKED)
     if not settings.p_value_only:
@@ -83,6 +85,42 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
         counts=scene.mask,
         parity=parity,
     )
+
+
+def _by_the_runtime(scene: Scene, marking: Marking, settings: Settings) -> Selection:
+    """The region that the deployed runtime marks, and an engine that asks it alone."""
+    box = BlackBox(marking)
+    shown = box.steady(scene.seen)
+    region = marking.marker.region_of(shown)
+    other = _other_threshold(marking, region, shown, scene.mask)
+    if other is not None:
+        return select(scene, other, settings)
+    return Selection(
+        marking=marking,
+        engine=engine_of(scene, settings, box),
+        map=shown,
+        region=region,
+        event=event_of(marking.marker, region, scene.mask),
+        counts=scene.mask,
+        parity=parity_of_itself(),
+    )
+
+
+def _other_threshold(marking: Marking, region: Mask, shown: Array, mask: Mask | None) -> Marking | None:
+    """The marking to be taken in place of one whose region is everything; None: this one will do.
+
+    Raises
+    ------
+    NothingToTest
+        If the region is empty, or everything and nothing takes its place.
+    """
+    count = int(np.count_nonzero(region))
+    everything = region.size if mask is None else int(np.count_nonzero(mask))
+    if count == everything and marking.by_range is not None:
+        return marking.by_range
+    if count in (0, everything):
+        raise _nothing_to_test(marking.saliency, marking.marker.threshold, shown, count)
+    return None
 
 
 def _require_unsaturated(
@@ -104,7 +142,7 @@ def _require_unsaturated(
         raise UnsupportedModel(
             f"threshold {threshold}: at its edge single precision gives one {saliency.link} for several "
             "scores, so that rounding decides the region; take the scores themselves as the map "
-            "(--saliency output:NAME)"
+            "(--saliency output:NAME), or ask the runtime alone (--engine monte-carlo)"
         )
 
 
@@ -173,8 +211,10 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
 
 
 def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
-    """Why this map, class and threshold, where nobody chose them."""
+    """Why this engine, map, class and threshold, where nobody chose them."""
     saliency = selection.saliency
+    if selection.marking.why:
+        yield f"engine {selection.engine.guarantee}: {selection.marking.why}"
     if settings.saliency == "auto":
         yield f"saliency {saliency.method}: {saliency.why or _why_automatic(saliency.method)}"
     if saliency.target == "predicted" and "target" in settings.left_open:
@@ -202,6 +242,8 @@ def warnings(selection: Selection) -> Iterator[str]:
     """What the user should know about the map and its region."""
     yield from selection.saliency.notes
     parity = selection.parity
+    if selection.marking.bound is None:
+        return
     if parity.pixels is None:
         yield f"the deployed region was not checked: {parity.problem}"
     elif parity.pixels:

@@ -10,6 +10,7 @@ from onnx_si.analysis.options.noise import NoiseSettings
 from onnx_si.analysis.options.question import QuestionSettings
 from onnx_si.analysis.options.testing import TestingSettings
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
@@ -28,10 +29,29 @@ class Settings(QuestionSettings, NoiseSettings, ImageSettings, TestingSettings):
     left_open: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
 
+    @property
+    def added(self) -> float | None:
+        """Covariance of the noise that is added before the region is selected, over that of the noise."""
+        return self.randomise if self.thin is None else self.thin
+
+    @property
+    def asks_exact(self) -> bool:
+        """Whether the network is followed exactly where it can be."""
+        return self.engine != "monte-carlo" and self.thin is None
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether the deployed runtime is asked alone where the network can't be followed exactly."""
+        return self.engine != "exact"
+
     def config(self) -> dict[str, Any]:
-        """The values alone: enough, with model and images, to run the same test again."""
+        """The values alone: enough, with model and images, to run the same test again. What has no effect
+        here is None.
+        """
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in _NOT_CHOSEN}
+        idle = {name for name, option in OPTIONS.items() if not option.has_effect(values)}
+        kept = {name: value for name, value in values.items() if name not in _NOT_CHOSEN}
+        return {name: None if name in idle else value for name, value in kept.items()}
 
 
 def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -> Settings:
@@ -77,7 +97,7 @@ def _require_effect(chosen: Mapping[str, Any], values: Mapping[str, Any]) -> Non
     """An option that changes nothing is a mistake of the user, who believes that it does."""
     for name in chosen:
         option = OPTIONS[name]
-        if option.needs is not None and not option.needs.holds(values):
+        if option.needs is not None and not option.has_effect(values):
             raise UsageError(f"{option.flag} has no effect here: it needs {option.needs.words}")
 
 
@@ -102,7 +122,7 @@ def _from_metadata(chosen: Mapping[str, Any], metadata: Mapping[str, str]) -> di
             stored[name] = option.kind.read(metadata[key])
         except ValueError as error:
             raise UsageError(
-                f"the model's metadata say {key} = '{metadata[key][:80]}', which can't be read; "
+                f"the model's metadata say {key} = '{shown(metadata[key], 80)}', which can't be read; "
                 f"give {option.flag}"
             ) from error
     return stored

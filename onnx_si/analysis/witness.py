@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from onnx_si.analysis.blackbox import counted
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.domains.precision import rounded_at
 from onnx_si.engines.engine import Answer
+from onnx_si.engines.exact import Exact
 from onnx_si.errors import Contradicted, UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Parity
 from onnx_si.runtime.deployed import FileMap
-from onnx_si.search.event import RegionEvent, TopEvent
+from onnx_si.search.event import RegionEvent
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Distribution
 
@@ -55,8 +57,8 @@ class Witness:
     @classmethod
     def of(cls, test: Tested, rng: np.random.Generator) -> "Witness | None":
         """None where nothing is to be asked, or the runtime can't run the file (its parity says why)."""
-        if not test.settings.verify:
-            return None
+        if not test.settings.verify or not isinstance(test.selection.engine, Exact):
+            return None  # where the runtime alone was asked there is nothing that it could contradict
         try:
             return cls(test, rng, test.selection.marking.file)
         except UnsupportedModel:
@@ -125,10 +127,7 @@ class Witness:
 
     def _pixels(self, event: RegionEvent) -> Mask:
         """The pixels of which the event says what they are."""
-        if not isinstance(event, TopEvent):
-            return event.pixels
-        counts = self.test.selection.counts
-        return np.ones(event.observed.shape, np.bool_) if counts is None else counts
+        return counted(event, self.test.selection.counts)
 
     def _holds(self, shown: Array, event: RegionEvent) -> bool:
         return bool(((self._region(shown) == event.observed) | ~self._pixels(event)).all())
@@ -152,6 +151,8 @@ class Witness:
         if any(self._holds(shown, event) == point.inside for shown in maps):
             return None
         engine = selection.engine
+        if not isinstance(engine, Exact):
+            raise TypeError("only an exact engine has rounding errors of its own")
         outputs, open_ = rounded_at(engine.program, image[None], self.map.unit)
         if open_[0] and self._agrees_farther(point, line, event, found):
             return None
@@ -280,5 +281,5 @@ def _words(point: Point, wrong: Mask, found: Answer) -> str:
         f"onnxruntime contradicts the test by more than rounding, at {point.place:.9g} on the line (the "
         f"nearest end of S is {near:.9g}): {what}. Either the analysis is wrong for this model, or the model "
         "computes something else in its own precision: there is no p-value. Please report it with model and "
-        "image; another map (--saliency) or threshold may do"
+        "image; another map (--saliency) or threshold may do, and --engine monte-carlo asks onnxruntime alone"
     )

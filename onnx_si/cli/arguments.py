@@ -95,6 +95,11 @@ def saliency_parser() -> Parser:
 
 def _add_model(parser: Parser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the .onnx file")
+    parser.add_argument(
+        "--isolate",
+        action="store_true",
+        help="check and run the model in a child process first: one that kills it is refused",
+    )
 
 
 def _add_output(group: Group, picture: str) -> None:

@@ -14,6 +14,7 @@ from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import UsageError
 from onnx_si.report import to_json
 from onnx_si.report.audited import verdict
+from onnx_si.runtime.isolation import isolated, try_out
 from onnx_si.simulation.bar import Bar
 
 GATE_FAILED = 1
@@ -42,6 +43,12 @@ def audit_parser() -> Parser:
     group.add_argument("--restart", action="store_true", help="begin anew, whatever the folder holds")
     group.add_argument("--control", choices=CONTROLS, help="of the error over images")
     group.add_argument("--rate", type=float, help="at which it rejects; default 0.05")
+    group.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="check and run the model in a child process first: one that kills it is refused",
+    )
     group.add_argument("--no-pictures", action="store_true", help="draw no picture of each result")
     group.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
     group.add_argument("--quiet", action="store_true", help="only errors on stderr")
@@ -58,6 +65,9 @@ def audit(arguments: argparse.Namespace) -> int:
         print(commented(arguments.what, arguments.images), end="")
         return 0
     wish, folder = _wish(arguments), _folder(arguments)
+    if arguments.isolate:
+        model = str(wish.place(wish.model))
+        isolated(try_out, model, what=model)
     if arguments.dry_run:
         print(plan(wish, folder))
         return 0

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import traceback
@@ -26,18 +27,22 @@ from onnx_si.cli.audit import audit, audit_parser
 from onnx_si.cli.options import Parser, given_options
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.graph import Model, load
+from onnx_si.ground.budget import budget
+from onnx_si.ground.guard import guarded
+from onnx_si.ground.paths import NOTHING, what_is_at, writable
+from onnx_si.ground.terminal import shown, shown_line
 from onnx_si.ground.words import did_you_mean
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, to_json
 from onnx_si.report.inspected import print_inspection
 from onnx_si.report.progress import Watch
+from onnx_si.runtime.isolation import isolated, try_out
 from onnx_si.simulation import Simulation, simulate
 from onnx_si.simulation.bar import Bar
 
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
 INTERRUPTED = 130
-LONGEST_LINE = 1800
 OUT_OF_MEMORY = UnsupportedModel.exit_code
 
 
@@ -81,14 +86,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     verb = VERBS.get(arguments[0]) if arguments else None
-    if verb is not None:
-        parser, run = verb
-        return run(parser().parse(arguments[1:]))
-    if arguments and not Path(arguments[0]).exists():
+    if verb is None and arguments and what_is_at(arguments[0]) == NOTHING:
         near = did_you_mean(arguments[0], VERBS)
         if near:
             raise UsageError(f"'{arguments[0]}' is no verb, and no file{near}")
-    return _test(test_parser(__version__).parse(arguments))
+    parser, run = verb if verb is not None else (functools.partial(test_parser, __version__), _test)
+    with guarded(UsageError, "the command line", "see onnx-si --help"):
+        parsed = parser().parse(arguments if verb is None else arguments[1:])
+    with budget(parsed.memory):
+        if verb is not VERBS["audit"] and parsed.isolate:
+            isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
+        return run(parsed)
 
 
 @contextlib.contextmanager
@@ -102,7 +110,7 @@ def _quiet_libraries() -> Iterator[None]:
 
 def _say(text: str) -> None:
     """One line of narration."""
-    print(f"onnx-si: {_printable(' '.join(text.splitlines()))}", file=sys.stderr)
+    print(f"onnx-si: {shown_line(text)}", file=sys.stderr)
 
 
 def _complain(error: OnnxSIError) -> None:
@@ -110,13 +118,7 @@ def _complain(error: OnnxSIError) -> None:
     findings = error.findings if isinstance(error, UnsupportedOp) else ()
     _say(f"error: {str(error).splitlines()[0] if findings else error}")
     for finding in findings:
-        print(f"  {_printable(str(finding))}", file=sys.stderr)
-
-
-def _printable(line: str) -> str:
-    """Escape codes that a file's author put into a name are shown, not obeyed; a long line is cut."""
-    cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+        print(f"  {shown_line(finding)}", file=sys.stderr)
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -139,7 +141,7 @@ def _test(arguments: argparse.Namespace) -> int:
         raise
     _write(result, arguments)
     if not arguments.json:
-        print("\n".join(map(_printable, result.summary().splitlines())))
+        print("\n".join(map(shown_line, result.summary().splitlines())))
     if arguments.plot is not None:
         result.plot(arguments.plot)
     return 0
@@ -179,9 +181,8 @@ def _require_writable(path: str | None) -> None:
     """Told before a long search, not after it."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"{path}: can't be written; give a file in a folder that exists")
+    if not writable(path):
+        raise UsageError(f"{shown(path)}: can't be written; give a file in a folder that exists")
 
 
 def _save(path: str, content: bytes) -> None:
@@ -204,6 +205,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 def _saliency(arguments: argparse.Namespace) -> int:
     _require_writable(arguments.output)
     options = given_options(arguments, options_of(SALIENCY))
+    options.pop("memory", None)  # the whole run's, set already
     made = extend(
         arguments.model,
         options.pop("saliency", None),

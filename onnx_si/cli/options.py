@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from onnx_si.analysis.options import Option
 from onnx_si.analysis.options.kinds import SIZES, SWITCH, Kind
 from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown
 from onnx_si.ground.words import did_you_mean
 
 Group = argparse._ArgumentGroup | argparse.ArgumentParser
@@ -30,7 +31,7 @@ class Parser(argparse.ArgumentParser):
             if argument == "--":
                 break
             if flag.startswith("--") and flag not in known:
-                self.error(f"unknown option {flag}{did_you_mean(flag, known)}")
+                self.error(f"unknown option {shown(flag)}{did_you_mean(flag, known)}")
         return self.parse_args(with_negative_values(arguments))
 
 
@@ -101,6 +102,6 @@ def _reader(kind: Kind, read: Callable[[str], Any]) -> Callable[[str], Any]:
         try:
             return read(text)
         except (ValueError, UsageError):
-            raise argparse.ArgumentTypeError(f"'{text}'; give {kind.words}") from None
+            raise argparse.ArgumentTypeError(f"'{shown(text)}'; give {kind.words}") from None
 
     return from_text

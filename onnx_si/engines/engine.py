@@ -19,7 +19,7 @@ class Answer:
     `inside` is S as far as it is known, `undecided` what is not; `costs` is the part `search` of a result's
     document. Where the bounds are apart, `p_value` is the one to be reported. `blur` has the ends of
     `inside`, each as the interval in which it lies for all that rounding allows; the bounds allow for it.
-    `why` says why one that is not `complete` ended.
+    `why` says why one that is not `complete` ended. An `approximate` S is no more than seen.
     """
 
     guarantee: str
@@ -31,6 +31,7 @@ class Answer:
     costs: Mapping[str, Any]
     blur: Intervals = field(default_factory=Intervals.empty)
     why: str | None = None
+    approximate: bool = False
 
     @property
     def certain(self) -> Intervals:

@@ -38,7 +38,7 @@ class Exact:
             inside=found.inside,
             undecided=found.undecided,
             complete=found.complete,
-            costs={name: getattr(found, name) for name in costs},
+            costs={"engine": self.guarantee, **{name: getattr(found, name) for name in costs}},
             blur=found.blur,
             why=found.why,
         )

@@ -12,14 +12,19 @@ from onnx.reference import ReferenceEvaluator
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.refused import refuse_by_name
+from onnx_si.graph.schema import MOST_AXES, Malformed, require_survivable
+from onnx_si.ground.budget import excess
+from onnx_si.ground.guard import words_of
+from onnx_si.ground.terminal import shown
 
-MAX_TENSOR_BYTES = 2**33
+MOST_ELEMENTS = 2**58  # of any tensor that a machine can address
 NOT_INFERRED = (
     onnx.defs.SchemaError,
     onnx.shape_inference.InferenceError,
     onnx.checker.ValidationError,
     KeyError,
     ValueError,
+    Malformed,
 )
 """What `infer_node_outputs` raises for an unknown op or inputs that don't fit it."""
 MAX_SHAPE_ELEMENTS = 1024  # of a tensor that can be a shape, a list of axes or of pads
@@ -28,10 +33,16 @@ Arrays = tuple[NDArray[Any] | None, ...]
 
 
 def affordable(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape itself; refuses one whose tensor would not fit into reasonable memory."""
+    """The shape itself; refuses one whose tensor in double precision would not fit into memory."""
     # numpy makes no array of a huge axis either, be it beside an axis of length 0
-    if min(shape, default=0) < 0 or math.prod(max(n, 1) for n in shape) * 8 > MAX_TENSOR_BYTES:
-        raise Refusal(f"a tensor of shape {tuple(shape)}", f"tensors hold at most {MAX_TENSOR_BYTES} bytes")
+    elements = math.prod(max(n, 1) for n in shape)
+    why = (
+        excess(8 * elements)
+        if min(shape, default=0) >= 0 and elements < MOST_ELEMENTS
+        else "there is no such tensor"
+    )
+    if why is not None or len(shape) > MOST_AXES:
+        raise Refusal(f"a tensor of shape {shown(tuple(shape))}", why or f"at most {MOST_AXES} axes are read")
     return shape
 
 
@@ -65,6 +76,7 @@ def inferred_shapes(
         }
         imports = [helper.make_opsetid(name, version) for name, version in opsets.items()]
         schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+        require_survivable(node, {name: np.asarray(inputs[name]) for name in small})
         found = onnx.shape_inference.infer_node_outputs(schema, node, types, small, opset_imports=imports)
     except NOT_INFERRED:
         return {}
@@ -73,6 +85,16 @@ def inferred_shapes(
         name: tuple(d.dim_value for d in tensor.shape.dim)
         for name, tensor in tensors.items()
         if all(d.HasField("dim_value") for d in tensor.shape.dim)
+    }
+
+
+def declared_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Element type and shape of inner tensors that a graph declares in full."""
+    tensors = {value.name: value.type.tensor_type for value in graph.value_info}
+    return {
+        name: (tensor.elem_type, tuple(d.dim_value for d in tensor.shape.dim))
+        for name, tensor in tensors.items()
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
     }
 
 
@@ -96,6 +118,27 @@ def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
     return np.asarray(value, kinds[attribute.name]) if attribute.name in kinds else None
 
 
+def _bounded(node: onnx.NodeProto, given: Mapping[str, NDArray[Any]]) -> onnx.NodeProto:
+    """The node itself, or one that means the same and that the evaluator ends on.
+
+    No run of a tensor is longer than the tensor, whatever the file allows.
+    """
+    if node.op_type != "TfIdfVectorizer":
+        return node
+    longest = max(value.size for value in given.values())
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    counts = next((len(a.ints) for a in copy.attribute if a.name == "ngram_counts"), 0)
+    for attribute in copy.attribute:
+        if attribute.name == "max_gram_length":
+            attribute.i = min(attribute.i, max(longest, counts))
+        if attribute.name == "max_skip_count":
+            attribute.i = min(attribute.i, longest)
+        if attribute.name == "ngram_indexes":
+            affordable((longest, max(attribute.ints, default=0) + 1))
+    return copy
+
+
 def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger: bool = False) -> Arrays:
     """Outputs of one node whose inputs are all constant.
 
@@ -109,12 +152,14 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
     refuse_by_name(node)
     if is_constant(node) and (held := stored(node)) is not None:
         return (held,)
+    if node.op_type == "Identity" and not node.domain:
+        return inputs
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
     if not no_larger:
         for shape in inferred_shapes(node, given, opsets).values():
             affordable(shape)
     graph = onnx.helper.make_graph(
-        [node],
+        [_bounded(node, given)],
         "constant",
         [onnx.ValueInfoProto(name=name) for name in given],
         [onnx.ValueInfoProto(name=name) for name in node.output if name],
@@ -122,8 +167,8 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
         evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
-        made = dict(zip([name for name in node.output if name], evaluator.run(None, given), strict=True))
+        found = evaluator.run(None, given)
+        made = dict(zip([name for name in node.output if name], found, strict=True))
         return tuple(np.asarray(made[name]) if name else None for name in node.output)
     except Exception as error:  # the evaluator raises whatever numpy raises
-        reason = f"can't be evaluated ({type(error).__name__}: {error})"
-        raise Refusal(reason.splitlines()[0][:200], "export with constants folded") from error
+        raise Refusal(f"can't be evaluated ({words_of(error)})", "export with constants folded") from error

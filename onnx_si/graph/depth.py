@@ -9,7 +9,7 @@ from onnx_si.graph.dag import subgraphs
 
 MOST_NESTED = 8  # graphs inside nodes of graphs
 MOST_CALLS = 32  # functions that call functions
-MOST_NODES = 200_000  # after every call of a function is written out
+MOST_NODES = 20_000  # after every call of a function is written out
 
 Key = tuple[str, str]
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import helper, numpy_helper
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.inline import renamed
+from onnx_si.ground.budget import NODE_BYTES, excess
+from onnx_si.ground.terminal import shown
 
 VERSIONS = {
     "Loop": (1, 11, 13, 16, 19, 21, 23, 24, 25),
@@ -18,6 +21,8 @@ VERSIONS = {
 """Schema versions that were read; `each_image` makes such nodes of a Scan with a batch axis (version 8)."""
 BATCHED = 8
 MOST_NODES = 20_000  # of one loop's turns together; each is bound and kept like any other node
+MOST_NODES_OF_ALL = 40_000  # ... and of all loops of a model
+MOST_TURNS = 5_000  # of a loop that only a computed condition ends, so that no one knows before
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,32 @@ class Turn:
         The tensor that tells whether there is another turn; empty where nothing does.
     state : tuple of str
         The tensors carried into the next turn.
-    made : tuple of tuples of str
-        For each turn, the parts of the outputs that are stacked.
+    made : tuple of str
+        The parts of the outputs that are stacked, of the last turn.
+    before : Turn, optional
+        The turn before, which has the parts of its own last one: a list of all of them in every turn would
+        take quadratic time.
     """
 
     done: int
     condition: str
     state: tuple[str, ...]
-    made: tuple[tuple[str, ...], ...] = ()
+    made: tuple[str, ...] = ()
+    before: "Turn | None" = None
 
     @property
     def reads(self) -> frozenset[str]:
-        """Tensors that the turns to come read."""
-        parts = (name for turn in self.made for name in turn)
-        return frozenset(filter(None, (self.condition, *self.state, *parts)))
+        """Tensors that the next turn reads."""
+        return frozenset(filter(None, (self.condition, *self.state)))
+
+    def parts(self) -> list[tuple[str, ...]]:
+        """For each turn, the parts of the outputs that are stacked."""
+        found: list[tuple[str, ...]] = []
+        at: Turn | None = self
+        while at is not None and at.done:
+            found.append(at.made)
+            at = at.before
+        return found[::-1]
 
 
 def first_turn(node: onnx.NodeProto, version: int) -> Turn:
@@ -143,10 +160,8 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
         If the loop is too long.
     """
     body = _body(node)
-    if (at.done + 1) * max(1, len(body.node)) > MOST_NODES:
-        raise Refusal(
-            f"a loop of more than {at.done} turns of {len(body.node)} nodes", "export with fewer turns"
-        )
+    if at.done >= MOST_TURNS and not _count_decides(node):
+        raise Refusal(f"a loop that goes on after {MOST_TURNS} turns", "export with fewer turns")
     stem = _stem(node)
     prefix = f"{stem}/turn_{at.done}"
     stored = {tensor.name: f"{stem}/stored/{tensor.name}" for tensor in body.initializer}
@@ -161,7 +176,91 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
     nodes += [*made_before, *(renamed(inner, names) for inner in body.node)]
     condition = results.pop(0) if node.op_type == "Loop" else ""
     count = len(at.state)
-    return nodes, Turn(at.done + 1, condition, tuple(results[:count]), (*at.made, tuple(results[count:])))
+    return nodes, Turn(at.done + 1, condition, tuple(results[:count]), tuple(results[count:]), at)
+
+
+def _require_turns(turns: int, body: onnx.GraphProto) -> int:
+    """How many nodes some turns stand for; refuses too many."""
+    count = turns * max(1, len(body.node))
+    why = excess(count * NODE_BYTES) if count <= MOST_NODES else f"at most {MOST_NODES} nodes are written out"
+    if why is not None:
+        raise Refusal(
+            f"a loop of {shown(turns)} turns of {len(body.node)} nodes ({why})", "export with fewer turns"
+        )
+    return count
+
+
+def require_few(node: onnx.NodeProto, at: Turn, turns: int, before: int) -> int:
+    """The nodes that all loops of a model stand for so far, with the turns that are certain to follow.
+
+    Parameters
+    ----------
+    node : NodeProto
+    at : Turn
+    turns : int
+        Its trip count.
+    before : int
+        Nodes of the turns that were counted before.
+
+    Raises
+    ------
+    Refusal
+        If there are too many, before any is made.
+    """
+    sure = turns if _count_decides(node) else 1
+    if at.done >= turns or 0 < at.done < sure:
+        return before
+    total = before + _require_turns(sure if at.done == 0 else 1, _body(node))
+    if total > MOST_NODES_OF_ALL:
+        raise Refusal(
+            f"with this loop, loops stand for {total} nodes (at most {MOST_NODES_OF_ALL} are written out)",
+            "export with fewer turns",
+        )
+    return total
+
+
+def _count_decides(node: onnx.NodeProto) -> bool:
+    """Whether no turn of a loop computes a condition of its own, so that it makes as many as it says."""
+    if node.op_type == "Scan":
+        return True
+    if not node.input or not node.input[0]:
+        return False
+    body = _body(node)
+    name, makers = body.output[0].name, {name: inner for inner in body.node for name in inner.output}
+    while name in makers and makers[name].op_type == "Identity":
+        name = makers[name].input[0]
+    return name not in makers or makers[name].op_type == "Constant"
+
+
+def one_number(value: NDArray[Any], name: str) -> float:
+    """The number that a condition or a trip count holds.
+
+    Raises
+    ------
+    Refusal
+        If it is not exactly one, finite number.
+    """
+    if value.dtype.kind not in "biuf" or value.size != 1 or not np.isfinite(value).all():
+        raise Refusal(
+            f"'{shown(name)}' holds {value.size} values of {value.dtype}, where one finite number is needed",
+            "the model breaks the specification; export it again",
+        )
+    return float(np.ravel(value)[0])
+
+
+def length_of(shape: tuple[int, ...], axis: int) -> int:
+    """The length of an axis that is scanned.
+
+    Raises
+    ------
+    Refusal
+        If there is no such axis.
+    """
+    if not -len(shape) <= axis < len(shape):
+        raise Refusal(
+            f"axis {axis} of a tensor of shape {shown(shape)}", "there is no such axis; export it again"
+        )
+    return shape[axis]
 
 
 def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.NodeProto]:
@@ -177,13 +276,14 @@ def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.Nod
         for state, output in zip(at.state, node.output, strict=False)
         if output
     ]
+    made_by_turns = at.parts()
     for place, output in enumerate(node.output[len(at.state) :]):
         if not output:
             continue
-        if not at.made:
+        if not at.done:
             raise Refusal("a loop without a turn, whose parts would be stacked", "export without it")
         axis = _listed(node, "scan_output_axes", place)
-        parts = [made[place] for made in at.made]
+        parts = [made[place] for made in made_by_turns]
         ordered = parts[::-1] if _listed(node, "scan_output_directions", place) else parts
         nodes += _stacked(ordered, output, axis, opset, node.name)
     return nodes

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +11,22 @@ from typing import Any, TypeAlias
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import external_data_helper, numpy_helper
+from onnx import numpy_helper
 
 from onnx_si.errors import InputError, UnsupportedModel, WrongType
 from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.depth import require_shallow
+from onnx_si.graph.external import COPIES, load_external_data, require_own_data
 from onnx_si.graph.functions import inlined
 from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
-from onnx_si.ground.words import shown
+from onnx_si.graph.schema import STANDARD, Malformed, require_tensor, require_well_formed
+from onnx_si.ground.budget import budget, excess
+from onnx_si.ground.guard import guarded, words_of
+from onnx_si.ground.paths import FILE, NOTHING, what_is_at
+from onnx_si.ground.terminal import shown
+from onnx_si.ground.words import shown as described
 
-STANDARD = ("", "ai.onnx")
 UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
 UNTRANSLATED = "No Op registered for"  # the checker's words
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
@@ -125,7 +130,7 @@ Source: TypeAlias = str | os.PathLike[str] | bytes | onnx.ModelProto
 Loadable: TypeAlias = Model | Source
 
 
-def load(path: Source) -> Model:
+def load(path: Source, *, memory: int | None = None) -> Model:
     """Load and check an ONNX model.
 
     Parameters
@@ -133,6 +138,8 @@ def load(path: Source) -> Model:
     path : path-like, bytes or onnx.ModelProto
         The .onnx file, whose external data must lie beside it or below its folder; or the content of one, or
         a model in memory, which holds all of its data.
+    memory : int, optional
+        Bytes that loading may take; default half of what is free.
 
     Returns
     -------
@@ -147,11 +154,17 @@ def load(path: Source) -> Model:
     UnsupportedModel
         If the model breaks the ONNX specification or its opset is outside what is supported.
     """
+    with budget(memory):
+        return _loaded(path)
+
+
+def _loaded(path: Source) -> Model:
     if isinstance(path, str | os.PathLike):
-        file = Path(path)
-        content = _content(file)
-        proto = _parsed(content, str(file))
-        _load_external_data(proto, file)
+        file, where = Path(path), shown(path)
+        content = _content(file, where)
+        proto = _parsed(content, where)
+        with guarded(InputError, where, "export it again"):
+            load_external_data(proto, file)
         return model_from_proto(proto, path=str(path), sha256=hashlib.sha256(content).hexdigest())
     if isinstance(path, bytes | bytearray | memoryview):
         content = bytes(path)
@@ -162,9 +175,9 @@ def load(path: Source) -> Model:
         _require_graph(proto, "the model in memory", proto.ByteSize())
     else:
         raise WrongType(
-            f"model: the path of an .onnx file, its bytes, or an onnx.ModelProto, not {shown(path)}"
+            f"model: the path of an .onnx file, its bytes, or an onnx.ModelProto, not {described(path)}"
         )
-    _require_own_data(proto)
+    require_own_data(proto)
     return model_from_proto(proto, sha256=sha256)
 
 
@@ -173,17 +186,26 @@ def as_model(given: Loadable) -> Model:
     return given if isinstance(given, Model) else load(given)
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Path, where: str) -> bytes:
+    """What a file holds, if it is one, and not too large."""
+    found = what_is_at(file)
+    if found != FILE:
+        why = "there is no such file" if found == NOTHING else f"it is {found}"
+        raise InputError(f"{where}: can't be read ({why}); give the path of an .onnx file")
     try:
         size = file.stat().st_size
         if size > MAX_FILE_BYTES:
             raise InputError(
-                f"{file}: {size} bytes; a model file holds at most {MAX_FILE_BYTES} (use external data)"
+                f"{where}: {size} bytes; a model file holds at most {MAX_FILE_BYTES} (use external data)"
             )
-        return file.read_bytes()
+        why_not = excess(COPIES * size)
+        if why_not is not None:
+            raise InputError(f"{where}: {size} bytes; {why_not}")
+        with file.open("rb") as stream:
+            return stream.read(size)
     except OSError as error:
         raise InputError(
-            f"{file}: can't be read ({error.strerror}); give the path of an .onnx file"
+            f"{where}: can't be read ({error.strerror}); give the path of an .onnx file"
         ) from error
 
 
@@ -212,18 +234,25 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     UnsupportedModel
         If the model breaks the ONNX specification or its opset is outside what is supported.
     """
-    where, source = path or "model", proto
+    where = shown(path or "model")
+    with guarded(UnsupportedModel, where, "export it again"):
+        return _checked(proto, path, sha256, where)
+
+
+def _checked(proto: onnx.ModelProto, path: str | None, sha256: str | None, where: str) -> Model:
+    source = proto
     newest = onnx.defs.onnx_opset_version()
     proto = _with_standard_opset(proto)
     opset = next((o.version for o in proto.opset_import if o.domain in STANDARD), None)
     if opset is None or not 1 <= opset <= newest:
         raise UnsupportedModel(f"{where}: opset {opset}; supported are 1 to {newest}: export to one of these")
     require_shallow(proto, where)
+    require_well_formed(proto, where)
     proto = mended(proto, opset, where)
     try:
         onnx.checker.check_model(_with_output_shapes(proto))
     except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
-        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        first_line = shown(next(iter(str(error).strip().splitlines()), type(error).__name__))
         left = UNTRANSLATED in first_line
         advice = "the exporter left an op that ONNX does not have: build the model without it"
         raise UnsupportedModel(
@@ -235,8 +264,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str | None = None, sha256: st
     try:
         proto = inlined(proto)
     except Exception as error:  # a library of C++, whose errors have no common class
-        words = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UnsupportedModel(f"{where}: its functions can't be inlined ({words})") from error
+        raise UnsupportedModel(f"{where}: its functions can't be inlined ({words_of(error)})") from error
     return Model(proto, path, sha256, None if proto is source else source)
 
 
@@ -279,82 +307,6 @@ def _check_initializers(proto: onnx.ModelProto, where: str) -> None:
     """The checker does not compare a tensor's size with its data."""
     for tensor in proto.graph.initializer:
         try:
-            numpy_helper.to_array(tensor)
-        except Exception as error:  # numpy raises whatever the data's length or type leads to
-            dims = list(tensor.dims)
-            raise UnsupportedModel(
-                f"{where}: tensor '{tensor.name}' of shape {dims} does not hold the values it says; "
-                "export it again"
-            ) from error
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that a graph stores: initialisers and attributes, those of subgraphs included."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _attribute_tensors(graph.node)
-
-
-def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            yield from ([attribute.t] if attribute.HasField("t") else attribute.tensors)
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _tensors(inner)
-
-
-def _inside(folder: Path, location: str) -> Path | None:
-    """The file that a location names within a folder; None where it names none, or one elsewhere."""
-    try:
-        target = (folder / location).resolve()
-        inside = bool(location) and not Path(location).is_absolute() and target.is_relative_to(folder)
-        target.is_file()
-    except (OSError, ValueError, RuntimeError):  # a circle of links, a byte 0, a name that is too long
-        return None
-    return target if inside else None
-
-
-def _stored_elsewhere(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
-    stored = [*_tensors(proto.graph), *(t for f in proto.functions for t in _attribute_tensors(f.node))]
-    return [tensor for tensor in stored if external_data_helper.uses_external_data(tensor)]
-
-
-def _require_own_data(proto: onnx.ModelProto) -> None:
-    """A model in memory has no folder that external data could lie in."""
-    for tensor in _stored_elsewhere(proto):
-        raise InputError(
-            f"tensor '{tensor.name}' is stored beside the model, which has no folder in memory; give the "
-            "path of the file, or load its data first"
-        )
-
-
-def _load_external_data(proto: onnx.ModelProto, file: Path) -> None:
-    """Read tensors stored beside the model; anything outside its folder or beyond a file's end is refused."""
-    folder = file.resolve().parent
-    tensors = _stored_elsewhere(proto)
-    for tensor in tensors:
-        entries = {e.key: e.value for e in tensor.external_data}
-        location = entries.get("location", "")
-        target, shown = _inside(folder, location), repr(location[:100])
-        if target is None:
-            raise InputError(
-                f"{file}: tensor '{tensor.name}' is stored in {shown}, outside the model's own folder"
-            )
-        if not target.is_file():
-            raise InputError(
-                f"{file}: tensor '{tensor.name}' is stored in {shown}, which is missing beside the model"
-            )
-        try:
-            start, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
-        except ValueError as error:
-            raise InputError(f"{file}: tensor '{tensor.name}' has a malformed place in {shown}") from error
-        if min(start, length) < 0 or start + length > target.stat().st_size:
-            raise InputError(
-                f"{file}: tensor '{tensor.name}' ends behind the end of {shown}; the file is truncated"
-            )
-    if tensors:
-        try:
-            external_data_helper.load_external_data_for_model(proto, str(folder))
-        except (onnx.checker.ValidationError, ValueError, OSError) as error:
-            raise InputError(f"{file}: external data can't be read ({error})") from error
+            require_tensor(tensor, f"tensor '{shown(tensor.name)}'")
+        except Malformed as problem:
+            raise UnsupportedModel(f"{where}: {problem}; export it again") from problem

@@ -79,7 +79,11 @@ def with_preprocessing(model: Model, input_name: str, layout: Layout, steps: Pre
         shape = [1] * len(dims)
         if len(numbers) > 1 and layout.channel_axis is not None:
             shape[layout.channel_axis] = len(numbers)
-        return editor.constant(np.array(numbers, dtype).reshape(shape))
+        try:
+            stored = np.array(numbers, dtype).reshape(shape)
+        except (OverflowError, ValueError) as error:
+            raise UsageError(f"{name} {numbers}; the model's input is {dtype}, which does not") from error
+        return editor.constant(stored)
 
     tensor = input_name
     for axis, matrix in steps.resize.items():

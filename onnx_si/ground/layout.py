@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import AmbiguousLayout, InputError, UnsupportedModel, UsageError
+from onnx_si.ground.terminal import shown
 
 FEW_CHANNELS = 4  # grey, colour, colour with alpha; anything larger is space where there is a choice
 
@@ -255,7 +256,7 @@ def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) 
         return turned
     wanted = ", ".join("any" if not isinstance(n, int) else str(n) for n in declared)
     raise InputError(
-        f"{what} has shape {array.shape}, the model's input is ({wanted}) read as {layout.axes}; "
+        f"{what} has shape {shown(array.shape)}, the model's input is ({wanted}) read as {layout.axes}; "
         "give one image of that size (--layout changes how the axes are read)"
     )
 

@@ -4,13 +4,15 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from onnx_si.ground import terminal
+
 LONGEST = 60
 
 
 def shown(value: Any) -> str:
     """A value in an error: texts are told apart from numbers."""
     if isinstance(value, str):
-        return f"the text '{value[:LONGEST]}'"
+        return f"the text '{terminal.shown(value, LONGEST)}'"
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     kind = type(value).__name__
@@ -20,5 +22,7 @@ def shown(value: Any) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What is put behind an unknown name: the nearest one that there is, or nothing."""
+    if len(name) > LONGEST:
+        return ""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
     return f"; did you mean {near[0]}?" if near else ""

@@ -10,6 +10,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onnx_si.analysis.blackbox import BlackBox
+from onnx_si.analysis.frame import Input, frame_of
+from onnx_si.analysis.marking import marking_of
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.errors import (
@@ -21,6 +24,7 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
+from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
@@ -28,7 +32,7 @@ from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import input_layout, trace
 from onnx_si.program.program import Program, bind
 from onnx_si.report.documents import INSPECTION
-from onnx_si.runtime.parity import run_deployed
+from onnx_si.runtime.parity import INPUT_TYPES, run_deployed
 
 
 @dataclass(frozen=True)
@@ -124,12 +128,10 @@ def inspect_model(
         guarantee, reasons = "refused", (str(error),)
     except MemoryError:
         guarantee, reasons = "refused", ("out of memory: try smaller sizes (--dim)",)
-    except Exception as error:  # an inspection shows what goes wrong with a model, our own faults included
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        guarantee, reasons = (
-            "refused",
-            (f"trying it out failed ({what}): a fault of onnx-si, please report it",),
-        )
+    except Exception as error:  # an inspection shows what goes wrong with a model
+        if is_ours(error):
+            raise
+        guarantee, reasons = "refused", (f"malformed, or a case that is not handled ({words_of(error)})",)
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
@@ -236,14 +238,30 @@ def _require_one_image(model: Model, trial: Probe) -> None:
             "with the others as constants (the exporter may have left them open)"
         )
     require_one_image(trial.image.shape, trial.layout)
-    if not trial.info.is_floating:
+    if trial.info.type not in INPUT_TYPES:
         raise UnsupportedModel(
             f"the input '{trial.info.name}' is {trial.info.type}; export it in floating point"
         )
 
 
+def _drawn(
+    model: Model, trial: Probe, settings: Settings, reasons: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """What the deployed runtime alone can give, where the network can't be followed exactly."""
+    asked = replace(settings, engine="monte-carlo")
+    try:
+        taken = Input(name=trial.info.name, layout=trial.layout, sizes=trial.image.shape)
+        frame = frame_of(model, taken, trial.image.shape, asked)
+        BlackBox(marking_of(frame, trial.image, None, asked)).steady(trial.image)
+    except OnnxSIError as error:
+        return "refused", tuple(dict.fromkeys((*reasons, str(error))))
+    return "monte-carlo", reasons
+
+
 def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tuple[str, ...]]:
     """Best guarantee of a test with the default map and threshold, and why it is no better."""
+    if not trial.info.is_floating:
+        return _drawn(model, trial, settings, (f"the input is {trial.info.type}: the runtime rounds images",))
     try:
         with np.errstate(all="ignore"):
             view = replace(trial.view, scores=settings.scores)
@@ -256,7 +274,9 @@ def _guarantee(model: Model, trial: Probe, settings: Settings) -> tuple[str, tup
             extended, margin = with_margin(found, threshold, pixels, top=top)
             bind(extended, trial.image, (margin,)).require_exact()
     except UnsupportedOp as error:
-        return "refused", tuple(map(str, error.findings))
+        return _drawn(model, trial, settings, tuple(map(str, error.findings)))
+    except UnsupportedModel as error:
+        return _drawn(model, trial, settings, (str(error),))
     except OnnxSIError as error:
         return "refused", (str(error),)
     what = f"saliency {found.method} with threshold {threshold}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
+from onnx_si.ground.terminal import shown, whole_number
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.gradcam import gradcam
@@ -62,6 +63,8 @@ def build(
     target: int | str,
     view: View,
     argmax: bool | None = False,
+    *,
+    followed: bool = True,
 ) -> SaliencyMap:
     """Add the saliency map of a method to a model.
 
@@ -77,6 +80,8 @@ def build(
     view : View
     argmax : bool or None
         Whether the map is where a class has the largest channel of an output; None: where one has several.
+    followed : bool
+        Whether it is to be followed exactly: choices are then made on the scores in front of a Softmax.
 
     Raises
     ------
@@ -85,7 +90,7 @@ def build(
     SaliencyUnavailable
         If it does not fit the model.
     """
-    model = on_scores(model, image)
+    model = on_scores(model, image) if followed else model
     if method == "auto":
         return _automatic(model, image, target, view, argmax)
     kind, _, name = method.partition(":")
@@ -99,10 +104,10 @@ def build(
         return _output(model, image, name, target, view, argmax)
     if kind == "gradcam" and name:
         return gradcam(model, image, target, view, name)
-    if kind == "occlusion" and name.isdecimal() and int(name):
-        return occlusion(model, image, target, view, int(name))
+    if kind == "occlusion" and name.isdecimal() and (side := whole_number(name)):
+        return occlusion(model, image, target, view, side)
     raise UsageError(
-        f"saliency '{method}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
+        f"saliency '{shown(method)}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
         "occlusion:K (patches of K pixels)"
     )
 

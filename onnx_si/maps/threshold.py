@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnx_si.errors import UnsupportedModel, UsageError
+from onnx_si.errors import NotLinear, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.maps.map import SaliencyMap
 
@@ -144,7 +144,7 @@ def with_margin(
         others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if counts is None else counts & ~top)
         bound = others.shaped(_double(editor, others.largest()))
     elif saliency.is_logit:
-        raise UnsupportedModel(
+        raise NotLinear(
             f"threshold {threshold} of a map that ends in Sigmoid or Softmax is not piecewise linear; "
             "give a value such as 0.5 or a share such as top:0.1, or choose the tensor in front of it with "
             "--saliency output:NAME"

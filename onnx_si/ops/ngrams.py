@@ -1,9 +1,11 @@
 """TfIdfVectorizer: counts of the runs of whole numbers that a table lists."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed
 from onnx_si.rules.registry import Input, handles, variable
 from onnx_si.rules.rules import Array, Curved
@@ -26,9 +28,10 @@ def _listed(pool: Sequence[int], starts: Sequence[int]) -> list[Run]:
 def _runs(row: Array, lengths: range, most_skipped: int) -> Iterator[Run]:
     """Every run of each length, with up to so many numbers left out between neighbours.
 
-    A single number has no neighbour: it counts once.
+    A single number has no neighbour: it counts once. No run is longer than the row, whatever is allowed.
     """
-    for step in range(1, most_skipped + 2):
+    lengths = range(lengths.start, min(lengths.stop, len(row) + 1))
+    for step in range(1, min(most_skipped + 1, len(row)) + 1):
         for n in lengths:
             if n > 1 or step == 1:
                 for at in range(len(row) - (n - 1) * step):
@@ -56,7 +59,10 @@ def tf_idf_vectorizer(
         raise malformed(f"{len(runs)} runs, {len(ngram_indexes)} places, a tensor of shape {shape}")
     if mode not in ("TF", "IDF", "TFIDF") or min_gram_length < 1:
         raise malformed(f"mode '{mode}' with runs from {min_gram_length} on")
-    at, width = dict(zip(runs, ngram_indexes, strict=True)), max(ngram_indexes) + 1
+    if min(ngram_indexes, default=0) < 0:
+        raise malformed(f"places {min(ngram_indexes)}")
+    affordable((math.prod(shape[:-1]), max(ngram_indexes, default=0) + 1))
+    at, width = dict(zip(runs, ngram_indexes, strict=True)), max(ngram_indexes, default=-1) + 1
     scale = np.ones(width)
     if mode != "TF":
         scale[ngram_indexes] = factors

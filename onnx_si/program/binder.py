@@ -14,6 +14,8 @@ from onnx import helper
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import function_body, refuse_by_name
 from onnx_si.graph.constants import affordable, inferred_shapes
+from onnx_si.graph.schema import type_problem
+from onnx_si.ground.budget import budget, ceiling
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.folding import at_one_image, folded
 from onnx_si.program.gate import as_refusal
@@ -51,6 +53,10 @@ class Binder(Known):
 
     def run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
         """Bind nodes in their order; only the outputs' values are kept."""
+        with budget(), ceiling():
+            self._run(nodes, outputs)
+
+    def _run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
         pending = [Work(node, node, node) for node in nodes][::-1]
         self.remaining.update(outputs)
         self._will_read(pending)
@@ -78,6 +84,7 @@ class Binder(Known):
         try:
             if (expansion := expands(node)) is not None:
                 return expansion(self, work)
+            self._require_types(node)
             if not any(name in self.values for name in work.reads):
                 self._fold(node)
                 return []
@@ -89,6 +96,17 @@ class Binder(Known):
             self.particular = True
             self._substitute(node)
             return []
+
+    def _require_types(self, node: onnx.NodeProto) -> None:
+        """Element types that the op takes, as far as they are certain."""
+        if not self.untyped.isdisjoint(node.input):
+            self.untyped.update(node.output)
+            return
+        elements = self._elements(node)
+        kinds = tuple(elements.get(name) for name in node.input)
+        problem = type_problem(node.op_type, domain_of(node), self.opsets.get(domain_of(node), 1), kinds)
+        if problem is not None:
+            raise Refusal(problem, "the model breaks the ONNX specification; export it again")
 
     def _blank(self, name: str) -> NDArray[Any]:
         """Zeros of a changing tensor's type and shape, in no memory."""
@@ -112,6 +130,8 @@ class Binder(Known):
         domain = domain_of(node)
         version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
         self.types.update(output_elements(node, self._elements(node), version))
+        if version < 0:
+            self.untyped.update(node.output)
         try:
             handler = find(node.op_type, domain, version)
         except Refusal:
@@ -141,6 +161,7 @@ class Binder(Known):
                     made = self._at_this_image(made)
                 if isinstance(made, np.ndarray):
                     self.constants[output] = made
+                    self.untyped.add(output)  # a handler's array need not have the op's element type
                 else:
                     self._record(work, output, made, Recipe(handler, inputs, attributes, context))
         return []
@@ -222,7 +243,12 @@ class Binder(Known):
         blank = {name: self._blank(name) for name in node.input if name in self.values}
         known = {name: self.constants[name] for name in node.input if name in self.constants}
         shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank) if blank else {}
+        if not shapes and domain_of(node):  # no schema tells: what the model declares
+            told = {name: self.declared[name] for name in node.output if name in self.declared}
+            self.types.update({name: element for name, (element, _) in told.items()})
+            shapes = {name: shape for name, (_, shape) in told.items()}
         self.lose(node)
+        self.untyped.update(node.output)
         if not self.loose.isdisjoint(node.input):
             self.loose.update(node.output)
         for name in node.output:

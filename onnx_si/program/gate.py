@@ -1,11 +1,9 @@
 """The one gate for exceptions that no one raised on purpose: malformed nodes, or cases not handled."""
 
-import os
+from onnx_si.errors import Refusal
+from onnx_si.ground.guard import DEBUG, is_ours, words_of
 
-from onnx_si.errors import OnnxSIError, Refusal
-
-DEBUG = "ONNX_SI_DEBUG"
-LONGEST = 200  # characters of an exception's words that are shown
+__all__ = ["DEBUG", "as_refusal"]
 
 
 def as_refusal(error: Exception) -> Refusal:
@@ -24,11 +22,9 @@ def as_refusal(error: Exception) -> Refusal:
     """
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, OnnxSIError | MemoryError) or os.environ.get(DEBUG) == "1":
+    if is_ours(error):
         raise error
-    words = " ".join(f"{type(error).__name__}: {error}".split())
-    shown = words if len(words) <= LONGEST else f"{words[:LONGEST]}..."
     return Refusal(
-        f"malformed, or a case that is not handled ({shown})",
+        f"malformed, or a case that is not handled ({words_of(error)})",
         "check the exported model; if onnxruntime runs it, please report it",
     )

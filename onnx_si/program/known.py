@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, Refusal
 from onnx_si.graph import Model, Turn, read_by
+from onnx_si.graph.constants import declared_shapes
+from onnx_si.ground.terminal import shown
 from onnx_si.program.instruction import Instruction
 from onnx_si.program.node import domain_of
 from onnx_si.rules.registry import Input, Variable
@@ -48,7 +50,8 @@ class Known:
     `particular` tells whether a rule, or that there is none, was decided by this image's values, `words` what
     the numbers of a tensor of text stand for. `unknown` are tensors of which nothing is known, `loose` those
     whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
-    `remaining` counts who will still read a tensor.
+    `remaining` counts who will still read a tensor. `untyped` are tensors whose element type is a guess,
+    `written_out` counts the nodes of turns of loops.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
@@ -65,18 +68,20 @@ class Known:
         self.particular = False
         declared = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.input}
         self.types = {image_name: declared.get(image_name) or onnx.TensorProto.FLOAT}
+        self.declared = declared_shapes(model.proto.graph)
         self.unknown: set[str] = set()
         self.loose: set[str] = set()
         self.decided: dict[str, str] = {}
+        self.untyped: set[str] = set()
+        self.written_out = 0
         self.remaining: Counter[str] = Counter()
 
     def find(self, work: Work, refusal: Refusal, kind: str, *outputs: str) -> None:
         """Keep the reason why the values of a node's outputs (by default all) are not exact."""
         node = work.named
-        name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
-        finding = Finding(
-            name, node.op_type, self.opsets.get(domain_of(node), 0), refusal.reason, refusal.advice
-        )
+        name = shown(node.name) or f"(unnamed, writes {shown(next(iter(node.output), '?'))})"
+        opset = self.opsets.get(domain_of(node), 0)
+        finding = Finding(name, shown(node.op_type), opset, refusal.reason, refusal.advice)
         self.findings.update(dict.fromkeys(outputs or work.node.output, finding))
         self.classify(work, kind)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from onnx_si.graph.constants import NOT_INFERRED
+from onnx_si.graph.schema import require_survivable
 
 LARGE = frozenset(
     {
@@ -112,6 +113,7 @@ def _of_the_inputs(node: onnx.NodeProto, elements: Mapping[str, int], version: i
 def _inferred(node: onnx.NodeProto, elements: Mapping[str, int], version: int) -> tuple[int, ...]:
     found = _of_the_inputs(node, elements, version)
     try:
+        require_survivable(node)
         inferred = onnx.shape_inference.infer_node_outputs(
             onnx.defs.get_schema(node.op_type, version, domain_of(node)),
             node,

@@ -36,5 +36,6 @@ def sizes(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> Sizes:
     name = model.inputs[0].name
     binder = Binder(model, name, image, {})
     binder.run(nodes_between(model.proto.graph, wanted), wanted)
-    shapes = {step.output: step.shape for step in binder.instructions}
+    shapes = {name: binder.declared[name][1] for name in binder.gaps & binder.declared.keys()}
+    shapes |= {step.output: step.shape for step in binder.instructions}
     return Sizes(name, {name: np.shape(image), **shapes}, binder.constants)

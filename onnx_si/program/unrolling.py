@@ -5,7 +5,6 @@ tells.
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
 import onnx
 
 from onnx_si.errors import Refusal
@@ -19,6 +18,7 @@ from onnx_si.graph import (
     one_turn,
     scanned_axes,
 )
+from onnx_si.graph.loops import length_of, one_number, require_few
 from onnx_si.program.known import Known, Work
 from onnx_si.program.node import domain_of, schema_version
 
@@ -41,7 +41,7 @@ def _decided(known: Known, work: Work, name: str, why: str, advice: str) -> floa
     if value is None:
         _decide(known, work, name, why, advice)
         value = known.values[name][0]
-    return float(np.ravel(value)[0])
+    return one_number(value, name)
 
 
 def _decide(known: Known, work: Work, name: str, why: str, advice: str) -> None:
@@ -63,11 +63,13 @@ def unroll(known: Known, work: Work) -> list[Work]:
         known.lose(node)  # its reason is on record already
         return []
     turns = _turns(known, work, at)
+    known.written_out = require_few(node, at, turns, known.written_out)
     if at.done >= turns:
         return work.parts(after_last_turn(node, at, known.opsets[""]))
     nodes, following = one_turn(node, at, turns)
+    known.remaining.update(following.made)  # kept until the last turn, whose nodes stack them
     made = {name for inner in nodes for name in inner.output if name}
-    if made & (known.values.keys() | known.constants.keys()):
+    if any(name in known.values or name in known.constants for name in made):
         raise Refusal("tensors of its turns have names that are taken", "rename the loop's outputs")
     return [*work.parts(nodes), dataclasses.replace(work, turn=following)]
 
@@ -90,13 +92,13 @@ def _turns(known: Known, work: Work, at: Turn) -> int:
         for name in known.loose & {name for name, _ in scanned_axes(node)}:
             _decide(known, work, name, why, advice)
         shapes = [(known.input(name), axis) for name, axis in scanned_axes(node)]
-        lengths = {value.shape[axis] for value, axis in shapes if value is not None}
+        lengths = {length_of(value.shape, axis) for value, axis in shapes if value is not None}
         if len(lengths) != 1:
             raise Refusal(f"scanned axes of lengths {sorted(lengths)}", "export it again")
         return int(lengths.pop())
     if at.condition and not _decided(known, work, at.condition, why, advice):
         return at.done
-    limit = node.input[0]
+    limit = node.input[0] if node.input else ""
     return int(_decided(known, work, limit, why, advice)) if limit else at.done + 1
 
 

@@ -49,6 +49,7 @@ class Comparison:
     over_conditioning: float | None = None
     bonferroni: float | None = None
     permutation: float | None = None
+    monte_carlo: float | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

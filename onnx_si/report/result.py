@@ -28,13 +28,22 @@ _REASONS = {
     "the test is one-sided",
     "confidence_interval.1": "unbounded above: by the truncation set, as far as it was searched, or because "
     "the test is one-sided",
+    **dict.fromkeys(
+        ("truncation", "undecided"), "S is not known to this engine: search.estimate is what was seen of it"
+    ),
+    **dict.fromkeys(
+        ("search.pieces", "search.cells", "search.peak_bytes", "search.fates.*"),
+        "the network was not followed: the runtime was asked at places of the line, or once",
+    ),
+    **dict.fromkeys(("search.draws", "search.seed"), "nothing was drawn"),
+    "search.estimate": "S is known: see truncation",
     "truncation.*.0": "minus infinity",
     "truncation.*.1": "infinity",
     "undecided.*.0": "minus infinity",
     "undecided.*.1": "infinity",
     "region.components.*.*": "the region was tested as a whole, not component by component",
     "noise.std": "the values have different standard deviations, or are correlated",
-    "noise.tipping_std": "the decision does not turn within a factor of 100, or S depends on the noise too",
+    "noise.tipping_std": "no such value within a factor of 100, or the search left open what it hangs on",
     "fragility.distance": "the region is the same on all of the line",
     "fragility.information": "the statistic is a length, or was not asked for",
     "noise.degrees_of_freedom": "the noise was not estimated from independent data",
@@ -92,6 +101,7 @@ class Result:
     references: int = field(default=0, repr=False)
     fragility: Fragility = field(default_factory=Fragility, repr=False)
     component_tests: tuple[ComponentTest, ...] = field(default=(), repr=False)
+    approximate: bool = field(default=False, repr=False)
     reasons: Mapping[str, str] = field(default_factory=dict, repr=False)
     image_path: str | None = field(default=None, repr=False)
     reference_paths: tuple[str, ...] = field(default=(), repr=False)
@@ -134,11 +144,15 @@ class Result:
                 "confidence_level",
                 "saliency",
             ),
-            *("model", "search", "config", "defaults", "warnings", "versions"),
+            *("model", "config", "defaults", "warnings", "versions"),
         )
+        seen = self.truncation.to_list()
+        exactly = not self.approximate and self.noise["level"] == "exact"
         known = {name: getattr(self, name) for name in same} | {
-            "truncation": self.truncation.to_list(),
-            "undecided": self.undecided.to_list(),
+            "truncation": None if self.approximate else seen,
+            "undecided": None if self.approximate else self.undecided.to_list(),
+            "search": {**self.search, "estimate": seen} if self.approximate else self.search,
+            "confidence_interval_level": "exact" if exactly else "approximate",
             "region": self._region(),
             "comparison": self.comparison.p_values(),
             "estimate_bounds": self.estimated.value_bounds,
@@ -186,6 +200,13 @@ class Result:
         """About a dozen lines: what was tested, the p-value, and how to read it."""
         return summary(self.to_dict())
 
+    def _p_value_text(self) -> str:
+        """The p-value behind these words; one from chains is valid as it stands."""
+        low, high = self.p_value_bounds
+        if self.approximate:
+            return f"= {self.p_value:.2g}"
+        return f"{'' if high - low > 0.1 * high else '= '}{p_value_text((low, high))}"
+
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: image and saliency with the region's outline, the p-value in the title.
 
@@ -205,8 +226,7 @@ class Result:
 
         if Path(path).suffix.lower() != ".png":
             raise UsageError(f"{path}: pictures are written as .png")
-        sign = "" if self.p_value_bounds[1] - self.p_value_bounds[0] > 0.1 * self.p_value_bounds[1] else "= "
-        title = f"selective p-value {sign}{p_value_text(self.p_value_bounds)} ({self.guarantee})"
+        title = f"selective p-value {self._p_value_text()} ({self.guarantee})"
         pixels = int(np.count_nonzero(self.region))
         subtitle = (
             f"{self.hypothesis} test of {pixels} of {self.region.size} pixels, statistic {self.statistic:.3g}"

@@ -8,6 +8,9 @@ from typing import Any
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
+DRAWN = "monte-carlo"
+ASKED = (DRAWN, "thinned")  # the runtime alone
+OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 LITTLE = 0.05  # share of the information that is almost nothing
 
 _TEST = {
@@ -25,7 +28,9 @@ _EXTREME = {
 _GUARANTEE = {
     "exact": "the network is piecewise linear, and the bounds are true to rounding error",
     "certified": "the bounds are proven by enclosures",
-    "sampled": "no proof: sampled",
+    "monte-carlo": "the level is exact whatever the network is made of; the p-value itself carries chance of "
+    "drawing",
+    "thinned": "an ordinary test of the part of the image that is independent of the selection",
 }
 _AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
 
@@ -42,14 +47,22 @@ def summary(result: Mapping[str, Any]) -> str:
         *_comparison(result["comparison"]),
         ("interval", _interval(result)),
         *_fragility(result["fragility"]),
-        ("guarantee", f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"),
-        ("parity", _parity(result["parity"])),
+        ("guarantee", _guarantee(result)),
+        ("parity", _parity(result["parity"]) if result["guarantee"] not in ASKED else OWN_REGION),
         ("noise", _noise(result)),
         ("search", _search(result["search"])),
         *(("warning", text) for text in result["warnings"]),
         ("in words", _in_words(result)),
     ]
     return "\n".join(_labelled(label, text) for label, text in lines)
+
+
+def _guarantee(result: Mapping[str, Any]) -> str:
+    text = f"{result['guarantee']}: {_GUARANTEE[result['guarantee']]}"
+    if result["guarantee"] != DRAWN:
+        return text
+    low, high = result["p_value_bounds"]
+    return f"{text}: about +-{0.5 * (high - low):.2g} here"
 
 
 def _labelled(label: str, text: str) -> str:
@@ -107,6 +120,11 @@ def p_value_text(bounds: Sequence[float]) -> str:
 
 def _p_value(result: Mapping[str, Any]) -> str:
     low, high = result["p_value_bounds"]
+    if result["guarantee"] == DRAWN:
+        return (
+            f"{result['p_value']:.3g} (99 % interval for what infinitely many chains would give: "
+            f"{low:.3g} to {high:.3g})"
+        )
     return f"{p_value_text((low, high))} (true bounds {low:.6g} to {high:.6g})"
 
 
@@ -142,7 +160,8 @@ def _interval(result: Mapping[str, Any]) -> str:
     start = "unbounded" if low is None else f"{low:.4g}"
     end = "unbounded" if high is None else f"{high:.4g}"
     estimate = "" if result["estimate"] is None else f", median-unbiased estimate {result['estimate']:.4g}"
-    return f"{start} to {end} at confidence {result['confidence_level']:g}{estimate}"
+    about = ", approximate" if result["confidence_interval_level"] == "approximate" else ""
+    return f"{start} to {end} at confidence {result['confidence_level']:g}{about}{estimate}"
 
 
 def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -157,8 +176,8 @@ def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "fragility",
         f"moving the difference by {distance:.2g} standard errors changes the region, so that almost nothing "
-        f"is left to test with ({share}): a large p-value says little here. --randomise 0.2 selects on a "
-        "slightly noisier image, and its p-value keeps its meaning",
+        f"is left to test with ({share}): a large p-value says little here. --randomise 0.2 (its p-value "
+        "keeps its meaning) and --thin 0.2 (one forward pass) select on a slightly noisier image",
     )
 
 
@@ -189,6 +208,13 @@ def _points(parity: Mapping[str, Any]) -> str:
 
 
 def _search(search: Mapping[str, Any]) -> str:
+    if search["draws"] is not None:
+        return (
+            f"{search['seconds']:.2g} s, {search['forward_passes']:.0f} runs of the model, {search['draws']} "
+            f"chains, seed {search['seed']}"
+        )
+    if search["engine"] == "none":
+        return f"none: {search['forward_passes']:.0f} runs of the model, seed {search['seed']}"
     return (
         f"{search['seconds']:.2g} s, the cost of {search['forward_passes']:.0f} forward passes, "
         f"{search['pieces']} linear pieces in {search['cells']} cells"
@@ -197,6 +223,8 @@ def _search(search: Mapping[str, Any]) -> str:
 
 def _in_words(result: Mapping[str, Any]) -> str:
     low, high = result["p_value_bounds"]
+    if result["guarantee"] == DRAWN:  # it is valid as it stands
+        low = high = result["p_value"]
     level = 1 - result["confidence_level"]
     known = "" if result["noise"]["level"] == "exact" else " (approximately: the noise is only estimated)"
     if high <= level:

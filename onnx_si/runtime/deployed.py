@@ -22,7 +22,8 @@ from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
-from onnx_si.runtime.parity import as_unsupported, input_type, session_of
+from onnx_si.runtime.parity import as_type, as_unsupported, input_type, session_of, unit_of
+from onnx_si.runtime.providers import CPU
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
 ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch
@@ -76,6 +77,8 @@ class FileMap:
         Of the image.
     steps : Preprocessing
         Done here, outside the file.
+    providers : tuple of str
+        onnxruntime's own names.
 
     Raises
     ------
@@ -85,18 +88,27 @@ class FileMap:
     """
 
     def __init__(
-        self, loaded: Model, made: Model, tensor: str, image_name: str, layout: Layout, steps: Preprocessing
+        self,
+        loaded: Model,
+        made: Model,
+        tensor: str,
+        image_name: str,
+        layout: Layout,
+        steps: Preprocessing,
+        providers: tuple[str, ...] = (CPU,),
     ):
         file = loaded.file
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
+        self._providers, self.on_cpu = providers, providers == (CPU,)
         self._type = input_type(loaded, self._given)
         self._behind = _behind(loaded, made, tensor, image_name)
-        self.input_unit = float(np.finfo(self._type).eps)
+        self.input_unit = unit_of(self._type)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
-        self._file = session_of(_showing(file, self._behind.borrowed))
+        self._file = session_of(_showing(file, self._behind.borrowed), providers)
         self._second = self._joined(made)
+        self._separate: bool | None = None
         declared = next(value for value in file.graph.input if value.name == self._given)
         first = declared.type.tensor_type.shape.dim[:1]
         self._in_batches = layout.axes.startswith("N") and bool(first) and not first[0].HasField("dim_value")
@@ -126,11 +138,17 @@ class FileMap:
         proto = helper.make_model(
             graph, opset_imports=made.proto.opset_import, ir_version=made.proto.ir_version
         )
-        return session_of(proto)
+        return session_of(proto, self._providers)
 
     def rounded(self, images: Array) -> NDArray[Any]:
-        """Images (n, *shape) in the file's own precision."""
+        """Images (n, *shape) in the precision that the preprocessing is done in."""
+        if np.issubdtype(self._type, np.integer):
+            return np.asarray(images.astype(np.float32))
         return np.asarray(images.astype(self._type))
+
+    def _as_input(self, image: NDArray[Any]) -> NDArray[Any]:
+        """What the file itself is given: whole numbers are rounded to, within their range."""
+        return as_type(applied(self._steps, image, self._layout), self._type)
 
     def run(self, images: NDArray[Any], *, alone: bool = False) -> Array:
         """The map for each image (n, *shape), stacked, as float64.
@@ -162,7 +180,7 @@ class FileMap:
     def _outputs(self, images: NDArray[Any], alone: bool) -> Iterator[tuple[NDArray[Any], dict[str, Any]]]:
         """Each image with what the map needs of the file."""
         done = 0
-        if self._in_batches and not alone and len(images) > 1:
+        if self._in_batches and not alone and len(images):
             size = max(1, LARGEST_BATCH // images[0].size)
             for start in range(0, len(images), size):
                 found = self._batch(images[start : start + size])
@@ -175,7 +193,7 @@ class FileMap:
             yield image, self._one(image)
 
     def _one(self, image: NDArray[Any]) -> dict[str, Any]:
-        return self._through(applied(self._steps, image, self._layout))
+        return self._through(self._as_input(image))
 
     def _through(self, given: NDArray[Any]) -> dict[str, Any]:
         names = [name for name in self._behind.borrowed if name != self._given]
@@ -186,16 +204,31 @@ class FileMap:
     def _batch(self, images: NDArray[Any]) -> list[tuple[NDArray[Any], dict[str, Any]]] | None:
         """What the map needs for each of the images, of one call; None where the file mixes a batch."""
         try:
-            stacked = np.concatenate([applied(self._steps, image, self._layout) for image in images])
+            given = [self._as_input(image) for image in images]
+            # one image is run beside a copy: some kernels sum in another order for a single row, and the
+            # region of an image must not depend on what else is asked at the same time
+            stacked = np.concatenate(given if len(given) > 1 else given * 2)
             values = self._through(stacked)
         except Exception:  # a batch that the file can't take; alone it says why
             return None
-        if any(value.ndim == 0 or len(value) != len(images) for value in values.values()):
+        if any(value.ndim == 0 or len(value) != len(stacked) for value in values.values()):
             return None
         split = [{name: value[i : i + 1] for name, value in values.items()} for i in range(len(images))]
-        if not all(_alike(value, split[0][name]) for name, value in self._one(images[0]).items()):
+        if not self._is_separate(images[0]):
             return None
         return list(zip(images, split, strict=True))
+
+    def _is_separate(self, image: NDArray[Any]) -> bool:
+        """Whether an image beside others that are far from it gives what it gives alone: told once.
+
+        Normalisation over the batch, or a scale that is taken of all of it, would mix them.
+        """
+        if self._separate is None:
+            mates = [image, 3 * image[..., ::-1] + 1, -7 * image - 2]
+            values = self._through(np.concatenate([self._as_input(mate) for mate in mates]))
+            alone = self._one(image)
+            self._separate = all(_alike(value, values[name][:1]) for name, value in alone.items())
+        return self._separate
 
 
 def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
@@ -258,10 +291,26 @@ def _coarsest(graph: onnx.GraphProto) -> float:
     return max((UNITS[kind] for kind in kinds if kind in UNITS), default=0.0)
 
 
+def _running(graph: onnx.GraphProto) -> list[str]:
+    """Running statistics that a graph's batch normalisations write."""
+    return [
+        name
+        for node in graph.node
+        if node.op_type == "BatchNormalization"
+        and any(a.name == "training_mode" and a.i for a in node.attribute)
+        for name in node.output[1:]
+        if name
+    ]
+
+
 def _showing(file: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
-    """The file itself, or with inner tensors declared as outputs and nothing else changed."""
+    """The file itself, or with inner tensors declared as outputs and nothing else changed.
+
+    So are the running statistics of a normalisation in training mode: onnxruntime writes them over the
+    model's own where nobody reads them, and the next run would not be the same.
+    """
     declared = {value.name for value in (*file.graph.input, *file.graph.output)}
-    inner = [name for name in names if name not in declared]
+    inner = [name for name in (*names, *_running(file.graph)) if name not in declared]
     if not inner:
         return file
     copy = onnx.ModelProto()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -12,12 +12,17 @@ from onnx import helper
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
+from onnx_si.runtime.providers import CPU
 
 RUNTIME = "onnxruntime"
-INPUT_TYPES: dict[str, type[np.floating[Any]]] = {
+INPUT_TYPES: dict[str, type[np.number[Any]]] = {
     "float": np.float32,
     "double": np.float64,
     "float16": np.float16,
+    "uint8": np.uint8,
+    "int8": np.int8,
+    "uint16": np.uint16,
+    "int16": np.int16,
 }
 SCAN_SINCE = 9  # opset of Scan as it is used here
 
@@ -49,7 +54,7 @@ class Deployed:
     def run(self, image: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """The outputs for an image in the model's input shape; it is cast to the input's own type."""
         with as_unsupported():
-            results = self._session.run(self._outputs, {self._input: image.astype(self._type)})
+            results = self._session.run(self._outputs, {self._input: as_type(image, self._type)})
         return [np.asarray(result, dtype=np.float64) for result in results]
 
 
@@ -84,7 +89,7 @@ class DeployedBatch:
     def run(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
         """The output for each of the images (n, *shape), stacked."""
         with as_unsupported():
-            (results,) = self._session.run(None, {_IMAGES: images.astype(self._type)})
+            (results,) = self._session.run(None, {_IMAGES: as_type(images, self._type)})
         return np.asarray(results, dtype=np.float64)
 
 
@@ -115,7 +120,7 @@ def _over_batch(
     return over
 
 
-def input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
+def input_type(model: Model, input_name: str) -> type[np.number[Any]]:
     info = next(i for i in model.inputs if i.name == input_name)
     if info.type not in INPUT_TYPES:
         raise UnsupportedModel(
@@ -124,16 +129,27 @@ def input_type(model: Model, input_name: str) -> type[np.floating[Any]]:
     return INPUT_TYPES[info.type]
 
 
-def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def unit_of(kind: type[np.number[Any]]) -> float:
+    """By how much neighbouring numbers of a type differ, of those near one."""
+    return float(np.finfo(kind).eps) if issubclass(kind, np.floating) else 1.0
+
+
+def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
+    """Values in the type of a model's input; whole numbers are rounded to, within their range."""
+    if not np.issubdtype(kind, np.integer):
+        return np.asarray(values.astype(kind))
+    limits = np.iinfo(cast("type[np.integer[Any]]", kind))
+    return np.asarray(np.clip(np.rint(values), limits.min, limits.max).astype(kind))
+
+
+def session_of(proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,)) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     # by default weights that the file stores as floats are rounded to 8 bits between quantised tensors
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     with as_unsupported():
-        return onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=list(providers))
 
 
 @contextmanager

@@ -29,12 +29,14 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """A look at a running search."""
+    """A look at a running search, or at chains that run: `passes` of the model so far."""
 
     bounds: tuple[float, float]
     cells: int
     pieces: int
     seconds: float
+    chains: int = 0
+    passes: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.budget import excess
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
@@ -35,6 +36,7 @@ INTERVAL_ROUNDS = 3  # its ends move while S is completed
 ROUGHLY = 1e-3  # of an end's distance, as near as it has to be known to tell what is probable under it
 NOTHING = np.empty((0, 2))
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
+LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
 LOG_NEGLIGIBLE = math.log(1e-4)  # share of undecided mass that hardly moves an end of the interval
 
 
@@ -273,6 +275,18 @@ class _Run:
         return Intervals(found.bounds[wide]), found.bounds[~wide]
 
 
+def _require_room(program: Program) -> None:
+    """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
+    shapes, alive, peak = program.shapes, math.prod(program.shape), math.prod(program.shape)
+    for step in program.instructions:
+        alive += math.prod(step.shape)
+        peak = max(peak, alive)
+        alive -= sum(math.prod(shapes[name]) for name in step.dead)
+    why = excess(8 * LEAST_POINTS * peak)
+    if why is not None:
+        raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
+
+
 def search(
     program: Program,
     margin: str,
@@ -302,8 +316,10 @@ def search(
     Raises
     ------
     UnsupportedModel
-        If nothing but rounding decides the region where it was observed.
+        If nothing but rounding decides the region where it was observed, or the smallest step of the search
+        does not fit into memory.
     """
+    _require_room(program)
     task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)

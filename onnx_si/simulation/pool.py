@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Generator, Sequence
 
 from onnx_si.errors import NothingToTest, UsageError
+from onnx_si.ground.budget import budget, share_of
 from onnx_si.ground.machine import cores, one_core
 from onnx_si.simulation.journal import Journal
 from onnx_si.simulation.plan import Plan
@@ -103,14 +104,15 @@ def _outcomes(plan: Plan, keys: Sequence[tuple[float, int]], jobs: int) -> Gener
     from joblib import Parallel, delayed  # takes long to import, and few imports of this package simulate
 
     pool = Parallel(n_jobs=count, return_as="generator_unordered")
-    jobs_ = (delayed(_beside_others)(plan, signal, trial) for signal, trial in keys)
+    each = share_of(count)
+    jobs_ = (delayed(_beside_others)(plan, signal, trial, each) for signal, trial in keys)
     with contextlib.closing(pool(jobs_)) as found:
         yield from found
 
 
-def _beside_others(plan: Plan, signal: float, trial: int) -> Outcome:
-    """In a worker: a trial that leaves the other cores to the other workers."""
-    with one_core():
+def _beside_others(plan: Plan, signal: float, trial: int, memory: int) -> Outcome:
+    """In a worker: a trial that leaves the other cores, and their memory, to the other workers."""
+    with one_core(), budget(memory):
         return run_trial(plan, signal, trial)
 
 

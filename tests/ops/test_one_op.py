@@ -312,7 +312,7 @@ def test_a_window_without_bounds():
 
 def test_a_huge_axis_beside_an_empty_one():
     proto = one_node(N("Expand", "x", "s"), np.zeros((1, 0), np.float32), {"s": np.array([2**40, 1, 0])})
-    with pytest.raises(UnsupportedOp, match="tensors hold at most"):
+    with pytest.raises(UnsupportedOp, match="it takes 8192 GiB of memory"):
         ours(proto, np.zeros((1, 0), np.float32))
 
 

@@ -13,7 +13,7 @@ from onnx_si.analysis.options.noise import NoiseFiles, NoiseOptions
 from onnx_si.analysis.options.option import Option, one_of, records_of
 from onnx_si.analysis.options.question import QuestionFiles, QuestionOptions
 from onnx_si.analysis.options.testing import METHODS, ChanceOptions, TestingOptions
-from onnx_si.errors import WrongType
+from onnx_si.errors import UsageError, WrongType
 from onnx_si.ground.words import did_you_mean
 
 
@@ -48,6 +48,10 @@ class Options:
         self.chosen = MappingProxyType(
             {name: OPTIONS[name].accepted(value) for name, value in chosen.items() if value is not None}
         )
+        if "thin" in self.chosen and "randomise" in self.chosen:
+            raise UsageError("--thin and --randomise both say what the extra noise is for; give one of them")
+        if "thin" in self.chosen and self.chosen.get("engine", "auto") != "auto":
+            raise UsageError("--thin needs no engine: nothing is searched; leave --engine out")
 
     def changed(self, **more: Any) -> "Options":
         """The same, with others in place of some."""

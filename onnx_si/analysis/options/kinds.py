@@ -2,14 +2,19 @@
 
 import numbers
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from onnx_si.ground.terminal import whole_number
+
 PREDICTED = "predicted"
 LARGEST_SIZE = 2**20  # of one axis
+MOST_WHOLE = 2**63 - 1  # of any whole number that is chosen
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,17 @@ def _number(value: Any) -> Any:
 
 
 def _whole(value: Any) -> int:
-    return operator.index(_plain(value))
+    found = operator.index(_plain(value))
+    if abs(found) > MOST_WHOLE:
+        raise ValueError
+    return found
+
+
+def _read_whole(text: str) -> int:
+    found = whole_number(text)
+    if found is None:
+        raise ValueError
+    return _whole(found)
 
 
 def _text(value: Any) -> str:
@@ -61,7 +76,7 @@ def _switch(value: Any) -> bool:
 
 def _target(value: Any) -> int | str:
     if isinstance(value, str):
-        return PREDICTED if value == PREDICTED else int(value)
+        return PREDICTED if value == PREDICTED else _read_whole(value)
     return _whole(value)
 
 
@@ -96,19 +111,28 @@ def _parted(each: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 def _size(text: str) -> tuple[str, int]:
     """`NAME=N`."""
     name, _, number = text.rpartition("=")
-    if not name or not number.isdecimal() or not 1 <= int(number) <= LARGEST_SIZE:
+    if not name or not number.isdecimal() or not 1 <= _read_whole(number) <= LARGEST_SIZE:
         raise ValueError
-    return name, int(number)
+    return name, _read_whole(number)
+
+
+def _bytes(text: str) -> int:
+    """`2G`, `500M`, or a number of bytes."""
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError
+    return _whole(int(match[1]) * UNITS[match[2].upper()])
 
 
 NUMBER = Kind(words="a number", accept=_number, read=float)
-WHOLE = Kind(words="a whole number", accept=_whole, read=int)
+WHOLE = Kind(words="a whole number", accept=_whole, read=_read_whole)
+BYTES = Kind(words="a size such as 2G or 500M", accept=_whole, read=_bytes)
 TEXT = Kind(words="a text", accept=_text, read=str)
 SWITCH = Kind(words="True or False", accept=_switch, read=str)
 TARGET = Kind(words="a class index, or predicted", accept=_target, read=_target)
 LEVEL = Kind(words="a number or a text", accept=_level, read=str)
 NUMBERS = Kind(words="numbers separated by commas", accept=_one_or_several, read=_parted(float))
-INDICES = Kind(words="whole numbers separated by commas", accept=_several(_whole), read=_parted(int))
+INDICES = Kind(words="whole numbers separated by commas", accept=_several(_whole), read=_parted(_read_whole))
 SIZES = Kind(
     words="NAME=N with a size of at least 1",
     accept=_sizes,

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from onnx_si.analysis.options.kinds import FILE, FILES, NUMBER, WHOLE, choice
-from onnx_si.analysis.options.option import TEST, Option
+from onnx_si.analysis.options.option import TEST, Check, Option
 from onnx_si.statistics.noise import INDEPENDENT, MODELS
 
 NOISE_MODELS = (INDEPENDENT, *MODELS)
+MOST_FREEDOM = 10**9
 
 
 class NoiseFiles(TypedDict, total=False):
@@ -52,6 +53,9 @@ class NoiseOptions(TypedDict, total=False):
         Option(
             kind=WHOLE,
             help="S (or the covariance's scale) is an independent estimate on V degrees of freedom: a t-test",
+            check=Check(
+                lambda value: value <= MOST_FREEDOM, f"give at most {MOST_FREEDOM:g} degrees of freedom"
+            ),
             metavar="V",
         ),
     ]

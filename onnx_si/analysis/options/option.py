@@ -8,6 +8,7 @@ from typing import Any
 
 from onnx_si.analysis.options.kinds import Kind
 from onnx_si.errors import UsageError, WrongType
+from onnx_si.ground import terminal
 from onnx_si.ground.words import shown
 
 TEST, SIMULATE, SALIENCY, INSPECT = "test", "simulate", "saliency", "inspect"
@@ -83,6 +84,10 @@ class Option:
     name: str = ""
     title: str = ""
 
+    def has_effect(self, settled: Mapping[str, Any]) -> bool:
+        """Whether it changes anything beside the other values."""
+        return self.needs is None or self.needs.holds(settled)
+
     @property
     def flag(self) -> str:
         """As it is written on the command line."""
@@ -108,14 +113,14 @@ class Option:
         for one in (value if isinstance(value, tuple) else (value,)) if self.kind.choices else ():
             one_of(self.name, one, self.kind.choices)
         if self.check is not None and not self.check.holds(value):
-            text = f"{value:g}" if isinstance(value, float) else str(value)
+            text = f"{value:g}" if isinstance(value, float) else terminal.shown(value)
             raise UsageError(f"{self.name} {text}; {self.check.words}")
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise UsageError if a name is none of those allowed."""
     if value not in allowed:
-        raise UsageError(f"{name} '{value}'; allowed are {', '.join(allowed)}")
+        raise UsageError(f"{name} '{terminal.shown(value)}'; allowed are {', '.join(allowed)}")
 
 
 def records_of(theme: Any) -> dict[str, Option]:

@@ -4,13 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypedDict, get_args
 
-from onnx_si.analysis.options.kinds import NUMBER, SWITCH, WHOLE, choice, choices
-from onnx_si.analysis.options.option import NOT_NEGATIVE, PROPORTION, TEST, Check, Option, within
+from onnx_si.analysis.options.kinds import BYTES, NUMBER, SWITCH, TEXT, WHOLE, choice, choices
+from onnx_si.analysis.options.option import (
+    EVERYWHERE,
+    NOT_NEGATIVE,
+    PROPORTION,
+    TEST,
+    Check,
+    Need,
+    Option,
+    within,
+)
 from onnx_si.statistics.truncated import LEAST_SHARE, Alternative
 
-METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
+METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation", "monte-carlo")
+ENGINES = ("auto", "exact", "monte-carlo")
+CHAINS = Need(
+    lambda values: (
+        values["thin"] is None and (values["engine"] != "exact" or "monte-carlo" in values["methods"])
+    ),
+    "chains: not --engine exact, nor --thin",
+)
 ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 LEAST_BUDGET = 1 << 20
+LEAST_LEVEL = 1e-15  # 1 - alpha must be a number below 1
 
 
 class TestingOptions(TypedDict, total=False):
@@ -56,7 +73,7 @@ class TestingOptions(TypedDict, total=False):
             help="level of decision and interval",
             default=0.05,
             why="level of the decision and of the confidence interval",
-            check=PROPORTION,
+            check=Check(lambda value: LEAST_LEVEL <= value < 1, "it lies between 0 and 1"),
             metavar="A",
         ),
     ]
@@ -68,6 +85,58 @@ class TestingOptions(TypedDict, total=False):
             shown_default="not",
             check=within(LEAST_SHARE, 100, ""),
             metavar="F",
+        ),
+    ]
+    thin: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="select the region on the image plus noise of F times its covariance and test the "
+            "independent rest: two runs of any model",
+            shown_default="not",
+            check=within(LEAST_SHARE, 100, ""),
+            metavar="F",
+        ),
+    ]
+    engine: Annotated[
+        str | None,
+        Option(
+            kind=choice(ENGINES),
+            help="exact follows a piecewise-linear network; monte-carlo asks onnxruntime alone, whatever the "
+            "network is made of",
+            default="auto",
+            shown_default="auto: exact where it can be",
+        ),
+    ]
+    draws: Annotated[
+        int | None,
+        Option(
+            kind=WHOLE,
+            help="chains of monte-carlo",
+            default=999,
+            check=within(1, 1_000_000, ""),
+            needs=CHAINS,
+            metavar="B",
+        ),
+    ]
+    steps: Annotated[
+        int | None,
+        Option(
+            kind=WHOLE,
+            help="steps of each chain",
+            default=2,
+            check=within(1, 1000, ""),
+            needs=CHAINS,
+            metavar="N",
+        ),
+    ]
+    provider: Annotated[
+        str | None,
+        Option(
+            kind=TEXT,
+            help="execution provider of onnxruntime, such as cuda",
+            shown_default="cpu",
+            metavar="NAME",
         ),
     ]
     decide: Annotated[
@@ -84,6 +153,17 @@ class TestingOptions(TypedDict, total=False):
             shown_default="64; 0 in a simulation",
             check=within(0, 100_000, " points"),
             metavar="N",
+        ),
+    ]
+    memory: Annotated[
+        int | None,
+        Option(
+            kind=BYTES,
+            help="what the run may hold, such as 2G or 500M",
+            shown_default="half of the free memory",
+            check=Check(lambda value: value >= LEAST_BUDGET, f"give at least {LEAST_BUDGET} bytes"),
+            metavar="SIZE",
+            verbs=EVERYWHERE,
         ),
     ]
     budget_bytes: Annotated[
@@ -133,8 +213,14 @@ class TestingSettings:
     precision: float
     alpha: float
     randomise: float | None
+    thin: float | None
+    engine: str
+    draws: int
+    steps: int
+    provider: str | None
     decide: bool
     verify: int
+    memory: int | None
     budget_bytes: int
     p_value_only: bool
     seed: int

@@ -51,7 +51,9 @@ KEYS: dict[str, Shape] = {
     "findings": listed("nodes of the model that stand in the way of a test", FINDING, always=True),
     "guarantee": text("what kind of p-value this is: exact, certified, monte-carlo or thinned"),
     "p_value": number("the selective p-value; the upper bound where bounds are apart"),
-    "p_value_bounds": pair("bounds of the p-value"),
+    "p_value_bounds": pair(
+        "bounds of the p-value; of monte-carlo the central 99 % interval for infinitely many chains"
+    ),
     "statistic": number("of the test, in the image's units, or in units of the noise"),
     "standard_error": number("of the statistic, without selection"),
     "degrees_of_freedom": whole("of a chi, t or F distribution"),
@@ -64,6 +66,9 @@ KEYS: dict[str, Shape] = {
         "array", "bounds of each of its ends", [[None, None], [None, None]], pair("")
     ),
     "confidence_level": number("of the interval: 1 - alpha"),
+    "confidence_interval_level": text(
+        "exact, or approximate: of an estimated noise, or an S that was only seen"
+    ),
     "truncation": listed(f"the set S on which the region is the observed one, {INTERVALS}", pair("")),
     "undecided": listed(f"what was left open of the line, {INTERVALS}", pair("")),
     "fragility": {
@@ -83,7 +88,7 @@ KEYS: dict[str, Shape] = {
     },
     "comparison": {
         name: number("p-value of this method on the same region")
-        for name in ("naive", "over_conditioning", "bonferroni", "permutation")
+        for name in ("naive", "over_conditioning", "bonferroni", "permutation", "monte_carlo")
     },
     "noise": {
         "model": text("of the noise's covariance"),
@@ -101,12 +106,16 @@ KEYS: dict[str, Shape] = {
     },
     "reference": {"paths": listed("of the files", text("")), "count": whole("how many there are")},
     "search": {
+        "engine": text("what followed the region: exact, monte-carlo, or none"),
         "seconds": number("that it took"),
         "forward_passes": number("what it cost, in passes through the network"),
         "pieces": whole("linear pieces of the line that were seen"),
         "cells": whole("parts of the line that were settled, by all fates"),
         "peak_bytes": whole("of all tensors that were alive at the same time"),
         "complete": truth("whether the bounds are as close as they were wanted"),
+        "draws": whole("chains that were looked at"),
+        "seed": whole("that everything drawn follows from, with the image"),
+        "estimate": listed(f"what was seen of S where it is not known, {INTERVALS}", pair("")),
         "fates": {name: whole("cells that ended so") for name in FATES},
     },
     "parity": {

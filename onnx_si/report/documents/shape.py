@@ -8,6 +8,8 @@ from typing import Any, Union
 
 import numpy as np
 
+from onnx_si.ground.terminal import LONGEST_LINE, shown
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -147,7 +149,8 @@ class Document:
         missing: dict[str, str] = {}
         for path in nulls(filled):
             pattern = next((p for p in reasons or {} if matches(p, path)), None)
-            missing[path if pattern is None else pattern] = (reasons or {}).get(pattern or "", otherwise)
+            why = (reasons or {}).get(pattern or "", otherwise)
+            missing[path if pattern is None else pattern] = plain(why)
         return {**filled, "reasons": missing}
 
     def _filled(self, keys: Keys, known: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -167,11 +170,13 @@ class Document:
 
 
 def plain(value: Any) -> Any:
-    """A value in JSON's own types; what is not finite becomes null."""
+    """A value in JSON's own types; what is not finite becomes null, text is shown as `words.shown` has it."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {shown(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return "\n".join(shown(line, LONGEST_LINE) for line in value.split("\n"))
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

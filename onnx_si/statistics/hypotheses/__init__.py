@@ -10,6 +10,7 @@ from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
 from onnx_si.statistics.hypotheses.mean import MEAN
 from onnx_si.statistics.hypotheses.neighborhood import NEIGHBORHOOD
 from onnx_si.statistics.hypotheses.randomised import randomised_line
+from onnx_si.statistics.hypotheses.thinned import thinned_line
 
 HYPOTHESES = {
     "mean": MEAN,
@@ -23,4 +24,5 @@ __all__ = [
     "Data",
     "Hypothesis",
     "randomised_line",
+    "thinned_line",
 ]

@@ -30,7 +30,7 @@ class Data:
     reference : array or None
         Mean of the references, in the image's shape.
     references : int
-        How many they are.
+        How many they are; not a whole number where the image's noise counts as more or less than once.
     noise : Noise
     counts : boolean array or None
         Values that may enter the test, in the image's shape (mask and choice of channels); None: all.
@@ -42,7 +42,7 @@ class Data:
 
     image: Array
     reference: Array | None
-    references: int
+    references: float
     noise: Noise
     counts: Mask | None = None
     spatial_axes: tuple[int, ...] = ()

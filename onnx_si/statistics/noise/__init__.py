@@ -2,7 +2,7 @@
 
 from onnx_si.statistics.noise.covariance import Covariance, Diagonal, Full, Scalar
 from onnx_si.statistics.noise.estimate import estimate_from_image, estimate_from_images
-from onnx_si.statistics.noise.loading import covariance_of, read_covariance
+from onnx_si.statistics.noise.loading import accepting, covariance_of, read_covariance
 from onnx_si.statistics.noise.noise import Noise
 from onnx_si.statistics.noise.shapes import INDEPENDENT, MODELS, estimate_covariance
 from onnx_si.statistics.noise.structured import Separable, Stationary
@@ -17,6 +17,7 @@ __all__ = [
     "Scalar",
     "Separable",
     "Stationary",
+    "accepting",
     "covariance_of",
     "estimate_covariance",
     "estimate_from_image",

@@ -142,6 +142,20 @@ class Full:
         return f"normal, full covariance of {len(self.matrix)} values"
 
 
+def require_variances(variances: Array, what: str) -> None:
+    """Refuse what is empty, or holds a variance that is no positive number in reach of double precision.
+
+    Raises
+    ------
+    InputError
+    """
+    low, high = float(variances.min(initial=math.inf)), float(variances.max(initial=0.0))
+    if not (low > SMALLEST**2 and high < LARGEST**2):
+        raise InputError(
+            f"{what} has variances from {low:g} to {high:g}; every one must be a positive number"
+        )
+
+
 def require_covariance(matrix: Array, what: str) -> None:
     """Refuse what is not square, finite, symmetric and positive definite.
 
@@ -151,6 +165,7 @@ def require_covariance(matrix: Array, what: str) -> None:
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
         raise InputError(f"{what} has shape {matrix.shape}; a square matrix of finite numbers is needed")
+    require_variances(np.diag(matrix), what)
     if np.abs(matrix - matrix.T).max() > SYMMETRY * np.abs(matrix).max():
         raise InputError(f"{what} is not symmetric; give one that equals its transpose")
     try:

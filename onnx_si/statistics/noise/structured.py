@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import InputError
-from onnx_si.statistics.noise.covariance import Array, Mask, require_covariance
+from onnx_si.statistics.noise.covariance import Array, Mask, require_covariance, require_variances
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,9 @@ class Separable:
         for axis, factor in enumerate(self.factors):
             if factor is not None:
                 require_covariance(factor, f"the covariance along axis {axis}")
+        sizes = [np.diag(factor) for factor in self.factors if factor is not None]
+        ends = [math.prod(float(extreme(d)) for d in sizes) for extreme in (np.min, np.max)]
+        require_variances(np.array(ends), "the product of the covariances along the axes")
 
     def times(self, direction: Array) -> Array:
         return _along_axes(self.factors, direction)
@@ -90,6 +93,8 @@ class Stationary:
                 f"an autocovariance of shape {kernel.shape} for an image of shape {self.shape}; as many axes "
                 "and odd sizes are needed, with shift zero in the middle"
             )
+        middle = kernel[tuple(size // 2 for size in kernel.shape)]
+        require_variances(np.atleast_1d(middle), "the autocovariance")
         if not np.array_equal(kernel, np.flip(kernel)):
             raise InputError("the autocovariance of a shift and of its opposite differ; they must be equal")
         lowest = float(self._transform().min())

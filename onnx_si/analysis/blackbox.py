@@ -1,0 +1,103 @@
+"""The deployed model as a black box: whether a place of a line has the observed region."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from onnx_si.analysis.marking import Marker, Marking
+from onnx_si.analysis.scene import Array, Mask
+from onnx_si.errors import UnsupportedModel
+from onnx_si.maps import ARGMAX
+from onnx_si.search.event import RegionEvent, TopEvent
+from onnx_si.statistics.line import TestLine
+
+TOGETHER = 1 << 13  # values of an image from which a batch gains nothing and costs memory: one by one
+IMAGES = 1 << 15  # values of the images of one call: it can only be interrupted afterwards
+NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
+FLICKER = 1e-5  # share of the map's largest value by which two runs may differ on an accelerator
+
+
+def counted(event: RegionEvent, counts: Mask | None) -> Mask:
+    """The pixels of which an event says what they are."""
+    if not isinstance(event, TopEvent):
+        return event.pixels
+    return np.ones(event.observed.shape, np.bool_) if counts is None else counts
+
+
+class BlackBox:
+    """The file in onnxruntime, in its own precision: region and line are those of the runtime.
+
+    Parameters
+    ----------
+    marking : Marking
+
+    Raises
+    ------
+    UnsupportedModel
+        If onnxruntime can't run the file.
+    """
+
+    def __init__(self, marking: Marking):
+        self._marker, self._file = marking.marker, marking.file
+
+    def maps(self, images: Array) -> Array:
+        """The map of each image (n, *shape)."""
+        found: Array = self._file.run(images, alone=images[0].size > TOGETHER)
+        return found
+
+    def steady(self, image: Array) -> Array:
+        """The map of an image, run twice.
+
+        Raises
+        ------
+        UnsupportedModel
+            If the two differ, or are not finite: the model itself draws random numbers.
+        """
+        first: Array
+        first, second = np.concatenate([self.maps(image[None]), self.maps(image[None])])
+        if not np.isfinite(first).all():
+            raise UnsupportedModel(
+                "the saliency of this image is infinite or not a number; check the model's weights"
+            )
+        allowed = 0.0 if self._file.on_cpu else FLICKER * float(np.abs(first).max())
+        flickers = not np.array_equal(self._marker.region_of(first), self._marker.region_of(second))
+        if flickers or not (np.abs(first - second) <= allowed).all():
+            raise UnsupportedModel(
+                "the model gives another map when the same image is run again: it draws random numbers "
+                "(dropout left on, RandomNormal) or remembers; export it for inference, with model.eval()"
+            )
+        return first
+
+    def outside(self, line: TestLine, event: RegionEvent) -> Callable[[Array], Array]:
+        """How far places of the line are from the event: see `distance`."""
+        pixels = counted(event, self._marker.counts)
+        most = max(1, IMAGES // line.start.size)
+
+        def ask(places: Array) -> Array:
+            starts = range(0, len(places), most)
+            parts = [self._asked(line, event, pixels, places[i : i + most]) for i in starts]
+            return np.concatenate(parts) if parts else np.zeros(0)
+
+        return ask
+
+    def _asked(self, line: TestLine, event: RegionEvent, pixels: Mask, places: Array) -> Array:
+        images = line.start + line.direction * places.reshape(-1, *(1,) * line.start.ndim)
+        return np.array([distance(self._marker, shown, event, pixels) for shown in self.maps(images)])
+
+
+def distance(marker: Marker, shown: Array, event: RegionEvent, pixels: Mask) -> float:
+    """How far a map is from an event: at most zero where it holds, else the largest distance from the
+    threshold of a pixel that is on the wrong side, or their number where the map has two values only.
+
+    A map that is not finite holds no event: such an image would have been refused.
+    """
+    if not np.isfinite(shown).all():
+        return NOWHERE
+    wrong = (marker.region_of(shown) != event.observed) & pixels
+    if marker.threshold.kind == ARGMAX:
+        return float(np.count_nonzero(wrong))
+    top = ~event.observed if marker.threshold.kind == "top" else None
+    far = np.abs(marker.distance(shown, top))
+    if not wrong.any():
+        return -float(far[pixels].min())
+    return max(float(far[wrong].max()), SMALLEST)

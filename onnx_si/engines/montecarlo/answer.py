@@ -1,0 +1,134 @@
+"""The p-value of a line and an event, by chains that ask a black box."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.engines.montecarlo.asker import Asker, Outside
+from onnx_si.engines.montecarlo.counts import Count
+from onnx_si.engines.montecarlo.grid import Grid, look
+from onnx_si.engines.montecarlo.laws import Law, law_of
+from onnx_si.engines.montecarlo.local import Local
+from onnx_si.engines.montecarlo.proposals import Proposals, jump
+from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.intervals import Intervals
+from onnx_si.search import Progress
+from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.truncated import Alternative
+
+Array = NDArray[np.float64]
+BLOCK = 32  # chains that run side by side, at first; then as many as ran before
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many chains, of how many steps each, and what is asked of their ends."""
+
+    draws: int = 999
+    steps: int = 2
+    alternative: Alternative = "two-sided"
+    alpha: float = 0.05
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the chains gave.
+
+    `interval` is the central 99 % interval of the p-value that infinitely many chains from this hub would
+    give, `draws` the chains that were looked at, `passes` the places that the black box was asked about, and
+    `estimate` S as far as the grid, and the stretch around the observed place, tell: approximate.
+    """
+
+    p_value: float
+    interval: tuple[float, float]
+    draws: int
+    passes: int
+    seconds: float
+    estimate: Intervals
+
+
+@dataclass(frozen=True)
+class _Chains:
+    """A step to a proposal, then one within the stretch; backwards in the other order."""
+
+    law: Law
+    ask: Asker
+    proposals: Proposals
+    local: Local
+
+    def forward(self, x: Array, steps: int, rng: np.random.Generator) -> Array:
+        for _ in range(steps):
+            x = jump(x, self.proposals, self.law, self.ask, rng)
+            x = self.local.step(x, rng)
+        return x
+
+    def backward(self, x: Array, steps: int, rng: np.random.Generator) -> Array:
+        """Each part is reversible, so the reversal of a chain is its parts in the reverse order."""
+        for _ in range(steps):
+            x = self.local.step(x, rng)
+            x = jump(x, self.proposals, self.law, self.ask, rng)
+        return x
+
+
+def monte_carlo(
+    line: TestLine,
+    outside: Outside,
+    plan: Plan,
+    rng: np.random.Generator,
+    progress: Callable[[Progress], None] | None = None,
+) -> Drawn:
+    """The p-value of a line and an event.
+
+    Parameters
+    ----------
+    line : TestLine
+    outside : callable
+        Places of the line -> how far outside of S each is, as `Asker` wants it.
+    plan : Plan
+    rng : Generator
+    progress : callable, optional
+
+    Raises
+    ------
+    UnsupportedModel
+        If the observed place itself does not give the observed region.
+    """
+    started = time.perf_counter()
+    law, observed = law_of(line)
+    ask = Asker(outside, law.place, law.low, law.high)
+    if not ask.inside(np.array([observed]))[0]:
+        raise UnsupportedModel(
+            "nothing but rounding decides the region of this image: computed again from the line it is "
+            "another one; choose another map (--saliency) or threshold"
+        )
+    grid = look(law, ask)
+    chains = _Chains(law, ask, Proposals.of(grid, law), Local.of(grid, law, ask))
+    hub = chains.backward(np.array([observed]), plan.steps, rng)
+    count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
+    while count.seen < plan.draws and not count.stopped:
+        size = min(max(BLOCK, count.seen), plan.draws - count.seen)
+        ends = chains.forward(np.repeat(hub, size), plan.steps, rng)
+        count.add(law.statistics(law.place(ends), rng), rng.uniform(size=size))
+        if progress is not None:
+            seconds = time.perf_counter() - started
+            progress(Progress(count.interval, 0, 0, seconds, count.seen, ask.passes))
+    estimate = _around(grid, chains.local, observed, law)
+    seconds = time.perf_counter() - started
+    return Drawn(count.p_value, count.interval, count.seen, ask.passes, seconds, estimate)
+
+
+def _around(grid: Grid, local: Local, observed: float, law: Law) -> Intervals:
+    """S as it was seen: what the grid tells, and the stretch that holds the observed place.
+
+    This looks at where the observed place is, and so comes after the chains, not before them.
+    """
+    seen = [tuple(ends) for ends in grid.estimate.bounds.tolist()]
+    for stretches in local.stretches:
+        ((low, high),) = stretches.of(np.array([observed])).tolist()
+        if low <= observed <= high and low < high:
+            seen.append((low, high))
+    places = law.place(np.array(seen, dtype=np.float64).reshape(-1, 2))
+    return Intervals.of(places)

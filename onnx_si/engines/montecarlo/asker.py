@@ -1,0 +1,54 @@
+"""Asks the black box, and remembers: the same place is never asked about twice."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Outside = Callable[[Array], Array]
+
+
+class Asker:
+    """How far outside of S coordinates of the line are; a place in S is not above zero.
+
+    Parameters
+    ----------
+    outside : callable
+        Places on the line, any number of them -> a number for each: at most zero in S, else positive and the
+        larger the more the map has to change. Only its sign decides; its size tells where to look for S.
+    place : callable
+        From coordinates to places.
+    low, high : float
+        Of the coordinates that the law reaches; others are never asked about, and outside.
+    """
+
+    def __init__(
+        self,
+        outside: Outside,
+        place: Callable[[Array], Array],
+        low: float = -math.inf,
+        high: float = math.inf,
+    ):
+        self._outside, self._place, self._low, self._high = outside, place, low, high
+        self._known: dict[float, float] = {}
+        self.passes = 0
+
+    def inside(self, coordinates: Array) -> NDArray[np.bool_]:
+        """Whether each coordinate is in S."""
+        return np.asarray(self(coordinates) <= 0)
+
+    def __call__(self, coordinates: Array) -> Array:
+        """How far outside of S each coordinate is."""
+        wanted = coordinates.ravel().tolist()
+        beyond = [x for x in wanted if not self._low <= x <= self._high]
+        self._known.update(dict.fromkeys(beyond, math.inf))
+        new = [x for x in dict.fromkeys(wanted) if x not in self._known]
+        if new:
+            asked = np.array(new)
+            self.passes += len(new)
+            answers = self._outside(self._place(asked)).tolist()
+            self._known.update(zip(new, answers, strict=True))
+        found = np.array([self._known[x] for x in wanted], dtype=np.float64)
+        return found.reshape(coordinates.shape)

@@ -1,0 +1,108 @@
+"""The null law of the place on the line, in a coordinate in which it is about one wide and never singular."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student
+
+Array = NDArray[np.float64]
+LOWEST = -1e300  # stands for the logarithm of nothing, which must not become NaN in a difference
+
+
+@dataclass(frozen=True)
+class Law:
+    """The place on the line before truncation, and the statistic that belongs to a place.
+
+    Parameters
+    ----------
+    log_density : callable
+        Of a coordinate, up to a constant; `LOWEST` outside the support.
+    place : callable
+        From the coordinate to the place on the line.
+    centre : float
+        Where about the law has its mass, one unit wide.
+    low, high : float
+        Its support.
+    statistics : callable
+        (places, generator): the tested statistics at the places. They are the places themselves, but after a
+        randomised selection they are drawn: the state of the chain is then the pair of statistic and noise.
+    """
+
+    log_density: Callable[[Array], Array]
+    place: Callable[[Array], Array]
+    centre: float
+    low: float
+    high: float
+    statistics: Callable[[Array, np.random.Generator], Array]
+
+
+def law_of(line: TestLine) -> tuple[Law, float]:
+    """The law of a line's place, and the coordinate of the observed place.
+
+    The scale of a t or F statistic's law is the radius, which the test holds fixed; the estimated standard
+    error moves with the place, so nothing here may depend on it.
+    """
+    law = line.distribution
+    if isinstance(law, Normal):
+        return _normal(law.sd, _as_they_are), line.statistic / law.sd
+    if isinstance(law, Randomised):
+        sd = law.sd * math.sqrt(1.0 + law.share)
+        return _normal(sd, _tested(law.sd, law.share)), line.statistic / sd
+    if isinstance(law, Chi):
+        return _chi(law), line.statistic / law.scale
+    if isinstance(law, Student):
+        return _on_sphere(1, law.df, law.radius, -0.5 * math.pi, line.statistic)
+    if isinstance(law, Ratio):
+        return _on_sphere(law.df, law.error_df, law.radius, 0.0, line.statistic)
+    raise TypeError(f"no law for {type(law).__name__}")
+
+
+def _as_they_are(places: Array, rng: np.random.Generator) -> Array:
+    return places
+
+
+def _tested(sd: float, share: float) -> Callable[[Array, np.random.Generator], Array]:
+    """Statistic T given the place W = T + U: normal around W / (1 + share), whatever S is."""
+    spread = sd * math.sqrt(share / (1.0 + share))
+    return lambda places, rng: places / (1.0 + share) + spread * rng.standard_normal(len(places))
+
+
+def _normal(sd: float, statistics: Callable[[Array, np.random.Generator], Array]) -> Law:
+    return Law(lambda x: -0.5 * x * x, lambda x: x * sd, 0.0, -math.inf, math.inf, statistics)
+
+
+def _chi(law: Chi) -> Law:
+    power = law.df - 1
+
+    def log_density(x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            heights = xlogy(power, x) - 0.5 * x * x
+        return np.where(x < 0, LOWEST, np.maximum(heights, LOWEST))
+
+    return Law(log_density, lambda x: x * law.scale, math.sqrt(power), 0.0, math.inf, _as_they_are)
+
+
+def _on_sphere(df: int, error_df: int, radius: float, low: float, statistic: float) -> tuple[Law, float]:
+    """The length of df coordinates of a point on a sphere, by its angle: sin^(df - 1) cos^(error_df - 1)."""
+    wide = math.sqrt(df + error_df)  # the angle's spread is about one over this
+    p, q = df - 1, error_df - 1
+    high = 0.5 * math.pi
+
+    def log_density(x: Array) -> Array:
+        angle = x / wide
+        with np.errstate(all="ignore"):
+            heights = xlogy(p, np.abs(np.sin(angle))) + xlogy(q, np.abs(np.cos(angle)))
+        return np.where((angle < low) | (angle > high), LOWEST, np.maximum(heights, LOWEST))
+
+    def place(x: Array) -> Array:
+        return np.asarray(radius * np.sin(x / wide))
+
+    centre = wide * math.atan2(math.sqrt(p), math.sqrt(q)) if low == 0.0 and p + q else 0.0
+    law = Law(log_density, place, centre, low * wide, high * wide, _as_they_are)
+    return law, wide * math.asin(max(-1.0, min(1.0, statistic / radius)))
