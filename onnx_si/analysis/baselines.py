@@ -14,6 +14,8 @@ from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.question import Tested, data_of
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.shown import chains_of
+from onnx_si.choices import baselines as choices
+from onnx_si.choices.baselines import chosen
 from onnx_si.engines.exact import Exact
 from onnx_si.engines.thinned import Thinned
 from onnx_si.errors import NothingToTest, UnsupportedModel
@@ -35,18 +37,12 @@ def compare(test: Tested, rng: np.random.Generator) -> Comparison:
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
     notes: list[str] = []
-    for method in test.settings.methods:
-        name = method.replace("-", "_")
-        if method == "permutation":
-            found = _permutation(test, rng, notes)
-        elif method in _SIMPLE:
-            found = _SIMPLE[method](test)
-        else:
-            continue
+    for baseline in chosen(test.settings.methods):
+        found = COMPUTED_BY[baseline.name](test, rng, notes)
         if isinstance(found, str):
-            reasons[name] = found
+            reasons[baseline.key] = found
         else:
-            values[name] = found
+            values[baseline.key] = found
     return Comparison(**values, reasons=reasons, notes=tuple(notes))
 
 
@@ -87,15 +83,7 @@ def bonferroni(test: Tested) -> float:
     return math.exp(min(0.0, log_naive + pixels * math.log(2.0)))
 
 
-_SIMPLE: dict[str, Callable[[Tested], float | str]] = {
-    "naive": naive,
-    "over-conditioning": over_conditioning,
-    "bonferroni": bonferroni,
-    "monte-carlo": drawn,
-}
-
-
-def _permutation(test: Tested, rng: np.random.Generator, notes: list[str]) -> float | str:
+def permutation(test: Tested, rng: np.random.Generator, notes: list[str]) -> float | str:
     """Share of permuted images whose statistic is at least as extreme, or why there is none.
 
     The pixels of image and references are permuted alike (channels stay together, pixels that may not count
@@ -182,3 +170,13 @@ def _permuted(scene: Scene, image: Array, orders: np.ndarray) -> Array:
     pixels = last.reshape(*last.shape[: last.ndim - len(axes)], -1)
     moved = np.moveaxis(pixels[..., orders], -2, 0).reshape(len(orders), *last.shape)
     return np.ascontiguousarray(np.moveaxis(moved, range(-len(axes), 0), [axis + 1 for axis in axes]))
+
+
+COMPUTED_BY: dict[str, Callable[[Tested, np.random.Generator, list[str]], float | str]] = {
+    choices.NAIVE.name: lambda test, rng, notes: naive(test),
+    choices.OVER_CONDITIONING.name: lambda test, rng, notes: over_conditioning(test),
+    choices.BONFERRONI.name: lambda test, rng, notes: bonferroni(test),
+    choices.PERMUTATION.name: permutation,
+    choices.MONTE_CARLO.name: lambda test, rng, notes: drawn(test),
+}
+"""The p-value of each record, or why there is none; notes are what the user should know of it."""

@@ -28,6 +28,7 @@ from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
+from onnx_si.choices.baselines import chosen
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
@@ -157,7 +158,7 @@ class Analysis:
         if not settings.p_value_only:
             told.warnings(misuse.doubts(scene, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
-        seeded = settings.added is not None or not {"permutation", "monte-carlo"}.isdisjoint(settings.methods)
+        seeded = settings.added is not None or any(each.random for each in chosen(settings.methods))
         if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)

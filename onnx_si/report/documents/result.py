@@ -92,8 +92,7 @@ KEYS: dict[str, Shape] = {
         "threshold": text("what makes a pixel salient"),
     },
     "comparison": {
-        name: number("p-value of this method on the same region")
-        for name in ("naive", "over_conditioning", "bonferroni", "permutation", "monte_carlo")
+        baseline.key: number("p-value of this method on the same region") for baseline in BASELINES.values()
     },
     "noise": {
         "model": text("of the noise's covariance"),
