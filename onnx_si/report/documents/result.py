@@ -92,7 +92,7 @@ KEYS: dict[str, Shape] = {
         "threshold": text("what makes a pixel salient"),
     },
     "comparison": {
-        baseline.key: number("p-value of this method on the same region") for baseline in BASELINES.values()
+        name: number("p-value of this method on the same region") for name in Comparison().p_values()
     },
     "noise": {
         "model": text("of the noise's covariance"),
