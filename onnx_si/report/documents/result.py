@@ -12,6 +12,7 @@ from onnx_si.report.documents.shape import (
     truth,
     whole,
 )
+from onnx_si.report.pieces import Comparison
 
 BOX = listed(
     "for every axis of space the first pixel and the one behind the last", Leaf("array", "", of=whole(""))
