@@ -246,8 +246,15 @@ def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
         key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
         groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
     uses = [
-        OpUse(*key, count=len(names), nodes=tuple(names) if key[-1] == "unsupported" else ())
-        for key, names in groups.items()
+        OpUse(
+            op=op,
+            domain=domain,
+            since_version=version,
+            kind=kind,
+            count=len(names),
+            nodes=tuple(names) if kind == "unsupported" else (),
+        )
+        for (op, domain, version, kind), names in groups.items()
     ]
     return tuple(sorted(uses, key=lambda use: (-use.count, use.op, use.kind)))
 

@@ -46,6 +46,6 @@ def plan(
         target = ("the one with the largest score", "chosen by the graph, as part of the event")
     else:
         target = (str(chosen), given if settings.target == chosen else "the second of two classes")
-    yield Choice("class", *target, "--target")
+    yield Choice(what="class", choice=target[0], reason=target[1], option="--target")
     yield Choice("threshold", str(threshold), told.get("threshold", given), "--threshold")
-    yield Choice("engine", *engine, "-")
+    yield Choice(what="engine", choice=engine[0], reason=engine[1], option="-")

@@ -137,7 +137,14 @@ def conv_transpose(
         raise Refusal(f"pads {begin} and {end} give the output size {output}", "export with pads >= 0")
     affordable((x.shape[0], maps, *full))
     behind = [max(e, 0) for e in end]
-    win = Window(tuple(map(Axis, output, kernel, steps, gaps, begin, behind, spatial)))
+    win = Window(
+        tuple(
+            Axis(length=inside, taps=taps, stride=step, dilation=gap, begin=front, end=back, output=whole)
+            for inside, taps, step, gap, front, back, whole in zip(
+                output, kernel, steps, gaps, begin, behind, spatial, strict=False
+            )
+        )
+    )
     return Affine(
         Spreading(win, group),
         weights=(weight,),

@@ -126,8 +126,8 @@ def concatenate(parts: Sequence[Crossings]) -> Crossings:
     if len(parts) == 1:
         return parts[0]
     return Crossings(
-        *(
-            np.concatenate([getattr(p, name) for p in parts])
-            for name in ("interval", "element", "at", "slope")
-        )
+        interval=np.concatenate([part.interval for part in parts]),
+        element=np.concatenate([part.element for part in parts]),
+        at=np.concatenate([part.at for part in parts]),
+        slope=np.concatenate([part.slope for part in parts]),
     )

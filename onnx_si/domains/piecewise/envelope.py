@@ -74,8 +74,10 @@ def crossings(knots: Array, candidates: Candidates, sign: int = 1) -> tuple[Arra
             "a maximum is taken over values that are infinite or not a number on a part of the line; check "
             "the model's weights, or choose a map in front of it"
         )
-    ends = np.zeros(len(interval)), np.ones(len(interval))
-    segments = _Segments(np.arange(len(interval)), *ends, left, right)
+    count = len(interval)
+    segments = _Segments(
+        origin=np.arange(count), low=np.zeros(count), high=np.ones(count), left=left, right=right
+    )
     element = np.ravel_multi_index(place, top.shape[1:]) if place else np.zeros_like(interval)
     found: list[tuple[Index, Array, Array, Array]] = []
     while len(segments.origin):

@@ -64,14 +64,24 @@ def _named_forest(attributes: dict[str, Any], leaf: str, targets: int) -> Forest
     leaves = _places(attributes.get(f"{leaf}_treeids", ()), attributes.get(f"{leaf}_nodeids", ()), where)
     if np.any(inner[leaves]):
         raise malformed("a weight of a node that is no leaf")
-    table = leaf_weights(
+    weights, weighted = leaf_weights(
         count,
         targets,
         leaves,
         attributes.get(f"{leaf}_ids", ()),
         list(_numbers(attributes, f"{leaf}_weights")),
     )
-    return Forest(feature, thresholds, mode, ways[0], ways[1], missing, roots, *table)
+    return Forest(
+        feature=feature,
+        threshold=thresholds,
+        mode=mode,
+        on_true=ways[0],
+        on_false=ways[1],
+        missing=missing,
+        roots=roots,
+        weights=weights,
+        weighted=weighted,
+    )
 
 
 def _step(x: Variable, forest: Forest, value: Callable[[Array], Array]) -> Step:
