@@ -39,7 +39,7 @@ def task_of(side: int) -> Task:
     image = np.load(MODELS / f"paper_cam_{side}_image.npy")
     question = ask(onnx_si.load(MODELS / f"paper_cam_{side}.onnx"), image, None, options)
     engine = question.selection.engine
-    return Task(engine.program, engine.margin, question.line, question.event)
+    return Task(program=engine.program, margin=engine.margin, line=question.line, event=question.event)
 
 
 def resolved(task: Task, width: float, tally: Tally) -> object:
@@ -55,7 +55,7 @@ def main() -> None:
     narrow = least(lambda: resolved(small, NARROW, Tally()))
     claimed = least(lambda: STANDARD.claiming.claim(small, cells, Tally()))  # type: ignore[union-attr]
     pointed = least(lambda: STANDARD.pointing.margins(small, places, Tally()))
-    made = least(lambda: Parts(small, STANDARD, Tuning()).around([0, 0], 2))
+    made = least(lambda: Parts(task=small, domains=STANDARD, tuning=Tuning()).around([0, 0], 2))
     wide = least(lambda: resolved(large, 0.5, tally)) * TIMES / tally.operations  # seconds a multiply-add
     per_call = narrow / len(small.program.instructions) / wide
     costs = Costs()

@@ -64,7 +64,7 @@ def ask(model: Model, image: Any, reference: Any, options: dict[str, Any]) -> Qu
     settings = settle(Options(**options), model.metadata, bool(references))
     keep_freed_memory()
     analysis = Analysis(model, Options(**options))
-    scene = analysis.scene(Given(image, references), settings)
+    scene = analysis.scene(Given(image=image, references=references), settings)
     selection = analysis.select(scene, settings)
     line = test_line(scene, selection.region, noise_of(scene, settings), settings)
     return Question(settings, selection, line, selection.event)
@@ -101,7 +101,7 @@ def whole_stretch(question: Question, watch: Watch) -> Found:
     end = REACH * line.standard_error
     start = line_segment(line.start, line.direction, -end, end)
     inside, undecided, pieces, tally = [], [np.array([[-np.inf, -end], [end, np.inf]])], 0, Tally()
-    for outputs in walk(engine.program, ExactDomain(settings.budget_bytes).apply, start, tally):
+    for outputs in walk(engine.program, ExactDomain(budget=settings.budget_bytes).apply, start, tally):
         verdict = verdict_on(question.event, outputs[engine.margin])
         inside.append(verdict.inside)
         undecided.append(verdict.unclear)

@@ -100,7 +100,13 @@ def _tested(test: Tested, component: Mask, progress: Watch, ask: Ask) -> tuple[C
     top = isinstance(region_event, TopEvent)
     event = region_event if top else component_event(component, selection.counts)
     found = given_region if top else _answer(test, line, event, progress, ask)
-    one = ComponentTest(found.p_value, found.p_value_bounds, None, line.observed, line.error)
+    one = ComponentTest(
+        p_value=found.p_value,
+        p_value_bounds=found.p_value_bounds,
+        p_value_adjusted=None,
+        statistic=line.observed,
+        standard_error=line.error,
+    )
     return one, given_region.p_value
 
 

@@ -156,7 +156,7 @@ def _each_alone(
         values = rng.normal(size=shape)
         return np.rint(np.clip(64 + 20 * values, 0, 127)) if whole else values
 
-    runtime, first = Deployed(Model(model.file), info.name, names), drawn()[:1]
+    runtime, first = Deployed(Model(proto=model.file), info.name, names), drawn()[:1]
     alone = runtime.run(np.repeat(first, count, axis=0))
     parts = [name for name, value in zip(names, alone, strict=True) if value.ndim and len(value) == count]
     for _ in range(OTHERS):

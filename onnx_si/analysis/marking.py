@@ -30,7 +30,7 @@ from onnx_si.runtime.deployed import FileMap
 from onnx_si.runtime.providers import providers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Marker:
     """How one output of a model becomes a region, for any image: `tensor` is the margin, or for a threshold
     of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself.
@@ -181,7 +181,9 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     shown = Marking(
         frame=frame,
         saliency=saliency,
-        marker=Marker(saliency.model, saliency.tensor, threshold, mask, is_map=True),
+        marker=Marker(
+            model=saliency.model, tensor=saliency.tensor, threshold=threshold, counts=mask, is_map=True
+        ),
         bound=None,
         bound_at=image,
         open_threshold=given is None,
@@ -217,9 +219,9 @@ def _not_linear(bound: Program) -> str:
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:
     if threshold.kind == "top":
-        return Marker(saliency.model, saliency.margin_tensor, threshold, mask)
+        return Marker(model=saliency.model, tensor=saliency.margin_tensor, threshold=threshold, counts=mask)
     model, margin = with_margin(saliency, threshold, math.prod(frame.view.space), mask)
-    return Marker(model, margin, threshold, mask)
+    return Marker(model=model, tensor=margin, threshold=threshold, counts=mask)
 
 
 def bind_margin(saliency: SaliencyMap, marker: Marker, image: Array) -> Program:

@@ -191,7 +191,9 @@ def estimate(
     )
     certain = bounds[1] - bounds[0] <= ESTIMATE_TOLERANCE * se
     value = 0.5 * (bounds[0] + bounds[1]) if certain else None
-    return Estimate(value, bounds, (lower[0], upper[1]), (lower, upper))
+    return Estimate(
+        value=value, value_bounds=bounds, interval=(lower[0], upper[1]), interval_bounds=(lower, upper)
+    )
 
 
 def no_estimate(line: TestLine) -> str | None:

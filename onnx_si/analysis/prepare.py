@@ -173,7 +173,14 @@ class Analysis:
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
         question.require_told_apart(line)
-        tested = Tested(scene, selected, noise, line, _how(line, settings, stop, deadline), settings)
+        tested = Tested(
+            scene=scene,
+            selection=selected,
+            noise=noise,
+            line=line,
+            how=_how(line, settings, stop, deadline),
+            settings=settings,
+        )
         found = selected.engine.answer(line, selected.event, tested.how, progress)
         told.warnings(search_warnings(found, settings))
         witness = Witness.of(tested, asked)
@@ -216,10 +223,10 @@ def _how(line: TestLine, settings: Settings, stop: Stop, deadline: Deadline) -> 
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(
-        settings.alternative,
-        settings.precision,
-        settings.alpha if settings.decide else None,
-        settings.budget_bytes,
+        alternative=settings.alternative,
+        precision=settings.precision,
+        decide_at=settings.alpha if settings.decide else None,
+        budget_bytes=settings.budget_bytes,
         interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
         stop=stop,
         deadline=deadline,

@@ -26,7 +26,7 @@ from onnx_si.statistics.noise import (
 MOST_ERRORS = 1e8  # standard errors: half of the digits of a double are left for the line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tested:
     """A question with everything settled: what the selective test works on."""
 
@@ -66,7 +66,7 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
     if covariance is not None:
         shape = covariance_of(covariance, scene.image.shape, scene.layout)
         source = "given" if freedom is None else f"given, its scale estimated on {freedom} degrees of freedom"
-        return Noise(shape, source, freedom is None, freedom)
+        return Noise(covariance=shape, source=source, known=freedom is None, degrees_of_freedom=freedom)
     if scene.noise_images:
         if settings.noise_model in (None, INDEPENDENT):
             return estimate_from_images(scene.noise_images, scene.layout.channel_axis)
@@ -82,13 +82,13 @@ def data_of(scene: Scene, noise: Noise, settings: Settings) -> Data:
     """What a hypothesis may know of a scene."""
     reference = np.mean(scene.references, axis=0) if scene.references else None
     return Data(
-        scene.image,
-        reference,
-        len(scene.references),
-        noise,
-        scene.counts,
-        scene.layout.spatial_axes,
-        settings.ring,
+        image=scene.image,
+        reference=reference,
+        references=len(scene.references),
+        noise=noise,
+        counts=scene.counts,
+        spatial_axes=scene.layout.spatial_axes,
+        ring=settings.ring,
     )
 
 

@@ -105,7 +105,7 @@ def numbers(values: ArrayLike, what: str) -> Array:
     return np.asarray(array, dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Given:
     """The arrays that a test starts from, as the user gave them."""
 

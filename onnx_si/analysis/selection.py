@@ -73,7 +73,7 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
     if other is not None:
         return select(scene, other, settings)
     engine, event = _followed(marking, bound, region, scene)
-    parity = Parity(RUNTIME, None, None, NOT_ASKED)
+    parity = Parity(runtime=RUNTIME, pixels=None, max_difference=None, problem=NOT_ASKED)
     if not settings.p_value_only:
         parity = compare_deployed(marking, scene, region, shown)
     return Selection(
@@ -189,10 +189,10 @@ def compare_deployed(marking: Marking, scene: Scene, region: Mask, shown: Array)
     try:
         (deployed,) = marking.file.run(scene.seen[None])
     except UnsupportedModel as error:
-        return Parity(RUNTIME, None, None, str(error))
+        return Parity(runtime=RUNTIME, pixels=None, max_difference=None, problem=str(error))
     differs = np.argwhere(region != marking.marker.region_of(deployed))
     pixels = tuple(tuple(int(i) for i in position) for position in differs)
-    return Parity(RUNTIME, pixels, float(np.abs(shown - deployed).max()))
+    return Parity(runtime=RUNTIME, pixels=pixels, max_difference=float(np.abs(shown - deployed).max()))
 
 
 def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:

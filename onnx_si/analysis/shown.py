@@ -19,7 +19,7 @@ STREAM = 3  # the generator's child that the chains draw from; those before it d
 
 def parity_of_itself() -> Parity:
     """The region is the runtime's own."""
-    return Parity(RUNTIME, (), 0.0)
+    return Parity(runtime=RUNTIME, pixels=(), max_difference=0.0)
 
 
 def engine_of(scene: Scene, settings: Settings, box: BlackBox) -> Engine:
@@ -33,7 +33,10 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     """The Monte-Carlo engine of a scene, with draws of its own."""
     rng = generator(settings.seed, scene.image, *scene.references).spawn(STREAM + 1)[STREAM]
     return MonteCarlo(
-        box.outside, Plan(settings.draws, settings.steps, alpha=settings.alpha), settings.seed, rng
+        box=box.outside,
+        plan=Plan(draws=settings.draws, steps=settings.steps, alpha=settings.alpha),
+        seed=settings.seed,
+        rng=rng,
     )
 
 

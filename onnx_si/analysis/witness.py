@@ -47,7 +47,7 @@ class Point:
     inside: bool
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Witness:
     """Asks the file about the sets of one test, and counts the answers."""
 
@@ -66,7 +66,7 @@ class Witness:
             return None  # where the runtime alone was asked there is nothing that it could contradict
         try:
             file = test.selection.marking.file
-            return None if file.whole_numbers else cls(test, rng, file)
+            return None if file.whole_numbers else cls(test=test, rng=rng, map=file)
         except UnsupportedModel:
             return None
 

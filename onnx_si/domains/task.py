@@ -10,7 +10,7 @@ from onnx_si.rules.rules import Step, Winner
 from onnx_si.statistics.line import TestLine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """An event on the margins that a program computes along a line of images.
 
@@ -28,7 +28,12 @@ class Task:
         """Who decides where rounding may not."""
         line = self.line
         if self.whole is not None:
-            return Judge(self.program, line.start, line.direction, self.whole.judge.carried)
+            return Judge(
+                program=self.program,
+                start=line.start,
+                direction=line.direction,
+                carried=self.whole.judge.carried,
+            )
         return Judge.of(self.program, line.start, line.direction, line.statistic, line.standard_error)
 
     @cached_property

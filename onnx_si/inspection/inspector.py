@@ -38,7 +38,7 @@ from onnx_si.report.documents import INSPECTION
 from onnx_si.runtime.parity import INPUT_TYPES, run_deployed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OpUse:
     """All nodes of one op that are the same kind of function here; `nodes` names the unsupported ones."""
 
@@ -50,7 +50,7 @@ class OpUse:
     nodes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What `inspect_model` found; `to_dict` is its JSON."""
 
@@ -152,7 +152,7 @@ def inspect_model(
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
-        loaded,
+        model=loaded,
         inputs=tuple(_input(loaded, info, settings.layout) for info in loaded.inputs),
         outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
         plan=planned,

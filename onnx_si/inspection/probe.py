@@ -19,7 +19,7 @@ FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networ
 MAX_PROBE_VALUES = 2**26
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Probe:
     """The input that takes the image, how its axes are read, an image of that shape, and what was assumed."""
 
@@ -30,7 +30,7 @@ class Probe:
 
     @property
     def view(self) -> View:
-        return View(self.image.shape, self.layout)
+        return View(shape=self.image.shape, layout=self.layout)
 
 
 def image_input(model: Model) -> TensorInfo:
@@ -82,7 +82,7 @@ def probe(
         raise UnsupportedModel(
             f"the input '{info.name}' of shape {tuple(shape)} is empty or too large to be tried out"
         )
-    return Probe(info, read_as, _values(info, tuple(shape)), tuple(assumed))
+    return Probe(info=info, layout=read_as, image=_values(info, tuple(shape)), assumed=tuple(assumed))
 
 
 def _values(info: TensorInfo, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -101,7 +101,7 @@ def build(
     return make(model, image, target, view) if more is None else make(model, image, target, view, more)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MapOutput:
     """A graph output that is a map: its name, number of channels, size in space, and whether it is a mask of
     truth values.
@@ -135,7 +135,12 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[Ma
         flat = any(n == 1 < whole for n, whole in zip(size, view.space, strict=True)) or set(size) == {1}
         if not flat and reading.is_whole(view) and not vector:
             found.append(
-                MapOutput(name, 1 if channel is None else shape[channel], size, is_truth(model, name))
+                MapOutput(
+                    name=name,
+                    channels=1 if channel is None else shape[channel],
+                    size=size,
+                    truth=is_truth(model, name),
+                )
             )
     return found
 

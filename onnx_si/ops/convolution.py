@@ -46,7 +46,7 @@ def conv(
     win = window(x, weight.shape[2:], strides, dilations, pads, auto_pad)
     affordable((x.shape[0], weight.shape[0], *win.output))
     return Affine(
-        Correlation(win, group),
+        linear=Correlation(win, group),
         weights=(weight,),
         offset=_bias(b, weight.shape[0], win.rank),
         terms=weight.shape[1] * win.taps + 1,
@@ -146,7 +146,7 @@ def conv_transpose(
         )
     )
     return Affine(
-        Spreading(win, group),
+        linear=Spreading(win, group),
         weights=(weight,),
         offset=_bias(b, maps, rank),
         terms=weight.shape[0] // group * win.taps + 1,

@@ -50,7 +50,7 @@ UNITS = {
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Behind:
     """The appended nodes between the file's tensors and the map: what they read, and what they are."""
 
@@ -275,7 +275,12 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
             needed.add(name)
             queue += read_by(makers[name])
     nodes = tuple(node for node in graph.node if needed.intersection(node.output))
-    return Behind(tuple(borrowed), nodes, tuple(constants.values()), image_name in needed)
+    return Behind(
+        borrowed=tuple(borrowed),
+        nodes=nodes,
+        constants=tuple(constants.values()),
+        reads_image=image_name in needed,
+    )
 
 
 def _held(file: onnx.ModelProto) -> set[str]:

@@ -107,7 +107,7 @@ def rounding_of_places(line: TestLine, ulps: float) -> float:
 
 def _looked_at(end: float, task: Task, examiner: Examiner, deadline: Deadline) -> Array:
     """The interval of an end by the whole network, near it and then farther around it."""
-    counted = Examiner(examiner.domains, examiner.budget_bytes, deadline)
+    counted = Examiner(domains=examiner.domains, budget_bytes=examiner.budget_bytes, deadline=deadline)
     low = high = end
     for near in NEAR:
         low, high = end - near * task.line.standard_error, end + near * task.line.standard_error

@@ -12,7 +12,7 @@ from onnx_si.ground.machine import cores
 from onnx_si.rules.rules import Array
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Examiner:
     """Examines parts of the line and counts what that costs.
 

@@ -15,7 +15,7 @@ RESOLVED = "exact"  # what a document calls the cells that were resolved
 FATES = (RESOLVED, "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """When to stop, and how much memory one tensor may take.
 
@@ -39,7 +39,7 @@ class SearchOptions:
     deadline: Deadline = field(default_factory=Deadline)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """A look at a running search, or at chains that run: `passes` of the model so far."""
 
@@ -51,7 +51,7 @@ class Progress:
     passes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """What a search found: S for certain, what it left undecided, and what it cost.
 

@@ -13,7 +13,7 @@ from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Distribution
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, kw_only=True)
 class Cell:
     """A bounded part of the line.
 
@@ -50,7 +50,14 @@ class Frontier:
         self._line, self._distribution, self._far = line, line.distribution, far
         half = 0.5 * first * line.standard_error
         # The statistic's own cell comes first, however improbable: S contains it, and estimates need it.
-        self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half, self.everything)]
+        self._cells = [
+            Cell(
+                priority=-math.inf,
+                low=line.statistic - half,
+                high=line.statistic + half,
+                open=self.everything,
+            )
+        ]
         self._left, self._right = line.statistic - half, line.statistic + half
         self._log_left, self._log_right = (
             self._log_mass(-math.inf, self._left),
@@ -125,7 +132,7 @@ class Frontier:
                 return not math.isinf(self._log_right)
             end, self._left = self._left, self._left - self._step[0]
             self._step[0] = min(2 * self._step[0], 2 * se + 0.25 * abs(self._left - at))
-            self.push(Cell(0.0, self._left, end, self.everything))
+            self.push(Cell(priority=0.0, low=self._left, high=end, open=self.everything))
             self._log_left = self._log_mass(-math.inf, self._left)
         else:
             if self._right > max(0.0, at) + self._far * se:
@@ -133,7 +140,7 @@ class Frontier:
                 return not math.isinf(self._log_left)
             start, self._right = self._right, self._right + self._step[1]
             self._step[1] = min(2 * self._step[1], 2 * se + 0.25 * abs(self._right - at))
-            self.push(Cell(0.0, start, self._right, self.everything))
+            self.push(Cell(priority=0.0, low=start, high=self._right, open=self.everything))
             self._log_right = self._log_mass(self._right, math.inf)
         return True
 

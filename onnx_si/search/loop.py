@@ -74,23 +74,36 @@ def search(
     """
     _require_room(program)
     task, examiner = (
-        Task(program, margin, line, event),
-        Examiner(options.domains, options.budget_bytes, options.deadline),
+        Task(program=program, margin=margin, line=line, event=event),
+        Examiner(domains=options.domains, budget_bytes=options.budget_bytes, deadline=options.deadline),
     )
     costs, tuning = options.costs, options.tuning
     overhead = costs.per_call * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
     width = first_width(program, overhead, options.domains.resolving.cost, tuning)
     first = max(tuning.first_width, width)
-    parts, frontier = Parts(task, options.domains, tuning), Frontier(line, event.pixels, first, tuning.far)
+    parts, frontier = (
+        Parts(task=task, domains=options.domains, tuning=tuning),
+        Frontier(line, event.pixels, first, tuning.far),
+    )
     shares = parts.shares if event.local else NO_PARTS
     batch = max(1, min(tuning.batch, tuning.batch_bytes // largest))
-    policy = Policy(options.domains, overhead, batch, shares, costs=costs, tuning=tuning)
+    policy = Policy(
+        domains=options.domains, overhead=overhead, batch=batch, shares=shares, costs=costs, tuning=tuning
+    )
     together = tuning.together if program.cost >= tuning.large else 1
-    run = Run(task, options, examiner, frontier, policy, parts, together)
+    run = Run(
+        task=task,
+        options=options,
+        examiner=examiner,
+        frontier=frontier,
+        policy=policy,
+        parts=parts,
+        together=together,
+    )
     bounds, complete, why = (0.0, 1.0), False, None
     after = options.deadline.later(tuning.for_ends)
-    dog = Watchdog(lambda: line.distribution.log_mass(run.sets()[1]), tuning)
+    dog = Watchdog(left=lambda: line.distribution.log_mass(run.sets()[1]), tuning=tuning)
     try:
         options.deadline.check()
         while not complete and options.stop.during(run.step):
@@ -127,17 +140,17 @@ def search(
     if complete and bounds[1] - bounds[0] > options.precision:
         complete, why = False, "rounding leaves the ends of the truncation set that uncertain"
     return Search(
-        inside,
-        undecided,
-        bounds,
-        time.perf_counter() - run.started,
-        run.operations / max(1, program.cost),
-        examiner.pieces,
-        sum(run.fates.values()),
-        {fate: run.fates[fate] for fate in FATES},
-        examiner.tally.peak_bytes,
-        complete,
-        p_value,
-        blur,
-        why,
+        inside=inside,
+        undecided=undecided,
+        p_value_bounds=bounds,
+        seconds=time.perf_counter() - run.started,
+        forward_passes=run.operations / max(1, program.cost),
+        pieces=examiner.pieces,
+        cells=sum(run.fates.values()),
+        fates={fate: run.fates[fate] for fate in FATES},
+        peak_bytes=examiner.tally.peak_bytes,
+        complete=complete,
+        p_value=p_value,
+        blur=blur,
+        why=why,
     )

@@ -37,7 +37,7 @@ class Part:
         return left
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Shares:
     """Sides of boxes in the middle of a map, the smallest first, and what their cones cost, in forward
     passes; told as far as somebody asks.
@@ -62,7 +62,7 @@ class Shares:
             side *= 2
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Parts:
     """The boxes of a task's map that were used so far."""
 
@@ -79,7 +79,9 @@ class Parts:
     @cached_property
     def shares(self) -> "Shares":
         """Sides of boxes in the middle of the map and what their cones cost, in forward passes."""
-        return Shares(self.task.program, self.task.margin, self.shape, self.tuning)
+        return Shares(
+            program=self.task.program, margin=self.task.margin, shape=self.shape, tuning=self.tuning
+        )
 
     def witnesses(self, cells: list[Cell], wrong: Array, side: int) -> Iterator[tuple[Part, list[Cell]]]:
         """Parts around the pixels that are farthest on the wrong side in the most probable cells, each with
@@ -129,7 +131,7 @@ class Parts:
         small = cone(task.program, task.margin, box)
         line, (margin,) = task.line.part(small.reads), small.program.outputs
         event = task.event.part(box)
-        cut = Task(small.program, margin, line, event, task)
+        cut = Task(program=small.program, margin=margin, line=line, event=event, whole=task)
         (found,) = self.domains.pointing.margins(cut, [line.statistic], Tally())
         known = task.program.values[task.margin][box]
         differs = np.abs(found - known).max() > AGREEMENT * (1 + np.abs(known).max())

@@ -18,6 +18,6 @@ def linear_piece(
     UnsupportedModel
         If there are too many pieces beside it, or whole numbers leave their type's range on it.
     """
-    task = Task(program, margin, line, event)
+    task = Task(program=program, margin=margin, line=line, event=event)
     reach = options.tuning.far * line.standard_error
     return options.domains.resolving.piece(task, reach, options.budget_bytes)

@@ -83,7 +83,7 @@ class Chances:
         return (1 + successes) / (2 + successes + failures)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Policy:
     """Learns knots per length, and successes by the width of cells.
 

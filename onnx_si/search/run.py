@@ -21,7 +21,7 @@ from onnx_si.statistics.truncated import p_value_bounds
 NOTHING = np.empty((0, 2))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run:
     """One search under way."""
 
@@ -74,7 +74,9 @@ class Run:
     def look(self) -> Progress:
         """Where the search stands."""
         seconds = time.perf_counter() - self.started
-        return Progress(self.bounds(), sum(self.fates.values()), self.examiner.pieces, seconds)
+        return Progress(
+            bounds=self.bounds(), cells=sum(self.fates.values()), pieces=self.examiner.pieces, seconds=seconds
+        )
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left."""

@@ -34,7 +34,7 @@ def _settle(
     """Work until little is undecided under a distribution; True where nothing had to be done."""
     run.frontier.reorder(distribution)
     tuning = run.options.tuning
-    dog, settled = Watchdog(lambda: distribution.log_mass(run.sets()[1]), tuning), True
+    dog, settled = Watchdog(left=lambda: distribution.log_mass(run.sets()[1]), tuning=tuning), True
     while run.operations < allowed:
         inside, undecided = run.known = run.sets()
         if distribution.log_mass(undecided) < distribution.log_mass(inside) + tuning.log_negligible:

@@ -12,7 +12,7 @@ WHY = (
 )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Watchdog:
     """Counts steps without progress.
 

@@ -12,7 +12,7 @@ from onnx_si.simulation.trial import Outcome
 CONFIDENCE = 0.95  # of the interval of a rejection rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One method under one signal.
 

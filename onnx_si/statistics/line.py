@@ -6,7 +6,7 @@ from onnx_si.rules.rules import Array
 from onnx_si.statistics.truncated import Distribution, Normal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestLine:
     """The images start + direction * z that conditioning leaves, and the null distribution of z.
 

@@ -27,7 +27,9 @@ SETS = [
 def line(statistic=1.5, se=0.7, **more):
     zero = np.zeros(1)
     law = more.pop("law", Normal(0.0, se))
-    return TestLine(zero, zero + 1, statistic, se, law, **more)
+    return TestLine(
+        start=zero, direction=zero + 1, statistic=statistic, standard_error=se, distribution=law, **more
+    )
 
 
 def moments(pairs, at, se):

@@ -159,7 +159,7 @@ def test_another_graph_than_the_files_is_refused(saliency):
     weights = proto.graph.initializer[0]
     values = onnx.numpy_helper.to_array(weights)
     weights.CopyFrom(onnx.numpy_helper.from_array(values[..., ::-1].copy(), weights.name))
-    other = Model(proto, source=right.proto)
+    other = Model(proto=proto, source=right.proto)
     method = f"output:{right.outputs[0].name}" if saliency == "output" else saliency
     image = np.random.default_rng(2).normal(size=SHAPE)
     assert result_on(right, image, method, "minmax:0.5").parity.pixels == ()
@@ -181,7 +181,7 @@ def test_preprocessing_that_misses_a_step_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     "steps",
     [
-        Preprocessing(0.3, (0.5, 0.1, 2.0), (1.5, 0.7, 3.0)),
+        Preprocessing(scale=0.3, mean=(0.5, 0.1, 2.0), std=(1.5, 0.7, 3.0)),
         Preprocessing(resize={2: np.random.default_rng(0).normal(size=(6, 9)), 3: np.eye(6)[:, ::-1]}),
     ],
 )
@@ -394,7 +394,7 @@ def test_a_function_without_its_default_is_refused():
     proto.CopyFrom(model.proto)
     leaky = next(node for node in proto.graph.node if node.op_type == "LeakyRelu")
     del leaky.attribute[:]
-    wrong = Model(proto, source=model.file)
+    wrong = Model(proto=proto, source=model.file)
     with pytest.raises(Contradicted):
         onnx_si.test(wrong, image, **{**options, "threshold": "minmax:0.5"})
     with pytest.raises(onnx_si.UnsupportedModel, match="not the file's"):

@@ -317,11 +317,11 @@ def test_rational_numbers_do_not_round():
 
 
 def test_a_rule_that_rounds_whatever_it_is_given_is_found_out():
-    halves = Affine(lambda x: np.asarray(np.zeros(x.shape)) + 0.5, terms=1)
+    halves = Affine(linear=lambda x: np.asarray(np.zeros(x.shape)) + 0.5, terms=1)
     with pytest.raises(Inexact):
         rational.apply(halves, [exact(np.ones((1, 2)))])
     with pytest.raises(Inexact):
-        rational.apply(Affine(lambda x: x.astype(np.float64)), [exact(np.ones((1, 2)))])
+        rational.apply(Affine(linear=lambda x: x.astype(np.float64)), [exact(np.ones((1, 2)))])
 
 
 def test_a_margin_within_rounding_crosses_zero_where_it_truly_does():
@@ -345,8 +345,10 @@ def test_a_step_that_changes_inside_an_interval_is_not_settled():
     program = bind(model, np.array([[0.3]]), ("map",))
     (rule,) = (one.rule for one in program.instructions if isinstance(one.rule, Step))
     program = dataclasses.replace(program, growth=Growth("", (1, 1), ()))  # of which nothing is proven
-    carried = Carried(program, np.array([[-0.5]]), np.array([[1.0]]), at=0.0, scale=1.0)
+    carried = Carried(
+        program=program, start=np.array([[-0.5]]), direction=np.array([[1.0]]), at=0.0, scale=1.0
+    )
     carried.__dict__["errors"] = {"x": 1.0}
-    judge = Judge(program, carried.start, carried.direction, carried)
+    judge = Judge(program=program, start=carried.start, direction=carried.direction, carried=carried)
     assert not judge.inside(("x",), rule, np.array([0.0]), np.array([1.0])).settled.any()
     assert judge.inside(("x",), rule, np.array([0.6]), np.array([1.0])).settled.all()

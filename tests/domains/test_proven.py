@@ -14,14 +14,14 @@ from onnx_si.rules.rules import Affine, Bilinear, Kinked, Maximum, Step, Winner,
 PLACES = ("centre", "slope", "radius")
 WRONG = (np.nan, np.inf, -np.inf)
 RULES = {
-    "affine": Affine(lambda x, w: x * w, (np.ones(2),)),
+    "affine": Affine(linear=lambda x, w: x * w, weights=(np.ones(2),)),
     "relu": Kinked(lambda x: np.maximum(x, 0.0), (np.zeros(()),)),
     "maximum": Maximum(lambda x: (x[:, :1], x[:, 1:])),
     "winner": Winner(lambda x: (x[:, :1], x[:, 1:])),
-    "step": Step(lambda x: (x,), lambda x: (x > 0).astype(float)),
-    "spaced": Step(lambda x: (x,), np.floor, np.ones_like),
+    "step": Step(switches=lambda x: (x,), evaluate=lambda x: (x > 0).astype(float)),
+    "spaced": Step(switches=lambda x: (x,), evaluate=np.floor, spacing=np.ones_like),
     "gated": product_of(lambda x: x * 2, (0,)),
-    "product": Bilinear(np.multiply),
+    "product": Bilinear(product=np.multiply),
 }
 
 
@@ -79,5 +79,7 @@ def test_a_radius_that_overflows_in_a_deep_network_proves_nothing():
 def test_a_tensor_without_elements(rule):
     nothing = np.empty((1, 0))
     domain = EnclosureDomain(1)
-    assert domain.apply(rule, [Enclosure(nothing, nothing, nothing, np.ones(1))]).centre.shape == (1, 0)
+    assert domain.apply(
+        rule, [Enclosure(centre=nothing, slope=nothing, radius=nothing, half_width=np.ones(1))]
+    ).centre.shape == (1, 0)
     assert not domain.lost[0]

@@ -17,7 +17,7 @@ from onnx_si.domains.piecewise.verdict import blurred, verdict_on
 from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum
 
 DOMAIN = ExactDomain()
-PRODUCT = Bilinear(np.multiply)
+PRODUCT = Bilinear(product=np.multiply)
 exact = np.vectorize(Fraction, otypes=[object])
 
 
@@ -71,8 +71,8 @@ def test_what_is_constant_or_affine_has_no_bend():
 
 
 RULES = {
-    "sum": Affine(lambda x, y: x - y, offset=np.array(0.5)),
-    "gate": Gated(lambda g, x, y: np.where(g > 0, x, y - 1), (0,)),
+    "sum": Affine(linear=lambda x, y: x - y, offset=np.array(0.5)),
+    "gate": Gated(evaluate=lambda g, x, y: np.where(g > 0, x, y - 1), gates=(0,)),
     "maximum": Maximum(lambda x, y: (x, y, np.ones_like(x))),
     "minimum": Maximum(lambda x, y: (x, y, np.full_like(x, 0.5)), sign=-1),
     "missing": Maximum(lambda x, y: (x, np.full_like(y, -np.inf))),
@@ -257,7 +257,12 @@ def test_an_enclosure_of_a_product_holds_it(seed, square):
     rng = np.random.default_rng(seed)
     half = np.array([0.25, 1.0])
     xs = [
-        Enclosure(rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), 0.01 * rng.random((2, 3)), half)
+        Enclosure(
+            centre=rng.normal(size=(2, 3)),
+            slope=rng.normal(size=(2, 3)),
+            radius=0.01 * rng.random((2, 3)),
+            half_width=half,
+        )
         for _ in range(1 if square else 2)
     ]
     low, high = EnclosureDomain(2).apply(PRODUCT, xs).bounds()
@@ -273,5 +278,7 @@ def test_an_enclosure_of_a_product_holds_it(seed, square):
 
 def test_an_enclosure_of_a_product_is_narrow():
     """It is off by the square of the way, not by the way."""
-    x = Enclosure(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), np.array([1e-3]))
+    x = Enclosure(
+        centre=np.ones((1, 1)), slope=np.ones((1, 1)), radius=np.zeros((1, 1)), half_width=np.array([1e-3])
+    )
     assert EnclosureDomain(1).apply(PRODUCT, [x]).radius.item() < 1e-6

@@ -117,3 +117,28 @@ def test_nothing_above_the_domains_names_one():
         if "domains" not in path.relative_to(ROOT).parts:
             source = path.read_text(encoding="utf-8")
             assert not [folder for folder in folders if folder in source], path
+
+
+def is_dataclass(decorator):
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) == "dataclass"
+
+
+def fields_of(definition):
+    """Names of the fields that its constructor takes."""
+    for line in definition.body:
+        if isinstance(line, ast.AnnAssign) and "ClassVar" not in ast.unparse(line.annotation):
+            if line.value is None or "init=False" not in ast.unparse(line.value):
+                yield ast.unparse(line.target)
+
+
+def test_dataclasses_of_more_than_three_fields_are_keyword_only():
+    """Nobody can mix up what stands where."""
+    seen = 0
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and len(list(fields_of(node))) > 3:
+                for decorator in filter(is_dataclass, node.decorator_list):
+                    seen += 1
+                    assert "kw_only=True" in ast.unparse(decorator), f"{path}: {node.name}"
+    assert seen > 90

@@ -15,7 +15,7 @@ LOW, HIGH = -3.0, 3.0
 def exactly(program, start, direction, budget=64 << 20):
     """Each output as a list of `PiecewiseLinear` on consecutive parts of [LOW, HIGH]."""
     segment = line_segment(start, direction, LOW, HIGH)
-    parts = list(walk(program, ExactDomain(budget).apply, segment, Tally()))
+    parts = list(walk(program, ExactDomain(budget=budget).apply, segment, Tally()))
     return {name: [part[name] for part in parts] for name in program.outputs}
 
 

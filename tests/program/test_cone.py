@@ -302,7 +302,11 @@ def test_a_box_whose_pixels_rounding_would_move_is_examined_by_the_whole_network
     case = larger("map", 0)
     wrong = case.event.observed.copy()
     wrong[0, 0] = not wrong[0, 0]
-    parts = Parts(Task(case.program, case.margin, case.line, type(case.event)(wrong)), STANDARD, Tuning())
+    parts = Parts(
+        task=Task(program=case.program, margin=case.margin, line=case.line, event=type(case.event)(wrong)),
+        domains=STANDARD,
+        tuning=Tuning(),
+    )
     assert parts.around([0, 0], 2).task is parts.task
     assert parts.around([8, 8], 2).task is not parts.task
 
@@ -312,14 +316,19 @@ def test_a_cone_that_disagrees_with_the_whole_is_a_fault():
     values = {case.margin: case.program.values[case.margin] + 1e-3}
     program = type(case.program)(**{**vars_of(case.program), "values": values})
     with pytest.raises(AssertionError, match="differs from the whole network"):
-        Parts(Task(program, case.margin, case.line, case.event), STANDARD, Tuning()).around([0, 0], 2)
+        Parts(
+            task=Task(program=program, margin=case.margin, line=case.line, event=case.event),
+            domains=STANDARD,
+            tuning=Tuning(),
+        ).around([0, 0], 2)
 
 
 def test_rounding_at_a_jump_is_no_fault_and_leaves_the_box_to_the_whole_network():
     case = larger("gates", 0)
     values = {case.margin: case.program.values[case.margin] + 1e-3}
     program = type(case.program)(**{**vars_of(case.program), "values": values})
-    parts = Parts(Task(program, case.margin, case.line, case.event))
+    task = Task(program=program, margin=case.margin, line=case.line, event=case.event)
+    parts = Parts(task=task, domains=STANDARD, tuning=Tuning())
     assert parts.around([0, 0], 2).task is parts.task
 
 

@@ -151,7 +151,12 @@ def test_refusal_of_a_model_that_could_not_be_loaded():
 def test_infinities_become_null_with_a_reason(result):
     open_ended = dataclasses.replace(
         result,
-        estimated=Estimate(math.inf, (0.0, math.inf), (-math.inf, math.inf), ((-math.inf, 0), (1, math.inf))),
+        estimated=Estimate(
+            value=math.inf,
+            value_bounds=(0.0, math.inf),
+            interval=(-math.inf, math.inf),
+            interval_bounds=((-math.inf, 0), (1, math.inf)),
+        ),
         truncation=Intervals.line(),
         undecided=Intervals.of([(-math.inf, 0.0)]),
     )

@@ -282,7 +282,7 @@ def test_bounds_hold_for_every_statistic_that_is_as_near(distribution, alternati
 def test_errors_of_ends_leave_less_room_than_doubts_and_grow_along_the_line():
     net = nets.Net(0, (1, 4))
     program = bind(net.finish(net.add("Relu", "x", out="a")), np.ones((1, 4)), ("a",))
-    known = Carried(program, np.zeros((1, 4)), np.ones((1, 4)), at=1.0, scale=0.5)
+    known = Carried(program=program, start=np.zeros((1, 4)), direction=np.ones((1, 4)), at=1.0, scale=0.5)
     known.__dict__["_seen"] = {"a": np.array([1.0, 5.0]), "b": np.array([2.0, 9.0])}
     assert known.between(("a", "b"), 1.0, 1.0) == pytest.approx(3 * 2.0**-6)
     assert known.between(("a",), -3.0, 2.0) == pytest.approx(2.0**-6 * 2)

@@ -12,18 +12,20 @@ PIXELS = np.ones((16, 16), dtype=bool)
 
 
 def cell(width, **known):
-    return Cell(0.0, 0.0, width, **{"open": PIXELS, **known})
+    return Cell(priority=0.0, low=0.0, high=width, **{"open": PIXELS, **known})
 
 
 def policy(shares=NO_PARTS, overhead=0.1):
     """One that has met 64 knots on a stretch of length one."""
-    made = Policy(STANDARD, overhead, 8, shares)
+    made = Policy(domains=STANDARD, overhead=overhead, batch=8, shares=shares)
     made.learn_resolved(cell(1.0), 63, 1.0)
     return made
 
 
 def test_nothing_is_known_before_the_first_cell_was_examined_exactly():
-    assert Policy(STANDARD, 0.1, 8, NO_PARTS).decide(cell(1.0)) is Action.RESOLVE
+    assert (
+        Policy(domains=STANDARD, overhead=0.1, batch=8, shares=NO_PARTS).decide(cell(1.0)) is Action.RESOLVE
+    )
 
 
 def test_failures_count_for_harder_widths_and_successes_for_easier_ones():
@@ -47,8 +49,8 @@ def test_failed_enclosures_may_lose_a_small_share_of_the_exact_work_only():
             tried += 1
         else:
             made.learn_resolved(cell(4.0), 256, 4.0)
-    lost = tried * made.cost_of_enclosure
-    assert 0 < lost < 12 + 0.05 * 200 * (2 + 0.6 * 256) + made.cost_of_enclosure
+    lost = tried * made.cost_of_claim
+    assert 0 < lost < 12 + 0.05 * 200 * (2 + 0.6 * 256) + made.cost_of_claim
 
 
 def test_successes_pay_for_more_enclosures():

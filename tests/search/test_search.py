@@ -324,7 +324,7 @@ def test_the_small_budget_does_split():
             case.line.start, case.line.direction, *(case.line.standard_error * np.array([-4, 4]))
         )
         budget = case.tight_budget()
-        parts = list(walk(case.program, ExactDomain(budget).apply, cell, Tally()))
+        parts = list(walk(case.program, ExactDomain(budget=budget).apply, cell, Tally()))
         for part, following in pairwise(parts):
             assert part[case.margin].knots[-1] == following[case.margin].knots[0]
         assert all(part[case.margin].values.nbytes <= 2 * budget for part in parts)

@@ -140,7 +140,7 @@ def test_a_small_memory_budget_gives_the_same_set():
         case = built(seed)
         ends = case.line.standard_error * np.array([-2, 2])
         line = image_between(case.line.start, case.line.direction, *ends)
-        domain = ExactDomain(case.tight_budget())
+        domain = ExactDomain(budget=case.tight_budget())
         parts.append(len(list(walk(case.program, domain.apply, line, Tally()))))
         full, small = (case.search(budget_bytes=b) for b in (64 << 20, case.tight_budget()))
         reach = Intervals.of([(-2 * case.line.standard_error, 2 * case.line.standard_error)])

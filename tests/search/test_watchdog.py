@@ -40,19 +40,19 @@ def stairs(steps):
 
 
 def test_it_barks_at_steps_that_settle_nothing_and_at_no_others():
-    still = Watchdog(lambda: -3.0, Tuning())
+    still = Watchdog(left=lambda: -3.0, tuning=Tuning())
     assert [still.barks(0.0, 0) for _ in range(PATIENCE + CHECK)].index(True) == PATIENCE + CHECK - 1
     masses = iter(-0.002 * np.arange(10 * PATIENCE))
-    falling = Watchdog(lambda: float(next(masses)), Tuning())
+    falling = Watchdog(left=lambda: float(next(masses)), tuning=Tuning())
     assert not any(falling.barks(0.0, 0) for _ in range(4 * PATIENCE))
-    nothing = Watchdog(lambda: -math.inf, Tuning())
+    nothing = Watchdog(left=lambda: -math.inf, tuning=Tuning())
     assert any(nothing.barks(0.0, 0) for _ in range(2 * PATIENCE))
 
 
 def test_work_and_splits_count_as_steps():
-    heavy = Watchdog(lambda: -3.0, Tuning())
+    heavy = Watchdog(left=lambda: -3.0, tuning=Tuning())
     assert not heavy.barks(100 * PASSES, 0) and heavy.barks((PATIENCE + 200) * PASSES, 0)
-    splitting = Watchdog(lambda: -3.0, Tuning())
+    splitting = Watchdog(left=lambda: -3.0, tuning=Tuning())
     assert not splitting.barks(0.0, 100 * SPLITS) and splitting.barks(0.0, (PATIENCE + 200) * SPLITS)
 
 

@@ -53,7 +53,7 @@ class Case:
 def margin_program(model, image, threshold=None, saliency="auto", target="predicted", layout=None):
     """The bound program of a map's margin over a threshold, its tensor, and the layout of the image."""
     axes = layout_of(model.inputs[0].shape, layout)
-    view = View(image.shape, axes)
+    view = View(shape=image.shape, layout=axes)
     found = build(model, image, saliency, target, view)
     chosen = default_threshold(found) if threshold is None else parse_threshold(threshold)
     extended, margin = with_margin(found, chosen, math.prod(view.space))
@@ -75,7 +75,15 @@ def make_case(model, image, references=(), *, sigma=1.0, noise=None, hypothesis=
         return None
     reference = np.mean(references, axis=0) if references else None
     noise = noise or Noise.scalar(sigma, "given", known=True)
-    data = Data(image, reference, len(references), noise, None, axes.spatial_axes, ring)
+    data = Data(
+        image=image,
+        reference=reference,
+        references=len(references),
+        noise=noise,
+        counts=None,
+        spatial_axes=axes.spatial_axes,
+        ring=ring,
+    )
     hypothesis = hypothesis or ("mean" if references else "background")
     line = HYPOTHESES[hypothesis].line(data, axes.spread(region, image.shape))
     return Case(model, image, tuple(references), program, margin, line, event)
@@ -86,7 +94,7 @@ def top_program(model, image, threshold, saliency="auto", target="predicted", la
     event.
     """
     axes = layout_of(model.inputs[0].shape, layout)
-    view = View(image.shape, axes)
+    view = View(shape=image.shape, layout=axes)
     found = build(model, image, saliency, target, view)
     scores = bind(found.model, image, (found.margin_tensor,)).values[found.margin_tensor]
     share = parse_threshold(threshold)

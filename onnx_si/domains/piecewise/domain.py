@@ -36,7 +36,9 @@ class Piecewise:
     def resolve(self, task: Task, ends: tuple[float, float], budget_bytes: int, tally: Tally) -> Seen:
         """Go through a part of the line as far as time and work allow."""
         low, high = ends
-        values = ExactDomain(budget_bytes, task.judge, ends if task.jumps and task.whole is None else None)
+        values = ExactDomain(
+            budget=budget_bytes, judge=task.judge, ends=ends if task.jumps and task.whole is None else None
+        )
         error, arbiter = task.judge.error((task.margin,), *ends), Arbiter(task.judge, task.margin)
         reached = low
         verdicts, around, pieces = [Verdict(NOTHING, NOTHING)], [NOTHING], 0

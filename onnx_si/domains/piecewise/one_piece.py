@@ -30,7 +30,7 @@ def linear_piece(task: Task, reach: float, budget_bytes: int, most_passes: int) 
     improve on).
     """
     line, program = task.line, task.program
-    at, domain = line.statistic, ExactDomain(budget_bytes, task.judge)
+    at, domain = line.statistic, ExactDomain(budget=budget_bytes, judge=task.judge)
     width, too_wide = line.standard_error / 16, math.inf
     while width < too_wide:
         low, high = at - width, at + width

@@ -17,7 +17,7 @@ from onnx_si.statistics.line import TestLine
 Box = Callable[[TestLine, RegionEvent], Outside]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MonteCarlo:
     """Asks a black box whether places of a line have the observed region.
 

@@ -89,7 +89,7 @@ def _step(x: Variable, forest: Forest, value: Callable[[Array], Array]) -> Step:
     if x.ndim != 2:
         raise malformed(f"a tensor of shape {x.shape}, where samples by features are read")
     forest.check(x.shape[-1])
-    return Step(forest.switches, value)
+    return Step(switches=forest.switches, evaluate=value)
 
 
 def _aggregated(forest: Forest, how: str) -> Callable[[Array], Array]:
@@ -120,7 +120,7 @@ def regression(x: Variable, forest: Forest, how: str, base: Array, post_transfor
     rule = _step(x, forest, lambda x: function(aggregate(x) + start))
     if np.any(forest.avoidable() & (start != 0)):
         why = "base values of a target that no reached leaf may have a weight for: runtimes leave them out"
-        return Disputed(rule.evaluate, reason=why)
+        return Disputed(evaluate=rule.evaluate, reason=why)
     return rule
 
 

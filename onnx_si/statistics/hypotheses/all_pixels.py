@@ -66,11 +66,11 @@ def all_pixels(data: Data, region: Mask) -> TestLine:
         else Ratio(freedom, of_noise, math.hypot(statistic, math.sqrt(of_noise)))
     )
     return TestLine(
-        data.image - direction * statistic,
-        direction,
-        statistic,
-        1.0,
-        distribution,
+        start=data.image - direction * statistic,
+        direction=direction,
+        statistic=statistic,
+        standard_error=1.0,
+        distribution=distribution,
         degrees_of_freedom=freedom,
         dimension_is_the_images=False,
         rounding=EPS * (ROUNDINGS + math.sqrt(freedom)) * statistic,
@@ -102,7 +102,7 @@ def _solve(covariance: Covariance, region: Mask, values: Array) -> Array:
 
 
 GLOBAL = Hypothesis(
-    all_pixels,
+    line=all_pixels,
     null="every pixel of the region is the same pixel of the reference",
     if_true="image and reference differed in the region by noise alone",
     needs_reference=True,

@@ -18,7 +18,7 @@ def background(data: Data, region: Mask) -> TestLine:
 
 
 BACKGROUND = Hypothesis(
-    background,
+    line=background,
     null="the region's mean is the mean of all other pixels",
     if_true="the region differed from the rest of the image by noise alone",
 )

@@ -19,7 +19,7 @@ PAIRWISE = 256  # roundings that a number passes through at most where numpy add
 UNITS = 1.5 * EPS + PAIRWISE * float(np.finfo(np.longdouble).eps)  # weight, product, and the sum of products
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
     """What was observed, and what a hypothesis may compare the region with.
 
@@ -110,11 +110,11 @@ def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None
         else Student(freedom, math.hypot(statistic, math.sqrt(freedom) * standard_error))
     )
     return TestLine(
-        data.image - direction * statistic,
-        direction,
-        statistic,
-        standard_error,
-        distribution,
+        start=data.image - direction * statistic,
+        direction=direction,
+        statistic=statistic,
+        standard_error=standard_error,
+        distribution=distribution,
         degrees_of_freedom=freedom,
         image_share=moving / variance,
         rounding=rounding,

@@ -8,7 +8,7 @@ from onnx_si.statistics.hypotheses.contrast import Array, Data, Mask
 from onnx_si.statistics.line import TestLine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hypothesis:
     """A null hypothesis about a region: the line it leaves, and what a user should know of it.
 

@@ -31,7 +31,7 @@ def mean(data: Data, region: Mask) -> TestLine:
 
 
 MEAN = Hypothesis(
-    mean,
+    line=mean,
     null="the region's mean is the mean of the same pixels in the reference",
     if_true="the region differed from the reference by noise alone",
     needs_reference=True,

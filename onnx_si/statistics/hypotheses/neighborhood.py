@@ -52,7 +52,7 @@ def neighborhood(data: Data, region: Mask) -> TestLine:
 
 
 NEIGHBORHOOD = Hypothesis(
-    neighborhood,
+    line=neighborhood,
     null="the region's mean is the mean of a ring around it",
     if_true="the region differed from its neighbourhood by noise alone",
 )
