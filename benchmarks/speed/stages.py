@@ -26,7 +26,7 @@ from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.machine import keep_freed_memory
 from onnx_si.search import Progress, SearchOptions, search
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import p_value_bounds
 
 NARROW = 1e-9  # bounds so close that only rounding is left
@@ -41,7 +41,7 @@ class Question:
 
     settings: Settings
     selection: Selection
-    line: TestLine
+    line: ImageLine
     event: RegionEvent
 
 

@@ -18,7 +18,7 @@ from onnx_si.ground.files import read_arrays
 from onnx_si.ground.layout import Layout, with_sizes
 from onnx_si.ground.words import did_you_mean
 from onnx_si.maps.trace import input_layout
-from onnx_si.runtime.parity import Deployed, input_type
+from onnx_si.runtime.session import Deployed, input_type
 
 OTHERS = 2  # batches whose other images are noise, against the one of copies
 SAME = 1e-4  # share of its largest value by which an output may differ in a batch

@@ -15,15 +15,15 @@ from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import AllOptions, Options
 from onnx_si.analysis.outcome import (
+    Log,
     Notice,
-    Told,
     level_to_search,
     noise_document,
     result_of,
     search_warnings,
     time_warnings,
 )
-from onnx_si.analysis.question import Tested
+from onnx_si.analysis.question import Question
 from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
@@ -40,7 +40,7 @@ from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
 from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, SearchOptions, Stop
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Covariance
 
 ADVICE = "check the exported model; if onnxruntime runs it, please report it"
@@ -104,7 +104,7 @@ class Analysis:
             how=self._settings(has_reference=False).how,
         )
         keep_freed_memory()
-        told = Told(notice)
+        told = Log(notice)
         with budget(self.options.chosen.get("memory")), one_blas_thread():
             accepts = Accepts(self._input, self._settings(has_reference=False))
             given = inputs.given(accepts)
@@ -140,7 +140,7 @@ class Analysis:
         given: Given,
         covariance: Any,
         settings: Settings,
-        told: Told,
+        told: Log,
         progress: Callable[[Progress], None] | None,
         stop: Stop,
     ) -> Result:
@@ -173,7 +173,7 @@ class Analysis:
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
         question.require_told_apart(line)
-        tested = Tested(
+        tested = Question(
             scene=scene,
             selection=selected,
             noise=noise,
@@ -219,7 +219,7 @@ def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     return Analysis(as_model(model), chosen)
 
 
-def _how(line: TestLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
+def _how(line: ImageLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(

@@ -13,7 +13,7 @@ from onnx_si.analysis.settings import Settings
 from onnx_si.errors import InputError, UsageError
 from onnx_si.search import SearchOptions
 from onnx_si.statistics.hypotheses import HYPOTHESES, Data, randomised_line, thinned_line
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import (
     INDEPENDENT,
     Noise,
@@ -27,13 +27,13 @@ MOST_ERRORS = 1e8  # standard errors: half of the digits of a double are left fo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Question:
     """A question with everything settled: what the selective test works on."""
 
     scene: Scene
     selection: Selection
     noise: Noise
-    line: TestLine
+    line: ImageLine
     how: SearchOptions
     settings: Settings
 
@@ -86,13 +86,13 @@ def data_of(scene: Scene, noise: Noise, settings: Settings) -> Data:
         reference=reference,
         references=len(scene.references),
         noise=noise,
-        counts=scene.counts,
+        mask=scene.mask_of_values,
         spatial_axes=scene.layout.spatial_axes,
         ring=settings.ring,
     )
 
 
-def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> TestLine:
+def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> ImageLine:
     """The line of images that the hypothesis' conditioning leaves, for a region of pixels."""
     hypothesis, values = HYPOTHESES[settings.hypothesis], scene.values_of(region)
     data = data_of(scene, noise, settings)
@@ -103,7 +103,7 @@ def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> T
     return randomised_line(hypothesis, data, values, scene.extra, settings.randomise or 0.0)
 
 
-def require_told_apart(line: TestLine) -> None:
+def require_told_apart(line: ImageLine) -> None:
     """Refuse a statistic so large that double precision can't tell the images on its line apart.
 
     Raises

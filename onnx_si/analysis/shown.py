@@ -11,7 +11,7 @@ from onnx_si.engines.montecarlo.engine import MonteCarlo
 from onnx_si.engines.thinned import Thinned
 from onnx_si.ground.seeds import generator
 from onnx_si.report import Parity
-from onnx_si.runtime.parity import RUNTIME
+from onnx_si.runtime.session import RUNTIME
 
 PASSES = 2  # runs of the model that tell the region, and that it is always the same
 STREAM = 3  # the generator's child that the chains draw from; those before it draw other things
@@ -40,8 +40,8 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     )
 
 
-def event_of(marker: Marker, region: Mask, counts: Mask | None) -> RegionEvent:
+def event_of(marker: Marker, region: Mask, mask: Mask | None) -> RegionEvent:
     """What has to be the same along the line: the region, whatever ties."""
     if marker.threshold.kind == "top":
-        return TopEvent(region, region, 1, counts)
-    return RegionEvent(region, counts)
+        return TopEvent(region, region, 1, mask)
+    return RegionEvent(region, mask)

@@ -7,7 +7,7 @@ from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.judge import Judge
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Step, Winner
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Task:
 
     program: Program
     margin: str
-    line: TestLine
+    line: ImageLine
     event: RegionEvent
     whole: "Task | None" = None
 

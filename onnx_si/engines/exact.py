@@ -9,7 +9,7 @@ from onnx_si.engines.engine import Answer, Watch
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.search import SearchOptions, linear_piece, search
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Exact:
         return self.domains.guarantee
 
     def answer(
-        self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+        self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
     ) -> Answer:
         """Search the line for S; the p-value reported is the upper bound, with its ends as found.
 
@@ -49,6 +49,6 @@ class Exact:
             why=found.why,
         )
 
-    def piece(self, line: TestLine, event: RegionEvent, how: SearchOptions) -> Intervals:
+    def piece(self, line: ImageLine, event: RegionEvent, how: SearchOptions) -> Intervals:
         """The one linear piece around the statistic, for over-conditioning."""
         return linear_piece(self.program, self.margin, line, event, replace(how, domains=self.domains))

@@ -15,7 +15,7 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, SaliencyMap, build
-from onnx_si.runtime.parity import run_deployed
+from onnx_si.runtime.session import run_deployed
 
 SAME = 1e-3  # share of an output's largest value that other fusions of the runtime may change
 

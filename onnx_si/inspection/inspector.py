@@ -35,7 +35,7 @@ from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import input_layout, trace
 from onnx_si.program.program import Program, bind
 from onnx_si.report.documents import INSPECTION
-from onnx_si.runtime.parity import INPUT_TYPES, run_deployed
+from onnx_si.runtime.session import INPUT_TYPES, run_deployed
 
 
 @dataclass(frozen=True, kw_only=True)

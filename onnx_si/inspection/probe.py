@@ -13,7 +13,7 @@ from onnx_si.graph import Model, TensorInfo
 from onnx_si.ground.layout import Layout, with_sizes
 from onnx_si.maps import View
 from onnx_si.maps.trace import input_layout
-from onnx_si.runtime.parity import INPUT_TYPES
+from onnx_si.runtime.session import INPUT_TYPES
 
 FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networks, and quick
 MAX_PROBE_VALUES = 2**26

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Distribution
 
 
@@ -42,7 +42,7 @@ class Cell:
 class Frontier:
     """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
 
-    def __init__(self, line: TestLine, pixels: NDArray[np.bool_], first: float, far: float):
+    def __init__(self, line: ImageLine, pixels: NDArray[np.bool_], first: float, far: float):
         """All of the line, with `pixels` open; `first` is the width of the first cell and `far` how far to
         go, in standard errors.
         """

@@ -22,7 +22,7 @@ from onnx_si.search.settling import settle_interval
 from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.search.watchdog import WHY, Watchdog
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
 
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
@@ -43,7 +43,7 @@ def _require_room(program: Program) -> None:
 def search(
     program: Program,
     margin: str,
-    line: TestLine,
+    line: ImageLine,
     event: RegionEvent,
     options: SearchOptions,
     progress: Callable[[Progress], None] | None = None,
@@ -55,7 +55,7 @@ def search(
     program : Program
         Bound at the image; its output `margin` decides the region.
     margin : str
-    line : TestLine
+    line : ImageLine
     event : RegionEvent
     options : SearchOptions
     progress : callable, optional

@@ -5,11 +5,11 @@ from onnx_si.domains.task import Task
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.search.found import SearchOptions
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
 def linear_piece(
-    program: Program, margin: str, line: TestLine, event: RegionEvent, options: SearchOptions
+    program: Program, margin: str, line: ImageLine, event: RegionEvent, options: SearchOptions
 ) -> Intervals:
     """The part of S on the one piece around the statistic, as the domain tells it that resolves cells.
 

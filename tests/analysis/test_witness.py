@@ -192,7 +192,7 @@ def test_preprocessing_outside_is_what_the_nodes_do(steps):
     rows = 9 if steps.resize else 6
     image = np.random.default_rng(1).normal(size=(1, 3, rows, 6)).astype(np.float32)
     made = with_preprocessing(model, "x", layout, steps)
-    (inside,) = onnx_si.runtime.parity.run_deployed(made, image, "x", (model.outputs[0].name,))
+    (inside,) = onnx_si.runtime.session.run_deployed(made, image, "x", (model.outputs[0].name,))
     np.testing.assert_allclose(applied(steps, image, layout), inside, rtol=1e-6, atol=1e-6)
 
 
@@ -313,7 +313,7 @@ def test_errors_of_a_precision_hold_what_the_runtime_does():
     program = bind(model, images[0], (name,))
     found = rounded_at(program, images, 2.0**-23)[0][name]
     deployed = np.stack(
-        [onnx_si.runtime.parity.run_deployed(model, image, "x", (name,))[0] for image in images]
+        [onnx_si.runtime.session.run_deployed(model, image, "x", (name,))[0] for image in images]
     )
     assert (np.abs(found.values - deployed) <= found.errors).all()
     assert found.errors.max() < 1e-3 * np.abs(found.values).max()

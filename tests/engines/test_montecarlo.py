@@ -16,7 +16,7 @@ from onnx_si.engines.montecarlo.local import Local
 from onnx_si.engines.montecarlo.proposals import Proposals, jump
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student, p_value_bounds
 
 SE = 0.3  # nothing may depend on the unit
@@ -38,7 +38,7 @@ def line_of(law, place):
     if isinstance(law, Student | Ratio):  # the estimated scale is what the radius leaves
         freedom = law.df if isinstance(law, Student) else law.error_df
         error = math.sqrt((law.radius**2 - place**2) / freedom)
-    return TestLine(
+    return ImageLine(
         start=np.zeros(1), direction=np.ones(1), statistic=place, standard_error=error, distribution=law
     )
 

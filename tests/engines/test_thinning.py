@@ -89,7 +89,7 @@ def test_level_of_every_hypothesis(hypothesis, noise):
         if noise == "correlated":
             known = dataclasses.replace(known, covariance=covariance_of(root @ root.T, (1, 1, 6, 6), None))
         data = Data(
-            image=x, reference=reference, references=1, noise=known, counts=None, spatial_axes=(2, 3), ring=1
+            image=x, reference=reference, references=1, noise=known, mask=None, spatial_axes=(2, 3), ring=1
         )
         line = thinned_line(HYPOTHESES[hypothesis], data, region, extra, F)
         law = line.distribution

@@ -127,9 +127,10 @@ def is_dataclass(decorator):
 def fields_of(definition):
     """Names of the fields that its constructor takes."""
     for line in definition.body:
-        if isinstance(line, ast.AnnAssign) and "ClassVar" not in ast.unparse(line.annotation):
-            if line.value is None or "init=False" not in ast.unparse(line.value):
-                yield ast.unparse(line.target)
+        if not isinstance(line, ast.AnnAssign) or "ClassVar" in ast.unparse(line.annotation):
+            continue
+        if line.value is None or "init=False" not in ast.unparse(line.value):
+            yield ast.unparse(line.target)
 
 
 def test_dataclasses_of_more_than_three_fields_are_keyword_only():

@@ -236,15 +236,13 @@ def test_what_may_not_count_is_in_no_mean():
     region = np.zeros((1, 7), np.bool_)
     region[0, 2:4] = True
     data = Data(
-        image=image, reference=None, references=0, noise=known(1.0), counts=counts, spatial_axes=(1,), ring=2
+        image=image, reference=None, references=0, noise=known(1.0), mask=counts, spatial_axes=(1,), ring=2
     )
     assert neighborhood(data, region).statistic == pytest.approx(2.5 - (0 + 4) / 2)
     assert background(data, region).statistic == pytest.approx(2.5 - (0 + 4) / 2)
     with pytest.raises(onnx_si.NothingToTest, match="ring"):
         neighborhood(
-            Data(
-                image=image, reference=None, references=0, noise=known(1.0), counts=region, spatial_axes=(1,)
-            ),
+            Data(image=image, reference=None, references=0, noise=known(1.0), mask=region, spatial_axes=(1,)),
             region,
         )
 

@@ -80,7 +80,7 @@ def make_case(model, image, references=(), *, sigma=1.0, noise=None, hypothesis=
         reference=reference,
         references=len(references),
         noise=noise,
-        counts=None,
+        mask=None,
         spatial_axes=axes.spatial_axes,
         ring=ring,
     )

@@ -16,7 +16,7 @@ from onnx_si.engines.montecarlo.proposals import Proposals, jump
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import Progress
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
 Array = NDArray[np.float64]
@@ -74,7 +74,7 @@ class _Chains:
 
 
 def monte_carlo(
-    line: TestLine,
+    line: ImageLine,
     outside: Outside,
     plan: Plan,
     rng: np.random.Generator,
@@ -84,7 +84,7 @@ def monte_carlo(
 
     Parameters
     ----------
-    line : TestLine
+    line : ImageLine
     outside : callable
         Places of the line -> how far outside of S each is, as `Asker` wants it.
     plan : Plan

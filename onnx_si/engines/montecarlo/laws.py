@@ -8,7 +8,7 @@ import numpy as np
 import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student
 
 Array = NDArray[np.float64]
@@ -42,7 +42,7 @@ class Law:
     statistics: Callable[[Array, np.random.Generator], Array]
 
 
-def law_of(line: TestLine) -> tuple[Law, float]:
+def law_of(line: ImageLine) -> tuple[Law, float]:
     """The law of a line's place, and the coordinate of the observed place.
 
     The scale of a t or F statistic's law is the radius, which the test holds fixed; the estimated standard
