@@ -18,7 +18,7 @@ from onnx_si.analysis.selection import Selection
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.domains.domain import Domains
 from onnx_si.domains.event import RegionEvent
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.standard import RESOLVING_ONLY, STANDARD

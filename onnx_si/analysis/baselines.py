@@ -14,10 +14,10 @@ from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.question import Question, data_of
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.shown import chains_of
-from onnx_si.choices import baselines as choices
-from onnx_si.choices.baselines import chosen
+from onnx_si.choices import compared as choices
+from onnx_si.choices.compared import chosen
 from onnx_si.engines.exact import Exact
-from onnx_si.engines.thinned import Thinned
+from onnx_si.engines.thinning import Thinned
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison

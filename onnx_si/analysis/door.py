@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.graph.door import around, repeated, with_constants
+from onnx_si.graph.doorway import around, repeated, with_constants
 from onnx_si.ground.budget import excess
 from onnx_si.ground.files import read_arrays
 from onnx_si.ground.layout import Layout, with_sizes

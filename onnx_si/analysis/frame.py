@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import cast
 
+from onnx_si.analysis.padding import padded
 from onnx_si.analysis.settings import Settings
-from onnx_si.analysis.sizes import padded
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing

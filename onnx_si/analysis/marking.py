@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from onnx_si.analysis.frame import Frame
+from onnx_si.analysis.padding import require_fitting
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
-from onnx_si.analysis.sizes import require_fitting
 from onnx_si.domains.again import at_image
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model

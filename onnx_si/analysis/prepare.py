@@ -28,7 +28,7 @@ from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
-from onnx_si.choices.baselines import chosen
+from onnx_si.choices.compared import chosen
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget

@@ -7,8 +7,8 @@ from onnx_si.analysis.settings import Settings
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.montecarlo import Plan
-from onnx_si.engines.montecarlo.engine import MonteCarlo
-from onnx_si.engines.thinned import Thinned
+from onnx_si.engines.montecarlo.drawing import MonteCarlo
+from onnx_si.engines.thinning import Thinned
 from onnx_si.ground.seeds import generator
 from onnx_si.report import Parity
 from onnx_si.runtime.session import RUNTIME

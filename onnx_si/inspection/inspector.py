@@ -25,10 +25,10 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
-from onnx_si.graph.door import PREFIX
+from onnx_si.graph.doorway import PREFIX
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
-from onnx_si.inspection.plan import Choice, plan
+from onnx_si.inspection.planned import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
 from onnx_si.maps.reading import read_tensor

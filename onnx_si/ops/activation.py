@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed
-from onnx_si.kernels.elementwise import Bounded, Clipped, Leaky, Ramp, rectified
+from onnx_si.kernels.pointwise import Bounded, Clipped, Leaky, Ramp, rectified
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import identity
 from onnx_si.rules import axis_rules

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
-from onnx_si.kernels.elementwise import Divided, Scaled, WeightedSum
+from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
 from onnx_si.kernels.series import Series
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules

@@ -7,7 +7,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, malformed, shape_of
-from onnx_si.kernels.elementwise import Scaled
+from onnx_si.kernels.pointwise import Scaled
 from onnx_si.kernels.products import ScaledProduct, TimesLeft, TimesRight, times, turned
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import bilinear, computed, weighted_sum

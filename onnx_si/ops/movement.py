@@ -9,7 +9,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
-from onnx_si.kernels.order import Permuted, Reshaped
+from onnx_si.kernels.sorting import Permuted, Reshaped
 from onnx_si.ops import crops
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules

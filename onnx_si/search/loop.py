@@ -11,13 +11,13 @@ from onnx_si.ground.budget import excess
 from onnx_si.ground.deadline import GRACE, Deadline, TimeUp
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
+from onnx_si.search.books import Run
 from onnx_si.search.ends import ends_of
 from onnx_si.search.examine import Examiner
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
 from onnx_si.search.parts import Parts
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
-from onnx_si.search.run import Run
 from onnx_si.search.settling import settle_interval
 from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED

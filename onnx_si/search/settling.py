@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 
 from onnx_si.ground.intervals import Intervals
+from onnx_si.search.books import Run
 from onnx_si.search.found import Progress
-from onnx_si.search.run import Run
 from onnx_si.search.watchdog import Watchdog
 from onnx_si.statistics.truncated import Alternative, Normal, confidence_interval
 

@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
-from onnx_si.choices.baselines import COLOURS
+from onnx_si.choices.compared import COLOURS
 from onnx_si.simulation.experiment import Simulation
-from onnx_si.simulation.summary import CONFIDENCE
+from onnx_si.simulation.method_rows import CONFIDENCE
 
 DPI = 120
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnx_si.simulation.summary import binomial_interval
+from onnx_si.simulation.method_rows import binomial_interval
 from onnx_si.simulation.trial import Outcome, Part
 
 Interval = tuple[float | None, float | None]

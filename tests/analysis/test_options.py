@@ -16,7 +16,7 @@ from onnx_si.analysis.options import FILES, METHODS, OPTIONS, AllOptions, Option
 from onnx_si.analysis.options.option import EVERYWHERE, INSPECT, SALIENCY, SIMULATE, TEST, records_of
 from onnx_si.analysis.options.table import table
 from onnx_si.analysis.settings import Settings, settle
-from onnx_si.choices.baselines import BASELINES
+from onnx_si.choices.compared import BASELINES
 from onnx_si.choices.saliency import SALIENCY_METHODS
 from onnx_si.cli import arguments as parsers
 from onnx_si.cli.arguments import options_of
@@ -25,7 +25,7 @@ from onnx_si.errors import InputError, OnnxSIError, UsageError
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.maps.choose import MADE_BY
 from onnx_si.report import Comparison
-from onnx_si.simulation.options import OWN
+from onnx_si.simulation.keywords import OWN
 
 IMAGE = np.random.default_rng(4).normal(size=(8, 8))
 PARSERS = {

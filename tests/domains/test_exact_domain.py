@@ -9,8 +9,8 @@ from support import nets
 from support.scenes import draw_case
 
 from onnx_si.domains.piecewise import envelope
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.crossings import Crossings, refine, zero_crossings
-from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, from_pieces, interpolate, line_segment, merge
 from onnx_si.domains.walker import NeedsSplit, Tally, walk
 from onnx_si.rules.rules import Affine, Gated, Kinked, Maximum, Step, Winner

@@ -8,8 +8,8 @@ from support.scenes import NoJudge
 
 from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain
 from onnx_si.domains.event import RegionEvent, TopEvent
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.crests import FEW, handovers
-from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.quadratic import PiecewiseQuadratic, resampled, together
 from onnx_si.domains.piecewise.roots import crossings_of_zero
 from onnx_si.domains.piecewise.value import PiecewiseLinear

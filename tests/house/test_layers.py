@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,18 @@ def test_dataclasses_of_more_than_three_fields_are_keyword_only():
                     seen += 1
                     assert "kw_only=True" in ast.unparse(decorator), f"{path}: {node.name}"
     assert seen > 90
+
+
+ALIKE = {"__init__.py", "__main__.py"}
+IN_EVERY_DOMAIN = {"domain.py", "value.py", "verdict.py"}
+
+
+def test_no_two_files_have_one_name():
+    """But for what every value domain has in its folder."""
+    names = Counter(
+        path.name
+        for path in SOURCES
+        if path.name not in ALIKE
+        and not (path.name in IN_EVERY_DOMAIN and path.parent.parent == ROOT / "onnx_si" / "domains")
+    )
+    assert [name for name, count in names.items() if count > 1] == []

@@ -9,7 +9,7 @@ from ops.cases import HANDLERS
 from support import nets
 
 from onnx_si.domains.event import RegionEvent
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.task import Task
 from onnx_si.kernels import winograd

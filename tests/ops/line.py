@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.rules.rules import Step, Winner, loosely

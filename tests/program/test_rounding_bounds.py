@@ -14,7 +14,7 @@ from support import nets
 
 from onnx_si.domains.carried import LOOKS, SAFETY, Carried
 from onnx_si.domains.judge import Judge
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.points.value import Points, evaluate
 from onnx_si.domains.walker import Tally, walk

@@ -17,11 +17,11 @@ from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp, Usage
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
 from onnx_si.report import Estimate, to_json
+from onnx_si.report.as_shown import outline
 from onnx_si.report.documents import RESULT
 from onnx_si.report.documents.shape import has_reason, nulls
 from onnx_si.report.picture import save_png
 from onnx_si.report.region import bounding_box, components
-from onnx_si.report.shown import outline
 from onnx_si.report.text import p_value_text, summary
 
 RNG = np.random.default_rng(11)

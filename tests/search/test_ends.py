@@ -16,7 +16,7 @@ from onnx_si.domains.carried import Carried
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.domains.judge import Judge
 from onnx_si.domains.piecewise import blur
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, interpolate, line_segment
 from onnx_si.domains.piecewise.verdict import Verdict, blurred
 from onnx_si.domains.walker import Tally, walk

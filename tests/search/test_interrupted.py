@@ -10,7 +10,8 @@ import pytest
 
 import onnx_si
 from onnx_si.cli.main import main
-from onnx_si.search import Stop, run
+from onnx_si.search import Stop
+from onnx_si.search import books as run
 from onnx_si.search.stop import WHY, Stopped
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -12,7 +12,7 @@ from support.scenes import AS_LARGE, NoJudge, draw_case, make_case
 
 import onnx_si
 from onnx_si.domains.event import RegionEvent
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
 from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.walker import Tally, walk

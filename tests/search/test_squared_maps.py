@@ -8,7 +8,7 @@ from support import nets
 from support.scenes import TINY, make_case
 
 import onnx_si
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.quadratic import image_between
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel

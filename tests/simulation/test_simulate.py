@@ -19,14 +19,14 @@ from onnx_si.errors import InputError, NothingToTest, UsageError
 from onnx_si.ground import machine
 from onnx_si.ground.intervals import Intervals
 from onnx_si.simulation import pool
+from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.draws import Noise
 from onnx_si.simulation.experiment import simulate
 from onnx_si.simulation.figure import figure_of
+from onnx_si.simulation.method_rows import summarise
 from onnx_si.simulation.part_rows import summarise_parts
 from onnx_si.simulation.plan import plan_of
-from onnx_si.simulation.summary import summarise
 from onnx_si.simulation.trial import Outcome, Part, draw, run_trial
-from onnx_si.simulation.wish import Wish
 
 METHODS = ("selective", "naive")
 

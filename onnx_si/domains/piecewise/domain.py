@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from onnx_si.domains.domain import Cost, Seen
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.blur import at_jumps
-from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.one_piece import linear_piece
 from onnx_si.domains.piecewise.quadratic import Pieces, image_between
 from onnx_si.domains.piecewise.verdict import Arbiter, Verdict, blurred, verdict_on

@@ -2,7 +2,7 @@
 
 import math
 
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.quadratic import Pieces, image_between
 from onnx_si.domains.piecewise.verdict import Arbiter, verdict_on
 from onnx_si.domains.task import Task

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.statistics.truncated.absolute import Seen, odds_at, odds_from, upper_odds_until
-from onnx_si.statistics.truncated.rounding import EPS, Floats
+from onnx_si.statistics.truncated.slack import EPS, Floats
 
 Pair = tuple[float, float]
 # The shortest stretch, as a part of the distance from the statistic and in standard errors.

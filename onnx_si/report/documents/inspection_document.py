@@ -1,6 +1,6 @@
 """The document of an inspected model."""
 
-from onnx_si.report.documents.result import MODEL
+from onnx_si.report.documents.result_document import MODEL
 from onnx_si.report.documents.shape import Document, Leaf, Shape, free, listed, text, truth, whole
 
 TENSOR: dict[str, Shape] = {

@@ -15,7 +15,7 @@ from onnx_si.analysis.options.option import (
     Option,
     within,
 )
-from onnx_si.choices.baselines import METHODS, chosen
+from onnx_si.choices.compared import METHODS, chosen
 from onnx_si.statistics.truncated import LEAST_SHARE, Alternative
 
 ENGINES = ("auto", "exact", "monte-carlo")
