@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.enclosure.products import affine, bilinear, constant, gated_product, ranges
+from onnx_si.domains.enclosure.spreading import affine, bilinear, constant, gated_product, ranges
 from onnx_si.domains.enclosure.value import TINY, UNIT, Enclosure, proven, wide
 from onnx_si.program.ranges import Limits, beyond
 from onnx_si.rules.rules import (
