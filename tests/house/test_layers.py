@@ -172,7 +172,7 @@ BESIDE_THE_ROOMS = {"support", "house", "bed", "fuzz", "random_graphs", "convert
 def test_the_tests_mirror_the_rooms():
     """A folder for each room, helpers in support, and no two test files of one name."""
     rooms = {path.parent.name for path in SOURCES if path.parent.parent == ROOT / "onnx_si"}
-    files = [path for path in (ROOT / "tests").rglob("test_*.py")]
+    files = list((ROOT / "tests").rglob("test_*.py"))
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in files}
     assert folders <= rooms | BESIDE_THE_ROOMS
     assert rooms - folders <= {"choices"}  # told with the options that are made from them
