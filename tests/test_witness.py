@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import importlib
 import itertools
-import sys
+
 from pathlib import Path
 
 import nets
@@ -27,8 +28,8 @@ from onnx_si.runtime.deployed import FileMap
 from onnx_si.search.event import RegionEvent
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
-exact_module = sys.modules["onnx_si.engines.exact"]
-prepare_module = sys.modules["onnx_si.analysis.prepare"]
+exact_module = importlib.import_module("onnx_si.engines.exact")
+prepare_module = importlib.import_module("onnx_si.analysis.prepare")
 
 SHAPE = (1, 1, 8, 8)
 KINDS = {
@@ -168,7 +169,7 @@ def test_another_graph_than_the_files_is_refused(saliency):
 
 
 def test_preprocessing_that_misses_a_step_is_refused(monkeypatch):
-    frame = sys.modules["onnx_si.analysis.frame"]
+    frame = importlib.import_module("onnx_si.analysis.frame")
 
     def without_mean(model, name, layout, steps):
         return with_preprocessing(model, name, layout, dataclasses.replace(steps, mean=None))
@@ -378,7 +379,7 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
         )
 
     model, image, options = case(name)
-    monkeypatch.setattr(sys.modules["onnx_si.maps.monotone"], "_require_unsaturated", lambda *_: None)
+    monkeypatch.setattr(importlib.import_module("onnx_si.maps.monotone"), "_require_unsaturated", lambda *_: None)
     monkeypatch.setattr(prepare_module, "select", wrong)
     monkeypatch.setattr(exact_module, "search", everywhere)
     with pytest.raises(Contradicted):
@@ -402,3 +403,42 @@ def test_a_function_without_its_default_is_refused():
 def test_an_extended_model_that_the_runtime_cannot_compare_says_so():
     model = nets.map_net(seed=0, size=8)
     assert not [note for note in onnx_si.inspection.extension.extend(model).notes if "compared" in note]
+
+
+def without_arbiter(monkeypatch):
+    """Margins are what they were computed as, and S may hold the statistic with nothing around it."""
+    judge = RegionEvent.judge
+    monkeypatch.setattr(RegionEvent, "judge", lambda self, margin, arbiter=None: judge(self, margin))
+    loop = importlib.import_module("onnx_si.search.loop")
+    monkeypatch.setattr(loop, "require_around", lambda *_: None)
+    monkeypatch.setattr(loop, "ends_of", lambda *_: Intervals.empty())
+    monkeypatch.setattr(importlib.import_module("onnx_si.maps.threshold"), "TIE", 0.0)
+
+
+WITHOUT_ARBITER = {
+    "single_point": ({}, "holds the statistic with nothing but rounding"),
+    "constant_but_for_rounding": (
+        {"threshold": "top:0.2", "hypothesis": "neighborhood", "ring": 1},
+        "at none of 33 points",
+    ),
+    "middle_of_minmax": ({"threshold": "minmax:0.5"}, "contradicts the test by more than rounding"),
+    "zero_margin": ({}, "contradicts the test by more than rounding"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_ARBITER)
+def test_a_case_without_the_arbiter_of_ties_is_refused(name, monkeypatch):
+    model, image, options = case(name)
+    own, words = WITHOUT_ARBITER[name]
+    without_arbiter(monkeypatch)
+    assert onnx_si.test(model, image, verify=0, **{**options, **own}).p_value is not None
+    with pytest.raises(Contradicted, match=words):
+        onnx_si.test(model, image, **{**options, **own})
+
+
+def test_a_crash_of_a_tensor_without_elements_is_refused_in_words(monkeypatch):
+    """What the runtime can't be asked about, as no p-value comes of it."""
+    model, image, options = case("no_elements")
+    certified = importlib.import_module("onnx_si.domains.enclosure.certified")
+    monkeypatch.setattr(certified.np, "max", np.max)
+    assert onnx_si.test(model, image, **{**options, "threshold": "max:0.5"}).p_value == pytest.approx(0.42411, abs=1e-4)

@@ -33,6 +33,20 @@ REACH = 40.0  # standard errors beyond which nothing is drawn
 HALVINGS = 25  # of an interval, for a draw
 SHOWN = 8  # pixels in a message
 PARTS = 4  # a component's test is asked of so many times fewer points
+ROOM = 2.0**10 * 2.0**-52  # of a place on the line, in double precision: S holds more than that around it
+
+
+ENOUGH = 8  # answers, of which one at least must be what S says
+UNTOLD = (
+    "at none of {} points of the line does onnxruntime give the region that the test found, and everywhere the "
+    "pixels that differ are within rounding of the threshold: the file's own precision decides the region, so "
+    "there is no p-value; choose another map (--saliency) or threshold"
+)
+ALONE = (
+    "the truncation set contradicts the observed image: it holds the statistic with nothing but rounding around "
+    "it, or not at all, so that the deployed model can't be asked about it: there is no p-value; choose another "
+    "map (--saliency) or threshold"
+)
 
 
 @dataclass(frozen=True)
@@ -86,8 +100,11 @@ class Witness:
         Raises
         ------
         Contradicted
-            At the first point whose region contradicts S although rounding does not decide it.
+            At the first point whose region contradicts S although rounding does not decide it; if S holds
+            next to nothing around the statistic; and if not one of the answers is what S says.
         """
+        if not _has_room(line, found):
+            raise Contradicted(ALONE)
         points, skipped = choose(line, found, count, self.map.unit, self.rng)
         places = np.array([point.place for point in points]).reshape(-1, *(1,) * line.start.ndim)
         images = line.start + line.direction * places
@@ -98,6 +115,7 @@ class Witness:
             return
         self.points += len(points) + skipped
         self.too_near += skipped
+        agreed = self.agreeing
         for point, image, shown in zip(points, images, maps, strict=True):
             if self._holds(shown, event) == point.inside:
                 self.agreeing += 1
@@ -107,6 +125,8 @@ class Witness:
                 self.too_near += 1
                 continue
             raise Contradicted(_words(point, wrong, found))
+        if len(points) >= ENOUGH and self.agreeing == agreed:
+            raise Contradicted(UNTOLD.format(len(points)))
 
     def _agrees_farther(self, point: Point, line: TestLine, event: RegionEvent, found: Answer) -> bool:
         """Whether the region is what S says in the same part, farther from the end that is nearest."""
@@ -208,7 +228,7 @@ def choose(
     skipped = 0
     ends = sorted(inside.bounds[np.isfinite(inside.bounds)].tolist(), key=lambda end: abs(end - at))
     for end in ends[: max(1, count // 4)]:
-        span = unit * float(np.abs(line.start + line.direction * end).max() / np.abs(line.direction).max())
+        span = unit * _size(line, end)
         distance = max(NEAR_END * se, ROUNDINGS * span)
         for parts, holds in ((inside, True), (outside, False)):
             if not (parts.bounds == end).any():
@@ -222,6 +242,20 @@ def choose(
     reach = REACH * se * math.sqrt(1 + (line.degrees_of_freedom or 0)) + abs(at)
     points += draw(line.distribution, ((inside, True), (outside, False)), left, reach, rng)
     return points, skipped
+
+
+def _has_room(line: TestLine, found: Answer) -> bool:
+    """Whether S, or what is not decided, goes on from the statistic to one side at least."""
+    at = line.statistic
+    least = ROOM * (abs(at) + _size(line, at))
+    low, high = found.inside.union(found.undecided).bounds.T
+    near = (low <= at + least / 4) & (high >= at - least / 4)  # between two parts a rounding may be missing
+    return bool(near.any() and high[near].max() - low[near].min() >= least)
+
+
+def _size(line: TestLine, place: float) -> float:
+    """The largest pixel of an image of the line, in units of its move along it."""
+    return float(np.abs(line.start + line.direction * place).max() / np.abs(line.direction).max())
 
 
 def _possible(distribution: Distribution, place: float, span: float) -> bool:
