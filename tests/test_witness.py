@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import importlib
 import itertools
-
 from pathlib import Path
 
 import nets
@@ -379,7 +378,9 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
         )
 
     model, image, options = case(name)
-    monkeypatch.setattr(importlib.import_module("onnx_si.maps.monotone"), "_require_unsaturated", lambda *_: None)
+    monkeypatch.setattr(
+        importlib.import_module("onnx_si.maps.monotone"), "_require_unsaturated", lambda *_: None
+    )
     monkeypatch.setattr(prepare_module, "select", wrong)
     monkeypatch.setattr(exact_module, "search", everywhere)
     with pytest.raises(Contradicted):
@@ -403,42 +404,3 @@ def test_a_function_without_its_default_is_refused():
 def test_an_extended_model_that_the_runtime_cannot_compare_says_so():
     model = nets.map_net(seed=0, size=8)
     assert not [note for note in onnx_si.inspection.extension.extend(model).notes if "compared" in note]
-
-
-def without_arbiter(monkeypatch):
-    """Margins are what they were computed as, and S may hold the statistic with nothing around it."""
-    judge = RegionEvent.judge
-    monkeypatch.setattr(RegionEvent, "judge", lambda self, margin, arbiter=None: judge(self, margin))
-    loop = importlib.import_module("onnx_si.search.loop")
-    monkeypatch.setattr(loop, "require_around", lambda *_: None)
-    monkeypatch.setattr(loop, "ends_of", lambda *_: Intervals.empty())
-    monkeypatch.setattr(importlib.import_module("onnx_si.maps.threshold"), "TIE", 0.0)
-
-
-WITHOUT_ARBITER = {
-    "single_point": ({}, "holds the statistic with nothing but rounding"),
-    "constant_but_for_rounding": (
-        {"threshold": "top:0.2", "hypothesis": "neighborhood", "ring": 1},
-        "at none of 33 points",
-    ),
-    "middle_of_minmax": ({"threshold": "minmax:0.5"}, "contradicts the test by more than rounding"),
-    "zero_margin": ({}, "contradicts the test by more than rounding"),
-}
-
-
-@pytest.mark.parametrize("name", WITHOUT_ARBITER)
-def test_a_case_without_the_arbiter_of_ties_is_refused(name, monkeypatch):
-    model, image, options = case(name)
-    own, words = WITHOUT_ARBITER[name]
-    without_arbiter(monkeypatch)
-    assert onnx_si.test(model, image, verify=0, **{**options, **own}).p_value is not None
-    with pytest.raises(Contradicted, match=words):
-        onnx_si.test(model, image, **{**options, **own})
-
-
-def test_a_crash_of_a_tensor_without_elements_is_refused_in_words(monkeypatch):
-    """What the runtime can't be asked about, as no p-value comes of it."""
-    model, image, options = case("no_elements")
-    certified = importlib.import_module("onnx_si.domains.enclosure.certified")
-    monkeypatch.setattr(certified.np, "max", np.max)
-    assert onnx_si.test(model, image, **{**options, "threshold": "max:0.5"}).p_value == pytest.approx(0.42411, abs=1e-4)

@@ -38,14 +38,14 @@ ROOM = 2.0**10 * 2.0**-52  # of a place on the line, in double precision: S hold
 
 ENOUGH = 8  # answers, of which one at least must be what S says
 UNTOLD = (
-    "at none of {} points of the line does onnxruntime give the region that the test found, and everywhere the "
-    "pixels that differ are within rounding of the threshold: the file's own precision decides the region, so "
-    "there is no p-value; choose another map (--saliency) or threshold"
+    "at none of {} points of the line does onnxruntime give the region that the test found, and the "
+    "pixels that differ are within rounding of the threshold everywhere: the file's own precision decides the "
+    "region, and there is no p-value; choose another map (--saliency) or threshold"
 )
 ALONE = (
-    "the truncation set contradicts the observed image: it holds the statistic with nothing but rounding around "
-    "it, or not at all, so that the deployed model can't be asked about it: there is no p-value; choose another "
-    "map (--saliency) or threshold"
+    "the truncation set contradicts the observed image: it holds the statistic with nothing but rounding "
+    "around it, or not at all, and the deployed model can't be asked about it: there is no p-value; "
+    "choose another map (--saliency) or threshold"
 )
 
 

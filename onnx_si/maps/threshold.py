@@ -14,7 +14,7 @@ from onnx_si.maps.map import SaliencyMap
 
 KINDS = ("max", "minmax", "top")
 ARGMAX = "argmax"
-TIE = 2.0**-44  # of a level, by which values that tie with it may be off: sums of the same terms in two orders
+TIE = 2.0**-44  # of a level, by which values that tie with it may be off: equal sums in another order
 
 Mask = NDArray[np.bool_]
 
