@@ -36,11 +36,11 @@ PARTS = 4  # a component's test is asked of so many times fewer points
 ROOM = 2.0**10 * 2.0**-52  # of a place on the line, in double precision: S holds more than that around it
 
 
-ENOUGH = 8  # answers, of which one at least must be what S says
+ENOUGH = 8  # points of S, at one of which at least the file gives the region
 UNTOLD = (
-    "at none of {} points of the line does onnxruntime give the region that the test found, and the "
-    "pixels that differ are within rounding of the threshold everywhere: the file's own precision decides the "
-    "region, and there is no p-value; choose another map (--saliency) or threshold"
+    "at none of {} points of the truncation set does onnxruntime give the region that was found, and the "
+    "pixels that differ are within rounding of the threshold everywhere: the file's own precision decides "
+    "the region, and there is no p-value; choose another map (--saliency) or threshold"
 )
 ALONE = (
     "the truncation set contradicts the observed image: it holds the statistic with nothing but rounding "
@@ -101,7 +101,7 @@ class Witness:
         ------
         Contradicted
             At the first point whose region contradicts S although rounding does not decide it; if S holds
-            next to nothing around the statistic; and if not one of the answers is what S says.
+            next to nothing around the statistic; and if the file gives the region nowhere in it.
         """
         if not _has_room(line, found):
             raise Contradicted(ALONE)
@@ -115,18 +115,19 @@ class Witness:
             return
         self.points += len(points) + skipped
         self.too_near += skipped
-        agreed = self.agreeing
+        held = 0
         for point, image, shown in zip(points, images, maps, strict=True):
             if self._holds(shown, event) == point.inside:
                 self.agreeing += 1
+                held += point.inside
                 continue
             wrong = self._wrong(point, image, line, event, found)
             if wrong is None:
                 self.too_near += 1
                 continue
             raise Contradicted(_words(point, wrong, found))
-        if len(points) >= ENOUGH and self.agreeing == agreed:
-            raise Contradicted(UNTOLD.format(len(points)))
+        if not held and (asked := sum(point.inside for point in points)) >= ENOUGH:
+            raise Contradicted(UNTOLD.format(asked))
 
     def _agrees_farther(self, point: Point, line: TestLine, event: RegionEvent, found: Answer) -> bool:
         """Whether the region is what S says in the same part, farther from the end that is nearest."""
