@@ -141,7 +141,9 @@ class _Possible:
         return accepted, far
 
     def _root(self, accepted: float, rejected: float) -> float:
-        """An accepted mean next to one that is rejected, between the two given."""
+        """An accepted mean next to one that is rejected, between the two given; far out, where single means
+        round more than stretches do, the last one may seem accepted.
+        """
 
         def excess(m: float) -> float:
             return max(-_GREATEST, min(float(self.odds(np.array([m]))[0]) - self.log_odds, _GREATEST))
@@ -149,6 +151,8 @@ class _Possible:
         if accepted == 0.0 or not accepted < rejected:
             return accepted
         near = 0.25 * self.tolerance * accepted + _SHORTEST
+        if not excess(rejected) < 0:
+            return self._closest(accepted, rejected)
         root = float(find_root(excess, accepted, rejected, xtol=near, rtol=8.0 * EPS, maxiter=500))
         return self._closest(accepted, root)
 
