@@ -37,6 +37,18 @@ SHOWN = 8  # pixels in a message
 FOR_ANSWERS = 0.08  # share of a time limit that may pass after it until the last question,
 AT_A_TIME = 4  # of which there are so many then before the clock is looked at
 PARTS = 4  # a component's test is asked of so many times fewer points
+ROOM = 2.0**10 * 2.0**-52  # of a place on the line, in double precision: S holds more than that around it
+ENOUGH = 8  # points of S, at one of which at least the file gives the region
+UNTOLD = (
+    "at none of {} points of the truncation set does onnxruntime give the region that was found, and the "
+    "pixels that differ are within rounding of the threshold everywhere: the file's own precision decides "
+    "the region, and there is no p-value; choose another map (--saliency) or threshold"
+)
+ALONE = (
+    "the truncation set contradicts the observed image: it holds the statistic with nothing but rounding "
+    "around it, or not at all, and the deployed model can't be asked about it: there is no p-value; "
+    "choose another map (--saliency) or threshold"
+)
 
 
 @dataclass(frozen=True)
@@ -90,8 +102,11 @@ class Witness:
         Raises
         ------
         Contradicted
-            At the first point whose region contradicts S although rounding does not decide it.
+            At the first point whose region contradicts S although rounding does not decide it; if S holds
+            next to nothing around the statistic; and if the file gives the region nowhere in it.
         """
+        if not _has_room(line, found):
+            raise Contradicted(ALONE)
         points, skipped = choose(line, found, count, self.map.unit, self.rng)
         self.points += skipped
         self.too_near += skipped
@@ -99,29 +114,38 @@ class Witness:
         if found.why == INTERRUPTED:
             deadline = Deadline.after(GRACE)
         together = AT_A_TIME if deadline.limits else max(1, len(points))
+        held = asked = 0
         for start in range(0, len(points), together):
             if deadline.over() or self.problem is not None:
                 return
-            self._ask_about(points[start : start + together], line, event, found)
+            some = points[start : start + together]
+            held += self._ask_about(some, line, event, found)
+            asked += sum(point.inside for point in some)
+        if not held and asked >= ENOUGH and self.problem is None:
+            raise Contradicted(UNTOLD.format(asked))
 
-    def _ask_about(self, points: list[Point], line: ImageLine, event: RegionEvent, found: Answer) -> None:
+    def _ask_about(self, points: list[Point], line: ImageLine, event: RegionEvent, found: Answer) -> int:
+        """The points of S at which the file gives the region."""
         places = np.array([point.place for point in points]).reshape(-1, *(1,) * line.start.ndim)
         images = line.start + line.direction * places
         try:
             maps = self.map.run(images)
         except UnsupportedModel as error:
             self.problem = str(error)
-            return
+            return 0
         self.points += len(points)
+        held = 0
         for point, image, shown in zip(points, images, maps, strict=True):
             if self._holds(shown, event) == point.inside:
                 self.agreeing += 1
+                held += point.inside
                 continue
             wrong = self._wrong(point, image, line, event, found)
             if wrong is None:
                 self.too_near += 1
                 continue
             raise Contradicted(_words(point, wrong, found))
+        return held
 
     def _agrees_farther(self, point: Point, line: ImageLine, event: RegionEvent, found: Answer) -> bool:
         """Whether the region is what S says in the same part, farther from the end that is nearest."""
@@ -223,7 +247,7 @@ def choose(
     skipped = 0
     ends = sorted(inside.bounds[np.isfinite(inside.bounds)].tolist(), key=lambda end: abs(end - at))
     for end in ends[: max(1, count // 4)]:
-        span = unit * float(np.abs(line.start + line.direction * end).max() / np.abs(line.direction).max())
+        span = unit * _size(line, end)
         distance = max(NEAR_END * se, ROUNDINGS * span)
         for parts, holds in ((inside, True), (outside, False)):
             if not (parts.bounds == end).any():
@@ -237,6 +261,20 @@ def choose(
     reach = REACH * se * math.sqrt(1 + (line.degrees_of_freedom or 0)) + abs(at)
     points += draw(line.distribution, ((inside, True), (outside, False)), left, reach, rng)
     return points, skipped
+
+
+def _has_room(line: ImageLine, found: Answer) -> bool:
+    """Whether S, or what is not decided, goes on from the statistic to one side at least."""
+    at = line.statistic
+    least = ROOM * (abs(at) + _size(line, at))
+    low, high = found.inside.union(found.undecided).bounds.T
+    near = (low <= at + least / 4) & (high >= at - least / 4)  # between two parts a rounding may be missing
+    return bool(near.any() and high[near].max() - low[near].min() >= least)
+
+
+def _size(line: ImageLine, place: float) -> float:
+    """The largest pixel of an image of the line, in units of its move along it."""
+    return float(np.abs(line.start + line.direction * place).max() / np.abs(line.direction).max())
 
 
 def _possible(distribution: Distribution, place: float, span: float) -> bool:

@@ -16,7 +16,7 @@ from onnx_si.domains.points.value import Points
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Array, Gated, Rule, Step, Winner
+from onnx_si.rules.rules import Array, Gated, Kinked, Maximum, Rule, Step, Winner
 
 SHARE = 2.0**-30  # relative error that is made in every number
 SAFETY = 2.0**12  # times the error found: sums of many terms, fast products, values elsewhere on the line
@@ -93,7 +93,8 @@ def disturbed(program: Program, images: Array) -> Mapping[str, Array]:
 
     Operands of a difference get errors of their own, so a difference of equal numbers carries what they
     carry, however small it is itself. Of a tensor that is zero for an image, as behind units that are off,
-    what it is made of tells.
+    what it is made of tells. Behind a jump no unit is off for good: there each gets the errors that it would
+    have if it were on, for elsewhere on the line it may be, and what it was made of may be far larger.
 
     Raises
     ------
@@ -101,6 +102,7 @@ def disturbed(program: Program, images: Array) -> Mapping[str, Array]:
         If an op is not defined for one of the images.
     """
     rng, errors, count = np.random.default_rng(0), dict[str, Array](), len(images)
+    behind_jumps = set[str]()
 
     def shaken(values: Array) -> Array:
         noise: Array = rng.random(values.shape, np.float32).astype(np.float64)
@@ -119,11 +121,26 @@ def disturbed(program: Program, images: Array) -> Mapping[str, Array]:
         errors[name] = largest
         return Points(values)
 
+    def opened(made: Array, rule: Rule, xs: list[Array], gates: list[Array]) -> Array:
+        errors_of = [np.abs(x[count:] - x[:count]) for x in xs]
+        if isinstance(rule, Kinked):
+            reach = errors_of[0]
+        else:
+            most = [e.max(axis=tuple(range(1, e.ndim)), initial=0.0, where=np.isfinite(e)) for e in errors_of]
+            factor = max((float(np.abs(gate).max(initial=1.0)) for gate in gates), default=1.0)
+            reach = (factor * np.max(most, axis=0)).reshape(-1, *(1,) * (made.ndim - 1))
+        noise = reach * rng.uniform(-1.0, 1.0, made[:count].shape)
+        less = np.abs(made[count:] - made[:count]) < np.abs(noise)
+        return np.where(less & np.isfinite(made[:count]), made[:count] + noise, made[count:])
+
     steps = iter(program.instructions)
 
     def apply(rule: Rule, inputs: list[Points]) -> Points:
         step, steady = next(steps), rule.gates if isinstance(rule, Gated) else ()
-        if isinstance(rule, Step | Winner):
+        jumps = isinstance(rule, Step | Winner)
+        if jumps or not behind_jumps.isdisjoint(step.inputs):
+            behind_jumps.add(step.output)
+        if jumps:
             plain = rule.evaluate(*(x.values[:count] for x in inputs))
             return noted(step.output, np.concatenate([plain, plain]))
         xs = [
@@ -131,6 +148,9 @@ def disturbed(program: Program, images: Array) -> Mapping[str, Array]:
         ]
         made = np.array(rule.evaluate(*xs))
         made[count:] = shaken(made[count:])
+        data = [x for i, x in enumerate(xs) if i not in steady]
+        if data and isinstance(rule, Gated | Kinked | Maximum) and step.output in behind_jumps:
+            made[count:] = opened(made, rule, data, [xs[i] for i in steady])
         return noted(step.output, made, tuple(name for i, name in enumerate(step.inputs) if i not in steady))
 
     with np.errstate(invalid="ignore", over="ignore"):

@@ -14,6 +14,7 @@ from onnx_si.maps.map import SaliencyMap
 
 KINDS = ("max", "minmax", "top")
 ARGMAX = "argmax"
+TIE = 2.0**-44  # of a level, by which values that tie with it may be off: equal sums in another order
 
 Mask = NDArray[np.bool_]
 
@@ -55,7 +56,7 @@ class Threshold:
 
 def top_region(scores: NDArray[np.float64], threshold: Threshold, mask: Mask | None) -> Mask:
     """Pixels strictly above the (k + 1)-th largest value among those that may count; values that tie with it
-    are outside.
+    are outside. What only that tolerance makes is no region: the search finds another one there.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ def top_region(scores: NDArray[np.float64], threshold: Threshold, mask: Mask | N
     values = scores[allowed]
     k = threshold.count(values.size)
     place = values.size - k - 1
-    above: Mask = scores > np.partition(values, place)[place]
+    level = np.partition(values, place)[place]
+    above: Mask = scores > level + TIE * abs(level)
     return above & allowed
 
 

@@ -35,7 +35,7 @@ _REASONS = {
         ("search.pieces", "search.cells", "search.peak_bytes", "search.fates.*"),
         "the network was not followed: the runtime was asked at places of the line, or once",
     ),
-    **dict.fromkeys(("search.draws", "search.seed"), "nothing was drawn"),
+    **dict.fromkeys(("search.draws", "search.seed"), "the search drew nothing"),
     "search.estimate": "S is known: see truncation",
     "truncation.*.0": "minus infinity",
     "truncation.*.1": "infinity",

@@ -16,17 +16,26 @@ STANDARD = ("", "ai.onnx.ml")
 
 
 def foreign(model: Model) -> tuple[str, ...]:
-    """Outputs of the nodes of the file whose op is of a domain without handlers."""
-    found = []
-    for node in model.file.graph.node:
-        domain = domain_of(node)
-        if domain in STANDARD:
-            continue
-        try:
-            find(node.op_type, domain, schema_version(node.op_type, domain, model.opsets.get(domain, 1)))
-        except Refusal:
-            found += [name for name in node.output if name]
-    return tuple(found)
+    """Outputs of the nodes of the file whose op is of a domain without handlers.
+
+    Calls of local functions are written out, and are among them only where something foreign is inside.
+    """
+    if not any(_is_foreign(node, model) for node in model.proto.graph.node):
+        return ()
+    return tuple(
+        name for node in model.file.graph.node if _is_foreign(node, model) for name in node.output if name
+    )
+
+
+def _is_foreign(node: onnx.NodeProto, model: Model) -> bool:
+    domain = domain_of(node)
+    if domain in STANDARD:
+        return False
+    try:
+        find(node.op_type, domain, schema_version(node.op_type, domain, model.opsets.get(domain, 1)))
+    except Refusal:
+        return True
+    return False
 
 
 def with_told_shapes(

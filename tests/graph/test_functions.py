@@ -85,6 +85,14 @@ def test_a_function_without_a_node_swaps():
     np.testing.assert_allclose(found, np.maximum(IMAGE, 0) - IMAGE, rtol=1e-6)
 
 
+def test_where_the_runtime_refuses_a_function_the_region_is_not_checked():
+    """It takes none that hands its input on; the exact test needs nothing of it."""
+    proto = parser.parse_model(HEADER + GRAPH + " { a, b = local.handed (x) y = Sub (a, b) }\n" + HANDED)
+    result = onnx_si.test(model_from_proto(proto), IMAGE, sigma=1.0, saliency="output:y", threshold=0.5)
+    assert result.guarantee == "exact" and "can't run the model" in result.parity.problem
+    np.testing.assert_array_equal(result.region, IMAGE[0, 0] > 0.25)
+
+
 def info(name, kind=TensorProto.FLOAT, shape=(1, 1, 5, 5)):
     return helper.make_tensor_value_info(name, kind, shape)
 

@@ -37,6 +37,14 @@ def test_ties_are_outside():
     assert top_region(scores, parse_threshold("top:0.7"), counts).tolist() == [False, True, True, False]
 
 
+def test_values_that_tie_but_for_rounding_are_outside():
+    """One pixel and its mirror image of a linear resize: the same terms in two orders."""
+    level = 0.1 + 0.2
+    assert level != 0.3
+    scores = np.array([1.0, level, 0.3, 0.0])
+    assert top_region(scores, parse_threshold("top:0.5"), None).tolist() == [True, False, False, False]
+
+
 def members(case, share, z):
     """Whether the region at each point is the observed one, from the map alone."""
     k = parse_threshold(share).count(case.event.observed.size)

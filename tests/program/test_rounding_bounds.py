@@ -6,12 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 from ops.cases import HANDLERS
 from random_graphs.rational import exact, run_node
 from random_graphs.sample import sample_of
 from support import nets
 
+import onnx_si
 from onnx_si.domains.carried import LOOKS, SAFETY, Carried
 from onnx_si.domains.judge import Judge
 from onnx_si.domains.piecewise.apply import ExactDomain
@@ -19,6 +20,7 @@ from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.points.value import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.graph import model_from_proto
+from onnx_si.ground.intervals import Intervals
 from onnx_si.program.growth import EPS, Growth, steepness
 from onnx_si.program.instruction import with_deaths
 from onnx_si.program.program import bind
@@ -262,3 +264,54 @@ def test_units_that_are_off_carry_what_they_are_made_of():
     program = bind(net.finish("map"), start, ("map",))
     errors = Carried(program=program, start=start, direction=direction, at=0.0, scale=1.0).errors
     assert all(errors[name] > 100 * SAFETY * EPS for name in (moved, on, "map"))
+
+
+def rounded_zero_behind_a_gate(way, seed):
+    """A map that is up by 5 but from 1 to 2 standard errors below the statistic, where a difference of equal
+    sums of large numbers decides; the error of what decides elsewhere is far smaller.
+    """
+    image = np.random.default_rng(seed).normal(size=(1, 1, 5, 5))
+    region = image > 0.5
+    eta = np.where(region, 1 / region.sum(), -1 / (~region).sum())
+    at, error = float((eta * image).sum()), float(np.sqrt((eta**2).sum()))
+    n = nets.Net(0, image.shape, dtype=np.float64)
+    along = n.add("ReduceSum", n.add("Mul", "x", n.const(eta)), keepdims=0)
+    places = (at - 2 * error, at - error)
+    low, high = (n.const(np.array(place)) for place in places)
+    gate = n.add("And", n.add("Greater", along, low), n.add("Less", along, high))
+    large = n.add("Mul", "x", n.const(np.array(1e6)))
+    one, other = ([n.ints(2), n.ints(3)][::step] for step in (1, -1))
+    sums = [
+        n.add("ReduceSum", n.add("ReduceSum", large, first, keepdims=1), second, keepdims=1)
+        for first, second in (one, other)
+    ]
+    apart = n.add("Sub", *sums)
+    small = n.add(
+        "Add", n.add("Mul", n.add("ReduceMax", "x"), n.const(np.array(1e-4))), n.const(np.array(1e-2))
+    )
+    steps = n.add("Cast", gate, to=TensorProto.DOUBLE)
+    unit = n.const(np.array(1.0))
+    if way == "where":
+        decides = n.add("Where", gate, apart, small)
+    elif way == "product":
+        off = n.add("Sub", unit, steps)
+        decides = n.add("Add", n.add("Mul", steps, apart), n.add("Mul", off, small))
+    else:  # a maximum of which one candidate is far below but in between
+        far = n.add("Mul", n.add("Sub", unit, steps), n.const(np.array(-1e3)))
+        up = n.add("Where", gate, n.const(np.array(-1e3)), small)
+        decides = n.add("Max", n.add("Where", gate, apart, far), up)
+    five = n.add("Mul", n.add("Sign", decides), n.const(np.array(5.0)))
+    n.add("Add", n.const(region.astype(float)), five, out="map")
+    return n.finish("map"), image, places
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("way", ["where", "product", "max"])
+def test_a_unit_that_is_off_wherever_the_estimate_looks(way, seed):
+    """The sign of a zero that is rounded to 1e-10 is no sign."""
+    model, image, (low, high) = rounded_zero_behind_a_gate(way, seed)
+    how = {"sigma": 1.0, "hypothesis": "background", "threshold": 5.5, "verify": 0}
+    result = onnx_si.test(model, image, saliency="output:map", p_value_only=True, engine="exact", **how)
+    between = Intervals.of([(low + 1e-9, high - 1e-9)])
+    assert not result.truncation.intersect(between) and result.truncation.contains(result.statistic)
+    assert result.p_value_bounds[1] - result.p_value_bounds[0] < 1e-3

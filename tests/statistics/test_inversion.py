@@ -285,3 +285,16 @@ def test_where_the_accepted_differences_lie_on_both_sides_of_a_rejected_0_there_
     assert document["confidence_interval"] == [None, None]
     assert document["reasons"]["confidence_interval.*"] == kept.interval_reason
     assert kept.interval_reason in " ".join(dataclasses.replace(result, estimated=kept).summary().split())
+
+
+@pytest.mark.parametrize("beyond", [6e-8, 1e-9, 1e-12])
+@pytest.mark.parametrize("undecided", [NOTHING, Intervals.of([(-INF, -60.0), (90.0, INF)])])
+def test_a_statistic_beside_the_end_of_its_set_has_an_interval(beyond, undecided):
+    """Means of 1e8 standard errors are accepted, whose logarithms of masses have lost their digits."""
+    statistic = 3.5
+    low = statistic - beyond
+    lower, upper = interval_bounds(Intervals.of([(low, 70.0)]), undecided, statistic, 0.3, 0.95)
+    end = statistic - 0.3**2 * math.log(20) / (statistic - low)  # the law is exponential, from the end on
+    assert lower[0] <= end * (1 - 1e-6)
+    assert undecided or lower[0] > 100 * end  # where nothing is open the end is close
+    assert lower[0] <= lower[1] <= upper[0] <= upper[1]

@@ -105,6 +105,7 @@ def _mass_bounds(mean: Floats, *pieces: tuple[Floats, Floats, Floats]) -> Pair:
     real = table[2] > 0.0
     low, high, widths, peak = table[:, real]
     place = np.minimum(np.maximum(peak, low), high)
-    errors = 4.0 * EPS * np.abs(place) * np.abs(place - peak)
+    with np.errstate(over="ignore"):  # so far out that nothing is known of the mass
+        errors = np.minimum(4.0 * EPS * np.abs(place) * np.abs(place - peak), 1e300)
     lowest, highest = log_sums(spread(real, log_bell_integrals(low, high, widths, peak), errors), real)
     return lowest, highest
