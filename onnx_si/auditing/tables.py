@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -10,6 +11,7 @@ from onnx_si.auditing.gates import Verdict
 from onnx_si.auditing.journal import STRANGE, as_whole, encoded, writing
 from onnx_si.auditing.summary import ALL, Summary
 from onnx_si.errors import UsageError
+from onnx_si.report.audited import allowed, limit
 
 COLUMNS: tuple[tuple[str, type], ...] = (
     *(("number", int), ("image", str), ("group", str), ("status", str), ("p_value", float)),
@@ -110,7 +112,12 @@ def write_parquet(path: Path, rows: Iterator[Mapping[str, Any]], summary: Summar
     known = dict(COLUMNS)
     extra = [(name, pyarrow.string()) for name in (first[0] if first else ()) if name not in known]
     schema = pyarrow.schema([*own, *extra])
-    with writing(path), as_whole(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
+    with (
+        writing(path),
+        as_whole(path) as partial,
+        partial.open("wb") as stream,  # pyarrow itself takes no name that is not UTF-8
+        parquet.ParquetWriter(stream, schema) as writer,
+    ):
         for batch in (first, *batches):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
 
@@ -173,10 +180,11 @@ def _image_case(row: Mapping[str, Any], summary: Summary) -> str:
 
 
 def _gate_case(verdict: Verdict) -> str:
-    names = {"classname": "gates", "name": f"{verdict.gate} {verdict.allowed} ({verdict.group})"}
+    gate = asdict(verdict)
+    names = {"classname": "gates", "name": f"{verdict.gate} {limit(gate)} ({verdict.group})"}
     if verdict.passed:
         return f"<testcase{_attributes(names)}/>\n"
-    message = f"{verdict.words}; allowed: {verdict.gate} {verdict.allowed}"
+    message = f"{verdict.words}; allowed: {allowed(gate)} ({verdict.gate})"
     return f"<testcase{_attributes(names)}><failure{_attributes({'message': message})}/></testcase>\n"
 
 

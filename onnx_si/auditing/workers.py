@@ -12,12 +12,14 @@ from typing import Any
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.row import Done, Job, do, killed
 from onnx_si.errors import UsageError
+from onnx_si.ground.budget import budget, hold_at_most, share_of
 from onnx_si.ground.machine import cores
 
 DIED = (
     "the process that tested it was killed: by the system for want of memory, or by a fault of native code "
     "on this image"
 )
+STARVED = 3  # how a worker ends that wants for memory
 
 Work = Callable[[Job, Entry], Done]
 PATIENCE = 0.5  # seconds between two looks of a worker at its coordinator
@@ -37,6 +39,10 @@ def processes(jobs: int) -> int:
 def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = None) -> Generator[Done]:
     """Test entries, and give their rows in the same order.
 
+    Each worker of this machine may hold its share of what the run may, or what the job's option `memory`
+    says; the system refuses it more. One that would need more ends, and its image is tried once more in a new
+    process.
+
     Parameters
     ----------
     job : Job
@@ -51,7 +57,8 @@ def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = 
         yield from (do(job, entry) for entry in entries)
         return
     waiting = _Waiting(entries)
-    work: Work = functools.partial(_in_worker, do) if scheduler is None else do
+    share = job.options.get("memory") or share_of(max(1, jobs))
+    work: Work = functools.partial(_in_worker, do, share) if scheduler is None else do
     with _backend(scheduler):
         while True:
             try:
@@ -99,10 +106,21 @@ def _pool(work: Work, job: Job, waiting: Iterable[Entry], jobs: int) -> Any:
     )
 
 
-def _in_worker(work: Work, job: Job, entry: Entry) -> Done:
-    """One entry in a worker, which ends when the coordinator is gone."""
+def _in_worker(work: Work, memory: int, job: Job, entry: Entry) -> Done:
+    """One entry in a worker, which ends when the coordinator is gone, or when it wants for memory."""
     _end_with_parent()
-    return work(job, entry)
+    _bound(memory)
+    with budget(memory):
+        done = work(job, entry)
+    if done.starved and _bound.cache_info().hits:
+        os._exit(STARVED)  # what was tested here before holds memory, too: a new process judges
+    return done
+
+
+@functools.cache  # once for each worker
+def _bound(memory: int) -> None:
+    """Let the system refuse this process more memory than that, beside what it holds now."""
+    hold_at_most(memory)
 
 
 @functools.cache  # one watch for each worker

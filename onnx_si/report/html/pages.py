@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from onnx_si.report.audited import allowed
 from onnx_si.report.html.charts import bar, histogram, quantiles
 from onnx_si.report.html.command import command
 from onnx_si.report.html.table import lines, safe_json
@@ -124,7 +125,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"bar": bar, "gate_text": gate_text}
+    made.filters |= {"bar": bar, "gate_text": gate_text, "allowed": allowed}
     return made
 
 
