@@ -20,3 +20,11 @@ def calls_cost_nothing(monkeypatch):
     search = sys.modules["onnx_si.search.loop"]
     monkeypatch.setattr(search, "OPERATIONS_PER_CALL", 0)
     monkeypatch.setattr(search, "first_width", lambda program, overhead: 0.0)
+
+
+@pytest.fixture
+def no_fsync():
+    """What is written goes to the disk when the system likes: for tests where power does not fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield

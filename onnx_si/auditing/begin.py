@@ -82,6 +82,7 @@ def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
     count, shapes = _shapes(wish, settle(options, model.metadata, bool(first.reference)).how)
     took, what = _first(wish, Analysis(model, options), first)
     workers = max(1, processes(jobs))
+    gates = [f"{gate.gate} {limit(asdict(gate))} ({gate.group})" for gate in wish.gates]
     return "\n".join(
         [
             f"model      {wish.model}: {found.guarantee}: {'; '.join(found.reasons)}",
@@ -91,7 +92,7 @@ def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
             f"time       {took:.2g} s for the first image, about {took * count / workers:.3g} s for all with "
             f"{workers} worker{'s' * (workers > 1)}",
             f"control    {wish.control} at {wish.rate:g}",
-            f"gates      {', '.join(f'{g.gate} {limit(asdict(g))} ({g.group})' for g in wish.gates) or 'none'}",
+            f"gates      {', '.join(gates) or 'none'}",
             f"output     {folder}",
         ]
     )

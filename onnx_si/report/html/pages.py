@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from onnx_si.report.audited import allowed
 from onnx_si.report.html.charts import bar, histogram, quantiles
@@ -20,7 +22,7 @@ from onnx_si.report.text import in_words, interval_text, noise_text, p_value_tex
 def audit_page(
     document: Mapping[str, Any],
     rows: Iterable[Mapping[str, Any]],
-    p_values: Mapping[int, float],
+    p_values: NDArray[np.float64],
     adjusted: Mapping[int, float],
     base: str,
 ) -> Iterator[str]:
@@ -32,12 +34,13 @@ def audit_page(
         Of schema `onnx-si/audit/1`.
     rows : iterable of mappings
         Of schema `onnx-si/audit-row/1`.
-    p_values, adjusted : mappings
-        Of the tested images, by number.
+    p_values : array
+        Of the tested images.
+    adjusted : mapping
+        The same after error control, by the number of the image.
     base : str
         Where commands are to be run, from the report's folder.
     """
-    values = list(p_values.values())
     settings = {"rate": document["rate"], "groups": [one["group"] for one in document["groups"][1:]]}
     return (
         _environment()
@@ -47,8 +50,8 @@ def audit_page(
             headline=headline(document),
             sentences=list(sentences(document)),
             control=control(document),
-            histogram=histogram(values),
-            quantiles=quantiles(values),
+            histogram=histogram(p_values),
+            quantiles=quantiles(p_values),
             settings=safe_json(settings),
             lines=lines(rows, adjusted),
             base=base,
