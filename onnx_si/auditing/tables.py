@@ -1,6 +1,7 @@
 """An audit's rows as CSV, Parquet and JUnit: written line by line, under a temporary name."""
 
 import csv
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -118,7 +119,7 @@ def write_parquet(path: Path, rows: Iterator[Mapping[str, Any]], summary: Summar
         partial.open("wb") as stream,  # pyarrow itself takes no name that is not UTF-8
         parquet.ParquetWriter(stream, schema) as writer,
     ):
-        for batch in (first, *batches):
+        for batch in itertools.chain([first], batches):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
 
 
