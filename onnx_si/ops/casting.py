@@ -10,11 +10,11 @@ from onnx import helper
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.kernels.arrays import double
 from onnx_si.ops import crops
-from onnx_si.ops.elementwise import curved, identity
+from onnx_si.ops.elementwise import identity, opaque
 from onnx_si.ops.rounding import stairs
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Composition, Curved, Gated, Opaque, Rule, Stage, Step
+from onnx_si.rules.rules import Array, Composition, Gated, Opaque, Rule, Stage, Step
 from onnx_si.rules.traits import Gradient, Moves
 
 FLOATING = frozenset(
@@ -67,23 +67,23 @@ def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rul
     if to in FLOATING:
         return identity(x)
     if to == onnx.TensorProto.BOOL:
-        return Step(lambda x: (x,), lambda x: (x != 0).astype(np.float64))
+        return Step(switches=lambda x: (x,), evaluate=lambda x: (x != 0).astype(np.float64))
     if to in WHOLE_NUMBERS and x.integer:
-        return Gated(_wrap(helper.tensor_dtype_to_np_dtype(to)), gates=(0,))
+        return Gated(evaluate=_wrap(helper.tensor_dtype_to_np_dtype(to)), gates=(0,))
     if to in WIDE:
         return stairs(np.trunc)
     beyond = f"a cast to {name_of(to)} is undefined beyond its range"
     if to in RANGES:
-        return Opaque(_within(*RANGES[to]), "discrete", beyond)
+        return Opaque(evaluate=_within(*RANGES[to]), kind="discrete", reason=beyond)
     if to == POWERS_OF_TWO and saturate and round_mode == "up":
-        return Opaque(_power_above, "discrete", beyond)
+        return Opaque(evaluate=_power_above, kind="discrete", reason=beyond)
     if to not in SMALL_FLOATS:
         raise Refusal(f"cast to {name_of(to)}", "keep the image's path in floating point")
     if saturate:
         return rounded_to(*representable(to))
     dtype = helper.tensor_dtype_to_np_dtype(to)
     overflows = f"a cast to {name_of(to)} without saturation becomes infinite or no number"
-    return Curved(curved(lambda x: x.astype(dtype).astype(np.float64)).evaluate, "discrete", overflows)
+    return opaque(lambda x: x.astype(dtype).astype(np.float64), "discrete", overflows)
 
 
 def _within(least: float, largest: float) -> Callable[[Array], Array]:
@@ -168,4 +168,4 @@ def rounded_to(levels: Array, missing: float) -> Step:
         zero = int(np.searchsorted(levels, 0.0))
         return np.asarray((np.searchsorted(levels, below) - zero) % 2 == 1)
 
-    return Step(lambda x: tuple(x - border for border in borders), evaluate)
+    return Step(switches=lambda x: tuple(x - border for border in borders), evaluate=evaluate)

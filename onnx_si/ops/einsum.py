@@ -4,9 +4,9 @@ import numpy as np
 
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed, shape_of, size
-from onnx_si.ops.elementwise import bilinear
+from onnx_si.ops.elementwise import bilinear, opaque
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Affine, Array, Curved, Rule
+from onnx_si.rules.rules import Affine, Array, Rule
 
 
 def _terms(equation: str, count: int) -> tuple[list[str], str]:
@@ -73,7 +73,9 @@ def einsum(*inputs: Input, equation: str) -> Rule:
     position = next(i for i, value in enumerate(fixed) if value is None)
     weights = tuple(value for value in fixed if value is not None)
     return Affine(
-        lambda x, *ws: product(*ws[:position], x, *ws[position:]), weights, terms=count * max(len(inputs), 1)
+        linear=lambda x, *ws: product(*ws[:position], x, *ws[position:]),
+        weights=weights,
+        terms=count * max(len(inputs), 1),
     )
 
 
@@ -82,4 +84,4 @@ def det(x: Input) -> Rule:
     shape = variable(x, "X").shape
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise malformed(f"the determinant of shape {shape}")
-    return Curved(lambda x: np.asarray(np.linalg.det(x)), "bilinear")
+    return opaque(lambda x: np.asarray(np.linalg.det(x)), "bilinear")

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels.arrays import double, malformed, size
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules.registry import Context, Input, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Rule
 
@@ -27,11 +27,15 @@ def _loss(weights: Array, reduction: str) -> Affine:
     """Minus the weighted log-probabilities: each, their sum, or their weighted mean."""
     match reduction:
         case "none":
-            return Affine(lambda x, w: (x * w).sum(axis=2), (-weights,), terms=weights.shape[1])
+            return Affine(
+                linear=lambda x, w: (x * w).sum(axis=2), weights=(-weights,), terms=weights.shape[1]
+            )
         case "sum" | "mean":
             share = weights if reduction == "sum" else _divided(weights)
             axes = tuple(range(1, weights.ndim + 1))
-            return Affine(lambda x, w: (x * w).sum(axis=axes), (-share,), terms=size(weights.shape))
+            return Affine(
+                linear=lambda x, w: (x * w).sum(axis=axes), weights=(-share,), terms=size(weights.shape)
+            )
     raise malformed(f"reduction '{reduction}' is not in the specification")
 
 
@@ -60,6 +64,6 @@ def softmax_cross_entropy(
     """The second output is the logarithm of the probabilities."""
     shape = variable(x, "scores").shape
     if context.output == 1:
-        return curved(lambda x: np.asarray(special.log_softmax(x, axis=2)))
+        return opaque(lambda x: np.asarray(special.log_softmax(x, axis=2)))
     loss = _loss(_weights(shape, labels, weight, ignore_index), reduction)
-    return curved(lambda x: loss.evaluate(np.asarray(special.log_softmax(x, axis=2))))
+    return opaque(lambda x: loss.evaluate(np.asarray(special.log_softmax(x, axis=2))))

@@ -8,19 +8,11 @@ from onnx_si.kernels.arrays import malformed, size
 from onnx_si.kernels.pools import DividedSum, SpaceEntries, WindowEntries, WindowMean, WindowSum, window_sum
 from onnx_si.kernels.windows import Window, window
 from onnx_si.ops import crops
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, handles, variable
-from onnx_si.rules.rules import (
-    Affine,
-    Composition,
-    Curved,
-    Gated,
-    Kinked,
-    Maximum,
-    Rule,
-    Winner,
-    chain,
-)
+from onnx_si.rules.rules import Affine, Composition, Gated, Kinked, Maximum, Rule, Winner
 from onnx_si.rules.traits import Average, Gradient
 
 
@@ -56,7 +48,10 @@ def max_pool(
     places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
     return chain(
         Winner(WindowEntries(win), tie=x.tie),
-        Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),
+        Gated(
+            evaluate=lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0],
+            gates=(0,),
+        ),
     )
 
 
@@ -81,7 +76,7 @@ def average_pool(
 ) -> Rule:
     win = _pooling_window(variable(x, "X"), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     counts = win.counts(bool(count_include_pad))
-    return Affine(WindowMean(win), weights=(counts,), terms=win.taps)
+    return Affine(linear=WindowMean(win), weights=(counts,), terms=win.taps)
 
 
 def _pooling_window(
@@ -129,8 +124,8 @@ def lp_pool(
     if p < 1:
         raise malformed(f"p {p} is not in the specification")
     if p == 1:
-        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(WindowSum(win), terms=win.taps))
-    return Curved(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
+        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(linear=WindowSum(win), terms=win.taps))
+    return opaque(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
 @handles("GlobalLpPool", since=(2, 22), axes=axis_rules.space_gone, channels_second=True)
@@ -148,7 +143,7 @@ def global_lp_pool(x: Input, *, p: int = 2) -> Rule | Composition:
 def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")
     axes, count = tuple(range(3, x.ndim + 1)), _spatial_size(x)
-    return Affine(DividedSum(axes, keepdims=True), weights=(np.asarray(float(count)),), terms=count)
+    return Affine(linear=DividedSum(axes, keepdims=True), weights=(np.asarray(float(count)),), terms=count)
 
 
 @handles(

@@ -11,8 +11,9 @@ from onnx_si.kernels.windows import window
 from onnx_si.ops.elementwise import computed
 from onnx_si.ops.sampling import Sampler, Taps
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Maximum, Rule, chain
+from onnx_si.rules.rules import Affine, Array, Composition, Maximum, Rule
 
 
 def _sample_places(start: float, length: float, bins: int, ratio: int) -> Array:
@@ -86,8 +87,8 @@ def roi_align(
         return y.reshape(*y.shape[:3], *bins, most)
 
     if mode == "avg":
-        return Affine(lambda x, w: tapped(x, w).sum(axis=-1), (weight,), terms=most)
-    return chain(Affine(tapped, (weight,)), Maximum(lambda x: np.moveaxis(x, -1, 0)))
+        return Affine(linear=lambda x, w: tapped(x, w).sum(axis=-1), weights=(weight,), terms=most)
+    return chain(Affine(linear=tapped, weights=(weight,)), Maximum(lambda x: np.moveaxis(x, -1, 0)))
 
 
 def _bins(first: float, last: float, count: int, limit: int) -> list[range]:
@@ -209,4 +210,6 @@ def deform_conv(
     )
     weights = (fixed.weight, double(constant(w, "W")))
     terms = shape_of(w)[1] * taps * 2**rank + 1
-    return Affine(lambda x, f, w: convolved(x, fixed, f, w[None]), weights, addend, terms)
+    return Affine(
+        linear=lambda x, f, w: convolved(x, fixed, f, w[None]), weights=weights, offset=addend, terms=terms
+    )

@@ -7,11 +7,11 @@ import numpy as np
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import filled, malformed, shape_of, size
-from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.ops.elementwise import jointly_linear, opaque
 from onnx_si.ops.gather import Index, along_axis, along_first_axes
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, optional
-from onnx_si.rules.rules import Array, Composition, Curved, Disputed, Gated, Maximum, Rule, Stage
+from onnx_si.rules.rules import Array, Composition, Disputed, Gated, Maximum, Rule, Stage
 
 
 def put(start: Array, flat: Index, new: Array, reduction: str) -> Array:
@@ -46,7 +46,7 @@ def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> 
             return _extreme(data, updates, flat, most, +1 if reduction == "max" else -1)
         case "mul":
             fill = filled(data, updates)
-            return Curved(curved(lambda *xs: write(*fill(*xs))).evaluate, "bilinear")
+            return opaque(lambda *xs: write(*fill(*xs)), "bilinear")
     raise malformed(f"reduction '{reduction}' is not in the specification")
 
 
@@ -76,7 +76,7 @@ def scattered(
         return np.stack([row(*(v[min(i, len(v) - 1)] for v in values)) for i in range(batch)])
 
     gate = int(isinstance(data, Variable))
-    return Gated(each, gates=(gate,), terms=size(shape_of(updates)) + 1)
+    return Gated(evaluate=each, gates=(gate,), terms=size(shape_of(updates)) + 1)
 
 
 def _extreme(data: Input, updates: Input, flat: Index, most: int, sign: int) -> Maximum:
@@ -177,6 +177,6 @@ def max_unpool(
         return Composition((Stage(rule, (1, 0)),)) if both else rule
     behind = [(0, more) for more in np.subtract(given, counted_in).tolist()]
     return Disputed(
-        lambda *xs: np.pad(rule.evaluate(*(xs[::-1] if both else xs)), [(0, 0), *behind]),
+        evaluate=lambda *xs: np.pad(rule.evaluate(*(xs[::-1] if both else xs)), [(0, 0), *behind]),
         reason=f"output_shape {given}: runtimes count places in it, the standard in {inferred}",
     )

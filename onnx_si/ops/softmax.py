@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels.arrays import size
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
 from onnx_si.rules.rules import Array, Composition, Gated, Rule, Stage, Winner
@@ -39,13 +39,13 @@ def _rows(
 @handles("Softmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.SOFTMAX)
 def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
-    return curved(lambda x: back(_softmax_of_rows(to_rows(x))))
+    return opaque(lambda x: back(_softmax_of_rows(to_rows(x))))
 
 
 @handles("LogSoftmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.LOG_SOFTMAX)
 def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
-    return curved(lambda x: back(_log_softmax_of_rows(to_rows(x))))
+    return opaque(lambda x: back(_log_softmax_of_rows(to_rows(x))))
 
 
 @handles("Hardmax", since=(1, 11, 13), axes=axis_rules.same)
@@ -55,5 +55,7 @@ def hardmax(x: Input, *, context: Context, axis: int | None = None) -> Compositi
     x = variable(x, "input")
     length = to_rows(np.empty((1, *x.shape))).shape[-1]
     winner = Winner(lambda x: np.moveaxis(to_rows(x), -1, 0), tie=x.tie)
-    marked = Gated(lambda i: back((i[..., None] == np.arange(length)).astype(np.float64)), gates=(0,))
+    marked = Gated(
+        evaluate=lambda i: back((i[..., None] == np.arange(length)).astype(np.float64)), gates=(0,)
+    )
     return Composition((Stage(winner, (0,)), Stage(marked, (1,))))

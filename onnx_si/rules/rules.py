@@ -22,7 +22,7 @@ TIE = 64 * float(np.finfo(np.float64).eps)
 FEW_CANDIDATES = 32  # are compared one by one, which needs no copy of all of them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Affine:
     """y = linear(*xs, *weights) + offset.
 
@@ -78,7 +78,7 @@ def comparable(best: Array) -> Array:
     return best
 
 
-SAME = Affine(lambda x: x)
+SAME = Affine(linear=lambda x: x)
 """Passes its input on; what reads the output may as well read the input."""
 
 
@@ -120,7 +120,7 @@ class Maximum:
         return best if self.passes_nan else comparable(best)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """y is constant wherever no switch changes its sign; it jumps where one does.
 
@@ -171,7 +171,7 @@ class Winner:
         return np.asarray(np.argmax(wins, axis=0), dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gated:
     """y = evaluate(*xs), affine wherever the gates (inputs that are constant on pieces) stay constant.
 
@@ -217,10 +217,17 @@ def product_of(
     offset: Array | None = None,
 ) -> Gated:
     """y = product(*xs, *weights) + offset, all xs but one gates."""
-    return Gated(_Product(product, weights, offset), gates, terms, product, weights, offset)
+    return Gated(
+        evaluate=_Product(product, weights, offset),
+        gates=gates,
+        terms=terms,
+        product=product,
+        weights=weights,
+        offset=offset,
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bilinear:
     """y = product(a, b, *weights) + offset of two changing tensors: linear in each, so a polynomial of degree
     2 on every interval on which both are affine.
@@ -251,38 +258,45 @@ class Bilinear:
 
 
 @dataclass(frozen=True)
-class Curved:
-    """y = evaluate(*xs), not piecewise linear: evaluated everywhere, refused by the exact domain.
+class Smooth:
+    """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
 
-    `reason` says why, where it is not just the kind of function.
+    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order.
+    """
+
+    evaluate: Callable[[Array], Array]
+    series: Callable[[Array, int], Array]
+    kind: ClassVar[str] = "smooth"
+    reason: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opaque:
+    """y = evaluate(*xs), of which no more is known than its values.
+
+    `reason` says why, where it is not just the kind of function. One that is `steady` is followed where its
+    inputs are constant on pieces; else nothing holds along a line, not even of steps.
     """
 
     evaluate: Callable[..., Array]
-    kind: str = "smooth"
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Opaque(Curved):
-    """y = evaluate(*xs) at one point; `reason` says why nothing holds along a line, not even of steps."""
-
     kind: str = "unsupported"
     reason: str = "the shape of its output depends on the image"
+    steady: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Disputed(Opaque):
     """y = evaluate(*xs) as the ONNX package's own cases have it; `reason` says what runtimes do instead."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Counted(Opaque):
     """y = numbers made of the shape of a tensor that has another shape for another image."""
 
     reason: str = "it reads a shape that depends on the image"
 
 
-Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Curved
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Opaque
 
 
 def loosely(rule: Rule, *xs: Array) -> Array:
@@ -321,21 +335,3 @@ def kind_of(rules: tuple[Rule, ...], steady: bool) -> str:
     if len(kinds) > 1 and not steady:
         kinds = ["piecewise-linear" if kind == "discrete" else kind for kind in kinds]
     return max(kinds, key=KINDS.index)
-
-
-def compose(inputs: int, *parts: tuple[Rule | Composition, tuple[int, ...]]) -> Composition:
-    """Rules and compositions in a row: each with the numbers of what it reads, as a stage's inputs."""
-    slots, stages = list(range(inputs)), list[Stage]()
-    for part, reads in parts:
-        own = [slots[i] for i in reads]
-        alone = (Stage(part, tuple(range(len(reads)))),) if not isinstance(part, Composition) else part.stages
-        for stage in alone:
-            own.append(inputs + len(stages))
-            stages.append(Stage(stage.rule, tuple(own[i] for i in stage.inputs)))
-        slots.append(own[-1])
-    return Composition(tuple(stages))
-
-
-def chain(*parts: Rule | Composition) -> Composition:
-    """Parts of one input each, every one applied to what the one before gives."""
-    return compose(1, *((part, (i,)) for i, part in enumerate(parts)))

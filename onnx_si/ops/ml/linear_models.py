@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels.arrays import malformed
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.ops.ml.post_transform import (
     DOMAIN,
     matrix,
@@ -18,8 +18,9 @@ from onnx_si.ops.ml.post_transform import (
     worded,
 )
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, Worded, handles, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Gated, Rule, Step, Winner, chain
+from onnx_si.rules.rules import Affine, Array, Composition, Gated, Rule, Step, Winner
 
 
 def linear_scores(x: Variable, weights: Array, intercepts: Array) -> Affine:
@@ -27,7 +28,9 @@ def linear_scores(x: Variable, weights: Array, intercepts: Array) -> Affine:
     samples = rows(x)
     if weights.shape[1] != x.shape[-1]:
         raise malformed(f"{weights.shape[1]} coefficients for {x.shape[-1]} features")
-    return Affine(lambda x, w: samples(x) @ w.T, (weights,), intercepts, terms=x.shape[-1])
+    return Affine(
+        linear=lambda x, w: samples(x) @ w.T, weights=(weights,), offset=intercepts, terms=x.shape[-1]
+    )
 
 
 def _intercepts(values: Sequence[float], count: int) -> Array:
@@ -89,17 +92,17 @@ def linear_classifier(
 def best(labels: Array) -> tuple[Winner, Gated]:
     """From scores (samples, classes) to the label of the largest, the first one among equals."""
     place = Winner(lambda scores: np.moveaxis(scores, -1, 0))
-    return place, Gated(lambda i: labels[i.astype(np.intp)], gates=(0,))
+    return place, Gated(evaluate=lambda i: labels[i.astype(np.intp)], gates=(0,))
 
 
 def _sign(labels: Array) -> Step:
-    return Step(lambda s: (s,), lambda s: np.where(s[..., 0] > 0, labels[1], labels[0]))
+    return Step(switches=lambda s: (s,), evaluate=lambda s: np.where(s[..., 0] > 0, labels[1], labels[0]))
 
 
 def _two_scores(score: Affine, post_transform: str) -> Composition:
     """1 - s and s as they are, or the logistic functions of -s and s."""
     if post_transform == "LOGISTIC":
         signs = np.array([-1.0, 1.0])
-        return chain(score, curved(lambda s: np.asarray(special.expit(s * signs))))
-    both = Affine(lambda s, w: s * w, (np.array([-1.0, 1.0]),), np.array([1.0, 0.0]))
+        return chain(score, opaque(lambda s: np.asarray(special.expit(s * signs))))
+    both = Affine(linear=lambda s, w: s * w, weights=(np.array([-1.0, 1.0]),), offset=np.array([1.0, 0.0]))
     return chain(score, both)

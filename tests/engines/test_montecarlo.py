@@ -1,0 +1,281 @@
+"""The Monte-Carlo engine on sets that are known: its level, its power, and that its tuning is blind."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from onnx_si.analysis.witness import draw
+from onnx_si.engines.montecarlo import Asker, Plan, monte_carlo
+from onnx_si.engines.montecarlo.counts import Count, Tail
+from onnx_si.engines.montecarlo.grid import look
+from onnx_si.engines.montecarlo.laws import law_of
+from onnx_si.engines.montecarlo.local import Local
+from onnx_si.engines.montecarlo.proposals import Proposals, jump
+from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.intervals import Intervals
+from onnx_si.statistics.line import ImageLine
+from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student, p_value_bounds
+
+SE = 0.3  # nothing may depend on the unit
+
+
+def outside(places_of_s):
+    """How far places are outside of a union of intervals, as a network would tell: at most zero inside."""
+    bounds = places_of_s.bounds
+
+    def ask(z):
+        return np.maximum(bounds[:, 0] - z[:, None], z[:, None] - bounds[:, 1]).min(axis=1)
+
+    return ask
+
+
+def line_of(law, place):
+    """A line whose observed place is the given one, as the hypotheses make it."""
+    error = SE
+    if isinstance(law, Student | Ratio):  # the estimated scale is what the radius leaves
+        freedom = law.df if isinstance(law, Student) else law.error_df
+        error = math.sqrt((law.radius**2 - place**2) / freedom)
+    return ImageLine(
+        start=np.zeros(1), direction=np.ones(1), statistic=place, standard_error=error, distribution=law
+    )
+
+
+def random_set(rng, centre=0.0, count=6, width=0.1):
+    """A few intervals of many widths around a centre."""
+    middles = centre + 2 * SE * rng.normal(size=count)
+    half = SE * rng.exponential(width, count)
+    return Intervals.of(np.stack([middles - half, middles + half], axis=1))
+
+
+LAWS = {
+    "normal": (Normal(0.0, SE), 0.0),
+    "chi": (Chi(5, SE), 2 * SE),
+    "chi of one": (Chi(1, SE), SE),
+    "t": (Student(4, 2 * SE), 0.0),
+    "t of one": (Student(1, 2 * SE), 0.0),
+    "F": (Ratio(5, 7, 3 * SE), 2 * SE),
+}
+
+
+def observed(law, places, rng):
+    points = draw(law, ((places, True),), 1, 100.0, rng)
+    return None if not points else points[0].place
+
+
+def p_values(law, centre, alternative, trials, *, shift=0.0, width=0.1, **plan):
+    """Monte-Carlo and exact p-values of places drawn from the law (or its mean moved) on random sets."""
+    found, exact = [], []
+    for trial in range(trials):
+        rng = np.random.default_rng((trial, 7))
+        places = random_set(rng, centre, width=width)
+        moved = law if not shift else Normal(shift, law.sd)
+        at = observed(moved, places, rng)
+        if at is None:
+            continue
+        line = line_of(law, at)
+        options = Plan(alternative=alternative, **plan)
+        found.append(monte_carlo(line, outside(places), options, rng).p_value)
+        exact.append(p_value_bounds(law, places, Intervals.empty(), at, alternative)[1])
+    return np.array(found), np.array(exact)
+
+
+def in_band(values, level):
+    low, high = stats.binom.ppf([0.0005, 0.9995], len(values), level)
+    return low <= np.count_nonzero(values <= level) <= high
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_level_of_every_law(name):
+    law, centre = LAWS[name]
+    greater = name in ("chi", "chi of one", "F")
+    values, _ = p_values(law, centre, "greater" if greater else "two-sided-abs", 500, draws=39, steps=1)
+    assert len(values) > 350
+    assert all(in_band(values, level) for level in (0.05, 0.1, 0.25))
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_level_of_every_alternative(alternative):
+    values, _ = p_values(LAWS["normal"][0], 0.0, alternative, 500, draws=39, steps=1)
+    assert all(in_band(values, level) for level in (0.05, 0.1, 0.25))
+
+
+@pytest.mark.parametrize("alternative", ["two-sided-abs", "two-sided", "greater"])
+def test_level_after_a_randomised_selection(alternative):
+    share, values = 0.5, []
+    for trial in range(500):
+        rng = np.random.default_rng((trial, 11))
+        places = random_set(rng)
+        at = observed(Normal(0.0, SE * math.sqrt(1 + share)), places, rng)
+        statistic = at / (1 + share) + SE * math.sqrt(share / (1 + share)) * rng.standard_normal()
+        law = Randomised(SE, share, statistic)
+        line = dataclasses.replace(line_of(law, at), tested=(statistic, SE))
+        values.append(
+            monte_carlo(line, outside(places), Plan(draws=39, steps=1, alternative=alternative), rng).p_value
+        )
+    assert all(in_band(np.array(values), level) for level in (0.05, 0.1, 0.25))
+
+
+@pytest.mark.parametrize("width", [0.1, 0.01])
+def test_power_is_that_of_the_exact_test(width):
+    found, exact = p_values(
+        LAWS["normal"][0], 0.0, "two-sided-abs", 120, shift=2 * SE, width=width, draws=199
+    )
+    rejected = [np.mean(values <= 0.05) for values in (found, exact)]
+    assert rejected[1] > 0.25 and rejected[0] > rejected[1] - 0.04
+    assert np.median(np.abs(found - exact)) < 0.03
+
+
+def test_a_sliver_far_out_is_told_from_the_rest_of_the_line():
+    """A stretch of .002 standard errors around a statistic of 46: the grid sees nothing of it."""
+    places = Intervals.of([(46 * SE, 46.002 * SE)])
+    at = 46.0001 * SE
+    line = line_of(Normal(0.0, SE), at)
+    found = monte_carlo(
+        line, outside(places), Plan(draws=999, steps=2, alternative="greater"), np.random.default_rng(0)
+    )
+    exact = p_value_bounds(line.distribution, places, Intervals.empty(), at, "greater")[1]
+    assert abs(found.p_value - exact) < 0.05
+    assert found.estimate.contains(at)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_grid_does_not_know_the_observed_place(name, monkeypatch):
+    """Moving the observed place within S leaves every place that the grid asks about as it was."""
+    law, centre = LAWS[name]
+    places = random_set(np.random.default_rng(3), centre)
+    law_only, _ = law_of(line_of(law, 0.5 * SE))
+    counted = Asker(outside(places), law_only.place, law_only.low, law_only.high)
+    look(law_only, counted)
+    asked, tuned, made = [], [], Proposals.of
+
+    def noted(grid, law):
+        tuned.append(grid)
+        return made(grid, law)
+
+    monkeypatch.setattr(Proposals, "of", noted)
+    ends = [bounds for bounds in places if 0 < sum(bounds) / 2 < (getattr(law, "radius", 10.0))]
+    for at in (0.5 * (ends[0][0] + ends[0][1]), 0.3 * ends[-1][0] + 0.7 * ends[-1][1]):
+        seen = []
+
+        def ask(z, seen=seen):
+            seen.extend(z.tolist())
+            return outside(places)(z)
+
+        monte_carlo(line_of(law, at), ask, Plan(draws=19, steps=1), np.random.default_rng(0))
+        assert seen[0] == pytest.approx(at)
+        asked.append(seen[1 : 1 + counted.passes])
+    assert asked[0] == asked[1] and counted.passes > 80
+    assert np.array_equal(tuned[0].nodes, tuned[1].nodes) and np.array_equal(tuned[0].off, tuned[1].off)
+
+
+@pytest.mark.parametrize("step", ["jump", "local"])
+@pytest.mark.parametrize("name", ["normal", "chi", "t", "F"])
+def test_a_step_leaves_the_law_as_it_is(name, step):
+    """From exact draws of the law on S, one step gives draws of the same law: many of them others.
+
+    The proposals are tuned badly, and one stretch of S is wide: what is proposed has another law.
+    """
+    law, centre = LAWS[name]
+    rng = np.random.default_rng(5)
+    wide = Intervals.of([(centre - 1.6 * SE, centre + 1.1 * SE)])
+    places = wide.union(random_set(rng, centre, count=3, width=0.02))
+    standard, _ = law_of(line_of(law, 0.5 * SE))
+    ask = Asker(outside(places), standard.place, standard.low, standard.high)
+    grid = look(standard, ask)
+    # what is seen of S lies on one side only; for the local step, which works where nothing was seen, none
+    seen = grid.nodes < np.median(grid.nodes) if step == "jump" else np.zeros(len(grid.nodes), bool)
+    grid = dataclasses.replace(grid, off=np.where(seen, -1.0, 1.0))
+    start = np.array([point.place for point in draw(law, ((places, True),), 4000, 100.0, rng)])
+    x = np.array([law_of(line_of(law, at))[1] for at in start])
+    x = x[ask.inside(x)]  # but for rounding of the ends
+    if step == "jump":
+        moved = jump(x, Proposals.of(grid, standard), standard, ask, rng)
+    else:
+        moved = Local.of(grid, standard, ask).step(x, rng)
+    assert np.mean(moved != x) > 0.2
+    assert ask.inside(moved).all()
+    assert stats.ks_2samp(moved, x).pvalue > 0.001
+
+
+def test_a_place_outside_s_is_refused():
+    with pytest.raises(UnsupportedModel, match="rounding"):
+        monte_carlo(
+            line_of(Normal(0.0, SE), 1.0), lambda z: np.ones(len(z)), Plan(draws=19), np.random.default_rng(0)
+        )
+
+
+def test_passes_stay_within_the_target():
+    """With B chains of the default steps, a grid and what the ends of S cost."""
+    for draws, most in ((199, 1000), (999, 3000)):
+        passes = []
+        for trial in range(20):
+            rng = np.random.default_rng(trial)
+            places = random_set(rng)
+            line = line_of(Normal(0.0, SE), observed(Normal(2 * SE, SE), places, rng))
+            plan = Plan(draws=draws, alternative="greater")
+            passes.append(monte_carlo(line, outside(places), plan, rng).passes)
+        assert np.median(passes) <= most
+
+
+def test_the_same_place_is_asked_once():
+    asked = []
+
+    def ask(z):
+        asked.extend(z.tolist())
+        return z
+
+    asker = Asker(ask, lambda x: 2 * x)
+    assert asker(np.array([1.0, 3.0, 1.0])).tolist() == [2.0, 6.0, 2.0]
+    assert asker(np.array([3.0])).tolist() == [6.0]
+    assert asked == [2.0, 6.0] and asker.passes == 2
+    limited = Asker(ask, lambda x: x, 0.0, 1.0)
+    assert limited.inside(np.array([-1.0, 0.0, 2.0])).tolist() == [False, True, False]
+    assert limited.passes == 1
+
+
+def test_tail_by_hand():
+    tail = Tail(draws=9, stop=3)
+    tail.count(np.array([True, False, True]))
+    assert not tail.stopped and tail.p_value == 3 / 4
+    tail.count(np.array([False, True, True, True]))
+    assert tail.stopped and (tail.extreme, tail.seen) == (3, 5) and tail.p_value == 3 / 5
+    tail.count(np.array([True]))
+    assert tail.seen == 5
+    expected = stats.binomtest(3, 5).proportion_ci(0.99, method="exact")
+    assert tail.interval(0.99) == pytest.approx((expected.low, expected.high))
+
+
+def test_no_chain_as_extreme():
+    count = Count.of(5.0, 0.5, "greater", 199, 0.05)
+    count.add(np.zeros(199), np.zeros(199))
+    assert count.p_value == 1 / 200 and count.interval[0] == 0
+
+
+def test_equal_ends_are_as_extreme_by_lot():
+    for alternative in ("greater", "less", "two-sided-abs"):
+        count = Count.of(-1.0, 0.5, alternative, 3, 0.05)
+        count.add(np.array([-1.0, -1.0, -1.0]), np.array([0.4, 0.6, 0.7]))
+        above = 2 if alternative != "less" else 1
+        assert count.tails[0].extreme == min(above, count.tails[0].stop)
+
+
+def test_equal_tails_count_both_sides():
+    count = Count.of(1.0, 0.5, "two-sided", 7, 0.05)
+    count.add(np.array([0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]), np.zeros(7))
+    above, below = (tail.p_value for tail in count.tails)
+    assert above == 1 / 3 and below == 1  # stopped at the first end above, and at the first below
+    assert count.p_value == pytest.approx(2 / 3)
+
+
+def test_no_stop_changes_a_decision():
+    """As many ends as extreme as stop the count give a p-value above alpha."""
+    for draws in (19, 199, 999):
+        for alternative in ("greater", "two-sided"):
+            count = Count.of(0.0, 0.5, alternative, draws, 0.05)
+            tail = count.tails[0]
+            tail.count(np.ones(tail.stop, dtype=bool))
+            tail.seen = draws  # the last chain that may run
+            assert len(count.tails) * tail.p_value > 0.05 - 1e-12
