@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # An exception that is no refusal is a fault of this package: it is seen as it is, in child processes too.
@@ -10,3 +11,11 @@ os.environ["ONNX_SI_DEBUG"] = "1"
 # The same examples on every run; a slow machine is no failure.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
+
+
+@pytest.fixture
+def no_fsync():
+    """What is written goes to the disk when the system likes: for tests where power does not fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield

@@ -1,21 +1,27 @@
 """Before an audit: a configuration to start from, and what would be done."""
 
-import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
+from onnx_si.analysis.settings import settle
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import Entry, entries
 from onnx_si.auditing.wish import KEYS, Wish
-from onnx_si.errors import NothingToTest, UnsupportedModel
+from onnx_si.auditing.workers import processes
+from onnx_si.errors import InputError, OnnxSIError
 from onnx_si.graph import load
 from onnx_si.ground.files import read_image
+from onnx_si.ground.readers import How
 from onnx_si.inspection.inspector import inspect_model
+from onnx_si.report.audited import limit
 
+MOST_SHAPES = 8  # that are told
 EXAMPLES = {
     "max_failed": "0",
     "min_rejected": "{ lesion = 0.8 }",
@@ -61,7 +67,7 @@ def commented(model: str, images: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plan(wish: Wish, folder: Path) -> str:
+def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
     """What would be done: the images, the model's guarantee, and the time by the first image.
 
     Raises
@@ -71,29 +77,73 @@ def plan(wish: Wish, folder: Path) -> str:
     """
     model = load(wish.place(wish.model))
     found = inspect_model(model, layout=wish.options.get("layout"))
-    count = sum(1 for _ in entries(wish))
-    first = next(iter(itertools.islice(entries(wish), 1)))
-    took, what = _first(wish, Analysis(model, Options(**wish.options)), first)
+    options = Options(**wish.options)
+    first = next(entries(wish))
+    count, shapes = _shapes(wish, settle(options, model.metadata, bool(first.reference)).how)
+    took, what = _first(wish, Analysis(model, options), first)
+    workers = max(1, processes(jobs))
+    gates = [f"{gate.gate} {limit(asdict(gate))} ({gate.group})" for gate in wish.gates]
     return "\n".join(
         [
             f"model      {wish.model}: {found.guarantee}: {'; '.join(found.reasons)}",
-            f"images     {count}, the first is {first.image}",
-            f"           {what}",
-            f"time       {took:.2g} s for the first image, about {took * count:.3g} s of one core for all",
+            f"images     {count}",
+            *(f"           {line}" for line in shapes),
+            f"first      {first.image}: {what}",
+            f"time       {took:.2g} s for the first image, about {took * count / workers:.3g} s for all with "
+            f"{workers} worker{'s' * (workers > 1)}",
             f"control    {wish.control} at {wish.rate:g}",
-            f"gates      {', '.join(f'{g.gate} {g.allowed} ({g.group})' for g in wish.gates) or 'none'}",
+            f"gates      {', '.join(gates) or 'none'}",
             f"output     {folder}",
         ]
     )
 
 
+class _Seen(OnnxSIError):
+    """A header's shape, as text; what follows it is not read."""
+
+
+def _shapes(wish: Wish, how: How) -> tuple[int, list[str]]:
+    """How many images there are, how many of each shape, and those that can't be read."""
+    shapes: Counter[str] = Counter()
+    faults, first = 0, ""
+    for entry in entries(wish):
+        try:
+            if entry.fault is not None:
+                raise InputError(entry.fault)
+            shapes[_shape(wish.place(entry.image), how)] += 1
+        except OnnxSIError as error:
+            first = first or str(error).splitlines()[0]
+            faults += 1
+    lines = [f"{count} of shape {shape}" for shape, count in shapes.most_common(MOST_SHAPES)]
+    lines += [f"and {len(shapes) - MOST_SHAPES} more shapes"] if len(shapes) > MOST_SHAPES else []
+    lines += [f"{faults} can't be tested; the first: {first}"] if faults else []
+    return shapes.total() + faults, lines
+
+
+def _shape(file: Path, how: How) -> str:
+    """By the header where there is one."""
+
+    def seen(shape: tuple[int, ...]) -> None:
+        raise _Seen(str(shape))
+
+    try:
+        return str(read_image(file, seen, how).shape)
+    except _Seen as found:
+        return str(found)
+
+
 def _first(wish: Wish, analysis: Analysis, entry: Entry) -> tuple[float, str]:
-    values = read_image(wish.place(entry.image))
-    others = [read_image(wish.place(path)) for path in entry.reference] or None
     started = time.perf_counter()
     try:
-        result = analysis.test(values, others)
-        what = f"of shape {values.shape}: p-value {result.p_value:.4g} ({result.guarantee})"
-    except (NothingToTest, UnsupportedModel) as error:
-        what = f"of shape {values.shape}: {str(error).splitlines()[0]}"
+        result = analysis.test(
+            wish.place(entry.image),
+            [wish.place(path) for path in entry.reference] or None,
+            mask=None if entry.mask is None else wish.place(entry.mask),
+            covariance=None if wish.covariance is None else wish.place(wish.covariance),
+            noise_from=[wish.place(path) for path in wish.noise_from],
+            **entry.options,
+        )
+        what = f"p-value {result.p_value:.4g} ({result.guarantee})"
+    except OnnxSIError as error:
+        what = str(error).splitlines()[0]
     return time.perf_counter() - started, what

@@ -99,7 +99,11 @@ def _most(summary: Summary, counts: Counts, allowed: float) -> tuple[Any, bool, 
 
 
 def _parity(summary: Summary, counts: Counts, allowed: int) -> tuple[Any, bool, str]:
-    words = f"at most {counts.parity_pixels} pixels of a region differ in the deployed runtime"
+    words = (
+        f"at most {counts.parity_pixels} pixels of a region differ in the deployed runtime"
+        if counts.parity_pixels
+        else "the deployed runtime marks the same regions"
+    )
     if counts.parity_unknown:
         return None, False, f"{counts.parity_unknown} regions were not compared with the deployed runtime"
     return counts.parity_pixels, counts.parity_pixels <= allowed, words
@@ -119,11 +123,9 @@ def _strength(guarantee: str) -> int:
 
 
 def _known(summary: Summary, counts: Counts, allowed: bool) -> tuple[Any, bool, str]:
-    return (
-        counts.noise_estimated,
-        not counts.noise_estimated,
-        f"of {counts.noise_estimated} images the noise was estimated from the image itself",
-    )
+    count = counts.noise_estimated
+    words = f"of {count} images" if count else "of no image"
+    return count, not count, f"{words} the noise was estimated from the image itself"
 
 
 def _uniform(summary: Summary, counts: Counts, allowed: float) -> tuple[Any, bool, str]:

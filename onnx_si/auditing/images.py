@@ -3,7 +3,7 @@
 import csv
 import glob
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 from onnx_si.auditing.summary import ALL
 from onnx_si.auditing.wish import Wish
 from onnx_si.errors import InputError, UsageError
+from onnx_si.ground.files import MEDICAL
 from onnx_si.ground.foreign import SUFFIXES
+from onnx_si.ground.readers import dicom
 
 OWN = ("image", "reference", "mask", "target", "sigma", "group")  # columns that mean something here
 LONGEST_FIELD = 1 << 16
+KNOWN = (*SUFFIXES, *MEDICAL)  # how the name of an image may end
 ROWS_AT_ONCE = 4096  # of a Parquet file
 
 
@@ -50,28 +53,33 @@ def entries(wish: Wish) -> Iterator[Entry]:
         yield _entry(wish, number, row)
     if empty:
         what = wish.manifest or ", ".join(wish.images)
-        raise UsageError(f"{what}: there are no images; allowed are {', '.join(SUFFIXES)}")
+        raise UsageError(f"{what}: there are no images; allowed are {', '.join(KNOWN)}")
 
 
 def _files(wish: Wish) -> Iterator[dict[str, str]]:
-    """Files by name; folders without those inside."""
+    """Files by name; folders without those inside. A folder that a pattern names is a DICOM series."""
     seen: set[str] = set()
     for pattern in wish.images:
         place = wish.place(pattern)
         if place.is_dir():
-            inside = (file.name for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
+            inside = (file.name for file in place.iterdir() if file.name.lower().endswith(KNOWN))
             found = sorted(str(Path(pattern) / name) for name in inside)
         elif place.is_file():
             found = [pattern]
         else:
             names = glob.iglob(pattern, root_dir=wish.base, recursive=True)  # noqa: PTH207 - may be absolute
-            found = sorted(name for name in names if wish.place(name).is_file())
+            found = sorted(name for name in names if _is_one(wish.place(name)))
         if not found:
-            raise UsageError(f"{pattern}: no image of that name; allowed are {', '.join(SUFFIXES)}")
+            raise UsageError(f"{pattern}: no image of that name; allowed are {', '.join(KNOWN)}")
         for name in found:
             if name not in seen:
                 seen.add(name)
                 yield {"image": name}
+
+
+def _is_one(place: Path) -> bool:
+    """Whether there is an image: a file, or the folder of a DICOM series."""
+    return place.is_file() or (place.is_dir() and dicom.is_dicom(place))
 
 
 def _rows(wish: Wish, manifest: str) -> Iterator[dict[str, str]]:
@@ -99,11 +107,7 @@ def _csv(file: Path) -> Iterator[dict[str, str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
-            twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
-            if twice:
-                raise InputError(f"{file}: has column {twice[0]!r} twice; name each column once")
-            if "image" not in (reader.fieldnames or ()):
-                raise InputError(f"{file}: has no column 'image', but {reader.fieldnames or 'nothing'}")
+            _require_columns(reader.fieldnames or (), file)
             for row in reader:
                 if None in row or None in row.values():
                     line = reader.line_num
@@ -119,14 +123,26 @@ def _parquet(file: Path) -> Iterator[dict[str, str]]:
     except ImportError as error:
         raise UsageError(f"{file}: needs pyarrow: pip install 'onnx-si[parquet]'") from error
     try:
-        table = parquet.ParquetFile(file)
-        if "image" not in table.schema_arrow.names:
-            raise InputError(f"{file}: has no column 'image', but {table.schema_arrow.names}")
-        for batch in table.iter_batches(ROWS_AT_ONCE):
-            for row in batch.to_pylist():
-                yield {key: "" if value is None else str(value) for key, value in row.items()}
+        with file.open("rb") as stream:
+            yield from _parquet_rows(parquet.ParquetFile(stream), file)
     except (OSError, ArrowException) as error:
         raise InputError(f"{file}: can't be read as Parquet ({error})") from error
+
+
+def _parquet_rows(table: Any, file: Path) -> Iterator[dict[str, str]]:
+    names = table.schema_arrow.names
+    _require_columns(names, file)
+    for batch in table.iter_batches(ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            yield {key: "" if value is None else str(value) for key, value in row.items()}
+
+
+def _require_columns(names: Sequence[str], file: Path) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{file}: has column {twice[0]!r} twice; name each column once")
+    if "image" not in names:
+        raise InputError(f"{file}: has no column 'image', but {list(names) or 'nothing'}")
 
 
 def _entry(wish: Wish, number: int, row: Mapping[str, str]) -> Entry:

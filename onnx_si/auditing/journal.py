@@ -58,10 +58,17 @@ def encoded(text: str) -> bytes:
 
 
 class Journal:
-    """Appends lines to a file, each on the disk before the next; half a line at its end is cut off."""
+    """Appends lines to a file; half a line at its end is cut off.
 
-    def __init__(self, path: Path):
-        self.path = path
+    Parameters
+    ----------
+    path : Path
+    durable : bool
+        Each line is on the disk before the next. Without, the last ones may be lost where power fails.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True):
+        self.path, self._durable = path, durable
         with writing(path):
             path.touch()
             with path.open("rb+") as stream:
@@ -76,7 +83,8 @@ class Journal:
                 with self.path.open("ab") as stream:
                     stream.write(encoded(line))
                     stream.flush()
-                    os.fsync(stream.fileno())
+                    if self._durable:
+                        os.fsync(stream.fileno())
             except OSError:
                 with contextlib.suppress(OSError):
                     os.truncate(self.path, before)

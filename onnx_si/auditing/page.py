@@ -20,7 +20,7 @@ def write_report(
         as_whole(path) as partial,
         partial.open("w", encoding="utf-8", errors=STRANGE) as stream,
     ):
-        for piece in audit_page(document, rows, summary.p_values, summary.adjusted, base):
+        for piece in audit_page(document, rows, summary.p_values.array(), summary.adjusted, base):
             stream.write(piece)
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,9 @@ from onnx_si.auditing.journal import LOCK, read_lines
 from onnx_si.auditing.row import sha256_of
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, load
-from onnx_si.ground.files import read_image
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
 from onnx_si.report.html.command import USUAL
-from onnx_si.statistics.noise import read_covariance
 
 CLOSE = 1e-9
 # What a test costs, and how the deployed runtime rounds, may differ where every answer is the same.
@@ -176,14 +175,15 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     mask, covariance = config.get("mask"), config.get("covariance")
     try:
         found = analysis.test(
-            read_image(base / document["image"]["path"]),
-            [read_image(base / path) for path in paths] or None,
-            mask=None if mask is None else read_image(base / mask),
-            covariance=None if covariance is None else read_covariance(base / covariance),
-            noise_from=[read_image(base / path) for path in config.get("noise_from") or ()],
+            base / document["image"]["path"],
+            [base / path for path in paths] or None,
+            mask=None if mask is None else base / mask,
+            covariance=None if covariance is None else base / covariance,
+            noise_from=[base / path for path in config.get("noise_from") or ()],
         ).to_dict()
     except (NothingToTest, UnsupportedModel) as error:
         found = refusal(error, analysis.model, has_reference=bool(paths), **options).to_dict()
+    found["warnings"] = [text.replace(f"{base}{os.sep}", "") for text in found["warnings"]]
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}
     files = {name: config.get(name) for name in ("mask", "covariance", "noise_from", "time_limit")}

@@ -11,23 +11,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.images import Entry
-from onnx_si.auditing.journal import writing
+from onnx_si.auditing.journal import STRANGE, writing
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
-from onnx_si.ground.files import read_image
 from onnx_si.ground.machine import one_core
 from onnx_si.report import Refused, Result
 from onnx_si.report.documents import AUDIT_ROW
-from onnx_si.statistics.noise import read_covariance
 
 CHUNK = 1 << 20
 LONGEST_NAME = 60
+NO_MEMORY = (
+    "it needs more memory than a test may take; give --memory, or fewer --jobs for more of it each, and "
+    "--restart"
+)
 APART = "timings are in timings.jsonl"
 
 
@@ -47,17 +47,22 @@ class Job:
     noise_from: tuple[str, ...] = field(compare=False, default=())
     pictures: str | None = field(compare=False, default=None)
 
-    def read(self, path: str) -> NDArray[Any]:
-        """An image by its path from the base."""
-        return read_image(Path(self.base) / path)
+    def place(self, path: str) -> Path:
+        """A file by its path from the base."""
+        return Path(self.base) / path
+
+    def words(self, text: str) -> str:
+        """A text with files as the audit was told of them, wherever it runs."""
+        return text.replace(f"{self.base}{os.sep}", "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A finished row, and what it took."""
+    """A finished row, and what it took; `starved` where memory was wanting."""
 
     row: Mapping[str, Any]
     seconds: float
+    starved: bool = False
 
 
 def do(job: Job, entry: Entry) -> Done:
@@ -70,9 +75,15 @@ def do(job: Job, entry: Entry) -> Done:
         If the model's file is no longer the one that the audit began with.
     """
     started = time.perf_counter()
+    starved = False
     with one_core():
-        row = _row(job, entry)
-    return Done(row=row, seconds=time.perf_counter() - started)
+        try:
+            row = _row(job, entry)
+        except MemoryError:
+            starved = True
+    if starved:  # what was taken is free again here
+        row = _made(entry, "failed", NO_MEMORY, None, None, None)
+    return Done(row=row, seconds=time.perf_counter() - started, starved=starved)
 
 
 def killed(entry: Entry, reason: str) -> Done:
@@ -86,45 +97,53 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
     try:
         if entry.fault is not None:
             raise InputError(entry.fault)
-        image, sha256 = _read(job, entry.image)
-        result = analysis.test(
-            image,
-            [job.read(path) for path in entry.reference] or None,
-            mask=None if entry.mask is None else job.read(entry.mask),
-            covariance=None if job.covariance is None else read_covariance(Path(job.base) / job.covariance),
-            noise_from=[job.read(path) for path in job.noise_from],
-            **entry.options,
-        )
+        sha256 = _hash(job, entry.image)
+        try:
+            result = _test(job, entry, analysis)
+        finally:
+            _require_same(job, entry, sha256)
     except (NothingToTest, UnsupportedModel) as error:
         found = refusal(error, analysis.model, has_reference=bool(entry.reference), **_told(job, entry))
         document = replace(found, **_paths(job, entry, found)).to_dict()
-        return _made(entry, found.status, str(error), sha256, document, None)
+        return _made(entry, found.status, job.words(str(error)), sha256, document, None)
     except OnnxSIError as error:
-        return _made(entry, "failed", str(error).replace(f"{job.base}{os.sep}", ""), sha256, None, None)
+        return _made(entry, "failed", job.words(str(error)), sha256, None, None)
     except MemoryError:
-        return _made(entry, "failed", "out of memory", sha256, None, None)
+        raise
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         reason = f"a fault of onnx-si itself, please report it ({where}: {error})"
         return _made(entry, "failed", reason, sha256, None, None)
-    result = replace(result, **_paths(job, entry, result))
+    result = replace(result, **_paths(job, entry, result), warnings=tuple(map(job.words, result.warnings)))
     picture = _picture(job, entry, result)
     return _made(entry, "tested", None, sha256, result.to_dict(), picture)
 
 
-def _read(job: Job, path: str) -> tuple[NDArray[Any], str]:
-    """An image and the hash of the very bytes that it was read from."""
-    image = job.read(path)  # first, for it says best what is wrong with a file
+def _test(job: Job, entry: Entry, analysis: Analysis) -> Result:
+    """By the files themselves, which the options say how to read."""
+    return analysis.test(
+        job.place(entry.image),
+        [job.place(path) for path in entry.reference] or None,
+        mask=None if entry.mask is None else job.place(entry.mask),
+        covariance=None if job.covariance is None else job.place(job.covariance),
+        noise_from=[job.place(path) for path in job.noise_from],
+        **entry.options,
+    )
+
+
+def _hash(job: Job, path: str) -> str | None:
+    """Of the image's bytes; None where there is no such file, of which the reader says more."""
     try:
-        before = sha256_of(Path(job.base) / path)
-        image = job.read(path)
-        now = sha256_of(Path(job.base) / path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
-    if now != before:
-        raise InputError(f"{path}: was changed while it was read")
-    return image, now
+        return sha256_of(job.place(path))
+    except OSError:
+        return None
+
+
+def _require_same(job: Job, entry: Entry, before: str | None) -> None:
+    """The image that was tested is the one of the hash."""
+    if _hash(job, entry.image) != before:
+        raise InputError(f"{entry.image}: was changed while it was read")
 
 
 def _made(
@@ -197,9 +216,13 @@ def _picture(job: Job, entry: Entry, result: Result) -> str | None:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    """Of a file's bytes, read in pieces; of a folder's files, by their names."""
+    place, digest = Path(path), hashlib.sha256()
+    if place.is_dir():
+        for file in sorted(one for one in place.iterdir() if one.is_file()):
+            digest.update(f"{file.name}\0{sha256_of(file)}\n".encode("utf-8", STRANGE))
+        return digest.hexdigest()
+    with place.open("rb") as stream:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

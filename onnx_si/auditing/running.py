@@ -150,7 +150,7 @@ def run_audit(
         Analysis(model, Options(**wish.options))  # what is wrong for every image is told before the first
         lock = lock_of(wish, model, entries(wish), relative(wish.base, place))
         _bind(place, lock)
-        found, took = Journal(place / ROWS), Journal(place / TIMINGS)
+        found, took = Journal(place / ROWS), Journal(place / TIMINGS, durable=False)
         done = _finished(found, took, wish)
         total = lock["images"]["count"]
         job = _job(wish, model.sha256 or "", place)
@@ -204,10 +204,10 @@ def _finished(found: Journal, took: Journal, wish: Wish) -> int:
             raise InputError(f"{found.path}, line {done + 1}: is not of image {done}; --restart begins anew")
         _require_unchanged(row, entry, wish.place(entry.image))
         done += 1
-    took.cut(min(done, took.count()))
-    if took.count() < done:
-        found.cut(took.count())
-    return min(done, took.count())
+    took.cut(done)
+    for number in range(took.count(), done):  # lost, as they are not on the disk at once
+        took.add({"number": number, "seconds": None})
+    return done
 
 
 def _require_unchanged(row: Mapping[str, Any], entry: Entry, file: Path) -> None:

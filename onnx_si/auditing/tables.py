@@ -1,7 +1,9 @@
 """An audit's rows as CSV, Parquet and JUnit: written line by line, under a temporary name."""
 
 import csv
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -10,6 +12,7 @@ from onnx_si.auditing.gates import Verdict
 from onnx_si.auditing.journal import STRANGE, as_whole, encoded, writing
 from onnx_si.auditing.summary import ALL, Summary
 from onnx_si.errors import UsageError
+from onnx_si.report.audited import allowed, limit
 
 COLUMNS: tuple[tuple[str, type], ...] = (
     *(("number", int), ("image", str), ("group", str), ("status", str), ("p_value", float)),
@@ -110,8 +113,13 @@ def write_parquet(path: Path, rows: Iterator[Mapping[str, Any]], summary: Summar
     known = dict(COLUMNS)
     extra = [(name, pyarrow.string()) for name in (first[0] if first else ()) if name not in known]
     schema = pyarrow.schema([*own, *extra])
-    with writing(path), as_whole(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
-        for batch in (first, *batches):
+    with (
+        writing(path),
+        as_whole(path) as partial,
+        partial.open("wb") as stream,  # pyarrow itself takes no name that is not UTF-8
+        parquet.ParquetWriter(stream, schema) as writer,
+    ):
+        for batch in itertools.chain([first], batches):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
 
 
@@ -146,15 +154,15 @@ def write_junit(
         "tests": counts.images + len(verdicts),
         "failures": sum(not verdict.passed for verdict in verdicts),
         "errors": counts.failed,
-        "skipped": counts.no_region + counts.refused,
     }
+    skipped = {"skipped": counts.no_region + counts.refused}  # the schema of Jenkins has it here alone
     with (
         writing(path),
         as_whole(path) as partial,
         partial.open("w", encoding="utf-8", errors=STRANGE) as stream,
     ):
         stream.write('<?xml version="1.0" encoding="utf-8"?>\n')
-        stream.write(f"<testsuites{_attributes(totals)}>\n<testsuite{_attributes(totals)}>\n")
+        stream.write(f"<testsuites{_attributes(totals)}>\n<testsuite{_attributes({**totals, **skipped})}>\n")
         stream.writelines(_image_case(row, summary) for row in rows)
         stream.writelines(_gate_case(verdict) for verdict in verdicts)
         stream.write("</testsuite>\n</testsuites>\n")
@@ -173,10 +181,11 @@ def _image_case(row: Mapping[str, Any], summary: Summary) -> str:
 
 
 def _gate_case(verdict: Verdict) -> str:
-    names = {"classname": "gates", "name": f"{verdict.gate} {verdict.allowed} ({verdict.group})"}
+    gate = asdict(verdict)
+    names = {"classname": "gates", "name": f"{verdict.gate} {limit(gate)} ({verdict.group})"}
     if verdict.passed:
         return f"<testcase{_attributes(names)}/>\n"
-    message = f"{verdict.words}; allowed: {verdict.gate} {verdict.allowed}"
+    message = f"{verdict.words}; allowed: {allowed(gate)} ({verdict.gate})"
     return f"<testcase{_attributes(names)}><failure{_attributes({'message': message})}/></testcase>\n"
 
 

@@ -1,5 +1,6 @@
 """What an audit is asked for, from a TOML file or from options, checked as a whole before the first image."""
 
+import contextlib
 import difflib
 import re
 import tomllib
@@ -201,8 +202,9 @@ def _options(table: Any, lines: Lines, faults: list[str]) -> dict[str, Any]:
                 f"{place}test.{key}: there is no such option{_nearest(key, tuple(sorted(allowed)))}"
             )
             continue
+        options[key] = _read(key, value)
         try:
-            Options(**{key: value})
+            Options(**{key: options[key]})
         except (UsageError, TypeError, ValueError) as error:
             faults.append(f"{place}test.{error}")
     if len(faults) == before:
@@ -211,6 +213,19 @@ def _options(table: Any, lines: Lines, faults: list[str]) -> dict[str, Any]:
         except UsageError as error:
             faults.append(f"{lines.of('test')}test: {error}")
     return options
+
+
+def _read(key: str, value: Any) -> Any:
+    """An option's value; a text that says one in the words of the command line, such as 2G, is read."""
+    kind = OPTIONS[key].kind
+    if not isinstance(value, str):
+        return value
+    try:
+        kind.accept(value)
+    except (TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError):
+            return kind.read(value)
+    return value
 
 
 def _gates(table: Any, lines: Lines, faults: list[str]) -> tuple[Limit, ...]:

@@ -2,22 +2,26 @@
 
 import contextlib
 import functools
+import itertools
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.row import Done, Job, do, killed
 from onnx_si.errors import UsageError
+from onnx_si.ground.budget import budget, hold_at_most, share_of
 from onnx_si.ground.machine import cores
 
 DIED = (
     "the process that tested it was killed: by the system for want of memory, or by a fault of native code "
     "on this image"
 )
+STARVED = 3  # how a worker ends that wants for memory
 
 Work = Callable[[Job, Entry], Done]
 PATIENCE = 0.5  # seconds between two looks of a worker at its coordinator
@@ -37,6 +41,10 @@ def processes(jobs: int) -> int:
 def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = None) -> Generator[Done]:
     """Test entries, and give their rows in the same order.
 
+    Each worker of this machine may hold its share of what the run may, or what the job's option `memory`
+    says; the system refuses it more. One that would need more ends, and its image is tried once more in a new
+    process.
+
     Parameters
     ----------
     job : Job
@@ -51,18 +59,17 @@ def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = 
         yield from (do(job, entry) for entry in entries)
         return
     waiting = _Waiting(entries)
-    work: Work = functools.partial(_in_worker, do) if scheduler is None else do
+    pool = _cluster() if scheduler is not None else _processes(jobs, job.options.get("memory"))
     with _backend(scheduler):
         while True:
             try:
-                with contextlib.closing(_pool(work, job, waiting, -1 if scheduler else jobs)) as found:
+                with contextlib.closing(pool.rows(job, waiting)) as found:
                     for done in found:
                         waiting.taken()
                         yield done
                 return
             except _lost():
-                first = waiting.first()
-                yield _alone(work, job, first)
+                yield pool.alone(job, waiting.first())
                 waiting.taken()
 
 
@@ -88,45 +95,78 @@ class _Waiting:
         self._out.popleft()
 
 
-def _pool(work: Work, job: Job, waiting: Iterable[Entry], jobs: int) -> Any:
-    from joblib import Parallel, delayed  # takes long to import
+@dataclass(frozen=True, kw_only=True)
+class _Pool:
+    """What joblib is asked for: so many processes, each begun in one way, that do the work."""
 
-    # joblib takes one job for this very process; of two workers that get one image at a time one is idle
-    one = jobs == 1
-    ahead = 1 if one else "2*n_jobs"
-    return Parallel(n_jobs=2 if one else jobs, return_as="generator", pre_dispatch=ahead, batch_size=1)(
-        delayed(work)(job, entry) for entry in waiting
-    )
+    jobs: int
+    work: Work
+    options: Mapping[str, Any]
+
+    def rows(self, job: Job, entries: Iterable[Entry]) -> Any:
+        """The rows of entries, in their order, few of them ahead of what is taken."""
+        from joblib import Parallel, delayed  # takes long to import
+
+        # joblib takes one job for this very process; of two workers that get one image at a time one is idle
+        one = self.jobs == 1
+        how = {"n_jobs": 2 if one else self.jobs, "pre_dispatch": 1 if one else "2*n_jobs", "batch_size": 1}
+        parallel = Parallel(return_as="generator", **how, **self.options)
+        return parallel(delayed(self.work)(job, entry) for entry in entries)
+
+    def alone(self, job: Job, entry: Entry) -> Done:
+        """One entry in a process of its own: its row says if it is the one that kills."""
+        from joblib import Parallel, delayed
+
+        try:
+            (done,) = Parallel(n_jobs=2, batch_size=1, **self.options)([delayed(self.work)(job, entry)])
+        except _lost():
+            return killed(entry, DIED)
+        return done  # type: ignore[no-any-return]
 
 
-def _in_worker(work: Work, job: Job, entry: Entry) -> Done:
-    """One entry in a worker, which ends when the coordinator is gone."""
-    _end_with_parent()
-    return work(job, entry)
+def _cluster() -> _Pool:
+    """The workers of a cluster, whose memory is its own affair."""
+    return _Pool(jobs=-1, work=do, options={})
 
 
-@functools.cache  # one watch for each worker
-def _end_with_parent() -> None:
-    """End this process soon after the one that began it, however that ended."""
-    parent = os.getppid()
+def _processes(jobs: int, memory: int | None) -> _Pool:
+    """Processes of this machine, each with its share of the memory that a run may hold."""
+    wall = Wall(coordinator=os.getpid(), memory=memory or share_of(jobs))
+    return _Pool(jobs=jobs, work=functools.partial(wall.test, do), options={"initializer": wall.begin})
 
-    def watch() -> None:
-        while os.getppid() == parent:
+
+@dataclass(frozen=True, kw_only=True)
+class Wall:
+    """What a worker keeps to: the process that began it, and the bytes that it may hold."""
+
+    coordinator: int
+    memory: int
+
+    def begin(self) -> None:
+        """At the start of a worker: it ends with its coordinator, and the system bounds its memory."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        hold_at_most(self.memory)
+
+    def _watch(self) -> None:
+        """End this process soon after the one that began it, however that ended, and even before this."""
+        while os.getppid() == self.coordinator:
             time.sleep(PATIENCE)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    def test(self, work: Work, job: Job, entry: Entry) -> Done:
+        """One entry in a worker; one that wants for memory ends it, if it is not new."""
+        with budget(self.memory):
+            done = work(job, entry)
+        used = next(_tasks()) > 0
+        if done.starved and used and os.getpid() != self.coordinator:
+            os._exit(STARVED)  # what was tested here before holds memory, too: a new process judges
+        return done
 
 
-def _alone(work: Work, job: Job, entry: Entry) -> Done:
-    """One entry in a process of its own: its row says if it is the one that kills."""
-    from joblib import Parallel, delayed
-
-    try:
-        (done,) = Parallel(n_jobs=2, batch_size=1)([delayed(work)(job, entry)])
-    except _lost():
-        return killed(entry, DIED)
-    return done  # type: ignore[no-any-return]
+@functools.cache
+def _tasks() -> Iterator[int]:
+    """Counts what this process has tested."""
+    return itertools.count()
 
 
 def _lost() -> tuple[type[BaseException], ...]:

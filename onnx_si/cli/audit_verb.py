@@ -74,12 +74,12 @@ def audit(arguments: argparse.Namespace) -> int:
         model = str(wish.place(wish.model))
         isolated(try_out, model, what=model)
     if arguments.dry_run:
-        print("\n".join(map(shown_line, plan(wish, folder).split("\n"))))
+        print("\n".join(map(shown_line, plan(wish, folder, arguments.jobs).split("\n"))))
         return 0
     if arguments.mlflow:
         require_mlflow()
     shows = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
-    bar = Bar(sys.stderr) if shows else None
+    bar = Bar(sys.stderr, "images") if shows else None
     how: dict[str, Any] = {"jobs": arguments.jobs, "scheduler": arguments.scheduler}
     if bar is None:
         found = run_audit(wish, folder, restart=arguments.restart, **how)

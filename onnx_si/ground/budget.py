@@ -5,6 +5,7 @@ is refused in words while it costs nothing.
 """
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -104,6 +105,27 @@ def ceiling() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def hold_at_most(limit: int) -> None:
+    """From now on the system refuses this process more than so many bytes beside what it holds, where it
+    can be told to, with MemoryError. For a process that is nobody else's; a later call sets another limit.
+    """
+    addresses = _status("VmSize")
+    if addresses is None:
+        return
+    import resource  # only where there is /proc
+
+    soft, hard = _limits()
+    known = [one for one in (soft, hard, addresses + limit + SLACK) if one != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
+
+
+@functools.cache  # before this process set its own
+def _limits() -> tuple[int, int]:
+    import resource  # only where there is /proc
+
+    return resource.getrlimit(resource.RLIMIT_AS)
 
 
 def resident() -> int:

@@ -9,18 +9,37 @@ def verdict(document: Mapping[str, Any]) -> str:
     return "\n".join([*_gates(document), *_counts(document)])
 
 
+def limit(gate: Mapping[str, Any]) -> str:
+    """What a gate allows, as the configuration says it."""
+    return "true" if gate["allowed"] is True else str(gate["allowed"])
+
+
+def allowed(gate: Mapping[str, Any]) -> str:
+    """The same in words."""
+    if gate["allowed"] is True:
+        return "none"
+    bound = "at most" if gate["gate"].startswith("max_") else "at least"
+    return f"{bound} {gate['allowed']}"
+
+
 def _gates(document: Mapping[str, Any]) -> Iterator[str]:
     gates = document["gates"]
     if not gates:
         yield "no gates were asked for: the audit passes whatever it finds"
         return
     broken = sum(not gate["passed"] for gate in gates)
-    what = f"{broken} of {len(gates)} gates do not hold" if broken else f"all {len(gates)} gates hold"
+    what = (
+        f"{broken} of {len(gates)} gates {'do' if broken > 1 else 'does'} not hold"
+        if broken
+        else "the one gate holds"
+        if len(gates) == 1
+        else f"all {len(gates)} gates hold"
+    )
     yield f"{'FAILED' if broken else 'passed'}: {what}"
     for gate in sorted(gates, key=lambda gate: bool(gate["passed"])):
         group = "" if gate["group"] == "all" else f" of group '{gate['group']}'"
         sign = "ok    " if gate["passed"] else "FAILED"
-        yield f"  {sign} {gate['gate']} {gate['allowed']}{group}: {gate['words']}"
+        yield f"  {sign} {gate['gate']} {limit(gate)}{group}: {gate['words']}"
 
 
 def _counts(document: Mapping[str, Any]) -> Iterator[str]:

@@ -1,23 +1,41 @@
-"""How many trials are finished, for a person who waits."""
+"""How many trials or images are finished, and how fast, for a person who waits."""
 
+import time
 from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
 
 LINES = 10  # on a stream that is no terminal, from start to end
 
 
-class Bar:
-    """A bar on a terminal, elsewhere about `LINES` lines; call it with finished and wanted trials."""
+class _Rate(ProgressColumn):
+    """How many are finished in a second, of late."""
 
-    def __init__(self, stream: TextIO):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if not speed else f"{speed:.3g}/s")
+
+
+class Bar:
+    """A bar on a terminal, elsewhere about `LINES` lines; call it with how many are finished, of how many.
+
+    Parameters
+    ----------
+    stream : text stream
+    what : str
+        They are.
+    """
+
+    def __init__(self, stream: TextIO, what: str = "trials"):
         self._console = Console(file=stream, markup=False, emoji=False, highlight=False)
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console, transient=True)
-        self._task = self._bar.add_task("trials", total=None)
-        self._next = 0.0
+        self._task = self._bar.add_task(what, total=None)
+        self._what, self._next = what, 0.0
+        self._began: tuple[float, int] | None = None
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -35,4 +53,17 @@ class Bar:
             self._bar.update(self._task, completed=finished, total=wanted)
         elif finished >= self._next:
             self._next = finished + wanted / LINES
-            self._console.print(f"onnx-si: {finished} of {wanted} trials")
+            self._console.print(
+                f"onnx-si: {finished} of {wanted} {self._what}{self._speed(finished, wanted)}"
+            )
+
+    def _speed(self, finished: int, wanted: int) -> str:
+        """How fast it was since the first call, and how long the rest will take."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now, finished
+        began, before = self._began
+        if finished == before or now <= began:
+            return ""
+        rate = (finished - before) / (now - began)
+        return f", {rate:.3g}/s, {(wanted - finished) / rate:.0f} s left"

@@ -295,7 +295,7 @@ def test_a_gate_that_does_not_hold_is_exit_code_1(place, capsys, monkeypatch):
     )
     (place / "a.toml").write_text(text)
     assert main(["audit", "a.toml", "--jobs", "0"]) == 0
-    assert "all 1 gates hold" in capsys.readouterr().out
+    assert "the one gate holds" in capsys.readouterr().out
     (place / "b.toml").write_text(text + "min_rejected = 1.0\n")
     assert main(["audit", "b.toml", "--jobs", "0", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
@@ -316,6 +316,42 @@ def test_tables_hold_every_row(place, tmp_path):
     suite = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot()
     assert int(suite.get("tests")) == 7 and int(suite.get("failures")) == 1
     assert len(suite.findall(".//testcase")) == 7 and len(suite.findall(".//failure")) == 1
+
+
+TOTALS = {"name", "tests", "failures", "errors"}
+JUNIT = {  # by Jenkins' schema junit-10: what must be there, what may be, and what stands inside
+    "testsuites": (set(), TOTALS, {"testsuite"}),
+    "testsuite": (TOTALS, {*TOTALS, "skipped"}, {"testcase"}),
+    "testcase": ({"name"}, {"name", "classname"}, {"skipped", "error", "failure", "system-out"}),
+    "skipped": (set(), {"message"}, set()),
+    "error": (set(), {"message"}, set()),
+    "failure": (set(), {"message"}, set()),
+    "system-out": (set(), set(), set()),
+}
+
+
+def test_junit_is_what_pipelines_take(place, tmp_path):
+    (place / "images" / "bad.npy").write_bytes(b"nothing")
+    with (place / "list.csv").open("a") as stream:
+        stream.write("images/bad.npy,,\n")
+    gates = {"max_failed": 0, "noise_known": True, "min_rejected": {"nobody": 0.5}}
+    run_audit(audits.wish(place, gates=gates), tmp_path / "out", jobs=0)
+    root = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot()
+    for element in root.iter():
+        needed, allowed, inside = JUNIT[element.tag]
+        assert needed <= set(element.attrib) <= allowed and {one.tag for one in element} <= inside
+    suite = root[0]
+    assert len({(case.get("classname"), case.get("name")) for case in suite}) == len(suite) == 10
+    counted = {
+        kind: len(suite.findall(f"testcase/{tag}"))
+        for kind, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))
+    }
+    assert counted == {kind: int(suite.get(kind)) for kind in counted}
+    said = [one.get("message") for one in suite.iter("failure")]
+    assert said == [
+        "1 of 7 images failed or were refused; allowed: at most 0 (max_failed)",
+        "no image is in group 'nobody'; allowed: at least 0.5 (min_rejected)",
+    ]
 
 
 def test_text_from_a_manifest_is_no_formula_and_no_markup(place, tmp_path):

@@ -1,11 +1,13 @@
 """Killed at any moment and started again, an audit ends as if nothing had happened."""
 
 import errno
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -13,19 +15,25 @@ import numpy as np
 import pytest
 from support import audits
 
-from onnx_si.auditing import journal, row, workers
+import onnx_si
+from onnx_si.auditing import journal, row, tables, workers
 from onnx_si.auditing import running as run
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.running import run_audit
+from onnx_si.auditing.wish import read_wish
 from onnx_si.auditing.workers import rows
-from onnx_si.errors import UsageError
+from onnx_si.errors import NothingToTest, UsageError
 
 COMMAND = [sys.executable, "-m", "onnx_si", "audit", "audit.toml", "--quiet"]
 ROOT = Path(__file__).parents[2]
+WHOLE = os.environ.get("ONNX_SI_WHOLE_AUDIT") == "1"  # 50 kills and 100,000 images, not a sample of them
+PATIENCE = 240  # seconds for a process that must end
 TOML = (
-    'model = "model.onnx"\nmanifest = "list.csv"\npictures = false\n'
-    '[test]\nsigma = 1.0\nthreshold = "minmax:0.5"\nverify = 0\n'
+    'model = "model.onnx"\nmanifest = "list.csv"\n[test]\nsigma = 1.0\nthreshold = "minmax:0.5"\nverify = 0\n'
 )
+
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ class Killed(BaseException):
 
 
 def test_ended_at_every_write_it_goes_on_to_the_same_bytes(place, tmp_path, monkeypatch):
-    """The coordinator ends before, in the middle of and after every write and rename, 50 times and more."""
+    """The coordinator ends within one write after the other, each time a little later."""
     wish = audits.wish(place, gates={"max_failed": 0})
     run_audit(wish, tmp_path / "whole", jobs=0)
     wanted = audits.files(tmp_path / "whole")
@@ -89,44 +97,69 @@ def test_ended_at_every_write_it_goes_on_to_the_same_bytes(place, tmp_path, monk
         return own_replace(path, target)
 
     budget = {"left": 0}
-    step = 1
-    while True:
+    for step in itertools.count(1):  # without an end: what is written last is written in one go
         budget["left"] = step
-        monkeypatch.setattr(Path, "open", opened)
-        monkeypatch.setattr(Path, "replace", replaced)
-        try:
-            run_audit(wish, out, jobs=0)
-            break
-        except Killed:
-            ends += 1
-        finally:
-            monkeypatch.undo()
-        if ends % 7 == 0:  # sometimes far, so that every place is reached from every other
-            step += 1  # without an end: what is written at the end is written in one go
-    assert ends >= 50
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "open", opened)
+            patch.setattr(Path, "replace", replaced)
+            try:
+                run_audit(wish, out, jobs=0)
+                break
+            except Killed:
+                ends += 1
+    assert ends >= 30
     assert audits.files(out) == wanted
 
 
-@pytest.mark.parametrize(("jobs", "tries"), [("0", 12), ("2", 3)])
-def test_kill_9_at_random_moments(place, tmp_path, jobs, tries):
+def test_rows_count_and_times_follow(place, tmp_path):
+    """Ended between a row and its time, or where power failed: no image is lost for want of its time."""
+    wish = audits.wish(place)
+    run_audit(wish, tmp_path / "out", jobs=0)
+    wanted = audits.files(tmp_path / "out")
+    times = tmp_path / "out" / "timings.jsonl"
+    lines = times.read_text().splitlines()
+    for kept in ([*lines, '{"number":6,"seconds":1.0}'], lines[:2]):
+        times.write_text("".join(f"{line}\n" for line in kept))
+        run_audit(wish, tmp_path / "out", jobs=0)
+        assert audits.files(tmp_path / "out") == wanted
+        told = [json.loads(line) for line in times.read_text().splitlines()]
+        assert [one["number"] for one in told] == list(range(6))
+    assert [one["seconds"] is None for one in told] == [False] * 2 + [True] * 4
+
+
+@pytest.mark.parametrize(("jobs", "kills"), [("0", 50 if WHOLE else 1), ("2", 50 if WHOLE else 3)])
+def test_kill_9_at_random_moments(place, jobs, kills):
     """Real processes: the coordinator testing by itself, and one with workers, which end with it."""
-    run_audit(audits.wish(place), tmp_path / "whole", jobs=0)
-    wanted = (tmp_path / "whole" / "results.jsonl").read_bytes()
-    rng, kills = np.random.default_rng(0), 0
-    for _ in range(tries):
-        process = start(place, "--jobs", jobs)
+    whole = run_audit(read_wish(place / "audit.toml"), place / "whole", jobs=0)
+    began = time.monotonic()
+    finish(start(place, "--jobs", jobs, "--output", "first"), place / "first", whole)
+    usual, rng, name = time.monotonic() - began, np.random.default_rng(0), 0
+    for _ in range(kills):
+        process = start(place, "--jobs", jobs, "--output", f"out{name}")
         try:
-            process.communicate(timeout=float(rng.uniform(0.5, 4.0)))
-            break
+            said = process.communicate(timeout=float(rng.uniform(0.2, 1.2) * usual))[0]
+            assert process.returncode == 0, said.decode()
+            check(place / f"out{name}", whole)  # it was finished before it was killed: another one
+            name += 1
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            kills += 1
-    process = start(place, "--jobs", jobs)
-    said = process.communicate()[0].decode()
+            process.kill()
+            process.communicate(timeout=PATIENCE)  # ends when its workers have closed the pipe, too
+    finish(start(place, "--jobs", jobs, "--output", f"out{name}"), place / f"out{name}", whole)
+
+
+def finish(process, folder, whole):
+    said = process.communicate(timeout=PATIENCE)[0].decode()
     assert process.returncode == 0, said
-    assert (place / "audit" / "results.jsonl").read_bytes() == wanted
-    assert kills
+    check(folder, whole)
+
+
+def check(folder, whole):
+    """The bytes of an undisturbed run, in every file and picture."""
+    assert audits.files(folder) == audits.files(whole.folder)
+    names = sorted(file.name for file in (whole.folder / "pictures").iterdir())
+    assert sorted(file.name for file in (folder / "pictures").iterdir()) == names
+    for name in names:
+        assert (folder / "pictures" / name).read_bytes() == (whole.folder / "pictures" / name).read_bytes()
 
 
 def test_half_a_line_is_cut_off(place, tmp_path):
@@ -185,7 +218,7 @@ def test_a_second_run_is_refused_while_the_first_lives(place, tmp_path):
 def test_a_full_disk_stops_it_and_loses_nothing(place, tmp_path, monkeypatch):
     wish = audits.wish(place)
     run_audit(wish, tmp_path / "whole", jobs=0)
-    own, count = os.fsync, {"left": 7}
+    own, count = os.fsync, {"left": 4}
 
     def full(descriptor):
         count["left"] -= 1
@@ -225,15 +258,15 @@ def test_a_disk_that_is_full_for_a_picture_stops_it_too(place, tmp_path, monkeyp
 
 
 def test_an_image_that_changes_while_it_is_read_is_no_result(place, tmp_path, monkeypatch):
-    own = row.read_image
+    own = row._test
 
-    def changing(path):
-        found = own(path)
-        if Path(path).name == "scan3.npy":
-            np.save(path, found + 1)
+    def changing(job, entry, analysis):
+        found = own(job, entry, analysis)
+        if entry.number == 3:
+            np.save(place / entry.image, np.zeros((8, 8)))
         return found
 
-    monkeypatch.setattr(row, "read_image", changing)
+    monkeypatch.setattr(row, "_test", changing)
     found = list(run_audit(audits.wish(place), tmp_path / "out", jobs=0).rows())
     assert [one["number"] for one in found if "changed while it was read" in (one["reason"] or "")] == [3]
 
@@ -276,12 +309,53 @@ def test_two_workers_give_the_bytes_of_one_process(place, tmp_path):
         assert name is None or (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
 
 
-def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
-    """The coordinator of 20,000 rows; what is kept is a few numbers for each."""
-    place = audits.folder_of(tmp_path / "data", count=1)
+HELD = []
+
+
+def hungry(job, entry):
+    """In a worker: each image keeps most of what it may hold, and one wants more than that by itself."""
+
+    def test(job, entry, analysis):
+        if entry.number == 2:
+            np.empty(1 << 28)
+        HELD.append(np.empty(100 << 20))
+        raise NothingToTest("alive", pixels=0, size=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row, "_test", test)
+        return row.do(job, entry)
+
+
+def test_a_worker_holds_no_more_than_its_share(place, monkeypatch):
+    """What an image leaves behind is no fault of the next; what one needs by itself is a row."""
+    monkeypatch.setattr(workers, "do", hungry)
+    sha256 = row.sha256_of(place / "model.onnx")
+    job = row.Job(text="x", model="model.onnx", sha256=sha256, options={"memory": 64 << 20}, base=str(place))
+    images = [Entry(number=number, image=f"images/scan{number}.npy") for number in range(4)]
+    found = [done.row for done in rows(job, images, 1)]
+    assert [one["status"] for one in found] == ["no_region", "no_region", "failed", "no_region"]
+    assert found[2]["reason"] == row.NO_MEMORY
+
+
+def peak_of(place, folder, count):
+    """Bytes that the coordinator of so many rows takes at most."""
+    tracemalloc.start()
+    found = run_audit(audits.wish(place), folder, jobs=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.document["groups"][0]["failed"] == count
+    return peak
+
+
+def manifest(place, count):
     with (place / "list.csv").open("w") as stream:
         stream.write("image,group,ward\n")
-        stream.writelines(f"images/scan0.npy,g{i % 3},{i}\n" for i in range(20_000))
+        stream.writelines(f"images/scan0.npy,g{i % 3},{i}\n" for i in range(count))
+
+
+def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
+    """The coordinator of many rows; what is kept of one is a few numbers."""
+    place = audits.folder_of(tmp_path / "data", count=1)
     one = {**row.killed(Entry(number=0, image=""), "stub").row}
 
     def stubs(job, entries, jobs, scheduler):
@@ -291,10 +365,49 @@ def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
             )
 
     monkeypatch.setattr(run, "rows", stubs)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    tracemalloc.start()
-    run_audit(audits.wish(place), tmp_path / "out", jobs=0)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 20_000_000
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["groups"][0]["failed"] == 20_000
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 50)
+    peaks = []
+    for number, count in enumerate((200, 200, 1200)):  # the first imports what it needs
+        manifest(place, count)
+        peaks.append(peak_of(place, tmp_path / f"out{number}", count))
+    assert peaks[2] - peaks[1] < 1000 * 100
+
+
+RESIDENT = """
+import json, pathlib, sys
+from onnx_si.auditing.running import run_audit
+from onnx_si.auditing.wish import read_wish
+found = run_audit(read_wish("audit.toml"), sys.argv[1], jobs=2)
+lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+print(json.dumps([found.document["groups"][0], peak]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system tells no resident memory")
+def test_real_tests_take_no_memory_of_the_coordinator(tmp_path):
+    """The whole: a process that tests images by workers, one in a hundred with a region, and what it held."""
+    place = audits.folder_of(tmp_path / "data", count=2)
+    model = onnx_si.load(str(place / "model.onnx"))
+    images = (np.load(place / f"images/scan{i}.npy")[None, None] for i in range(2))
+    low, high = (float(next(iter(onnx_si.evaluate(model, {"x": one}).values())).max()) for one in images)
+    assert low < high
+    text = TOML.replace('"minmax:0.5"', repr((low + high) / 2)).replace("[test]", "pictures = false\n[test]")
+    (place / "audit.toml").write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    peaks = []
+    for count in (100, 100_000 if WHOLE else 200):
+        with (place / "list.csv").open("w") as stream:
+            stream.write("image,group,ward\n")
+            stream.writelines(f"images/scan{int(i % 100 == 99)}.npy,g{i % 3},{i}\n" for i in range(count))
+        command = [sys.executable, "-c", RESIDENT, str(tmp_path / f"out{count}")]
+        limit = None if WHOLE else PATIENCE
+        done = subprocess.run(
+            command, cwd=place, env=environment, capture_output=True, text=True, timeout=limit
+        )
+        assert done.returncode == 0, done.stderr
+        counts, peak = json.loads(done.stdout)
+        assert (counts["images"], counts["tested"]) == (count, count // 100)
+        peaks.append(peak)
+    print(f"resident at most {peaks} kB")
+    assert peaks[1] - peaks[0] < 48 << 10

@@ -1,31 +1,32 @@
 """Charts of p-values as inline SVG; colours are those of the page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 BINS = 20
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 340, 240, 44, 36, 10
 MOST_POINTS = 400
 
 
-def histogram(p_values: Sequence[float]) -> Markup:
+def histogram(p_values: ArrayLike) -> Markup:
     """Counts of p-values in twenty bins, and the line at which all would be if nothing were real."""
-    counts = np.histogram(np.asarray(p_values), BINS, (0.0, 1.0))[0]
-    expected = len(p_values) / BINS
+    values = np.asarray(p_values, np.float64)
+    counts = np.histogram(values, BINS, (0.0, 1.0))[0]
+    expected = len(values) / BINS
     tallest = max(1.0, float(counts.max(initial=0)), expected)
     text = (
-        f"Histogram of {len(p_values)} p-values; {counts[0]} are below {1 / BINS:g}, where {expected:.3g} "
+        f"Histogram of {len(values)} p-values; {counts[0]} are below {1 / BINS:g}, where {expected:.3g} "
         "would be by chance alone if no region were real."
     )
     return _figure(text, _bars(counts, tallest, expected), "p-value", "images", tallest)
 
 
-def quantiles(p_values: Sequence[float]) -> Markup:
+def quantiles(p_values: ArrayLike) -> Markup:
     """Sorted p-values against those of a uniform distribution; below the diagonal they are too small."""
-    values = np.sort(np.asarray(p_values))
+    values = np.sort(np.asarray(p_values, np.float64))
     wanted = (np.arange(len(values)) + 0.5) / max(1, len(values))
     text = (
         f"Quantile plot of {len(values)} p-values against a uniform distribution; points on the diagonal are "

@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
+from onnx_si.report.audited import allowed
 from onnx_si.report.html.charts import bar, histogram, quantiles
 from onnx_si.report.html.command import command
 from onnx_si.report.html.sentences import control, gate_text, headline, sentences
@@ -19,7 +22,7 @@ from onnx_si.report.text import in_words, interval_text, noise_text, p_value_tex
 def audit_page(
     document: Mapping[str, Any],
     rows: Iterable[Mapping[str, Any]],
-    p_values: Mapping[int, float],
+    p_values: NDArray[np.float64],
     adjusted: Mapping[int, float],
     base: str,
 ) -> Iterator[str]:
@@ -31,12 +34,13 @@ def audit_page(
         Of schema `onnx-si/audit/1`.
     rows : iterable of mappings
         Of schema `onnx-si/audit-row/1`.
-    p_values, adjusted : mappings
-        Of the tested images, by number.
+    p_values : array
+        Of the tested images.
+    adjusted : mapping
+        The same after error control, by the number of the image.
     base : str
         Where commands are to be run, from the report's folder.
     """
-    values = list(p_values.values())
     settings = {"rate": document["rate"], "groups": [one["group"] for one in document["groups"][1:]]}
     return (
         _environment()
@@ -46,8 +50,8 @@ def audit_page(
             headline=headline(document),
             sentences=list(sentences(document)),
             control=control(document),
-            histogram=histogram(values),
-            quantiles=quantiles(values),
+            histogram=histogram(p_values),
+            quantiles=quantiles(p_values),
             settings=safe_json(settings),
             lines=lines(rows, adjusted),
             base=base,
@@ -124,7 +128,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"bar": bar, "gate_text": gate_text}
+    made.filters |= {"bar": bar, "gate_text": gate_text, "allowed": allowed}
     return made
 
 
