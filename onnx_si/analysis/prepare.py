@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
+from onnx_si.analysis.class_tests import test_classes
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.door import at_door
 from onnx_si.analysis.frame import Frame, frame_of, input_of
@@ -27,13 +28,15 @@ from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
-from onnx_si.report import Result
+from onnx_si.maps import EACH
+from onnx_si.report import ClassTest, Result
 from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, SearchOptions, Stop
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.noise import Covariance
 
 ADVICE = "check the exported model; if onnxruntime runs it, please report it"
+STREAMS = 5  # generators of all that is drawn, each for itself; the chains have the fourth
 SHAPES_KEPT = 4  # of images, with everything that was made for them
 
 
@@ -116,7 +119,7 @@ class Analysis:
     def select(self, scene: Scene, settings: Settings) -> Selection:
         """The salient region of a scene."""
         mask = None if scene.mask is None else scene.mask.tobytes()
-        key = (scene.frame.shape, mask)
+        key = (scene.frame.shape, mask, settings.target, settings.saliency)
         marking = self._markings.get(key, lambda: marking_of(scene.frame, scene.seen, scene.mask, settings))
         return select(scene, marking, settings)
 
@@ -146,7 +149,8 @@ class Analysis:
         told.warnings(question.warnings(scene, settings, noise))
         if not settings.p_value_only:
             told.warnings(misuse.doubts(scene, noise))
-        extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
+        drawn = generator(settings.seed, scene.image, *scene.references)
+        extra, permutations, asked, _, of_classes = drawn.spawn(STREAMS)
         seeded = settings.added is not None or not {"permutation", "monte-carlo"}.isdisjoint(settings.methods)
         if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
@@ -170,12 +174,16 @@ class Analysis:
             witness.of_whole(found)
         ask = None if witness is None else witness.of_part
         components = test_components(tested, progress, ask) if settings.components else ()
+        classes: tuple[ClassTest, ...] = ()
+        if settings.target == EACH:
+            classes = test_classes(tested, self.select, of_classes, progress)
         if witness is not None:
             parity = witness.parity(selected.parity)
             tested = replace(tested, selection=replace(selected, parity=parity))
         comparison = compare(tested, permutations)
         told.warnings(comparison.notes)
-        return result_of(tested, found, comparison, components, told)
+        result = result_of(tested, found, comparison, components, told)
+        return replace(result, class_tests=classes) if classes else result
 
 
 def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:

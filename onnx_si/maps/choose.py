@@ -25,6 +25,7 @@ from onnx_si.maps.scores import Undecided
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
 
+PREDICTED, EACH = "predicted", "all"
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
 PLAIN = {
     "cam": cam,
@@ -77,7 +78,8 @@ def build(
     method : str
         `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, `rollout`, or one with a choice:
         `output:NAME`, `gradcam:NAME`, `occlusion:K`.
-    target : int or "predicted"
+    target : int, "predicted" or "all"
+        With `all` the map is that of `predicted`; it must be one of classes.
     view : View
     argmax : bool or None
         Whether the map is where a class has the largest channel of an output; None: where one has several.
@@ -92,6 +94,25 @@ def build(
         If it does not fit the model.
     """
     model = on_scores(model, image) if followed else model
+    if target != EACH:
+        return _built(model, image, method, target, view, argmax)
+    made = _built(model, image, method, PREDICTED, view, argmax)
+    if not made.of_classes:
+        raise UsageError(
+            f"target {EACH} is one test for each class of a map of classes; {made.method} with this "
+            "threshold is none: leave it out, or choose --threshold argmax with an output of several channels"
+        )
+    return made
+
+
+def _built(
+    model: Model,
+    image: NDArray[np.float64],
+    method: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None,
+) -> SaliencyMap:
     if method == "auto":
         return _automatic(model, image, target, view, argmax)
     kind, _, name = method.partition(":")

@@ -47,7 +47,8 @@ class SaliencyMap:
     to: where `link` is "probability" or "log-probability", what the map is, it is the logit of that, and
     where it is "root", the square.
     `split` is the level that tells yes from no on a map that has one, `why` the reason of an automatic
-    choice, `chooses_class` whether the map is 1 where a class has the largest channel.
+    choice, `chooses_class` whether the map is 1 where a class has the largest channel, `of_classes` whether
+    each pixel has one class.
     """
 
     model: Model
@@ -60,6 +61,7 @@ class SaliencyMap:
     split: float | None = None
     why: str = ""
     chooses_class: bool = False
+    of_classes: bool = False
 
     @property
     def is_logit(self) -> bool:

@@ -119,7 +119,9 @@ def _class_map(
         notes = (f"'{name}' holds {classes} classes: every one but 0 is the map; --target K takes one",)
     chosen = target if isinstance(target, int) else None
     public = name_map(editor, to_map(editor, one, shape, reading.layout, None, view))
-    return SaliencyMap(editor.finish(), public, public, "", f"output:{name}", chosen, notes, split=0.5)
+    return SaliencyMap(
+        editor.finish(), public, public, "", f"output:{name}", chosen, notes, split=0.5, of_classes=True
+    )
 
 
 def _many_channels(shape: tuple[int, ...], axis: int | None) -> bool:

@@ -51,6 +51,7 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
         ("null", f"{HYPOTHESES[result['hypothesis']].null} ({_TEST[result['alternative']]})"),
         ("statistic", _statistic(result)),
         *_components(result["region"]["components"]),
+        *_classes(result["classes"] or ()),
         *_comparison(result["comparison"]),
         *_fragility(result["fragility"]),
         ("noise", noise_text(result)),
@@ -159,6 +160,15 @@ def _components(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]
             places = " x ".join(f"{first}-{stop - 1}" for first, stop in part["bbox"])
             text = f"{part['pixels']} pixels at {places}: p-value {part['p_value']:.4g}"
             yield "component", f"{text}, Holm-adjusted {part['p_value_adjusted']:.4g}"
+
+
+def _classes(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for one in found:
+        if one["p_value"] is not None:
+            text = f"{one['target']}, {one['pixels']} pixels: p-value {one['p_value']:.4g}"
+            yield "class", f"{text}, Holm-adjusted {one['p_value_adjusted']:.4g}"
+        else:
+            yield "class", f"{one['target']}, {one['pixels']} pixels: no test"
 
 
 def _comparison(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

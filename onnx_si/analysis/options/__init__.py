@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Unpack
 
 from onnx_si.analysis.options.image import ImageOptions
+from onnx_si.analysis.options.kinds import EACH
 from onnx_si.analysis.options.noise import NoiseFiles, NoiseOptions
 from onnx_si.analysis.options.option import Option, one_of, records_of
 from onnx_si.analysis.options.question import QuestionFiles, QuestionOptions
@@ -52,6 +53,9 @@ class Options:
             raise UsageError("--thin and --randomise both say what the extra noise is for; give one of them")
         if "thin" in self.chosen and self.chosen.get("engine", "auto") != "auto":
             raise UsageError("--thin needs no engine: nothing is searched; leave --engine out")
+
+        if self.chosen.get("target") == EACH and self.chosen.get("p_value_only"):
+            raise UsageError(f"target {EACH}: a simulation follows one class; give an index, or predicted")
 
     def changed(self, **more: Any) -> "Options":
         """The same, with others in place of some."""

@@ -72,7 +72,8 @@ class QuestionOptions(TypedDict, total=False):
         int | str | None,
         Option(
             kind=TARGET,
-            help="class of the map: an index, or predicted",
+            help="class of the map: an index, or predicted; of a map of classes all: one more test for each "
+            "class that is there, with Holm-adjusted p-values",
             default="predicted",
             metadata="onnx_si.target",
             metavar="K",
