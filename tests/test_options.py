@@ -114,7 +114,7 @@ def test_every_method_has_a_p_value():
         ({"mean": "1"}, "mean: numbers"),
         ({"dims": 3}, "dims: "),
         ({"methods": 3}, "methods: some of"),
-        ({"saliency": None, "target": "cat"}, "target: a class index, or predicted, not the text 'cat'"),
+        ({"saliency": None, "target": "cat"}, "target: a class index, predicted, or all, not the text 'cat'"),
     ],
 )
 def test_wrong_types_are_told_in_words(options, words):

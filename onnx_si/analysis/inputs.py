@@ -28,6 +28,7 @@ class Inputs:
     mask: Any = None
     covariance: Any = None
     noise_from: Any = ()
+    sigma_from: Any = None
     how: How = PLAINLY
 
     def given(self, accepts: Accepts) -> Given:
@@ -49,6 +50,11 @@ class Inputs:
             None
             if self.mask is None
             else array_of("mask", self.mask, accepts.mask(np.shape(image)), self.how),
+            None
+            if self.sigma_from is None
+            else array_of(
+                "sigma_from", self.sigma_from, accepts.mask(np.shape(image), "background"), self.how
+            ),
         )
 
     def told(self) -> tuple[str, ...]:
@@ -68,6 +74,7 @@ class Inputs:
             "mask": _name(self.mask),
             "covariance": _name(self.covariance),
             "noise_from": list(_names(self.noise_from)) or None,
+            "sigma_from": _name(self.sigma_from),
         }
         if not any((*files.values(), *references, _name(self.image))):
             return outcome

@@ -65,6 +65,7 @@ class Analysis:
         mask: ArrayLike | Path | None = None,
         covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
         noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
+        sigma_from: ArrayLike | Path | None = None,
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -75,7 +76,7 @@ class Analysis:
 
         Parameters
         ----------
-        image, reference, mask, covariance, noise_from, progress, stop, notice
+        image, reference, mask, covariance, noise_from, sigma_from, progress, stop, notice
             As for `onnx_si.test`.
         seed, sigma : optional
             For this image, in place of the analysis' own.
@@ -94,6 +95,7 @@ class Analysis:
             mask=mask,
             covariance=covariance,
             noise_from=noise_from,
+            sigma_from=sigma_from,
             how=self._settings(has_reference=False).how,
         )
         keep_freed_memory()

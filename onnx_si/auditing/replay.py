@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.options import OPTIONS, Options
+from onnx_si.analysis.options.image import how_of
 from onnx_si.analysis.outcome import refusal, versions
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.journal import LOCK, read_lines
@@ -163,20 +164,22 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     if document["reference"]["count"] and not paths:
         raise UsageError("the references were in memory")
     analysis = _analysis(base / document["model"]["path"], json.dumps(options, sort_keys=True))
-    mask, covariance = config.get("mask"), config.get("covariance")
+    mask, covariance, background = (config.get(name) for name in ("mask", "covariance", "sigma_from"))
+    read = functools.partial(read_image, how=how_of(config))
     try:
         found = analysis.test(
-            read_image(base / document["image"]["path"]),
-            [read_image(base / path) for path in paths] or None,
-            mask=None if mask is None else read_image(base / mask),
+            read(base / document["image"]["path"]),
+            [read(base / path) for path in paths] or None,
+            mask=None if mask is None else read(base / mask),
             covariance=None if covariance is None else read_covariance(base / covariance),
-            noise_from=[read_image(base / path) for path in config.get("noise_from") or ()],
+            noise_from=[read(base / path) for path in config.get("noise_from") or ()],
+            sigma_from=None if background is None else read(base / background),
         ).to_dict()
     except (NothingToTest, UnsupportedModel) as error:
         found = refusal(error, analysis.model, has_reference=bool(paths), **options).to_dict()
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}
-    files = {name: config.get(name) for name in ("mask", "covariance", "noise_from")}
+    files = {name: config.get(name) for name in ("mask", "covariance", "noise_from", "sigma_from")}
     return dict(plain({**found, **same, "config": {**found["config"], **files}}))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from onnx_si.analysis.options import Options
+from onnx_si.analysis.options.image import how_of
 from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.images import Entry
@@ -45,11 +46,12 @@ class Job:
     options: Mapping[str, Any] = field(compare=False)
     covariance: str | None = field(compare=False, default=None)
     noise_from: tuple[str, ...] = field(compare=False, default=())
+    sigma_from: str | None = field(compare=False, default=None)
     pictures: str | None = field(compare=False, default=None)
 
     def read(self, path: str) -> NDArray[Any]:
         """An image by its path from the base."""
-        return read_image(Path(self.base) / path)
+        return read_image(Path(self.base) / path, how=how_of(self.options))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,7 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
             mask=None if entry.mask is None else job.read(entry.mask),
             covariance=None if job.covariance is None else read_covariance(Path(job.base) / job.covariance),
             noise_from=[job.read(path) for path in job.noise_from],
+            sigma_from=None if job.sigma_from is None else job.read(job.sigma_from),
             **entry.options,
         )
     except (NothingToTest, UnsupportedModel) as error:
@@ -160,7 +163,12 @@ def _told(job: Job, entry: Entry) -> dict[str, Any]:
 
 def _paths(job: Job, entry: Entry, found: Result | Refused) -> dict[str, Any]:
     """Files as the audit was told of them, wherever it runs."""
-    files = {"mask": entry.mask, "covariance": job.covariance, "noise_from": job.noise_from or None}
+    files = {
+        "mask": entry.mask,
+        "covariance": job.covariance,
+        "noise_from": job.noise_from or None,
+        "sigma_from": job.sigma_from,
+    }
     return {
         "image_path": entry.image,
         "reference_paths": entry.reference,

@@ -161,4 +161,15 @@ class ImageSettings:
     @property
     def how(self) -> How:
         """How files of images are read."""
-        return How(page=self.page, transparency=self.transparency, colours=self.colours, exif=self.exif)
+        return how_of(vars(self))
+
+
+def how_of(options: Mapping[str, Any]) -> How:
+    """How files of images are read, by options as they were given."""
+    page = options.get("page")
+    return How(
+        page=None if page is None else str(page),
+        transparency=options.get("transparency"),
+        colours=options.get("colours"),
+        exif=bool(options.get("exif")),
+    )

@@ -33,6 +33,17 @@ class NoiseFiles(TypedDict, total=False):
         ),
     ]
 
+    sigma_from: Annotated[
+        Any,
+        Option(
+            kind=FILE,
+            help="a part of the image that is background: S is estimated from the pixels that are not 0 in "
+            "FILE, which enter no mean then, and the test is a t-test",
+            metavar="FILE",
+            verbs=(TEST,),
+        ),
+    ]
+
 
 class NoiseOptions(TypedDict, total=False):
     """The noise of the image."""
