@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from onnx_si.analysis.options import Options
+from onnx_si.analysis.options.image import how_of
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import Entry, entries
@@ -42,6 +43,7 @@ def commented(model: str, images: Sequence[str]) -> str:
         "mask": '"mask.npy"',
         "covariance": '"covariance.npz"',
         "noise_from": '["background/*.npy"]',
+        "sigma_from": '"background.npy"',
         "control": '"benjamini-hochberg"',
         "rate": "0.05",
         "pictures": "true",
@@ -88,8 +90,9 @@ def plan(wish: Wish, folder: Path) -> str:
 
 
 def _first(wish: Wish, analysis: Analysis, entry: Entry) -> tuple[float, str]:
-    values = read_image(wish.place(entry.image))
-    others = [read_image(wish.place(path)) for path in entry.reference] or None
+    how = how_of(wish.options)
+    values = read_image(wish.place(entry.image), how=how)
+    others = [read_image(wish.place(path), how=how) for path in entry.reference] or None
     started = time.perf_counter()
     try:
         result = analysis.test(values, others)

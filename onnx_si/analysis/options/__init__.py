@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from onnx_si.analysis.options.image import ImageOptions
 from onnx_si.analysis.options.kinds import EACH
-from onnx_si.analysis.options.noise import NoiseFiles, NoiseOptions
+from onnx_si.analysis.options.noise import NoiseFiles, NoiseOptions, PhysicalOptions
 from onnx_si.analysis.options.option import Option, one_of, records_of
 from onnx_si.analysis.options.question import QuestionFiles, QuestionOptions
 from onnx_si.analysis.options.testing import METHODS, ChanceOptions, TestingOptions
@@ -22,11 +22,18 @@ class SharedOptions(QuestionOptions, NoiseOptions, ImageOptions, TestingOptions,
     """Of `test` and of `simulate`."""
 
 
-class AllOptions(SharedOptions, ChanceOptions, total=False):
+class AllOptions(SharedOptions, ChanceOptions, PhysicalOptions, total=False):
     """Of `test`."""
 
 
-THEMES = (QuestionOptions, NoiseOptions, ImageOptions, TestingOptions, ChanceOptions)
+THEMES = (
+    QuestionOptions,
+    NoiseOptions,
+    PhysicalOptions,
+    ImageOptions,
+    TestingOptions,
+    ChanceOptions,
+)
 OPTIONS = MappingProxyType({name: one for theme in THEMES for name, one in records_of(theme).items()})
 FILES = MappingProxyType(
     {name: one for theme in (QuestionFiles, NoiseFiles) for name, one in records_of(theme).items()}

@@ -9,16 +9,19 @@ from onnx_si.statistics.noise.estimate import (
 )
 from onnx_si.statistics.noise.loading import accepting, covariance_of, read_covariance
 from onnx_si.statistics.noise.noise import Noise
+from onnx_si.statistics.noise.physical import FORMS, Physical, parse_physical, plugged_in
 from onnx_si.statistics.noise.shapes import INDEPENDENT, MODELS, estimate_covariance
 from onnx_si.statistics.noise.structured import Separable, Stationary
 
 __all__ = [
+    "FORMS",
     "INDEPENDENT",
     "MODELS",
     "Covariance",
     "Diagonal",
     "Full",
     "Noise",
+    "Physical",
     "Scalar",
     "Separable",
     "Stationary",
@@ -28,6 +31,8 @@ __all__ = [
     "estimate_from_image",
     "estimate_from_images",
     "estimate_from_pixels",
+    "parse_physical",
+    "plugged_in",
     "read_covariance",
     "robust_std",
 ]
