@@ -62,6 +62,10 @@ class Inputs:
         images = (self.image, *several(self.reference), *several(self.noise_from))
         return tuple(text for one in images if _name(one) is not None for text in told(one, self.how))
 
+    def spacing(self) -> tuple[float, ...] | None:
+        """Size of a pixel in mm along each axis, where the image's file says it."""
+        return None if _name(self.image) is None else spacing(self.image, self.how)
+
     def known_covariance(self, accepts: Accepts, image: Any) -> Any:
         """The covariance of an image, read from its file if it is one."""
         named = isinstance(self.covariance, str | os.PathLike)
@@ -78,8 +82,6 @@ class Inputs:
         }
         if not any((*files.values(), *references, _name(self.image))):
             return outcome
-        if isinstance(outcome, Result) and _name(self.image) is not None:
-            outcome = replace(outcome, spacing=spacing(self.image, self.how))
         return replace(
             outcome,
             image_path=_name(self.image),

@@ -175,7 +175,7 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
         )
     except UnsupportedModel:
         if frame.input.is_free:  # the one reason that all others follow from
-            require_fitting(frame.model, image.shape, frame.layout)
+            require_fitting(frame.loaded, frame.inner, frame.layout)
         raise
     return marked(frame, saliency, image, mask, settings)
 

@@ -54,7 +54,7 @@ class Analysis:
         door = at_door(model, settings.inputs, settings.layout, settings.dims)
         self.model, self._told = door.model, door.told
         self._input = input_of(self.model, settings, door.layout)
-        self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
+        self._frames = Kept[tuple[Any, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
 
     def test(
@@ -66,6 +66,7 @@ class Analysis:
         covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
         noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
         sigma_from: ArrayLike | Path | None = None,
+        pixel_size: tuple[float, ...] | None = None,
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -78,7 +79,7 @@ class Analysis:
         ----------
         image, reference, mask, covariance, noise_from, sigma_from, progress, stop, notice
             As for `onnx_si.test`.
-        seed, sigma : optional
+        seed, sigma, pixel_size : optional
             For this image, in place of the analysis' own.
 
         Returns
@@ -105,6 +106,8 @@ class Analysis:
             given = inputs.given(accepts)
             told.warnings(inputs.told())
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
+            known = pixel_size or settings.pixel_size or inputs.spacing()
+            given = replace(given, spacing=known)
             covariance = inputs.known_covariance(accepts, given.image)
             result = self._test(given, covariance, settings, told, progress, stop or Stop())
         return inputs.named_in(result)
@@ -115,13 +118,16 @@ class Analysis:
         """What was given, fitted to the model's input."""
         fit = fitted(self._input, given, settings)
         shape = fit.image.shape
-        frame = self._frames.get(shape, lambda: frame_of(self.model, self._input, shape, settings))
+        key = (shape, fit.spacing if settings.spacing is not None else None)
+        frame = self._frames.get(key, lambda: frame_of(self.model, self._input, shape, settings, fit.spacing))
         return fit.in_frame(frame)
 
     def select(self, scene: Scene, settings: Settings) -> Selection:
         """The salient region of a scene."""
         mask = None if scene.mask is None else scene.mask.tobytes()
-        key = (scene.frame.shape, mask, settings.target, settings.saliency)
+        frame = scene.frame
+        sizes = tuple((axis, len(matrix)) for axis, matrix in frame.steps.resize.items())
+        key = (frame.shape, sizes, mask, settings.target, settings.saliency)
         marking = self._markings.get(key, lambda: marking_of(scene.frame, scene.seen, scene.mask, settings))
         return select(scene, marking, settings)
 
@@ -185,7 +191,7 @@ class Analysis:
         comparison = compare(tested, permutations)
         told.warnings(comparison.notes)
         result = result_of(tested, found, comparison, components, told)
-        return replace(result, class_tests=classes) if classes else result
+        return replace(result, class_tests=classes, spacing=scene.spacing)
 
 
 def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:

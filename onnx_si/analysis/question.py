@@ -108,6 +108,8 @@ def data_of(scene: Scene, noise: Noise, settings: Settings) -> Data:
         scene.counts,
         scene.layout.spatial_axes,
         settings.ring,
+        settings.ring_mm,
+        scene.spacing,
     )
 
 

@@ -27,7 +27,7 @@ class Scene:
 
     `noise_images` are independent images of background; `mask` says which pixels may count (None: all), and
     `channels` which channels enter the statistic, `background` pixels that the noise is estimated from, which
-    enter none. `extra` is noise that is added before the region is
+    enter none, `spacing` is the size of a pixel in mm. `extra` is noise that is added before the region is
     selected.
     """
 
@@ -38,6 +38,7 @@ class Scene:
     mask: Mask | None = None
     channels: tuple[int, ...] | None = None
     background: Mask | None = None
+    spacing: tuple[float, ...] | None = None
     extra: Array | None = None
 
     @property
@@ -117,6 +118,7 @@ class Given:
     noise_images: Sequence[ArrayLike] = ()
     mask: ArrayLike | None = None
     background: ArrayLike | None = None
+    spacing: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,7 @@ class Fitted:
     mask: Mask | None
     channels: tuple[int, ...] | None
     background: Mask | None
+    spacing: tuple[float, ...] | None
 
     def in_frame(self, frame: Frame) -> Scene:
         """The scene, seen by a model."""
@@ -140,6 +143,7 @@ class Fitted:
             mask=self.mask,
             channels=self.channels,
             background=self.background,
+            spacing=self.spacing,
         )
 
 
@@ -154,7 +158,7 @@ def fitted_shape(taken: Input, shape: tuple[int, ...], settings: Settings, what:
     if 0 in shape:
         return shape  # an image of nothing is refused in words of its own
     blank = np.broadcast_to(np.zeros(()), shape)  # takes no memory
-    return fit(blank, taken.accepted(settings.resize_input), taken.layout, what).shape
+    return fit(blank, taken.accepted(settings), taken.layout, what).shape
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
     InputError, UsageError
         If they don't fit.
     """
-    accepted, layout = taken.accepted(settings.resize_input), taken.layout
+    accepted, layout = taken.accepted(settings), taken.layout
 
     def fits(values: ArrayLike, what: str) -> Array:
         array = np.asarray(values)
@@ -221,7 +225,16 @@ def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
         mask=None if given.mask is None else _mask(given.mask, layout.spatial_shape(image.shape)),
         channels=_channels(settings.channels, layout, image.shape),
         background=_background(given, layout.spatial_shape(image.shape)),
+        spacing=sizes_in_mm(given.spacing, layout),
     )
+
+
+def sizes_in_mm(spacing: tuple[float, ...] | None, layout: Layout) -> tuple[float, ...] | None:
+    """One size for each axis of space, where one or as many are known; None else."""
+    count = len(layout.spatial_axes)
+    if spacing is None or len(spacing) not in (1, count):
+        return None
+    return spacing * count if len(spacing) == 1 else spacing
 
 
 def _background(given: Given, space: tuple[int, ...]) -> Mask | None:

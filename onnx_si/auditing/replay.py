@@ -16,7 +16,7 @@ from onnx_si.auditing.journal import LOCK, read_lines
 from onnx_si.auditing.row import sha256_of
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, load
-from onnx_si.ground.files import read_image
+from onnx_si.ground.files import read_image, spacing, told_from
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
 from onnx_si.report.html.command import USUAL
@@ -173,10 +173,16 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
             mask=None if mask is None else read(base / mask),
             covariance=None if covariance is None else read_covariance(base / covariance),
             noise_from=[read(base / path) for path in config.get("noise_from") or ()],
+            pixel_size=None
+            if config.get("pixel_size")
+            else spacing(base / document["image"]["path"], how_of(config)),
             sigma_from=None if background is None else read(base / background),
         ).to_dict()
     except (NothingToTest, UnsupportedModel) as error:
         found = refusal(error, analysis.model, has_reference=bool(paths), **options).to_dict()
+    if found["status"] == "tested":
+        read_from = (document["image"]["path"], *paths, *(config.get("noise_from") or ()))
+        found["warnings"] = [*told_from(base, read_from, how_of(config)), *found["warnings"]]
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}
     files = {name: config.get(name) for name in ("mask", "covariance", "noise_from", "sigma_from")}

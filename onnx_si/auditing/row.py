@@ -21,7 +21,7 @@ from onnx_si.auditing.images import Entry
 from onnx_si.auditing.journal import writing
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
-from onnx_si.ground.files import read_image
+from onnx_si.ground.files import read_image, spacing, told_from
 from onnx_si.ground.machine import one_core
 from onnx_si.report import Refused, Result
 from onnx_si.report.documents import AUDIT_ROW
@@ -52,6 +52,10 @@ class Job:
     def read(self, path: str) -> NDArray[Any]:
         """An image by its path from the base."""
         return read_image(Path(self.base) / path, how=how_of(self.options))
+
+    def spacing(self, path: str) -> tuple[float, ...] | None:
+        """Size of a pixel in mm, where an image's file says it."""
+        return spacing(Path(self.base) / path, how_of(self.options))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,7 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
             covariance=None if job.covariance is None else read_covariance(Path(job.base) / job.covariance),
             noise_from=[job.read(path) for path in job.noise_from],
             sigma_from=None if job.sigma_from is None else job.read(job.sigma_from),
+            pixel_size=None if "pixel_size" in job.options else job.spacing(entry.image),
             **entry.options,
         )
     except (NothingToTest, UnsupportedModel) as error:
@@ -111,7 +116,9 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         reason = f"a fault of onnx-si itself, please report it ({where}: {error})"
         return _made(entry, "failed", reason, sha256, None, None)
-    result = replace(result, **_paths(job, entry, result))
+    read = (entry.image, *entry.reference, *job.noise_from)
+    told = told_from(Path(job.base), read, how_of(job.options))
+    result = replace(result, **_paths(job, entry, result), warnings=(*told, *result.warnings))
     picture = _picture(job, entry, result)
     return _made(entry, "tested", None, sha256, result.to_dict(), picture)
 

@@ -24,14 +24,15 @@ MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 @dataclass(frozen=True)
 class View:
     """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
-    in space, how a coarse map is brought to that size (`linear` or `nearest`), and the tensor of the class
-    scores where the user named one.
+    in space, how a coarse map is brought to that size (`linear` or `nearest`), the tensor of the class
+    scores where the user named one, and the size in space that preprocessing resizes the image to, if any.
     """
 
     shape: tuple[int, ...]
     layout: Layout
     resize: str = "linear"
     scores: str | None = None
+    inner: tuple[int, ...] | None = None
 
     @property
     def space(self) -> tuple[int, ...]:

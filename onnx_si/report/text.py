@@ -118,7 +118,17 @@ def region_text(region: Mapping[str, Any]) -> str:
     count = len(region["components"])
     parts = "connected" if count == 1 else f"{count} connected parts"
     size = round(region["pixels"] / region["fraction"])
-    return f"{region['pixels']} of {size} pixels ({region['fraction']:.1%}), {', '.join(places)}, {parts}"
+    text = f"{region['pixels']} of {size} pixels ({region['fraction']:.1%}), {', '.join(places)}, {parts}"
+    return f"{text}{_millimetres(region)}"
+
+
+def _millimetres(region: Mapping[str, Any]) -> str:
+    """Its size and that of its box, where a pixel's is known."""
+    if region["size_mm"] is None:
+        return ""
+    sides = " x ".join(f"{high - low:.4g}" for low, high in region["bbox_mm"])
+    unit = {1: "mm", 2: "mm\N{SUPERSCRIPT TWO}", 3: "mm\N{SUPERSCRIPT THREE}"}[len(region["bbox_mm"])]
+    return f", {region['size_mm']:.4g} {unit} in a box of {sides} mm"
 
 
 def _names(box: Sequence[Any]) -> Sequence[str]:

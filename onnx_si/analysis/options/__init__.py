@@ -61,6 +61,8 @@ class Options:
         if "thin" in self.chosen and self.chosen.get("engine", "auto") != "auto":
             raise UsageError("--thin needs no engine: nothing is searched; leave --engine out")
 
+        if "ring" in self.chosen and "ring_mm" in self.chosen:
+            raise UsageError("--ring and --ring-mm both say how wide the ring is; give one of them")
         if self.chosen.get("target") == EACH and self.chosen.get("p_value_only"):
             raise UsageError(f"target {EACH}: a simulation follows one class; give an index, or predicted")
 

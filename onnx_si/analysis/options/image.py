@@ -10,6 +10,8 @@ from onnx_si.analysis.options.question import RESIZES
 from onnx_si.ground.layout import LAYOUTS
 from onnx_si.ground.readers import How
 
+POSITIVE = Check(lambda value: all(size > 0 for size in value), "sizes in mm are above 0")
+
 
 class ImageOptions(TypedDict, total=False):
     """How the image becomes the model's input."""
@@ -52,6 +54,39 @@ class ImageOptions(TypedDict, total=False):
             kind=choice(RESIZES),
             help="the image has another size than the model's input and is resized, as a part of the model",
             metadata="onnx_si.resize_input",
+        ),
+    ]
+    spacing: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="size in mm of the pixels that the model takes, one for each axis of space or one for all: "
+            "the image is resampled to it, as a part of the model",
+            check=POSITIVE,
+            needs=Need(lambda settled: settled["resize_input"] is None, "no --resize-input"),
+            metavar="MM,..",
+            verbs=(TEST,),
+        ),
+    ]
+    resample: Annotated[
+        str | None,
+        Option(
+            kind=choice(RESIZES),
+            help="how it is resampled",
+            default="linear",
+            needs=Need(lambda settled: settled["spacing"] is not None, "--spacing"),
+            verbs=(TEST,),
+        ),
+    ]
+    pixel_size: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="size in mm of the image's own pixels, one for each axis of space or one for all",
+            shown_default="what the image's file says",
+            check=POSITIVE,
+            metavar="MM,..",
+            verbs=(TEST,),
         ),
     ]
     pad: Annotated[
@@ -148,6 +183,9 @@ class ImageSettings:
     dims: dict[str, int] | None
     inputs: dict[str, Any] | None
     resize_input: str | None
+    spacing: tuple[float, ...] | None
+    resample: str
+    pixel_size: tuple[float, ...] | None
     pad: float | None
     page: str | None
     transparency: str | None

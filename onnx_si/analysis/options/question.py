@@ -4,8 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import FILE, FILES, INDICES, LEVEL, SWITCH, TARGET, TEXT, WHOLE, choice
-from onnx_si.analysis.options.option import SALIENCY, SIMULATE, TEST, Need, Option, within
+from onnx_si.analysis.options.kinds import (
+    FILE,
+    FILES,
+    INDICES,
+    LEVEL,
+    NUMBER,
+    SWITCH,
+    TARGET,
+    TEXT,
+    WHOLE,
+    choice,
+)
+from onnx_si.analysis.options.option import SALIENCY, SIMULATE, TEST, Check, Need, Option, within
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 RESIZES = ("linear", "nearest")
@@ -52,6 +63,17 @@ class QuestionOptions(TypedDict, total=False):
             check=within(1, 10_000, " pixels"),
             needs=Need(lambda settled: settled["hypothesis"] == "neighborhood", "hypothesis neighborhood"),
             metavar="K",
+        ),
+    ]
+    ring_mm: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="width of that ring in mm, where the size of a pixel is known, in place of --ring",
+            check=Check(lambda value: value > 0, "a width is above 0"),
+            needs=Need(lambda settled: settled["hypothesis"] == "neighborhood", "hypothesis neighborhood"),
+            metavar="MM",
+            verbs=(TEST,),
         ),
     ]
     saliency: Annotated[
@@ -136,6 +158,7 @@ class QuestionSettings:
 
     hypothesis: str
     ring: int
+    ring_mm: float | None
     saliency: str
     target: int | str
     scores: str | None
