@@ -25,7 +25,7 @@ MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 class View:
     """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
     in space, how a coarse map is brought to that size (`linear` or `nearest`), the tensor of the class
-    scores where the user named one, and the size in space that preprocessing resizes the image to, if any.
+    scores where the user named one, and the size in space that preprocessing resizes the image to.
     """
 
     shape: tuple[int, ...]

@@ -255,7 +255,16 @@ class Result:
             f"{self.hypothesis} test of {pixels} of {self.region.size} pixels, statistic {self.statistic:.3g}"
         )
         try:
-            save_png(path, self.image, self.layout, self.saliency_map, self.region, title, subtitle)
+            save_png(
+                path,
+                self.image,
+                self.layout,
+                self.saliency_map,
+                self.region,
+                title,
+                subtitle,
+                self.spacing,
+            )
         except OSError as error:
             raise UsageError(f"{path}: can't be written ({error.strerror})") from error
 
