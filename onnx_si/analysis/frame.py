@@ -6,6 +6,7 @@ from typing import cast
 
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.sizes import padded
+from onnx_si.analysis.windows import slid
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
@@ -42,7 +43,7 @@ class Input:
             If there is nothing to resize to.
         """
         axes = self.layout.spatial_axes
-        if settings.spacing is not None:
+        if settings.spacing is not None or settings.window_size is not None:
             return tuple(None if axis in axes else size for axis, size in enumerate(self.sizes))
         if settings.resize_input is None:
             return self.sizes
@@ -132,6 +133,9 @@ def frame_of(
         inner = resized_shape(shape, resize)
         plain = replace(steps, resize={})
         model = padded(model, taken.name, inner, taken.layout, settings.pad, plain)
+    if settings.window_size is not None:
+        sides, inner = tuple(int(side) for side in settings.window_size), resized_shape(shape, resize)
+        model = slid(model, taken.name, inner, taken.layout, sides, settings.overlap)
     framed = with_preprocessing(model, taken.name, taken.layout, steps)
     if settings.may_draw:
         framed = with_told_shapes(model, framed, shape, taken.layout, steps)
@@ -186,7 +190,11 @@ def _resamples(
         for axis, own, new in zip(axes, spacing, wanted, strict=True)
     }
     for axis, size in sizes.items():
-        if isinstance(taken.sizes[axis], int) and taken.sizes[axis] != size:
+        if (
+            settings.window_size is None
+            and taken.sizes[axis] not in (size, None)
+            and isinstance(taken.sizes[axis], int)
+        ):
             found = " x ".join(map(str, sizes.values()))
             raise InputError(
                 f"--spacing: at {', '.join(f'{n:g}' for n in wanted)} mm the image has {found} pixels, and "

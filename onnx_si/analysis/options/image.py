@@ -89,6 +89,37 @@ class ImageOptions(TypedDict, total=False):
             verbs=(TEST,),
         ),
     ]
+    window_size: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="the model takes windows of so many pixels, one for each axis of space or one for all: it "
+            "slides over the image, and its maps are blended by Gaussian weights, as a part of the model",
+            check=Check(
+                lambda value: all(side >= 1 and side == int(side) for side in value),
+                "sides are whole numbers of at least 1",
+            ),
+            needs=Need(
+                lambda settled: settled["resize_input"] is None and settled["pad"] is None,
+                "neither --resize-input nor --pad",
+            ),
+            metadata="onnx_si.window_size",
+            metavar="N,..",
+            verbs=(TEST,),
+        ),
+    ]
+    overlap: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="share of their side by which neighbouring windows overlap",
+            default=0.25,
+            check=Check(lambda value: 0 <= value < 1, "it is at least 0 and below 1"),
+            needs=Need(lambda settled: settled["window_size"] is not None, "--window-size"),
+            metavar="F",
+            verbs=(TEST,),
+        ),
+    ]
     pad: Annotated[
         float | None,
         Option(
@@ -186,6 +217,8 @@ class ImageSettings:
     spacing: tuple[float, ...] | None
     resample: str
     pixel_size: tuple[float, ...] | None
+    window_size: tuple[float, ...] | None
+    overlap: float
     pad: float | None
     page: str | None
     transparency: str | None
