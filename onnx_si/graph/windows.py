@@ -88,7 +88,8 @@ class Output:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(self.type))
+        found: np.dtype[np.generic] = onnx.helper.tensor_dtype_to_np_dtype(self.type)
+        return found
 
     def along(self, values: Array) -> NDArray[np.generic]:
         """Numbers over space in this output's axes, of length one elsewhere."""

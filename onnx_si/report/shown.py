@@ -43,8 +43,9 @@ def planes(
     for axis, name in enumerate(AXES):
         rest = tuple(other for other in range(3) if other != axis)
         index = int(region.sum(axis=rest).argmax())
-        parts = (np.take(values, index, axis=axis) for values in (colours, saliency, region))
-        found.append(Plane(*parts, sizes[rest[0]] / sizes[rest[1]], f"{name} {index}"))
+        cut = (slice(None),) * axis + (index,)
+        aspect = sizes[rest[0]] / sizes[rest[1]]
+        found.append(Plane(colours[cut], saliency[cut], region[cut], aspect, f"{name} {index}"))
     return tuple(found)
 
 
