@@ -230,14 +230,14 @@ def _automatic(
     if argmax:
         if not classes:
             raise UsageError("threshold argmax: no output has a channel for each class at the image's pixels")
-        return _with_classes(model, image, classes, target, view)
+        return _with_classes(model, image, classes, target, view, argmax)
     if single:
         made = _output(model, image, single[0].name, target, view, argmax)
         return replace(made, why=_why(single[0], single, view))
     reasons: dict[str, str] = {}
     for method in AUTOMATIC:
-        if method == "grad-input" and argmax is None and classes:
-            return _with_classes(model, image, classes, target, view)
+        if method == "grad-input" and classes and (argmax is None or isinstance(target, int)):
+            return _with_classes(model, image, classes, target, view, argmax)
         try:
             made = PLAIN[method](model, image, target, view)
         except Undecided:
@@ -267,10 +267,21 @@ def _why_not(reasons: Mapping[str, str]) -> str:
 
 
 def _with_classes(
-    model: Model, image: NDArray[np.float64], classes: list[MapOutput], target: int | str, view: View
+    model: Model,
+    image: NDArray[np.float64],
+    classes: list[MapOutput],
+    target: int | str,
+    view: View,
+    argmax: bool | None,
 ) -> SaliencyMap:
-    """The map of the first output with a channel for each class."""
-    made = class_map(model, image, classes[0].name, target, view)
+    """The map of the first output with a channel for each class, the same as if it were named; without a
+    class where the largest channel is that of the class with the most pixels.
+    """
+    name = classes[0].name
+    if isinstance(target, int):
+        made = _output(model, image, name, target, view, argmax)
+    else:
+        made = class_map(model, image, name, target, view)
     others = ", ".join(f"'{found.name}'" for found in classes[1:])
     why = (
         "the only output with a channel for each class"
