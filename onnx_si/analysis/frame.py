@@ -135,7 +135,9 @@ def frame_of(
         model = padded(model, taken.name, inner, taken.layout, settings.pad, plain)
     if settings.window_size is not None:
         sides, inner = tuple(int(side) for side in settings.window_size), resized_shape(shape, resize)
-        model = slid(model, taken.name, inner, taken.layout, sides, settings.overlap)
+        kind, _, named = settings.saliency.partition(":")
+        wanted = named if kind == "output" else None
+        model = slid(model, taken.name, inner, taken.layout, sides, settings.overlap, wanted)
     framed = with_preprocessing(model, taken.name, taken.layout, steps)
     if settings.may_draw:
         framed = with_told_shapes(model, framed, shape, taken.layout, steps)

@@ -1,6 +1,7 @@
 """Sliding windows: a model that takes a part of an image, as one that takes all of it."""
 
 import numpy as np
+import onnx
 
 from onnx_si.analysis.sizes import gaps_at
 from onnx_si.errors import InputError, SaliencyUnavailable, UsageError
@@ -18,7 +19,13 @@ Shape = tuple[int, ...]
 
 
 def slid(
-    model: Model, name: str, shape: Shape, layout: Layout, sides: tuple[int, ...], overlap: float
+    model: Model,
+    name: str,
+    shape: Shape,
+    layout: Layout,
+    sides: tuple[int, ...],
+    overlap: float,
+    wanted: str | None = None,
 ) -> Model:
     """The model on windows of an image of a shape, its maps blended.
 
@@ -34,6 +41,8 @@ def slid(
         Of a window, one for each axis of space or one for all.
     overlap : float
         Share of a window's side by which neighbours overlap.
+    wanted : str, optional
+        A tensor inside the model that is blended too.
 
     Raises
     ------
@@ -61,7 +70,7 @@ def slid(
             f"{windows.number} windows of {len(model.proto.graph.node)} nodes are more than "
             f"{MOST_NODES} nodes: give a larger --window-size, or a smaller --overlap"
         )
-    return in_windows(model, name, axes, windows, _maps(model, part, layout, size))
+    return in_windows(model, name, axes, windows, _maps(model, part, layout, size, wanted))
 
 
 def _require_taken(model: Model, name: str, axes: Shape, size: Shape) -> None:
@@ -71,8 +80,8 @@ def _require_taken(model: Model, name: str, axes: Shape, size: Shape) -> None:
         raise InputError(f"--window-size {size}: the model takes images of {tuple(fixed)}, give that")
 
 
-def _maps(model: Model, part: Shape, layout: Layout, size: Shape) -> dict[str, Output]:
-    """The outputs that are a map of a window's own size.
+def _maps(model: Model, part: Shape, layout: Layout, size: Shape, wanted: str | None) -> dict[str, Output]:
+    """The outputs, and the tensor that is wanted, that are a map of a window's own size.
 
     Raises
     ------
@@ -80,6 +89,9 @@ def _maps(model: Model, part: Shape, layout: Layout, size: Shape) -> dict[str, O
         If there is none.
     """
     names = tuple(info.name for info in model.outputs if info.is_floating)
+    made = {tensor for node in model.proto.graph.node for tensor in node.output}
+    if wanted in made - {info.name for info in model.outputs}:
+        names = (*names, str(wanted))
     image = np.zeros(part)
     values, followed = bind(model, image, names).values, trace(model, image, names)
     types = {value.name: value.type.tensor_type.elem_type for value in model.proto.graph.output}
@@ -92,7 +104,7 @@ def _maps(model: Model, part: Shape, layout: Layout, size: Shape) -> dict[str, O
         if reading.size == size:
             letters = reading.layout.axes
             places = tuple(letters.index(layout.axes[axis]) for axis in layout.spatial_axes)
-            found[name] = Output(types[name], values[name].shape, places)
+            found[name] = Output(types.get(name, onnx.TensorProto.FLOAT), values[name].shape, places)
     if not found:
         raise UsageError("--window-size: no output of the model is a map of numbers over a window")
     return found

@@ -195,7 +195,11 @@ def _declare(
 ) -> None:
     """State the whole image's sizes, and no other outputs."""
     del graph.value_info[:]
-    kept = [value for value in graph.output if value.name in outputs]
+    known = {value.name: value for value in graph.output}
+    kept = [
+        known.get(name) or onnx.helper.make_tensor_value_info(name, output.type, list(output.shape))
+        for name, output in outputs.items()
+    ]
     del graph.output[:]
     graph.output.extend(kept)
     for value in graph.input:

@@ -122,6 +122,20 @@ def test_volumes_and_probabilities(tmp_path):
     np.testing.assert_allclose(result.saliency_map, slid(net.proto("map"), image, (4, 6, 5))[0, 0], atol=1e-6)
 
 
+def test_scores_in_front_of_a_sigmoid_are_blended_where_they_are_named():
+    net = segmenter()
+    scores = net.nodes[-1].output[0] = "scores"
+    net.add("Sigmoid", scores, out="probability")
+    image = np.random.default_rng(2).normal(size=(1, 1, 14, 11))
+    result = onnx_si.test(
+        net.finish("probability"), image, sigma=1.0, window_size=8, saliency="output:scores", threshold=-0.2
+    )
+    assert result.guarantee == "exact" and result.parity.pixels == () and result.parity.agreeing > 30
+    wanted = slid(net.proto("scores"), image, (8, 8), out="scores")[0, 0]
+    np.testing.assert_allclose(result.saliency_map, wanted, atol=1e-5)
+    assert np.array_equal(result.region, wanted > -0.2)
+
+
 @pytest.mark.parametrize(
     ("space", "options", "error", "words"),
     [
