@@ -156,7 +156,8 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         deadline = Deadline.after(settings.time_limit)
-        told.defaults(settings.reasons)
+        other = covariance is not None or given.says_the_noise or settings.noise is not None
+        told.defaults(text for text in settings.reasons if not (other and text.startswith("sigma ")))
         told.defaults(self._told)
         with guarded(UnsupportedModel, "the model with these options", ADVICE):
             scene = self.scene(given, settings)

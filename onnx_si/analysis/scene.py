@@ -120,6 +120,11 @@ class Given:
     background: ArrayLike | None = None
     spacing: tuple[float, ...] | None = None
 
+    @property
+    def says_the_noise(self) -> bool:
+        """Whether the noise is estimated from something that was given."""
+        return bool(len(self.noise_images)) or self.background is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:

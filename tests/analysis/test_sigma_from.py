@@ -17,9 +17,11 @@ BOX = np.zeros((12, 12), bool)
 BOX[:4, :] = True
 
 
-def segmenter(seed=0):
+def segmenter(seed=0, noise_std=None):
     """A map by a small network, of a part of the image that the box does not reach."""
     net = nets.Net(seed, SHAPE)
+    if noise_std is not None:
+        net.metadata = {"onnx_si.noise_std": noise_std}
     x = net.conv(net.add("Relu", net.conv("x", 1, 3)), 3, 1)
     inside = np.zeros(SHAPE, np.float32)
     inside[..., 5:, :] = 1
@@ -44,6 +46,16 @@ def test_the_noise_is_that_of_the_box_with_its_degrees_of_freedom():
     assert result.p_value == pytest.approx(given.p_value, abs=2e-6)
     known = onnx_si.test(segmenter(), image, reference, sigma=values.std(ddof=1), precision=1e-6)
     assert abs(known.p_value - result.p_value) > 1e-5
+
+
+@pytest.mark.parametrize(
+    "other", [{"sigma_from": BOX}, {"noise": "poisson:1,2"}, {"covariance": np.ones(SHAPE)}, {}]
+)
+def test_what_the_model_says_of_sigma_is_no_default_where_it_is_not_taken(other):
+    model = segmenter(noise_std="3")
+    result = onnx_si.test(model, images(1, 1)[0], precision=0.5, **other)
+    assert any(text.startswith("sigma ") for text in result.defaults) == (not other)
+    assert result.noise["std"] == 3.0 or other
 
 
 def test_its_pixels_enter_no_mean():
