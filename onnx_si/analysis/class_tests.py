@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.components import holm
 from onnx_si.analysis.marking import Marker, Marking, marked
-from onnx_si.analysis.question import Tested, test_line
+from onnx_si.analysis.question import Question, test_line
 from onnx_si.analysis.scene import Scene
 from onnx_si.analysis.selection import Selection
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.shown import engine_of
 from onnx_si.analysis.witness import Witness
+from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Engine, Watch
 from onnx_si.engines.exact import Exact
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import agreement_map, labels_map, parse_threshold
 from onnx_si.program.program import bind
 from onnx_si.report import ClassTest
-from onnx_si.search.event import RegionEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 Select = Callable[[Scene, Settings], Selection]
 Labels = NDArray[np.int64]
 
 
 def test_classes(
-    test: Tested, select: Select, rng: np.random.Generator, progress: Watch = None
+    test: Question, select: Select, rng: np.random.Generator, progress: Watch = None
 ) -> tuple[ClassTest, ...]:
     """Test the region of every class that some pixel has, class 0 too.
 
@@ -40,7 +40,7 @@ def test_classes(
 
     Parameters
     ----------
-    test : Tested
+    test : Question
         The test of the one region that the model was asked for.
     select : callable
         The region of a scene with some settings.
@@ -70,11 +70,11 @@ def test_classes(
 test_classes.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
 
 
-def _name(test: Tested) -> str:
+def _name(test: Question) -> str:
     return test.selection.saliency.method.partition(":")[2]
 
 
-def _labels(test: Tested) -> Labels:
+def _labels(test: Question) -> Labels:
     """The class of each pixel: in float64, or by the runtime where that alone is asked."""
     frame, seen = test.scene.frame, test.scene.seen
     found = labels_map(frame.model, seen, _name(test), frame.view)
@@ -83,7 +83,9 @@ def _labels(test: Tested) -> Labels:
         program.require_exact()
         values = program.values[found.tensor]
     else:
-        marker = Marker(found.model, found.tensor, parse_threshold(0.5), None, is_map=True)
+        marker = Marker(
+            model=found.model, tensor=found.tensor, threshold=parse_threshold(0.5), mask=None, is_map=True
+        )
         marking = Marking(
             frame=frame,
             saliency=found,
@@ -99,7 +101,7 @@ def _labels(test: Tested) -> Labels:
     return labels
 
 
-def _given_labels(test: Tested, labels: Labels) -> tuple[Engine, RegionEvent]:
+def _given_labels(test: Question, labels: Labels) -> tuple[Engine, RegionEvent]:
     """What follows that every pixel that may count has its class, and that event."""
     scene, settings = test.scene, test.settings
     frame = scene.frame
@@ -114,7 +116,7 @@ def _given_labels(test: Tested, labels: Labels) -> tuple[Engine, RegionEvent]:
 
 
 def _tested(
-    test: Tested,
+    test: Question,
     target: int,
     pixels: int,
     select: Select,
@@ -148,6 +150,6 @@ def _tested(
     )
 
 
-def _answer(test: Tested, line: TestLine, asked: tuple[Engine, RegionEvent], progress: Watch) -> Answer:
+def _answer(test: Question, line: ImageLine, asked: tuple[Engine, RegionEvent], progress: Watch) -> Answer:
     engine, event = asked
     return engine.answer(line, event, dataclasses.replace(test.how, interval_level=None), progress)

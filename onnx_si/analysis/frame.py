@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from onnx_si.analysis.padding import padded
 from onnx_si.analysis.settings import Settings
-from onnx_si.analysis.sizes import padded
-from onnx_si.analysis.windows import slid
+from onnx_si.analysis.sliding_windows import slid
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
@@ -102,7 +102,7 @@ class Frame:
     @property
     def view(self) -> View:
         inner = self.layout.spatial_shape(self.inner) if self.steps.resize else None
-        return View(self.shape, self.layout, self.resize, self.scores, inner)
+        return View(shape=self.shape, layout=self.layout, resize=self.resize, scores=self.scores, inner=inner)
 
     @property
     def inner(self) -> tuple[int, ...]:
@@ -128,7 +128,9 @@ def frame_of(
         resize = _resamples(taken, shape, settings, spacing)
     else:
         resize = _resizes(taken, shape, settings.resize_input)
-    steps = Preprocessing(settings.scale, settings.mean, settings.std, settings.window, resize)
+    steps = Preprocessing(
+        scale=settings.scale, mean=settings.mean, std=settings.std, window=settings.window, resize=resize
+    )
     if settings.pad is not None:
         inner = resized_shape(shape, resize)
         plain = replace(steps, resize={})

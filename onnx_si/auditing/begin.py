@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from onnx_si.analysis.options import Options
-from onnx_si.analysis.options.image import how_of
+from onnx_si.analysis.options.of_image import how_of
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import Entry, entries

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.options import OPTIONS, Options
-from onnx_si.analysis.options.image import how_of
+from onnx_si.analysis.options.of_image import how_of
 from onnx_si.analysis.outcome import refusal, versions
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.journal import LOCK, read_lines

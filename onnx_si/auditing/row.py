@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from onnx_si.analysis.options import Options
-from onnx_si.analysis.options.image import how_of
+from onnx_si.analysis.options.of_image import how_of
 from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.images import Entry

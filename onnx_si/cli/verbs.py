@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from onnx_si.analysis.inputs import Inputs
 from onnx_si.analysis.options import FILES
-from onnx_si.analysis.options.image import how_of
+from onnx_si.analysis.options.of_image import how_of
 from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.analysis.run import refusal, test
 from onnx_si.cli.arguments import options_of
@@ -22,7 +22,8 @@ from onnx_si.ground.paths import writable
 from onnx_si.ground.terminal import shown, shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
-from onnx_si.report import Refused, Result, nifti, segmentation, to_json
+from onnx_si.report import Refused, Result, segmentation, to_json
+from onnx_si.report import nifti_files as nifti
 from onnx_si.report.progress import Watch
 from onnx_si.search import Stop
 

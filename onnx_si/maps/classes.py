@@ -78,13 +78,13 @@ def class_map(
     public = name_map(editor, to_map(editor, one, single, reading.layout, None, view))
     found = on_scores(editor.finish(), image)  # a Softmax in front of the choice is removed
     return SaliencyMap(
-        found,
-        public,
-        public,
-        "",
-        f"output:{name}",
-        target,
-        notes,
+        model=found,
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=target,
+        notes=notes,
         split=0.5,
         chooses_class=True,
         of_classes=True,
@@ -96,7 +96,16 @@ def labels_map(model: Model, image: NDArray[np.float64], name: str, view: View) 
     editor = Editor(model)
     public = name_map(editor, _labels(editor, model, image, name, view))
     found = on_scores(editor.finish(), image)
-    return SaliencyMap(found, public, public, "", f"output:{name}", None, (), of_classes=True)
+    return SaliencyMap(
+        model=found,
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=None,
+        notes=(),
+        of_classes=True,
+    )
 
 
 def agreement_map(
@@ -117,13 +126,13 @@ def agreement_map(
     public = name_map(editor, editor.add("Cast", [one], to=onnx.TensorProto.FLOAT))
     found = on_scores(editor.finish(), image)
     return SaliencyMap(
-        found,
-        public,
-        public,
-        "",
-        f"output:{name}",
-        None,
-        (),
+        model=found,
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=None,
+        notes=(),
         split=0.5,
         chooses_class=True,
         of_classes=True,

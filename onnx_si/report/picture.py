@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from onnx_si.ground.layout import Layout
-from onnx_si.report.shown import Array, Mask, Plane, displayable, outline, planes
+from onnx_si.report.as_shown import Array, Mask, Plane, displayable, outline, planes
 
 OUTLINE = "#00c8ff"
 DPI = 120

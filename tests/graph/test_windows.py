@@ -13,7 +13,7 @@ from support import nets
 import onnx_si
 from onnx_si.cli import main as cli
 from onnx_si.errors import InputError, UsageError
-from onnx_si.graph.windows import Windows
+from onnx_si.graph.window_copies import Windows
 
 
 def segmenter(space=(8, 8), channels=1, seed=4):

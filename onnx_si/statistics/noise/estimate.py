@@ -91,7 +91,13 @@ def estimate_from_pixels(
             "the same; give more, or --sigma"
         )
     source = f"estimated from a part of the image that is background, {freedom} degrees of freedom"
-    return Noise(Scalar(float(np.sqrt(squares / freedom))), source, False, freedom, beside=True)
+    return Noise(
+        covariance=Scalar(float(np.sqrt(squares / freedom))),
+        source=source,
+        known=False,
+        degrees_of_freedom=freedom,
+        beside=True,
+    )
 
 
 def estimate_from_image(image: NDArray[np.float64], spatial_axes: tuple[int, ...]) -> Noise:

@@ -144,4 +144,4 @@ def plugged_in(kind: Physical, images: Array, axes: tuple[int, ...]) -> tuple[No
     mean = scipy.ndimage.uniform_filter(images.mean(axis=0), size, mode="nearest")
     source = f"{kind}, the variance of each value by the mean around it"
     far = float(np.mean(kind.far_from_normal(mean)))
-    return Noise(Diagonal(kind.variances(mean)), source, known=False), far
+    return Noise(covariance=Diagonal(kind.variances(mean)), source=source, known=False), far

@@ -1,0 +1,143 @@
+"""The verb `audit`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnx_si.analysis.options import OPTIONS
+from onnx_si.auditing.wish import CONTROLS, Wish, read_wish, wish_of
+from onnx_si.cli.arguments import add_test
+from onnx_si.cli.options import Parser, given_options
+from onnx_si.errors import UsageError
+from onnx_si.ground.terminal import shown_line
+
+if TYPE_CHECKING:
+    from onnx_si.auditing.running import Audit
+
+GATE_FAILED = 1
+
+
+def audit_parser() -> Parser:
+    """Parser of the verb."""
+    parser = Parser(
+        prog="onnx-si audit",
+        description="Test many images and judge them together: a folder with verdict, table and report.",
+        epilog="exit codes: 0 all gates hold, 1 one does not, 2 usage, 3 can't be analysed, 4 bad file",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "what",
+        metavar="AUDIT.toml | MODEL",
+        help="a configuration, or the .onnx file and then the images",
+    )
+    parser.add_argument("images", metavar="IMAGES", nargs="*", help="images, folders, patterns in quotes")
+    group = parser.add_argument_group("the audit")
+    group.add_argument("--output", metavar="DIR", help="the audit's folder; default beside AUDIT.toml")
+    group.add_argument("--init", action="store_true", help="write a commented configuration to stdout")
+    group.add_argument("--dry-run", action="store_true", help="say what would be done, and time one image")
+    group.add_argument("--jobs", type=int, default=-1, help="worker processes; -1 all cores, 0 this process")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do it")
+    group.add_argument("--restart", action="store_true", help="begin anew, whatever the folder holds")
+    group.add_argument("--control", choices=CONTROLS, help="of the error over images")
+    group.add_argument("--rate", type=float, help="at which it rejects; default 0.05")
+    group.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="check and run the model in a child process first: one that kills it is refused",
+    )
+    group.add_argument("--no-pictures", action="store_true", help="draw no picture of each result")
+    group.add_argument("--mlflow", action="store_true", help="log it to MLflow's store of the environment")
+    group.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
+    group.add_argument("--quiet", action="store_true", help="only errors on stderr")
+    group.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="on stderr")
+    add_test(parser)
+    return parser
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """Run the verb; gives the exit code."""
+    from onnx_si.auditing.begin import commented, plan  # they take long to import
+    from onnx_si.auditing.running import run_audit
+    from onnx_si.auditing.tracking import log_to_mlflow, require_mlflow
+    from onnx_si.runtime.isolation import isolated, try_out
+    from onnx_si.simulation.bar import Bar
+
+    if arguments.init:
+        if arguments.what.endswith(".toml"):
+            raise UsageError("--init takes a MODEL and IMAGES, and writes a configuration for them")
+        print(commented(arguments.what, arguments.images), end="")
+        return 0
+    wish, folder = _wish(arguments), _folder(arguments)
+    if arguments.isolate:
+        model = str(wish.place(wish.model))
+        isolated(try_out, model, what=model)
+    if arguments.dry_run:
+        print("\n".join(map(shown_line, plan(wish, folder).split("\n"))))
+        return 0
+    if arguments.mlflow:
+        require_mlflow()
+    shows = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
+    bar = Bar(sys.stderr) if shows else None
+    how: dict[str, Any] = {"jobs": arguments.jobs, "scheduler": arguments.scheduler}
+    if bar is None:
+        found = run_audit(wish, folder, restart=arguments.restart, **how)
+    else:
+        with bar:
+            found = run_audit(wish, folder, restart=arguments.restart, advance=bar, **how)
+    _write(found, arguments)
+    if arguments.mlflow:
+        log_to_mlflow(found)
+    return 0 if found.passed else GATE_FAILED
+
+
+def _wish(arguments: argparse.Namespace) -> Wish:
+    """From the file, or from the options."""
+    options = given_options(arguments, OPTIONS)
+    own = {"control": arguments.control, "rate": arguments.rate}
+    given = {name: value for name, value in own.items() if value is not None}
+    given |= {"pictures": False} if arguments.no_pictures else {}
+    if arguments.what.endswith(".toml"):
+        if arguments.images or options or given:
+            strange = [*arguments.images, *(f"--{name}" for name in (*options, *given))]
+            raise UsageError(f"{', '.join(strange)}: {arguments.what} says what is audited; write it there")
+        return read_wish(arguments.what)
+    files: dict[str, Any] = {"model": arguments.what}
+    manifests = [name for name in arguments.images if name.endswith((".csv", ".parquet"))]
+    if manifests and len(arguments.images) == 1:
+        files["manifest"] = manifests[0]
+    elif arguments.images:
+        files["images"] = list(arguments.images)
+    references, noise = arguments.reference or [], arguments.noise_from or []
+    if len(references) > 1:
+        raise UsageError("an audit takes one --reference for all images; a manifest has a column for more")
+    for name, value in (
+        ("reference", references[0] if references else None),
+        ("mask", arguments.mask),
+        ("covariance", arguments.covariance),
+        ("noise_from", list(noise) or None),
+        ("sigma_from", arguments.sigma_from),
+    ):
+        if value is not None:
+            files[name] = value
+    return wish_of({**files, **given, "test": options}, base=Path(), where="the command line")
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    if arguments.output is not None:
+        return Path(arguments.output)
+    if not arguments.what.endswith(".toml"):
+        raise UsageError("--output DIR is missing: the folder that everything is written to")
+    return Path(arguments.what).with_suffix("")
+
+
+def _write(found: "Audit", arguments: argparse.Namespace) -> None:
+    from onnx_si.report import to_json
+    from onnx_si.report.audited import verdict
+
+    if arguments.json:
+        print(to_json(found.document))
+    else:
+        lines = [*verdict(found.document).split("\n"), f"written to {found.folder}"]
+        print("\n".join(map(shown_line, lines)))

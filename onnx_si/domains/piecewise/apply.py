@@ -1,0 +1,264 @@
+"""The exact domain: a tensor on a part of the line as knots and the tensor's value at each knot.
+
+Between knots the tensor is affine. A jump is two knots at the same place: the limits from the left and
+from the right.
+Nothing here steps by an epsilon; a tolerance occurs only where two values are equal up to rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from onnx_si.domains.doubt import doubtful
+from onnx_si.domains.judge import Judge
+from onnx_si.domains.piecewise import degree_two, envelope
+from onnx_si.domains.piecewise.crossings import (
+    NO_CROSSINGS,
+    Crossings,
+    Refinement,
+    concatenate,
+    level_crossings,
+    refine,
+    zero_crossings,
+)
+from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic, resampled, together
+from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, between_jumps, from_pieces, merge
+from onnx_si.domains.walker import NeedsSplit
+from onnx_si.errors import Undefined
+from onnx_si.program.ranges import Limits, beyond
+from onnx_si.rules.rules import (
+    FEW_CANDIDATES,
+    Affine,
+    Array,
+    Bilinear,
+    Gated,
+    Kinked,
+    Maximum,
+    Opaque,
+    Rule,
+    Smooth,
+    Step,
+    Winner,
+)
+
+
+def _changes(rule: Step, knots: Array, switch: Array, xs: Sequence[PiecewiseLinear]) -> Crossings:
+    """Where one switch of a step changes what the step gives."""
+    flat = switch.reshape(len(knots), -1)
+    if rule.spacing is None:
+        return zero_crossings(knots, flat)
+    spacing = rule.spacing(*(x.values for x in xs))
+    return level_crossings(knots, flat, spacing.reshape(flat.shape))
+
+
+def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int) -> None:
+    """Ask for a split where knots and crossings together would not fit."""
+    if (len(knots) + len(crossings.at)) * element_bytes <= budget:
+        return
+    places = np.unique(np.concatenate([knots, crossings.at]))
+    if (len(places)) * element_bytes <= budget or len(places) < 4:
+        return
+    raise NeedsSplit(float(places[len(places) // 2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactDomain:
+    """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be
+    split.
+
+    With a `judge`, a step is nowhere decided by rounding: it tells what the step reads where that is in
+    doubt, and `undecided` has the intervals (low, high) on which it can't tell. With `ends` as well, those of
+    the part of the line, `places` has every place at which something may jump, and how far rounding may have
+    moved it: a step, a choice, or a kink on which one of these stands.
+    """
+
+    budget: int = 64 << 20
+    judge: Judge | None = None
+    ends: tuple[float, float] | None = None
+    undecided: list[tuple[float, float]] = field(default_factory=list)
+    places: list[tuple[Array, Array]] = field(default_factory=list)
+
+    def apply(self, rule: Rule, inputs: Sequence[Pieces]) -> Pieces:
+        """The rule's output on the inputs' part of the line.
+
+        Raises
+        ------
+        NeedsSplit
+            If it would not fit into the budget.
+        """
+        lines = [x for x in inputs if isinstance(x, PiecewiseLinear)]
+        if len(lines) == len(inputs):
+            return self._of_lines(rule, lines)
+        bows = together(inputs)
+        self._check(bows)
+        if not isinstance(rule, Kinked | Maximum):
+            return degree_two.apply(rule, bows)
+        return self._bent(rule, bows)
+
+    def _bent(self, rule: Kinked | Maximum, xs: list[PiecewiseQuadratic]) -> PiecewiseQuadratic:
+        """A rule that adds knots, of tensors of degree 2."""
+        knots, element_bytes = xs[0].knots, 2 * max(x.values[0].nbytes for x in xs)
+        if isinstance(rule, Maximum):  # all candidates are there at the same time
+            element_bytes += 2 * np.asarray(rule.candidates(*(x.values[:1] for x in xs))).nbytes
+        _afford(knots, NO_CROSSINGS, element_bytes, self.budget)
+        crossings = degree_two.changes(rule, xs)
+        _afford(knots, crossings, element_bytes, self.budget)
+        refinement = refine(xs[0].knots, crossings)
+        refined = [resampled(x, refinement.knots) for x in xs]
+        if isinstance(rule, Maximum):
+            return degree_two.maximum(rule, refined)
+        return degree_two.kinked(rule, degree_two.on_levels(rule, refined[0], crossings, refinement.position))
+
+    def _of_lines(self, rule: Rule, inputs: list[PiecewiseLinear]) -> Pieces:
+        """The rule's output of tensors that are affine between knots."""
+        xs = merge(inputs)
+        self._check(xs)
+        match rule:
+            case Affine():
+                return PiecewiseLinear(xs[0].knots, rule.evaluate_fast(*(x.values for x in xs)))
+            case Kinked():
+                return self._kinked(rule, xs[0])
+            case Maximum():
+                return self._maximum(rule, xs)
+            case Step():
+                return self._step(rule, xs)
+            case Winner():
+                return self._winner(rule, xs)
+            case Gated():
+                return self._gated(rule, xs)
+            case Bilinear():
+                return degree_two.product(rule, xs)
+            case Smooth() | Opaque():
+                return self._curved(rule, xs)
+
+    def watch(self, x: Pieces, limits: Limits) -> None:
+        """Refuse whole numbers that leave their type's range: a runtime wraps them around.
+
+        Raises
+        ------
+        Undefined
+            If they do on a part of the line, not just at a point.
+        """
+        out = beyond(x.values, x.values, limits)
+        if isinstance(x, PiecewiseQuadratic):  # whole numbers jump: no product of them changes in between
+            raise AssertionError("whole numbers are no polynomials")
+        rows = np.flatnonzero((out[:-1] | out[1:]) & (x.knots[:-1] < x.knots[1:]))
+        if len(rows):
+            raise Undefined(
+                f"whole numbers leave {limits[0]:.17g} to {limits[1]:.17g}, all that can be told apart here, "
+                f"for images on the line, from {x.knots[rows[0]]:.6g} on it",
+                "compute in a wider type or in floating point, or clip in front of it",
+            )
+
+    def _check(self, xs: Sequence[Pieces]) -> None:
+        for x in xs:
+            if x.nbytes > self.budget:
+                _afford(x.knots, NO_CROSSINGS, x.values[0].nbytes, self.budget)
+
+    def _note(self, rule: Rule, crossings: Crossings) -> None:
+        """Keep the places of crossings, and how far off they may be."""
+        if self.judge is not None and self.ends is not None and len(crossings.at):
+            error = self.judge.error(self.judge.reads(rule), *self.ends)
+            with np.errstate(divide="ignore", over="ignore"):
+                self.places.append((crossings.at, error / crossings.slope))
+
+    def _kinked(self, rule: Kinked, x: PiecewiseLinear) -> PiecewiseLinear:
+        shape = x.values.shape[1:]
+        flat = x.values.reshape(len(x.knots), -1)
+        levels = [np.broadcast_to(level, shape).reshape(-1) for level in rule.breakpoints]
+        found = [
+            zero_crossings(x.knots, flat - values if level.any() else flat)
+            for level, values in zip(rule.breakpoints, levels, strict=True)
+        ]
+        crossings = concatenate(found)
+        if not len(crossings.at):
+            return PiecewiseLinear(x.knots, rule.evaluate(x.values))
+        _afford(x.knots, crossings, x.values[0].nbytes, self.budget)
+        self._note(rule, crossings)
+        refinement = refine(x.knots, crossings)
+        refined = refinement(x)
+        values = refined.values if refined is not x else refined.values.copy()
+        # the element that changes its piece stands exactly on the breakpoint
+        exact = np.concatenate([level[c.element] for level, c in zip(levels, found, strict=True)])
+        values.reshape(len(refined.knots), -1)[refinement.position, crossings.element] = exact
+        return PiecewiseLinear(refined.knots, rule.evaluate(values))
+
+    def _envelope(
+        self, rule: Maximum | Winner, xs: list[PiecewiseLinear]
+    ) -> tuple[Array, Refinement, Crossings, Array]:
+        """Upper envelope of the candidates: values at the old knots, refined knots, crossings and values
+        there.
+        """
+        candidates = rule.candidates(*(x.values for x in xs))
+        top, found = envelope.crossings(xs[0].knots, candidates, rule.sign)
+        crossings = Crossings(interval=found.interval, element=found.element, at=found.at, slope=found.slope)
+        copies = len(candidates) if len(candidates) > FEW_CANDIDATES else 1
+        _afford(xs[0].knots, crossings, copies * top[0].nbytes, self.budget)
+        self._note(rule, crossings)
+        return top, refine(xs[0].knots, crossings), crossings, found.value
+
+    def _maximum(self, rule: Maximum, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        top, refinement, crossings, exact = self._envelope(rule, xs)
+        values = np.empty((len(refinement.knots), *top.shape[1:]))
+        values[refinement.old] = top
+        if len(refinement.new):
+            values[refinement.new] = rule.evaluate(*(refinement.at_new(x) for x in xs))
+        values.reshape(len(values), -1)[refinement.position, crossings.element] = exact
+        return PiecewiseLinear(refinement.knots, values)
+
+    def _pieces(self, rule: Step | Winner, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        """What a rule gives in the middle of each interval, as a tensor with jumps."""
+        knots = xs[0].knots
+        real = np.nonzero(knots[1:] > knots[:-1])[0]
+        if not len(real):
+            return PiecewiseLinear(knots, rule.evaluate(*(x.values for x in xs)))
+        middles = [0.5 * (x.values[real] + x.values[real + 1]) for x in xs]
+        if self.judge is not None:
+            self._settle(self.judge, rule, xs, real, middles)
+        return from_pieces(np.append(knots[real], knots[-1]), rule.evaluate(*middles))
+
+    def _settle(
+        self,
+        judge: Judge,
+        rule: Step | Winner,
+        xs: list[PiecewiseLinear],
+        real: Index,
+        middles: list[Array],
+    ) -> None:
+        """Put what the judge says in place of middles that leave the rule in doubt."""
+        knots, names = xs[0].knots, judge.reads(rule)
+        left, right = ([x.values[at] for x in xs] for at in (real, real + 1))
+        zeros = judge.may_coincide(names)
+        for slack in judge.slacks(names, knots, [x.values for x in xs]):
+            rows = np.flatnonzero(np.any(doubtful(rule, left, right, slack, zeros), axis=1))
+            rows = rows[judge.wide(knots[real[rows]], knots[real[rows] + 1])]
+            if not len(rows):
+                return
+        low, high = knots[real[rows]], knots[real[rows] + 1]
+        found = judge.inside(names, rule, low, high)
+        for middle, values in zip(middles, found.values, strict=False):
+            middle[rows] = values
+        open_ = ~found.settled
+        self.undecided.extend(zip(low[open_].tolist(), high[open_].tolist(), strict=True))
+
+    def _winner(self, rule: Winner, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        _, refinement, _, _ = self._envelope(rule, xs)
+        return self._pieces(rule, [refinement(x) for x in xs])
+
+    def _step(self, rule: Step, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        knots = xs[0].knots
+        switches = rule.switches(*(x.values for x in xs))
+        crossings = concatenate([_changes(rule, knots, s, xs) for s in switches])
+        _afford(knots, crossings, max(x.values[0].nbytes for x in xs), self.budget)
+        self._note(rule, crossings)
+        refinement = refine(knots, crossings)
+        return self._pieces(rule, [refinement(x) for x in xs])
+
+    def _gated(self, rule: Gated, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        values = [between_jumps(x) if i in rule.gates else x.values for i, x in enumerate(xs)]
+        return PiecewiseLinear(xs[0].knots, rule.evaluate(*values))
+
+    def _curved(self, rule: Smooth | Opaque, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+        """Only of tensors that are constant on pieces; the binder refuses every other."""
+        return PiecewiseLinear(xs[0].knots, rule.evaluate(*(x.values for x in xs)))

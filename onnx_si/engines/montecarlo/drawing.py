@@ -1,0 +1,69 @@
+"""The Monte-Carlo engine as tests ask it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from onnx_si.domains.event import RegionEvent
+from onnx_si.engines.engine import Answer, Watch
+from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
+from onnx_si.engines.montecarlo.asker import Outside
+from onnx_si.ground.intervals import Intervals
+from onnx_si.search import SearchOptions
+from onnx_si.statistics.line import ImageLine
+
+Box = Callable[[ImageLine, RegionEvent], Outside]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonteCarlo:
+    """Asks a black box whether places of a line have the observed region.
+
+    Parameters
+    ----------
+    box : callable
+        (line, event) -> how far outside of S places of the line are.
+    plan : Plan
+    seed : int
+        What the generator was made of, to be told.
+    rng : Generator
+        Every question has draws of its own.
+    """
+
+    box: Box
+    plan: Plan
+    seed: int
+    rng: np.random.Generator
+    guarantee: ClassVar[str] = "monte-carlo"
+
+    def answer(
+        self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+    ) -> Answer:
+        """Run the chains; the bounds are an interval for what infinitely many of them would give.
+
+        Raises
+        ------
+        UnsupportedModel
+            If the observed place itself does not give the observed region.
+        """
+        plan = replace(self.plan, alternative=how.alternative)
+        found = monte_carlo(line, self.box(line, event), plan, self.rng.spawn(1)[0], progress)
+        return Answer(
+            guarantee=self.guarantee,
+            p_value=found.p_value,
+            p_value_bounds=found.interval,
+            inside=found.estimate,
+            undecided=Intervals.empty(),
+            complete=True,
+            approximate=True,
+            costs={
+                "engine": self.guarantee,
+                "seconds": found.seconds,
+                "forward_passes": found.passes,
+                "draws": found.draws,
+                "seed": self.seed,
+                "complete": True,
+            },
+        )

@@ -1,0 +1,94 @@
+"""Arithmetic element by element: the linear parts of rules, and functions with bends."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnx_si.kernels.arrays import align, expand
+from onnx_si.rules.rules import Array
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Sum of weight * x over xs that broadcast to a shape; the weights are numbers, as many as xs."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, *xs_and_weights: Array) -> Array:
+        count = len(xs_and_weights) // 2
+        xs, ws = xs_and_weights[:count], xs_and_weights[count:]
+        result = expand(xs[0] if ws[0] == 1 else ws[0] * xs[0], self.shape)
+        for x, w in zip(xs[1:], ws[1:], strict=True):
+            result = result + align(x if w == 1 else w * x, len(self.shape))
+        return result
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """w * x in so many dimensions, the batch axis not counted."""
+
+    ndim: int
+
+    def __call__(self, x: Array, w: Array) -> Array:
+        return align(x, self.ndim) * w
+
+
+@dataclass(frozen=True)
+class Divided:
+    """x / w in so many dimensions, the batch axis not counted."""
+
+    ndim: int
+
+    def __call__(self, x: Array, w: Array) -> Array:
+        return align(x, self.ndim) / w
+
+
+def rectified(x: Array) -> Array:
+    """The larger one of x and 0."""
+    return np.maximum(x, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Leaky:
+    """slope * x below zero, x above."""
+
+    slope: Array | float
+
+    def __call__(self, x: Array) -> Array:
+        return np.where(x < 0, self.slope * x, x)
+
+
+@dataclass(frozen=True, eq=False)
+class Clipped:
+    """x between two numbers, the nearer one of them outside."""
+
+    low: Array
+    high: Array
+
+    def __call__(self, x: Array) -> Array:
+        return np.clip(x, self.low, self.high)
+
+
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """The larger (sign +1) or smaller one of x and a bound."""
+
+    bound: Array
+    sign: int
+
+    def __call__(self, x: Array) -> Array:
+        return np.maximum(x, self.bound) if self.sign > 0 else np.minimum(x, self.bound)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """factor * x + shift between two places, constants outside, which are hit exactly, without rounding."""
+
+    places: tuple[float, float]
+    levels: tuple[float, float]
+    factor: float
+    shift: float
+
+    def __call__(self, x: Array) -> Array:
+        (low, high), (at_low, at_high) = self.places, self.levels
+        return np.where(x <= low, at_low, np.where(x >= high, at_high, self.factor * x + self.shift))

@@ -1,0 +1,110 @@
+"""A simulation as a table for a person."""
+
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from onnx_si.simulation.experiment import Simulation
+from onnx_si.simulation.method_rows import CONFIDENCE, Row
+from onnx_si.simulation.part_rows import PartRow
+from onnx_si.statistics.hypotheses import HYPOTHESES
+
+WIDE = 140  # of text that goes to a file or a pipe
+
+
+def print_table(simulation: Simulation, stream: TextIO) -> None:
+    """Write what was drawn, a line for each signal and method, and in words what the level says."""
+    width = None if stream.isatty() else WIDE
+    console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+    plan, settings = simulation.plan, simulation.settings
+    shape = "x".join(map(str, plan.shape))
+    console.print(f"{plan.path}: images of {shape}, {plan.drawn}")
+    console.print(f"hypothesis {settings.hypothesis} ({settings.alternative}), references: {plan.references}")
+    console.print(f"sigma is {simulation.source}; signal in a square of side {plan.size}; seed {plan.seed}")
+    console.print(_table(simulation.rows, settings.alpha))
+    if simulation.parts:
+        console.print(_part_table(simulation.parts, settings.alpha))
+    for text in _in_words(simulation):
+        console.print(text)
+
+
+def _table(rows: Iterable[Row], alpha: float) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    interval = f"{CONFIDENCE:.0%} interval"
+    names = ("signal", "method", "trials", "tested", "no region", f"rejected at {alpha:g}", interval)
+    for name in (*names, "KS p-value"):
+        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    counts = (f"{row.signal:g}", row.method, str(row.trials), str(row.tested), str(row.no_region))
+    ks = "-" if row.ks_p_value is None else f"{row.ks_p_value:.3g}"
+    return (*counts, _rate(row.reject_rate), _ends(row.reject_interval), ks)
+
+
+def _part_table(rows: Iterable[PartRow], alpha: float) -> Table:
+    """Components by themselves, and images with a rejected one after Holm's adjustment."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    interval = f"{CONFIDENCE:.0%} interval"
+    counts = ("signal", "components", "tested", f"rejected at {alpha:g}", interval)
+    for name in (*counts, "images", "with a rejected one", interval):
+        table.add_column(name, justify="left" if name == "components" else "right", no_wrap=True)
+    for row in rows:
+        where = "on the square" if row.touches else "off the square" if row.signal else "all"
+        rates = (_rate(row.reject_rate), _ends(row.reject_interval))
+        images = (str(row.images), _rate(row.image_rate), _ends(row.image_interval))
+        table.add_row(f"{row.signal:g}", where, str(row.tested), *rates, *images)
+    return table
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _ends(interval: tuple[float | None, float | None]) -> str:
+    return "-" if None in interval else f"{interval[0]:.4f} to {interval[1]:.4f}"
+
+
+def _verdict(interval: tuple[float | None, float | None], alpha: float) -> str:
+    low, high = interval
+    if low is not None and low > alpha:
+        return f"rejects too often: more than {alpha:g} of the tests without signal"
+    if high is not None and high < alpha:
+        return f"rejects less often than {alpha:g}: it is valid, and loses power"
+    return f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
+
+
+def _parts_in_words(simulation: Simulation) -> Iterable[str]:
+    """Of components that hold no signal."""
+    name = simulation.settings.hypothesis
+    null_holds = HYPOTHESES[name].needs_reference  # else the square is in what they are compared with
+    for part in simulation.parts:
+        if part.touches or part.image_rate is None:
+            continue
+        if null_holds or not part.signal:
+            verdict = _verdict(part.image_interval, simulation.settings.alpha)
+            yield f"components without signal, signal {part.signal:g}, Holm's procedure: {verdict}"
+        else:
+            yield (
+                f"components without signal, signal {part.signal:g}: their null hypothesis is false, because "
+                f"hypothesis {name} compares them with pixels of the square, too"
+            )
+
+
+def _in_words(simulation: Simulation) -> Iterable[str]:
+    alpha = simulation.settings.alpha
+    for row in simulation.rows:
+        if not row.signal and row.reject_rate is not None:
+            yield f"{row.method}: {_verdict(row.reject_interval, alpha)}"
+    yield from _parts_in_words(simulation)
+    for row in simulation.rows:
+        if row.not_computed:
+            why = next(
+                (o.missing[row.method] for o in simulation.outcomes if row.method in o.missing), "no p-value"
+            )
+            yield f"{row.method}, signal {row.signal:g}: {row.not_computed} trials without a p-value ({why})"
