@@ -1,10 +1,12 @@
 """How images become a model's input: the same for all images of a shape."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import cast
 
 from onnx_si.analysis.padding import padded
 from onnx_si.analysis.settings import Settings
+from onnx_si.analysis.sliding_windows import slid
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
@@ -32,17 +34,19 @@ class Input:
         """Whether images of several sizes in space fit."""
         return not all(isinstance(self.sizes[axis], int) for axis in self.layout.spatial_axes)
 
-    def accepted(self, resized: str | None) -> Shape:
-        """The shape that an image must have; any size in space where it is resized to the model's.
+    def accepted(self, settings: Settings) -> Shape:
+        """The shape that an image must have; any size in space where it is resized or resampled.
 
         Raises
         ------
         UsageError
             If there is nothing to resize to.
         """
-        if resized is None:
-            return self.sizes
         axes = self.layout.spatial_axes
+        if settings.spacing is not None or settings.window_size is not None:
+            return tuple(None if axis in axes else size for axis, size in enumerate(self.sizes))
+        if settings.resize_input is None:
+            return self.sizes
         if any(not isinstance(self.sizes[axis], int) for axis in axes):
             raise UsageError(
                 f"the model's input {self.sizes} takes images of any size: there is nothing to resize to; "
@@ -97,10 +101,22 @@ class Frame:
 
     @property
     def view(self) -> View:
-        return View(shape=self.shape, layout=self.layout, resize=self.resize, scores=self.scores)
+        inner = self.layout.spatial_shape(self.inner) if self.steps.resize else None
+        return View(shape=self.shape, layout=self.layout, resize=self.resize, scores=self.scores, inner=inner)
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        """The shape of what the model itself is given."""
+        return resized_shape(self.shape, self.steps.resize)
 
 
-def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Settings) -> Frame:
+def frame_of(
+    model: Model,
+    taken: Input,
+    shape: tuple[int, ...],
+    settings: Settings,
+    spacing: tuple[float, ...] | None = None,
+) -> Frame:
     """Put the preprocessing in front of a model, for images of a shape.
 
     Raises
@@ -108,12 +124,22 @@ def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Setti
     UsageError, InputError
         If it does not fit.
     """
-    resize = _resizes(taken, shape, settings.resize_input)
+    if settings.spacing is not None:
+        resize = _resamples(taken, shape, settings, spacing)
+    else:
+        resize = _resizes(taken, shape, settings.resize_input)
     steps = Preprocessing(
         scale=settings.scale, mean=settings.mean, std=settings.std, window=settings.window, resize=resize
     )
     if settings.pad is not None:
-        model = padded(model, taken.name, shape, taken.layout, settings.pad, steps)
+        inner = resized_shape(shape, resize)
+        plain = replace(steps, resize={})
+        model = padded(model, taken.name, inner, taken.layout, settings.pad, plain)
+    if settings.window_size is not None:
+        sides, inner = tuple(int(side) for side in settings.window_size), resized_shape(shape, resize)
+        kind, _, named = settings.saliency.partition(":")
+        wanted = named if kind == "output" else None
+        model = slid(model, taken.name, inner, taken.layout, sides, settings.overlap, wanted)
     framed = with_preprocessing(model, taken.name, taken.layout, steps)
     if settings.may_draw:
         framed = with_told_shapes(model, framed, shape, taken.layout, steps)
@@ -128,6 +154,11 @@ def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Setti
     )
 
 
+def resized_shape(shape: tuple[int, ...], resize: Mapping[int, Array]) -> tuple[int, ...]:
+    """A shape after the matrices of some axes."""
+    return tuple(len(resize[axis]) if axis in resize else n for axis, n in enumerate(shape))
+
+
 def _resizes(taken: Input, have: tuple[int, ...], mode: str | None) -> dict[int, Array]:
     """A matrix for every axis on which the image's size is not the model's."""
     if mode is None:
@@ -138,3 +169,42 @@ def _resizes(taken: Input, have: tuple[int, ...], mode: str | None) -> dict[int,
             raise InputError(f"an image of {have} is too large to be resized to {taken.sizes}")
     changed = {axis: size for axis, size in wanted.items() if size != have[axis]}
     return {axis: resize_matrix(have[axis], size, mode) for axis, size in changed.items()}
+
+
+def _resamples(
+    taken: Input, have: tuple[int, ...], settings: Settings, spacing: tuple[float, ...] | None
+) -> dict[int, Array]:
+    """A matrix for every axis of space whose pixels have another size than the model takes.
+
+    The image becomes one of round(size x its spacing / the model's) pixels, stretched over the same extent.
+
+    Raises
+    ------
+    InputError, UsageError
+        If the size of a pixel is not known, or the image of that spacing does not fit.
+    """
+    axes, asked = taken.layout.spatial_axes, settings.spacing or ()
+    wanted = asked * len(axes) if len(asked) == 1 else asked
+    if len(wanted) != len(axes):
+        raise UsageError(f"--spacing {wanted}; give one size, or one for each of {len(axes)} axes of space")
+    if spacing is None:
+        raise InputError("--spacing: the image's file does not say how large a pixel is; give --pixel-size")
+    sizes = {
+        axis: max(1, round(have[axis] * own / new))
+        for axis, own, new in zip(axes, spacing, wanted, strict=True)
+    }
+    for axis, size in sizes.items():
+        if (
+            settings.window_size is None
+            and taken.sizes[axis] not in (size, None)
+            and isinstance(taken.sizes[axis], int)
+        ):
+            found = " x ".join(map(str, sizes.values()))
+            raise InputError(
+                f"--spacing: at {', '.join(f'{n:g}' for n in wanted)} mm the image has {found} pixels, and "
+                f"the model takes {taken.sizes}: crop the image, or --resize-input"
+            )
+        if size * have[axis] > MAX_RESIZE_VALUES:
+            raise InputError(f"an image of {have} is too large to be resampled to {tuple(sizes.values())}")
+    changed = {axis: size for axis, size in sizes.items() if size != have[axis]}
+    return {axis: resize_matrix(have[axis], size, settings.resample) for axis, size in changed.items()}

@@ -28,6 +28,7 @@ class Inputs:
     mask: Any = None
     covariance: Any = None
     noise_from: Any = ()
+    sigma_from: Any = None
     how: How = PLAINLY
 
     def given(self, accepts: Accepts) -> Given:
@@ -53,12 +54,21 @@ class Inputs:
             mask=None
             if self.mask is None
             else array_of("mask", self.mask, accepts.mask(np.shape(image)), self.how),
+            background=None
+            if self.sigma_from is None
+            else array_of(
+                "sigma_from", self.sigma_from, accepts.mask(np.shape(image), "background"), self.how
+            ),
         )
 
     def told(self) -> tuple[str, ...]:
         """What the user must know of the files."""
         images = (self.image, *several(self.reference), *several(self.noise_from))
         return tuple(text for one in images if _name(one) is not None for text in told(one, self.how))
+
+    def spacing(self) -> tuple[float, ...] | None:
+        """Size of a pixel in mm along each axis, where the image's file says it."""
+        return None if _name(self.image) is None else spacing(self.image, self.how)
 
     def known_covariance(self, accepts: Accepts, image: Any) -> Any:
         """The covariance of an image, read from its file if it is one."""
@@ -72,11 +82,10 @@ class Inputs:
             "mask": _name(self.mask),
             "covariance": _name(self.covariance),
             "noise_from": list(_names(self.noise_from)) or None,
+            "sigma_from": _name(self.sigma_from),
         }
         if not any((*files.values(), *references, _name(self.image))):
             return outcome
-        if isinstance(outcome, Result) and _name(self.image) is not None:
-            outcome = replace(outcome, spacing=spacing(self.image, self.how))
         return replace(
             outcome,
             image_path=_name(self.image),

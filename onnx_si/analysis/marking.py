@@ -57,7 +57,7 @@ class Marker:
         if kind == "top":
             others = ~self.region_of(shown) if outside is None else outside
             return _above_others(shown, others if self.mask is None else others & self.mask)
-        if kind == "value":
+        if kind in ("value", ARGMAX):
             bound = level
         elif self.threshold.chosen and not chosen.min() > level * chosen.max():
             bound = chosen.min() - 1.0  # the choice would be another one
@@ -175,8 +175,22 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
         )
     except UnsupportedModel:
         if frame.input.is_free:  # the one reason that all others follow from
-            require_fitting(frame.model, image.shape, frame.layout)
+            require_fitting(frame.loaded, frame.inner, frame.layout)
         raise
+    return marked(frame, saliency, image, mask, settings)
+
+
+def marked(
+    frame: Frame, saliency: SaliencyMap, image: Array, mask: Mask | None, settings: Settings
+) -> Marking:
+    """Bind a map that was made to an image of the frame's shape.
+
+    Raises
+    ------
+    UsageError, UnsupportedModel
+        If the map has no such threshold.
+    """
+    given = settings.threshold
     threshold = default_threshold(saliency) if given is None else parse_threshold(given)
     shown = Marking(
         frame=frame,
@@ -193,7 +207,7 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     if settings.may_draw and not kind.is_floating:
         why = f"the model's input is {kind.type}: the runtime rounds the image to whole numbers"
         return dataclasses.replace(shown, why=why)
-    return _bound_or_drawn(shown, settings) if followed else shown
+    return _bound_or_drawn(shown, settings) if settings.asks_exact else shown
 
 
 def _bound_or_drawn(shown: Marking, settings: Settings) -> Marking:

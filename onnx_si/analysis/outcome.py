@@ -18,7 +18,7 @@ from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
-from onnx_si.report import Comparison, ComponentTest, Estimate, Fragility, Refused, Result
+from onnx_si.report import ClassTest, Comparison, ComponentTest, Estimate, Fragility, Refused, Result
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
 from onnx_si.statistics.line import ImageLine
@@ -78,13 +78,14 @@ def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
 
 
 def time_warnings(
-    found: Answer, components: tuple[ComponentTest, ...], deadline: Deadline, settings: Settings
+    found: Answer, parts: tuple[ComponentTest | ClassTest, ...], deadline: Deadline, settings: Settings
 ) -> Iterator[str]:
     """What became of a time limit besides the search of the region."""
     if settings.time_limit is not None and found.approximate:
         yield "--time-limit bounds exact searches; chains end by themselves, after --draws of them"
-    elif found.complete and components and deadline.over():
-        yield "the time limit was over before all components were tested: their bounds are wide, and true"
+    elif found.complete and parts and deadline.over():
+        what = "classes" if isinstance(parts[-1], ClassTest) else "components"
+        yield f"the time limit was over before all {what} were tested: their bounds are wide, and true"
 
 
 def result_of(

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
+from onnx_si.analysis.class_tests import test_classes
 from onnx_si.analysis.components import test_components
 from onnx_si.analysis.door import at_door
 from onnx_si.analysis.frame import Frame, frame_of, input_of
@@ -37,13 +38,15 @@ from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
 from onnx_si.ground.seeds import WHY_MIXED, generator
-from onnx_si.report import Result
+from onnx_si.maps import EACH
+from onnx_si.report import ClassTest, Result
 from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, SearchOptions, Stop
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Covariance
 
 ADVICE = "check the exported model; if onnxruntime runs it, please report it"
+STREAMS = 5  # generators of all that is drawn, each for itself; the chains have the fourth
 SHAPES_KEPT = 4  # of images, with everything that was made for them
 
 
@@ -61,7 +64,7 @@ class Analysis:
         door = at_door(model, settings.inputs, settings.layout, settings.dims)
         self.model, self._told = door.model, door.told
         self._input = input_of(self.model, settings, door.layout)
-        self._frames = Kept[tuple[int, ...], Frame](SHAPES_KEPT)
+        self._frames = Kept[tuple[Any, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
 
     def test(
@@ -72,6 +75,8 @@ class Analysis:
         mask: ArrayLike | Path | None = None,
         covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
         noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
+        sigma_from: ArrayLike | Path | None = None,
+        pixel_size: tuple[float, ...] | None = None,
         seed: int | None = None,
         sigma: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -82,9 +87,9 @@ class Analysis:
 
         Parameters
         ----------
-        image, reference, mask, covariance, noise_from, progress, stop, notice
+        image, reference, mask, covariance, noise_from, sigma_from, progress, stop, notice
             As for `onnx_si.test`.
-        seed, sigma : optional
+        seed, sigma, pixel_size : optional
             For this image, in place of the analysis' own.
 
         Returns
@@ -101,6 +106,7 @@ class Analysis:
             mask=mask,
             covariance=covariance,
             noise_from=noise_from,
+            sigma_from=sigma_from,
             how=self._settings(has_reference=False).how,
         )
         keep_freed_memory()
@@ -110,6 +116,8 @@ class Analysis:
             given = inputs.given(accepts)
             told.warnings(inputs.told())
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
+            known = pixel_size or settings.pixel_size or inputs.spacing()
+            given = replace(given, spacing=known)
             covariance = inputs.known_covariance(accepts, given.image)
             result = self._test(given, covariance, settings, told, progress, stop or Stop())
         return inputs.named_in(result)
@@ -120,13 +128,16 @@ class Analysis:
         """What was given, fitted to the model's input."""
         fit = fitted(self._input, given, settings)
         shape = fit.image.shape
-        frame = self._frames.get(shape, lambda: frame_of(self.model, self._input, shape, settings))
+        key = (shape, fit.spacing if settings.spacing is not None else None)
+        frame = self._frames.get(key, lambda: frame_of(self.model, self._input, shape, settings, fit.spacing))
         return fit.in_frame(frame)
 
     def select(self, scene: Scene, settings: Settings) -> Selection:
         """The salient region of a scene."""
         mask = None if scene.mask is None else scene.mask.tobytes()
-        key = (scene.frame.shape, mask)
+        frame = scene.frame
+        sizes = tuple((axis, len(matrix)) for axis, matrix in frame.steps.resize.items())
+        key = (frame.shape, sizes, mask, settings.target, settings.saliency)
         marking = self._markings.get(key, lambda: marking_of(scene.frame, scene.seen, scene.mask, settings))
         return select(scene, marking, settings)
 
@@ -146,7 +157,8 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         deadline = Deadline.after(settings.time_limit)
-        told.defaults(settings.reasons)
+        other = covariance is not None or given.says_the_noise or settings.noise is not None
+        told.defaults(text for text in settings.reasons if not (other and text.startswith("sigma ")))
         told.defaults(self._told)
         with guarded(UnsupportedModel, "the model with these options", ADVICE):
             scene = self.scene(given, settings)
@@ -157,7 +169,8 @@ class Analysis:
         told.warnings(question.warnings(scene, settings, noise))
         if not settings.p_value_only:
             told.warnings(misuse.doubts(scene, noise))
-        extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
+        drawn = generator(settings.seed, scene.image, *scene.references)
+        extra, permutations, asked, _, of_classes = drawn.spawn(STREAMS)
         seeded = settings.added is not None or any(each.random for each in chosen(settings.methods))
         if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
@@ -188,13 +201,17 @@ class Analysis:
             witness.of_whole(found)
         ask = None if witness is None else witness.of_part
         components = test_components(tested, progress, ask) if settings.components else ()
-        told.warnings(time_warnings(found, components, deadline, settings))
+        classes: tuple[ClassTest, ...] = ()
+        if settings.target == EACH:
+            classes = test_classes(tested, self.select, of_classes, progress)
+        told.warnings(time_warnings(found, (*components, *classes), deadline, settings))
         if witness is not None:
             parity = witness.parity(selected.parity)
             tested = replace(tested, selection=replace(selected, parity=parity))
         comparison = compare(tested, permutations)
         told.warnings(comparison.notes)
-        return result_of(tested, found, comparison, components, told)
+        result = result_of(tested, found, comparison, components, told)
+        return replace(result, class_tests=classes, spacing=scene.spacing)
 
 
 def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:

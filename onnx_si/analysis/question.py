@@ -21,6 +21,9 @@ from onnx_si.statistics.noise import (
     estimate_covariance,
     estimate_from_image,
     estimate_from_images,
+    estimate_from_pixels,
+    parse_physical,
+    plugged_in,
 )
 
 MOST_ERRORS = 1e8  # standard errors: half of the digits of a double are left for the line
@@ -51,7 +54,13 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
     """
     stated = settings.sigma is not None and "sigma" not in settings.left_open
     by_user = stated and settings.sigma_source == "given"
-    sources = {"--sigma": by_user, "--covariance": covariance is not None, "--noise-from": scene.noise_images}
+    sources = {
+        "--sigma": by_user,
+        "--covariance": covariance is not None,
+        "--noise-from": scene.noise_images,
+        "--sigma-from": scene.background is not None,
+        "--noise": settings.noise is not None,
+    }
     given = [name for name, there in sources.items() if there]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} both say what the noise is; give one of them")
@@ -67,6 +76,11 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
         shape = covariance_of(covariance, scene.image.shape, scene.layout)
         source = "given" if freedom is None else f"given, its scale estimated on {freedom} degrees of freedom"
         return Noise(covariance=shape, source=source, known=freedom is None, degrees_of_freedom=freedom)
+    if settings.noise is not None:
+        return _plugged_in(scene, settings.noise)[0]
+    if scene.background is not None:
+        values = scene.layout.spread(scene.background, scene.image.shape)
+        return estimate_from_pixels(scene.image, values, scene.layout.channel_axis)
     if scene.noise_images:
         if settings.noise_model in (None, INDEPENDENT):
             return estimate_from_images(scene.noise_images, scene.layout.channel_axis)
@@ -76,6 +90,11 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
         source = source if freedom is None else f"{source}, an estimate on {freedom} degrees of freedom"
         return Noise.scalar(settings.sigma, source, known=freedom is None, degrees_of_freedom=freedom)
     return estimate_from_image(scene.image, scene.layout.spatial_axes)
+
+
+def _plugged_in(scene: Scene, text: str) -> tuple[Noise, float]:
+    images = np.stack([scene.image, *scene.references])
+    return plugged_in(parse_physical(text), images, scene.layout.spatial_axes)
 
 
 def data_of(scene: Scene, noise: Noise, settings: Settings) -> Data:
@@ -89,11 +108,24 @@ def data_of(scene: Scene, noise: Noise, settings: Settings) -> Data:
         mask=scene.mask_of_values,
         spatial_axes=scene.layout.spatial_axes,
         ring=settings.ring,
+        ring_mm=settings.ring_mm,
+        spacing=scene.spacing,
     )
 
 
 def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> ImageLine:
-    """The line of images that the hypothesis' conditioning leaves, for a region of pixels."""
+    """The line of images that the hypothesis' conditioning leaves, for a region of pixels.
+
+    Raises
+    ------
+    InputError
+        If it overlaps what the noise is estimated from.
+    """
+    if scene.background is not None and (common := int(np.count_nonzero(region & scene.background))):
+        raise InputError(
+            f"--sigma-from: {common} of its pixels are in the region, which takes them for no "
+            "background; choose others"
+        )
     hypothesis, values = HYPOTHESES[settings.hypothesis], scene.values_of(region)
     data = data_of(scene, noise, settings)
     if scene.extra is None:
@@ -139,6 +171,20 @@ def warnings(scene: Scene, settings: Settings, noise: Noise) -> Iterator[str]:
             f"the noise's covariance was {noise.source} and is taken for the truth: the level of the test is "
             "then approximate, the closer the more images; --noise-model independent, where pixels are "
             "independent, and --covariance keep it exactly"
+        )
+    elif settings.noise is not None:
+        _, far = _plugged_in(scene, settings.noise)
+        kind = parse_physical(settings.noise)
+        skewed = f"; {far:.0%} of its values are so low that they are skewed" if far else ""
+        yield (
+            f"noise {kind}: {kind.words} are taken for normal, with variances by the local mean of the image "
+            f"itself: the level is approximate{skewed}; simulate --noise {kind.name} measures it"
+        )
+    elif scene.background is not None:
+        yield (
+            f"sigma {noise.std:.4g} was {noise.source}: the model sees these pixels too, so that the level "
+            "of the test is approximate, the closer the more pixels; --noise-from another image "
+            "keeps it"
         )
     elif not noise.exact:
         yield (

@@ -25,6 +25,7 @@ def test(
     mask: ArrayLike | Path | None = None,
     covariance: ArrayLike | Mapping[str, ArrayLike] | Covariance | Path | None = None,
     noise_from: ArrayLike | Path | Sequence[ArrayLike | Path] = (),
+    sigma_from: ArrayLike | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: Stop | None = None,
     notice: Notice | None = None,
@@ -46,6 +47,9 @@ def test(
         Of the noise, in place of `sigma`; see `onnx_si.statistics.noise.covariance_of`.
     noise_from : array or path, or a list of them, optional
         Independent images of pure background, from which the noise's scale is estimated.
+    sigma_from : array or path, optional
+        In the image's size: pixels that are not zero are background, from which the noise's scale is
+        estimated; they enter no mean.
     progress : callable, optional
         Called with a `Progress` during the search.
     stop : onnx_si.search.Stop, optional
@@ -73,6 +77,7 @@ def test(
         mask=mask,
         covariance=covariance,
         noise_from=noise_from,
+        sigma_from=sigma_from,
         progress=progress,
         stop=stop,
         notice=notice,

@@ -26,7 +26,8 @@ class Scene:
     """Image and references as a model takes them, before any preprocessing.
 
     `noise_images` are independent images of background; `mask` says which pixels may count (None: all), and
-    `channels` which channels enter the statistic. `extra` is noise that is added before the region is
+    `channels` which channels enter the statistic, `background` pixels that the noise is estimated from, which
+    enter none, `spacing` is the size of a pixel in mm. `extra` is noise that is added before the region is
     selected.
     """
 
@@ -36,6 +37,8 @@ class Scene:
     noise_images: tuple[Array, ...] = ()
     mask: Mask | None = None
     channels: tuple[int, ...] | None = None
+    background: Mask | None = None
+    spacing: tuple[float, ...] | None = None
     extra: Array | None = None
 
     @property
@@ -54,10 +57,11 @@ class Scene:
     @property
     def mask_of_values(self) -> Mask | None:
         """Values of the image that may enter the statistic, in its shape; None: all."""
-        if self.mask is None and self.channels is None:
+        if self.mask is None and self.channels is None and self.background is None:
             return None
         shape = self.image.shape
         mask = np.ones(self.view.space, np.bool_) if self.mask is None else self.mask
+        mask = mask if self.background is None else mask & ~self.background
         return self.layout.spread(mask, shape) & self._chosen_channels()
 
     def values_of(self, region: Mask) -> Mask:
@@ -113,6 +117,13 @@ class Given:
     references: Sequence[ArrayLike] = ()
     noise_images: Sequence[ArrayLike] = ()
     mask: ArrayLike | None = None
+    background: ArrayLike | None = None
+    spacing: tuple[float, ...] | None = None
+
+    @property
+    def says_the_noise(self) -> bool:
+        """Whether the noise is estimated from something that was given."""
+        return bool(len(self.noise_images)) or self.background is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +135,8 @@ class Fitted:
     noise_images: tuple[Array, ...]
     mask: Mask | None
     channels: tuple[int, ...] | None
+    background: Mask | None
+    spacing: tuple[float, ...] | None
 
     def in_frame(self, frame: Frame) -> Scene:
         """The scene, seen by a model."""
@@ -134,6 +147,8 @@ class Fitted:
             noise_images=self.noise_images,
             mask=self.mask,
             channels=self.channels,
+            background=self.background,
+            spacing=self.spacing,
         )
 
 
@@ -148,7 +163,7 @@ def fitted_shape(taken: Input, shape: tuple[int, ...], settings: Settings, what:
     if 0 in shape:
         return shape  # an image of nothing is refused in words of its own
     blank = np.broadcast_to(np.zeros(()), shape)  # takes no memory
-    return fit(blank, taken.accepted(settings.resize_input), taken.layout, what).shape
+    return fit(blank, taken.accepted(settings), taken.layout, what).shape
 
 
 @dataclass(frozen=True)
@@ -162,10 +177,10 @@ class Accepts:
         """... an image, of that name in messages."""
         return lambda shape: fitted_shape(self.taken, shape, self.settings, what)
 
-    def mask(self, image: tuple[int, ...]) -> Accept:
+    def mask(self, image: tuple[int, ...], what: str = "mask") -> Accept:
         """... a mask, for an image of a shape."""
         space = self.taken.layout.spatial_shape(self._shape(image))
-        return lambda shape: require_mask_shape(shape, space)
+        return lambda shape: require_mask_shape(shape, space, what)
 
     def covariance(self, image: tuple[int, ...]) -> Callable[[str | None, tuple[int, ...]], object]:
         """... arrays of a covariance, by their names and shapes."""
@@ -175,7 +190,7 @@ class Accepts:
         return fitted_shape(self.taken, image, self.settings, "the image")
 
 
-def require_mask_shape(shape: tuple[int, ...], space: tuple[int, ...]) -> None:
+def require_mask_shape(shape: tuple[int, ...], space: tuple[int, ...], what: str = "mask") -> None:
     """Refuse a mask that is not of the image's size in space.
 
     Raises
@@ -184,7 +199,7 @@ def require_mask_shape(shape: tuple[int, ...], space: tuple[int, ...]) -> None:
     """
     if tuple(n for n in shape if n != 1) != tuple(n for n in space if n != 1):
         raise InputError(
-            f"the mask has shape {shown(shape)}, the image {space} pixels; they must be the same"
+            f"the {what} has shape {shown(shape)}, the image {space} pixels; they must be the same"
         )
 
 
@@ -196,7 +211,7 @@ def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
     InputError, UsageError
         If they don't fit.
     """
-    accepted, layout = taken.accepted(settings.resize_input), taken.layout
+    accepted, layout = taken.accepted(settings), taken.layout
 
     def fits(values: ArrayLike, what: str) -> Array:
         array = np.asarray(values)
@@ -214,7 +229,36 @@ def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
         noise_images=tuple(fits(n, f"noise image {i + 1}") for i, n in enumerate(given.noise_images)),
         mask=None if given.mask is None else _mask(given.mask, layout.spatial_shape(image.shape)),
         channels=_channels(settings.channels, layout, image.shape),
+        background=_background(given, layout.spatial_shape(image.shape)),
+        spacing=sizes_in_mm(given.spacing, layout),
     )
+
+
+def sizes_in_mm(spacing: tuple[float, ...] | None, layout: Layout) -> tuple[float, ...] | None:
+    """One size for each axis of space, where one or as many are known; None else."""
+    count = len(layout.spatial_axes)
+    if spacing is None or len(spacing) not in (1, count):
+        return None
+    return spacing * count if len(spacing) == 1 else spacing
+
+
+def _background(given: Given, space: tuple[int, ...]) -> Mask | None:
+    """The pixels that the noise is estimated from.
+
+    Raises
+    ------
+    InputError
+        If they don't fit, or leave nothing to test.
+    """
+    if given.background is None:
+        return None
+    chosen = pixels_of(given.background, space, "background")
+    if np.count_nonzero(~chosen) < 2:
+        raise InputError(
+            f"--sigma-from: {np.count_nonzero(chosen)} of {chosen.size} pixels are background; "
+            "none is left to test"
+        )
+    return chosen
 
 
 def _mask(values: ArrayLike, space: tuple[int, ...]) -> Mask | None:
@@ -225,16 +269,29 @@ def _mask(values: ArrayLike, space: tuple[int, ...]) -> Mask | None:
     InputError
         If it is not of the image's size in space, or leaves no choice.
     """
-    array = np.asarray(values)
-    require_mask_shape(array.shape, space)
-    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
-        raise InputError(f"the mask holds {array.dtype}, or NaN; give truth values, or numbers with 0 for no")
-    mask: Mask = (array != 0).reshape(space)
+    mask = pixels_of(values, space)
     if np.count_nonzero(mask) < 2:
         raise InputError(
             f"the mask leaves {np.count_nonzero(mask)} pixels; at least two must be allowed to count"
         )
     return None if mask.all() else mask
+
+
+def pixels_of(values: ArrayLike, space: tuple[int, ...], what: str = "mask") -> Mask:
+    """The pixels that are not zero.
+
+    Raises
+    ------
+    InputError
+        If it is not of the image's size in space, or holds no numbers.
+    """
+    array = np.asarray(values)
+    require_mask_shape(array.shape, space, what)
+    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        raise InputError(
+            f"the {what} holds {array.dtype}, or NaN; give truth values, or numbers with 0 for no"
+        )
+    return np.asarray((array != 0).reshape(space))
 
 
 def _channels(

@@ -38,6 +38,7 @@ def audit(
     mask: Files | ArrayLike | None = None,
     covariance: Files | None = None,
     noise_from: Sequence[Files] = (),
+    sigma_from: Files | None = None,
     control: str = "benjamini-hochberg",
     rate: float = 0.05,
     gates: Mapping[str, Any] | None = None,
@@ -60,8 +61,8 @@ def audit(
         that lives as long as what is returned; `save` keeps it.
     reference, mask : path or array, optional
         For every image that a manifest gives none.
-    covariance, noise_from : paths, optional
-        Of the noise, as for `--covariance` and `--noise-from`.
+    covariance, noise_from, sigma_from : paths, optional
+        Of the noise, as for `--covariance`, `--noise-from` and `--sigma-from`.
     control, rate
         Of the error over images: `benjamini-hochberg`, `benjamini-yekutieli` or `holm`, and at which it
         rejects.
@@ -102,7 +103,12 @@ def audit(
         content |= {"model": _model(model, place), **_images(images, place)}
         content |= {
             name: _file(value, place, name)
-            for name, value in (("reference", reference), ("mask", mask), ("covariance", covariance))
+            for name, value in (
+                ("reference", reference),
+                ("mask", mask),
+                ("covariance", covariance),
+                ("sigma_from", sigma_from),
+            )
             if value is not None
         }
         content |= {"noise_from": [str(path) for path in noise_from]} if noise_from else {}

@@ -48,6 +48,7 @@ def commented(model: str, images: Sequence[str]) -> str:
         "mask": '"mask.npy"',
         "covariance": '"covariance.npz"',
         "noise_from": '["background/*.npy"]',
+        "sigma_from": '"background.npy"',
         "control": '"benjamini-hochberg"',
         "rate": "0.05",
         "pictures": "true",
@@ -141,6 +142,7 @@ def _first(wish: Wish, analysis: Analysis, entry: Entry) -> tuple[float, str]:
             mask=None if entry.mask is None else wish.place(entry.mask),
             covariance=None if wish.covariance is None else wish.place(wish.covariance),
             noise_from=[wish.place(path) for path in wish.noise_from],
+            sigma_from=None if wish.sigma_from is None else wish.place(wish.sigma_from),
             **entry.options,
         )
         what = f"p-value {result.p_value:.4g} ({result.guarantee})"

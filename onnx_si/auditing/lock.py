@@ -26,7 +26,7 @@ def lock_of(wish: Wish, model: Model, images: Iterable[Entry], base: str) -> dic
         told = (entry.number, entry.image, entry.reference, entry.mask, dict(entry.options))
         digest.update(json.dumps([*told, entry.group, dict(entry.columns)]).encode())
         count += 1
-    files = (wish.reference, wish.mask, wish.covariance, *wish.noise_from)
+    files = (wish.reference, wish.mask, wish.covariance, wish.sigma_from, *wish.noise_from)
     return {
         "schema": "onnx-si/audit-lock/1",
         "model": {"path": wish.model, "sha256": model.sha256},

@@ -172,7 +172,7 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     if document["reference"]["count"] and not paths:
         raise UsageError("the references were in memory")
     analysis = _analysis(base / document["model"]["path"], json.dumps(options, sort_keys=True))
-    mask, covariance = config.get("mask"), config.get("covariance")
+    mask, covariance, background = (config.get(name) for name in ("mask", "covariance", "sigma_from"))
     try:
         found = analysis.test(
             base / document["image"]["path"],
@@ -180,13 +180,15 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
             mask=None if mask is None else base / mask,
             covariance=None if covariance is None else base / covariance,
             noise_from=[base / path for path in config.get("noise_from") or ()],
+            sigma_from=None if background is None else base / background,
         ).to_dict()
     except (NothingToTest, UnsupportedModel) as error:
         found = refusal(error, analysis.model, has_reference=bool(paths), **options).to_dict()
     found["warnings"] = [text.replace(f"{base}{os.sep}", "") for text in found["warnings"]]
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}
-    files = {name: config.get(name) for name in ("mask", "covariance", "noise_from", "time_limit")}
+    kept = ("mask", "covariance", "noise_from", "sigma_from", "time_limit")
+    files = {name: config.get(name) for name in kept}
     return dict(plain({**found, **same, "config": {**found["config"], **files}}))
 
 

@@ -45,6 +45,7 @@ class Job:
     options: Mapping[str, Any] = field(compare=False)
     covariance: str | None = field(compare=False, default=None)
     noise_from: tuple[str, ...] = field(compare=False, default=())
+    sigma_from: str | None = field(compare=False, default=None)
     pictures: str | None = field(compare=False, default=None)
 
     def place(self, path: str) -> Path:
@@ -128,6 +129,7 @@ def _test(job: Job, entry: Entry, analysis: Analysis) -> Result:
         mask=None if entry.mask is None else job.place(entry.mask),
         covariance=None if job.covariance is None else job.place(job.covariance),
         noise_from=[job.place(path) for path in job.noise_from],
+        sigma_from=None if job.sigma_from is None else job.place(job.sigma_from),
         **entry.options,
     )
 
@@ -179,7 +181,12 @@ def _told(job: Job, entry: Entry) -> dict[str, Any]:
 
 def _paths(job: Job, entry: Entry, found: Result | Refused) -> dict[str, Any]:
     """Files as the audit was told of them, wherever it runs."""
-    files = {"mask": entry.mask, "covariance": job.covariance, "noise_from": job.noise_from or None}
+    files = {
+        "mask": entry.mask,
+        "covariance": job.covariance,
+        "noise_from": job.noise_from or None,
+        "sigma_from": job.sigma_from,
+    }
     return {
         "image_path": entry.image,
         "reference_paths": entry.reference,

@@ -238,6 +238,7 @@ def _job(wish: Wish, sha256: str, place: Path) -> Job:
         options=dict(wish.options),
         covariance=wish.covariance,
         noise_from=wish.noise_from,
+        sigma_from=wish.sigma_from,
         pictures=pictures,
     )
     return replace(job, text=repr(job))

@@ -36,6 +36,7 @@ class Wish:
     mask: str | None = None
     covariance: str | None = None
     noise_from: tuple[str, ...] = ()
+    sigma_from: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     control: str = "benjamini-hochberg"
     rate: float = 0.05
@@ -100,6 +101,7 @@ KEYS: Mapping[str, tuple[Check, str]] = {
     "mask": (_is_text, "one mask for all that the manifest gives none"),
     "covariance": (_is_text, "of the noise, as for --covariance"),
     "noise_from": (_is_texts, "images of pure background, as for --noise-from"),
+    "sigma_from": (_is_text, "pixels that are background in every image, as for --sigma-from"),
     "control": (_is_control, f"of the error over images: {', '.join(CONTROLS)}"),
     "rate": (_is_rate, "at which it rejects"),
     "pictures": (_is_truth, "whether a picture of each result is drawn"),

@@ -51,6 +51,9 @@ def test_parser(version: str) -> Parser:
     written.add_argument(
         "--nifti", metavar="PREFIX", help="region, map and p-value as NIfTI files with the image's affine"
     )
+    written.add_argument(
+        "--dicom-seg", metavar="FILE.dcm", help="the region of a DICOM image as a DICOM segmentation"
+    )
     return parser
 
 

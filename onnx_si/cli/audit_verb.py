@@ -117,6 +117,7 @@ def _wish(arguments: argparse.Namespace) -> Wish:
         ("mask", arguments.mask),
         ("covariance", arguments.covariance),
         ("noise_from", list(noise) or None),
+        ("sigma_from", arguments.sigma_from),
     ):
         if value is not None:
             files[name] = value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from onnx_si.analysis.inputs import Inputs
 from onnx_si.analysis.options import FILES
+from onnx_si.analysis.options.of_image import how_of
 from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.analysis.run import refusal, test
 from onnx_si.cli.arguments import options_of
@@ -21,7 +22,7 @@ from onnx_si.ground.paths import writable
 from onnx_si.ground.terminal import shown, shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
-from onnx_si.report import Refused, Result, to_json
+from onnx_si.report import Refused, Result, segmentation, to_json
 from onnx_si.report import nifti_files as nifti
 from onnx_si.report.progress import Watch
 from onnx_si.search import Stop
@@ -38,6 +39,9 @@ def test_verb(arguments: argparse.Namespace) -> int:
     if arguments.nifti is not None:
         _require_writable(f"{arguments.nifti}_region.nii.gz")
         nifti.require_source(arguments.image)
+    if arguments.dicom_seg is not None:
+        _require_writable(arguments.dicom_seg)
+        segmentation.require_source(arguments.image)
     _require_writable(arguments.html)
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
@@ -58,6 +62,8 @@ def test_verb(arguments: argparse.Namespace) -> int:
     _write(result, arguments)
     if arguments.nifti is not None:
         nifti.write(result, arguments.image, arguments.nifti)
+    if arguments.dicom_seg is not None:
+        segmentation.write(result, arguments.image, arguments.dicom_seg, how_of(options))
     if not arguments.json:
         print("\n".join(map(shown_line, result.summary(warnings=False).splitlines())))
     if arguments.plot is not None:

@@ -5,7 +5,7 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -108,6 +108,11 @@ def told(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[str, ...]:
     from onnx_si.ground.readers import pictures  # with Pillow, which arrays don't need
 
     return pictures.told(path, how)
+
+
+def told_from(base: Path, paths: Sequence[str], how: How) -> tuple[str, ...]:
+    """The same of several files that lie under a folder, named as from there."""
+    return tuple(text.replace(f"{base / path}", path) for path in paths for text in told(base / path, how))
 
 
 def spacing(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[float, ...] | None:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from onnx_si.analysis.door import at_door
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import settle
-from onnx_si.errors import UnsupportedModel
+from onnx_si.errors import UnsupportedModel, UsageError
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.inspection.probe import Probe, probe
-from onnx_si.maps import ARGMAX, SaliencyMap, build
+from onnx_si.maps import ARGMAX, EACH, SaliencyMap, build
 from onnx_si.runtime.session import run_deployed
 
 SAME = 1e-3  # share of an output's largest value that other fusions of the runtime may change
@@ -63,6 +63,8 @@ def extend(
     UsageError, InputError, UnsupportedModel
         If the model has no such map.
     """
+    if target == EACH:
+        raise UsageError(f"target {EACH} is a test's; a map has one class: an index, or predicted")
     model = as_model(model)
     settings = settle(
         Options(saliency=method, target=target, layout=layout, scores=scores, dims=sizes, inputs=inputs),

@@ -1,6 +1,7 @@
 """Saliency methods, one file each: a model in, a model with one more output out."""
 
-from onnx_si.maps.choose import build, methods
+from onnx_si.maps.choose import EACH, PREDICTED, build, methods
+from onnx_si.maps.classes import agreement_map, labels_map
 from onnx_si.maps.map import SaliencyMap, View, resize_matrix
 from onnx_si.maps.threshold import (
     ARGMAX,
@@ -13,11 +14,15 @@ from onnx_si.maps.threshold import (
 
 __all__ = [
     "ARGMAX",
+    "EACH",
+    "PREDICTED",
     "SaliencyMap",
     "Threshold",
     "View",
+    "agreement_map",
     "build",
     "default_threshold",
+    "labels_map",
     "methods",
     "parse_threshold",
     "resize_matrix",

@@ -25,6 +25,7 @@ from onnx_si.maps.scores import Undecided
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
 
+PREDICTED, EACH = "predicted", "all"
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
 Make = Callable[..., SaliencyMap]
 MADE_BY: dict[str, Make] = {
@@ -68,7 +69,8 @@ def build(
     method : str
         `auto`, `cam`, `gradcam`, `gradient`, `grad-input`, `occlusion`, `rollout`, or one with a choice:
         `output:NAME`, `gradcam:NAME`, `occlusion:K`.
-    target : int or "predicted"
+    target : int, "predicted" or "all"
+        With `all` the map is that of `predicted`; it must be one of classes.
     view : View
     argmax : bool or None
         Whether the map is where a class has the largest channel of an output; None: where one has several.
@@ -83,6 +85,25 @@ def build(
         If it does not fit the model.
     """
     model = on_scores(model, image) if followed else model
+    if target != EACH:
+        return _built(model, image, method, target, view, argmax)
+    made = _built(model, image, method, PREDICTED, view, argmax)
+    if not made.of_classes:
+        raise UsageError(
+            f"target {EACH} is one test for each class of a map of classes; {made.method} with this "
+            "threshold is none: leave it out, or choose --threshold argmax with an output of several channels"
+        )
+    return made
+
+
+def _built(
+    model: Model,
+    image: NDArray[np.float64],
+    method: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None,
+) -> SaliencyMap:
     if method == "auto":
         return _automatic(model, image, target, view, argmax)
     kind, _, name = method.partition(":")
@@ -202,14 +223,14 @@ def _automatic(
     if argmax:
         if not classes:
             raise UsageError("threshold argmax: no output has a channel for each class at the image's pixels")
-        return _with_classes(model, image, classes, target, view)
+        return _with_classes(model, image, classes, target, view, argmax)
     if single:
         made = _output(model, image, single[0].name, target, view, argmax)
         return replace(made, why=_why(single[0], single, view))
     reasons: dict[str, str] = {}
     for method in choices.AUTOMATIC:
-        if method == choices.GRAD_INPUT.name and argmax is None and classes:
-            return _with_classes(model, image, classes, target, view)
+        if method == choices.GRAD_INPUT.name and classes and (argmax is None or isinstance(target, int)):
+            return _with_classes(model, image, classes, target, view, argmax)
         try:
             made = MADE_BY[method](model, image, target, view)
         except Undecided:
@@ -239,10 +260,21 @@ def _why_not(reasons: Mapping[str, str]) -> str:
 
 
 def _with_classes(
-    model: Model, image: NDArray[np.float64], classes: list[MapOutput], target: int | str, view: View
+    model: Model,
+    image: NDArray[np.float64],
+    classes: list[MapOutput],
+    target: int | str,
+    view: View,
+    argmax: bool | None,
 ) -> SaliencyMap:
-    """The map of the first output with a channel for each class."""
-    made = class_map(model, image, classes[0].name, target, view)
+    """The map of the first output with a channel for each class, the same as if it were named; without a
+    class where the largest channel is that of the class with the most pixels.
+    """
+    name = classes[0].name
+    if isinstance(target, int):
+        made = _output(model, image, name, target, view, argmax)
+    else:
+        made = class_map(model, image, name, target, view)
     others = ", ".join(f"'{found.name}'" for found in classes[1:])
     why = (
         "the only output with a channel for each class"

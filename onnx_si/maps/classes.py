@@ -87,7 +87,66 @@ def class_map(
         notes=notes,
         split=0.5,
         chooses_class=True,
+        of_classes=True,
     )
+
+
+def labels_map(model: Model, image: NDArray[np.float64], name: str, view: View) -> SaliencyMap:
+    """Append the map that holds the number of each pixel's class, of a tensor of classes or of channels."""
+    editor = Editor(model)
+    public = name_map(editor, _labels(editor, model, image, name, view))
+    found = on_scores(editor.finish(), image)
+    return SaliencyMap(
+        model=found,
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=None,
+        notes=(),
+        of_classes=True,
+    )
+
+
+def agreement_map(
+    model: Model, image: NDArray[np.float64], name: str, view: View, labels: NDArray[np.int64]
+) -> SaliencyMap:
+    """Append the map that is 1 where a pixel's class is a stated one, 0 elsewhere.
+
+    Parameters
+    ----------
+    model, image, name, view
+        As for `class_map`; the tensor may hold classes, or a channel for each.
+    labels : array
+        The class of each pixel.
+    """
+    editor = Editor(model)
+    numbers = editor.add("Cast", [_labels(editor, model, image, name, view)], to=onnx.TensorProto.INT64)
+    one = editor.add("Equal", [numbers, editor.constant(labels.astype(np.int64))])
+    public = name_map(editor, editor.add("Cast", [one], to=onnx.TensorProto.FLOAT))
+    found = on_scores(editor.finish(), image)
+    return SaliencyMap(
+        model=found,
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=None,
+        notes=(),
+        split=0.5,
+        chooses_class=True,
+        of_classes=True,
+    )
+
+
+def _labels(editor: Editor, model: Model, image: NDArray[np.float64], name: str, view: View) -> str:
+    """Append the number of each pixel's class, over the image's pixels."""
+    shape, reading = _read(model, image, name, view)
+    axis = reading.layout.channel_axis
+    if find_labels(model, name) is None:
+        name = editor.add("ArgMax", [name], axis=axis, keepdims=1)
+        shape = tuple(1 if a == axis else n for a, n in enumerate(shape))
+    return to_map(editor, name, shape, reading.layout, None, view)
 
 
 def _read(model: Model, image: NDArray[np.float64], name: str, view: View) -> tuple[tuple[int, ...], Reading]:

@@ -24,14 +24,15 @@ MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 @dataclass(frozen=True, kw_only=True)
 class View:
     """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
-    in space, how a coarse map is brought to that size (`linear` or `nearest`), and the tensor of the class
-    scores where the user named one.
+    in space, how a coarse map is brought to that size (`linear` or `nearest`), the tensor of the class
+    scores where the user named one, and the size in space that preprocessing resizes the image to.
     """
 
     shape: tuple[int, ...]
     layout: Layout
     resize: str = "linear"
     scores: str | None = None
+    inner: tuple[int, ...] | None = None
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -47,7 +48,8 @@ class SaliencyMap:
     to: where `link` is "probability" or "log-probability", what the map is, it is the logit of that, and
     where it is "root", the square.
     `split` is the level that tells yes from no on a map that has one, `why` the reason of an automatic
-    choice, `chooses_class` whether the map is 1 where a class has the largest channel.
+    choice, `chooses_class` whether the map is 1 where a class has the largest channel, `of_classes` whether
+    each pixel has one class.
     """
 
     model: Model
@@ -60,6 +62,7 @@ class SaliencyMap:
     split: float | None = None
     why: str = ""
     chooses_class: bool = False
+    of_classes: bool = False
 
     @property
     def is_logit(self) -> bool:

@@ -137,6 +137,7 @@ def _class_map(
         target=chosen,
         notes=notes,
         split=0.5,
+        of_classes=True,
     )
 
 

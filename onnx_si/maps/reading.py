@@ -26,7 +26,7 @@ class Reading:
 
     def is_whole(self, view: View) -> bool:
         """Whether the sizes are the image's, or what the graph's own strides make of them."""
-        if self.size == view.space:
+        if self.size in (view.space, view.inner):
             return True
         return self.strides is not None and all(
             stride >= 1 and size in (math.floor(n / stride), math.ceil(n / stride))
@@ -63,11 +63,10 @@ def read_tensor(shape: tuple[int, ...], view: View, axes: Axes | None) -> Readin
     told = [layout for layout in _layouts(len(shape), names) if _is_told(layout, letters, shape, view)]
     if told:
         return _reading(told[0], shape, view, axes, "the model's nodes tell")
-    plain = [
-        layout
-        for layout in _usual(len(shape), names)
-        if _fits(layout, letters, shape) and _turned_back(layout, shape, names) == view.space
-    ]
+    fitting = [layout for layout in _usual(len(shape), names) if _fits(layout, letters, shape)]
+    plain = [layout for layout in fitting if _turned_back(layout, shape, names) == view.space]
+    if not plain and view.inner is not None:
+        plain = [layout for layout in fitting if _turned_back(layout, shape, names) == view.inner]
     meanings = {
         tuple(n for n, size in zip(layout, shape, strict=True) if size > 1): layout for layout in plain[::-1]
     }
@@ -83,7 +82,7 @@ def read_tensor(shape: tuple[int, ...], view: View, axes: Axes | None) -> Readin
             "tensor in front of it"
         )
     (layout,) = meanings.values()
-    return Reading(Layout(layout, "its size is the image's"), view.space, None)
+    return Reading(Layout(layout, "its size is the image's"), _turned_back(layout, shape, names), None)
 
 
 def _usual(rank: int, names: str) -> Iterator[str]:

@@ -1,7 +1,17 @@
 """The result of a test and how it is shown: JSON, text, pictures."""
 
 from onnx_si.report.document import to_json
-from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Fragility, Parity
+from onnx_si.report.pieces import ClassTest, Comparison, ComponentTest, Estimate, Fragility, Parity
 from onnx_si.report.result import Refused, Result
 
-__all__ = ["Comparison", "ComponentTest", "Estimate", "Fragility", "Parity", "Refused", "Result", "to_json"]
+__all__ = [
+    "ClassTest",
+    "Comparison",
+    "ComponentTest",
+    "Estimate",
+    "Fragility",
+    "Parity",
+    "Refused",
+    "Result",
+    "to_json",
+]

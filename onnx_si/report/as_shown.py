@@ -1,6 +1,7 @@
 """What of an image, a map and a region is shown, whoever draws it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +12,49 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def shown(
-    image: Array, layout: Layout, saliency: Array, region: Mask
-) -> tuple[Array, Array, Mask, int | None]:
-    """Colours (space first, then channels), map and region; of a volume the slice that holds most of it.
+AXES = ("slice", "row", "column")
 
-    Returns
-    -------
-    colours, saliency, region : arrays
-    slice : int or None
-        Which one; None where the image is no volume.
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """Two axes of an image: colours (channels last), map and region, and how long a pixel is along the first
+    over the second; of a volume `place` says where it was cut.
+    """
+
+    colours: Array
+    saliency: Array
+    region: Mask
+    aspect: float = 1.0
+    place: str = ""
+
+
+def planes(
+    image: Array, layout: Layout, saliency: Array, region: Mask, spacing: tuple[float, ...] | None = None
+) -> tuple[Plane, ...]:
+    """What is drawn of an image: itself, or three slices of a volume, across each axis the one that holds
+    most of the region.
     """
     colours = channels_last(image, layout)
     saliency = saliency.reshape(region.shape)
+    sizes = spacing if spacing is not None and len(spacing) == region.ndim else (1.0,) * region.ndim
     if region.ndim != 3:
-        return colours, saliency, region, None
-    index = int(region.sum(axis=(1, 2)).argmax())
-    return colours[index], saliency[index], region[index], index
+        return (Plane(colours=colours, saliency=saliency, region=region, aspect=sizes[0] / sizes[-1]),)
+    found = []
+    for axis, name in enumerate(AXES):
+        rest = tuple(other for other in range(3) if other != axis)
+        index = int(region.sum(axis=rest).argmax())
+        cut = (slice(None),) * axis + (index,)
+        aspect = sizes[rest[0]] / sizes[rest[1]]
+        found.append(
+            Plane(
+                colours=colours[cut],
+                saliency=saliency[cut],
+                region=region[cut],
+                aspect=aspect,
+                place=f"{name} {index}",
+            )
+        )
+    return tuple(found)
 
 
 def channels_last(image: Array, layout: Layout) -> Array:

@@ -74,6 +74,23 @@ class ComponentTest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassTest:
+    """The test of one class' region on a map of classes; `p_value_adjusted` is Holm's, over all classes.
+
+    Where there is no test, all values but the class and its pixels are None and `reason` says why.
+    """
+
+    target: int
+    pixels: int
+    p_value: float | None = None
+    p_value_bounds: tuple[float, float] | None = None
+    p_value_adjusted: float | None = None
+    statistic: float | None = None
+    standard_error: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Median-unbiased estimate and equal-tailed confidence interval, with bounds over everything that the
     search left undecided; None where the test has none, for the reason given.

@@ -14,7 +14,7 @@ from onnx_si.errors import Finding, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
 from onnx_si.report.documents import RESULT
-from onnx_si.report.pieces import Comparison, ComponentTest, Estimate, Fragility, Parity
+from onnx_si.report.pieces import ClassTest, Comparison, ComponentTest, Estimate, Fragility, Parity
 from onnx_si.report.region import Component, bounding_box, components, in_millimetres
 from onnx_si.report.text import guarantee_text, p_value_text, summary
 
@@ -52,6 +52,7 @@ _REASONS = {
     "fragility.information": "the statistic is a length, or was not asked for",
     "noise.degrees_of_freedom": "the noise was not estimated from independent data",
     "saliency.target": "the map belongs to no class",
+    "classes": "not asked for: --target all tests each class of a map of classes",
     "comparison.*": "not among the methods asked for",
     "model.path": "the model was given in memory",
     "model.sha256": "the model was given in memory",
@@ -106,6 +107,7 @@ class Result:
     references: int = field(default=0, repr=False)
     fragility: Fragility = field(default_factory=Fragility, repr=False)
     component_tests: tuple[ComponentTest, ...] = field(default=(), repr=False)
+    class_tests: tuple[ClassTest, ...] = field(default=(), repr=False)
     approximate: bool = field(default=False, repr=False)
     reasons: Mapping[str, str] = field(default_factory=dict, repr=False)
     image_path: str | None = field(default=None, repr=False)
@@ -161,6 +163,7 @@ class Result:
             "confidence_interval_level": "exact" if exactly else "approximate",
             "region": self._region(),
             "comparison": self.comparison.p_values(),
+            "classes": [_without_reason(one) for one in self.class_tests] or None,
             "estimate_bounds": self.estimated.value_bounds,
             "confidence_interval_bounds": self.estimated.interval_bounds,
             "image": {"path": self.image_path, "shape": self.image.shape},
@@ -181,6 +184,16 @@ class Result:
             for number, test in enumerate(self.component_tests)
             if test.reason is not None
         }
+        without |= {
+            f"classes.{number}.*": one.reason
+            for number, one in enumerate(self.class_tests)
+            if one.reason is not None
+        }
+        without |= {
+            f"classes.{number}.p_value_bounds.*": one.reason
+            for number, one in enumerate(self.class_tests)
+            if one.reason is not None
+        }
         found = {**self.reasons, **compared, **without}
         of_interval = ("confidence_interval.*", "confidence_interval_bounds.*.*")
         if self.estimated.reason is not None:
@@ -198,8 +211,7 @@ class Result:
         pixels = int(np.count_nonzero(self.region))
         tests = self.component_tests or (_NOT_TESTED,) * len(self.components)
         parts = [
-            {**vars(part), **{key: value for key, value in vars(test).items() if key != "reason"}}
-            for part, test in zip(self.components, tests, strict=True)
+            {**vars(part), **_without_reason(test)} for part, test in zip(self.components, tests, strict=True)
         ]
         box = bounding_box(self.region)
         found = {"pixels": pixels, "fraction": pixels / self.region.size, "bbox": box, "components": parts}
@@ -243,7 +255,16 @@ class Result:
             f"{self.hypothesis} test of {pixels} of {self.region.size} pixels, statistic {self.statistic:.3g}"
         )
         try:
-            save_png(path, self.image, self.layout, self.saliency_map, self.region, title, subtitle)
+            save_png(
+                path,
+                self.image,
+                self.layout,
+                self.saliency_map,
+                self.region,
+                title,
+                subtitle,
+                self.spacing,
+            )
         except OSError as error:
             raise UsageError(f"{path}: can't be written ({error.strerror})") from error
 
@@ -264,6 +285,10 @@ class Result:
         from onnx_si.report.html.pages import result_fragment
 
         return result_fragment(self.to_dict(), self.thumbnail())
+
+
+def _without_reason(test: ComponentTest | ClassTest) -> dict[str, Any]:
+    return {key: value for key, value in vars(test).items() if key != "reason"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,7 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
         ("null", f"{HYPOTHESES[result['hypothesis']].null} ({_TEST[result['alternative']]})"),
         ("statistic", _statistic(result)),
         *_components(result["region"]["components"]),
+        *_classes(result["classes"] or ()),
         *_comparison(result["comparison"]),
         *_fragility(result["fragility"]),
         ("noise", noise_text(result)),
@@ -117,7 +118,17 @@ def region_text(region: Mapping[str, Any]) -> str:
     count = len(region["components"])
     parts = "connected" if count == 1 else f"{count} connected parts"
     size = round(region["pixels"] / region["fraction"])
-    return f"{region['pixels']} of {size} pixels ({region['fraction']:.1%}), {', '.join(places)}, {parts}"
+    text = f"{region['pixels']} of {size} pixels ({region['fraction']:.1%}), {', '.join(places)}, {parts}"
+    return f"{text}{_millimetres(region)}"
+
+
+def _millimetres(region: Mapping[str, Any]) -> str:
+    """Its size and that of its box, where a pixel's is known."""
+    if region["size_mm"] is None:
+        return ""
+    sides = " x ".join(f"{high - low:.4g}" for low, high in region["bbox_mm"])
+    unit = {1: "mm", 2: "mm\N{SUPERSCRIPT TWO}", 3: "mm\N{SUPERSCRIPT THREE}"}[len(region["bbox_mm"])]
+    return f", {region['size_mm']:.4g} {unit} in a box of {sides} mm"
 
 
 def _names(box: Sequence[Any]) -> Sequence[str]:
@@ -159,6 +170,15 @@ def _components(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]
             places = " x ".join(f"{first}-{stop - 1}" for first, stop in part["bbox"])
             text = f"{part['pixels']} pixels at {places}: p-value {part['p_value']:.4g}"
             yield "component", f"{text}, Holm-adjusted {part['p_value_adjusted']:.4g}"
+
+
+def _classes(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for one in found:
+        if one["p_value"] is not None:
+            text = f"{one['target']}, {one['pixels']} pixels: p-value {one['p_value']:.4g}"
+            yield "class", f"{text}, Holm-adjusted {one['p_value_adjusted']:.4g}"
+        else:
+            yield "class", f"{one['target']}, {one['pixels']} pixels: no test"
 
 
 def _comparison(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

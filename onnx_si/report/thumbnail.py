@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from onnx_si.ground.layout import Layout
-from onnx_si.report.as_shown import Array, Mask, displayable, outline, shown, stretched
+from onnx_si.report.as_shown import Array, Mask, Plane, displayable, outline, planes, stretched
 
 SIDE = 192  # pixels of the longer side of a panel, at least half of it
 LARGEST = 384  # of a panel: larger images are reduced
@@ -24,7 +24,7 @@ HEAT = np.array(  # matplotlib's magma at nine places
 
 
 def thumbnail(image: Array, layout: Layout, saliency: Array, region: Mask) -> bytes:
-    """Draw one result: of a volume the slice that holds most of the region, a signal as curves.
+    """Draw one result: of a volume three slices, one above the other, a signal as curves.
 
     Parameters
     ----------
@@ -38,17 +38,33 @@ def thumbnail(image: Array, layout: Layout, saliency: Array, region: Mask) -> by
     bytes
         A PNG, the same for the same result.
     """
-    colours, saliency, region, _ = shown(image, layout, saliency, region)
-    drawn = _curves(colours, saliency, region) if region.ndim == 1 else _panels(colours, saliency, region)
+    found = planes(image, layout, saliency, region)
+    first = found[0]
+    if region.ndim == 1:
+        drawn = _curves(first.colours, first.saliency, first.region)
+    else:
+        drawn = _stacked([_panels(plane) for plane in found])
     stream = io.BytesIO()
     drawn.quantize(128, method=Image.Quantize.FASTOCTREE).save(stream, format="PNG")
     return stream.getvalue()
 
 
-def _panels(colours: Array, saliency: Array, region: Mask) -> Image.Image:
-    grey = stretched(displayable(colours))
+def _stacked(parts: list[Image.Image]) -> Image.Image:
+    if len(parts) == 1:
+        return parts[0]
+    height = sum(part.height for part in parts) + GAP * (len(parts) - 1)
+    whole, top = Image.new("RGB", (max(part.width for part in parts), height), "white"), 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height + GAP
+    return whole
+
+
+def _panels(plane: Plane) -> Image.Image:
+    region = plane.region
+    grey = stretched(displayable(plane.colours))
     left = grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=-1)
-    parts = [_panel(255 * left, region), _panel(_heat(saliency), region)]
+    parts = [_panel(255 * left, region), _panel(_heat(plane.saliency), region)]
     whole = Image.new("RGB", (2 * parts[0].width + GAP, parts[0].height), "white")
     whole.paste(parts[0], (0, 0))
     whole.paste(parts[1], (parts[0].width + GAP, 0))

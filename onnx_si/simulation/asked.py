@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnx_si.errors import UsageError
-from onnx_si.simulation.draws import Noise
+from onnx_si.simulation.draws import Noise, Signalled
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -18,7 +18,7 @@ class Wish:
 
     size: int | None = None
     references: int | None = None
-    noise: Noise | None = None
+    noise: Noise | Signalled | None = None
     estimate_sigma: bool = False
     noise_images: int = 0
     seed: int = 0
@@ -54,11 +54,17 @@ class Wish:
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} both say what the test knows of sigma; give one")
         drawn = [name for name, there in of_draws.items() if there]
+        signalled = isinstance(self.noise, Signalled)
+        if signalled and "--sigma" in drawn:
+            raise UsageError(f"--noise {self.noise} says how large the noise is; leave --sigma out")
+        if signalled and options.get("sigma_df") is not None:
+            raise UsageError("--sigma-df estimates one sigma, and this noise has many; leave it out")
         if self.covariance is not None and len(drawn) > 1:
             raise UsageError(f"{' and '.join(drawn)} both say what noise is drawn; give one")
         if self.covariance is not None:
             return "covariance"
-        return "image" if self.estimate_sigma else "images" if self.noise_images else "sigma"
+        told = "kind" if signalled else "sigma"
+        return "image" if self.estimate_sigma else "images" if self.noise_images else told
 
     def checksums(self) -> dict[str, str]:
         """Of the arrays that a user gave."""

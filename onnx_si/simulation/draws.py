@@ -8,13 +8,14 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy  # loads its parts when they are used; all of them take a second
 from numpy.typing import NDArray
 
 from onnx_si.errors import UsageError
+from onnx_si.statistics.noise import Physical, parse_physical
 
 Array = NDArray[np.float64]
 
@@ -60,6 +61,8 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 LARGEST_RHO = 0.99
+PHYSICAL = ("rician", "poisson")
+LEVELLED = ("rician:S@LEVEL", "poisson:GAIN[,READ]@LEVEL")
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,34 @@ class Noise:
         return np.asarray((law.rvs(size=shape, random_state=rng) - law.mean()) / law.std())
 
 
-def parse_noise(text: str) -> Noise:
-    """Read `normal`, `t:0.04`, `correlated:0.5`, ...
+@dataclass(frozen=True)
+class Signalled:
+    """Noise that grows with the signal, around one level: an amplitude of magnitudes, a mean of counts."""
+
+    kind: Physical
+    level: float
+
+    amount: ClassVar[None] = None
+    parameter: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.level) and self.level >= 0):
+            raise UsageError(f"noise {self}; the level behind @ is a number of at least 0")
+
+    @property
+    def name(self) -> str:
+        return self.kind.name
+
+    def __str__(self) -> str:
+        return f"{self.kind}@{self.level:g}"
+
+    def image(self, rng: np.random.Generator, added: Array) -> Array:
+        """Images with so much added to the level."""
+        return self.kind.draw(rng, self.level + added)
+
+
+def parse_noise(text: str) -> Noise | Signalled:
+    """Read `normal`, `t:0.04`, `correlated:0.5`, `rician:1@5`, `poisson:2,1@50`, ...
 
     Raises
     ------
@@ -119,8 +148,14 @@ def parse_noise(text: str) -> Noise:
     name, _, amount = text.partition(":")
     if text == "normal":
         return Noise()
+    if name in PHYSICAL:
+        kind, _, level = text.partition("@")
+        try:
+            return Signalled(parse_physical(kind), float(level))
+        except ValueError:
+            raise UsageError(f"noise '{text}'; give the level of the images behind @: {name}:1@5") from None
     if name not in (*FAMILIES, "correlated"):
-        names = ", ".join((*(f"{family}:DISTANCE" for family in FAMILIES), "correlated:RHO"))
+        names = ", ".join((*(f"{family}:DISTANCE" for family in FAMILIES), "correlated:RHO", *LEVELLED))
         raise UsageError(f"noise '{text}'; allowed are normal, {names}")
     try:
         return Noise(name, float(amount))

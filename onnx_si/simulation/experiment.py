@@ -18,7 +18,7 @@ from onnx_si.errors import UsageError
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.report.documents import SIMULATION
 from onnx_si.simulation.asked import Wish
-from onnx_si.simulation.draws import Noise, parse_noise
+from onnx_si.simulation.draws import Noise, Signalled, parse_noise
 from onnx_si.simulation.kept_trials import Journal
 from onnx_si.simulation.keywords import ALL, DEFAULT_TRIALS, OWN
 from onnx_si.simulation.method_rows import CONFIDENCE, Row, p_values, summarise
@@ -28,6 +28,7 @@ from onnx_si.simulation.pool import Advance, run_trials, run_until_tested
 from onnx_si.simulation.trial import Outcome
 
 _KNOWS = {
+    "kind": "its kind is told; each value's variance follows from the mean around it",
     "sigma": "told",
     "covariance": "told, a covariance",
     "image": "estimated from the image: the level is approximate",
@@ -125,7 +126,7 @@ class Simulation:
             "seconds": self.seconds,
             "versions": versions(),
             "reasons": {
-                "noise.sigma": "the covariance says it",
+                "noise.sigma": "the covariance says it, or it grows with the signal",
                 "noise.covariance": "the noise is of one standard deviation",
                 "noise.distance": "a distance is given for the named families only",
                 "noise.parameter": "a distance is given for the named families only",
@@ -140,9 +141,10 @@ class Simulation:
 
     def _noise(self) -> dict[str, Any]:
         plan = self.plan
+        signalled = isinstance(plan.noise, Signalled)
         return {
             "name": plan.noise.name,
-            "sigma": plan.sigma if plan.covariance is None else None,
+            "sigma": None if plan.covariance is not None or signalled else plan.sigma,
             "covariance": None if plan.covariance is None else str(plan.covariance),
             "distance": None if plan.noise.parameter is None else plan.noise.amount,
             "parameter": plan.noise.parameter,
@@ -173,7 +175,7 @@ def simulate(
     tested: int | None = None,
     size: int | None = None,
     references: int | None = None,
-    noise: str | Noise | None = None,
+    noise: str | Noise | Signalled | None = None,
     estimate_sigma: bool = False,
     noise_images: int = 0,
     seed: int = 0,
@@ -247,7 +249,7 @@ def simulate(
         tested=tested,
         size=size,
         references=references,
-        noise=None if isinstance(noise, Noise) else noise,
+        noise=None if isinstance(noise, Noise | Signalled) else noise,
         estimate_sigma=estimate_sigma,
         noise_images=noise_images,
         seed=seed,

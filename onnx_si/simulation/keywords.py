@@ -53,8 +53,9 @@ class DrawOptions(TypedDict, total=False):
         Any,
         Option(
             kind=TEXT,
-            help=f"normal, {_NAMES}, or correlated:RHO (neighbours); distance is 1-Wasserstein's from the "
-            "standard normal",
+            help=f"normal, {_NAMES}, correlated:RHO (neighbours), or "
+            "rician:S@LEVEL, poisson:GAIN[,READ]@LEVEL (magnitudes, counts around a level); distance is "
+            "1-Wasserstein's from the standard normal",
             shown_default="normal",
             metavar="NAME",
         ),

@@ -14,7 +14,7 @@ from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.simulation.asked import Wish
-from onnx_si.simulation.draws import Noise
+from onnx_si.simulation.draws import Noise, Signalled
 from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.noise import Covariance, covariance_of
 
@@ -39,8 +39,8 @@ class Plan:
     sigma : float
         Standard deviation of what is drawn; 1 where a covariance says it.
     knows : str
-        What the test is told of the noise: `sigma`, `covariance`, `image` (it estimates sigma from the
-        image) or `images` (from `noise_images` further images without signal).
+        What the test is told of the noise: `sigma`, `covariance`, `kind`, `image` (it estimates sigma
+        from the image) or `images` (from `noise_images` further images without signal).
     seed : int
     options : mapping
         For `onnx_si.test`.
@@ -58,7 +58,7 @@ class Plan:
     axes: tuple[int, ...]
     size: int
     references: int
-    noise: Noise
+    noise: Noise | Signalled
     sigma: float
     knows: str
     noise_images: int
@@ -84,6 +84,8 @@ class Plan:
         """The noise that is drawn, in words."""
         if self.covariance is not None:
             return f"noise {self.covariance}"
+        if isinstance(self.noise, Signalled):
+            return f"noise {self.noise}"
         return f"noise {self.noise} with std {self.sigma:g}"
 
 
@@ -124,9 +126,11 @@ def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, t
         raise UsageError(f"size {size}; the image has {space} pixels, so give 1 to {min(space)}")
     if wish.size is None:
         defaults.append(f"size {size}: half the image's side")
-    if settings.sigma is None and knows != "covariance":
+    if settings.sigma is None and knows not in ("covariance", "kind"):
         defaults.append("sigma 1: of the noise that is drawn")
     told = {name: value for name, value in options.items() if name not in ("sigma", "seed", "dims")}
+    if isinstance(wish.noise, Signalled) and knows == "kind":
+        told["noise"] = str(wish.noise.kind)
     covariance = wish.covariance
     plan = Plan(
         path=model.path,

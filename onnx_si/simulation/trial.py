@@ -15,6 +15,7 @@ from onnx_si.graph import load
 from onnx_si.ground.machine import one_blas_thread
 from onnx_si.report import Result
 from onnx_si.report.region import component_masks
+from onnx_si.simulation.draws import Signalled
 from onnx_si.simulation.plan import Plan, without_noise
 
 Array = NDArray[np.float64]
@@ -74,10 +75,14 @@ def draw(plan: Plan, signal: float, trial: int) -> Drawn:
     """
     streams = np.random.SeedSequence(plan.seed, spawn_key=(trial,)).spawn(5)
     rngs = [np.random.default_rng(stream) for stream in streams]
-    image = _noise(plan, rngs[0], 1)[0]
     square = _square(plan, rngs[2]) if signal else None
+    added = np.zeros(plan.shape)
     if square is not None:
-        image[square] += signal
+        added[square] = signal
+    if isinstance(plan.noise, Signalled):
+        image = plan.noise.image(rngs[0], added)
+    else:
+        image = _noise(plan, rngs[0], 1)[0] + added
     seed = int(rngs[3].integers(2**31))
     others = _noise(plan, rngs[1], plan.references + plan.noise_images)
     references, noise_images = np.split(others, [plan.references])
@@ -96,6 +101,8 @@ def _noise(plan: Plan, rng: np.random.Generator, count: int) -> Array:
     if plan.covariance is not None:
         drawn = [plan.covariance.sample(rng, plan.shape) for _ in range(count)]
         return np.array(drawn).reshape(count, *plan.shape)
+    if isinstance(plan.noise, Signalled):
+        return plan.noise.image(rng, np.zeros((count, *plan.shape)))
     axes = tuple(axis + 1 for axis in plan.axes)
     return plan.sigma * plan.noise.sample(rng, (count, *plan.shape), axes)
 

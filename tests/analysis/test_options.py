@@ -80,7 +80,7 @@ def test_every_record_of_a_verb_is_in_its_help(verb):
 
 def test_metadata_keys_and_titles_are_each_one():
     keys = [option.metadata for option in OPTIONS.values() if option.metadata]
-    assert len(keys) == len(set(keys)) == 14 and all(key.startswith("onnx_si.") for key in keys)
+    assert len(keys) == len(set(keys)) == 15 and all(key.startswith("onnx_si.") for key in keys)
     assert {option.title for option in OPTIONS.values()} == {
         "what is tested",
         "the noise of the image",
@@ -118,7 +118,7 @@ def test_every_method_has_a_p_value():
         ({"mean": "1"}, "mean: numbers"),
         ({"dims": 3}, "dims: "),
         ({"methods": 3}, "methods: some of"),
-        ({"saliency": None, "target": "cat"}, "target: a class index, or predicted, not the text 'cat'"),
+        ({"saliency": None, "target": "cat"}, "target: a class index, predicted, or all, not the text 'cat'"),
     ],
 )
 def test_wrong_types_are_told_in_words(options, words):

@@ -10,7 +10,8 @@ from onnx_si.program.program import bind
 
 IMAGE = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
 BEFORE = (
-    "zero = Constant <value_float: float = 0.0> () above = Greater (x, zero) share = Cast <to: int = 1> (above)"
+    "zero = Constant <value_float: float = 0.0> () above = Greater (x, zero)"
+    " share = Cast <to: int = 1> (above)"
     " flat = Constant <value_ints: ints = [-1]> () row = Reshape (x, flat) rows = Reshape (above, flat)"
     " positive = Relu (x) found = NonZero (positive) total = ReduceSum <keepdims: int = 0> (share)"
     " count = Cast <to: int = 7> (total) many = Reshape (count, flat)"

@@ -38,8 +38,16 @@ def test_nothing_of_a_patient_is_in_results(tmp_path, capsys):
     assert cli.main([str(onnx_path), str(path), "--sigma", "40", "--json"]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["status"] == "tested"
-    assert cli.main([str(onnx_path), str(path), "--sigma", "40"]) == 0
-    shown = [*shown, *capsys.readouterr()]
+    page, picture = tmp_path / "r.html", tmp_path / "r.png"
+    written = ["--html", str(page), "--plot", str(picture), "--verbose"]
+    assert cli.main([str(onnx_path), str(path), "--sigma", "40", *written]) == 0
+    shown = [*shown, *capsys.readouterr(), page.read_text(), picture.read_bytes().decode("latin-1")]
+    folder = tmp_path / "audit"
+    audit = ["audit", str(onnx_path), str(path), "--sigma", "40", "--output", str(folder), "--jobs", "0"]
+    assert cli.main([*audit, "--no-isolate"]) == 0
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 4
+    shown += [*capsys.readouterr(), *(file.read_bytes().decode("latin-1") for file in files)]
     assert not any("DOE" in text or "JOHN" in text for text in shown)
 
 

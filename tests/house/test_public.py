@@ -51,7 +51,7 @@ def test_signatures():
     assert list(inspect.signature(onnx_si.load).parameters) == ["path", "memory"]
     assert list(inspect.signature(onnx_si.evaluate).parameters) == ["model", "inputs"]
     assert list(inspect.signature(onnx_si.saliency).parameters) == ["model", "method", "target"]
-    names = ["model", "image", "reference", "mask", "covariance", "noise_from"]
+    names = ["model", "image", "reference", "mask", "covariance", "noise_from", "sigma_from"]
     names += ["progress", "stop", "notice", "options"]
     assert list(inspect.signature(onnx_si.test).parameters) == names
     names = ["model", "signals", "trials", "tested", "size", "references", "noise", "estimate_sigma"]

@@ -166,7 +166,7 @@ def test_on_the_command_line_and_as_a_model_of_its_own(tmp_path, capsys):
     image = images(1)[0]
     np.save(tmp_path / "image.npy", image)
     target = int(np.bincount(labels(model, image).ravel()).argmax())
-    where = ["--sigma", "1", "--target", str(target)]
+    where = ["--sigma", "1", "--target", str(target), "--verbose"]
     assert cli.main([str(tmp_path / "m.onnx"), str(tmp_path / "image.npy"), *where]) == 0
     out, err = capsys.readouterr()
     assert "is largest in the channel of class" in " ".join(out.split())
@@ -178,3 +178,20 @@ def test_on_the_command_line_and_as_a_model_of_its_own(tmp_path, capsys):
     again = json.loads(capsys.readouterr().out)
     assert again["region"]["pixels"] == (labels(model, image) == target).sum()
     assert again["saliency"]["threshold"] == "0.5"
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold": 0.5}, {"threshold": 0.6}, {"threshold": "argmax"}])
+def test_an_output_of_several_labels_is_the_same_named_or_found(options):
+    """A Sigmoid for each channel: a pixel may have several labels, so each channel is split at a half."""
+    net = segmenter("logits")
+    net.add("Sigmoid", "map", out="probs")
+    model, image = net.finish("probs"), images(1)[0]
+    (values,) = run_onnx(model, image, "probs")
+    found, named = (
+        onnx_si.test(model, image, sigma=1.0, target=1, saliency=one, precision=0.5, **options)
+        for one in ("auto", "output:probs")
+    )
+    level = options.get("threshold", 0.5)
+    wanted = values[0].argmax(axis=0) == 1 if level == "argmax" else values[0, 1] > level
+    assert np.array_equal(found.region, wanted) and np.array_equal(named.region, wanted)
+    assert found.guarantee == named.guarantee == "exact"

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import onnx
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from support import nets
 
@@ -75,6 +76,7 @@ TOP = [
         "fragility",
         "region",
         "saliency",
+        "classes",
         "comparison",
         "noise",
         "model",
@@ -327,6 +329,30 @@ def test_every_kind_of_image_can_be_drawn(tmp_path, axes, shape):
         tmp_path / "a.png", RNG.normal(size=shape), layout, RNG.normal(size=space), region, "title", "below"
     )
     assert (tmp_path / "a.png").stat().st_size > 2000
+
+
+def test_a_volume_is_drawn_as_three_slices_through_the_region(monkeypatch, tmp_path):
+    values, heat = RNG.normal(size=(1, 1, 5, 6, 7)), RNG.normal(size=(5, 6, 7))
+    region = np.zeros((5, 6, 7), bool)
+    region[3, 1:3, 4] = region[1, 2, 6] = True
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    save_png(tmp_path / "a.png", values, Layout("NCDHW", ""), heat, region, "title", "below", (2.0, 1.0, 0.5))
+    panels = [axes for axes in drawn[0].axes if axes.get_title()]
+    cuts = [np.s_[3], np.s_[:, 2], np.s_[:, :, 4]]
+    for panel, cut in zip(panels, [*cuts, *cuts], strict=True):
+        source = heat if "saliency" in panel.get_title() else values[0, 0]
+        np.testing.assert_array_equal(panel.images[0].get_array(), source[cut])
+        edges = panel.collections[0].get_segments()
+        assert len(edges) == sum(
+            np.abs(np.diff(np.pad(region[cut], 1).astype(int), axis=a)).sum() for a in (0, 1)
+        )
+    assert [panel.get_title() for panel in panels[:3]] == [
+        "image, slice 3",
+        "image, row 2",
+        "image, column 4",
+    ]
+    assert [panel.get_aspect() for panel in panels[:3]] == [2.0, 4.0, 2.0]
 
 
 def test_a_flat_colour_image_can_be_drawn(tmp_path):

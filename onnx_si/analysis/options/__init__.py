@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, Unpack
 
+from onnx_si.analysis.options.kinds import EACH
 from onnx_si.analysis.options.of_image import ImageOptions
-from onnx_si.analysis.options.of_noise import NoiseFiles, NoiseOptions
+from onnx_si.analysis.options.of_noise import NoiseFiles, NoiseOptions, PhysicalOptions
 from onnx_si.analysis.options.of_question import QuestionFiles, QuestionOptions
 from onnx_si.analysis.options.of_testing import ChanceOptions, TestingOptions
 from onnx_si.analysis.options.option import Option, one_of, records_of
@@ -22,11 +23,18 @@ class SharedOptions(QuestionOptions, NoiseOptions, ImageOptions, TestingOptions,
     """Of `test` and of `simulate`."""
 
 
-class AllOptions(SharedOptions, ChanceOptions, total=False):
+class AllOptions(SharedOptions, ChanceOptions, PhysicalOptions, total=False):
     """Of `test`."""
 
 
-THEMES = (QuestionOptions, NoiseOptions, ImageOptions, TestingOptions, ChanceOptions)
+THEMES = (
+    QuestionOptions,
+    NoiseOptions,
+    PhysicalOptions,
+    ImageOptions,
+    TestingOptions,
+    ChanceOptions,
+)
 OPTIONS = MappingProxyType({name: one for theme in THEMES for name, one in records_of(theme).items()})
 FILES = MappingProxyType(
     {name: one for theme in (QuestionFiles, NoiseFiles) for name, one in records_of(theme).items()}
@@ -53,6 +61,11 @@ class Options:
             raise UsageError("--thin and --randomise both say what the extra noise is for; give one of them")
         if "thin" in self.chosen and self.chosen.get("engine", "auto") != "auto":
             raise UsageError("--thin needs no engine: nothing is searched; leave --engine out")
+
+        if "ring" in self.chosen and "ring_mm" in self.chosen:
+            raise UsageError("--ring and --ring-mm both say how wide the ring is; give one of them")
+        if self.chosen.get("target") == EACH and self.chosen.get("p_value_only"):
+            raise UsageError(f"target {EACH}: a simulation follows one class; give an index, or predicted")
 
     def changed(self, **more: Any) -> "Options":
         """The same, with others in place of some."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnx_si.ground.terminal import whole_number
 
-PREDICTED = "predicted"
+PREDICTED, EACH = "predicted", "all"
 LARGEST_SIZE = 2**20  # of one axis
 MOST_WHOLE = 2**63 - 1  # of any whole number that is chosen
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -77,7 +77,7 @@ def _switch(value: Any) -> bool:
 
 def _target(value: Any) -> int | str:
     if isinstance(value, str):
-        return PREDICTED if value == PREDICTED else _read_whole(value)
+        return value if value in (PREDICTED, EACH) else _read_whole(value)
     return _whole(value)
 
 
@@ -156,7 +156,7 @@ WHOLE = Kind(words="a whole number", accept=_whole, read=_read_whole)
 BYTES = Kind(words="a size such as 2G or 500M", accept=_whole, read=_bytes)
 TEXT = Kind(words="a text", accept=_text, read=str)
 SWITCH = Kind(words="True or False", accept=_switch, read=str)
-TARGET = Kind(words="a class index, or predicted", accept=_target, read=_target)
+TARGET = Kind(words="a class index, predicted, or all", accept=_target, read=_target)
 LEVEL = Kind(words="a number or a text", accept=_level, read=str)
 NUMBERS = Kind(words="numbers separated by commas", accept=_one_or_several, read=_parted(float))
 INDICES = Kind(words="whole numbers separated by commas", accept=_several(_whole), read=_parted(_read_whole))

@@ -10,6 +10,8 @@ from onnx_si.analysis.options.option import EVERYWHERE, TEST, Check, Need, Optio
 from onnx_si.ground.layout import LAYOUTS
 from onnx_si.ground.readers import How
 
+POSITIVE = Check(lambda value: all(size > 0 for size in value), "sizes in mm are above 0")
+
 
 class ImageOptions(TypedDict, total=False):
     """How the image becomes the model's input."""
@@ -52,6 +54,70 @@ class ImageOptions(TypedDict, total=False):
             kind=choice(RESIZES),
             help="the image has another size than the model's input and is resized, as a part of the model",
             metadata="onnx_si.resize_input",
+        ),
+    ]
+    spacing: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="size in mm of the pixels that the model takes, one for each axis of space or one for all: "
+            "the image is resampled to it, as a part of the model",
+            check=POSITIVE,
+            needs=Need(lambda settled: settled["resize_input"] is None, "no --resize-input"),
+            metavar="MM,..",
+            verbs=(TEST,),
+        ),
+    ]
+    resample: Annotated[
+        str | None,
+        Option(
+            kind=choice(RESIZES),
+            help="how it is resampled",
+            default="linear",
+            needs=Need(lambda settled: settled["spacing"] is not None, "--spacing"),
+            verbs=(TEST,),
+        ),
+    ]
+    pixel_size: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="size in mm of the image's own pixels, one for each axis of space or one for all",
+            shown_default="what the image's file says",
+            check=POSITIVE,
+            metavar="MM,..",
+            verbs=(TEST,),
+        ),
+    ]
+    window_size: Annotated[
+        Sequence[float] | float | None,
+        Option(
+            kind=NUMBERS,
+            help="the model takes windows of so many pixels, one for each axis of space or one for all: it "
+            "slides over the image, and its maps are blended by Gaussian weights, as a part of the model",
+            check=Check(
+                lambda value: all(side >= 1 and side == int(side) for side in value),
+                "sides are whole numbers of at least 1",
+            ),
+            needs=Need(
+                lambda settled: settled["resize_input"] is None and settled["pad"] is None,
+                "neither --resize-input nor --pad",
+            ),
+            metadata="onnx_si.window_size",
+            metavar="N,..",
+            verbs=(TEST,),
+        ),
+    ]
+    overlap: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="share of their side by which neighbouring windows overlap",
+            default=0.25,
+            check=Check(lambda value: 0 <= value < 1, "it is at least 0 and below 1"),
+            needs=Need(lambda settled: settled["window_size"] is not None, "--window-size"),
+            metavar="F",
+            verbs=(TEST,),
         ),
     ]
     pad: Annotated[
@@ -148,6 +214,11 @@ class ImageSettings:
     dims: dict[str, int] | None
     inputs: dict[str, Any] | None
     resize_input: str | None
+    spacing: tuple[float, ...] | None
+    resample: str
+    pixel_size: tuple[float, ...] | None
+    window_size: tuple[float, ...] | None
+    overlap: float
     pad: float | None
     page: str | None
     transparency: str | None
@@ -161,4 +232,15 @@ class ImageSettings:
     @property
     def how(self) -> How:
         """How files of images are read."""
-        return How(page=self.page, transparency=self.transparency, colours=self.colours, exif=self.exif)
+        return how_of(vars(self))
+
+
+def how_of(options: Mapping[str, Any]) -> How:
+    """How files of images are read, by options as they were given."""
+    page = options.get("page")
+    return How(
+        page=None if page is None else str(page),
+        transparency=options.get("transparency"),
+        colours=options.get("colours"),
+        exif=bool(options.get("exif")),
+    )

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import FILE, FILES, NUMBER, WHOLE, choice
+from onnx_si.analysis.options.kinds import FILE, FILES, NUMBER, TEXT, WHOLE, choice
 from onnx_si.analysis.options.option import TEST, Check, Option
-from onnx_si.statistics.noise import INDEPENDENT, MODELS
+from onnx_si.errors import UsageError
+from onnx_si.statistics.noise import FORMS, INDEPENDENT, MODELS, parse_physical
 
 NOISE_MODELS = (INDEPENDENT, *MODELS)
 MOST_FREEDOM = 10**9
@@ -28,6 +29,17 @@ class NoiseFiles(TypedDict, total=False):
         Option(
             kind=FILES,
             help="independent images of pure background: S is estimated from them, and the test is a t-test",
+            metavar="FILE",
+            verbs=(TEST,),
+        ),
+    ]
+
+    sigma_from: Annotated[
+        Any,
+        Option(
+            kind=FILE,
+            help="a part of the image that is background: S is estimated from the pixels that are not 0 in "
+            "FILE, which enter no mean then, and the test is a t-test",
             metavar="FILE",
             verbs=(TEST,),
         ),
@@ -71,6 +83,31 @@ class NoiseOptions(TypedDict, total=False):
     ]
 
 
+def _is_physical(value: str) -> bool:
+    try:
+        parse_physical(value)
+    except UsageError:
+        return False
+    return True
+
+
+class PhysicalOptions(TypedDict, total=False):
+    """The noise of the image."""
+
+    noise: Annotated[
+        str | None,
+        Option(
+            kind=TEXT,
+            help=f"noise that grows with the signal: {FORMS}; the variance of each value follows from the "
+            "mean around it, with which the level is approximate",
+            shown_default="normal",
+            check=Check(_is_physical, f"allowed are {FORMS}, with positive numbers (READ may be 0)"),
+            metavar="KIND:N",
+            verbs=(TEST,),
+        ),
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseSettings:
     """The same, settled."""
@@ -78,3 +115,4 @@ class NoiseSettings:
     sigma: float | None
     sigma_df: int | None
     noise_model: str | None
+    noise: str | None

@@ -4,8 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import FILE, FILES, INDICES, LEVEL, SWITCH, TARGET, TEXT, WHOLE, choice
-from onnx_si.analysis.options.option import SALIENCY, SIMULATE, TEST, Need, Option, within
+from onnx_si.analysis.options.kinds import (
+    FILE,
+    FILES,
+    INDICES,
+    LEVEL,
+    NUMBER,
+    SWITCH,
+    TARGET,
+    TEXT,
+    WHOLE,
+    choice,
+)
+from onnx_si.analysis.options.option import SALIENCY, SIMULATE, TEST, Check, Need, Option, within
 from onnx_si.choices.saliency import AUTOMATIC, all_spellings, listed
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
@@ -55,6 +66,17 @@ class QuestionOptions(TypedDict, total=False):
             metavar="K",
         ),
     ]
+    ring_mm: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="width of that ring in mm, where the size of a pixel is known, in place of --ring",
+            check=Check(lambda value: value > 0, "a width is above 0"),
+            needs=Need(lambda settled: settled["hypothesis"] == "neighborhood", "hypothesis neighborhood"),
+            metavar="MM",
+            verbs=(TEST,),
+        ),
+    ]
     saliency: Annotated[
         str | None,
         Option(
@@ -71,7 +93,8 @@ class QuestionOptions(TypedDict, total=False):
         int | str | None,
         Option(
             kind=TARGET,
-            help="class of the map: an index, or predicted",
+            help="class of the map: an index, or predicted; of a map of classes all: one more test for each "
+            "class that is there, with Holm-adjusted p-values",
             default="predicted",
             metadata="onnx_si.target",
             metavar="K",
@@ -134,6 +157,7 @@ class QuestionSettings:
 
     hypothesis: str
     ring: int
+    ring_mm: float | None
     saliency: str
     target: int | str
     scores: str | None

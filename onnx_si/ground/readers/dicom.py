@@ -131,12 +131,35 @@ def _in_plane(data: Any) -> tuple[float, ...] | None:
     return None if known is None else (float(known[0]), float(known[1]))
 
 
-def _series(folder: Path) -> Scan:
-    """The slices of a folder in their order in space."""
+def datasets(file: Path) -> list[Any]:
+    """The files behind an image, slices of a series in the order of its values.
+
+    Raises
+    ------
+    InputError
+        As for `read`.
+    """
+    pydicom = library("pydicom", file)
+    if not file.is_dir():
+        return [pydicom.dcmread(file)]
+    slices = _slices(file)
+    if len(slices) == 1:
+        return [slices[0][1]]
+    _, order = _order(file, [data for _, data in slices])
+    return [slices[place][1] for place in order]
+
+
+def _slices(folder: Path) -> list[tuple[Path, Any]]:
     files = sorted(folder.glob(f"*{SUFFIX}"))
     if len(files) > MOST_FILES:
         raise InputError(f"{folder}: {len(files)} files; a series of at most {MOST_FILES} is read")
-    slices = [(file, _dataset(file)) for file in files]
+    return [(file, _dataset(file)) for file in files]
+
+
+def _series(folder: Path) -> Scan:
+    """The slices of a folder in their order in space."""
+    slices = _slices(folder)
+    files = [file for file, _ in slices]
     if len(slices) == 1:
         return _single(files[0], How())
     first = slices[0][1]

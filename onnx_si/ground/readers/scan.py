@@ -41,7 +41,7 @@ def library(name: str, file: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f"{file}: is read with {name}: pip install 'onnx-si[medical]'") from error
+        raise InputError(f"{file}: needs {name}: pip install 'onnx-si[medical]'") from error
 
 
 @contextmanager

@@ -37,6 +37,16 @@ COMPONENT: dict[str, Shape] = {
     "standard_error": number("of the statistic, without selection"),
 }
 
+CLASS: dict[str, Shape] = {
+    "target": whole("the class", always=True),
+    "pixels": whole("how many pixels have it", always=True),
+    "p_value": number("given the region of this class"),
+    "p_value_bounds": pair("proven bounds of it"),
+    "p_value_adjusted": number("Holm's, over all classes that are there, given the class of every pixel"),
+    "statistic": number("in the image's units"),
+    "standard_error": number("of the statistic, without selection"),
+}
+
 FINDING: dict[str, Shape] = {
     "node": text("name of the node", always=True),
     "op": text("its op", always=True),
@@ -90,9 +100,10 @@ KEYS: dict[str, Shape] = {
     },
     "saliency": {
         "method": text("how the map is made"),
-        "target": Leaf(type="any", what="class of the map: a number, or predicted"),
+        "target": Leaf(type="any", what="class of the map: a number, predicted, or all"),
         "threshold": text("what makes a pixel salient"),
     },
+    "classes": listed("the test of each class that is there, with target all", CLASS),
     "comparison": {
         name: number("p-value of this method on the same region") for name in Comparison().p_values()
     },

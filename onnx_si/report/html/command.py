@@ -73,6 +73,6 @@ def _options(document: Mapping[str, Any]) -> Iterator[str]:
 def _value(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return shlex.quote(",".join(repr(one) for one in value))
-    if name in ("mask", "covariance"):
+    if name in ("mask", "covariance", "sigma_from"):
         return quoted(value)
     return shlex.quote(value if isinstance(value, str) else repr(value))

@@ -38,6 +38,10 @@ class Data:
         Of the image.
     ring : int
         Width of a neighbourhood, in pixels.
+    ring_mm : float or None
+        The same in mm, in its place.
+    spacing : tuple of float or None
+        Size of a pixel in mm along each axis of space; None: not known.
     """
 
     image: Array
@@ -47,6 +51,8 @@ class Data:
     mask: Mask | None = None
     spatial_axes: tuple[int, ...] = ()
     ring: int = 1
+    ring_mm: float | None = None
+    spacing: tuple[float, ...] | None = None
 
     def outside(self, region: Mask) -> Mask:
         """Everything that may enter the test and is not in the region."""

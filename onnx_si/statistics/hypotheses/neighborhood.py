@@ -1,9 +1,11 @@
 """Hypothesis `neighborhood`: the region's mean equals the mean of a ring around it."""
 
+import itertools
+
 import numpy as np
 import scipy  # loads its parts when they are used
 
-from onnx_si.errors import NothingToTest
+from onnx_si.errors import InputError, NothingToTest
 from onnx_si.statistics.hypotheses.contrast import Data, Mask, contrast_line, difference_of_means
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
 from onnx_si.statistics.line import ImageLine
@@ -25,6 +27,41 @@ def ring_around(region: Mask, width: int, spatial_axes: tuple[int, ...]) -> Mask
     return (wide > 0) & ~region
 
 
+def within_millimetres(
+    region: Mask, width: float, spacing: tuple[float, ...], spatial_axes: tuple[int, ...]
+) -> Mask:
+    """All values whose centres are at most `width` mm from that of a value of the region, without the region.
+
+    Parameters
+    ----------
+    region : boolean array
+    width : float
+    spacing : tuple of float
+        Size of a pixel in mm along each axis of space.
+    spatial_axes : tuple of int
+    """
+    found = np.zeros(region.shape, np.bool_)
+    others = [range(n) for axis, n in enumerate(region.shape) if axis not in spatial_axes]
+    for place in itertools.product(*others):
+        rest = iter(place)
+        index = tuple(slice(None) if axis in spatial_axes else next(rest) for axis in range(region.ndim))
+        if region[index].any():
+            distance = scipy.ndimage.distance_transform_edt(~region[index], sampling=spacing)
+            found[index] = distance <= width
+    return found & ~region
+
+
+def _ring(data: Data, region: Mask) -> tuple[Mask, str]:
+    if data.ring_mm is None:
+        return ring_around(region, data.ring, data.spatial_axes), f"{data.ring} pixels"
+    if data.spacing is None:
+        raise InputError(
+            "--ring-mm: the image's file does not say how large a pixel is; give --pixel-size, or --ring"
+        )
+    ring = within_millimetres(region, data.ring_mm, data.spacing, data.spatial_axes)
+    return ring, f"{data.ring_mm:g} mm"
+
+
 def neighborhood(data: Data, region: Mask) -> ImageLine:
     """Line of the difference between the means over the region and over a ring around it.
 
@@ -40,11 +77,11 @@ def neighborhood(data: Data, region: Mask) -> ImageLine:
     NothingToTest
         If no value of the ring may enter the test.
     """
-    ring = ring_around(region, data.ring, data.spatial_axes) & data.outside(region)
+    ring, width = _ring(data, region)
+    ring &= data.outside(region)
     if not ring.any():
         raise NothingToTest(
-            f"no pixel of the ring of {data.ring} pixels around the region may count; "
-            "widen the mask or --ring",
+            f"no pixel of the ring of {width} around the region may count; widen the mask or --ring",
             pixels=int(np.count_nonzero(region)),
             size=region.size,
         )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import InputError
+from onnx_si.statistics.noise.covariance import Scalar
 from onnx_si.statistics.noise.noise import Noise
 
 MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of N(0, 1)
@@ -53,6 +54,50 @@ def estimate_from_images(images: Sequence[NDArray[np.float64]], channel_axis: in
         )
     source = f"estimated from {what}, {freedom} degrees of freedom"
     return Noise.scalar(float(np.sqrt(variance)), source, known=False, degrees_of_freedom=freedom)
+
+
+def estimate_from_pixels(
+    image: NDArray[np.float64], pixels: NDArray[np.bool_], channel_axis: int | None
+) -> Noise:
+    """Variance of a part of the image that is background, about its mean, or those of its channels.
+
+    Parameters
+    ----------
+    image : array
+    pixels : boolean array
+        In the image's shape: the values that are background.
+    channel_axis : int or None
+
+    Returns
+    -------
+    Noise
+        With the values less their channels as degrees of freedom. As these values enter no statistic, it is
+        independent of those; of the selection it is not, as the model sees them.
+
+    Raises
+    ------
+    InputError
+        If nothing is left to estimate from.
+    """
+    channels = 1 if channel_axis is None else image.shape[channel_axis]
+    rows = np.moveaxis(image, channel_axis, 0) if channel_axis is not None else image[None]
+    chosen = np.moveaxis(pixels, channel_axis, 0) if channel_axis is not None else pixels[None]
+    parts = [row[mask] for row, mask in zip(rows, chosen, strict=True)]
+    freedom = sum(part.size for part in parts) - channels
+    squares = sum(float(np.square(part - part.mean()).sum()) for part in parts) if freedom > 0 else 0.0
+    if not squares > 0:
+        raise InputError(
+            f"--sigma-from: {sum(part.size for part in parts)} values of background, too few or all "
+            "the same; give more, or --sigma"
+        )
+    source = f"estimated from a part of the image that is background, {freedom} degrees of freedom"
+    return Noise(
+        covariance=Scalar(float(np.sqrt(squares / freedom))),
+        source=source,
+        known=False,
+        degrees_of_freedom=freedom,
+        beside=True,
+    )
 
 
 def estimate_from_image(image: NDArray[np.float64], spatial_axes: tuple[int, ...]) -> Noise:

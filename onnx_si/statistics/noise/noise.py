@@ -13,13 +13,15 @@ class Noise:
 
     With `degrees_of_freedom` v only the covariance's shape is known: `covariance` is then the shape times an
     estimate of the variance that is independent of image and references, and v times that estimate over the
-    true variance is chi-squared with v degrees of freedom. Tests use Student's t and stay exact.
+    true variance is chi-squared with v degrees of freedom. Tests use Student's t and stay exact, but where
+    the estimate is `beside` them: from pixels of the image itself that the selection may depend on.
     """
 
     covariance: Covariance
     source: str
     known: bool
     degrees_of_freedom: int | None = None
+    beside: bool = False
 
     def __post_init__(self) -> None:
         v = self.degrees_of_freedom
@@ -38,7 +40,7 @@ class Noise:
         """Whether tests keep their level exactly: the noise is known, or its scale is estimated
         independently.
         """
-        return self.known or self.degrees_of_freedom is not None
+        return self.known or (self.degrees_of_freedom is not None and not self.beside)
 
     @property
     def std(self) -> float | None:
