@@ -251,7 +251,6 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
     makers = {name: node for node in graph.node for name in node.output if name}
     stored = {constant.name: constant for constant in graph.initializer}
     of_file = {constant.name: constant for constant in loaded.file.graph.initializer}
-    rewritten = {name for node in loaded.proto.graph.node for name in node.output if name} - held
     borrowed: dict[str, None] = {}
     needed: set[str] = set()
     constants: dict[str, onnx.TensorProto] = {}
@@ -266,10 +265,9 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
             needed.add(name)
         elif name in held:
             borrowed[name] = None
-        elif name in rewritten or name not in makers:
+        elif name not in makers:
             raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
-                "(it is inside a function, or of an opset before 7)"
+                f"the map needs the tensor '{name}', which neither the file's own graph holds nor a node makes"
             )
         else:
             needed.add(name)
