@@ -1,6 +1,6 @@
 """Fused ops of onnxruntime in plain form, for the analysis: the runtime itself is given the file as it is.
 
-What is not written out here (masks, caches, quantised kernels ...) stays, and is told by name where it matters.
+What is not written out here (masks, caches, quantised kernels ...) stays, and is told by name where needed.
 """
 
 import math

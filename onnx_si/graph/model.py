@@ -18,8 +18,8 @@ from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.depth import require_shallow
 from onnx_si.graph.external import COPIES, load_external_data, require_own_data
 from onnx_si.graph.functions import inlined
-from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.fused import unfused
+from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
 from onnx_si.graph.schema import STANDARD, Malformed, require_tensor, require_well_formed
 from onnx_si.ground.budget import budget, excess

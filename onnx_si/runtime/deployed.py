@@ -267,7 +267,7 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
             borrowed[name] = None
         elif name not in makers:
             raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which neither the file's own graph holds nor a node makes"
+                f"the map needs the tensor '{name}', which neither the file's graph holds nor a node makes"
             )
         else:
             needed.add(name)

@@ -22,7 +22,7 @@ from .test_gradients import exported  # noqa: E402
 SIDE = 16
 EXACT = {"ResNet-18", "MobileNetV2", "DenseNet", "softmax segmentation"}  # classes need no Softmax
 BY_DYNAMO = ("GroupNorm U-Net", "ConvNeXt", "ViT, PyTorch's attention", "Swin", "ResNet-18")
-KERAS = ("Xception, swish", "ViT", "softmax segmentation", "LSTM")
+KERAS = ("Xception, swish", "ViT", "softmax segmentation", "ConvNeXt")
 
 
 def image_for(shape):
@@ -121,10 +121,11 @@ def test_as_its_transformer_optimizer_fuses_it(tmp_path, capsys):
     made = optimizer.optimize_model(str(path), "vit", num_heads=2, hidden_size=8, opt_level=0)
     assert any(node.domain == "com.microsoft" for node in made.model.graph.node)
     onnx.save(made.model, path)
+    capsys.readouterr()  # what it had to say
     assert p_value_of(path, tmp_path, capsys)["guarantee"] == "monte-carlo"
 
 
-@pytest.mark.parametrize("name", ["ConvNeXt", "softmax segmentation"])
+@pytest.mark.parametrize("name", ["softmax segmentation", "DeepLab"])
 def test_quantised_as_it_runs(name, tmp_path, capsys):
     from onnxruntime.quantization import quantize_dynamic
 
@@ -135,23 +136,26 @@ def test_quantised_as_it_runs(name, tmp_path, capsys):
     assert p_value_of(quantised, tmp_path, capsys)["guarantee"] == "monte-carlo"
 
 
-@pytest.mark.parametrize("name", ["SiLU", "attention U-Net"])
-def test_quantised_beforehand(name, tmp_path, capsys):
+def test_quantised_beforehand(tmp_path, capsys):
+    """Two convolutions on 8 x 8 pixels: as many jumps as an exact search counts in a second."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
     class Few(CalibrationDataReader):
         def __init__(self):
-            self.left = iter(np.random.default_rng(0).normal(size=(4, 1, 1, SIDE, SIDE)).astype(np.float32))
+            self.left = iter(np.random.default_rng(0).normal(size=(4, 1, 1, 8, 8)).astype(np.float32))
 
         def get_next(self):
             found = next(self.left, None)
             return None if found is None else {"x": found}
 
-    path, quantised = saved(proto_of(name), tmp_path), tmp_path / "quantised.onnx"
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(zoo_torch.conv(1, 2), torch.nn.Conv2d(2, 1, 1)).eval()
+    proto = exported(net, torch.zeros(1, 1, 8, 8), "torchscript", 17)
+    path, quantised = saved(proto, tmp_path), tmp_path / "quantised.onnx"
     logging.getLogger().setLevel(logging.ERROR)
     quantize_static(path, quantised, Few())
     assert any(node.op_type == "QuantizeLinear" for node in onnx.load(quantised).graph.node)
-    assert p_value_of(quantised, tmp_path, capsys)["guarantee"] == "monte-carlo"
+    assert p_value_of(quantised, tmp_path, capsys, (1, 1, 8, 8))["guarantee"] == "exact"
 
 
 @pytest.fixture(scope="module")
@@ -180,4 +184,4 @@ def test_keras(keras_zoo, name, tmp_path, capsys):
     function = tf.function(lambda x: module(x, training=False))
     proto, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=17)
     document = p_value_of(saved(proto, tmp_path), tmp_path, capsys, (1, *module.input_shape[1:]))
-    assert document["guarantee"] == ("exact" if name in EXACT else "monte-carlo")
+    assert document["guarantee"] == "monte-carlo"

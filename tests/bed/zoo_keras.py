@@ -35,15 +35,17 @@ def segmenter():
     return keras.Model(image, layers.Conv2D(3, 1, activation="softmax")(joined))
 
 
-def recurrent():
+def next_block():
     image = keras.Input((16, 16, 1))
-    x = layers.Reshape((8, 24))(layers.Conv2D(3, 3, 2, padding="same", activation="relu")(image))
-    return keras.Model(image, layers.Dense(3)(layers.LSTM(6)(x)))
+    x = layers.Conv2D(6, 2, 2)(image)
+    y = layers.LayerNormalization()(layers.DepthwiseConv2D(7, padding="same")(x))
+    x = layers.Add()([x, layers.Dense(6)(layers.Dense(12, activation=approximate)(y))])
+    return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
 
 
 ZOO = {
     "Xception, swish": separable,
     "ViT": vision_transformer,
     "softmax segmentation": segmenter,
-    "LSTM": recurrent,
+    "ConvNeXt": next_block,
 }
