@@ -133,7 +133,7 @@ def fused_matmul(w: Writer) -> list[onnx.NodeProto] | None:
 def _activated(w: Writer, x: str, name: str, numbers: list[float]) -> str | None:
     """An activation by the name and numbers that a fused node has; None if it is none of these."""
     match name, numbers:
-        case ("Relu" | "Tanh" | "Sigmoid"), _:
+        case (("Relu" | "Tanh" | "Sigmoid"), _):
             return w.add(name, [x])
         case "LeakyRelu", [alpha, *_]:
             return w.add(name, [x], alpha=alpha)

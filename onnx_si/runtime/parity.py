@@ -173,11 +173,15 @@ def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
     return np.asarray(np.clip(np.rint(values), limits.min, limits.max).astype(kind))
 
 
-def session_of(proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,)) -> onnxruntime.InferenceSession:
+def session_of(
+    proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,), threads: int = 1
+) -> onnxruntime.InferenceSession:
+    """A session of so many threads, which sleep while they wait: others may need the core."""
     proto = _takes_float(proto)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # by default weights that the file stores as floats are rounded to 8 bits between quantised tensors
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     with as_unsupported():
