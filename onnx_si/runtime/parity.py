@@ -13,9 +13,11 @@ from onnx import helper
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.graph.inline import renamed
+from onnx_si.ground.terminal import shown
 from onnx_si.runtime.providers import CPU
 
 RUNTIME = "onnxruntime"
+MOST_TOLD = 300  # characters of its own message
 INPUT_TYPES: dict[str, type[np.number[Any]]] = {
     "float": np.float32,
     "double": np.float64,
@@ -192,10 +194,13 @@ def session_of(
 def as_unsupported() -> Iterator[None]:
     try:
         yield
+    except UnsupportedModel:
+        raise  # told already
     except Exception as error:  # onnxruntime's own exception classes share no public base
         first_line = str(error).splitlines()[0]
         raise UnsupportedModel(
-            f"onnxruntime can't run the model ({first_line}); the deployed region can't be checked"
+            f"onnxruntime can't run the model ({shown(first_line, MOST_TOLD)}); export it with ops and types "
+            "that it has: the region is the one that it finds"
         ) from error
 
 
