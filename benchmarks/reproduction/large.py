@@ -1,10 +1,10 @@
 """The Monte-Carlo engine and thinning on real architectures at their sizes; writes results/large.md.
 
-    python benchmarks/reproduction/large_nets.py FOLDER        (needs torch)
-    python benchmarks/reproduction/large.py FOLDER [--only NAME] [--draws 199] [--threads 2]
+    python -m benchmarks.reproduction.large_nets FOLDER        (needs torch)
+    python -m benchmarks.reproduction.large FOLDER [--only NAME] [--draws 199]
 
-Each test is a process of its own, so that its peak memory is its own. `share of onnxruntime` is the time in
-the runtime's calls over that of the whole test, besides loading the file and making its map (`ready`).
+Noise N(0, 1) and a square of side / 4 that is half a standard deviation brighter, map as named, threshold 0.6
+between smallest and largest value. Each test is a process of its own, so that its peak memory is its own.
 """
 
 import argparse
@@ -14,121 +14,115 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-CASES = {
-    "mobilenet_v2": ({"saliency": "gradcam"}, 15),
-    "resnet_18": ({"saliency": "gradcam"}, 60),
-    "unet_256": ({"saliency": "output:scores"}, 90),
-    "efficientnet_b0": ({"saliency": "gradcam"}, None),
-    "convnext_t": ({"saliency": "gradcam"}, None),
-    "vit_b_16": ({"saliency": "rollout"}, None),
-    "vit_b_16, gradcam": ({"saliency": "gradcam"}, None),
+import numpy as np
+import onnxruntime
+
+import onnx_si
+
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "large.md"
+CASES = {  # map, seconds that it may take on two cores
+    "mobilenet_v2": ("gradcam", 15),
+    "resnet_18": ("gradcam", 60),
+    "unet_256": ("output:scores", 90),
+    "efficientnet_b0": ("gradcam", None),
+    "convnext_t": ("gradcam", None),
+    "vit_b_16": ("rollout", None),
+    "vit_b_16, once more": ("gradcam", None),
 }
-HEAD = "| network | test | p-value | passes | chains | ready s | test s | of it onnxruntime | target s | peak GB |"
+HEAD = """\
+# Real architectures at their sizes
+
+Written by `{command}` on a machine of {cores} cores;
+drawn weights. `ready` is the time of one test before its chains, mostly the map and the runtime's session; `chains`
+what the engine took; `besides` the share of that which is not spent inside onnxruntime. The load average is beside
+each row: where it is far above {cores}, the seconds say little; the passes, the share and the memory don't depend on it.
+
+| network (map) | test | p-value | passes | chains | ready s | chains s | besides | wanted s | peak GB | load |
+|---|---|---|---|---|---|---|---|---|---|---|
+"""
 
 
-def one(path: str, options: dict[str, object], threads: int) -> dict[str, object]:
+class Timed(onnxruntime.InferenceSession):  # type: ignore[misc]
+    """Counts the seconds of all calls."""
+
+    spent = 0.0
+
+    def run(self, *given: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return super().run(*given, **named)
+        finally:
+            Timed.spent += time.perf_counter() - started
+
+
+def one(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """One test, in this process."""
-    import numpy as np
-    import onnxruntime
-
-    import onnx_si
-    from onnx_si.runtime import deployed
-
-    spent = [0.0, 0]
-
-    class Session(onnxruntime.InferenceSession):
-        def __init__(self, *given: object, **named: object) -> None:
-            super().__init__(*given, **named)
-
-        def run(self, *given: object, **named: object) -> object:
-            started = time.perf_counter()
-            try:
-                return super().run(*given, **named)
-            finally:
-                spent[0] += time.perf_counter() - started
-                spent[1] += 1
-
-    made = onnxruntime.InferenceSession
-    onnxruntime.InferenceSession = Session
-    del made, deployed
+    onnxruntime.InferenceSession = Timed
     model = onnx_si.load(path)
     shape = tuple(model.inputs[0].shape)
     image = np.random.default_rng(0).normal(size=shape)
     side = shape[-1] // 4
     image[..., side : 2 * side, side : 2 * side] += 0.5
     analysis = onnx_si.prepare(model, sigma=1.0, threshold="minmax:0.6", **options)
-    first = []
     started = time.perf_counter()
-    stamps: list[float] = []
-    result = analysis.test(image, progress=lambda seen: stamps.append(time.perf_counter()))
-    whole, runtime = time.perf_counter() - started, spent[0]
-    del first
-    engine = float(result.search["seconds"])
+    result = analysis.test(image)
+    whole, engine = time.perf_counter() - started, float(result.search["seconds"])
     return {
         "p": result.p_value,
-        "guarantee": result.guarantee,
         "passes": result.search["forward_passes"],
         "chains": result.search.get("draws"),
         "ready": whole - engine,
         "seconds": engine,
-        "runtime": runtime,
-        "calls": spent[1],
+        "runtime": Timed.spent,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-        "pixels": int(result.region.sum()),
-        "threads": threads,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--draws", type=int, default=199)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        told = json.loads(arguments.child)
-        print(json.dumps(one(told["path"], told["options"], arguments.threads)))
-        return
-    print(HEAD, "|---" * 10 + "|", sep="\n", flush=True)
-    for name, (options, target) in CASES.items():
+def rows(arguments: argparse.Namespace) -> Iterator[str]:
+    """One row of the table after the other."""
+    for name, (saliency, wanted) in CASES.items():
         if arguments.only not in name:
             continue
         path = str(arguments.folder / f"{name.split(',')[0]}.onnx")
         ways = {"chains": {"engine": "monte-carlo", "draws": arguments.draws}, "thin 0.5": {"thin": 0.5}}
         for way, how in ways.items():
-            told = json.dumps({"path": path, "options": {**options, **how}})
-            command = [sys.executable, __file__, str(arguments.folder), "--child", told]
-            found = subprocess.run(
-                [*command, "--threads", str(arguments.threads)],
-                capture_output=True,
-                text=True,
-                timeout=3600,
-                check=False,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
-            if found.returncode:
-                print(f"| {name} | {way} | {found.stderr.strip().splitlines()[-1]} |", flush=True)
-                continue
+            told = json.dumps({"path": path, "options": {"saliency": saliency, **how}})
+            command = [sys.executable, "-m", "benchmarks.reproduction.large", "--child", told, "."]
+            found = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=True)
             row = json.loads(found.stdout)
-            cells = [
-                f"{name} ({options['saliency']})",
-                way,
-                f"{row['p']:.3g}",
-                row["passes"],
-                row["chains"] or "-",
-                f"{row['ready']:.1f}",
-                f"{row['seconds']:.1f}",
-                f"{row['runtime']:.1f} s in {row['calls']} calls",
-                target if target and way == "chains" else "-",
-                f"{row['peak']:.2f}",
-            ]
-            print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+            chains = way == "chains"
+            besides = max(0.0, 1 - row["runtime"] / row["seconds"]) if chains else 0.0
+            cells = (
+                *(f"{name.split(',')[0]} ({saliency})", way, f"{row['p']:.3g}", row["passes"]),
+                *(row["chains"] or "-", f"{row['ready']:.1f}", f"{row['seconds']:.1f}"),
+                *(f"{besides:.1%}" if chains else "-", wanted if wanted and chains else "-"),
+                *(f"{row['peak']:.2f}", f"{os.getloadavg()[0]:.0f}"),
+            )
+            yield f"| {' | '.join(map(str, cells))} |\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="", help="networks whose name holds this text")
+    parser.add_argument("--draws", type=int, default=199)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(one(**json.loads(arguments.child))))
+        return
+    command = f"python -m benchmarks.reproduction.large FOLDER --draws {arguments.draws}"
+    with arguments.output.open("w", encoding="utf-8") as file:
+        file.write(HEAD.format(command=command, cores=os.cpu_count()))
+        for row in rows(arguments):
+            file.write(row)
+            file.flush()
+            print(row, end="", flush=True)
 
 
 if __name__ == "__main__":
