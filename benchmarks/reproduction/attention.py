@@ -3,7 +3,7 @@
     python -m benchmarks.reproduction.attention [--level 2000] [--power 200] [--seed 0] [--only independent]
 
 Attention rollout, threshold 0.6 between smallest and largest value, the region's mean against that of all
-other pixels, two-sided with equal tails, 199 chains. The network is benchmarks/reproduction/attention_vit_16.onnx
+other pixels, two-sided with equal tails, 199 chains. The network is attention_vit_16.onnx beside this file
 (attention_train.py made it). Beside ours stand the figures that the paper publishes for its own networks.
 
 Source: Shiraishi, Miwa, Katsuoka, Duy, Taji, Takeuchi, "Statistical test for attention maps in vision
@@ -33,11 +33,12 @@ LEVEL = "0.03 to 0.075 over 200 images of each architecture"
 HEAD = """\
 # Attention maps of a vision transformer
 
-Written by `{command}`; see there what is tested. Each row: tests done, the share with a p-value of at most 0.05
-and its 95 % interval (Clopper and Pearson), what the paper publishes for its own networks of this kind, the
-median of passes of the network, and seconds of wall clock a test. The machine has {cores} cores; its load average
-is beside each row: where it is far above {cores}, the seconds say little. The paper reports 46 to 80 s a test with an
-adaptive grid and 2741 s with a fine one.
+Written by `{command}`; see there what is
+tested. Each row: tests done, the share with a p-value of at most 0.05 and its 95 % interval (Clopper and
+Pearson), what the paper publishes for its own networks of this kind, the median of passes of the network, and
+seconds of wall clock a test. The machine has {cores} cores; its load average is beside each row: where it is far
+above {cores}, the seconds say little. The paper reports 46 to 80 s a test with an adaptive grid and 2741 s with a
+fine one.
 
 | noise | signal | tests | rejects | 95 % interval | published | passes | seconds | load |
 |---|---|---|---|---|---|---|---|---|
@@ -107,9 +108,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="noise whose name holds this text")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    command = (
-        f"python -m benchmarks.reproduction.attention --level {arguments.level} --power {arguments.power}"
-    )
+    counts = f"--level {arguments.level} --power {arguments.power}"
+    command = f"python -m benchmarks.reproduction.attention {counts}"
     with arguments.output.open("w", encoding="utf-8") as file:
         file.write(HEAD.format(command=command, cores=os.cpu_count()))
         for row in rows(arguments):

@@ -1,6 +1,6 @@
-"""Trains the vision transformer of benchmarks/reproduction/attention.py, and writes it as ONNX (needs torch).
+"""Trains the vision transformer of benchmarks.reproduction.attention, and writes it as ONNX (needs torch).
 
-    python benchmarks/reproduction/attention_train.py --size 16 --steps 1000
+    python -m benchmarks.reproduction.attention_train --size 16 --steps 1000
 
 Patches of max(2, d/8), 8 blocks, 4 heads, width 64, a class token; half of the images are N(0, 1) noise, the
 others have a square of side d/3 at a random place, 1 to 4 brighter. Fresh images at every step, by a seed.

@@ -1,13 +1,14 @@
 """Real architectures at their real sizes, written by hand in torch with drawn weights, as ONNX files.
 
-    python benchmarks/reproduction/large_nets.py FOLDER [NAME ...]
+    python -m benchmarks.reproduction.large_nets FOLDER [NAME ...]
 
-Needs torch; benchmarks/reproduction/large.py tests what is written. Batch normalisations are calibrated on
+Needs torch; benchmarks.reproduction.large tests what is written. Batch normalisations are calibrated on
 noise, so that no layer dies.
 """
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -197,7 +198,7 @@ class UNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (16, 32, 64, 128, 256)
-        pairs = [(1, 16), *zip(widths[:-1], widths[1:], strict=True)]
+        pairs = [(1, 16), *pairwise(widths)]
         self.down = nn.ModuleList(nn.Sequential(conv(a, b), conv(b, b)) for a, b in pairs)
         back = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in back)
