@@ -36,9 +36,9 @@ HEAD = """\
 Written by `{command}`; see there what is
 tested. Each row: tests done, the share with a p-value of at most 0.05 and its 95 % interval (Clopper and
 Pearson), what the paper publishes for its own networks of this kind, the median of passes of the network, and
-seconds of wall clock a test. The machine has {cores} cores; its load average is beside each row: where it is far
-above {cores}, the seconds say little. The paper reports 46 to 80 s a test with an adaptive grid and 2741 s with a
-fine one.
+seconds of wall clock a test. The machine has {cores} cores; its load average is beside each row: where it
+is far above {cores}, the seconds say little. The paper reports 46 to 80 s a test with an adaptive grid,
+2741 s with a fine one.
 
 | noise | signal | tests | rejects | 95 % interval | published | passes | seconds | load |
 |---|---|---|---|---|---|---|---|---|

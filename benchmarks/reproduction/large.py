@@ -39,8 +39,8 @@ HEAD = """\
 Written by `{command}` on a machine of {cores} cores;
 drawn weights. `ready` is the time of one test before its chains, mostly the map and the runtime's session;
 `chains s` what the engine took; `besides` the share of that which is not spent inside onnxruntime. The load
-average is beside each row: where it is far above {cores}, the seconds say little; passes, share and memory don't
-depend on it.
+average is beside each row: where it is far above {cores}, the seconds say little; passes, share and memory
+don't depend on it.
 
 | network (map) | test | p | passes | chains | ready s | chains s | besides | wanted s | peak GB | load |
 |---|---|---|---|---|---|---|---|---|---|---|
