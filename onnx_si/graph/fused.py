@@ -20,7 +20,7 @@ EPSILON = 1e-12  # of SkipLayerNormalization
 QUICK = 1.702  # of QuickGelu
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Writer:
     """Writes the plain nodes of one fused node; their tensors are named after its first output."""
 
@@ -296,7 +296,8 @@ def _written_out(
     node: onnx.NodeProto, kind: int, opset: int, shapes: Mapping[str, tuple[int, ...]]
 ) -> list[onnx.NodeProto] | None:
     ranks = {name: len(shape) for name, shape in shapes.items()}
-    return PLAIN[node.op_type](Writer(node, kind, opset, ranks, shapes))
+    writer = Writer(node=node, kind=kind, opset=opset, ranks=ranks, shapes=shapes)
+    return PLAIN[node.op_type](writer)
 
 
 def _shapes(proto: onnx.ModelProto) -> dict[str, tuple[int, ...]]:

@@ -92,7 +92,7 @@ class Stretches:
         return np.asarray(inside * size + self.shift)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Local:
     """Steps within a stretch of S that the grid did not see; in `known` cells proposals from it do better."""
 
@@ -105,7 +105,8 @@ class Local:
     @classmethod
     def of(cls, grid: Grid, law: Law, ask: Asker) -> "Local":
         known = grid.seen if grid.is_well_seen(law) else grid.certain
-        return cls((Stretches(ask, 0.0), Stretches(ask, THIRD)), grid, known, law, ask)
+        both = Stretches(ask, 0.0), Stretches(ask, THIRD)
+        return cls(stretches=both, grid=grid, known=known, law=law, ask=ask)
 
     def step(self, x: Array, rng: np.random.Generator) -> Array:
         """One step of each chain (Metropolis-Hastings): a draw from its stretch.
