@@ -27,7 +27,7 @@ MODEL, RESULTS = HERE / "attention_vit_16.onnx", HERE.parent / "results" / "atte
 SIDE, ALPHA = 16, 0.05
 PUBLISHED = {  # power at signal 1, 2, 3, 4 with 16 x 16 pixels
     "independent": (0.145, 0.574, 0.882, 0.936),
-    "covariance 0.5^|i-j|": (0.102, 0.345, 0.689, 0.832),
+    "covariance 0.5 to the distance": (0.102, 0.345, 0.689, 0.832),
 }
 LEVEL = "0.03 to 0.075 over 200 images of each architecture"
 HEAD = """\
