@@ -15,6 +15,7 @@ from onnx_si.analysis.settings import Settings
 from onnx_si.domains.again import at_image
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
+from onnx_si.ground.machine import cores
 from onnx_si.maps import (
     ARGMAX,
     SaliencyMap,
@@ -28,6 +29,8 @@ from onnx_si.maps import (
 from onnx_si.program.program import Program, bind
 from onnx_si.runtime.deployed import FileMap
 from onnx_si.runtime.providers import providers
+
+LARGE = 1 << 14  # values of an image from which a run of the model gains by more than one thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +158,7 @@ class Marking:
             frame.layout,
             frame.steps,
             providers(self.provider),
+            cores() if math.prod(frame.shape) > LARGE else 1,
         )
 
 

@@ -18,6 +18,7 @@ from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.depth import require_shallow
 from onnx_si.graph.external import COPIES, load_external_data, require_own_data
 from onnx_si.graph.functions import inlined
+from onnx_si.graph.fused import unfused
 from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
 from onnx_si.graph.schema import STANDARD, Malformed, require_tensor, require_well_formed
@@ -252,7 +253,7 @@ def _checked(proto: onnx.ModelProto, path: str | None, sha256: str | None, where
         raise UnsupportedModel(f"{where}: opset {opset}; supported are 1 to {newest}: export to one of these")
     require_shallow(proto, where)
     require_well_formed(proto, where)
-    proto = mended(proto, opset, where)
+    proto = unfused(mended(proto, opset, where), opset)
     try:
         onnx.checker.check_model(_with_output_shapes(proto))
     except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError) as error:

@@ -79,6 +79,8 @@ class FileMap:
         Done here, outside the file.
     providers : tuple of str
         onnxruntime's own names.
+    threads : int
+        Of the runtime; its answers do not depend on them.
 
     Raises
     ------
@@ -96,17 +98,18 @@ class FileMap:
         layout: Layout,
         steps: Preprocessing,
         providers: tuple[str, ...] = (CPU,),
+        threads: int = 1,
     ):
         file = loaded.file
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
-        self._providers, self.on_cpu = providers, providers == (CPU,)
+        self._providers, self.on_cpu, self._threads = providers, providers == (CPU,), threads
         self._type = input_type(loaded, self._given)
         self._behind = _behind(loaded, made, tensor, image_name)
         self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
-        self._file = session_of(_showing(file, self._behind.borrowed), providers)
+        self._file = session_of(_showing(file, self._behind.borrowed), providers, threads)
         self._second = self._joined(made)
         self._separate: bool | None = None
         declared = next(value for value in file.graph.input if value.name == self._given)
@@ -138,7 +141,7 @@ class FileMap:
         proto = helper.make_model(
             graph, opset_imports=made.proto.opset_import, ir_version=made.proto.ir_version
         )
-        return session_of(proto, self._providers)
+        return session_of(proto, self._providers, self._threads)
 
     @property
     def whole_numbers(self) -> bool:
@@ -251,7 +254,6 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
     makers = {name: node for node in graph.node for name in node.output if name}
     stored = {constant.name: constant for constant in graph.initializer}
     of_file = {constant.name: constant for constant in loaded.file.graph.initializer}
-    rewritten = {name for node in loaded.proto.graph.node for name in node.output if name} - held
     borrowed: dict[str, None] = {}
     needed: set[str] = set()
     constants: dict[str, onnx.TensorProto] = {}
@@ -266,10 +268,9 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
             needed.add(name)
         elif name in held:
             borrowed[name] = None
-        elif name in rewritten or name not in makers:
+        elif name not in makers:
             raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
-                "(it is inside a function, or of an opset before 7)"
+                f"the map needs the tensor '{name}', which neither the file's graph holds nor a node makes"
             )
         else:
             needed.add(name)

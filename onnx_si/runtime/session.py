@@ -13,9 +13,11 @@ from onnx import helper
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.graph.inline import renamed
+from onnx_si.ground.terminal import shown
 from onnx_si.runtime.providers import CPU
 
 RUNTIME = "onnxruntime"
+MOST_TOLD = 300  # characters of its own message
 INPUT_TYPES: dict[str, type[np.number[Any]]] = {
     "float": np.float32,
     "double": np.float64,
@@ -173,11 +175,15 @@ def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
     return np.asarray(np.clip(np.rint(values), limits.min, limits.max).astype(kind))
 
 
-def session_of(proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,)) -> onnxruntime.InferenceSession:
+def session_of(
+    proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,), threads: int = 1
+) -> onnxruntime.InferenceSession:
+    """A session of so many threads, which sleep while they wait: others may need the core."""
     proto = _takes_float(proto)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # by default weights that the file stores as floats are rounded to 8 bits between quantised tensors
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     with as_unsupported():
@@ -188,10 +194,13 @@ def session_of(proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,)) -> o
 def as_unsupported() -> Iterator[None]:
     try:
         yield
+    except UnsupportedModel:
+        raise  # told already
     except Exception as error:  # onnxruntime's own exception classes share no public base
         first_line = str(error).splitlines()[0]
         raise UnsupportedModel(
-            f"onnxruntime can't run the model ({first_line}); the deployed region can't be checked"
+            f"onnxruntime can't run the model ({shown(first_line, MOST_TOLD)}); export it with ops and types "
+            "that it has: the region is the one that it finds"
         ) from error
 
 

@@ -16,6 +16,7 @@ from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import settle
 from onnx_si.cli.main import main
 from onnx_si.errors import UnsupportedModel, UsageError
+from onnx_si.runtime import deployed
 
 DRAWS = 99
 MIXING = 0.02  # chains of a few steps from one hub forget it almost, not quite
@@ -202,8 +203,30 @@ def test_a_file_that_the_runtime_refuses():
     node = helper.make_node("NoSuchOp", [net.conv("x", 1, 1)], ["map"], domain="com.example", name="own")
     net.nodes.append(node)
     model = net.finish("map", domains=("com.example",))
-    with pytest.raises(UnsupportedModel, match="onnxruntime can't run the model"):
+    with pytest.raises(UnsupportedModel, match="onnxruntime can't run the model") as caught:
         asked(model)
+    told = str(caught.value)
+    assert told.count("can't run the model") == 1 and "export it with ops and types that it has" in told
+
+
+@pytest.mark.parametrize(("size", "threads"), [(16, 1), (160, 3)])
+def test_the_runtime_has_all_cores_for_large_images(monkeypatch, size, threads):
+    """Its answers are the same."""
+    asked_for = []
+    session_of = deployed.session_of
+
+    def noted(proto, providers, count):
+        asked_for.append(count)
+        return session_of(proto, providers, count)
+
+    monkeypatch.setattr(deployed, "session_of", noted)
+    monkeypatch.setattr("onnx_si.analysis.marking.cores", lambda: 3)
+    model = smooth_nets.unet(size=size, width=2)
+    image = np.random.default_rng(0).normal(size=(1, 1, size, size))
+    found = box_of(model, image).maps(image[None])
+    assert set(asked_for) == {threads}
+    monkeypatch.setattr("onnx_si.analysis.marking.cores", lambda: 1)
+    assert np.array_equal(found, box_of(model, image).maps(image[None]))
 
 
 def test_a_map_that_is_not_finite_is_refused():

@@ -207,17 +207,55 @@ def test_a_place_outside_s_is_refused():
         )
 
 
-def test_passes_stay_within_the_target():
-    """With B chains of the default steps, a grid and what the ends of S cost."""
+@pytest.mark.parametrize("width", [0.1, 0.01, 1e-4])
+def test_passes_stay_within_the_target(width):
+    """With B chains of the default steps, a grid and what the ends of S cost; however narrow S is."""
     for draws, most in ((199, 1000), (999, 3000)):
         passes = []
-        for trial in range(20):
+        for trial in range(12):
             rng = np.random.default_rng(trial)
-            places = random_set(rng)
+            places = random_set(rng, width=width)
             line = line_of(Normal(0.0, SE), observed(Normal(2 * SE, SE), places, rng))
             plan = Plan(draws=draws, alternative="greater")
             passes.append(monte_carlo(line, outside(places), plan, rng).passes)
-        assert np.median(passes) <= most
+        assert max(passes) <= most
+
+
+def test_where_most_of_s_was_seen():
+    """A stretch between places of the grid, and one that holds a single one of them."""
+    law, _ = law_of(line_of(Normal(0.0, SE), 0.0))
+    for places, well in (((-0.5, 0.7), True), ((-1e-4, 1e-4), False)):
+        set_ = Intervals.of([tuple(SE * end for end in places)])
+        ask = Asker(outside(set_), law.place, law.low, law.high)
+        grid = look(law, ask)
+        assert grid.is_well_seen(law) is well
+        local = Local.of(grid, law, ask)
+        x = np.array([0.5 * sum(places)])
+        before = ask.passes
+        moved = [local.step(x, np.random.default_rng(seed)) for seed in range(8)]
+        assert (ask.passes == before) is well, "where S was seen well no stretch is asked for"
+        assert all(ask.inside(one)[0] for one in moved)
+
+
+def test_local_steps_beside_what_is_known_leave_the_law_as_it_is():
+    """States in cells that the grid knows stay, and no step leads there."""
+    law = Normal(0.0, SE)
+    rng = np.random.default_rng(5)
+    slivers = Intervals.of([(at, at + 2e-4) for at in SE * (0.03 + 0.1 * np.arange(5, 17))])
+    places = Intervals.of([(-0.6 * SE, 0.2 * SE)]).union(slivers)
+    standard, _ = law_of(line_of(law, 0.0))
+    ask = Asker(outside(places), standard.place, standard.low, standard.high)
+    grid = look(standard, ask)
+    local = Local.of(grid, standard, ask)
+    assert grid.is_well_seen(standard) and np.array_equal(local.known, grid.seen)
+    start = np.array([point.place for point in draw(law, ((slivers, True),), 3000, 100.0, rng)]) / SE
+    start = np.concatenate([start[ask.inside(start)], rng.uniform(-0.6, 0.2, 1000)])
+    moved = local.step(start, rng)
+    known = grid.holds(start, grid.seen)
+    assert np.array_equal(moved[known], start[known]) and not grid.holds(moved[~known], grid.seen).any()
+    if (~known).any():
+        assert np.mean(moved[~known] != start[~known]) > 0.2
+        assert stats.ks_2samp(moved[~known], start[~known]).pvalue > 0.001
 
 
 def test_the_same_place_is_asked_once():

@@ -22,6 +22,7 @@ FAR, OUTER = 64.0, 12  # how far places lie outside it, and how many on each sid
 HALVINGS = 6  # of a cell in which S begins or ends
 ROUNDS, SPLIT = 8, 16  # cells outside S that are looked at once more: so often, so many each time
 STEEPER = 1.5  # times what is seen around a cell, for how fast the map may change in it
+MOST = math.log(4.0)  # odds of what lies between places of S against what lies beside one
 LITTLE = math.log(0.01)  # share of what is known of S that is not worth a look
 
 
@@ -77,10 +78,23 @@ class Grid:
         cell = np.where(x == self.nodes[-1], len(self.nodes) - 2, cell)
         return np.where((cell < 0) | (cell > len(self.nodes) - 2), -1, cell)
 
-    def holds(self, x: Array) -> NDArray[np.bool_]:
-        """Whether a coordinate lies in a cell with both ends in S."""
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """Cells with an end in S."""
+        return self.inside[:-1] | self.inside[1:]
+
+    def is_well_seen(self, law: Law) -> bool:
+        """Whether most of what was seen of S lies between places of it, not beside a single one."""
+        widths = np.diff(self.nodes)
+        heights = law.log_density(self.nodes[:-1] + 0.5 * widths) + np.log(widths)
+        within = np.logaddexp.reduce(heights[self.certain], initial=-np.inf)
+        beside = np.logaddexp.reduce(heights[self.seen & ~self.certain], initial=-np.inf)
+        return bool(within > beside + MOST)
+
+    def holds(self, x: Array, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether a coordinate lies in one of some cells."""
         cell = self.cell_of(x)
-        return np.asarray((cell >= 0) & self.certain[cell])
+        return np.asarray((cell >= 0) & cells[cell])
 
     def with_nodes(self, more: Array, ask: Asker) -> "Grid":
         """The grid with more places."""

@@ -94,16 +94,19 @@ class Stretches:
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """Steps within a stretch of S that the grid did not see; where it did, proposals from it do better."""
+    """Steps within a stretch of S that the grid did not see; in `known` cells proposals from it do better."""
 
     stretches: tuple[Stretches, Stretches]
     grid: Grid
+    known: NDArray[np.bool_]
     law: Law
     ask: Asker
 
     @classmethod
     def of(cls, grid: Grid, law: Law, ask: Asker) -> "Local":
-        return cls(stretches=(Stretches(ask, 0.0), Stretches(ask, THIRD)), grid=grid, law=law, ask=ask)
+        known = grid.seen if grid.is_well_seen(law) else grid.certain
+        both = Stretches(ask, 0.0), Stretches(ask, THIRD)
+        return cls(stretches=both, grid=grid, known=known, law=law, ask=ask)
 
     def step(self, x: Array, rng: np.random.Generator) -> Array:
         """One step of each chain (Metropolis-Hastings): a draw from its stretch.
@@ -114,7 +117,7 @@ class Local:
         way = rng.integers(2, size=len(x))
         u, log_u = rng.spawn(1)[0], np.log(rng.uniform(size=len(x)))
         result = x.copy()
-        outside = ~self.grid.holds(x)
+        outside = ~self.grid.holds(x, self.known)
         for number, stretches in enumerate(self.stretches):
             rows = np.flatnonzero(outside & (way == number))
             if len(rows):
@@ -124,7 +127,8 @@ class Local:
     def _moved(self, x: Array, stretches: Stretches, rng: np.random.Generator, log_u: Array) -> Array:
         ends = stretches.of(x)
         to = _drawn(ends, self.law, rng)
-        possible = (ends[:, 1] > ends[:, 0]) & (ends[:, 0] <= x) & (x <= ends[:, 1]) & ~self.grid.holds(to)
+        possible = (ends[:, 1] > ends[:, 0]) & (ends[:, 0] <= x) & (x <= ends[:, 1])
+        possible &= ~self.grid.holds(to, self.known)
         rows = np.flatnonzero(possible)
         rows = rows[self.ask.inside(to[rows])]
         back = stretches.of(to[rows])

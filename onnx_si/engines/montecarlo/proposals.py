@@ -34,7 +34,7 @@ class Proposals:
         heights = np.maximum(law.log_density(grid.nodes), -700.0 + law.log_density(grid.nodes).max())
         widths = np.diff(grid.nodes)
         tilts = np.diff(heights)
-        seen = grid.inside[:-1] | grid.inside[1:]
+        seen = grid.seen
         masses = heights[:-1] + tilted.log_mass(widths, tilts)
         elsewhere = np.log(np.maximum(grid.room / widths, LEAST))
         weights = np.where(grid.certain, 0.0, np.where(seen, math.log(AT_END), elsewhere))

@@ -1,0 +1,130 @@
+"""The Monte-Carlo engine and thinning on real architectures at their sizes; writes results/large.md.
+
+    python -m benchmarks.reproduction.large_nets FOLDER        (needs torch)
+    python -m benchmarks.reproduction.large FOLDER [--only NAME] [--draws 199]
+
+Noise N(0, 1) and a square of side / 4 that is half a standard deviation brighter, map as named, threshold 0.6
+between smallest and largest value. Each test is a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+import onnx_si
+
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "large.md"
+CASES = {  # map, seconds that it may take on two cores
+    "mobilenet_v2": ("gradcam", 15),
+    "resnet_18": ("gradcam", 60),
+    "unet_256": ("output:scores", 90),
+    "efficientnet_b0": ("gradcam", None),
+    "convnext_t": ("gradcam", None),
+    "vit_b_16": ("rollout", None),
+    "vit_b_16, once more": ("gradcam", None),
+}
+HEAD = """\
+# Real architectures at their sizes
+
+Written by `{command}` on a machine of {cores} cores;
+drawn weights. `ready` is the time of one test before its chains, mostly the map and the runtime's session;
+`chains s` what the engine took; `besides` the share of that which is not spent inside onnxruntime. The load
+average is beside each row: where it is far above {cores}, the seconds say little; passes, share and memory
+don't depend on it.
+
+| network (map) | test | p | passes | chains | ready s | chains s | besides | wanted s | peak GB | load |
+|---|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+class Timed(onnxruntime.InferenceSession):  # type: ignore[misc]
+    """Counts the seconds of all calls."""
+
+    spent = 0.0
+
+    def run(self, *given: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return super().run(*given, **named)
+        finally:
+            Timed.spent += time.perf_counter() - started
+
+
+def one(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """One test, in this process."""
+    onnxruntime.InferenceSession = Timed
+    model = onnx_si.load(path)
+    shape = tuple(model.inputs[0].shape)
+    image = np.random.default_rng(0).normal(size=shape)
+    side = shape[-1] // 4
+    image[..., side : 2 * side, side : 2 * side] += 0.5
+    analysis = onnx_si.prepare(model, sigma=1.0, threshold="minmax:0.6", **options)
+    started = time.perf_counter()
+    result = analysis.test(image)
+    whole, engine = time.perf_counter() - started, float(result.search["seconds"])
+    return {
+        "p": result.p_value,
+        "passes": result.search["forward_passes"],
+        "chains": result.search.get("draws"),
+        "ready": whole - engine,
+        "seconds": engine,
+        "runtime": Timed.spent,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+
+
+def rows(arguments: argparse.Namespace) -> Iterator[str]:
+    """One row of the table after the other."""
+    for name, (saliency, wanted) in CASES.items():
+        if arguments.only not in name:
+            continue
+        path = str(arguments.folder / f"{name.split(',')[0]}.onnx")
+        ways = {"chains": {"engine": "monte-carlo", "draws": arguments.draws}, "thin 0.5": {"thin": 0.5}}
+        for way, how in ways.items():
+            told = json.dumps({"path": path, "options": {"saliency": saliency, **how}})
+            command = [sys.executable, "-m", "benchmarks.reproduction.large", "--child", told, "."]
+            found = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=True)
+            row = json.loads(found.stdout)
+            chains = way == "chains"
+            besides = max(0.0, 1 - row["runtime"] / row["seconds"]) if chains else 0.0
+            cells = (
+                *(f"{name.split(',')[0]} ({saliency})", way, f"{row['p']:.3g}", row["passes"]),
+                *(row["chains"] or "-", f"{row['ready']:.1f}", f"{row['seconds']:.1f}"),
+                *(f"{besides:.1%}" if chains else "-", wanted if wanted and chains else "-"),
+                *(f"{row['peak']:.2f}", f"{os.getloadavg()[0]:.0f}"),
+            )
+            yield f"| {' | '.join(map(str, cells))} |\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="", help="networks whose name holds this text")
+    parser.add_argument("--draws", type=int, default=199)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(one(**json.loads(arguments.child))))
+        return
+    command = f"python -m benchmarks.reproduction.large FOLDER --draws {arguments.draws}"
+    with arguments.output.open("w", encoding="utf-8") as file:
+        file.write(HEAD.format(command=command, cores=os.cpu_count()))
+        for row in rows(arguments):
+            file.write(row)
+            file.flush()
+            print(row, end="", flush=True)
+
+
+if __name__ == "__main__":
+    main()
