@@ -15,7 +15,7 @@ from onnx_si.ops.quantization import rounded
 
 quantization = pytest.importorskip("onnxruntime.quantization")
 
-SIDE = 12
+SIDE = 8
 SHAPE = (1, 1, SIDE, SIDE)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,7 +40,10 @@ from onnx_si.rules.rules import (
     product_of,
 )
 
-NARROW = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.FLOAT16: np.float16}
+NARROW: dict[int, type[np.floating[Any]]] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.FLOAT16: np.float16,
+}
 """Element types in which a half may be none that is one in double precision."""
 LEVELS = 255  # of an unsigned 8-bit number above zero
 
@@ -78,19 +82,19 @@ def rounded(
     zero: Array,
     ends: tuple[float, float],
     kind: int = onnx.TensorProto.DOUBLE,
-    loosely: bool = False,
+    typed: bool = False,
 ) -> Array:
     """saturate(round(x / width) + zero), halves to the even neighbour; a width of zero gives `zero`.
 
     A half, give or take what double precision makes of it, is decided by the quotient in the element type
-    `kind`, as the model computes it. At a single image (`loosely`) so is all that this type takes for a half.
+    `kind`, as the model computes it. With `typed`, so is all that this type may take for a half.
     """
     ratio = np.divide(
         x, width, out=np.zeros(np.broadcast_shapes(x.shape, width.shape), x.dtype), where=width != 0
     )
     if kind in NARROW and ratio.dtype == np.float64:
         narrow = NARROW[kind]
-        share = 2.0 * float(np.finfo(narrow).eps) if loosely else TIE
+        share = 2.0 * float(np.finfo(narrow).eps) if typed else TIE
         half = np.abs(ratio - np.floor(ratio) - 0.5) <= share * np.maximum(np.abs(ratio), 1.0)
         if half.any():
             x, width = np.broadcast_arrays(x, width)
@@ -103,16 +107,16 @@ def rounded(
 def steps_of(
     x: Callable[..., Array], width: Callable[..., Array], zero: Array, ends: tuple[float, float], kind: int
 ) -> Step:
-    """`rounded` of two functions of what the op reads, on the line and at single images."""
+    """`rounded` of two functions of what the op reads."""
 
-    def by(loosely: bool) -> Callable[..., Array]:
-        return lambda *xs: rounded(x(*xs), width(*xs), zero, ends, kind, loosely)
+    def by(typed: bool) -> Callable[..., Array]:
+        return lambda *xs: rounded(x(*xs), width(*xs), zero, ends, kind, typed)
 
     return Step(
         lambda *xs: (x(*xs) - width(*xs) / 2,),
         by(False),
         lambda *xs: np.broadcast_to(width(*xs), x(*xs).shape),
-        by(True),
+        typed=by(True),
     )
 
 
