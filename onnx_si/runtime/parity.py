@@ -14,6 +14,7 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.graph.inline import renamed
 from onnx_si.runtime.providers import CPU
+from onnx_si.runtime.single import with_single_counts
 
 RUNTIME = "onnxruntime"
 INPUT_TYPES: dict[str, type[np.number[Any]]] = {
@@ -174,7 +175,7 @@ def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
 
 
 def session_of(proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,)) -> onnxruntime.InferenceSession:
-    proto = _takes_float(proto)
+    proto = with_single_counts(_takes_float(proto))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
