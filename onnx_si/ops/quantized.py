@@ -8,12 +8,13 @@ import onnx
 from onnx_si.kernels.arrays import double, filled, shape_of
 from onnx_si.ops.casting import RANGES
 from onnx_si.ops.convolution import conv
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.ops.linear import matmul
 from onnx_si.ops.quantization import element_of, quantized, rounded
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain, compose
 from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Rule, chain, compose
+from onnx_si.rules.rules import Affine, Array, Composition, Rule
 
 EXACT = onnx.TensorProto.DOUBLE
 """How sums of integers are taken to the output's scale: no runtime divides them in 32 bits."""
@@ -78,7 +79,7 @@ def quantized_matmul(
                 product * (rows * columns), y_scale.reshape(len(y_scale), -1, 1), zero, RANGES[element]
             )
 
-        return curved(evaluate)
+        return opaque(evaluate)
     width = _spread(y_scale, "y_scale", -2) / (
         _spread(a_scale, "a_scale", -2) * _spread(b_scale, "b_scale", -1)
     )
@@ -129,7 +130,7 @@ def quantized_conv(
             channels = w_scale.reshape(len(w_scale), 1, -1, *(1,) * (weight.ndim - 2))
             return rounded(sums * (first * channels), last, zero, RANGES[element])
 
-        return curved(evaluate)
+        return opaque(evaluate)
     width = _spread(y_scale, "y_scale", -1) / (
         _spread(x_scale, "x_scale", -1) * _spread(w_scale, "w_scale", axis)
     )
