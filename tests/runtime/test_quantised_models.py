@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from support.nets import Net
 from onnx import TensorProto, helper, numpy_helper
+from support.nets import Net
 
 import onnx_si
 from onnx_si.cli.main import main
