@@ -78,7 +78,15 @@ def class_map(
     public = name_map(editor, to_map(editor, one, single, reading.layout, None, view))
     found = on_scores(editor.finish(), image)  # a Softmax in front of the choice is removed
     return SaliencyMap(
-        found, public, public, "", f"output:{name}", target, notes, split=0.5, chooses_class=True
+        model=found,
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=target,
+        notes=notes,
+        split=0.5,
+        chooses_class=True,
     )
 
 

@@ -53,7 +53,7 @@ class Threshold:
         return k
 
 
-def top_region(scores: NDArray[np.float64], threshold: Threshold, counts: Mask | None) -> Mask:
+def top_region(scores: NDArray[np.float64], threshold: Threshold, mask: Mask | None) -> Mask:
     """Pixels strictly above the (k + 1)-th largest value among those that may count; values that tie with it
     are outside.
 
@@ -63,10 +63,10 @@ def top_region(scores: NDArray[np.float64], threshold: Threshold, counts: Mask |
         The map, or anything strictly increasing in it.
     threshold : Threshold
         Of kind `top`.
-    counts : boolean array or None
+    mask : boolean array or None
         Pixels that may count; None: all.
     """
-    allowed = np.ones(scores.shape, np.bool_) if counts is None else counts
+    allowed = np.ones(scores.shape, np.bool_) if mask is None else mask
     values = scores[allowed]
     k = threshold.count(values.size)
     place = values.size - k - 1
@@ -109,7 +109,7 @@ def with_margin(
     saliency: SaliencyMap,
     threshold: Threshold,
     pixels: int,
-    counts: Mask | None = None,
+    mask: Mask | None = None,
     top: Mask | None = None,
 ) -> tuple[Model, str]:
     """Append the margin of the map over the threshold; gives the model and the tensor.
@@ -120,7 +120,7 @@ def with_margin(
     threshold : Threshold
     pixels : int
         Of the map.
-    counts : boolean array, optional
+    mask : boolean array, optional
         Pixels that may count, in the map's shape: maximum, minimum and share are taken over them.
     top : boolean array, optional
         For a threshold of kind `top`, the observed region: the margin is the map less its largest value
@@ -140,7 +140,7 @@ def with_margin(
     elif threshold.kind == "top":
         if top is None:
             raise ValueError("a threshold of kind top needs the observed region")
-        others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if counts is None else counts & ~top)
+        others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if mask is None else mask & ~top)
         bound = others.shaped(_double(editor, others.largest()))
     elif saliency.is_logit:
         raise NotLinear(
@@ -155,7 +155,7 @@ def with_margin(
         )
     else:
         factor = saliency.on_margin(threshold.level)  # sqrt(s) > F sqrt(m) where s > F * F * m
-        chosen = _Chosen(editor, saliency.margin_tensor, pixels, counts)
+        chosen = _Chosen(editor, saliency.margin_tensor, pixels, mask)
         bound = _relative_bound(editor, chosen, replace(threshold, level=factor))
     margin = editor.add("Sub", [scores, bound], output=editor.fresh("margin"))
     editor.expose(margin, onnx.TensorProto.DOUBLE)

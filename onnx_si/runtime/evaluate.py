@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
 
-from onnx_si.domains.points import Points
+from onnx_si.domains.points.value import Points
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import InputError, WrongType
 from onnx_si.graph import Loadable, as_model
