@@ -1,6 +1,6 @@
 """Write the lower bounds of pyproject.toml as pip constraints: what is promised to work has to be tried.
 
-    python .ci/lowest.py > lowest.txt && pip install -c lowest.txt ".[test]"
+python .ci/lowest.py > lowest.txt && pip install -c lowest.txt ".[test]"
 """
 
 import pathlib

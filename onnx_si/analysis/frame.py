@@ -11,6 +11,7 @@ from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
 from onnx_si.ground.layout import Layout, Shape, require_one_image, with_sizes
+from onnx_si.ground.terminal import shown
 from onnx_si.maps import View, resize_matrix
 from onnx_si.maps.map import MAX_RESIZE_VALUES
 from onnx_si.maps.trace import input_layout
@@ -63,6 +64,12 @@ def input_of(model: Model, settings: Settings, known: Layout | None = None) -> I
     UnsupportedModel, UsageError
         If there is not exactly one, its shape is not declared, or its layout is not clear.
     """
+    if not model.inputs:
+        stored = [shown(value.name) for value in model.proto.graph.input]
+        raise UnsupportedModel(
+            f"the model has no input that takes an image (stored ones: {', '.join(stored) or 'none'}); "
+            "export it with the image as an input without a value"
+        )
     if len(model.inputs) != 1:
         names = [info.name for info in model.inputs]
         raise UnsupportedModel(

@@ -251,4 +251,7 @@ def warnings(selection: Selection) -> Iterator[str]:
     if parity.pixels is None:
         yield f"the deployed region was not checked: {parity.problem}"
     elif parity.pixels:
-        yield f"{len(parity.pixels)} pixels of the region differ between {parity.runtime} and float64"
+        yield (
+            f"{len(parity.pixels)} pixels of the region differ between {parity.runtime} and float64; "
+            f"--engine monte-carlo tests the region that {parity.runtime} marks"
+        )

@@ -5,6 +5,7 @@ trusts the rest: what it dies of is refused here first.
 """
 
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ MOST_AXES = 32  # of a tensor; numpy has 64 at most, and some computations add a
 ELEMENT_TYPES = frozenset(onnx.TensorProto.DataType.values())
 TYPE_ATTRIBUTES = frozenset(("to", "dtype", "output_dtype", "output_datatype", "stash_type"))
 """Attributes that hold an element type."""
+
+SINGLE = {"If": 1, "Loop": 2}
+"""Ops of which so many first inputs are one number."""
 
 Key = tuple[str, str]
 Opsets = Mapping[str, int]
@@ -53,6 +57,8 @@ class _Reader:
     def __init__(self, proto: onnx.ModelProto):
         self._proto = proto
         self._functions = {(f.domain, f.name): f for f in proto.functions}
+        self._sizes = dict[str, int]()  # of stored tensors
+        self._false = set[str]()  # stored conditions that don't hold, so that a loop does not begin
 
     def read(self) -> None:
         opsets = {_plain(o.domain): o.version for o in self._proto.opset_import}
@@ -71,6 +77,8 @@ class _Reader:
         for value in (*graph.input, *graph.output, *graph.value_info):
             _require_type(value)
         stored = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+        self._sizes |= {t.name: math.prod(t.dims) for t in graph.initializer}
+        self._false |= {t.name for t in graph.initializer if _is_false(t)}
         made = {name for node in graph.node for name in node.output}
         scopes = [*outer, stored | {value.name for value in graph.input}, made]
         self._nodes(graph.node, scopes, opsets, given)
@@ -85,10 +93,24 @@ class _Reader:
                     if name and not any(name in scope for scope in scopes):
                         raise Malformed(f"it reads '{shown(name)}', which nothing makes")
                 self._node(node, opsets, given)
+                self._require_single(node)
             except Malformed as problem:
                 raise Malformed(f"node {_called(node)}: {problem}") from problem
             for graph in subgraphs(node):
                 self._graph(graph, scopes, opsets, given)
+
+    def _require_single(self, node: onnx.NodeProto) -> None:
+        """A condition and a number of turns that are stored hold one number: onnxruntime reads it unasked."""
+        if node.op_type == "Constant" and node.output and node.attribute and node.attribute[0].HasField("t"):
+            self._sizes[node.output[0]] = math.prod(node.attribute[0].t.dims)
+        for name in node.input[: SINGLE.get(node.op_type, 0) if node.domain in STANDARD else 0]:
+            if self._sizes.get(name, 1) != 1:
+                raise Malformed(
+                    f"its input '{shown(name)}' holds {self._sizes[name]} values, and must hold one"
+                )
+        begins = node.input[1] if len(node.input) > 1 else ""
+        if _never_ends(node) and (not begins or begins in self._sizes.keys() - self._false):
+            raise Malformed("it has no number of turns and never changes its condition: it would not end")
 
     def _node(self, node: onnx.NodeProto, opsets: Opsets, given: set[str] | None) -> None:
         _require_attributes(node, given)
@@ -102,6 +124,26 @@ class _Reader:
             _require_arity(node, schema)
             _require_kinds(node, schema)
             require_survivable(node)
+
+
+def _is_false(tensor: onnx.TensorProto) -> bool:
+    if tensor.data_type != onnx.TensorProto.BOOL or math.prod(tensor.dims) != 1:
+        return False
+    return not any(tensor.raw_data) and not any(tensor.int32_data)
+
+
+def _never_ends(node: onnx.NodeProto) -> bool:
+    """Whether a loop has no number of turns, and a body that hands its condition on as it is."""
+    if node.op_type != "Loop" or node.domain not in STANDARD or (node.input and node.input[0]):
+        return False
+    body = next(subgraphs(node), None)
+    if body is None or len(body.input) < 2 or not body.output:
+        return False
+    copies = {n.output[0]: n.input[0] for n in body.node if n.op_type == "Identity" and n.input and n.output}
+    name = body.output[0].name
+    for _ in copies:
+        name = copies.get(name, name)
+    return bool(name == body.input[1].name)
 
 
 def _plain(domain: str) -> str:

@@ -5,7 +5,7 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from onnx_si.ground.foreign import PICTURES, SUFFIXES, not_an_image
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
 from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, dicom, nifti
 from onnx_si.ground.readers.scan import Scan
-from onnx_si.ground.terminal import shown
+from onnx_si.ground.terminal import shown, shown_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -110,11 +110,6 @@ def told(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[str, ...]:
     return pictures.told(path, how)
 
 
-def told_from(base: Path, paths: Sequence[str], how: How) -> tuple[str, ...]:
-    """The same of several files that lie under a folder, named as from there."""
-    return tuple(text.replace(f"{base / path}", path) for path in paths for text in told(base / path, how))
-
-
 def spacing(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[float, ...] | None:
     """Size of a pixel in mm along each axis, where the file says it."""
     scan = _scan(Path(path), how)
@@ -125,9 +120,12 @@ def _scan(file: Path, how: How) -> Scan | None:
     """A medical image that exists; None of any other file."""
     if what_is_at(file) == NOTHING:
         return None
-    if nifti.is_nifti(file):
-        return nifti.read(file, how)
-    return dicom.read(file, how) if dicom.is_dicom(file) else None
+    try:
+        if nifti.is_nifti(file):
+            return nifti.read(file, how)
+        return dicom.read(file, how) if dicom.is_dicom(file) else None
+    except InputError as error:  # its words hold the file's name, and what a library quotes of its content
+        raise InputError(shown_line(error)) from error
 
 
 def read_arrays(

@@ -1,6 +1,8 @@
 """Quantisation: step functions of the image, and products of steps with a scale."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +25,7 @@ from onnx_si.rules.registry import (
     variable,
 )
 from onnx_si.rules.rules import (
+    TIE,
     Affine,
     Array,
     Composition,
@@ -35,6 +38,11 @@ from onnx_si.rules.rules import (
     product_of,
 )
 
+NARROW: dict[int, type[np.floating[Any]]] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.FLOAT16: np.float16,
+}
+"""Element types in which a half may be none that is one in double precision."""
 LEVELS = 255  # of an unsigned 8-bit number above zero
 
 
@@ -66,12 +74,48 @@ class Granularity:
         return np.asarray(self.spread(double(constant(value, name))[None])[0])
 
 
-def rounded(x: Array, width: Array, zero: Array, ends: tuple[float, float]) -> Array:
-    """saturate(round(x / width) + zero), halves to the even neighbour; a width of zero gives `zero`."""
+def rounded(
+    x: Array,
+    width: Array,
+    zero: Array,
+    ends: tuple[float, float],
+    kind: int = onnx.TensorProto.DOUBLE,
+    typed: bool = False,
+) -> Array:
+    """saturate(round(x / width) + zero), halves to the even neighbour; a width of zero gives `zero`.
+
+    A half, give or take what double precision makes of it, is decided by the quotient in the element type
+    `kind`, as the model computes it. With `typed`, so is all that this type may take for a half.
+    """
     ratio = np.divide(
         x, width, out=np.zeros(np.broadcast_shapes(x.shape, width.shape), x.dtype), where=width != 0
     )
+    if kind in NARROW and ratio.dtype == np.float64:
+        narrow = NARROW[kind]
+        share = 2.0 * float(np.finfo(narrow).eps) if typed else TIE
+        half = np.abs(ratio - np.floor(ratio) - 0.5) <= share * np.maximum(np.abs(ratio), 1.0)
+        if half.any():
+            x, width = np.broadcast_arrays(x, width)
+            with np.errstate(all="ignore"):
+                told = x[half].astype(narrow) / width[half].astype(narrow)
+            ratio[half] = np.where(np.isfinite(told), told, ratio[half])
     return np.clip(np.rint(ratio) + zero, *ends)
+
+
+def steps_of(
+    x: Callable[..., Array], width: Callable[..., Array], zero: Array, ends: tuple[float, float], kind: int
+) -> Step:
+    """`rounded` of two functions of what the op reads."""
+
+    def by(typed: bool) -> Callable[..., Array]:
+        return lambda *xs: rounded(x(*xs), width(*xs), zero, ends, kind, typed)
+
+    return Step(
+        switches=lambda *xs: (x(*xs) - width(*xs) / 2,),
+        evaluate=by(False),
+        spacing=lambda *xs: np.broadcast_to(width(*xs), x(*xs).shape),
+        typed=by(True),
+    )
 
 
 def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Composition:
@@ -79,11 +123,7 @@ def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Co
     if np.any(width <= 0):
         raise malformed("a scale that is not positive")
     ends = RANGES[element]
-    step = Step(
-        switches=lambda x: (x - width / 2,),
-        evaluate=lambda x: rounded(x, width, zero, ends),
-        spacing=lambda x: np.broadcast_to(width, x.shape),
-    )
+    step = steps_of(lambda x: x, lambda x: width, zero, ends, x.element)
     if x.stepwise:
         return step
     low, high = ((end - zero + one) * width for end, one in zip(ends, (-1, 1), strict=True))
@@ -110,7 +150,7 @@ def quantize(
 
         def evaluate(x: Array, width: Array, zero: Array | None) -> Array:
             shift = np.zeros((1, 1)) if zero is None else zero
-            return rounded(x, grain.spread(width), grain.spread(shift), RANGES[element])
+            return rounded(x, grain.spread(width), grain.spread(shift), RANGES[element], element_of(y_scale))
 
         return computed(evaluate, x, y_scale, zero_point)
     width = grain.constant(y_scale, "y_scale")
@@ -203,12 +243,6 @@ def dynamic_quantize(x: Input, *, context: Context) -> Composition:
     def wide(values: Array) -> Array:
         return values.reshape(-1, *(1,) * ndim)
 
-    def zero_point(low: Array, width: Array) -> Array:
-        return rounded(-low, width, np.zeros(()), ends)
-
-    def whole(x: Array, width: Array) -> Array:
-        return rounded(x, wide(width), np.zeros(()), (-np.inf, np.inf))
-
     signs = np.ones(()), -np.ones(()), np.asarray(float(LEVELS))
     stages = [
         Stage(Maximum(with_zero), (0,)),
@@ -224,18 +258,11 @@ def dynamic_quantize(x: Input, *, context: Context) -> Composition:
             Stage(Gated(evaluate=lambda width, flat: np.where(flat, 1.0, width), gates=(1,)), (3, 4))
         )
         return Composition(tuple(stages))
-    stages.append(
-        Stage(
-            Step(switches=lambda low, w: (-low - w / 2,), evaluate=zero_point, spacing=lambda low, w: w),
-            (2, 3),
-        )
-    )
+    zero_point = steps_of(lambda low, w: -low, lambda low, w: w, np.zeros(()), ends, x.element)
+    stages.append(Stage(zero_point, (2, 3)))
     if context.output == 0:
-        steps = Step(
-            switches=lambda x, w: (x - wide(w) / 2,),
-            evaluate=whole,
-            spacing=lambda x, w: np.broadcast_to(wide(w), x.shape),
-        )
+        unbounded = (-np.inf, np.inf)
+        steps = steps_of(lambda x, w: x, lambda x, w: wide(w), np.zeros(()), unbounded, x.element)
         stages.append(Stage(steps, (0, 3)))
         stages.append(
             Stage(Gated(evaluate=lambda n, zero: np.clip(n + wide(zero), *ends), gates=(0, 1)), (5, 4))

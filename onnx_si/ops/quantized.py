@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import onnx
 
 from onnx_si.kernels.arrays import double, filled, shape_of
 from onnx_si.ops.casting import RANGES
@@ -15,6 +16,8 @@ from onnx_si.rules.composing import chain, compose
 from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule
 
+EXACT = onnx.TensorProto.DOUBLE
+"""How sums of integers are taken to the output's scale: no runtime divides them in 32 bits."""
 Part = tuple[Rule | Composition, tuple[int, ...]]
 
 
@@ -81,7 +84,7 @@ def quantized_matmul(
         _spread(a_scale, "a_scale", -2) * _spread(b_scale, "b_scale", -1)
     )
     parts = _product(a, b, zeros)
-    step = quantized(Variable((), stepwise=True), width, zero, element)
+    step = quantized(Variable((), stepwise=True, element=EXACT), width, zero, element)
     return compose(changing, *parts, (step, (changing + len(parts) - 1,)))
 
 
@@ -131,4 +134,5 @@ def quantized_conv(
     width = _spread(y_scale, "y_scale", -1) / (
         _spread(x_scale, "x_scale", -1) * _spread(w_scale, "w_scale", axis)
     )
-    return chain(shifted(below), convolution, quantized(Variable((), stepwise=True), width, zero, element))
+    step = quantized(Variable((), stepwise=True, element=EXACT), width, zero, element)
+    return chain(shifted(below), convolution, step)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 WIDE = 140  # of text that goes to a file or a pipe
+MOST_METADATA = 50  # lines
 
 
 def print_inspection(content: Mapping[str, Any], stream: TextIO) -> None:
@@ -27,8 +28,11 @@ def print_inspection(content: Mapping[str, Any], stream: TextIO) -> None:
         rows = [(c["what"], c["choice"], c["reason"], c["option"]) for c in content["plan"]]
         console.print(_table(("will take", "", "because", "to change it"), rows))
     console.print(f"sha256 {content['sha256']}")
-    for key, value in content["metadata"].items():
+    told = list(content["metadata"].items())
+    for key, value in told[:MOST_METADATA]:
         console.print(f"metadata {key} = {value}")
+    if len(told) > MOST_METADATA:
+        console.print(f"metadata ... and {len(told) - MOST_METADATA} more (--json has all)")
     console.print(_table(("input", "type", "shape", "layout", "why"), map(_tensor, content["inputs"])))
     console.print(_table(("output", "type", "shape", "layout", "why"), map(_tensor, content["outputs"])))
     if content["tensors"] is not None:

@@ -136,12 +136,16 @@ class Step:
         (*xs) -> array in the switches' shape, affine in the xs; positive, or zero where the switch is.
     loosely : callable or None
         (*xs) -> the value at single images, where it is another: of numbers that are equal but for rounding.
+    typed : callable or None
+        (*xs) -> the value with decisions in the arithmetic of the op's element type, where nothing is said of
+        a line.
     """
 
     switches: Callable[..., tuple[Array, ...]]
     evaluate: Callable[..., Array]
     spacing: Callable[..., Array] | None = None
     loosely: Callable[..., Array] | None = None
+    typed: Callable[..., Array] | None = None
     kind: ClassVar[str] = "discrete"
 
 
@@ -307,6 +311,13 @@ def loosely(rule: Rule, *xs: Array) -> Array:
     if isinstance(rule, Step | Winner) and rule.loosely is not None:
         return rule.loosely(*xs)
     return rule.evaluate(*xs)
+
+
+def typed(rule: Rule, *xs: Array) -> Array:
+    """What a rule gives at a single image in the arithmetic of the model's own element types, as far as that
+    decides.
+    """
+    return rule.typed(*xs) if isinstance(rule, Step) and rule.typed is not None else loosely(rule, *xs)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from onnx_si.graph import Model
 from onnx_si.graph.inline import renamed
 from onnx_si.ground.terminal import shown
 from onnx_si.runtime.providers import CPU
+from onnx_si.runtime.single import with_single_counts
 
 RUNTIME = "onnxruntime"
 MOST_TOLD = 300  # characters of its own message
@@ -179,7 +180,7 @@ def session_of(
     proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,), threads: int = 1
 ) -> onnxruntime.InferenceSession:
     """A session of so many threads, which sleep while they wait: others may need the core."""
-    proto = _takes_float(proto)
+    proto = with_single_counts(_takes_float(proto))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads

@@ -156,6 +156,19 @@ def loop(trips, count=1, body_nodes=2, **more):
     return make
 
 
+def endless_loop(folder):
+    """No number of turns, and a condition that is handed on."""
+    made = loop(tensor("n", 1))(folder)
+    proto = onnx.load(folder / "m.onnx")
+    proto.graph.node[0].input[0] = ""
+    onnx.save(proto, folder / "m.onnx")
+    return made
+
+
+def no_input_left(folder):
+    return saved(folder, proto_of([helper.make_node("Relu", ["x"], ["y"])], [tensor("x", 1, np.float32)]))
+
+
 def doubling(depth):
     """Functions of which each calls the one before twice."""
 
@@ -418,6 +431,8 @@ KNOWN = {
         (3,),
     ),
     "a loop of several numbers": (loop(tensor("n", [2, 3])), (3,)),
+    "a loop without end": (endless_loop, (3,)),
+    "an image that is stored": (no_input_left, (3,)),
     "doublings": (doubling(16), (3,)),
     # malformed
     "more actual than formal": (function_call, (3,)),

@@ -18,8 +18,8 @@ BLOCK = 100
 pytestmark = pytest.mark.skipif(not CAN_WATCH, reason="peaks of memory are read from /proc, after a fork")
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)  # in turn: each gets its share
 @pytest.mark.parametrize("first", range(0, CASES, BLOCK))
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_promises(kind, first, monkeypatch):
     monkeypatch.delenv(DEBUG)
     assert broken([kind], range(first, min(first + BLOCK, CASES))) == []
