@@ -17,8 +17,10 @@ from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.maps import (
     ARGMAX,
+    Blocks,
     SaliencyMap,
     Threshold,
+    blocks_of,
     build,
     default_threshold,
     parse_threshold,
@@ -33,7 +35,8 @@ from onnx_si.runtime.providers import providers
 @dataclass(frozen=True)
 class Marker:
     """How one output of a model becomes a region, for any image: `tensor` is the margin, or for a threshold
-    of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself.
+    of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself. `blocks` are what the map was averaged
+    over.
     """
 
     model: Model
@@ -41,6 +44,12 @@ class Marker:
     threshold: Threshold
     counts: Mask | None
     is_map: bool = False
+    blocks: Blocks | None = None
+
+    @property
+    def ranked(self) -> Mask | None:
+        """The pixels that a share is taken of: those that may count (None: all), of each block one."""
+        return self.counts if self.blocks is None else self.blocks.firsts(self.counts)
 
     def region(self, values: Array) -> Mask:
         """The region that this output means."""
@@ -56,7 +65,8 @@ class Marker:
         chosen = shown if self.counts is None else shown[self.counts]
         if kind == "top":
             others = ~self.region_of(shown) if outside is None else outside
-            return _above_others(shown, others if self.counts is None else others & self.counts)
+            ranked = self.ranked
+            return _above_others(shown, others if ranked is None else others & ranked)
         if kind == "value":
             bound = level
         elif self.threshold.chosen and not chosen.min() > level * chosen.max():
@@ -68,7 +78,7 @@ class Marker:
     def region_of(self, shown: Array) -> Mask:
         """The region that the map itself means, by the threshold as it was written."""
         if self.threshold.kind == "top":
-            return top_region(shown, self.threshold, self.counts)
+            return top_region(shown, self.threshold, self.counts, self.ranked)
         above: Mask = self.distance(shown) > 0
         return above if self.counts is None else above & self.counts
 
@@ -168,7 +178,8 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     """
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
-    view, followed = frame.view, settings.asks_exact
+    blocks = blocks_of(settings.coarsen, frame.view.space, mask)
+    view, followed = dataclasses.replace(frame.view, blocks=blocks), settings.asks_exact
     try:
         saliency = build(
             frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed
@@ -181,7 +192,7 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     shown = Marking(
         frame=frame,
         saliency=saliency,
-        marker=Marker(saliency.model, saliency.tensor, threshold, mask, is_map=True),
+        marker=Marker(saliency.model, saliency.tensor, threshold, mask, is_map=True, blocks=blocks),
         bound=None,
         bound_at=image,
         open_threshold=given is None,
@@ -217,9 +228,9 @@ def _not_linear(bound: Program) -> str:
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:
     if threshold.kind == "top":
-        return Marker(saliency.model, saliency.margin_tensor, threshold, mask)
+        return Marker(saliency.model, saliency.margin_tensor, threshold, mask, blocks=saliency.blocks)
     model, margin = with_margin(saliency, threshold, math.prod(frame.view.space), mask)
-    return Marker(model, margin, threshold, mask)
+    return Marker(model, margin, threshold, mask, blocks=saliency.blocks)
 
 
 def bind_margin(saliency: SaliencyMap, marker: Marker, image: Array) -> Program:

@@ -37,8 +37,8 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     )
 
 
-def event_of(marker: Marker, region: Mask, counts: Mask | None) -> RegionEvent:
+def event_of(marker: Marker, region: Mask) -> RegionEvent:
     """What has to be the same along the line: the region, whatever ties."""
     if marker.threshold.kind == "top":
-        return TopEvent(region, region, 1, counts)
-    return RegionEvent(region, counts)
+        return TopEvent(region, region, 1, marker.ranked)
+    return RegionEvent(region, marker.counts)

@@ -1,5 +1,6 @@
 """Saliency methods, one file each: a model in, a model with one more output out."""
 
+from onnx_si.maps.blocks import Blocks, blocks_of
 from onnx_si.maps.choose import build, methods
 from onnx_si.maps.map import SaliencyMap, View, resize_matrix
 from onnx_si.maps.threshold import (
@@ -13,9 +14,11 @@ from onnx_si.maps.threshold import (
 
 __all__ = [
     "ARGMAX",
+    "Blocks",
     "SaliencyMap",
     "Threshold",
     "View",
+    "blocks_of",
     "build",
     "default_threshold",
     "methods",

@@ -12,6 +12,7 @@ from onnx_si.graph import Model
 from onnx_si.ground.terminal import shown, whole_number
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
+from onnx_si.maps.coarse import in_blocks
 from onnx_si.maps.gradcam import gradcam
 from onnx_si.maps.gradients import grad_input, gradient
 from onnx_si.maps.map import SaliencyMap, View
@@ -92,6 +93,18 @@ def build(
         If it does not fit the model.
     """
     model = on_scores(model, image) if followed else model
+    return in_blocks(_built(model, image, method, target, view, argmax), view.blocks)
+
+
+def _built(
+    model: Model,
+    image: NDArray[np.float64],
+    method: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None,
+) -> SaliencyMap:
+    """The map, pixel by pixel but for a choice of class."""
     if method == "auto":
         return _automatic(model, image, target, view, argmax)
     kind, _, name = method.partition(":")

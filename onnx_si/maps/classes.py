@@ -1,6 +1,7 @@
 """Class maps: the region is where one channel of a map is the largest, as an ArgMax over channels says."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -8,7 +9,9 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
-from onnx_si.maps.map import SaliencyMap, View, name_map, to_map
+from onnx_si.ground.layout import Layout
+from onnx_si.maps.blocks import Blocks
+from onnx_si.maps.map import SaliencyMap, View, in_order, name_map, single_precision, to_map
 from onnx_si.maps.monotone import find_labels, on_scores
 from onnx_si.maps.reading import Reading, read_tensor
 from onnx_si.maps.trace import trace
@@ -63,23 +66,52 @@ def class_map(
         )
     if isinstance(target, int) and not 0 <= target < classes:
         raise UsageError(f"target {target}: tensor '{name}' has {classes} channels, numbered from 0")
-    editor, notes = Editor(model), tuple[str, ...]()
-    labels = editor.add("ArgMax", [name], axis=reading.layout.channel_axis, keepdims=1)
+    scores, layout, notes = name, reading.layout, tuple[str, ...]()
+    if view.blocks is not None:
+        model, scores = _averaged(model, image, name, shape, layout, view.blocks)
+        shape, layout = (1, classes, *view.space), Layout("NC" + "DHW"[-len(view.space) :], layout.reason)
+        notes = ("the scores of each class are averaged over the blocks before one of them is chosen",)
+    editor = Editor(model)
+    labels = editor.add("ArgMax", [scores], axis=layout.channel_axis, keepdims=1)
     if isinstance(target, int):
         wanted = editor.constant(np.array(target))
     else:
         wanted = _most_frequent(editor, labels, classes, math.prod(view.space))
-        notes = (
+        notes += (
             f"'{name}' has {classes} channels: the region is where the class with the most pixels, class 0 "
             "aside, has the largest; --target K takes one",
         )
     one = editor.add("Equal", [labels, wanted])
-    single = tuple(1 if axis == reading.layout.channel_axis else n for axis, n in enumerate(shape))
-    public = name_map(editor, to_map(editor, one, single, reading.layout, None, view))
+    single = tuple(1 if axis == layout.channel_axis else n for axis, n in enumerate(shape))
+    public = name_map(editor, to_map(editor, one, single, layout, None, view))
     found = on_scores(editor.finish(), image)  # a Softmax in front of the choice is removed
-    return SaliencyMap(
+    made = SaliencyMap(
         found, public, public, "", f"output:{name}", target, notes, split=0.5, chooses_class=True
     )
+    return replace(made, blocks=view.blocks)
+
+
+def _averaged(
+    model: Model,
+    image: NDArray[np.float64],
+    name: str,
+    shape: tuple[int, ...],
+    layout: Layout,
+    blocks: Blocks,
+) -> tuple[Model, str]:
+    """A model with the scores (1, channels, *space) of each class averaged over blocks: those in front of a
+    Softmax, between whose probabilities one is chosen by them.
+    """
+    editor = Editor(model)
+    editor.add("ArgMax", [name], axis=layout.channel_axis, keepdims=1)
+    found = on_scores(editor.finish(), image)
+    editor = Editor(found)
+    (scores,) = editor.proto.graph.node.pop().input
+    scores, shape, layout = in_order(editor, single_precision(editor, scores), shape, layout)
+    order = sorted(range(len(shape)), key=lambda axis: "NCDHW".index(layout.axes[axis]))
+    if order != list(range(len(shape))):
+        scores = editor.add("Transpose", [scores], perm=order)
+    return editor.finish(), blocks.averaged(editor, scores, shape[layout.axes.index("C")])
 
 
 def _read(model: Model, image: NDArray[np.float64], name: str, view: View) -> tuple[tuple[int, ...], Reading]:

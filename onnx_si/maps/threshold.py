@@ -53,7 +53,9 @@ class Threshold:
         return k
 
 
-def top_region(scores: NDArray[np.float64], threshold: Threshold, counts: Mask | None) -> Mask:
+def top_region(
+    scores: NDArray[np.float64], threshold: Threshold, counts: Mask | None, ranked: Mask | None = None
+) -> Mask:
     """Pixels strictly above the (k + 1)-th largest value among those that may count; values that tie with it
     are outside.
 
@@ -65,9 +67,11 @@ def top_region(scores: NDArray[np.float64], threshold: Threshold, counts: Mask |
         Of kind `top`.
     counts : boolean array or None
         Pixels that may count; None: all.
+    ranked : boolean array, optional
+        Those of them whose values are ranked, one of each block; default: all.
     """
     allowed = np.ones(scores.shape, np.bool_) if counts is None else counts
-    values = scores[allowed]
+    values = scores[allowed if ranked is None else ranked]
     k = threshold.count(values.size)
     place = values.size - k - 1
     above: Mask = scores > np.partition(values, place)[place]
@@ -135,6 +139,8 @@ def with_margin(
     """
     editor = Editor(saliency.model)
     scores = _double(editor, saliency.margin_tensor)
+    if saliency.blocks is not None:
+        counts = saliency.blocks.firsts(counts)
     if threshold.kind in ("value", ARGMAX):
         bound = editor.constant(np.array(saliency.on_margin(threshold.level)))
     elif threshold.kind == "top":

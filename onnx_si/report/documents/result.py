@@ -90,6 +90,7 @@ KEYS: dict[str, Shape] = {
         "method": text("how the map is made"),
         "target": Leaf("any", "class of the map: a number, or predicted"),
         "threshold": text("what makes a pixel salient"),
+        "coarsen": whole("side in pixels of the blocks that it was averaged over; 1: it was not"),
     },
     "comparison": {
         name: number("p-value of this method on the same region")
