@@ -166,7 +166,7 @@ def test_on_the_command_line_and_as_a_model_of_its_own(tmp_path, capsys):
     image = images(1)[0]
     np.save(tmp_path / "image.npy", image)
     target = int(np.bincount(labels(model, image).ravel()).argmax())
-    where = ["--sigma", "1", "--target", str(target)]
+    where = ["--sigma", "1", "--target", str(target), "--verbose"]
     assert cli.main([str(tmp_path / "m.onnx"), str(tmp_path / "image.npy"), *where]) == 0
     out, err = capsys.readouterr()
     assert "is largest in the channel of class" in " ".join(out.split())

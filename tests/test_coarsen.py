@@ -1,4 +1,4 @@
-"""`--coarsen`: the region is one of blocks, as plain averages of the runtime's own map say, along the whole line."""
+"""`--coarsen`: the region is one of blocks, as averages of the runtime's own map say, along the line."""
 
 import os
 
@@ -167,7 +167,7 @@ PROBABILITIES = {
 
 @pytest.mark.parametrize("last", PROBABILITIES)
 def test_scores_in_front_of_a_sigmoid_are_averaged(last):
-    """Exact where the map is: the mean of probabilities would not be piecewise linear. Every engine agrees."""
+    """Exact where the map is: a mean of probabilities is not piecewise linear. Every engine agrees."""
     channels, end, link, level = PROBABILITIES[last]
     model = mapped(end, outside=channels)
 

@@ -35,8 +35,8 @@ from onnx_si.runtime.providers import providers
 @dataclass(frozen=True)
 class Marker:
     """How one output of a model becomes a region, for any image: `tensor` is the margin, or for a threshold
-    of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself. `blocks` are what the map was averaged
-    over.
+    of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself. `blocks`
+    are what the map was averaged over.
     """
 
     model: Model

@@ -91,11 +91,13 @@ class Blocks:
     def _counted(self) -> Mask:
         """Pixels that are averaged."""
         counts = np.ones(self.space, np.bool_) if self.counts is None else self.counts
-        return counts | (self._sums(counts) == 0)[self.numbers]
+        empty: Mask = self._sums(counts) == 0
+        return np.asarray(counts | empty[self.numbers])
 
     def _sums(self, counts: Mask) -> NDArray[np.float64]:
         """How many of these pixels each block has."""
-        return np.bincount(self.numbers.ravel(), counts.ravel(), math.prod(self.grid))
+        chosen = self.numbers.ravel()[counts.ravel()]
+        return np.bincount(chosen, minlength=math.prod(self.grid)).astype(np.float64)
 
     def _missing(self) -> NDArray[np.float64]:
         """Pixels of each block over those that are averaged: what a mean of zeros and these is short of."""
