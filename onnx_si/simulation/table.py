@@ -115,7 +115,8 @@ def _in_words(simulation: Simulation) -> Iterable[str]:
     if not simulation.null_holds:
         yield (
             f"the base is not constant, so that hypothesis {simulation.settings.hypothesis} is false of "
-            "images without signal, too: their rejections are no errors; --references 1 compares with the same base"
+            "images without signal, too: their rejections are no errors; --references 1 compares with the "
+            "same base"
         )
     for row in simulation.rows:
         if not row.signal and row.reject_rate is not None and simulation.null_holds:
