@@ -17,6 +17,7 @@ from onnx_si.analysis.settings import Settings, settle
 from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
+from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison, ComponentTest, Estimate, Fragility, Refused, Result
 from onnx_si.search.stop import WHY as INTERRUPTED
@@ -68,13 +69,23 @@ def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     if found.why == INTERRUPTED:
         low, high = found.p_value_bounds
         yield f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, and the interval is too long"
-    elif not found.complete and not settings.decide:
+    elif not found.complete and (found.why is not None or not settings.decide):
         low, high = found.p_value_bounds
         wanted, why = settings.precision, "" if found.why is None else f": {found.why}"
         yield (
             f"the search ended with bounds {high - low:.2g} apart, not {wanted:g} as asked for{why}; "
-            "--engine monte-carlo always ends"
+            "next time take --engine monte-carlo, which always ends"
         )
+
+
+def time_warnings(
+    found: Answer, components: tuple[ComponentTest, ...], deadline: Deadline, settings: Settings
+) -> Iterator[str]:
+    """What became of a time limit besides the search of the region."""
+    if settings.time_limit is not None and found.approximate:
+        yield "--time-limit bounds exact searches; chains end by themselves, after --draws of them"
+    elif found.complete and components and deadline.over():
+        yield "the time limit was over before all components were tested: their bounds are wide, and true"
 
 
 def result_of(

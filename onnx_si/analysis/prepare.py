@@ -14,7 +14,15 @@ from onnx_si.analysis.frame import Frame, frame_of, input_of
 from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import AllOptions, Options
-from onnx_si.analysis.outcome import Notice, Told, level_to_search, noise_document, result_of, search_warnings
+from onnx_si.analysis.outcome import (
+    Notice,
+    Told,
+    level_to_search,
+    noise_document,
+    result_of,
+    search_warnings,
+    time_warnings,
+)
 from onnx_si.analysis.question import Tested
 from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
@@ -23,6 +31,7 @@ from onnx_si.analysis.witness import Witness
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
+from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
@@ -135,6 +144,7 @@ class Analysis:
         stop: Stop,
     ) -> Result:
         """The test itself, with everything that was left open settled."""
+        deadline = Deadline.after(settings.time_limit)
         told.defaults(settings.reasons)
         told.defaults(self._told)
         with guarded(UnsupportedModel, "the model with these options", ADVICE):
@@ -162,7 +172,7 @@ class Analysis:
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
         question.require_told_apart(line)
-        tested = Tested(scene, selected, noise, line, _how(line, settings, stop), settings)
+        tested = Tested(scene, selected, noise, line, _how(line, settings, stop, deadline), settings)
         found = selected.engine.answer(line, selected.event, tested.how, progress)
         told.warnings(search_warnings(found, settings))
         witness = Witness.of(tested, asked)
@@ -170,6 +180,7 @@ class Analysis:
             witness.of_whole(found)
         ask = None if witness is None else witness.of_part
         components = test_components(tested, progress, ask) if settings.components else ()
+        told.warnings(time_warnings(found, components, deadline, settings))
         if witness is not None:
             parity = witness.parity(selected.parity)
             tested = replace(tested, selection=replace(selected, parity=parity))
@@ -200,7 +211,7 @@ def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     return Analysis(as_model(model), chosen)
 
 
-def _how(line: TestLine, settings: Settings, stop: Stop) -> SearchOptions:
+def _how(line: TestLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(
@@ -210,4 +221,5 @@ def _how(line: TestLine, settings: Settings, stop: Stop) -> SearchOptions:
         settings.budget_bytes,
         interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
         stop=stop,
+        deadline=deadline,
     )

@@ -16,10 +16,12 @@ from onnx_si.domains.precision import rounded_at
 from onnx_si.engines.engine import Answer
 from onnx_si.engines.exact import Exact
 from onnx_si.errors import Contradicted, UnsupportedModel
+from onnx_si.ground.deadline import GRACE, Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Parity
 from onnx_si.runtime.deployed import FileMap
 from onnx_si.search.event import RegionEvent
+from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Distribution
 
@@ -32,6 +34,8 @@ FARTHER, STEPS_FARTHER = 4.0, 5  # times as far from the end, so often, where a 
 REACH = 40.0  # standard errors beyond which nothing is drawn
 HALVINGS = 25  # of an interval, for a draw
 SHOWN = 8  # pixels in a message
+FOR_ANSWERS = 0.08  # share of a time limit that may pass after it until the last question,
+AT_A_TIME = 4  # of which there are so many then before the clock is looked at
 PARTS = 4  # a component's test is asked of so many times fewer points
 
 
@@ -89,6 +93,18 @@ class Witness:
             At the first point whose region contradicts S although rounding does not decide it.
         """
         points, skipped = choose(line, found, count, self.map.unit, self.rng)
+        self.points += skipped
+        self.too_near += skipped
+        deadline = self.test.how.deadline.later(FOR_ANSWERS)
+        if found.why == INTERRUPTED:
+            deadline = Deadline.after(GRACE)
+        together = AT_A_TIME if deadline.limits else max(1, len(points))
+        for start in range(0, len(points), together):
+            if deadline.over() or self.problem is not None:
+                return
+            self._ask_about(points[start : start + together], line, event, found)
+
+    def _ask_about(self, points: list[Point], line: TestLine, event: RegionEvent, found: Answer) -> None:
         places = np.array([point.place for point in points]).reshape(-1, *(1,) * line.start.ndim)
         images = line.start + line.direction * places
         try:
@@ -96,8 +112,7 @@ class Witness:
         except UnsupportedModel as error:
             self.problem = str(error)
             return
-        self.points += len(points) + skipped
-        self.too_near += skipped
+        self.points += len(points)
         for point, image, shown in zip(points, images, maps, strict=True):
             if self._holds(shown, event) == point.inside:
                 self.agreeing += 1

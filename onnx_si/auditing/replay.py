@@ -122,6 +122,9 @@ def replay(record: Record, base: Path) -> Agreement:
         return Agreement(
             name=record.name, compared=0, skipped=f"it failed before a test began ({record.why})"
         )
+    if _ended_by_time(document):
+        why = "its time limit ended it, and how far a search comes in a time depends on the machine"
+        return Agreement(name=record.name, compared=0, skipped=why)
     told = document.get("image", {}).get("path")
     if told is None or document["model"]["path"] is None:
         return Agreement(name=record.name, compared=0, skipped="model or image were in memory")
@@ -142,6 +145,13 @@ def replay(record: Record, base: Path) -> Agreement:
     )
 
 
+def _ended_by_time(document: Mapping[str, Any]) -> bool:
+    try:
+        return document["config"]["time_limit"] is not None and document["search"]["complete"] is False
+    except (KeyError, TypeError):
+        return False  # of an earlier version, or no whole record
+
+
 def told_versions(document: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Packages that are others now than when a test was recorded."""
     before = {} if document is None else document.get("versions", {})
@@ -157,7 +167,7 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     options = {
         name: value
         for name, value in config.items()
-        if name in OPTIONS and value is not None and USUAL.get(name) != value
+        if name in OPTIONS and name != "time_limit" and value is not None and USUAL.get(name) != value
     }
     paths = document["reference"]["paths"] or ()
     if document["reference"]["count"] and not paths:
@@ -176,7 +186,7 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
         found = refusal(error, analysis.model, has_reference=bool(paths), **options).to_dict()
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}
-    files = {name: config.get(name) for name in ("mask", "covariance", "noise_from")}
+    files = {name: config.get(name) for name in ("mask", "covariance", "noise_from", "time_limit")}
     return dict(plain({**found, **same, "config": {**found["config"], **files}}))
 
 

@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Affine, Array, Bilinear, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.rules.rules import (
+    Affine,
+    Array,
+    Bilinear,
+    Gated,
+    Kinked,
+    Maximum,
+    Opaque,
+    Rule,
+    Smooth,
+    Step,
+    Winner,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class RoundingDomain:
                 errors = self._gated(rule, xs)
             case Bilinear():
                 errors = self._product(rule, xs)
-            case Kinked() | Curved():
+            case Kinked() | Smooth() | Opaque():
                 errors = _by_difference(rule, values, xs) + 4 * self.unit * np.abs(values)
         return Rounded(values, np.broadcast_to(errors, values.shape))
 
@@ -164,7 +176,7 @@ def _moved(function: Callable[..., tuple[Array, ...]], errors: Sequence[Array]) 
     return total
 
 
-def _by_difference(rule: Kinked | Curved, values: Array, xs: list[Rounded]) -> Array:
+def _by_difference(rule: Kinked | Smooth | Opaque, values: Array, xs: list[Rounded]) -> Array:
     above = rule.evaluate(*(x.values + x.errors for x in xs))
     below = rule.evaluate(*(x.values - x.errors for x in xs))
     return np.maximum(np.abs(above - values), np.abs(below - values))

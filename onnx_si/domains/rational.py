@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.rules.rules import Affine, Array, Bilinear, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.rules.rules import (
+    Affine,
+    Array,
+    Bilinear,
+    Gated,
+    Kinked,
+    Maximum,
+    Opaque,
+    Rule,
+    Smooth,
+    Step,
+    Winner,
+)
 
 Objects = NDArray[np.object_]
 
@@ -117,7 +129,7 @@ def apply(rule: Rule, inputs: Sequence[Objects]) -> Objects:
             return _unrounded(rule.evaluate, gated, all(i in rule.gates for i in range(len(inputs))))
         case Affine() | Kinked() | Maximum() | Bilinear():
             return _unrounded(rule.evaluate, inputs, False)
-        case Curved():
+        case Smooth() | Opaque():
             raise Inexact(rule.reason or rule.kind)
 
 

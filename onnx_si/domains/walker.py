@@ -42,19 +42,25 @@ class NeedsSplit(Exception):
         super().__init__(f"split at {at}")
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass
 class Tally:
     """Counted work, and the memory of the values alive at the same time; the one thing here that changes in
-    place.
+    place. `pulse` is called after every instruction, and may raise to end the walk.
     """
 
     operations: int = 0
     peak_bytes: int = 0
+    pulse: Callable[[], None] = _nothing
 
     def add(self, operations: int, alive_bytes: int) -> None:
         """Count one instruction, with the memory of the values that are alive after it."""
         self.operations += operations
         self.peak_bytes = max(self.peak_bytes, alive_bytes)
+        self.pulse()
 
 
 def walk(

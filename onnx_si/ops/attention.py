@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from onnx_si.kernels.arrays import double, filled, malformed, shape_of
-from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.ops.elementwise import jointly_linear, opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
 from onnx_si.rules.rules import Array, Composition, Rule, Stage
@@ -117,7 +117,7 @@ def attention(
         stages.append(np.where(nothing, 0.0, special.softmax(stages[2], axis=-1)))
         return stages[qk_matmul_output_mode] if context.output == 3 else joined(np.matmul(stages[3], v), ndim)
 
-    return curved(evaluate)
+    return opaque(evaluate)
 
 
 def _behind(old: Array, new: Array) -> Array:

@@ -9,9 +9,10 @@ from onnx import helper
 
 from onnx_si.kernels.arrays import malformed, operands
 from onnx_si.ops.casting import name_of
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, handles, variable
-from onnx_si.rules.rules import Array, Curved, Gated, Rule
+from onnx_si.rules.rules import Array, Gated, Rule
 
 
 def _of_integers(inputs: tuple[Input, ...], function: Callable[..., NDArray[Any]]) -> Rule:
@@ -65,4 +66,4 @@ def bit_cast(x: Input, *, to: int) -> Rule:
     before, after = (helper.tensor_dtype_to_np_dtype(kind) for kind in (x.element, to))
     if before.itemsize != after.itemsize:
         raise malformed(f"{name_of(x.element)} and {name_of(to)} have different sizes")
-    return Curved(lambda x: x.astype(before).view(after).astype(np.float64), "discrete")
+    return opaque(lambda x: x.astype(before).view(after).astype(np.float64), "discrete")

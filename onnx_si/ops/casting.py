@@ -10,11 +10,11 @@ from onnx import helper
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.kernels.arrays import double
 from onnx_si.ops import crops
-from onnx_si.ops.elementwise import curved, identity
+from onnx_si.ops.elementwise import identity, opaque
 from onnx_si.ops.rounding import stairs
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import WHOLE_NUMBERS, Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Composition, Curved, Gated, Opaque, Rule, Stage, Step
+from onnx_si.rules.rules import Array, Composition, Gated, Opaque, Rule, Stage, Step
 from onnx_si.rules.traits import Gradient, Moves
 
 FLOATING = frozenset(
@@ -83,7 +83,7 @@ def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rul
         return rounded_to(*representable(to))
     dtype = helper.tensor_dtype_to_np_dtype(to)
     overflows = f"a cast to {name_of(to)} without saturation becomes infinite or no number"
-    return Curved(curved(lambda x: x.astype(dtype).astype(np.float64)).evaluate, "discrete", overflows)
+    return opaque(lambda x: x.astype(dtype).astype(np.float64), "discrete", overflows)
 
 
 def _within(least: float, largest: float) -> Callable[[Array], Array]:

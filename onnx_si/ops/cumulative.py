@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, axis_of, handles, integers, variable
-from onnx_si.rules.rules import Affine, Array, Curved, Rule
+from onnx_si.rules.rules import Affine, Array, Rule
 
 
 def _running(
@@ -36,4 +36,4 @@ def cumulative_sum(x: Input, axis: Input, *, exclusive: int = 0, reverse: int = 
 
 @handles("CumProd", since=(26,))
 def cumulative_product(x: Input, axis: Input, *, exclusive: int = 0, reverse: int = 0) -> Rule:
-    return Curved(curved(_running(x, axis, exclusive, reverse, np.cumprod, 1.0)).evaluate, "bilinear")
+    return opaque(_running(x, axis, exclusive, reverse, np.cumprod, 1.0), "bilinear")

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.kernels.elementwise import Divided, Scaled, WeightedSum
+from onnx_si.kernels.series import Series
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import compose
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.rules.rules import (
     SAME,
@@ -17,12 +19,12 @@ from onnx_si.rules.rules import (
     Array,
     Bilinear,
     Composition,
-    Curved,
     Disputed,
     Gated,
+    Opaque,
     Rule,
+    Smooth,
     Stage,
-    compose,
     product_of,
 )
 from onnx_si.rules.traits import Combination, Gradient, Moves
@@ -118,28 +120,38 @@ def bilinear(
         return rule
     if len(factors) == 2:
         return Bilinear(product, terms, weights, offset, elementwise)
-    return Curved(rule.evaluate, "bilinear")
+    return opaque(rule.evaluate, "bilinear")
 
 
 def squared(x: Variable) -> Rule:
     """x * x."""
-    return Curved(np.square, "bilinear") if x.stepwise else Bilinear(np.multiply, elementwise=True)
+    return opaque(np.square, "bilinear") if x.stepwise else Bilinear(np.multiply, elementwise=True)
 
 
-def curved(function: Callable[..., Array]) -> Curved:
-    """A function that is not piecewise linear; outside its domain it gives inf or nan without a warning."""
+def silent(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Outside its domain a function gives inf or nan, without a warning."""
 
     def evaluate(*xs: Array) -> Array:
         with np.errstate(all="ignore"):
             return function(*xs)
 
-    return Curved(evaluate)
+    return evaluate
 
 
-def computed(function: Callable[..., Array], *inputs: Input, kind: str = "smooth") -> Curved:
+def smooth(function: Callable[[Array], Array], series: Series) -> Smooth:
+    """A function of one element, with its Taylor series."""
+    return Smooth(silent(function), silent(series))
+
+
+def opaque(function: Callable[..., Array], kind: str = "smooth", reason: str = "") -> Opaque:
+    """A function that is not piecewise linear, known by its values only."""
+    return Opaque(silent(function), kind, reason, steady=True)
+
+
+def computed(function: Callable[..., Array], *inputs: Input, kind: str = "smooth") -> Opaque:
     """A function of several inputs, each with a batch axis (of one if constant), or None if left out."""
     fill = filled(*inputs)
-    return Curved(curved(lambda *xs: function(*fill(*xs))).evaluate, kind)
+    return opaque(lambda *xs: function(*fill(*xs)), kind)
 
 
 def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 1) -> Affine:
@@ -186,7 +198,7 @@ def divide(a: Input, b: Input) -> Rule:
         if np.all(divisor):
             return quotient(a, divisor)
     line_up = operands(a, b)
-    return curved(lambda *xs: np.divide(*line_up(*xs)))
+    return opaque(lambda *xs: np.divide(*line_up(*xs)))
 
 
 def holds_integers(value: Input) -> bool:

@@ -15,8 +15,9 @@ from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
 from onnx_si.rules.boxes import Box, Part
 from onnx_si.rules.boxes import shape_of as lengths
+from onnx_si.rules.composing import compose
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, optional, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Rule, compose
+from onnx_si.rules.rules import Affine, Array, Composition, Rule
 from onnx_si.rules.traits import Combination
 
 Shape = tuple[int, ...]

@@ -7,8 +7,9 @@ import numpy as np
 
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules.registry import Input, handles, variable
-from onnx_si.rules.rules import Array, Curved
+from onnx_si.rules.rules import Array, Opaque
 
 Run = tuple[float, ...]
 
@@ -51,7 +52,7 @@ def tf_idf_vectorizer(
     pool_int64s: list[int] | None = None,
     pool_strings: list[str] | None = None,
     weights: list[float] | None = None,
-) -> Curved:
+) -> Opaque:
     """How often each listed run occurs (TF), whether it does times a weight (IDF), or both (TFIDF)."""
     shape, runs = variable(x, "X").shape, _listed(pool_int64s or [], ngram_counts)
     factors = [1.0] * len(runs) if weights is None else weights
@@ -77,4 +78,4 @@ def tf_idf_vectorizer(
                     counts[at[run]] += 1
         return (np.minimum(found, 1) if mode == "IDF" else found).reshape(*x.shape[:-1], width) * scale
 
-    return Curved(count, "discrete", "it counts whole numbers")
+    return opaque(count, "discrete", "it counts whole numbers")

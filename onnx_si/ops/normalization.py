@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from onnx_si.kernels.arrays import malformed, shape_of
-from onnx_si.ops.elementwise import computed, curved
+from onnx_si.ops.elementwise import computed, opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
 from onnx_si.rules.rules import Array, Rule
@@ -119,7 +119,7 @@ def mean_variance_normalization(x: Input, *, axes: list[int] | None = None) -> R
         deviation = np.sqrt(np.mean(centred * centred, axis=over, keepdims=True))
         return np.asarray(centred / (deviation + 1e-9))
 
-    return curved(evaluate)
+    return opaque(evaluate)
 
 
 @handles("LpNormalization", since=(1, 22), axes=axis_rules.same)
@@ -133,7 +133,7 @@ def lp_normalization(x: Input, *, axis: int = -1, p: int = 2) -> Rule:
         norm = np.linalg.norm(x, ord=p, axis=where, keepdims=True)
         return np.asarray(x / np.where(norm == 0, 1.0, norm))
 
-    return curved(evaluate)
+    return opaque(evaluate)
 
 
 @handles("LRN", since=(1, 13), axes=axis_rules.same, channels_second=True)
@@ -152,4 +152,4 @@ def local_response_normalization(
         total = sum(squares[:, :, i : i + shape[1]] for i in range(before + after + 1))
         return np.asarray(x / (bias + alpha / size * total) ** beta)
 
-    return curved(evaluate)
+    return opaque(evaluate)

@@ -6,8 +6,9 @@ from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import malformed
 from onnx_si.ops.reduction import along
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, axis_of, handles, integers, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Gated, Rule, Stage, Winner, chain
+from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Gated, Rule, Stage, Winner
 from onnx_si.rules.traits import Decision
 
 

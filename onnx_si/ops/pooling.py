@@ -8,19 +8,11 @@ from onnx_si.kernels.arrays import malformed, size
 from onnx_si.kernels.pools import DividedSum, SpaceEntries, WindowEntries, WindowMean, WindowSum, window_sum
 from onnx_si.kernels.windows import Window, window
 from onnx_si.ops import crops
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, handles, variable
-from onnx_si.rules.rules import (
-    Affine,
-    Composition,
-    Curved,
-    Gated,
-    Kinked,
-    Maximum,
-    Rule,
-    Winner,
-    chain,
-)
+from onnx_si.rules.rules import Affine, Composition, Gated, Kinked, Maximum, Rule, Winner
 from onnx_si.rules.traits import Average, Gradient
 
 
@@ -130,7 +122,7 @@ def lp_pool(
         raise malformed(f"p {p} is not in the specification")
     if p == 1:
         return chain(Kinked(np.abs, (np.zeros(()),)), Affine(WindowSum(win), terms=win.taps))
-    return Curved(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
+    return opaque(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
 @handles("GlobalLpPool", since=(2, 22), axes=axis_rules.space_gone, channels_second=True)

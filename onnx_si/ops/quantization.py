@@ -9,8 +9,9 @@ from onnx import helper
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import double, filled, malformed, shape_of, size
 from onnx_si.ops.casting import RANGES, SMALL_FLOATS, name_of, representable, rounded_to
-from onnx_si.ops.elementwise import computed, quotient
+from onnx_si.ops.elementwise import computed, opaque, quotient
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain, compose
 from onnx_si.rules.registry import (
     Context,
     Input,
@@ -25,15 +26,12 @@ from onnx_si.rules.rules import (
     Affine,
     Array,
     Composition,
-    Curved,
     Gated,
     Kinked,
     Maximum,
     Rule,
     Stage,
     Step,
-    chain,
-    compose,
     product_of,
 )
 
@@ -161,7 +159,7 @@ def dequantize(
         steps = steps if zero_point is None else steps - grain.constant(zero_point, "x_zero_point")
         return Affine(lambda width, w: grain.spread(width) * w, (steps,))
     if not all(value.stepwise for value in changing if value is not x_scale):
-        return Curved(evaluate, "bilinear")
+        return opaque(evaluate, "bilinear")
     named = [
         name for name, v in (("x", x), ("scale", x_scale), ("zero", zero_point)) if isinstance(v, Variable)
     ]

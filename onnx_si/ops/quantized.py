@@ -7,12 +7,13 @@ import numpy as np
 from onnx_si.kernels.arrays import double, filled, shape_of
 from onnx_si.ops.casting import RANGES
 from onnx_si.ops.convolution import conv
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.ops.linear import matmul
 from onnx_si.ops.quantization import element_of, quantized, rounded
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain, compose
 from onnx_si.rules.registry import Input, Variable, constant, handles, optional, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Rule, chain, compose
+from onnx_si.rules.rules import Affine, Array, Composition, Rule
 
 Part = tuple[Rule | Composition, tuple[int, ...]]
 
@@ -75,7 +76,7 @@ def quantized_matmul(
                 product * (rows * columns), y_scale.reshape(len(y_scale), -1, 1), zero, RANGES[element]
             )
 
-        return curved(evaluate)
+        return opaque(evaluate)
     width = _spread(y_scale, "y_scale", -2) / (
         _spread(a_scale, "a_scale", -2) * _spread(b_scale, "b_scale", -1)
     )
@@ -126,7 +127,7 @@ def quantized_conv(
             channels = w_scale.reshape(len(w_scale), 1, -1, *(1,) * (weight.ndim - 2))
             return rounded(sums * (first * channels), last, zero, RANGES[element])
 
-        return curved(evaluate)
+        return opaque(evaluate)
     width = _spread(y_scale, "y_scale", -1) / (
         _spread(x_scale, "x_scale", -1) * _spread(w_scale, "w_scale", axis)
     )

@@ -10,7 +10,7 @@ from scipy import special
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import filled, malformed, shape_of
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules.registry import Context, Input, handles, optional
 from onnx_si.rules.rules import Array, Disputed, Rule
 
@@ -146,7 +146,7 @@ class Layer:
             final = np.stack([last[self.output - 1] for _, last in found], axis=1)
             return final.swapaxes(1, 2) if self.layout else final
 
-        return curved(evaluate)
+        return opaque(evaluate)
 
     def _run(
         self, x: Array, weights: Weights, states: list[Array], counts: NDArray[np.intp], f: list[Function]

@@ -11,8 +11,9 @@ from onnx_si.kernels.windows import window
 from onnx_si.ops.elementwise import computed
 from onnx_si.ops.sampling import Sampler, Taps
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Maximum, Rule, chain
+from onnx_si.rules.rules import Affine, Array, Composition, Maximum, Rule
 
 
 def _sample_places(start: float, length: float, bins: int, ratio: int) -> Array:

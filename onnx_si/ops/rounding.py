@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed, operands
-from onnx_si.ops.elementwise import curved, holds_integers
+from onnx_si.ops.elementwise import holds_integers, opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles
 from onnx_si.rules.rules import Affine, Array, Composition, Rule, Stage, Step
@@ -63,7 +63,7 @@ def mod(a: Input, b: Input, *, context: Context, fmod: int = 0) -> Rule | Compos
         raise malformed("Mod of floating-point numbers needs fmod = 1 before opset 28")
     if not isinstance(a, Variable) or isinstance(b, Variable) or a.stepwise or not np.all(b):
         line_up, remainder = operands(a, b), np.fmod if fmod else np.mod
-        return curved(lambda *xs: remainder(*line_up(*xs)))
+        return opaque(lambda *xs: remainder(*line_up(*xs)))
     divisor = double(constant(b, "B"))
     shape = broadcast_shape(a, b)
     cut = np.trunc if fmod else np.floor

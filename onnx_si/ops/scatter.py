@@ -7,11 +7,11 @@ import numpy as np
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import filled, malformed, shape_of, size
-from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.ops.elementwise import jointly_linear, opaque
 from onnx_si.ops.gather import Index, along_axis, along_first_axes
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, optional
-from onnx_si.rules.rules import Array, Composition, Curved, Disputed, Gated, Maximum, Rule, Stage
+from onnx_si.rules.rules import Array, Composition, Disputed, Gated, Maximum, Rule, Stage
 
 
 def put(start: Array, flat: Index, new: Array, reduction: str) -> Array:
@@ -46,7 +46,7 @@ def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> 
             return _extreme(data, updates, flat, most, +1 if reduction == "max" else -1)
         case "mul":
             fill = filled(data, updates)
-            return Curved(curved(lambda *xs: write(*fill(*xs))).evaluate, "bilinear")
+            return opaque(lambda *xs: write(*fill(*xs)), "bilinear")
     raise malformed(f"reduction '{reduction}' is not in the specification")
 
 

@@ -6,9 +6,10 @@ from scipy import special
 from onnx_si.kernels.arrays import double, filled, malformed, shape_of
 from onnx_si.ops.attention import heads, joined
 from onnx_si.ops.convolution import conv
-from onnx_si.ops.elementwise import computed, curved, jointly_linear
+from onnx_si.ops.elementwise import computed, jointly_linear, opaque
+from onnx_si.rules.composing import compose
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
-from onnx_si.rules.rules import Affine, Array, Composition, Rule, compose
+from onnx_si.rules.rules import Affine, Array, Composition, Rule
 
 
 def _rotated(x: Array, cos: Array, sin: Array, minus_sin: Array, interleaved: bool) -> Array:
@@ -93,7 +94,7 @@ def causal_conv(
         (jointly_linear(join, x, given), tuple(range(changing))),
         (conv(padded, kernel, bias, group=shape[1]), (changing,)),
     ]
-    silu = (curved(lambda x: x * special.expit(x)), (changing + 1,))
+    silu = (opaque(lambda x: x * special.expit(x)), (changing + 1,))
     return compose(changing, *parts, *([] if activation == "none" else [silu]))
 
 
@@ -141,4 +142,4 @@ def linear_attention(
         factor = scale or 1 / np.sqrt(q.shape[-1])
         return state if context.output == 1 else joined(factor * np.stack(read, axis=3), 3)
 
-    return curved(evaluate)
+    return opaque(evaluate)

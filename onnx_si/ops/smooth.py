@@ -1,60 +1,98 @@
-"""Smooth functions of one element: evaluated in float64, never analysed exactly."""
+"""Smooth functions of one element, with their Taylor series: evaluated in float64, never analysed exactly."""
 
 from collections.abc import Callable
 
 import numpy as np
 from scipy import special
 
+from onnx_si.kernels import series
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
+from onnx_si.kernels.series import Series
 from onnx_si.ops import crops
-from onnx_si.ops.elementwise import computed, curved, holds_integers, identity, scale, squared
+from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
 from onnx_si.rules.rules import Array, Rule
 from onnx_si.rules.traits import Increasing
 
-PLAIN: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
-    "Acos": ((7, 22), np.arccos),
-    "Acosh": ((9, 22), np.arccosh),
-    "Asin": ((7, 22), np.arcsin),
-    "Asinh": ((9, 22), np.arcsinh),
-    "Atan": ((7, 22), np.arctan),
-    "Atanh": ((9, 22), np.arctanh),
-    "Cos": ((7, 22), np.cos),
-    "Cosh": ((9, 22), np.cosh),
-    "Erf": ((9, 13), special.erf),
-    "Exp": ((6, 13), np.exp),
-    "Log": ((6, 13), np.log),
-    "Mish": ((18, 22), lambda x: x * np.tanh(np.logaddexp(x, 0.0))),
-    "Reciprocal": ((6, 13), np.reciprocal),
-    "Sin": ((7, 22), np.sin),
-    "Sinh": ((9, 22), np.sinh),
-    "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0)),
-    "Softsign": ((1, 22), lambda x: x / (1 + np.abs(x))),
-    "Tan": ((7, 22), np.tan),
-    "Tanh": ((6, 13), np.tanh),
+Function = Callable[[Array], Array]
+
+
+def _integral(function: Function, constant: float, factor: float, sign: float = 1.0) -> Series:
+    """Of sign / sqrt(constant + factor * x * x)."""
+    slope = series.root_of_square(constant, factor, -0.5)
+    return series.of_integral(function, lambda x, order: sign * slope(x, order))
+
+
+def _tanh(x: Array, order: int) -> Array:
+    return series.hyperbolic_tangent(series.variable(x, order))
+
+
+def _logistic(x: Array, order: int) -> Array:
+    return series.logistic(series.variable(x, order))
+
+
+def _tangent(x: Array, order: int) -> Array:
+    sine, cosine = (TRIGONOMETRIC[name](x, order) for name in ("sin", "cos"))
+    return series.times(sine, series.power(cosine, -1.0))
+
+
+def _mish(x: Array, order: int) -> Array:
+    return series.times(series.variable(x, order), series.hyperbolic_tangent(SOFTPLUS(x, order)))
+
+
+SOFTPLUS = series.of_integral(lambda x: np.logaddexp(x, 0.0), _logistic)
+TRIGONOMETRIC = {
+    "sin": series.of_cycle(np.sin, np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x)),
+    "cos": series.of_cycle(np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x), np.sin),
 }
-"""Functions without attributes: schema versions and the function."""
+PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
+    "Acos": ((7, 22), np.arccos, _integral(np.arccos, 1.0, -1.0, -1.0)),
+    "Acosh": ((9, 22), np.arccosh, _integral(np.arccosh, -1.0, 1.0)),
+    "Asin": ((7, 22), np.arcsin, _integral(np.arcsin, 1.0, -1.0)),
+    "Asinh": ((9, 22), np.arcsinh, _integral(np.arcsinh, 1.0, 1.0)),
+    "Atan": ((7, 22), np.arctan, series.of_integral(np.arctan, series.root_of_square(1.0, 1.0, -1.0))),
+    "Atanh": ((9, 22), np.arctanh, series.of_integral(np.arctanh, series.root_of_square(1.0, -1.0, -1.0))),
+    "Cos": ((7, 22), np.cos, TRIGONOMETRIC["cos"]),
+    "Cosh": ((9, 22), np.cosh, series.of_cycle(np.cosh, np.sinh)),
+    "Erf": ((9, 13), special.erf, series.of_integral(special.erf, series.bell(2 / np.sqrt(np.pi), 1.0))),
+    "Exp": ((6, 13), np.exp, series.of_cycle(np.exp)),
+    "Log": ((6, 13), np.log, series.of_integral(np.log, series.of_powers(-1.0))),
+    "Mish": ((18, 22), lambda x: x * np.tanh(np.logaddexp(x, 0.0)), _mish),
+    "Reciprocal": ((6, 13), np.reciprocal, series.of_powers(-1.0)),
+    "Sin": ((7, 22), np.sin, TRIGONOMETRIC["sin"]),
+    "Sinh": ((9, 22), np.sinh, series.of_cycle(np.sinh, np.cosh)),
+    "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0), SOFTPLUS),
+    "Tan": ((7, 22), np.tan, _tangent),
+    "Tanh": ((6, 13), np.tanh, _tanh),
+}
+"""Functions without attributes: schema versions, the function and its Taylor series."""
 
 
-def _register(op: str, versions: tuple[int, ...], function: Callable[[Array], Array]) -> None:
+def _register(op: str, versions: tuple[int, ...], function: Function, taylor: Series) -> None:
     @handles(op, since=versions, axes=axis_rules.elementwise)
     def plain(x: Input) -> Rule:
-        return curved(function)
+        return smooth(function, taylor)
 
 
-for _op, (_versions, _function) in PLAIN.items():
-    _register(_op, _versions, _function)
+for _op, (_versions, _function, _series) in PLAIN.items():
+    _register(_op, _versions, _function, _series)
+
+
+@handles("Softsign", since=(1, 22), axes=axis_rules.elementwise)
+def softsign(x: Input) -> Rule:
+    """Its second derivative jumps at zero."""
+    return opaque(lambda x: x / (1 + np.abs(x)))
 
 
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
 def sigmoid(x: Input) -> Rule:
-    return curved(special.expit)
+    return smooth(special.expit, _logistic)
 
 
 @handles("Sqrt", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.ROOT)
 def root(x: Input) -> Rule:
-    return curved(np.sqrt)
+    return smooth(np.sqrt, series.of_powers(0.5))
 
 
 def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:
@@ -63,41 +101,60 @@ def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) ->
 
 @handles("Elu", since=(6, 22), axes=axis_rules.elementwise)
 def elu(x: Input, *, alpha: float = 1.0) -> Rule:
-    return curved(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)))
+    return opaque(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)))
 
 
 @handles("Celu", since=(12, 28), axes=axis_rules.elementwise)
 def celu(x: Input, *, alpha: float = 1.0) -> Rule:
     if not alpha:
         raise malformed("Celu with alpha 0 divides by zero")
-    return curved(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0))
+    return opaque(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0))
 
 
 @handles("Selu", since=(6, 22), axes=axis_rules.elementwise)
 def selu(
     x: Input, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
 ) -> Rule:
-    return curved(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma))
+    return opaque(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma))
 
 
 @handles("HardSwish", since=(14, 22), axes=axis_rules.elementwise)
 def hard_swish(x: Input) -> Rule:
-    return curved(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
+    return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
+
+
+def _gelu(x: Array, order: int) -> Array:
+    normal = series.of_integral(special.ndtr, series.bell(1 / np.sqrt(2 * np.pi), 0.5))
+    return series.times(series.variable(x, order), normal(x, order))
+
+
+def _gelu_by_tanh(x: Array, order: int) -> Array:
+    t = series.variable(x, order)
+    inside = np.sqrt(2 / np.pi) * (t + 0.044715 * series.times(t, series.times(t, t)))
+    bent = series.hyperbolic_tangent(inside)
+    bent[0] += 1.0
+    return 0.5 * series.times(t, bent)
 
 
 @handles("Gelu", since=(20,), axes=axis_rules.elementwise)
 def gelu(x: Input, *, approximate: str = "none") -> Rule:
     match approximate:
         case "none":
-            return curved(lambda x: x * special.ndtr(x))
+            return smooth(lambda x: x * special.ndtr(x), _gelu)
         case "tanh":
-            return curved(lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
+            return smooth(
+                lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))), _gelu_by_tanh
+            )
     raise malformed(f"approximate '{approximate}' is not in the specification")
 
 
 @handles("Swish", since=(24,), axes=axis_rules.elementwise)
 def swish(x: Input, *, alpha: float = 1.0) -> Rule:
-    return curved(lambda x: x * special.expit(alpha * x))
+    def taylor(x: Array, order: int) -> Array:
+        t = series.variable(x, order)
+        return series.times(t, series.logistic(alpha * t))
+
+    return smooth(lambda x: x * special.expit(alpha * x), taylor)
 
 
 @handles("SwiGLU", since=(28,))
@@ -118,6 +175,9 @@ def power(x: Input, exponent: Input) -> Rule:
             return identity(x)
         if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
             return squared(x)
+        if not holds_integers(x) and broadcast_shape(x, exponent) == x.shape:
+            fixed = double(exponent)
+            return smooth(lambda x: np.power(x, fixed), series.of_powers(fixed))
     line_up = operands(x, exponent)
     cut = np.trunc if holds_integers(x) else np.positive
-    return curved(lambda *xs: cut(np.power(*line_up(*xs))))
+    return opaque(lambda *xs: cut(np.power(*line_up(*xs))))

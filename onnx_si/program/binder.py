@@ -30,13 +30,13 @@ from onnx_si.rules.rules import (
     Bilinear,
     Composition,
     Counted,
-    Curved,
     Disputed,
     Gated,
     Kinked,
     Maximum,
     Opaque,
     Rule,
+    Smooth,
     Step,
     Winner,
     kind_of,
@@ -216,19 +216,19 @@ class Binder(Known):
         """Record one rule and its value at the image."""
         node, steady = work.node, all(name in self.stepwise for name in inputs)
         if isinstance(rule, Gated) and not all(inputs[gate] in self.stepwise for gate in rule.gates):
-            rule = Curved(rule.evaluate, "discrete", f"{node.op_type} of whole numbers that the line moves")
+            why = f"{node.op_type} of whole numbers that the line moves"
+            rule = Opaque(rule.evaluate, "discrete", why, steady=True)
         value = loosely(rule, *(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
-        self.particular |= isinstance(rule, Opaque)
-        if isinstance(rule, Opaque) or (isinstance(rule, Curved) and not steady):
+        alone = isinstance(rule, Opaque) and not rule.steady
+        self.particular |= alone
+        if isinstance(rule, Smooth | Opaque) and (alone or not steady):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self.find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
         self._bend(work, output, rule, inputs)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
-        if not self.loose.isdisjoint(inputs) or (
-            isinstance(rule, Opaque) and not isinstance(rule, Disputed | Counted)
-        ):
+        if not self.loose.isdisjoint(inputs) or (alone and not isinstance(rule, Disputed | Counted)):
             self.loose.add(output)
         self.values[output] = value
         self.sources[output] = inputs

@@ -251,23 +251,30 @@ class Bilinear:
 
 
 @dataclass(frozen=True)
-class Curved:
-    """y = evaluate(*xs), not piecewise linear: evaluated everywhere, refused by the exact domain.
+class Smooth:
+    """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
 
-    `reason` says why, where it is not just the kind of function.
+    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order.
     """
 
-    evaluate: Callable[..., Array]
-    kind: str = "smooth"
-    reason: str = ""
+    evaluate: Callable[[Array], Array]
+    series: Callable[[Array, int], Array]
+    kind: ClassVar[str] = "smooth"
+    reason: ClassVar[str] = ""
 
 
 @dataclass(frozen=True)
-class Opaque(Curved):
-    """y = evaluate(*xs) at one point; `reason` says why nothing holds along a line, not even of steps."""
+class Opaque:
+    """y = evaluate(*xs), of which no more is known than its values.
 
+    `reason` says why, where it is not just the kind of function. One that is `steady` is followed where its
+    inputs are constant on pieces; else nothing holds along a line, not even of steps.
+    """
+
+    evaluate: Callable[..., Array]
     kind: str = "unsupported"
     reason: str = "the shape of its output depends on the image"
+    steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -282,7 +289,7 @@ class Counted(Opaque):
     reason: str = "it reads a shape that depends on the image"
 
 
-Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Curved
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Opaque
 
 
 def loosely(rule: Rule, *xs: Array) -> Array:
@@ -321,21 +328,3 @@ def kind_of(rules: tuple[Rule, ...], steady: bool) -> str:
     if len(kinds) > 1 and not steady:
         kinds = ["piecewise-linear" if kind == "discrete" else kind for kind in kinds]
     return max(kinds, key=KINDS.index)
-
-
-def compose(inputs: int, *parts: tuple[Rule | Composition, tuple[int, ...]]) -> Composition:
-    """Rules and compositions in a row: each with the numbers of what it reads, as a stage's inputs."""
-    slots, stages = list(range(inputs)), list[Stage]()
-    for part, reads in parts:
-        own = [slots[i] for i in reads]
-        alone = (Stage(part, tuple(range(len(reads)))),) if not isinstance(part, Composition) else part.stages
-        for stage in alone:
-            own.append(inputs + len(stages))
-            stages.append(Stage(stage.rule, tuple(own[i] for i in stage.inputs)))
-        slots.append(own[-1])
-    return Composition(tuple(stages))
-
-
-def chain(*parts: Rule | Composition) -> Composition:
-    """Parts of one input each, every one applied to what the one before gives."""
-    return compose(1, *((part, (i,)) for i, part in enumerate(parts)))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from onnx_si.errors import UnsupportedModel
+from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
 from onnx_si.search.blur import touching
@@ -42,7 +43,12 @@ def require_around(line: TestLine, found: Array, unclear: Intervals) -> None:
 
 
 def ends_of(
-    inside: Intervals, undecided: Intervals, blurred: list[Array], task: Task, examiner: Examiner
+    inside: Intervals,
+    undecided: Intervals,
+    blurred: list[Array],
+    task: Task,
+    examiner: Examiner,
+    deadline: Deadline,
 ) -> Intervals:
     """The ends of S, each as the interval in which it lies.
 
@@ -56,21 +62,28 @@ def ends_of(
     task : Task
     examiner : Examiner
         Counts the work.
+    deadline : Deadline
+        After it no end is looked at again: it may lie anywhere near.
 
     Raises
     ------
     UnsupportedModel
         If the statistic may lie on either side of an end.
+    TimeUp
+        If nothing but the deadline is the reason.
     """
     ends, line = inside.bounds[np.isfinite(inside.bounds)], task.line
     pieces = np.concatenate([np.empty((0, 2)), *blurred])
     known = touching(pieces, inside)
     bare = [end for end in ends.tolist() if not (known.contains(end) or undecided.contains(end))]
-    again = [_looked_at(end, task, examiner) for end in bare]
+    bare.sort(key=lambda end: abs(end - line.statistic))
+    again = [_looked_at(end, task, examiner, deadline) for end in bare]
     off = line.rounding + rounding_of_places(line, FEW_ULPS)
     pieces = np.concatenate([np.stack([ends, ends], axis=1), pieces, *again])
     found = touching(pieces + np.array([-off, off]), inside)
     if found.contains(line.statistic):
+        if bare:
+            deadline.check()
         raise UnsupportedModel(
             "nothing but rounding decides the region of this image: double precision can't tell on which "
             "side of an end of the truncation set the statistic lies; is --sigma in the units of the "
@@ -85,14 +98,15 @@ def rounding_of_places(line: TestLine, ulps: float) -> float:
     return ulps * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
 
 
-def _looked_at(end: float, task: Task, examiner: Examiner) -> Array:
+def _looked_at(end: float, task: Task, examiner: Examiner, deadline: Deadline) -> Array:
     """The interval of an end by the whole network, near it and then farther around it."""
-    counted = Examiner(examiner.budget_bytes, examiner.tally)
+    counted = Examiner(examiner.budget_bytes, deadline)
     low = high = end
     for near in NEAR:
         low, high = end - near * task.line.standard_error, end + near * task.line.standard_error
         if low < end < high:
             found = counted.exact(task, low, high).blurred
+            examiner.count(counted)
             if Intervals.of(found).contains(end):
                 return found
     return np.array([[low, high]])

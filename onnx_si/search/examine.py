@@ -1,5 +1,6 @@
 """The ways to look at the line: exactly, enclosed, at single points; by the whole network or a part of it."""
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,14 +15,16 @@ from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.quadratic import image_between
 from onnx_si.domains.points import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
+from onnx_si.ground.deadline import Deadline, TimeUp
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.machine import cores
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array, Step, Winner
 from onnx_si.search.blur import at_jumps
-from onnx_si.search.event import Arbiter, RegionEvent
+from onnx_si.search.event import Arbiter, RegionEvent, Verdict
 from onnx_si.statistics.line import TestLine
 
+NOTHING = np.empty((0, 2))
 MOST_PASSES = 20_000  # forward passes of one exact examination, which then ends where it is
 
 
@@ -89,18 +92,20 @@ class _Walk:
     low: float
     high: float
     budget_bytes: int
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
 
     def __call__(self) -> Seen:
+        """Go through it as far as time and work allow; what was not reached is not claimed."""
         task, ends = self.task, (self.low, self.high)
         domain = ExactDomain(
             self.budget_bytes, task.judge, ends if task.jumps and task.whole is None else None
         )
         error = task.judge.error((task.margin,), *ends)
         start = image_between(task.line.start, task.line.direction, self.low, self.high)
-        reached = self.high
-        verdicts, blurred, pieces = [], [np.empty((0, 2))], 0
-        with np.errstate(invalid="ignore"):  # the event refuses a margin that is not a number
+        reached = self.low
+        verdicts, blurred, pieces = [Verdict(NOTHING, NOTHING)], [NOTHING], 0
+        # the event refuses a margin that is not a number
+        with np.errstate(invalid="ignore"), contextlib.suppress(TimeUp):
             for outputs in walk(task.program, domain.apply, start, self.tally, domain.watch):
                 margin = outputs[task.margin]
                 verdict = task.event.judge(margin, task.arbiter)
@@ -119,16 +124,32 @@ class _Walk:
             open_ = np.array(domain.undecided)
             inside = Intervals.of(inside).subtract(Intervals.of(open_)).bounds
             unclear = np.concatenate([unclear, open_])
-        return Seen(inside, unclear, np.concatenate(blurred), pieces - 1, reached)
+        return Seen(inside, unclear, np.concatenate(blurred), max(0, pieces - 1), reached)
 
 
 @dataclass
 class Examiner:
-    """Examines parts of the line and counts what that costs."""
+    """Examines parts of the line and counts what that costs.
+
+    After the deadline an exact examination ends where it is, and any other raises TimeUp.
+    """
 
     budget_bytes: int
-    tally: Tally = field(default_factory=Tally)
+    deadline: Deadline = field(default_factory=Deadline)
+    tally: Tally = field(init=False)
     pieces: int = 0
+
+    def __post_init__(self) -> None:
+        self.tally = self._new_tally()
+
+    def _new_tally(self) -> Tally:
+        return Tally(pulse=self.deadline.check) if self.deadline.limits else Tally()
+
+    def count(self, other: "Examiner") -> None:
+        """Take over what another one has counted."""
+        self.tally.operations += other.tally.operations
+        self.tally.peak_bytes = max(self.tally.peak_bytes, other.tally.peak_bytes)
+        other.tally.operations = 0
 
     def exact(self, task: Task, low: float, high: float) -> Seen:
         """Where the event holds between two points of the line."""
@@ -137,7 +158,7 @@ class Examiner:
 
     def exact_each(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
         """The same for several parts of the line, at the same time where there are cores for it."""
-        walks = [_Walk(task, low, high, self.budget_bytes) for low, high in parts]
+        walks = [_Walk(task, low, high, self.budget_bytes, self._new_tally()) for low, high in parts]
         judged = task.judge.tally.operations
         if len(walks) == 1:
             found = [walks[0]()]

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search.stop import Stop
 from onnx_si.statistics.truncated import Alternative
@@ -18,7 +19,7 @@ class SearchOptions:
     both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
     until the confidence interval of that level is settled too, for at most the work done so far and a
     little more. `enclose` False examines every cell exactly.
-    `stop` ends it at any moment.
+    `stop` ends it at any moment, and so does the `deadline`.
     """
 
     alternative: Alternative = "two-sided-abs"
@@ -28,6 +29,7 @@ class SearchOptions:
     interval_level: float | None = None
     enclose: bool = True
     stop: Stop = field(default_factory=Stop, compare=False)
+    deadline: Deadline = field(default_factory=Deadline)
 
 
 @dataclass(frozen=True)

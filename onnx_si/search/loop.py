@@ -10,6 +10,7 @@ import numpy as np
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.budget import excess
+from onnx_si.ground.deadline import GRACE, Deadline, TimeUp
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
@@ -20,8 +21,8 @@ from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
+from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED
-from onnx_si.search.stop import Stopped
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import TestLine
 from onnx_si.statistics.truncated import Alternative, Normal, confidence_interval, decided, p_value_bounds
@@ -35,6 +36,7 @@ LARGE = 300_000_000  # multiply-adds of a forward pass from which a few cells ar
 TOGETHER = 8  # as many on any machine, so that the path does not depend on its cores
 INTERVAL_PASSES = 200  # forward passes that the confidence interval may cost beyond those of the p-value
 INTERVAL_ROUNDS = 3  # its ends move while S is completed
+FOR_ENDS = 0.05  # share of a time limit that the ends of S may take after it
 ROUGHLY = 1e-3  # of an end's distance, as near as it has to be known to tell what is probable under it
 NOTHING = np.empty((0, 2))
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
@@ -247,6 +249,7 @@ class _Run:
             settled = False
             if not self.options.stop.during(self.step) or dog.barks(*self.work):
                 return True
+            self.options.deadline.check()
             if progress is not None:
                 progress(self.look())
         return True
@@ -319,7 +322,7 @@ def search(
         does not fit into memory.
     """
     _require_room(program)
-    task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes)
+    task, examiner = Task(program, margin, line, event), Examiner(options.budget_bytes, options.deadline)
     overhead = OPERATIONS_PER_CALL * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
     first = max(FIRST, first_width(program, overhead))
@@ -329,8 +332,10 @@ def search(
     together = TOGETHER if program.cost >= LARGE else 1
     run = _Run(task, options, examiner, frontier, policy, parts, together)
     bounds, complete, why = (0.0, 1.0), False, None
+    after = options.deadline.later(FOR_ENDS)
     dog = Watchdog(lambda: line.distribution.log_mass(run.sets()[1]))
     try:
+        options.deadline.check()
         while not complete and options.stop.during(run.step):
             seen = run.look()
             bounds, complete = seen.bounds, seen.bounds[1] - seen.bounds[0] <= options.precision
@@ -338,18 +343,29 @@ def search(
                 progress(seen)
             if options.decide_at is not None and decided(bounds, options.decide_at):
                 break
-            if not complete and dog.barks(*run.work):
-                why = WHY
-                break
+            if not complete:
+                options.deadline.check()
+                if dog.barks(*run.work):
+                    why = WHY
+                    break
         run.require_observed()
         if complete and options.interval_level is not None:
             run.settle_interval(options.interval_level, progress)
             bounds = run.bounds()
     except Stopped:  # a step that was cut short may have lost cells; what was known before it is true
-        complete, why = False, INTERRUPTED
-    inside, undecided = run.known if why == INTERRUPTED else run.sets()
-    blur = ends_of(inside, undecided, run.blurred, task, examiner)
+        complete, why, after = False, INTERRUPTED, Deadline.after(GRACE)
+        inside, undecided = run.known
+    except TimeUp:  # the same; where the p-value is known, only its interval is longer
+        why = None if complete else TIME_OVER
+        inside, undecided = run.known
+    else:
+        inside, undecided = run.sets()
     p_value = bounds[1]
+    try:
+        blur = ends_of(inside, undecided, run.blurred, task, examiner, after)
+    except TimeUp:  # nothing is known for certain
+        complete, why, p_value = False, why or TIME_OVER, 1.0
+        inside, undecided, blur = Intervals.empty(), Intervals.line(), Intervals.empty()
     bounds = run.true_bounds(inside, undecided, blur)
     if complete and bounds[1] - bounds[0] > options.precision:
         complete, why = False, "rounding leaves the ends of the truncation set that uncertain"

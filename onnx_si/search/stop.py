@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 WHY = "it was interrupted"
+TIME_OVER = "its time limit was over"
 
 
 class Stopped(KeyboardInterrupt):

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import scenes
+from support import scenes
 
 import onnx_si
 from onnx_si.graph import model_from_proto

@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 import onnx
-from nets import Net
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from support.nets import Net
 
 SIZE = 8
 QUIET = ["--quiet"]

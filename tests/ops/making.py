@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+import onnx_si.ops  # noqa: F401 - registers every handler
 from onnx_si.graph import model_from_proto
 from onnx_si.rules.registry import registered
 

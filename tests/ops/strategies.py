@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
-from nets import Net
+from support.nets import Net
 
 from onnx_si.graph import Model
 

@@ -4,8 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from nets import Net
 from onnx import TensorProto, helper
+from support.nets import Net
 
 import onnx_si
 from onnx_si.domains.piecewise.exact import ExactDomain

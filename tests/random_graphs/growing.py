@@ -6,10 +6,10 @@ So a recipe sees values and shapes, and can take constants that are equal to a v
 from dataclasses import dataclass
 from fractions import Fraction
 
-import nets
 import numpy as np
 import onnx
 from onnx import helper
+from support import nets
 
 from .rational import exact, run_node
 

@@ -27,6 +27,7 @@ CHAINS = Need(
 )
 ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 LEAST_BUDGET = 1 << 20
+LONGEST = 1e7  # seconds, four months
 LEAST_LEVEL = 1e-15  # 1 - alpha must be a number below 1
 
 
@@ -155,6 +156,23 @@ class TestingOptions(TypedDict, total=False):
             metavar="N",
         ),
     ]
+    time_limit: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="seconds of a test after which its exact search ends with the true bounds it has",
+            shown_default="none",
+            check=Check(
+                lambda value: 0 < value <= LONGEST, f"give more than 0 and at most {LONGEST:g} seconds"
+            ),
+            needs=Need(
+                lambda values: values["thin"] is None and values["engine"] != "monte-carlo",
+                "an exact search: not --engine monte-carlo, nor --thin",
+            ),
+            metadata="onnx_si.time_limit",
+            metavar="S",
+        ),
+    ]
     memory: Annotated[
         int | None,
         Option(
@@ -220,6 +238,7 @@ class TestingSettings:
     provider: str | None
     decide: bool
     verify: int
+    time_limit: float | None
     memory: int | None
     budget_bytes: int
     p_value_only: bool

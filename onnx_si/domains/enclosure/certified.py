@@ -11,7 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.program.ranges import Limits, beyond
-from onnx_si.rules.rules import Affine, Array, Bilinear, Curved, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.rules.rules import (
+    Affine,
+    Array,
+    Bilinear,
+    Gated,
+    Kinked,
+    Maximum,
+    Opaque,
+    Rule,
+    Smooth,
+    Step,
+    Winner,
+)
 
 UNIT = float(np.finfo(np.float64).eps)  # twice the rounding of one operation
 TINY = 1e-300  # covers underflow
@@ -120,7 +132,7 @@ class EnclosureDomain:
                 return self._gated(rule, inputs)
             case Bilinear():
                 return _bilinear(rule, inputs)
-            case Curved():
+            case Smooth() | Opaque():
                 return self._curved(rule, inputs)
 
     def _count(self, undecided: NDArray[np.bool_]) -> None:
@@ -214,7 +226,7 @@ class EnclosureDomain:
             self._lose(undecided)
         return _constant(rule.evaluate(*(x.centre for x in xs)), xs[0].half_width)
 
-    def _curved(self, rule: Curved, xs: Sequence[Enclosure]) -> Enclosure:
+    def _curved(self, rule: Smooth | Opaque, xs: Sequence[Enclosure]) -> Enclosure:
         """Of tensors that are constant on pieces up to rounding, which it may magnify: nothing is claimed."""
         self.lost[:] = True
         return _constant(rule.evaluate(*(x.centre for x in xs)), xs[0].half_width)

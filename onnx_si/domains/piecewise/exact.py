@@ -32,11 +32,12 @@ from onnx_si.rules.rules import (
     Affine,
     Array,
     Bilinear,
-    Curved,
     Gated,
     Kinked,
     Maximum,
+    Opaque,
     Rule,
+    Smooth,
     Step,
     Winner,
 )
@@ -128,7 +129,7 @@ class ExactDomain:
                 return self._gated(rule, xs)
             case Bilinear():
                 return degree_two.product(rule, xs)
-            case Curved():
+            case Smooth() | Opaque():
                 return self._curved(rule, xs)
 
     def watch(self, x: Pieces, limits: Limits) -> None:
@@ -258,6 +259,6 @@ class ExactDomain:
         values = [between_jumps(x) if i in rule.gates else x.values for i, x in enumerate(xs)]
         return PiecewiseLinear(xs[0].knots, rule.evaluate(*values))
 
-    def _curved(self, rule: Curved, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+    def _curved(self, rule: Smooth | Opaque, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         """Only of tensors that are constant on pieces; the binder refuses every other."""
         return PiecewiseLinear(xs[0].knots, rule.evaluate(*(x.values for x in xs)))

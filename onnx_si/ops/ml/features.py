@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import malformed, shape_of
-from onnx_si.ops.elementwise import curved, jointly_linear
+from onnx_si.ops.elementwise import jointly_linear, opaque
 from onnx_si.ops.gather import picked
 from onnx_si.ops.ml.post_transform import DOMAIN, rows
 from onnx_si.ops.rounding import never_on_a_line
@@ -55,7 +55,7 @@ def normalizer(x: Input, *, norm: str = "MAX") -> Rule:
         norms = _norm(x, norm)
         return np.asarray(x / np.where(norms == 0, 1.0, norms))
 
-    return curved(divided)
+    return opaque(divided)
 
 
 @handles("Binarizer", since=(1,), domain=DOMAIN, axes=axis_rules.same)

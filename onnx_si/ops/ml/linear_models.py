@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels.arrays import malformed
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.ops.ml.post_transform import (
     DOMAIN,
     matrix,
@@ -18,8 +18,9 @@ from onnx_si.ops.ml.post_transform import (
     worded,
 )
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, Worded, handles, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Gated, Rule, Step, Winner, chain
+from onnx_si.rules.rules import Affine, Array, Composition, Gated, Rule, Step, Winner
 
 
 def linear_scores(x: Variable, weights: Array, intercepts: Array) -> Affine:
@@ -100,6 +101,6 @@ def _two_scores(score: Affine, post_transform: str) -> Composition:
     """1 - s and s as they are, or the logistic functions of -s and s."""
     if post_transform == "LOGISTIC":
         signs = np.array([-1.0, 1.0])
-        return chain(score, curved(lambda s: np.asarray(special.expit(s * signs))))
+        return chain(score, opaque(lambda s: np.asarray(special.expit(s * signs))))
     both = Affine(lambda s, w: s * w, (np.array([-1.0, 1.0]),), np.array([1.0, 0.0]))
     return chain(score, both)

@@ -7,9 +7,9 @@ from scipy import special
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import malformed
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.rules.registry import Variable, Worded
-from onnx_si.rules.rules import Array, Composition, Curved, Rule
+from onnx_si.rules.rules import Array, Composition, Opaque, Rule
 
 DOMAIN = "ai.onnx.ml"
 
@@ -77,6 +77,6 @@ def transform(name: str) -> Callable[[Array], Array]:
     return _TRANSFORMS[name]
 
 
-def transformed(name: str) -> Curved:
+def transformed(name: str) -> Opaque:
     """The same as a rule."""
-    return curved(transform(name))
+    return opaque(transform(name))

@@ -6,12 +6,13 @@ from itertools import combinations
 import numpy as np
 
 from onnx_si.kernels.arrays import malformed
-from onnx_si.ops.elementwise import curved
+from onnx_si.ops.elementwise import opaque
 from onnx_si.ops.ml.linear_models import linear_scores
 from onnx_si.ops.ml.post_transform import DOMAIN, matrix, no_transform, numbers, rows, worded
 from onnx_si.rules import axis_rules
+from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, Worded, handles, variable
-from onnx_si.rules.rules import Affine, Array, Composition, Rule, Step, chain
+from onnx_si.rules.rules import Affine, Array, Composition, Rule, Step
 
 KERNELS: dict[str, Callable[[Array, Array, tuple[float, float, float]], Array]] = {
     "POLY": lambda x, v, p: np.power(p[0] * (x @ v.T) + p[1], p[2]),
@@ -31,7 +32,7 @@ def _decisions(
         raise malformed(f"kernel {kernel} with {len(parameters)} parameters")
     gamma, offset, degree = parameters
     samples, function = rows(x), KERNELS[kernel]
-    return curved(lambda x: function(samples(x), vectors, (gamma, offset, degree)) @ weights.T + rho)
+    return opaque(lambda x: function(samples(x), vectors, (gamma, offset, degree)) @ weights.T + rho)
 
 
 @handles("SVMRegressor", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
@@ -111,7 +112,7 @@ def svm_classifier(
         return worded(label, classlabels_strings)
     if prob_a:
         a, b = np.asarray(prob_a, dtype=np.float64), np.asarray(prob_b, dtype=np.float64)
-        return chain(decisions, curved(lambda d: _probabilities(d * a + b, pairs, classes)))
+        return chain(decisions, opaque(lambda d: _probabilities(d * a + b, pairs, classes)))
     if classes > 2:
         return decisions
     return chain(decisions, Affine(lambda d, w: d * w, (np.array([-1.0, 1.0]),)))

@@ -21,12 +21,20 @@ Pair = tuple[Floats, Floats]
 
 
 class Seen(Protocol):
-    """A truncation set as seen from the statistic: bounds of logs of masses, for means at m >= 0 above it.
+    """A truncation set as seen from the statistic: bounds of logs of masses, for means above it.
 
-    All masses of one call have a factor in common, which depends on m alone. In units of the density at the
-    statistic the density at y > 0 grows with the mean and that at y < 0 falls; so it is in an exponential
-    family in T, and for Student's t (see `Scaled`).
+    `tail` and `between` are of the pieces that the mean at m cuts S into: y < 0 or y > 2 m, and 0 < y < 2 m.
+    Masses with the same m and mean have a factor in common, which depends on these alone. In units of the
+    density at the statistic the density at y > 0 grows with the mean and that at y < 0 falls; so it is in an
+    exponential family in T, and for Student's t (see `Scaled`).
     """
+
+    @property
+    def exponential(self) -> bool:
+        """Whether T is in an exponential family. If not, only what is beyond 2 m is taken under `mean`, the
+        rest under m.
+        """
+        ...
 
     @property
     def has_above(self) -> bool: ...
@@ -35,19 +43,15 @@ class Seen(Protocol):
         """The same in a mirror, so that means below the statistic are above it."""
         ...
 
-    def near(self, m: Floats) -> Pair:
-        """Mass at y < 0."""
+    def tail(self, m: Floats, mean: Floats) -> Pair:
+        """Mass at y < 0 or y > 2 m with the mean at `mean` >= m."""
         ...
 
-    def between(self, m: Floats) -> Pair:
-        """Mass at 0 < y < 2 m."""
+    def between(self, m: Floats, mean: Floats) -> Pair:
+        """Mass at 0 < y < 2 m with the mean at `mean` >= m."""
         ...
 
-    def beyond(self, m: Floats, mean: Floats) -> Pair:
-        """Mass at y > 2 m with the mean at `mean` >= m, in units of the masses at m."""
-        ...
-
-    def most_beyond(self, m: float) -> float:
+    def most_beyond(self, m: Floats) -> Floats:
         """A bound of the mass at y > 2 m', with the mean at m', for every m' from m on."""
         ...
 
@@ -60,28 +64,39 @@ def odds_bounds(least: Seen, most: Seen, m: float) -> tuple[float, float]:
     if m < 0.0:
         least, most, m = least.flipped(), most.flipped(), -m
     at = np.array([m])
-    return float(lower_odds(least, most, at)[0]), float(upper_odds(least, most, at, at)[0])
+    (lower,), (upper,) = odds_at(least, most, at, -1.0), odds_at(most, least, at, 1.0)
+    return float(lower), float(upper)
 
 
-def upper_odds(least: Seen, most: Seen, m: Floats, until: Floats) -> Floats:
+def odds_at(tail: Seen, rest: Seen, m: Floats, outwards: float) -> Floats:
+    """Upper (`outwards` 1) or lower (-1) bounds of log(p / (1 - p)) of the means at m, with the tail of one
+    set and the rest of another.
+    """
+    side = int(outwards > 0.0)
+    return _odds(tail.tail(m, m)[side], rest.between(m, m)[1 - side], outwards)
+
+
+def odds_from(tail: Seen, rest: Seen, m: Floats, outwards: float) -> tuple[Floats, Floats]:
+    """The same, and upper bounds that hold for every mean from m on."""
+    tails, rests, side = tail.tail(m, m), rest.between(m, m), int(outwards > 0.0)
+    beyond = np.logaddexp(tails[1], tail.most_beyond(m))
+    return _odds(tails[side], rests[1 - side], outwards), _odds(beyond, rests[0], 1.0)
+
+
+def upper_odds_until(tail: Seen, rest: Seen, m: Floats, until: Floats) -> Floats:
     """Upper bounds of log(p / (1 - p)) for every mean from m to `until`, for each pair of them.
 
-    As the mean grows `near` falls and `between` grows. What is beyond is at most the mass beyond 2 m under
-    the last of the means, which has the highest density there.
+    p grows if S is cut at 2 m for all of these means. It is then (near + beyond) / between for three fixed
+    sets, one above the other. In an exponential family near + beyond - c between, with three signs in a row,
+    changes its own sign at most twice as the mean grows, in that order, whatever c is: the odds are at most
+    c on one interval of means, and so largest at an end of the stretch. Else `near` falls as the mean grows,
+    `between` grows, and what is beyond is at most its mass under the last of the means.
     """
-    return _odds(np.logaddexp(most.near(m)[1], most.beyond(m, until)[1]), least.between(m)[0], 1.0)
-
-
-def odds_from(least: Seen, most: Seen, m: float) -> float:
-    """The same for every mean from m on."""
-    at = np.array([m])
-    tail = np.logaddexp(most.near(at)[1], most.most_beyond(m))
-    return float(_odds(tail, least.between(at)[0], 1.0)[0])
-
-
-def lower_odds(least: Seen, most: Seen, m: Floats) -> Floats:
-    """Lower bounds of log(p / (1 - p)) of the means at m."""
-    return _odds(np.logaddexp(least.near(m)[0], least.beyond(m, m)[0]), most.between(m)[1], -1.0)
+    if tail.exponential:
+        both = np.concatenate([m, m]), np.concatenate([m, until])
+        odds: Floats = _odds(tail.tail(*both)[1], rest.between(*both)[0], 1.0).reshape(2, -1).max(axis=0)
+        return odds
+    return _odds(tail.tail(m, until)[1], rest.between(m, until)[0], 1.0)
 
 
 def _odds(tail: Floats, rest: Floats, outwards: float) -> Floats:

@@ -4,34 +4,36 @@ The means that the test does not reject need not be an interval: where S has a s
 means close to half way to it can be accepted while some nearer ones are rejected. The interval is the hull,
 so its end is the farthest accepted mean, and a root of p(m) = alpha is not enough: there may be others.
 
-The end is found from outside. `upper_odds` bounds p on a whole stretch of means, `odds_from` on the unbounded
-one; a stretch whose bound does not exceed alpha is cut off, since no mean in it is accepted. A root is only a
+The end is found from outside. There are bounds of p on a whole stretch of means, and on the unbounded one; a
+stretch whose bound does not exceed alpha is cut off, since no mean in it is accepted. A root is only a
 guess of where the end is: a ladder of stretches, ever shorter, leads down to it. Those that can't be cut off
 are divided, and a place between them that is accepted is a better guess. Where even a stretch of `TOLERANCE`
 can't be cut off, the search hands out what it has. So the outer end is proven: nothing accepted lies beyond.
+Means are looked at many at a time, which costs little more than one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.statistics.truncated.absolute import Seen, lower_odds, odds_from, upper_odds
-from onnx_si.statistics.truncated.roots import find_root
+from onnx_si.statistics.truncated.absolute import Seen, odds_at, odds_from, upper_odds_until
 from onnx_si.statistics.truncated.rounding import EPS, Floats
 
 Pair = tuple[float, float]
 # The shortest stretch, as a part of the distance from the statistic and in standard errors.
 TOLERANCE = 1e-10
 _SHORTEST = 1e-14
+_CLOSER = 2.0**-6  # parts of the shortest into which it is divided where it can't be cut off
 _FARTHEST = 1e100  # where the search gives up and returns infinity
 _GREATEST = 1e300  # stands for infinite log odds
-_RUNG = 0.6  # distance of the ladder's next rung from the guess, in that of the one before
-_PARTS, _AT_ONCE, _ROUNDS = 4, 32, 100  # how stretches are divided, how many at a time, and how often
+_FIRST = -2, 5  # powers of 4, in standard errors, with which the search begins
+_RUNG = 0.4  # distance of the ladder's next rung from the guess, in that of the one before
+_PARTS, _AT_ONCE, _ROUNDS = 8, 16, 100  # how stretches are divided, how many at a time, and how often
+_EVENLY, _AROUND = np.arange(1, 8) / 8, 5  # places that are tried for a root, the latter on either side
 
 
 def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOLERANCE) -> tuple[Pair, Pair]:
@@ -60,60 +62,62 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOL
 def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
     """A mean that is accepted, and one beyond which none is, whatever is undecided."""
     inner, outer = math.inf, math.inf
-    sure = _Sure(least, most, log_odds, tolerance)
+    sure = _Accepted(least, most, -1.0, log_odds, tolerance)
     if least.has_above:
-        inner, outer = _Possible(least, most, log_odds, tolerance).farthest()
-        for back in (8.0 * EPS, tolerance, 4.0 * tolerance, 16.0 * tolerance):
-            if math.isfinite(inner) and sure.accepts(inner * (1.0 - back)):
-                return inner * (1.0 - back), outer
+        inner, outer = _Accepted(most, least, 1.0, log_odds, tolerance).farthest()
+        if math.isfinite(inner):
+            places = inner * (1.0 - np.array([8.0 * EPS, tolerance, 4.0 * tolerance, 16.0 * tolerance]))
+            found = places[sure.has(places)]
+            if len(found):
+                return float(found[0]), outer
     if most.has_above:
         inner = min(sure.farthest()[0], outer)
     return inner, outer
 
 
 @dataclass(frozen=True)
-class _Possible:
-    """The means above the statistic that are accepted, if what is undecided is as it may be."""
+class _Accepted:
+    """The means above the statistic that are accepted, with the tail of one set and the rest of another.
 
-    least: Seen
-    most: Seen
+    `outwards` is 1 for all that may be accepted, -1 for those that are whatever rounding does; what its
+    bounds of stretches leave out may be accepted, too.
+    """
+
+    tail: Seen
+    rest: Seen
+    outwards: float
     log_odds: float
     tolerance: float
 
     def odds(self, m: Floats) -> Floats:
-        return upper_odds(self.least, self.most, m, m)
+        return odds_at(self.tail, self.rest, m, self.outwards)
 
-    def most_odds(self, starts: Floats, stops: Floats) -> Floats:
-        """Bounds of the odds on stretches."""
-        return upper_odds(self.least, self.most, starts, stops)
-
-    def most_odds_from(self, m: float) -> float:
-        return odds_from(self.least, self.most, m)
-
-    def accepts(self, m: float) -> bool:
-        return bool(self.odds(np.array([m]))[0] > self.log_odds)
+    def has(self, m: Floats) -> NDArray[np.bool_]:
+        return self.odds(m) > self.log_odds
 
     def farthest(self) -> Pair:
         """The farthest accepted mean that was found, and one beyond which there is none."""
-        accepted, stop = self._bracket()
+        accepted, rejected, stop = self._bracket()
         if math.isinf(stop):
             return accepted, stop
-        accepted = self._root(accepted, stop)
-        open_ones = ladder = _ladder(accepted, stop, self._shortest(stop))
+        accepted = self._root(accepted, rejected)
+        ladder = _ladder(accepted, stop, self._shortest(accepted))
+        open_ones = self._not_cut(ladder)
         for _ in range(_ROUNDS):
-            open_ones = self._not_cut(open_ones)
             if not len(open_ones):
                 return accepted, float(ladder[-1, 0]) if len(ladder) else stop
             start, stop = open_ones[0].tolist()
             shortest = self._shortest(stop)
-            if stop - start <= shortest:
+            if stop - start <= _CLOSER * shortest:
                 break
-            found = open_ones[self.odds(open_ones[:, 0]) > self.log_odds, 0]
-            if len(found) and found[0] > accepted + shortest:
-                accepted = self._root(float(found[0]), stop)
-                open_ones = ladder = _ladder(accepted, stop, shortest)
+            first = open_ones[:_AT_ONCE]
+            starts = first[self.has(first[:, 0]), 0]
+            if len(starts) and starts[0] > accepted + shortest:
+                accepted = self._root(float(starts[0]), stop)
+                ladder = _ladder(accepted, stop, self._shortest(accepted))
+                open_ones = self._not_cut(ladder)
             else:
-                parts = _divided(open_ones[:_AT_ONCE])
+                parts = self._not_cut(_divided(first))
                 open_ones = np.concatenate([parts, open_ones[_AT_ONCE:]])
         return self._closest(accepted, stop), stop
 
@@ -121,54 +125,61 @@ class _Possible:
         return self.tolerance * m + _SHORTEST
 
     def _not_cut(self, stretches: NDArray[np.float64]) -> NDArray[np.float64]:
-        odds = self.most_odds(stretches[:, 0], stretches[:, 1])
+        odds = upper_odds_until(self.tail, self.rest, stretches[:, 0], stretches[:, 1])
         return stretches[~(odds <= self.log_odds)]
 
-    def _bracket(self) -> Pair:
-        """A mean that is accepted, and one from which on all are rejected."""
-        accepted, far = 0.0, 1.0
-        while not self.most_odds_from(far) <= self.log_odds:
-            if self.accepts(far):
-                accepted = far
-            far *= 4.0
-            if far > _FARTHEST:
-                return math.inf, math.inf
-        guess = 0.25 * far
-        while accepted == 0.0 and guess > _SHORTEST:
-            if self.accepts(guess):
-                accepted = guess
-            guess *= 0.25
-        return accepted, far
+    def _bracket(self) -> tuple[float, float, float]:
+        """A mean that is accepted, one farther out that is not, and one from which on all are rejected."""
+        low, high = _FIRST
+        while True:
+            places = np.ldexp(1.0, 2 * np.arange(low, high))
+            odds, beyond = odds_from(self.tail, self.rest, places, self.outwards)
+            far = np.flatnonzero(beyond <= self.log_odds)
+            if not len(far):
+                if places[-1] > _FARTHEST:
+                    return math.inf, math.inf, math.inf
+                high *= 2
+                continue
+            near = np.flatnonzero(odds[: far[0]] > self.log_odds)
+            if len(near):
+                return float(places[near[-1]]), float(places[near[-1] + 1]), float(places[far[0]])
+            if places[0] <= _SHORTEST:
+                return 0.0, 0.0, float(places[far[0]])
+            low *= 2
 
     def _root(self, accepted: float, rejected: float) -> float:
         """An accepted mean next to one that is rejected, between the two given."""
-
-        def excess(m: float) -> float:
-            return max(-_GREATEST, min(float(self.odds(np.array([m]))[0]) - self.log_odds, _GREATEST))
-
-        if accepted == 0.0 or not accepted < rejected:
-            return accepted
         near = 0.25 * self.tolerance * accepted + _SHORTEST
-        root = float(find_root(excess, accepted, rejected, xtol=near, rtol=8.0 * EPS, maxiter=500))
-        return self._closest(accepted, root)
+        low, high, guess = accepted, rejected, 0.5 * (accepted + rejected)
+        while high - low > near:
+            steps = np.geomspace(0.4 * near, 0.5 * (high - low), _AROUND)
+            tried = np.concatenate([low + (high - low) * _EVENLY, guess - steps, [guess], guess + steps])
+            places = np.unique(np.concatenate([[low], tried[(low < tried) & (tried < high)], [high]]))
+            excess = np.clip(self.odds(places) - self.log_odds, -_GREATEST, _GREATEST)
+            last = int(np.flatnonzero(excess[:-1] > 0.0).max(initial=0))
+            if places[last : last + 2].tolist() == [low, high]:
+                break
+            around = slice(max(0, last - 1), last + 3)
+            guess = _inverse(places[around], excess[around])
+            low, high = places[last : last + 2].tolist()
+        return low
 
     def _closest(self, accepted: float, start: float) -> float:
         """An accepted mean close below `start`, if there is one, else the one known."""
-        places = _backwards(start, accepted, 0.25 * self.tolerance)
-        return next((m for m in places if self.accepts(m)), accepted)
+        steps = np.concatenate([[0.0], 0.25 * self.tolerance * 4.0 ** np.arange(8)])
+        places = start * (1.0 - steps)
+        found = places[(places > accepted) & self.has(places)]
+        return float(found[0]) if len(found) else accepted
 
 
-class _Sure(_Possible):
-    """The means that are accepted whatever is undecided; what its bounds leave out may be accepted, too."""
-
-    def odds(self, m: Floats) -> Floats:
-        return lower_odds(self.least, self.most, m)
-
-    def most_odds(self, starts: Floats, stops: Floats) -> Floats:
-        return upper_odds(self.most, self.least, starts, stops)
-
-    def most_odds_from(self, m: float) -> float:
-        return odds_from(self.most, self.least, m)
+def _inverse(places: Floats, excess: Floats) -> float:
+    """Where the cubic through a few points is zero, as a function of the excess; not a number where two have
+    the same.
+    """
+    with np.errstate(all="ignore"):
+        ratios = excess / (excess - excess[:, None])
+    np.fill_diagonal(ratios, 1.0)
+    return float(ratios.prod(axis=1) @ places)
 
 
 def _ladder(low: float, high: float, shortest: float) -> NDArray[np.float64]:
@@ -186,13 +197,3 @@ def _divided(stretches: NDArray[np.float64]) -> NDArray[np.float64]:
     places = stretches[:, 1:] + (stretches[:, :1] - stretches[:, 1:]) * shares
     places[:, -1] = stretches[:, 0]
     return np.stack([places[:, 1:], places[:, :-1]], axis=-1).reshape(-1, 2)
-
-
-def _backwards(start: float, stop: float, step: float) -> Iterator[float]:
-    """Places from `start` down, ever farther, as long as they are beyond `stop`."""
-    yield start
-    for power in range(8):
-        place = start * (1.0 - step * 4.0**power)
-        if place <= stop:
-            return
-        yield place

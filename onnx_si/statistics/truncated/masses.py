@@ -29,16 +29,21 @@ def log_sum(log_values: Floats) -> float:
 
 
 def log_sums(log_values: Floats, where: NDArray[np.bool_]) -> Floats:
-    """Return the log of the sum of exponentials of each row, of the values given for the places marked in it;
-    -inf for a row without any.
+    """Return the log of the sum of exponentials over the last axis; -inf where no place is marked, and at
+    least `LEAST_LOG` where one is.
     """
-    table = np.full(where.shape, -np.inf)
-    table[where] = log_values
-    top = table.max(axis=1, initial=LEAST_LOG)
+    top = log_values.max(axis=-1, initial=LEAST_LOG)
     with np.errstate(divide="ignore"):
-        sums: Floats = np.maximum(top + np.log(np.exp(table - top[:, None]).sum(axis=1)), LEAST_LOG)
-    sums[~where.any(axis=1)] = -np.inf
-    return sums
+        sums = np.maximum(top + np.log(np.exp(log_values - top[..., None]).sum(axis=-1)), LEAST_LOG)
+    result: Floats = np.where(where.any(axis=-1), sums, -np.inf)
+    return result
+
+
+def spread(where: NDArray[np.bool_], log_values: Floats, errors: Floats) -> Floats:
+    """A table (2, *where.shape) of values less and plus their errors at the marked places, -inf elsewhere."""
+    table = np.full((2, *where.shape), -np.inf)
+    table[:, where] = log_values - errors, log_values + errors
+    return table
 
 
 def log_bell_integrals(lo: Floats, hi: Floats, widths: Floats, tilt: float | Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from onnx_si.statistics.truncated.absolute import Pair
 from onnx_si.statistics.truncated.angles import log_segment_integrals
 from onnx_si.statistics.truncated.bounds import tail_and_rest
 from onnx_si.statistics.truncated.distributions import require_positive
-from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_sum, log_sums
+from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_sum, log_sums, spread
 from onnx_si.statistics.truncated.rounding import EPS
 
 LEAST_DF = 2  # on one degree of freedom F(t) need not fall in the mean
@@ -50,6 +51,7 @@ class Scaled:
     below: tuple[Floats, Floats]
     above: tuple[Floats, Floats]
     df: int
+    exponential: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.df < LEAST_DF:
@@ -86,16 +88,17 @@ class Scaled:
         (below, widths), (above, above_widths) = self.below, self.above
         return Scaled((-above[:, ::-1], above_widths), (-below[:, ::-1], widths), self.df)
 
-    def near(self, m: Floats) -> Pair:
-        return self._mass_bounds(*self.below, m)
+    def tail(self, m: Floats, mean: Floats) -> Pair:
+        near, beyond = self._mass_bounds(*self.below, m), self._beyond(m, mean)
+        return np.logaddexp(near[0], beyond[0]), np.logaddexp(near[1], beyond[1])
 
-    def between(self, m: Floats) -> Pair:
+    def between(self, m: Floats, mean: Floats) -> Pair:
         (low, high), widths = self.above[0].T, self.above[1]
         end = 2.0 * m[:, None]
         inner = np.stack(np.broadcast_arrays(low, np.minimum(high, end)), axis=-1)
         return self._mass_bounds(inner, np.where(high > end, end - low, widths), m)
 
-    def beyond(self, m: Floats, mean: Floats) -> Pair:
+    def _beyond(self, m: Floats, mean: Floats) -> Pair:
         (low, high), widths = self.above[0].T, self.above[1]
         start = 2.0 * m[:, None]
         outer = np.stack(np.broadcast_arrays(np.maximum(low, start), high), axis=-1)
@@ -104,10 +107,9 @@ class Scaled:
         longer = (self.df - 1) * np.log(self._half(mean) / self._half(m))
         return least + longer, most + longer
 
-    def most_beyond(self, m: float) -> float:
+    def most_beyond(self, m: Floats) -> Floats:
         """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
-        everything = np.array([[-math.inf, 0.0]]), np.array([math.inf])
-        return float(self._mass_bounds(*everything, np.array([m]))[1][0])
+        return self._mass_bounds(np.array([[-math.inf, 0.0]]), np.array([math.inf]), m)[1]
 
     def _half(self, mean: Floats) -> Floats:
         """Half the length of the density's support."""
@@ -149,4 +151,5 @@ class Scaled:
         step = np.clip(0.0, left[real][:, 0] - half, left[real][:, 1] - half)  # of the place from the middle
         slope = (self.df - 2) * np.abs(step) / np.maximum((half - step) * (half + step), _TINY)
         error = 4.0 * EPS * (np.abs(middle) + np.abs(step)) * slope
-        return log_sums(masses - error, real), log_sums(masses + error, real)
+        lowest, highest = log_sums(spread(real, masses, error), real)
+        return lowest, highest

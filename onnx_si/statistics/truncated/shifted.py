@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy  # loads its parts when they are used
@@ -19,6 +19,7 @@ from onnx_si.statistics.truncated.masses import (
     log_bell_integrals,
     log_sum,
     log_sums,
+    spread,
 )
 from onnx_si.statistics.truncated.rounding import EPS
 
@@ -35,6 +36,7 @@ class Shifted:
 
     below: tuple[Floats, Floats, Floats]
     above: tuple[Floats, Floats, Floats]
+    exponential: ClassVar[bool] = True
 
     @classmethod
     def of(cls, intervals: Intervals, statistic: float, sd: float) -> Shifted:
@@ -68,39 +70,41 @@ class Shifted:
         (low, high, widths), (above_low, above_high, above_widths) = self.below, self.above
         return Shifted((-above_high, -above_low, above_widths), (-high, -low, widths))
 
-    def near(self, m: Floats) -> Pair:
-        return _mass_bounds(*self.below, m)
-
-    def between(self, m: Floats) -> Pair:
-        low, high, widths = self.above
-        end = 2.0 * m[:, None]
-        return _mass_bounds(low, np.minimum(high, end), np.where(high > end, end - low, widths), m)
-
-    def beyond(self, m: Floats, mean: Floats) -> Pair:
+    def tail(self, m: Floats, mean: Floats) -> Pair:
         low, high, widths = self.above
         start = 2.0 * m[:, None]
-        return _mass_bounds(np.maximum(low, start), high, np.where(low < start, high - start, widths), mean)
+        beyond = np.maximum(low, start), high, np.where(low < start, high - start, widths)
+        return _mass_bounds(mean, self.below, beyond)
 
-    def most_beyond(self, m: float) -> float:
+    def between(self, m: Floats, mean: Floats) -> Pair:
+        low, high, widths = self.above
+        end = 2.0 * m[:, None]
+        return _mass_bounds(mean, (low, np.minimum(high, end), np.where(high > end, end - low, widths)))
+
+    def most_beyond(self, m: Floats) -> Floats:
         """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
-        return (
-            float(scipy.special.log_ndtr(-m)) + 0.5 * m * m + HALF_LOG_TWO_PI
-            if m < _MILLS_FROM
-            else -math.log(m)
-        )
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            near = scipy.special.log_ndtr(-m) + 0.5 * m * m + HALF_LOG_TWO_PI
+            return np.where(m < _MILLS_FROM, near, -np.log(m))
 
 
-def _mass_bounds(low: Floats, high: Floats, widths: Floats, mean: Floats) -> Pair:
-    """Bounds of log masses, a row for each mean, of intervals whose places are rounded; that of the masses
-    comes on top.
+def _mass_bounds(mean: Floats, *pieces: tuple[Floats, Floats, Floats]) -> Pair:
+    """Bounds of log masses, a row for each mean, of intervals (low, high, widths) whose places are rounded;
+    that of the masses comes on top.
 
     The place that carries an interval's mass is its end next to the mean, whose rounding moves the exponent
     by its slope times that.
     """
-    low, high, widths, peak = np.broadcast_arrays(low, high, widths, mean[:, None])
-    real = widths > 0.0
-    low, high, peak = low[real], high[real], peak[real]
-    masses = log_bell_integrals(low, high, widths[real], peak)
-    place = np.clip(peak, low, high)
-    error = 4.0 * EPS * np.abs(place) * np.abs(place - peak)
-    return log_sums(masses - error, real), log_sums(masses + error, real)
+    shape = len(mean), sum(each[0].shape[-1] for each in pieces)
+    table, stop = np.empty((4, *shape)), 0
+    table[3] = mean[:, None]
+    for each in pieces:
+        start, stop = stop, stop + each[0].shape[-1]
+        for column, values in zip(table, each, strict=False):
+            column[:, start:stop] = values
+    real = table[2] > 0.0
+    low, high, widths, peak = table[:, real]
+    place = np.minimum(np.maximum(peak, low), high)
+    errors = 4.0 * EPS * np.abs(place) * np.abs(place - peak)
+    lowest, highest = log_sums(spread(real, log_bell_integrals(low, high, widths, peak), errors), real)
+    return lowest, highest

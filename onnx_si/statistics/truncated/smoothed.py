@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy  # loads its parts when they are used
+from numpy.typing import NDArray
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.absolute import Pair
@@ -21,12 +22,13 @@ from onnx_si.statistics.truncated.masses import (
     SHORT_RULE,
     Floats,
     log_sum,
+    log_sums,
 )
-from onnx_si.statistics.truncated.roots import find_root
 from onnx_si.statistics.truncated.rounding import EPS, log_errors
 
 LEAST_SHARE = 0.01  # below it the two scales of the integrand are too far apart for the quadrature
-_BISECTIONS = 14
+_STEPS = 8  # of Newton's, which begin near
+_FLAT = -1e4  # below it the slope of Mills' ratio is 1 to eight digits
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Smoothed:
     ends: Floats
     widths: Floats
     share: float
+    exponential: ClassVar[bool] = True
 
     @classmethod
     def of(cls, intervals: Intervals, statistic: float, sd: float, share: float) -> Smoothed:
@@ -109,42 +112,46 @@ class Smoothed:
         return len(self.ends) > 0
 
     def log_below(self, mean: float) -> float:
-        return log_sum(_log_integrals(self.ends[:, 0], self.ends[:, 1], self.widths, mean, self.share))
+        return float(self._log_masses(np.array([mean]), 0.0, -1.0)[0])
 
     def log_above(self, mean: float) -> float:
-        return log_sum(_log_integrals(-self.ends[:, 1], -self.ends[:, 0], self.widths, -mean, self.share))
+        return float(self._log_masses(np.array([mean]), 0.0, 1.0)[0])
 
     def flipped(self) -> Smoothed:
         """See `Seen`, as for all that follows."""
         return Smoothed(-self.ends[:, ::-1], self.widths, self.share)
 
-    def near(self, m: Floats) -> Pair:
-        return self._within([self.log_below(mean) for mean in m.tolist()], m)
+    def tail(self, m: Floats, mean: Floats) -> Pair:
+        near, beyond = self._sides(mean, 0.0, -1.0), self._sides(mean, m, 1.0)
+        return np.logaddexp(near[0], beyond[0]), np.logaddexp(near[1], beyond[1])
 
-    def between(self, m: Floats) -> Pair:
+    def between(self, m: Floats, mean: Floats) -> Pair:
         """The mass of T > t less that of what is beyond, with the rounding of both."""
-        above, far = self._within([self.log_above(mean) for mean in m.tolist()], m), self.beyond(m, m)
+        above, far = self._sides(mean, 0.0, 1.0), self._sides(mean, m, 1.0)
         return _log_less(above[0], far[1], -1.0), _log_less(above[1], far[0], 1.0)
 
-    def beyond(self, m: Floats, mean: Floats) -> Pair:
-        """As seen from the place 2 m above the statistic, the mean lies `mean` - 2 m above it."""
-        masses = [
-            Smoothed(self.ends - 2.0 * start, self.widths, self.share).log_above(at - 2.0 * start)
-            for start, at in zip(m.tolist(), mean.tolist(), strict=True)
-        ]
-        unit = 0.5 * (mean - m) * (mean + m)
-        low, high = self._within(masses, mean)
-        return low + unit, high + unit
+    def most_beyond(self, m: Floats) -> Floats:
+        """The mass at T < t if everything belonged to the set; in the mirror, beyond 2 m. It falls in m, and
+        so does that at T < t, in units of the density at the statistic.
+        """
+        result: Floats = scipy.special.log_ndtr(-m)
+        return result
 
-    def most_beyond(self, m: float) -> float:
-        """The mass at T < t if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
-        return float(scipy.special.log_ndtr(-m))
-
-    def _within(self, log_masses: list[float], mean: Floats) -> Pair:
+    def _sides(self, mean: Floats, m: Floats | float, side: float) -> Pair:
         """Bounds of log masses where the places of the intervals are rounded."""
+        masses = self._log_masses(mean, m, side)
         error = 8.0 * EPS * (1.0 + mean * mean) / min(self.share, 1.0)
-        masses = np.array(log_masses)
         return masses - error, masses + error
+
+    def _log_masses(self, mean: Floats, m: Floats | float, side: float) -> Floats:
+        """For each mean, of T on one side of the place 2 m above the statistic."""
+        start = np.broadcast_to(2.0 * np.asarray(m), mean.shape)
+        low, high = (end - start[:, None] for end in self.ends.T)
+        at = mean - start
+        if side > 0.0:
+            low, high, at = -high, -low, -at
+        masses = _log_integrals(low, high, self.widths, at, self.share)
+        return log_sums(masses, np.ones(masses.shape, np.bool_))
 
 
 def _log_less(log_mass: Floats, log_part: Floats, outwards: float) -> Floats:
@@ -156,39 +163,85 @@ def _log_less(log_mass: Floats, log_part: Floats, outwards: float) -> Floats:
     return rest
 
 
-def _log_integrals(lo: Floats, hi: Floats, widths: Floats, mean: float, share: float) -> Floats:
-    """Log of the integral over each interval of N(w; mean, 1 + share) Phi(-(w + share mean) / q).
+def _log_integrals(lo: Floats, hi: Floats, widths: Floats, mean: Floats, share: float) -> Floats:
+    """Log of the integral over each interval of N(w; mean, 1 + share) Phi(-(w + share mean) / q), a row for
+    each mean; intervals (n,) or (means, n).
 
     The integrand is log-concave, so the mass of an interval sits around its highest point; the integrand
     relative to it is integrated by Gauss-Legendre quadrature on both sides, each divided where Phi bends,
     over the stretch where it is not negligible. Its log falls at least as fast as a parabola of variance 1 +
     share.
     """
-    if not len(lo):
-        return np.empty(0)
-    q, bend = math.sqrt(share * (1.0 + share)), -share * mean
-
-    def height(w: Floats) -> Floats:
-        return _log_phi((bend - w) / q) - 0.5 * (w - mean) ** 2 / (1.0 + share)
-
-    top = np.clip(_peak(mean, share, q, bend), lo, hi)
-    at_top, reach = height(top), math.sqrt(2.0 * DROP * (1.0 + share))
-    left = np.maximum(lo, top - _fall(lambda d: at_top - height(top - d), top.shape, reach))
-    right = np.minimum(hi, top + _fall(lambda d: at_top - height(top + d), top.shape, reach))
-    short = widths * (1.0 + np.abs(top) + abs(mean)) <= 0.05 * min(q, 1.0)
+    shape = (len(mean), len(widths))
+    peak = np.repeat(_peak(mean, share), len(widths))
+    lo, hi, widths, mean = (np.broadcast_to(each, shape).ravel() for each in (lo, hi, widths, mean[:, None]))
+    law = _Smooth(mean, share)
+    top = np.clip(peak, lo, hi)
+    at_top = law.height(top)
+    left, right = np.maximum(lo, top - law.fall(top, -1.0)), np.minimum(hi, top + law.fall(top, 1.0))
+    short = widths * (1.0 + np.abs(top) + np.abs(mean)) <= 0.05 * min(law.q, 1.0)
     total = np.zeros(len(lo))
     if short.any():
         nodes, weights = RULES[SHORT_RULE]
         places = lo[short, None] + widths[short, None] * nodes
-        values = np.exp(height(places) - at_top[short, None])
+        values = np.exp(law.of(short).height(places) - at_top[short, None])
         total[short] = (values @ weights) * widths[short]
-    cuts = np.sort(np.stack([left, top, right, np.clip(bend, left, right)]), axis=0)[:, ~short]
+    cuts = np.sort(np.stack([left, top, right, np.clip(law.bend, left, right)]), axis=0)
     nodes, weights = RULES[LONG_RULE]
     for start, stop in itertools.pairwise(cuts):
-        places = start[:, None] + (stop - start)[:, None] * nodes
-        total[~short] += (np.exp(height(places) - at_top[~short, None]) @ weights) * (stop - start)
+        rows = ~short & (start < stop)
+        if rows.any():
+            places = start[rows, None] + (stop - start)[rows, None] * nodes
+            values = np.exp(law.of(rows).height(places) - at_top[rows, None])
+            total[rows] += (values @ weights) * (stop - start)[rows]
     with np.errstate(divide="ignore"):
-        return at_top + np.log(total) - HALF_LOG_TWO_PI - 0.5 * math.log(1.0 + share)
+        result = at_top + np.log(total) - HALF_LOG_TWO_PI - 0.5 * math.log(1.0 + share)
+    return result.reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Smooth:
+    """The integrand, as a function of places, each with a mean of its own."""
+
+    mean: Floats
+    share: float
+
+    def of(self, rows: NDArray[np.bool_]) -> _Smooth:
+        """The same for rows of places."""
+        return _Smooth(self.mean[rows, None], self.share)
+
+    @property
+    def q(self) -> float:
+        return math.sqrt(self.share * (1.0 + self.share))
+
+    @property
+    def bend(self) -> Floats:
+        return -self.share * self.mean
+
+    def height(self, w: Floats) -> Floats:
+        """Log of the integrand, up to a constant."""
+        result: Floats = _log_phi((self.bend - w) / self.q) - 0.5 * (w - self.mean) ** 2 / (1.0 + self.share)
+        return result
+
+    def slope(self, w: Floats) -> Floats:
+        """Of the log of the integrand; it falls."""
+        result: Floats = (self.mean - w) / (1.0 + self.share) - _mills((self.bend - w) / self.q) / self.q
+        return result
+
+    def fall(self, top: Floats, side: float) -> Floats:
+        """How far from `top` towards one side the integrand has certainly fallen by `DROP`.
+
+        The drop is convex in the distance, so Newton's steps come down to it without passing it.
+        """
+        at_top = self.height(top)
+        far = np.full(top.shape, math.sqrt(2.0 * DROP * (1.0 + self.share)))
+        for _ in range(_STEPS):
+            place = top + side * far
+            excess = at_top - self.height(place) - DROP
+            with np.errstate(all="ignore"):
+                step = excess / (-side * self.slope(place))
+            far = np.where((step > 0.0) & (step < far), far - step, far)
+        return far
 
 
 def _log_phi(u: Floats) -> Floats:
@@ -199,26 +252,22 @@ def _log_phi(u: Floats) -> Floats:
     return result
 
 
-def _peak(mean: float, share: float, q: float, bend: float) -> float:
-    """Where the integrand is largest on the whole line: its log has a falling derivative."""
-
-    def slope(w: float) -> float:
-        u = (bend - w) / q
-        mills = math.exp(-0.5 * u * u - HALF_LOG_TWO_PI - float(scipy.special.log_ndtr(u)))
-        return (mean - w) / (1.0 + share) - mills / q
-
-    # At the mean the slope is negative; going down it turns positive before the point where Phi is flat.
-    low, step = mean, 1.0
-    while slope(low) <= 0.0:
-        low, step = low - step, 2.0 * step
-    return float(find_root(slope, low, mean)) if low < mean else mean
+def _mills(u: Floats) -> Floats:
+    """Density over distribution function."""
+    result: Floats = math.sqrt(2.0 / math.pi) / scipy.special.erfcx(-math.sqrt(0.5) * u)
+    return result
 
 
-def _fall(drop: Callable[[Floats], Floats], shape: tuple[int, ...], reach: float) -> Floats:
-    """Distances at which an increasing drop has passed `DROP`, at most `reach` where it certainly has."""
-    short, far = np.zeros(shape), np.full(shape, reach)
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (short + far)
-        passed = drop(middle) >= DROP
-        short, far = np.where(passed, short, middle), np.where(passed, middle, far)
-    return far
+def _peak(mean: Floats, share: float) -> Floats:
+    """Where the integrand is largest on the whole line, as near as a cut has to be.
+
+    The derivative of its log is concave and negative at the mean: Newton's steps come down to the peak
+    without passing it.
+    """
+    law, w = _Smooth(mean, share), mean
+    for _ in range(_STEPS):
+        u = (law.bend - w) / law.q
+        mills = _mills(u)
+        bend = np.where(u < _FLAT, 1.0, np.clip(mills * (u + mills), 0.0, 1.0)) / law.q**2
+        w = w + law.slope(w) / (1.0 / (1.0 + share) + bend)
+    return w

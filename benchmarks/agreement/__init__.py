@@ -1,0 +1,1 @@
+"""Do two programs give the same p-values on small cases?"""

@@ -1,0 +1,1 @@
+"""Level, coverage and power by simulation."""

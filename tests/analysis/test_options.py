@@ -1,0 +1,285 @@
+"""Options: records, signatures, parsers and settled values agree; what is wrong is told in words."""
+
+import dataclasses
+import inspect
+import typing
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support import nets
+
+import onnx_si
+from onnx_si.analysis import baselines
+from onnx_si.analysis.options import FILES, METHODS, OPTIONS, AllOptions, Options, SharedOptions
+from onnx_si.analysis.options.option import EVERYWHERE, INSPECT, SALIENCY, SIMULATE, TEST, records_of
+from onnx_si.analysis.options.table import table
+from onnx_si.analysis.settings import Settings, settle
+from onnx_si.cli import arguments as parsers
+from onnx_si.cli.arguments import options_of
+from onnx_si.cli.main import main
+from onnx_si.errors import InputError, OnnxSIError, UsageError
+from onnx_si.inspection.inspector import inspect_model
+from onnx_si.simulation.options import OWN
+
+IMAGE = np.random.default_rng(4).normal(size=(8, 8))
+PARSERS = {
+    TEST: lambda: parsers.test_parser("0"),
+    SIMULATE: parsers.simulate_parser,
+    INSPECT: parsers.inspect_parser,
+    SALIENCY: parsers.saliency_parser,
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    onnx.save(nets.map_net(seed=3, size=8).proto, "model.onnx")
+    np.save("image.npy", IMAGE)
+    np.save("reference.npy", IMAGE[::-1])
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------ one record each
+
+
+def test_records_and_settled_values_agree():
+    own = {"sigma_source", "left_open", "reasons"}
+    assert {field.name for field in dataclasses.fields(Settings)} - own == set(OPTIONS)
+    settled = settle(Options(), {}, has_reference=False)
+    for name, option in OPTIONS.items():
+        if name != "hypothesis":
+            assert getattr(settled, name) == option.default, name
+
+
+def test_records_and_signatures_agree():
+    parameters = inspect.signature(onnx_si.test).parameters
+    assert typing.get_args(parameters["options"].annotation) == (AllOptions,)
+    assert set(records_of(AllOptions)) == set(OPTIONS)
+    assert set(FILES) <= set(parameters)
+    parameters = inspect.signature(onnx_si.simulate).parameters
+    assert typing.get_args(parameters["options"].annotation) == (SharedOptions,)
+    named = set(parameters) - {"model", "progress", "notice", "options"}
+    assert named == (set(OWN) - set(records_of(SharedOptions))) | {"mask", "covariance"}
+    for name in named & set(OWN):
+        assert parameters[name].default == OWN[name].default, name
+
+
+@pytest.mark.parametrize("verb", EVERYWHERE)
+def test_every_record_of_a_verb_is_in_its_help(verb):
+    text = " ".join(PARSERS[verb]().format_help().split())
+    for option in options_of(verb).values():
+        assert option.flag in text or option.once in text
+        assert option.help.split()[0] in text
+
+
+def test_metadata_keys_and_titles_are_each_one():
+    keys = [option.metadata for option in OPTIONS.values() if option.metadata]
+    assert len(keys) == len(set(keys)) == 14 and all(key.startswith("onnx_si.") for key in keys)
+    assert {option.title for option in OPTIONS.values()} == {
+        "what is tested",
+        "the noise of the image",
+        "how the image becomes the model's input",
+        "how it is tested",
+    }
+
+
+def test_the_table_in_the_documents_is_made_from_the_records():
+    document = Path(__file__).parents[2] / "docs" / "options.md"
+    assert document.read_text(encoding="utf-8") == table(), "python -m onnx_si.analysis.options.table"
+
+
+def test_every_method_has_a_p_value():
+    simple = set(baselines._SIMPLE) | {"permutation", "selective"}
+    assert set(METHODS) == simple
+
+
+# ------------------------------------------------------------------------------------ words
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sigma": "20"}, "sigma: a number, not the text '20'"),
+        ({"sigma": True}, "sigma: a number, not True"),
+        ({"randomise": True}, "randomise: a number, not True"),
+        ({"ring": 1.5}, "ring: a whole number, not 1.5"),
+        ({"seed": "1"}, "seed: a whole number, not the text '1'"),
+        ({"components": 1}, "components: True or False, not 1"),
+        ({"hypothesis": 3}, "hypothesis: one of mean, background, neighborhood, global, not 3"),
+        ({"threshold": [1]}, r"threshold: a number or a text, not \[1\]"),
+        ({"channels": 0}, "channels: whole numbers"),
+        ({"channels": "0"}, "channels: whole numbers"),
+        ({"mean": "1"}, "mean: numbers"),
+        ({"dims": 3}, "dims: "),
+        ({"methods": 3}, "methods: some of"),
+        ({"saliency": None, "target": "cat"}, "target: a class index, or predicted, not the text 'cat'"),
+    ],
+)
+def test_wrong_types_are_told_in_words(options, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        onnx_si.test(nets.map_net(seed=3, size=8), IMAGE, **options)
+    assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": ("luck",)}, "methods 'luck'; allowed are selective"),
+        ({"alternative": "both"}, "alternative 'both'; allowed are two-sided"),
+        ({"alpha": 2.0}, "alpha 2; it lies between 0 and 1"),
+        ({"verify": -1}, "verify -1; give 0 to 100000 points"),
+        ({"budget_bytes": 3}, "budget_bytes 3; give at least 1048576"),
+    ],
+)
+def test_values_that_are_not_allowed(options, words):
+    with pytest.raises(UsageError, match=words):
+        Options(**options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    chosen = Options(
+        sigma=np.float32(2.0), ring=np.int64(2), components=np.bool_(True), mean=np.ones(2)
+    ).chosen
+    assert chosen == {"sigma": 2.0, "ring": 2, "components": True, "mean": (1.0, 1.0)}
+    assert type(chosen["sigma"]) is float and Options(methods="all").chosen["methods"] == METHODS
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("treshold", "threshold"), ("method", "methods"), ("dim", "dims"), ("refrence", "reference")],
+)
+def test_an_unknown_option_is_told_with_the_nearest(name, near):
+    with pytest.raises(UsageError, match=f"unknown option {name}; did you mean {near}") as caught:
+        onnx_si.test(nets.map_net(seed=3, size=8), IMAGE, **{name: 1})
+    assert isinstance(caught.value, TypeError)
+
+
+def test_an_unknown_option_of_a_simulation(place):
+    with pytest.raises(UsageError, match="unknown option trails; did you mean trials"):
+        onnx_si.simulate("model.onnx", trails=3)
+    with pytest.raises(UsageError, match="trials: a whole number, not the text '3'"):
+        onnx_si.simulate("model.onnx", trials="3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("model.onnx", "image.npy", "--treshold", "0.5"),
+            "option --treshold; did you mean --threshold",
+        ),
+        (("model.onnx", "--treshold=0.5"), "did you mean --threshold"),
+        (("saliency", "model.onnx", "--ouput", "x"), "did you mean --output"),
+        (("inpect", "model.onnx"), "'inpect' is no verb, and no file; did you mean inspect"),
+        (("model.onnx", "image.npy", "--ring", "2"), "--ring has no effect here: it needs hypothesis neighb"),
+        (
+            ("model.onnx", "image.npy", "--saliency", "output:map", "--scores", "map"),
+            "--scores has no effect here: it needs a map of class scores",
+        ),
+        (("simulate", "model.onnx", "--ring", "2"), "--ring has no effect"),
+        (("model.onnx", "image.npy", "--sigma", "x"), "--sigma 'x'; give a number"),
+    ],
+)
+def test_mistakes_on_the_command_line(place, capsys, arguments, words):
+    assert main(list(arguments)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and words in err and err.count("\n") == 1
+
+
+def test_an_option_without_effect_is_an_error_in_python_too():
+    model = nets.map_net(seed=3, size=8)
+    with pytest.raises(UsageError, match="--ring has no effect"):
+        onnx_si.test(model, IMAGE, sigma=1.0, ring=2)
+    assert onnx_si.test(model, IMAGE, sigma=1.0, ring=2, hypothesis="neighborhood").config["ring"] == 2
+
+
+# ------------------------------------------------------------------------------------ one spelling, files
+
+
+def test_one_spelling_on_both_sides(place, capsys):
+    outs = []
+    for more in (("--methods", "naive", "bonferroni"), ("--method", "naive", "--method", "bonferroni")):
+        assert main(["model.onnx", "image.npy", "--sigma", "1", "--json", "--quiet", *more]) == 0
+        outs.append(capsys.readouterr().out)
+    assert '"naive": null' not in outs[0] and '"bonferroni": null' not in outs[0]
+    for more in (("--dims", "x=3"), ("--dim", "x=3")):
+        assert main(["inspect", "model.onnx", *more]) == 2
+        assert "no free axis" in capsys.readouterr().err
+
+
+def test_files_are_taken_where_arrays_are(place):
+    model = onnx_si.load("model.onnx")
+    np.save("mask.npy", np.ones((8, 8)))
+    by_array = onnx_si.test(model, IMAGE, IMAGE[::-1], mask=np.ones((8, 8)), sigma=1.0)
+    by_file = onnx_si.test("model.onnx", Path("image.npy"), ["reference.npy"], mask="mask.npy", sigma=1.0)
+    assert by_file.p_value == by_array.p_value
+    document = by_file.to_dict()
+    assert document["image"]["path"] == "image.npy" and document["reference"]["paths"] == ["reference.npy"]
+    assert document["config"]["mask"] == "mask.npy" and document["model"]["path"] == "model.onnx"
+    assert by_array.to_dict()["image"]["path"] is None
+    one = onnx_si.test(model, "image.npy", noise_from="reference.npy")
+    assert one.config["noise_from"] == ["reference.npy"]
+    np.save("variances.npy", np.ones((1, 1, 8, 8)))
+    told = onnx_si.test(model, "image.npy", covariance="variances.npy")
+    assert told.p_value == pytest.approx(onnx_si.test(model, IMAGE, sigma=1.0).p_value, abs=2e-4)
+
+
+def test_load_takes_paths_bytes_and_protos(place):
+    content = Path("model.onnx").read_bytes()
+    proto = onnx.load("model.onnx")
+    for source in ("model.onnx", Path("model.onnx"), content, bytearray(content), proto):
+        model = onnx_si.load(source)
+        assert model.proto.graph.node[0].op_type == proto.graph.node[0].op_type
+        assert onnx_si.test(source, IMAGE, sigma=1.0).p_value == onnx_si.test(model, IMAGE, sigma=1.0).p_value
+        assert onnx_si.evaluate(source, {"x": IMAGE[None, None]})["map"].size == 64
+        assert onnx_si.saliency(source).graph.output and inspect_model(source).guarantee == "exact"
+    assert onnx_si.load(content).sha256 == onnx_si.load("model.onnx").sha256
+    assert onnx_si.simulate("model.onnx", trials=1, jobs=1).count.trials == 1
+    loaded = onnx_si.load(proto)
+    proto.graph.node[0].op_type = "Nothing"
+    assert loaded.proto.graph.node[0].op_type != "Nothing"
+
+
+@pytest.mark.parametrize("wrong", [None, 3, np.zeros(3), ["model.onnx"]])
+def test_anything_else_is_no_model(wrong):
+    calls = (
+        onnx_si.load,
+        onnx_si.saliency,
+        onnx_si.simulate,
+        inspect_model,
+        lambda given: onnx_si.test(given, IMAGE),
+        lambda given: onnx_si.evaluate(given, {"x": IMAGE}),
+    )
+    for call in calls:
+        with pytest.raises(TypeError, match=r"model: the path of an .onnx file, its bytes, or an onnx"):
+            call(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, object(), [["a"]], [1, [2]]])
+def test_anything_else_is_no_image(wrong):
+    model = nets.map_net(seed=3, size=8)
+    with pytest.raises(TypeError, match="image: an array of numbers or the path of a file"):
+        onnx_si.test(model, wrong)
+    with pytest.raises(OnnxSIError):
+        onnx_si.test(model, IMAGE, [wrong])
+
+
+def test_inputs_of_evaluate_have_names():
+    with pytest.raises(TypeError, match="inputs: a value for each input by its name"):
+        onnx_si.evaluate(nets.map_net(seed=3, size=8), IMAGE)
+
+
+def test_a_model_in_memory_has_no_folder(place):
+    proto = onnx.load("model.onnx")
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    for source in (proto, proto.SerializeToString()):
+        with pytest.raises(InputError, match="no folder in memory"):
+            onnx_si.load(source)
+    for content in (b"", b"hello"):
+        with pytest.raises(InputError, match="the model's bytes"):
+            onnx_si.load(content)

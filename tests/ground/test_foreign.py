@@ -1,0 +1,105 @@
+"""What is no model or no image, or does not fit: the message names what it is, and the command that works."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+from support import nets
+
+import onnx_si
+from onnx_si.cli.main import main
+from onnx_si.errors import InputError, SaliencyUnavailable
+from onnx_si.ground.files import read_image
+
+IMAGE = np.random.default_rng(5).normal(size=(8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.png", "swapped?"),
+        ("a.npy", "swapped?"),
+        ("net.keras", "a Keras model; convert it: uv run converters/keras_to_onnx.py {} -o net.onnx"),
+        ("net.h5", "a Keras model; convert it: uv run converters/keras_to_onnx.py {} -o net.onnx"),
+        ("net.pt2", "a PyTorch model; convert it: uv run converters/torch_to_onnx.py {} -o net.onnx"),
+        ("net.pt", "a file that holds weights alone has no network in it"),
+        ("net.pth", "a file that holds weights alone has no network in it"),
+        ("net.tflite", "python -m tf2onnx.convert --tflite {} --output net.onnx"),
+    ],
+)
+def test_files_that_are_no_model(tmp_path, name, words):
+    file = tmp_path / name
+    file.write_bytes(b"PK anything")
+    with pytest.raises(InputError) as caught:
+        onnx_si.load(file)
+    assert words.format(file) in str(caught.value)
+
+
+def test_folders_as_a_model(tmp_path):
+    with pytest.raises(InputError, match="is a folder; give the path of an"):
+        onnx_si.load(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(InputError, match="a TensorFlow SavedModel; convert it: uv run converters/keras"):
+        onnx_si.load(tmp_path)
+
+
+def test_what_is_no_image(tmp_path):
+    with pytest.raises(InputError, match="is a folder; onnx-si audit MODEL FOLDER"):
+        read_image(tmp_path)
+    (tmp_path / "m.onnx").write_bytes(b"")
+    with pytest.raises(InputError, match="is a model, where an image is wanted; swapped"):
+        read_image(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((9, 8), "--resize-input"),
+        ((1, 1, 4, 4), "--resize-input"),
+        ((3, 8, 8), "the channels differ: it has 3, the model takes 1"),
+        ((8, 8, 3), "the channels differ: it has 3, the model takes 1"),
+        ((3, 9, 8), "give one image of that size"),
+        ((2, 1, 8, 8), "give one image of that size"),
+    ],
+)
+def test_what_does_not_fit(shape, words):
+    with pytest.raises(InputError) as caught:
+        onnx_si.test(nets.map_net(seed=3, size=8), np.random.default_rng(0).normal(size=shape), sigma=1.0)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["linear"])
+def test_the_named_option_works(mode):
+    image = np.random.default_rng(0).normal(size=(9, 8))
+    options = {"sigma": 1.0, "threshold": "minmax:0.5", "resize_input": mode}
+    assert onnx_si.test(nets.map_net(seed=3, size=8), image, **options).status == "tested"
+
+
+THREE = """<ir_version: 9, opset_import: ["" : 17]> g (float[1, 1, 8, 8] x) => (float[1, 3, 4, 4] y) {
+  w = Constant <value = float[3, 1, 2, 2] {1, 2, 3, 4, -1, 2, -3, 1, 2, 2, -1, 1}> ()
+  inner = Conv <strides = [2, 2]> (x, w)
+  y = Relu (inner)
+}"""
+
+
+def test_several_channels_name_a_command_that_works(tmp_path):
+    onnx.save(parser.parse_model(THREE), tmp_path / "m.onnx")
+    np.save(tmp_path / "a.npy", IMAGE)
+    with pytest.raises(SaliencyUnavailable) as caught:
+        onnx_si.test(tmp_path / "m.onnx", IMAGE, sigma=1.0, methods=[], saliency="auto", threshold=0.25)
+    command = str(caught.value).split("for example ")[1].split(": no output")[0]
+    assert command == "--saliency output:y --target 1 --threshold 0"
+    files = [str(tmp_path / "m.onnx"), str(tmp_path / "a.npy")]
+    assert main([*files, "--sigma", "1", *command.split()]) == 0
+
+
+def test_inner_tensors_are_listed(tmp_path, capsys):
+    onnx.save(parser.parse_model(THREE), tmp_path / "m.onnx")
+    assert main(["inspect", str(tmp_path / "m.onnx")]) == 0
+    assert "\ninner " not in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "m.onnx"), "--tensors"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("inner"))
+    assert "1x3x4x4" in line and "NCHW" in line
+    found = onnx_si.inspection.inspector.inspect_model(tmp_path / "m.onnx", tensors=True).to_dict()
+    assert [tensor["name"] for tensor in found["tensors"]] == ["inner"]
+    assert onnx_si.inspection.inspector.inspect_model(tmp_path / "m.onnx").to_dict()["tensors"] is None

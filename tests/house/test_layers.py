@@ -1,0 +1,107 @@
+"""The house's own rules: which module may import which, and what must never be imported."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "onnx_si").rglob("*.py"))
+FORBIDDEN = {
+    "torch": "the product runs without PyTorch",
+    "tensorflow": "the product runs without TensorFlow",
+    "keras": "the product runs without TensorFlow",
+    "tf2onnx": "the product runs without TensorFlow",
+    "pickle": "a model file or an image must never run code",
+    "marshal": "a model file or an image must never run code",
+    "shelve": "a model file or an image must never run code",
+    "joblib": "its load runs code from files; only its Parallel is used, by the simulations",
+}
+
+
+def imported(path):
+    """Top-level names of all packages that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield str(node.module).split(".")[0]
+
+
+def calls(path):
+    """Names of plain functions called, and keyword arguments that are the constant True."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                yield node.func.id
+            yield from (
+                str(k.arg)
+                for k in node.keywords
+                if isinstance(k.value, ast.Constant) and k.value.value is True
+            )
+
+
+def test_imports_go_down_the_layers_only():
+    """The contract in pyproject.toml, checked by import-linter."""
+    pytest.importorskip("importlinter", reason="import-linter is not installed (it is in the test extra)")
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+    done = subprocess.run(
+        [*command, "--config", "pyproject.toml", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+SPREADS_WORK = [ROOT / "onnx_si" / place for place in ("simulation/pool.py", "auditing/workers.py")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=[str(p.relative_to(ROOT)) for p in SOURCES])
+def test_no_module_imports_a_framework_or_runs_code_from_files(path):
+    allowed = {"joblib"} if path in SPREADS_WORK else set()
+    for name in set(imported(path)) - allowed:
+        assert name not in FORBIDDEN, f"{name}: {FORBIDDEN.get(name)}"
+    assert not {"eval", "exec", "compile", "allow_pickle"} & set(calls(path))
+
+
+def test_importing_the_package_loads_no_framework():
+    """Not through another package either."""
+    script = "import sys, onnx_si; print(*(m for m in ('torch', 'tensorflow', 'keras') if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=[str(p.relative_to(ROOT)) for p in SOURCES])
+def test_a_file_can_be_read_in_a_sitting(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_relative_and_star_imports_are_not_used():
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{path}: line {node.lineno} imports relatively"
+                assert all(alias.name != "*" for alias in node.names), (
+                    f"{path}: line {node.lineno} imports a star"
+                )
+
+
+@pytest.mark.parametrize("path", SPREADS_WORK, ids=str)
+def test_joblib_only_spreads_work(path):
+    """Its `load` and `dump` are pickles."""
+    source = path.read_text(encoding="utf-8")
+    names = {
+        alias.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module == "joblib"
+        for alias in node.names
+    }
+    assert {"Parallel", "delayed"} <= names <= {"Parallel", "delayed", "parallel_config"}
+    assert "import joblib" not in source

@@ -1,0 +1,85 @@
+"""The ways to compute a convolution agree with each other and with sums written out."""
+
+import itertools
+
+import numpy as np
+import pytest
+from ops.cases import HANDLERS
+
+from onnx_si.kernels import correlation
+from onnx_si.rules.registry import Context, Variable
+
+
+def conv(x, w, **attributes):
+    rule = HANDLERS["Conv"].build((Variable(x.shape[1:]), w), attributes, Context(0, 1, 22))
+    return rule.evaluate(x)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("block_bytes", [1, 1500, 5000])
+def test_blocks_and_strips(monkeypatch, group, block_bytes):
+    """Images one by one, and each in strips of places, give what one product over all windows gives."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(5, 2, 4, 7, 6)), rng.normal(size=(6, 4 // group, 3, 2))
+    attributes = {"group": group, "strides": [2, 1], "dilations": [1, 2], "pads": [1, 0, 0, 1]}
+    whole = conv(x, w, **attributes)
+    monkeypatch.setattr(correlation, "BLOCK_BYTES", block_bytes)
+    np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("maps", [4, 8])
+@pytest.mark.parametrize("strides", [[1, 1], [2, 1]])
+@pytest.mark.parametrize("block_bytes", [1, 16000, 1 << 22])
+@pytest.mark.parametrize("large_windows", [0, 1 << 22])
+def test_one_filter_for_each_channel(monkeypatch, maps, strides, block_bytes, large_windows):
+    """A few channels at a time, gathered or shifted, with one or two maps from each, give the sums written
+    out.
+    """
+    rng = np.random.default_rng(4)
+    x, w = rng.normal(size=(3, 2, 4, 6, 7)), rng.normal(size=(maps, 1, 3, 2))
+    padded = np.pad(x, [(0, 0)] * 3 + [(1, 0), (0, 2)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(3, 4))[..., ::2]
+    seen = windows[:, :, :, :: strides[0], :: strides[1]]
+    expected = np.einsum("nbcijkl,cmkl->nbcmij", seen, w.reshape(4, -1, 3, 2))
+    monkeypatch.setattr(correlation, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(correlation, "SHIFT_BYTES", block_bytes)
+    monkeypatch.setattr(correlation, "LARGE_WINDOWS", large_windows)
+    y = conv(x, w, group=4, strides=strides, dilations=[1, 2], pads=[1, 0, 0, 2])
+    np.testing.assert_allclose(y, expected.reshape(y.shape), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
+def test_kernels_of_one_place_read_the_image_itself(strides):
+    rng = np.random.default_rng(3)
+    x, w = rng.normal(size=(2, 1, 4, 7, 8)), rng.normal(size=(6, 4, 1, 1))
+    before = x.copy()
+    seen = x[..., :: strides[0], :: strides[1]]
+    expected = np.einsum("oc,nbcij->nboij", w[:, :, 0, 0], seen)
+    np.testing.assert_allclose(conv(x, w, strides=strides), expected, rtol=1e-13, atol=1e-13)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_against_sums_written_out():
+    rng = np.random.default_rng(1)
+    x, w = rng.normal(size=(1, 1, 2, 5, 4)), rng.normal(size=(3, 2, 3, 2))
+    y = conv(x, w, pads=[1, 0, 1, 1])
+    expected = np.zeros((1, 1, 3, 5, 4))
+    for o, i, j, c, di, dj in itertools.product(range(3), range(5), range(4), range(2), range(3), range(2)):
+        if 0 <= i + di - 1 < 5 and j + dj < 4:
+            expected[0, 0, o, i, j] += w[o, c, di, dj] * x[0, 0, c, i + di - 1, j + dj]
+    np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_transposed_is_the_transpose():
+    """<conv(x), y> = <x, conv_transpose(y)> with the same weights and attributes."""
+    rng = np.random.default_rng(2)
+    x, w = rng.normal(size=(1, 1, 4, 7, 8)), rng.normal(size=(6, 2, 3, 2))
+    attributes = {"group": 2, "strides": [2, 3], "dilations": [1, 2], "pads": [1, 0, 2, 1]}
+    forth = conv(x, w, **attributes)
+    y = rng.normal(size=forth.shape)
+    rule = HANDLERS["ConvTranspose"].build(
+        (Variable(y.shape[1:]), w), attributes | {"output_padding": [1, 0]}, Context(0, 1, 22)
+    )
+    back = rule.evaluate(y)
+    assert back.shape == x.shape
+    np.testing.assert_allclose(np.sum(forth * y), np.sum(x * back), rtol=1e-12)

@@ -1,0 +1,1 @@
+"""What several rooms of tests share: small networks, one scene put together by hand, audits, pages."""
