@@ -22,6 +22,7 @@ from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
 from onnx_si.search.stop import TIME_OVER, Stopped
+from onnx_si.search.screen import Screen
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import TestLine
@@ -54,6 +55,7 @@ class _Run:
     policy: Policy
     parts: Parts
     together: int
+    screen: Screen
     inside: list[Array] = field(default_factory=list)
     unclear: list[Array] = field(default_factory=list)
     blurred: list[Array] = field(default_factory=list)
@@ -192,13 +194,22 @@ class _Run:
 
     def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
+        screens = self.options.enclose and self.policy.exact.length
+        inside, left = self.screen(part, low, high) if screens else ([], [(low, high)])
+        found = [np.array(inside).reshape(-1, 2)]
+        for start, end in Intervals.of(left).bounds:
+            found.append(self._followed(part, cell, float(start), float(end)))
+        return Intervals.of(np.concatenate(found))
+
+    def _followed(self, part: Part, cell: Cell, low: float, high: float) -> Array:
         seen = self.examiner.exact(part.task, low, high)
         self.policy.parts.learn(seen.knots, seen.reached - low)
+        self.screen.learn(part.task.program.cost / max(1, self.task.program.cost), seen.knots)
         if seen.reached < high:
             self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
-        return Intervals.of(seen.inside)
+        return seen.inside
 
     def _enclose(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""
@@ -330,7 +341,8 @@ def search(
     shares = parts.shares if event.local else NO_PARTS
     policy = Policy(overhead, max(1, min(BATCH, BATCH_BYTES // largest)), shares)
     together = TOGETHER if program.cost >= LARGE else 1
-    run = _Run(task, options, examiner, frontier, policy, parts, together)
+    screen = Screen(examiner, policy, program.cost)
+    run = _Run(task, options, examiner, frontier, policy, parts, together, screen)
     bounds, complete, why = (0.0, 1.0), False, None
     after = options.deadline.later(FOR_ENDS)
     dog = Watchdog(lambda: line.distribution.log_mass(run.sets()[1]))
