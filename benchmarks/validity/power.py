@@ -3,16 +3,15 @@
     python benchmarks/validity/power.py --output benchmarks/results/power.json [--sizes 8 16] [--seconds 240]
     python benchmarks/validity/power.py --output benchmarks/results/power.json --table
 
-Images are N(0, 1) noise with a square of mean 1, a quarter of the image's side (at least 4 pixels), at a random
-place; the hypothesis is `background`, the threshold `max:0.5`, the level 0.05. The networks have fixed weights:
-two smoothing convolutions with a Relu between them (`fine`), and the same pooled by 4 with another convolution,
-brought back to the image's size by `--resize linear` or `nearest`. Every row keeps its seed and number of
-trials; a row that is in the output is not run again. Larger images have fewer trials.
+Images are N(0, 1) noise with a square of mean 1, a quarter of the image's side (at least 4 pixels), at a
+random place; the hypothesis is `background`, the threshold `max:0.5`, the level 0.05. The networks have fixed
+weights: two smoothing convolutions with a Relu between them (`fine`), and the same pooled by 4 with another
+convolution, brought back to the image's size by `--resize linear` or `nearest`. Every row keeps its seed and
+number of trials; a row that is in the output is not run again. Larger images have fewer trials.
 """
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -47,7 +46,12 @@ def blur(side: int) -> np.ndarray:
 
 def network(size: int, *, coarse: bool) -> onnx.ModelProto:
     """Smoothing, Relu, smoothing; pooled and smoothed once more for a coarse map."""
-    weights = {"w1": blur(5)[None, None], "b1": np.array([-0.1]), "w2": blur(5)[None, None], "w3": blur(3)[None, None]}
+    weights = {
+        "w1": blur(5)[None, None],
+        "b1": np.array([-0.1]),
+        "w2": blur(5)[None, None],
+        "w3": blur(3)[None, None],
+    }
     nodes = [
         helper.make_node("Conv", ["x", "w1", "b1"], ["c1"], pads=[2] * 4),
         helper.make_node("Relu", ["c1"], ["r1"]),
@@ -64,7 +68,11 @@ def network(size: int, *, coarse: bool) -> onnx.ModelProto:
         "smoothing",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, size, size])],
         [helper.make_tensor_value_info("map", TensorProto.FLOAT, [1, 1, out, out])],
-        [numpy_helper.from_array(w.astype(np.float32), name) for name, w in weights.items() if coarse or name != "w3"],
+        [
+            numpy_helper.from_array(w.astype(np.float32), name)
+            for name, w in weights.items()
+            if coarse or name != "w3"
+        ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -106,7 +114,14 @@ def row(folder: str, size: int, name: str, way: str, trials: int) -> dict:
     (one,) = found.rows
     seconds = (time.process_time() - started) / trials
     kept = {k: getattr(one, k) for k in ("trials", "tested", "rejected", "reject_rate", "reject_interval")}
-    return {"size": size, "map": name, "way": way, "seed": SEED, "cpu_seconds_each": round(seconds, 4), **kept}
+    return {
+        "size": size,
+        "map": name,
+        "way": way,
+        "seed": SEED,
+        "cpu_seconds_each": round(seconds, 4),
+        **kept,
+    }
 
 
 def table(rows: list[dict]) -> str:
@@ -115,7 +130,11 @@ def table(rows: list[dict]) -> str:
     for name in MAPS:
         chosen = [r for r in rows if r["map"] == name]
         sizes = sorted({r["size"] for r in chosen})
-        lines += [f"\n### {name}\n", "| | " + " | ".join(f"{s} x {s}" for s in sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
+        lines += [
+            f"\n### {name}\n",
+            "| | " + " | ".join(f"{s} x {s}" for s in sizes) + " |",
+            "|---" * (len(sizes) + 1) + "|",
+        ]
         for way in WAYS:
             by_size = {r["size"]: r for r in chosen if r["way"] == way}
             if by_size:
@@ -145,7 +164,7 @@ def main() -> None:
             rows.append(row(folder, *case, TRIALS[case[0]]))
             part = asked.output.with_suffix(".part")
             part.write_text(json.dumps(rows, indent=1) + "\n")
-            os.replace(part, asked.output)
+            part.replace(asked.output)
             print(rows[-1]["size"], rows[-1]["map"], rows[-1]["way"], rows[-1]["reject_rate"], flush=True)
 
 

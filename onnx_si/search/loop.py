@@ -21,8 +21,8 @@ from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import FIRST, Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import NO_PARTS, OPERATIONS_PER_CALL, Action, Policy, first_width
-from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.screen import Screen
+from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import TestLine

@@ -1,8 +1,8 @@
 """Enclosures of a part of the network on short stretches of the line: what they settle needs no knots.
 
-Far from S a pixel is on the wrong side by far, and networks of many layers still have hundreds of knots for each
-standard error there. An enclosure of a wide cell says nothing after so many layers; of a cell that holds some
-tens of knots it says all that is asked, at a tenth of the price of following them.
+Far from S a pixel is on the wrong side by far, and networks of many layers still have hundreds of knots for
+each standard error there. An enclosure of a wide cell says nothing after so many layers; of a cell that holds
+some tens of knots it says all that is asked, at a tenth of the price of following them.
 """
 
 import math
@@ -14,7 +14,7 @@ from onnx_si.search.policy import ENCLOSING, ENCLOSURE, LOST_AT_MOST, PASSES_PER
 
 FIRST_CREDIT = 6.0  # forward passes that failed enclosures may cost before any succeeded
 FIRST_WIDTH = 4.0  # widths of the narrowest cell that is worth an enclosure
-BATCH, BATCH_BYTES = 8, 1 << 20  # cells enclosed together at most, as far as they stay in the processor's cache
+BATCH, BATCH_BYTES = 8, 1 << 20  # cells enclosed together, as far as they stay in the processor's cache
 
 Stretch = tuple[float, float]
 

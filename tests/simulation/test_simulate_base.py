@@ -3,11 +3,10 @@
 import json
 import re
 
-import nets
 import numpy as np
 import onnx
 import pytest
-from test_validity import bright_spots
+from support import nets
 
 import onnx_si
 from onnx_si.cli.main import main
@@ -179,7 +178,7 @@ def test_a_power_that_no_signal_has():
 def spots(tmp_path_factory):
     """A model whose region is there only where something bright is."""
     path = tmp_path_factory.mktemp("spots") / "spots.onnx"
-    onnx.save(bright_spots(3).proto, path)
+    onnx.save(nets.bright_spots(3).proto, path)
     return onnx_si.load(path)
 
 

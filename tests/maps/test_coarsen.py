@@ -2,12 +2,11 @@
 
 import os
 
-import nets
 import numpy as np
 import pytest
 from scipy import stats
-from test_saliency import run_onnx
-from test_validity import bright_spots
+from support import nets
+from support.maps import run_onnx
 
 import onnx_si
 from onnx_si.maps import Blocks
@@ -253,7 +252,7 @@ def test_result_and_words_say_it():
 
 def test_null_p_values_are_uniform():
     """At most alpha are rejected, and the naive test of the same regions is far off."""
-    model = bright_spots(3, size=7)
+    model = nets.bright_spots(3, size=7)
     images = np.random.default_rng(11).normal(size=(DRAWS, 1, 1, 7, 7))
     found, naive = [], []
     for image in images:
