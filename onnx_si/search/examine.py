@@ -22,6 +22,7 @@ from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array, Step, Winner
 from onnx_si.search.blur import at_jumps
 from onnx_si.search.event import Arbiter, RegionEvent, Verdict
+from onnx_si.search.policy import PASSES_PER_KNOT
 from onnx_si.statistics.line import TestLine
 
 NOTHING = np.empty((0, 2))
@@ -82,6 +83,7 @@ class Seen:
     blurred: Array
     knots: int
     reached: float
+    paid: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,15 @@ class _Walk:
             open_ = np.array(domain.undecided)
             inside = Intervals.of(inside).subtract(Intervals.of(open_)).bounds
             unclear = np.concatenate([unclear, open_])
-        return Seen(inside, unclear, np.concatenate(blurred), max(0, pieces - 1), reached)
+        knots = max(0, pieces - 1)
+        return Seen(inside, unclear, np.concatenate(blurred), knots, reached, self._paid(knots))
+
+    def _paid(self, knots: int) -> int:
+        """A margin that jumps has few of the knots of the tensors in front of it, which are paid for."""
+        if not self.task.jumps:
+            return knots
+        passes = self.tally.operations / max(1, self.task.program.cost)
+        return max(knots, round((passes - 2) / PASSES_PER_KNOT))
 
 
 @dataclass

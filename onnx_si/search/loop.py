@@ -155,7 +155,7 @@ class _Run:
             self.inside.append(seen.inside)
             self.unclear.append(seen.unclear)
             self.blurred.append(seen.blurred)
-            self.policy.learn_exact(cell, seen.knots, seen.reached)
+            self.policy.learn_exact(cell, seen.paid, seen.reached)
             self.frontier.push_rest(cell, seen.reached)
             self.fates["exact"] += 1
 
@@ -203,8 +203,8 @@ class _Run:
 
     def _followed(self, part: Part, cell: Cell, low: float, high: float) -> Array:
         seen = self.examiner.exact(part.task, low, high)
-        self.policy.parts.learn(seen.knots, seen.reached - low)
-        self.screen.learn(part.task.program.cost / max(1, self.task.program.cost), seen.knots)
+        self.policy.parts.learn(seen.paid, seen.reached - low)
+        self.screen.learn(part.task.program.cost / max(1, self.task.program.cost), seen.paid)
         if seen.reached < high:
             self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
         for start, end in seen.unclear:

@@ -13,6 +13,7 @@ from onnx_si.search.parts import Part
 from onnx_si.search.policy import ENCLOSING, ENCLOSURE, LOST_AT_MOST, PASSES_PER_KNOT, Policy
 
 FIRST_CREDIT = 6.0  # forward passes that failed enclosures may cost before any succeeded
+AT_STAKE = 0.15  # share of what following a stretch would cost that its enclosures may lose
 FIRST_WIDTH = 4.0  # widths of the narrowest cell that is worth an enclosure
 BATCH, BATCH_BYTES = 8, 1 << 20  # cells enclosed together, as far as they stay in the processor's cache
 
@@ -46,7 +47,8 @@ class Screen:
         if not high - low > FIRST_WIDTH * least:
             return inside, todo
         width = max(least, FIRST_WIDTH * least if self.width is None else self.width)
-        while todo and self.credit > 0:
+        before, allowed = self.credit, AT_STAKE * saved * (high - low)
+        while todo and self.credit > max(0.0, before - allowed):
             cells = _next_cells(todo, width, batch if self.width is not None else 1)
             settled = 0
             for (start, end), seen in zip(cells, self.examiner.enclose(part.task, cells), strict=True):
