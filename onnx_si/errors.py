@@ -83,7 +83,7 @@ class NothingToTest(OnnxSIError):
         super().__init__(message)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One node that stands in the way: where, what, why and what to do."""
 

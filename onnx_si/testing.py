@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnx_si.auditing.api import audit
-from onnx_si.auditing.run import Audit
+from onnx_si.auditing.running import Audit
 from onnx_si.report.audited import verdict
 
 MOST_NAMED = 10

@@ -1,9 +1,7 @@
 """Settings that every test shares."""
 
 import os
-import sys
 
-import pytest
 from hypothesis import settings
 
 # An exception that is no refusal is a fault of this package: it is seen as it is, in child processes too.
@@ -12,11 +10,3 @@ os.environ["ONNX_SI_DEBUG"] = "1"
 # The same examples on every run; a slow machine is no failure.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
-
-
-@pytest.fixture
-def calls_cost_nothing(monkeypatch):
-    """Small networks are searched as large ones are: only arithmetic counts, and the first cell is narrow."""
-    search = sys.modules["onnx_si.search.loop"]
-    monkeypatch.setattr(search, "OPERATIONS_PER_CALL", 0)
-    monkeypatch.setattr(search, "first_width", lambda program, overhead: 0.0)

@@ -16,14 +16,17 @@ from onnx_si.analysis.question import noise_of, test_line
 from onnx_si.analysis.scene import Given
 from onnx_si.analysis.selection import Selection
 from onnx_si.analysis.settings import Settings, settle
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.domain import Domains
+from onnx_si.domains.event import RegionEvent
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.piecewise.verdict import verdict_on
+from onnx_si.domains.standard import RESOLVING_ONLY, STANDARD
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.machine import keep_freed_memory
 from onnx_si.search import Progress, SearchOptions, search
-from onnx_si.search.event import RegionEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import p_value_bounds
 
 NARROW = 1e-9  # bounds so close that only rounding is left
@@ -38,7 +41,7 @@ class Question:
 
     settings: Settings
     selection: Selection
-    line: TestLine
+    line: ImageLine
     event: RegionEvent
 
 
@@ -61,14 +64,14 @@ def ask(model: Model, image: Any, reference: Any, options: dict[str, Any]) -> Qu
     settings = settle(Options(**options), model.metadata, bool(references))
     keep_freed_memory()
     analysis = Analysis(model, Options(**options))
-    scene = analysis.scene(Given(image, references), settings)
+    scene = analysis.scene(Given(image=image, references=references), settings)
     selection = analysis.select(scene, settings)
     line = test_line(scene, selection.region, noise_of(scene, settings), settings)
     return Question(settings, selection, line, selection.event)
 
 
 def to_p_value(
-    question: Question, watch: Watch, *, precision: float | None = None, enclose: bool = True
+    question: Question, watch: Watch, *, precision: float | None = None, domains: Domains = STANDARD
 ) -> Found:
     """The search of `onnx_si.test`, ended at the p-value: the confidence interval is not settled."""
     settings, selection = question.settings, question.selection
@@ -77,7 +80,7 @@ def to_p_value(
         precision=settings.precision if precision is None else precision,
         budget_bytes=settings.budget_bytes,
         interval_level=None,
-        enclose=enclose,
+        domains=domains,
     )
     engine = selection.engine
     found = search(engine.program, engine.margin, question.line, question.event, how, watch)
@@ -98,8 +101,8 @@ def whole_stretch(question: Question, watch: Watch) -> Found:
     end = REACH * line.standard_error
     start = line_segment(line.start, line.direction, -end, end)
     inside, undecided, pieces, tally = [], [np.array([[-np.inf, -end], [end, np.inf]])], 0, Tally()
-    for outputs in walk(engine.program, ExactDomain(settings.budget_bytes).apply, start, tally):
-        verdict = question.event.judge(outputs[engine.margin])
+    for outputs in walk(engine.program, ExactDomain(budget=settings.budget_bytes).apply, start, tally):
+        verdict = verdict_on(question.event, outputs[engine.margin])
         inside.append(verdict.inside)
         undecided.append(verdict.unclear)
         pieces += len(outputs[engine.margin].knots) - 1
@@ -111,6 +114,6 @@ def whole_stretch(question: Question, watch: Watch) -> Found:
 SEARCHES: dict[str, Callable[[Question, Watch], Found]] = {
     "ours": to_p_value,
     "ours_narrow": partial(to_p_value, precision=NARROW),
-    "exact_alone": partial(to_p_value, enclose=False),
+    "exact_alone": partial(to_p_value, domains=RESOLVING_ONLY),
     "plain_10_sd": whole_stretch,
 }

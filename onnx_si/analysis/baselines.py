@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from onnx_si.analysis.blackbox import BlackBox
-from onnx_si.analysis.question import Tested, data_of
+from onnx_si.analysis.question import Question, data_of
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.shown import chains_of
+from onnx_si.choices import compared as choices
+from onnx_si.choices.compared import chosen
 from onnx_si.engines.exact import Exact
-from onnx_si.engines.thinned import Thinned
+from onnx_si.engines.thinning import Thinned
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison
-from onnx_si.runtime.parity import Deployed, DeployedBatch
+from onnx_si.runtime.session import Deployed, DeployedBatch
 from onnx_si.statistics.hypotheses import HYPOTHESES, Data
 from onnx_si.statistics.noise import Scalar
 from onnx_si.statistics.truncated import Alternative, log_p_value, p_value_bounds
@@ -30,37 +32,31 @@ ROUNDING = 1024 * np.finfo(np.float64).eps  # of means that are summed in anothe
 FEWEST = 100  # permuted images with a region, below which the p-value is too coarse to be shown
 
 
-def compare(test: Tested, rng: np.random.Generator) -> Comparison:
+def compare(test: Question, rng: np.random.Generator) -> Comparison:
     """P-values of the methods asked for; where one can't be computed, why."""
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
     notes: list[str] = []
-    for method in test.settings.methods:
-        name = method.replace("-", "_")
-        if method == "permutation":
-            found = _permutation(test, rng, notes)
-        elif method in _SIMPLE:
-            found = _SIMPLE[method](test)
-        else:
-            continue
+    for baseline in chosen(test.settings.methods):
+        found = COMPUTED_BY[baseline.name](test, rng, notes)
         if isinstance(found, str):
-            reasons[name] = found
+            reasons[baseline.key] = found
         else:
-            values[name] = found
+            values[baseline.key] = found
     return Comparison(**values, reasons=reasons, notes=tuple(notes))
 
 
-def _over_line(test: Tested, inside: Intervals) -> float:
+def _over_line(test: Question, inside: Intervals) -> float:
     line, nothing = test.line, Intervals.empty()
     return p_value_bounds(line.distribution, inside, nothing, line.statistic, test.how.alternative)[1]
 
 
-def naive(test: Tested) -> float:
+def naive(test: Question) -> float:
     """As if the region had been fixed beforehand: the same statistic, its whole variance, no truncation."""
     return _over_line(test, Intervals.line())
 
 
-def over_conditioning(test: Tested) -> float | str:
+def over_conditioning(test: Question) -> float | str:
     """On the one linear piece around the image, as if every activation pattern had been asked for."""
     selection, line = test.selection, test.line
     if not isinstance(selection.engine, Exact):
@@ -68,7 +64,7 @@ def over_conditioning(test: Tested) -> float | str:
     return _over_line(test, selection.engine.piece(line, selection.event, test.how))
 
 
-def drawn(test: Tested) -> float | str:
+def drawn(test: Question) -> float | str:
     """The Monte-Carlo engine on the same line and region."""
     if isinstance(test.selection.engine, Thinned):
         return "a thinned test follows no line"
@@ -79,23 +75,15 @@ def drawn(test: Tested) -> float | str:
         return str(error)
 
 
-def bonferroni(test: Tested) -> float:
+def bonferroni(test: Question) -> float:
     """The naive p-value times 2^n, one test for every possible region of n pixels, by logarithms."""
-    line, counts = test.line, test.selection.counts
-    pixels = test.selection.region.size if counts is None else int(np.count_nonzero(counts))
+    line, mask = test.line, test.selection.mask
+    pixels = test.selection.region.size if mask is None else int(np.count_nonzero(mask))
     log_naive = log_p_value(line.untruncated, line.observed, test.how.alternative)
     return math.exp(min(0.0, log_naive + pixels * math.log(2.0)))
 
 
-_SIMPLE: dict[str, Callable[[Tested], float | str]] = {
-    "naive": naive,
-    "over-conditioning": over_conditioning,
-    "bonferroni": bonferroni,
-    "monte-carlo": drawn,
-}
-
-
-def _permutation(test: Tested, rng: np.random.Generator, notes: list[str]) -> float | str:
+def permutation(test: Question, rng: np.random.Generator, notes: list[str]) -> float | str:
     """Share of permuted images whose statistic is at least as extreme, or why there is none.
 
     The pixels of image and references are permuted alike (channels stay together, pixels that may not count
@@ -130,7 +118,7 @@ def _at_least(statistics: Array, observed: float, alternative: Alternative) -> i
 
 
 def _permuted_statistics(
-    test: Tested, data: Data, rng: np.random.Generator, notes: list[str]
+    test: Question, data: Data, rng: np.random.Generator, notes: list[str]
 ) -> Iterator[float]:
     scene = test.scene
     line = HYPOTHESES[test.settings.hypothesis].line
@@ -147,7 +135,7 @@ def _permuted_statistics(
                     yield line(moved, scene.values_of(region)).statistic
 
 
-def _margins(test: Tested, notes: list[str]) -> Callable[[Array], Array]:
+def _margins(test: Question, notes: list[str]) -> Callable[[Array], Array]:
     """The deployed margins of many images: in one call, or one by one where that can't be done."""
     marker, scene = test.selection.marker, test.scene
     try:
@@ -182,3 +170,13 @@ def _permuted(scene: Scene, image: Array, orders: np.ndarray) -> Array:
     pixels = last.reshape(*last.shape[: last.ndim - len(axes)], -1)
     moved = np.moveaxis(pixels[..., orders], -2, 0).reshape(len(orders), *last.shape)
     return np.ascontiguousarray(np.moveaxis(moved, range(-len(axes), 0), [axis + 1 for axis in axes]))
+
+
+COMPUTED_BY: dict[str, Callable[[Question, np.random.Generator, list[str]], float | str]] = {
+    choices.NAIVE.name: lambda test, rng, notes: naive(test),
+    choices.OVER_CONDITIONING.name: lambda test, rng, notes: over_conditioning(test),
+    choices.BONFERRONI.name: lambda test, rng, notes: bonferroni(test),
+    choices.PERMUTATION.name: permutation,
+    choices.MONTE_CARLO.name: lambda test, rng, notes: drawn(test),
+}
+"""The p-value of each record, or why there is none; notes are what the user should know of it."""

@@ -6,10 +6,10 @@ import numpy as np
 
 from onnx_si.analysis.marking import Marker, Marking
 from onnx_si.analysis.scene import Array, Mask
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.errors import UnsupportedModel
 from onnx_si.maps import ARGMAX
-from onnx_si.search.event import RegionEvent, TopEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 TOGETHER = 1 << 13  # values of an image from which a batch gains nothing and costs memory: one by one
 IMAGES = 1 << 15  # values of the images of one call: it can only be interrupted afterwards
@@ -17,11 +17,11 @@ NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and 
 FLICKER = 1e-5  # share of the map's largest value by which two runs may differ on an accelerator
 
 
-def counted(event: RegionEvent, counts: Mask | None) -> Mask:
+def counted(event: RegionEvent, mask: Mask | None) -> Mask:
     """The pixels of which an event says what they are."""
     if not isinstance(event, TopEvent):
         return event.pixels
-    return np.ones(event.observed.shape, np.bool_) if counts is None else counts
+    return np.ones(event.observed.shape, np.bool_) if mask is None else mask
 
 
 class BlackBox:
@@ -68,7 +68,7 @@ class BlackBox:
             )
         return first
 
-    def outside(self, line: TestLine, event: RegionEvent) -> Callable[[Array], Array]:
+    def outside(self, line: ImageLine, event: RegionEvent) -> Callable[[Array], Array]:
         """How far places of the line are from the event: see `distance`."""
         pixels = counted(event, self._marker.ranked)
         most = max(1, IMAGES // line.start.size)
@@ -80,7 +80,7 @@ class BlackBox:
 
         return ask
 
-    def _asked(self, line: TestLine, event: RegionEvent, pixels: Mask, places: Array) -> Array:
+    def _asked(self, line: ImageLine, event: RegionEvent, pixels: Mask, places: Array) -> Array:
         images = line.start + line.direction * places.reshape(-1, *(1,) * line.start.ndim)
         return np.array([distance(self._marker, shown, event, pixels) for shown in self.maps(images)])
 

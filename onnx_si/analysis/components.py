@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy  # loads its parts when they are used
 
-from onnx_si.analysis.question import Tested, test_line
+from onnx_si.analysis.question import Question, test_line
 from onnx_si.analysis.scene import Mask
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.errors import NothingToTest
 from onnx_si.report import ComponentTest
 from onnx_si.report.region import component_masks
-from onnx_si.search.event import RegionEvent, TopEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
-Ask = Callable[[TestLine, RegionEvent, Answer], None] | None
+Ask = Callable[[ImageLine, RegionEvent, Answer], None] | None
 
 
-def component_event(component: Mask, counts: Mask | None) -> RegionEvent:
+def component_event(component: Mask, mask: Mask | None) -> RegionEvent:
     """The event that a connected set of pixels is a component of the region.
 
     It is: all its pixels are in the region, and the pixels that touch them by a face are not. Nothing is
@@ -37,14 +37,14 @@ def component_event(component: Mask, counts: Mask | None) -> RegionEvent:
     ----------
     component : boolean array
         Connected, in the map's shape.
-    counts : boolean array or None
+    mask : boolean array or None
         Pixels that may count; None: all.
     """
     touching = scipy.ndimage.binary_dilation(component)
-    return RegionEvent(component, touching if counts is None else touching & counts)
+    return RegionEvent(component, touching if mask is None else touching & mask)
 
 
-def test_components(test: Tested, progress: Watch = None, ask: Ask = None) -> tuple[ComponentTest, ...]:
+def test_components(test: Question, progress: Watch = None, ask: Ask = None) -> tuple[ComponentTest, ...]:
     """Test every component of the region, the largest first.
 
     `p_value` conditions on the component being one (see `component_event`), except for a threshold of kind
@@ -58,7 +58,7 @@ def test_components(test: Tested, progress: Watch = None, ask: Ask = None) -> tu
 
     Parameters
     ----------
-    test : Tested
+    test : Question
         The whole region's test.
     progress : callable, optional
         Called during every search.
@@ -89,7 +89,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _tested(test: Tested, component: Mask, progress: Watch, ask: Ask) -> tuple[ComponentTest, float | None]:
+def _tested(test: Question, component: Mask, progress: Watch, ask: Ask) -> tuple[ComponentTest, float | None]:
     """A component's test without adjustment, and its p-value given the whole region."""
     selection, region_event = test.selection, test.selection.event
     try:
@@ -98,13 +98,19 @@ def _tested(test: Tested, component: Mask, progress: Watch, ask: Ask) -> tuple[C
         return ComponentTest(reason=str(error)), None
     given_region = _answer(test, line, region_event, progress, ask)
     top = isinstance(region_event, TopEvent)
-    event = region_event if top else component_event(component, selection.counts)
+    event = region_event if top else component_event(component, selection.mask)
     found = given_region if top else _answer(test, line, event, progress, ask)
-    one = ComponentTest(found.p_value, found.p_value_bounds, None, line.observed, line.error)
+    one = ComponentTest(
+        p_value=found.p_value,
+        p_value_bounds=found.p_value_bounds,
+        p_value_adjusted=None,
+        statistic=line.observed,
+        standard_error=line.error,
+    )
     return one, given_region.p_value
 
 
-def _answer(test: Tested, line: TestLine, event: RegionEvent, progress: Watch, ask: Ask) -> Answer:
+def _answer(test: Question, line: ImageLine, event: RegionEvent, progress: Watch, ask: Ask) -> Answer:
     selection, how = test.selection, dataclasses.replace(test.how, interval_level=None)
     found = selection.engine.answer(line, event, how, progress)
     if ask is not None:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, TensorInfo
-from onnx_si.graph.door import around, repeated, with_constants
+from onnx_si.graph.doorway import around, repeated, with_constants
 from onnx_si.ground.budget import excess
 from onnx_si.ground.files import read_arrays
 from onnx_si.ground.layout import Layout, with_sizes
 from onnx_si.ground.words import did_you_mean
 from onnx_si.maps.trace import input_layout
-from onnx_si.runtime.parity import Deployed, input_type
+from onnx_si.runtime.session import Deployed, input_type
 
 OTHERS = 2  # batches whose other images are noise, against the one of copies
 SAME = 1e-4  # share of its largest value by which an output may differ in a batch
@@ -156,7 +156,7 @@ def _each_alone(
         values = rng.normal(size=shape)
         return np.rint(np.clip(64 + 20 * values, 0, 127)) if whole else values
 
-    runtime, first = Deployed(Model(model.file), info.name, names), drawn()[:1]
+    runtime, first = Deployed(Model(proto=model.file), info.name, names), drawn()[:1]
     alone = runtime.run(np.repeat(first, count, axis=0))
     parts = [name for name, value in zip(names, alone, strict=True) if value.ndim and len(value) == count]
     for _ in range(OTHERS):

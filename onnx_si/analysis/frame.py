@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import cast
 
+from onnx_si.analysis.padding import padded
 from onnx_si.analysis.settings import Settings
-from onnx_si.analysis.sizes import padded
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
@@ -97,7 +97,7 @@ class Frame:
 
     @property
     def view(self) -> View:
-        return View(self.shape, self.layout, self.resize, self.scores)
+        return View(shape=self.shape, layout=self.layout, resize=self.resize, scores=self.scores)
 
 
 def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Settings) -> Frame:
@@ -109,7 +109,9 @@ def frame_of(model: Model, taken: Input, shape: tuple[int, ...], settings: Setti
         If it does not fit.
     """
     resize = _resizes(taken, shape, settings.resize_input)
-    steps = Preprocessing(settings.scale, settings.mean, settings.std, settings.window, resize)
+    steps = Preprocessing(
+        scale=settings.scale, mean=settings.mean, std=settings.std, window=settings.window, resize=resize
+    )
     if settings.pad is not None:
         model = padded(model, taken.name, shape, taken.layout, settings.pad, steps)
     framed = with_preprocessing(model, taken.name, taken.layout, steps)

@@ -43,10 +43,14 @@ class Inputs:
         image = array_of("image", self.image, accepts.image("the image"), self.how)
         reference, noise = accepts.image("a reference"), accepts.image("an image of noise")
         return Given(
-            image,
-            tuple(array_of("reference", one, reference, self.how) for one in several(self.reference)),
-            tuple(array_of("noise_from", one, noise, self.how) for one in several(self.noise_from)),
-            None
+            image=image,
+            references=tuple(
+                array_of("reference", one, reference, self.how) for one in several(self.reference)
+            ),
+            noise_images=tuple(
+                array_of("noise_from", one, noise, self.how) for one in several(self.noise_from)
+            ),
+            mask=None
             if self.mask is None
             else array_of("mask", self.mask, accepts.mask(np.shape(image)), self.how),
         )

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from onnx_si.analysis.frame import Frame
+from onnx_si.analysis.padding import require_fitting
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
-from onnx_si.analysis.sizes import require_fitting
 from onnx_si.domains.again import at_image
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
@@ -32,7 +32,7 @@ from onnx_si.runtime.deployed import FileMap
 from onnx_si.runtime.providers import providers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Marker:
     """How one output of a model becomes a region, for any image: `tensor` is the margin, or for a threshold
     of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself. `blocks`
@@ -42,27 +42,27 @@ class Marker:
     model: Model
     tensor: str
     threshold: Threshold
-    counts: Mask | None
+    mask: Mask | None
     is_map: bool = False
     blocks: Blocks | None = None
 
     @property
     def ranked(self) -> Mask | None:
         """The pixels that a share is taken of: those that may count (None: all), of each block one."""
-        return self.counts if self.blocks is None else self.blocks.firsts(self.counts)
+        return self.mask if self.blocks is None else self.blocks.firsts(self.mask)
 
     def region(self, values: Array) -> Mask:
         """The region that this output means."""
         if self.is_map or self.threshold.kind == "top":
             return self.region_of(values)
-        return values > 0 if self.counts is None else (values > 0) & self.counts
+        return values > 0 if self.mask is None else (values > 0) & self.mask
 
     def distance(self, shown: Array, outside: Mask | None = None) -> Array:
         """How far the map itself is above the threshold; for one of kind `top`, above its largest value on
         the other pixels `outside` the region.
         """
         kind, level = self.threshold.kind, self.threshold.level
-        chosen = shown if self.counts is None else shown[self.counts]
+        chosen = shown if self.mask is None else shown[self.mask]
         if kind == "top":
             others = ~self.region_of(shown) if outside is None else outside
             ranked = self.ranked
@@ -78,9 +78,9 @@ class Marker:
     def region_of(self, shown: Array) -> Mask:
         """The region that the map itself means, by the threshold as it was written."""
         if self.threshold.kind == "top":
-            return top_region(shown, self.threshold, self.counts, self.ranked)
+            return top_region(shown, self.threshold, self.mask, self.ranked)
         above: Mask = self.distance(shown) > 0
-        return above if self.counts is None else above & self.counts
+        return above if self.mask is None else above & self.mask
 
 
 def _above_others(values: Array, others: Mask) -> Array:
@@ -137,7 +137,7 @@ class Marking:
         other = Threshold("minmax", threshold.level, chosen=True)
         if self.bound is None:
             return dataclasses.replace(self, marker=dataclasses.replace(self.marker, threshold=other))
-        marker = _marker(self.saliency, other, self.frame, self.marker.counts)
+        marker = _marker(self.saliency, other, self.frame, self.marker.mask)
         bound = bind_margin(self.saliency, marker, self.bound_at)
         return dataclasses.replace(self, marker=marker, bound=bound)
 
@@ -192,7 +192,14 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     shown = Marking(
         frame=frame,
         saliency=saliency,
-        marker=Marker(saliency.model, saliency.tensor, threshold, mask, is_map=True, blocks=blocks),
+        marker=Marker(
+            model=saliency.model,
+            tensor=saliency.tensor,
+            threshold=threshold,
+            mask=mask,
+            is_map=True,
+            blocks=blocks,
+        ),
         bound=None,
         bound_at=image,
         open_threshold=given is None,
@@ -208,7 +215,7 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
 def _bound_or_drawn(shown: Marking, settings: Settings) -> Marking:
     """The margin bound where the network is piecewise linear; else the runtime alone, if that is allowed."""
     try:
-        marker = _marker(shown.saliency, shown.marker.threshold, shown.frame, shown.marker.counts)
+        marker = _marker(shown.saliency, shown.marker.threshold, shown.frame, shown.marker.mask)
         bound = bind_margin(shown.saliency, marker, shown.bound_at)
     except NotLinear as error:
         if not settings.may_draw:
@@ -228,9 +235,15 @@ def _not_linear(bound: Program) -> str:
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:
     if threshold.kind == "top":
-        return Marker(saliency.model, saliency.margin_tensor, threshold, mask, blocks=saliency.blocks)
+        return Marker(
+            model=saliency.model,
+            tensor=saliency.margin_tensor,
+            threshold=threshold,
+            mask=mask,
+            blocks=saliency.blocks,
+        )
     model, margin = with_margin(saliency, threshold, math.prod(frame.view.space), mask)
-    return Marker(model, margin, threshold, mask, blocks=saliency.blocks)
+    return Marker(model=model, tensor=margin, threshold=threshold, mask=mask, blocks=saliency.blocks)
 
 
 def bind_margin(saliency: SaliencyMap, marker: Marker, image: Array) -> Program:

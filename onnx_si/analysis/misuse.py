@@ -40,7 +40,9 @@ def doubts(scene: Scene, noise: Noise) -> Iterator[str]:
     """What a user should look at before the p-value is believed."""
     axes = scene.layout.spatial_axes
     counted = (
-        scene.image if scene.counts is None else scene.image[np.broadcast_to(scene.counts, scene.image.shape)]
+        scene.image
+        if scene.mask_of_values is None
+        else scene.image[np.broadcast_to(scene.mask_of_values, scene.image.shape)]
     )
     yield from _clipped(counted)
     if scene.image.size > 1 and counted.min() == counted.max():

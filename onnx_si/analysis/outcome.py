@@ -11,7 +11,7 @@ from typing import Any
 import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.options import Options
-from onnx_si.analysis.question import Tested
+from onnx_si.analysis.question import Question
 from onnx_si.analysis.selection import told_of
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.engines.engine import Answer
@@ -22,7 +22,7 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Comparison, ComponentTest, Estimate, Fragility, Refused, Result
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
     LEAST_DF,
@@ -45,7 +45,7 @@ ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the lin
 Notice = Callable[[str, str], None]  # kind ("default" or "warning"), text
 
 
-class Told:
+class Log:
     """What was told to the user so far: defaults with their reasons, and warnings."""
 
     def __init__(self, notice: Notice | None):
@@ -89,11 +89,11 @@ def time_warnings(
 
 
 def result_of(
-    test: Tested,
+    test: Question,
     found: Answer,
     comparison: Comparison,
     components: tuple[ComponentTest, ...],
-    told: Told,
+    told: Log,
 ) -> Result:
     """The result of a test that was done."""
     scene, selection, settings, line = test.scene, test.selection, test.settings, test.line
@@ -136,7 +136,7 @@ def result_of(
     )
 
 
-def _fragility(test: Tested, found: Answer) -> Fragility:
+def _fragility(test: Question, found: Answer) -> Fragility:
     """What is left to test with; the size of the noise only where S does not depend on it."""
     line, settings, noise = test.line, test.settings, test.noise
     if settings.p_value_only or settings.thin is not None:
@@ -162,7 +162,7 @@ def _without_contradiction(found: Answer, estimated: Estimate, settings: Setting
     return replace(estimated, interval=None, interval_bounds=None, interval_reason=GAP)
 
 
-def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
+def _estimated(found: Answer, line: ImageLine, settings: Settings) -> Estimate:
     if settings.p_value_only:
         return Estimate(reason="only the p-value was asked for")
     if found.approximate and not found.inside.contains(line.statistic):
@@ -171,7 +171,7 @@ def _estimated(found: Answer, line: TestLine, settings: Settings) -> Estimate:
 
 
 def estimate(
-    inside: Intervals, undecided: Intervals, line: TestLine, level: float, alternative: Alternative
+    inside: Intervals, undecided: Intervals, line: ImageLine, level: float, alternative: Alternative
 ) -> Estimate:
     """Estimate of the statistic's mean and the interval that inverts its test, with bounds for what is
     undecided.
@@ -192,10 +192,12 @@ def estimate(
     )
     certain = bounds[1] - bounds[0] <= ESTIMATE_TOLERANCE * se
     value = 0.5 * (bounds[0] + bounds[1]) if certain else None
-    return Estimate(value, bounds, (lower[0], upper[1]), (lower, upper))
+    return Estimate(
+        value=value, value_bounds=bounds, interval=(lower[0], upper[1]), interval_bounds=(lower, upper)
+    )
 
 
-def no_estimate(line: TestLine) -> str | None:
+def no_estimate(line: ImageLine) -> str | None:
     """Why the statistic's mean has no interval; None where it has one."""
     if not line.dimension_is_the_images:
         return "the hypothesis is about many pixels at once; there is no one difference to estimate"
@@ -204,7 +206,7 @@ def no_estimate(line: TestLine) -> str | None:
     return None
 
 
-def level_to_search(line: TestLine, level: float) -> float | None:
+def level_to_search(line: ImageLine, level: float) -> float | None:
     """The level of the normal interval that a search has to settle; None where there is no interval.
 
     A t interval is longer: by as much, without truncation, as a normal one of the level given here. It only

@@ -15,19 +15,20 @@ from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import AllOptions, Options
 from onnx_si.analysis.outcome import (
+    Log,
     Notice,
-    Told,
     level_to_search,
     noise_document,
     result_of,
     search_warnings,
     time_warnings,
 )
-from onnx_si.analysis.question import Tested
+from onnx_si.analysis.question import Question
 from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, reasons, select, warnings
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
+from onnx_si.choices.compared import chosen
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
@@ -39,7 +40,7 @@ from onnx_si.ground.seeds import WHY_MIXED, generator
 from onnx_si.report import Result
 from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, SearchOptions, Stop
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Covariance
 
 ADVICE = "check the exported model; if onnxruntime runs it, please report it"
@@ -103,7 +104,7 @@ class Analysis:
             how=self._settings(has_reference=False).how,
         )
         keep_freed_memory()
-        told = Told(notice)
+        told = Log(notice)
         with budget(self.options.chosen.get("memory")), one_blas_thread():
             accepts = Accepts(self._input, self._settings(has_reference=False))
             given = inputs.given(accepts)
@@ -139,7 +140,7 @@ class Analysis:
         given: Given,
         covariance: Any,
         settings: Settings,
-        told: Told,
+        told: Log,
         progress: Callable[[Progress], None] | None,
         stop: Stop,
     ) -> Result:
@@ -157,7 +158,7 @@ class Analysis:
         if not settings.p_value_only:
             told.warnings(misuse.doubts(scene, noise))
         extra, permutations, asked = generator(settings.seed, scene.image, *scene.references).spawn(3)
-        seeded = settings.added is not None or not {"permutation", "monte-carlo"}.isdisjoint(settings.methods)
+        seeded = settings.added is not None or any(each.random for each in chosen(settings.methods))
         if seeded or settings.engine == "monte-carlo":
             told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
         scene = question.with_extra_noise(scene, noise, settings, extra)
@@ -172,7 +173,14 @@ class Analysis:
         told.warnings(warnings(selected))
         line = question.test_line(scene, selected.region, noise, settings)
         question.require_told_apart(line)
-        tested = Tested(scene, selected, noise, line, _how(line, settings, stop, deadline), settings)
+        tested = Question(
+            scene=scene,
+            selection=selected,
+            noise=noise,
+            line=line,
+            how=_how(line, settings, stop, deadline),
+            settings=settings,
+        )
         found = selected.engine.answer(line, selected.event, tested.how, progress)
         told.warnings(search_warnings(found, settings))
         witness = Witness.of(tested, asked)
@@ -211,14 +219,14 @@ def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     return Analysis(as_model(model), chosen)
 
 
-def _how(line: TestLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
+def _how(line: ImageLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(
-        settings.alternative,
-        settings.precision,
-        settings.alpha if settings.decide else None,
-        settings.budget_bytes,
+        alternative=settings.alternative,
+        precision=settings.precision,
+        decide_at=settings.alpha if settings.decide else None,
+        budget_bytes=settings.budget_bytes,
         interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
         stop=stop,
         deadline=deadline,

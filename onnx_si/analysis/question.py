@@ -13,7 +13,7 @@ from onnx_si.analysis.settings import Settings
 from onnx_si.errors import InputError, UsageError
 from onnx_si.search import SearchOptions
 from onnx_si.statistics.hypotheses import HYPOTHESES, Data, randomised_line, thinned_line
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import (
     INDEPENDENT,
     Noise,
@@ -26,14 +26,14 @@ from onnx_si.statistics.noise import (
 MOST_ERRORS = 1e8  # standard errors: half of the digits of a double are left for the line
 
 
-@dataclass(frozen=True)
-class Tested:
+@dataclass(frozen=True, kw_only=True)
+class Question:
     """A question with everything settled: what the selective test works on."""
 
     scene: Scene
     selection: Selection
     noise: Noise
-    line: TestLine
+    line: ImageLine
     how: SearchOptions
     settings: Settings
 
@@ -66,7 +66,7 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
     if covariance is not None:
         shape = covariance_of(covariance, scene.image.shape, scene.layout)
         source = "given" if freedom is None else f"given, its scale estimated on {freedom} degrees of freedom"
-        return Noise(shape, source, freedom is None, freedom)
+        return Noise(covariance=shape, source=source, known=freedom is None, degrees_of_freedom=freedom)
     if scene.noise_images:
         if settings.noise_model in (None, INDEPENDENT):
             return estimate_from_images(scene.noise_images, scene.layout.channel_axis)
@@ -82,17 +82,17 @@ def data_of(scene: Scene, noise: Noise, settings: Settings) -> Data:
     """What a hypothesis may know of a scene."""
     reference = np.mean(scene.references, axis=0) if scene.references else None
     return Data(
-        scene.image,
-        reference,
-        len(scene.references),
-        noise,
-        scene.counts,
-        scene.layout.spatial_axes,
-        settings.ring,
+        image=scene.image,
+        reference=reference,
+        references=len(scene.references),
+        noise=noise,
+        mask=scene.mask_of_values,
+        spatial_axes=scene.layout.spatial_axes,
+        ring=settings.ring,
     )
 
 
-def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> TestLine:
+def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> ImageLine:
     """The line of images that the hypothesis' conditioning leaves, for a region of pixels."""
     hypothesis, values = HYPOTHESES[settings.hypothesis], scene.values_of(region)
     data = data_of(scene, noise, settings)
@@ -103,7 +103,7 @@ def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> T
     return randomised_line(hypothesis, data, values, scene.extra, settings.randomise or 0.0)
 
 
-def require_told_apart(line: TestLine) -> None:
+def require_told_apart(line: ImageLine) -> None:
     """Refuse a statistic so large that double precision can't tell the images on its line apart.
 
     Raises

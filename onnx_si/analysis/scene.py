@@ -52,7 +52,7 @@ class Scene:
         return self.frame.view
 
     @property
-    def counts(self) -> Mask | None:
+    def mask_of_values(self) -> Mask | None:
         """Values of the image that may enter the statistic, in its shape; None: all."""
         if self.mask is None and self.channels is None:
             return None
@@ -105,7 +105,7 @@ def numbers(values: ArrayLike, what: str) -> Array:
     return np.asarray(array, dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Given:
     """The arrays that a test starts from, as the user gave them."""
 

@@ -11,6 +11,7 @@ from onnx_si.analysis.marking import Marker, Marking
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.shown import engine_of, event_of, parity_of_itself
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.exact import Exact
 from onnx_si.errors import NothingToTest, UnsupportedModel
@@ -18,8 +19,7 @@ from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates
 from onnx_si.program.program import Program, bind
 from onnx_si.report import Parity
-from onnx_si.runtime.parity import RUNTIME
-from onnx_si.search.event import RegionEvent, TopEvent
+from onnx_si.runtime.session import RUNTIME
 
 NOT_ASKED = "only the p-value was asked for"
 
@@ -28,7 +28,7 @@ NOT_ASKED = "only the p-value was asked for"
 class Selection:
     """The salient region of a scene and everything that decides it.
 
-    `engine` follows the region along a line, `event` is what has to be the same there, `counts` the pixels
+    `engine` follows the region along a line, `event` is what has to be the same there, `mask` the pixels
     that may count (None: all).
     """
 
@@ -37,7 +37,7 @@ class Selection:
     map: Array
     region: Mask
     event: RegionEvent
-    counts: Mask | None
+    mask: Mask | None
     parity: Parity
 
     @property
@@ -74,7 +74,7 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
     if other is not None:
         return select(scene, other, settings)
     engine, event = _followed(marking, bound, region, scene)
-    parity = Parity(RUNTIME, None, None, NOT_ASKED)
+    parity = Parity(runtime=RUNTIME, pixels=None, max_difference=None, problem=NOT_ASKED)
     if not settings.p_value_only:
         parity = compare_deployed(marking, scene, region, shown)
     return Selection(
@@ -83,7 +83,7 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
         map=shown,
         region=region,
         event=event,
-        counts=scene.mask,
+        mask=scene.mask,
         parity=parity,
     )
 
@@ -102,7 +102,7 @@ def _by_the_runtime(scene: Scene, marking: Marking, settings: Settings) -> Selec
         map=shown,
         region=region,
         event=event_of(marking.marker, region),
-        counts=scene.mask,
+        mask=scene.mask,
         parity=parity_of_itself(),
     )
 
@@ -130,15 +130,15 @@ def _require_unsaturated(
     """Refuse a region that depends on probabilities which the deployed precision can't tell apart."""
     if not saliency.is_logit:
         return
-    log, counts = (
+    log, mask = (
         saliency.link == "log-probability",
         np.ones(region.shape, np.bool_) if mask is None else mask,
     )
     if threshold.kind == "top":
-        close = edge_saturates(values, region, counts, log=log)
+        close = edge_saturates(values, region, mask, log=log)
     else:
         level = saliency.logit(threshold.level)
-        close = bool((alike(values + level, level, log=log) & counts).any())
+        close = bool((alike(values + level, level, log=log) & mask).any())
     if close:
         raise UnsupportedModel(
             f"threshold {threshold}: at its edge single precision gives one {saliency.link} for several "
@@ -150,10 +150,10 @@ def _require_unsaturated(
 def _followed(marking: Marking, bound: Program, region: Mask, scene: Scene) -> tuple[Exact, RegionEvent]:
     """What follows the margin along the line, and the event that it looks for."""
     saliency, marker = marking.saliency, marking.marker
-    threshold, counts = marker.threshold, marker.counts
+    threshold, mask = marker.threshold, marker.mask
     if threshold.kind != "top":
-        return Exact(bound, marker.tensor), RegionEvent(region, counts)
-    model, margin = with_margin(saliency, threshold, region.size, counts, region)
+        return Exact(bound, marker.tensor), RegionEvent(region, mask)
+    model, margin = with_margin(saliency, threshold, region.size, mask, region)
     ranked = np.ones(region.shape, np.bool_) if marker.ranked is None else marker.ranked
     program = bind(model, scene.seen, (margin,))
     program.require_exact()
@@ -190,10 +190,10 @@ def compare_deployed(marking: Marking, scene: Scene, region: Mask, shown: Array)
     try:
         (deployed,) = marking.file.run(scene.seen[None])
     except UnsupportedModel as error:
-        return Parity(RUNTIME, None, None, str(error))
+        return Parity(runtime=RUNTIME, pixels=None, max_difference=None, problem=str(error))
     differs = np.argwhere(region != marking.marker.region_of(deployed))
     pixels = tuple(tuple(int(i) for i in position) for position in differs)
-    return Parity(RUNTIME, pixels, float(np.abs(shown - deployed).max()))
+    return Parity(runtime=RUNTIME, pixels=pixels, max_difference=float(np.abs(shown - deployed).max()))
 
 
 def told_of(saliency: SaliencyMap, threshold: str) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnx_si.analysis.options import OPTIONS, Options, one_of
-from onnx_si.analysis.options.image import ImageSettings
-from onnx_si.analysis.options.noise import NoiseSettings
-from onnx_si.analysis.options.question import QuestionSettings
-from onnx_si.analysis.options.testing import TestingSettings
+from onnx_si.analysis.options.of_image import ImageSettings
+from onnx_si.analysis.options.of_noise import NoiseSettings
+from onnx_si.analysis.options.of_question import QuestionSettings
+from onnx_si.analysis.options.of_testing import TestingSettings
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES

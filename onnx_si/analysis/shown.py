@@ -4,14 +4,14 @@ from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.marking import Marker
 from onnx_si.analysis.scene import Mask, Scene
 from onnx_si.analysis.settings import Settings
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.montecarlo import Plan
-from onnx_si.engines.montecarlo.engine import MonteCarlo
-from onnx_si.engines.thinned import Thinned
+from onnx_si.engines.montecarlo.drawing import MonteCarlo
+from onnx_si.engines.thinning import Thinned
 from onnx_si.ground.seeds import generator
 from onnx_si.report import Parity
-from onnx_si.runtime.parity import RUNTIME
-from onnx_si.search.event import RegionEvent, TopEvent
+from onnx_si.runtime.session import RUNTIME
 
 PASSES = 2  # runs of the model that tell the region, and that it is always the same
 STREAM = 3  # the generator's child that the chains draw from; those before it draw other things
@@ -19,7 +19,7 @@ STREAM = 3  # the generator's child that the chains draw from; those before it d
 
 def parity_of_itself() -> Parity:
     """The region is the runtime's own."""
-    return Parity(RUNTIME, (), 0.0)
+    return Parity(runtime=RUNTIME, pixels=(), max_difference=0.0)
 
 
 def engine_of(scene: Scene, settings: Settings, box: BlackBox) -> Engine:
@@ -33,7 +33,10 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     """The Monte-Carlo engine of a scene, with draws of its own."""
     rng = generator(settings.seed, scene.image, *scene.references).spawn(STREAM + 1)[STREAM]
     return MonteCarlo(
-        box.outside, Plan(settings.draws, settings.steps, alpha=settings.alpha), settings.seed, rng
+        box=box.outside,
+        plan=Plan(draws=settings.draws, steps=settings.steps, alpha=settings.alpha),
+        seed=settings.seed,
+        rng=rng,
     )
 
 
@@ -41,4 +44,4 @@ def event_of(marker: Marker, region: Mask) -> RegionEvent:
     """What has to be the same along the line: the region, whatever ties."""
     if marker.threshold.kind == "top":
         return TopEvent(region, region, 1, marker.ranked)
-    return RegionEvent(region, marker.counts)
+    return RegionEvent(region, marker.mask)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from onnx_si.analysis.blackbox import counted
-from onnx_si.analysis.question import Tested
+from onnx_si.analysis.question import Question
 from onnx_si.analysis.scene import Array, Mask
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.precision import rounded_at
 from onnx_si.engines.engine import Answer
 from onnx_si.engines.exact import Exact
@@ -20,9 +21,8 @@ from onnx_si.ground.deadline import GRACE, Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Parity
 from onnx_si.runtime.deployed import FileMap
-from onnx_si.search.event import RegionEvent
 from onnx_si.search.stop import WHY as INTERRUPTED
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Distribution
 
 NEAR_END = 1e-4  # standard errors between an end of S and the points beside it,
@@ -47,11 +47,11 @@ class Point:
     inside: bool
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Witness:
     """Asks the file about the sets of one test, and counts the answers."""
 
-    test: Tested
+    test: Question
     rng: np.random.Generator
     map: FileMap
     points: int = 0
@@ -60,13 +60,13 @@ class Witness:
     problem: str | None = None
 
     @classmethod
-    def of(cls, test: Tested, rng: np.random.Generator) -> "Witness | None":
+    def of(cls, test: Question, rng: np.random.Generator) -> "Witness | None":
         """None where nothing is to be asked, or the runtime can't run the file (its parity says why)."""
         if not test.settings.verify or not isinstance(test.selection.engine, Exact):
             return None  # where the runtime alone was asked there is nothing that it could contradict
         try:
             file = test.selection.marking.file
-            return None if file.whole_numbers else cls(test, rng, file)
+            return None if file.whole_numbers else cls(test=test, rng=rng, map=file)
         except UnsupportedModel:
             return None
 
@@ -76,7 +76,7 @@ class Witness:
             return replace(known, problem=self.problem)
         return replace(known, points=self.points, agreeing=self.agreeing, too_near=self.too_near)
 
-    def of_part(self, line: TestLine, event: RegionEvent, found: Answer) -> None:
+    def of_part(self, line: ImageLine, event: RegionEvent, found: Answer) -> None:
         """Ask about the test of a component."""
         self._ask(line, event, found, self.test.settings.verify // PARTS)
 
@@ -84,7 +84,7 @@ class Witness:
         """Ask about the test of the whole region."""
         self._ask(self.test.line, self.test.selection.event, found, self.test.settings.verify)
 
-    def _ask(self, line: TestLine, event: RegionEvent, found: Answer, count: int) -> None:
+    def _ask(self, line: ImageLine, event: RegionEvent, found: Answer, count: int) -> None:
         """Ask about one search.
 
         Raises
@@ -104,7 +104,7 @@ class Witness:
                 return
             self._ask_about(points[start : start + together], line, event, found)
 
-    def _ask_about(self, points: list[Point], line: TestLine, event: RegionEvent, found: Answer) -> None:
+    def _ask_about(self, points: list[Point], line: ImageLine, event: RegionEvent, found: Answer) -> None:
         places = np.array([point.place for point in points]).reshape(-1, *(1,) * line.start.ndim)
         images = line.start + line.direction * places
         try:
@@ -123,7 +123,7 @@ class Witness:
                 continue
             raise Contradicted(_words(point, wrong, found))
 
-    def _agrees_farther(self, point: Point, line: TestLine, event: RegionEvent, found: Answer) -> bool:
+    def _agrees_farther(self, point: Point, line: ImageLine, event: RegionEvent, found: Answer) -> bool:
         """Whether the region is what S says in the same part, farther from the end that is nearest."""
         parts = found.inside if point.inside else found.inside.union(found.undecided).complement()
         holding = (parts.bounds[:, 0] <= point.place) & (point.place <= parts.bounds[:, 1])
@@ -150,7 +150,7 @@ class Witness:
         return bool(((self._region(shown) == event.observed) | ~self._pixels(event)).all())
 
     def _wrong(
-        self, point: Point, image: Array, line: TestLine, event: RegionEvent, found: Answer
+        self, point: Point, image: Array, line: ImageLine, event: RegionEvent, found: Answer
     ) -> Mask | None:
         """The pixels that contradict S at a point; None where rounding may be the reason.
 
@@ -200,7 +200,7 @@ class Witness:
 
 
 def choose(
-    line: TestLine, found: Answer, count: int, unit: float, rng: np.random.Generator
+    line: ImageLine, found: Answer, count: int, unit: float, rng: np.random.Generator
 ) -> tuple[list[Point], int]:
     """Points of the line to be asked about, and how many were left out because the precision can't tell.
 
@@ -209,7 +209,7 @@ def choose(
 
     Parameters
     ----------
-    line : TestLine
+    line : ImageLine
     found : Search
     count : int
         How many points, at most.

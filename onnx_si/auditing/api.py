@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnx_si.auditing.journal import ROWS, write_whole, writing
-from onnx_si.auditing.run import Audit, run_audit
+from onnx_si.auditing.running import Audit, run_audit
 from onnx_si.auditing.wish import Wish, read_wish, wish_of
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model

@@ -50,7 +50,7 @@ class Summary:
     control: str
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Pile:
     """Rows of one group, as they come."""
 

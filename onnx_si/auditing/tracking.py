@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from onnx_si.auditing.run import Audit
+from onnx_si.auditing.running import Audit
 from onnx_si.errors import UsageError
 
 LONGEST = 500  # characters of a parameter

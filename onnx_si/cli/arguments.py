@@ -7,7 +7,7 @@ from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.cli.options import Group, Parser, add_option, add_options
 from onnx_si.ground.files import MEDICAL
 from onnx_si.ground.foreign import SUFFIXES
-from onnx_si.simulation.options import ALL
+from onnx_si.simulation.keywords import ALL
 
 _EPILOG = """\
 further verbs:

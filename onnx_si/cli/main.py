@@ -86,11 +86,11 @@ def _dispatch(arguments: list[str]) -> int:
 def _parser(verb: str | None) -> Parser:
     """The parser of a verb, or of the main job."""
     if verb == "audit":
-        from onnx_si.cli.audit import audit_parser
+        from onnx_si.cli.audit_verb import audit_parser
 
         return audit_parser()
     if verb == "replay":
-        from onnx_si.cli.replay import replay_parser
+        from onnx_si.cli.replay_verb import replay_parser
 
         return replay_parser()
     from onnx_si.cli import arguments as parsers
@@ -108,11 +108,11 @@ def _parser(verb: str | None) -> Parser:
 def _runner(verb: str | None) -> Callable[[argparse.Namespace], int]:
     """What does it; imported when the options are known to be right, as it takes long."""
     if verb == "audit":
-        from onnx_si.cli.audit import audit
+        from onnx_si.cli.audit_verb import audit
 
         return audit
     if verb == "replay":
-        from onnx_si.cli.replay import run_replay
+        from onnx_si.cli.replay_verb import run_replay
 
         return run_replay
     from onnx_si.cli import verbs

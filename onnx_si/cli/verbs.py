@@ -21,7 +21,8 @@ from onnx_si.ground.paths import writable
 from onnx_si.ground.terminal import shown, shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
-from onnx_si.report import Refused, Result, nifti, to_json
+from onnx_si.report import Refused, Result, to_json
+from onnx_si.report import nifti_files as nifti
 from onnx_si.report.progress import Watch
 from onnx_si.search import Stop
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.points.value import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
 from onnx_si.program.program import Program

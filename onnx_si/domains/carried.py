@@ -27,7 +27,7 @@ EPS = float(np.finfo(np.float64).eps)
 LOOKS = (1.0, -2.5, 4.0)  # standard errors from the statistic to the images that are looked at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Carried:
     """How far the numbers of each tensor of a network may be from the true ones, along a line of images.
 

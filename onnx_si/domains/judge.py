@@ -18,7 +18,7 @@ from onnx_si.domains import rational
 from onnx_si.domains.carried import EPS, Carried
 from onnx_si.domains.copies import behind_jumps, changed
 from onnx_si.domains.doubt import doubtful, exact_distances
-from onnx_si.domains.points import Points
+from onnx_si.domains.points.value import Points
 from onnx_si.domains.rational import Inexact, Objects, exact, rounded
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
@@ -54,7 +54,7 @@ class Found:
         return value - INSIDE[0] * rise, value + (1 - INSIDE[0]) * rise
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Judge:
     """Evaluates a program at points of a line, as exactly as a decision needs it; counts what it spends."""
 
@@ -69,8 +69,10 @@ class Judge:
     def of(cls, program: Program, start: Array, direction: Array, at: float, error: float) -> "Judge":
         """A judge of the line start + direction * z: `at` is the statistic, `error` its standard error."""
         products = any(isinstance(step.rule, Bilinear) for step in program.instructions)
-        carried = Carried(program, start, direction, at, error, 2 if products else 1)
-        return cls(program, start, direction, carried)
+        carried = Carried(
+            program=program, start=start, direction=direction, at=at, scale=error, degree=2 if products else 1
+        )
+        return cls(program=program, start=start, direction=direction, carried=carried)
 
     def reads(self, rule: Rule) -> tuple[str, ...]:
         """The tensors that a rule of the program is applied to."""
@@ -160,7 +162,7 @@ class Judge:
         prove_zeros = self.may_coincide(names) if prove_zeros is None else prove_zeros
         part = self._part(names)
         places = low + INSIDE[0] * (high - low)
-        plain = _Plain(self, part, np.array([low.min(), high.max()]))
+        plain = _Plain(judge=self, part=part, ends=np.array([low.min(), high.max()]))
         try:
             (found,) = walk(part, plain.apply, Points(self._images(places)), self.tally)
         except Undefined:
@@ -268,7 +270,7 @@ class Judge:
         return live
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Plain:
     """Plain evaluation that notes at which points a step on the way is decided by rounding."""
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from onnx_si.domains.event import RegionEvent
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import Progress, SearchOptions
-from onnx_si.search.event import RegionEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 Watch = Callable[[Progress], None] | None
 
@@ -54,7 +54,7 @@ class Engine(Protocol):
     def guarantee(self) -> str: ...
 
     def answer(
-        self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+        self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
     ) -> Answer:
         """The p-value of the line's statistic, given that the event holds."""
         ...

@@ -1,14 +1,15 @@
 """The exact engine: S found piece by piece, so that its bounds are proven."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
+from onnx_si.domains.domain import Domains
+from onnx_si.domains.event import RegionEvent
+from onnx_si.domains.standard import STANDARD
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.search import SearchOptions, linear_piece, search
-from onnx_si.search.event import RegionEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,15 @@ class Exact:
 
     program: Program
     margin: str
-    guarantee: ClassVar[str] = "exact"
+    domains: Domains = STANDARD
+
+    @property
+    def guarantee(self) -> str:
+        """What the domains earn that the search asks."""
+        return self.domains.guarantee
 
     def answer(
-        self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+        self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
     ) -> Answer:
         """Search the line for S; the p-value reported is the upper bound, with its ends as found.
 
@@ -29,7 +35,7 @@ class Exact:
         UnsupportedModel
             If nothing but rounding decides the region where it was observed.
         """
-        found = search(self.program, self.margin, line, event, how, progress)
+        found = search(self.program, self.margin, line, event, replace(how, domains=self.domains), progress)
         costs = ("seconds", "forward_passes", "pieces", "cells", "fates", "peak_bytes", "complete")
         return Answer(
             guarantee=self.guarantee,
@@ -43,6 +49,6 @@ class Exact:
             why=found.why,
         )
 
-    def piece(self, line: TestLine, event: RegionEvent, how: SearchOptions) -> Intervals:
+    def piece(self, line: ImageLine, event: RegionEvent, how: SearchOptions) -> Intervals:
         """The one linear piece around the statistic, for over-conditioning."""
-        return linear_piece(self.program, self.margin, line, event, how)
+        return linear_piece(self.program, self.margin, line, event, replace(how, domains=self.domains))

@@ -18,7 +18,7 @@ from onnx_si.ground.terminal import shown
 COPIES = 3  # of a model that a run holds: as it was loaded, extended, and in the runtime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Place:
     """Where the values of a tensor are."""
 
@@ -106,7 +106,7 @@ def _place(tensor: onnx.TensorProto, folder: Path, model: str) -> _Place:
             f"{what} of shape {shown(list(tensor.dims))} takes {needed} bytes, {where} has {length} for it; "
             "export it again"
         )
-    return _Place(tensor, target, start, length)
+    return _Place(tensor=tensor, file=target, start=start, length=length)
 
 
 def _bytes_of(tensor: onnx.TensorProto, what: str) -> int:

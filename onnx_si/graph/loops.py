@@ -25,7 +25,7 @@ MOST_NODES_OF_ALL = 40_000  # ... and of all loops of a model
 MOST_TURNS = 5_000  # of a loop that only a computed condition ends, so that no one knows before
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """How far a loop is unrolled.
 
@@ -80,7 +80,7 @@ def first_turn(node: onnx.NodeProto, version: int) -> Turn:
     scans = node.op_type == "Scan"
     state = tuple(node.input[: _states(node)] if scans else node.input[2:])
     _check(node, state)
-    return Turn(0, "" if scans or len(node.input) < 2 else node.input[1], state)
+    return Turn(done=0, condition="" if scans or len(node.input) < 2 else node.input[1], state=state)
 
 
 def _check(node: onnx.NodeProto, state: tuple[str, ...]) -> None:
@@ -176,7 +176,13 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
     nodes += [*made_before, *(renamed(inner, names) for inner in body.node)]
     condition = results.pop(0) if node.op_type == "Loop" else ""
     count = len(at.state)
-    return nodes, Turn(at.done + 1, condition, tuple(results[:count]), tuple(results[count:]), at)
+    return nodes, Turn(
+        done=at.done + 1,
+        condition=condition,
+        state=tuple(results[:count]),
+        made=tuple(results[count:]),
+        before=at,
+    )
 
 
 def _require_turns(turns: int, body: onnx.GraphProto) -> int:

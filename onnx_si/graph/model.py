@@ -47,7 +47,7 @@ class TensorInfo:
         return self.type in ("float", "double", "float16", "bfloat16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A checked ONNX model; the proto is never changed in place.
 
@@ -106,7 +106,7 @@ class Model:
 
     def with_proto(self, proto: onnx.ModelProto) -> "Model":
         """The same file's identity with an edited graph."""
-        return Model(proto, self.path, self.sha256, self.file)
+        return Model(proto=proto, path=self.path, sha256=self.sha256, source=self.file)
 
 
 def _text(value: str | bytes) -> str:
@@ -269,7 +269,7 @@ def _checked(proto: onnx.ModelProto, path: str | None, sha256: str | None, where
         proto = inlined(proto)
     except Exception as error:  # a library of C++, whose errors have no common class
         raise UnsupportedModel(f"{where}: its functions can't be inlined ({words_of(error)})") from error
-    return Model(proto, path, sha256, None if proto is source else source)
+    return Model(proto=proto, path=path, sha256=sha256, source=None if proto is source else source)
 
 
 def _with_standard_opset(proto: onnx.ModelProto) -> onnx.ModelProto:

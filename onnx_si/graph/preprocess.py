@@ -16,7 +16,7 @@ from onnx_si.ground.layout import Layout
 CLIP_BY_INPUTS = 11  # opset from which on a Clip's limits are inputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """model input = (resized image * scale - mean) / std, mean and std for all channels or one each.
 

@@ -15,12 +15,12 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, SaliencyMap, build
-from onnx_si.runtime.parity import run_deployed
+from onnx_si.runtime.session import run_deployed
 
 SAME = 1e-3  # share of an output's largest value that other fusions of the runtime may change
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Extended:
     """The extended model, the method that made the map, and what was assumed or left to the method."""
 
@@ -87,7 +87,12 @@ def extend(
             f"the extended model is not valid ONNX: {str(error).splitlines()[0]}"
         ) from error
     checked = _against_file(model, proto, trial)
-    return Extended(proto, found.tensor, found.method, told + trial.assumed + found.notes + checked)
+    return Extended(
+        proto=proto,
+        output=found.tensor,
+        method=found.method,
+        notes=told + trial.assumed + found.notes + checked,
+    )
 
 
 def _against_file(model: Model, proto: onnx.ModelProto, trial: Probe) -> tuple[str, ...]:
@@ -100,10 +105,10 @@ def _against_file(model: Model, proto: onnx.ModelProto, trial: Probe) -> tuple[s
     """
     names = tuple(info.name for info in model.outputs)
     try:
-        before = run_deployed(Model(model.file), trial.image, trial.info.name, names)
+        before = run_deployed(Model(proto=model.file), trial.image, trial.info.name, names)
     except UnsupportedModel as error:
         return (f"the new model's outputs were not compared with the file's: {error}",)
-    after = run_deployed(Model(proto), trial.image, trial.info.name, names)
+    after = run_deployed(Model(proto=proto), trial.image, trial.info.name, names)
     for info, own, new in zip(model.outputs, before, after, strict=True):
         if not _same(own, new, info.is_floating):
             raise UnsupportedModel(

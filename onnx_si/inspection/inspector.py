@@ -25,20 +25,20 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
-from onnx_si.graph.door import PREFIX
+from onnx_si.graph.doorway import PREFIX
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
-from onnx_si.inspection.plan import Choice, plan
+from onnx_si.inspection.planned import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.trace import input_layout, trace
 from onnx_si.program.program import Program, bind
 from onnx_si.report.documents import INSPECTION
-from onnx_si.runtime.parity import INPUT_TYPES, run_deployed
+from onnx_si.runtime.session import INPUT_TYPES, run_deployed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OpUse:
     """All nodes of one op that are the same kind of function here; `nodes` names the unsupported ones."""
 
@@ -50,7 +50,7 @@ class OpUse:
     nodes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What `inspect_model` found; `to_dict` is its JSON."""
 
@@ -152,7 +152,7 @@ def inspect_model(
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
-        loaded,
+        model=loaded,
         inputs=tuple(_input(loaded, info, settings.layout) for info in loaded.inputs),
         outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
         plan=planned,
@@ -246,8 +246,15 @@ def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
         key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
         groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
     uses = [
-        OpUse(*key, count=len(names), nodes=tuple(names) if key[-1] == "unsupported" else ())
-        for key, names in groups.items()
+        OpUse(
+            op=op,
+            domain=domain,
+            since_version=version,
+            kind=kind,
+            count=len(names),
+            nodes=tuple(names) if kind == "unsupported" else (),
+        )
+        for (op, domain, version, kind), names in groups.items()
     ]
     return tuple(sorted(uses, key=lambda use: (-use.count, use.op, use.kind)))
 

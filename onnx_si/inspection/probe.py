@@ -13,13 +13,13 @@ from onnx_si.graph import Model, TensorInfo
 from onnx_si.ground.layout import Layout, with_sizes
 from onnx_si.maps import View
 from onnx_si.maps.trace import input_layout
-from onnx_si.runtime.parity import INPUT_TYPES
+from onnx_si.runtime.session import INPUT_TYPES
 
 FREE_SIZE = 64  # of an axis of space: divisible by the strides of common networks, and quick
 MAX_PROBE_VALUES = 2**26
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Probe:
     """The input that takes the image, how its axes are read, an image of that shape, and what was assumed."""
 
@@ -30,7 +30,7 @@ class Probe:
 
     @property
     def view(self) -> View:
-        return View(self.image.shape, self.layout)
+        return View(shape=self.image.shape, layout=self.layout)
 
 
 def image_input(model: Model) -> TensorInfo:
@@ -82,7 +82,7 @@ def probe(
         raise UnsupportedModel(
             f"the input '{info.name}' of shape {tuple(shape)} is empty or too large to be tried out"
         )
-    return Probe(info, read_as, _values(info, tuple(shape)), tuple(assumed))
+    return Probe(info=info, layout=read_as, image=_values(info, tuple(shape)), assumed=tuple(assumed))
 
 
 def _values(info: TensorInfo, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -39,7 +39,7 @@ class Positions:
         return (numerators // unit).astype(np.intp), (numerators % unit / unit).astype(np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stretch:
     """Resize of one axis: `inside` elements become `outside`; the scale is exact, not a rounded quotient.
 
@@ -137,7 +137,7 @@ def to_size(inside: int, outside: int) -> Stretch:
     """An axis resized to a given length."""
     if inside < 1 or outside < 1:
         raise malformed(f"a resize from {inside} to {outside} elements")
-    return Stretch(inside, outside, Fraction(outside, inside))
+    return Stretch(inside=inside, outside=outside, scale=Fraction(outside, inside))
 
 
 def by_scale(inside: int, scale: float) -> Stretch:
@@ -146,7 +146,11 @@ def by_scale(inside: int, scale: float) -> Stretch:
         raise malformed(f"a resize by the scale {scale}")
     wanted = float(np.float32(inside) * np.float32(scale))
     stretch = to_size(inside, math.floor(wanted))
-    return stretch if wanted == stretch.outside else Stretch(inside, stretch.outside, Fraction(float(scale)))
+    return (
+        stretch
+        if wanted == stretch.outside
+        else Stretch(inside=inside, outside=stretch.outside, scale=Fraction(float(scale)))
+    )
 
 
 def with_ratio(inside: Sequence[int], sizes: Sequence[int], policy: str) -> list[Stretch]:
@@ -159,7 +163,10 @@ def with_ratio(inside: Sequence[int], sizes: Sequence[int], policy: str) -> list
     rounded = [math.floor(float(np.float32(float(scale)) * np.float32(n)) + 0.5) for n in inside]
     if lengths != rounded:
         raise Refusal(f"lengths {lengths} that float32 arithmetic gets wrong", "export with plain sizes")
-    return [Stretch(n, to_size(n, length).outside, scale) for n, length in zip(inside, lengths, strict=True)]
+    return [
+        Stretch(inside=n, outside=to_size(n, length).outside, scale=scale)
+        for n, length in zip(inside, lengths, strict=True)
+    ]
 
 
 def nearest_index(stretch: Stretch, coordinates: str, rounding: str) -> NDArray[np.intp]:

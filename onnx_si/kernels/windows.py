@@ -17,7 +17,7 @@ from onnx_si.rules.registry import Variable
 from onnx_si.rules.rules import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Axis:
     """One spatial axis, padded by `begin` and `end`, seen by `taps` positions at `output` places."""
 
@@ -159,7 +159,17 @@ def window(
             begin, end = flat[i], flat[i + rank]
             output = _places(length, reach, stride, begin, end, bool(ceil_mode))
         seen = min(taps, -(-(begin + length + end) // dilation))  # what lies behind both is never seen
-        axes.append(Axis(length, seen, stride, dilation, begin, end, output))
+        axes.append(
+            Axis(
+                length=length,
+                taps=seen,
+                stride=stride,
+                dilation=dilation,
+                begin=begin,
+                end=end,
+                output=output,
+            )
+        )
     result = Window(tuple(axes))
     if min(result.output) < 1:
         raise Refusal(f"kernel {kernel} does not fit into {spatial}", "use a larger image")

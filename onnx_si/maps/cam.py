@@ -35,7 +35,7 @@ from onnx_si.rules.traits import IN_ORDER, IN_PLACE, Average, Combination, Trait
 SCALES = frozenset({Combination.PRODUCT, Combination.QUOTIENT})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Head:
     """Where class scores come from: the feature map, weights (classes, channels) and the scores' tensor."""
 
@@ -135,7 +135,15 @@ def _trace(model: Model, image: NDArray[np.float64], output: str, axes: int) -> 
     rank = program.values[scores].ndim
     if program.values[scores].size != weights.shape[0]:
         return f"scores of shape {program.values[scores].shape} for {weights.shape[0]} classes"
-    return Head(features, layout, shape, layout.spatial_shape(shape), weights, scores, rank)
+    return Head(
+        features=features,
+        layout=layout,
+        shape=shape,
+        size=layout.spatial_shape(shape),
+        weights=weights,
+        scores=scores,
+        scores_rank=rank,
+    )
 
 
 def _in_place(traits: Traits) -> bool:
@@ -240,7 +248,15 @@ def cam(model: Model, image: NDArray[np.float64], target: int | str, view: View)
     if head.size != view.space:
         notes += (f"the map of {head.size} is resized ({view.resize}) to {view.space} pixels",)
     public = name_map(editor, resize_map(editor, flat, head.size, view))
-    return SaliencyMap(editor.finish(), public, public, "", "cam", target if classes > 1 else 0, notes)
+    return SaliencyMap(
+        model=editor.finish(),
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method="cam",
+        target=target if classes > 1 else 0,
+        notes=notes,
+    )
 
 
 def _turned(model: Model, image: NDArray[np.float64], view: View, head: Head) -> Head:

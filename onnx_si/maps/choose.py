@@ -1,15 +1,15 @@
 """Which saliency methods there are, which of them fit a model, and the automatic choice."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.choices import saliency as choices
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.ground.terminal import shown, whole_number
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.coarse import in_blocks
@@ -27,26 +27,17 @@ from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
 
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
-PLAIN = {
-    "cam": cam,
-    "gradcam": gradcam,
-    "gradient": gradient,
-    "grad-input": grad_input,
-    "occlusion": occlusion,
-    "rollout": rollout,
+Make = Callable[..., SaliencyMap]
+MADE_BY: dict[str, Make] = {
+    choices.OUTPUT.name: output_map,
+    choices.CAM.name: cam,
+    choices.GRADCAM.name: gradcam,
+    choices.GRADIENT.name: gradient,
+    choices.GRAD_INPUT.name: grad_input,
+    choices.OCCLUSION.name: occlusion,
+    choices.ROLLOUT.name: rollout,
 }
-AUTOMATIC = ("cam", "gradcam", "grad-input", "occlusion")
-"""What is tried, in this order, for a model without an output that is a map."""
-LAST_CHOICES = frozenset({"grad-input", "occlusion"})
-
-FITS = {
-    "gradcam": "every op between feature maps and class scores has a gradient rule",
-    "gradient": "every op between image and class scores has a gradient rule",
-    "grad-input": "every op between image and class scores has a gradient rule",
-    "occlusion": "the model gives class scores",
-    "rollout": "layers of attention among the image's tokens, one behind the other",
-}
-"""What it says of a model that such a map can be made."""
+"""What makes the map of each record: (model, image, target, view), and what follows the name."""
 
 
 @dataclass(frozen=True)
@@ -112,21 +103,18 @@ def _built(
         raise UsageError(
             f"threshold argmax: {method} is no map of classes; choose one with --saliency output:NAME"
         )
-    if method in PLAIN:
-        return PLAIN[method](model, image, target, view)
-    if kind == "output" and name:
+    record, more = choices.SALIENCY_METHODS.get(kind), None
+    if record is not None and record.more is not None and name:
+        more = record.more.read(name)
+    if record is None or (more is None and (name or method not in choices.PLAIN)):
+        raise UsageError(choices.unknown(method))
+    if record is choices.OUTPUT:
         return _output(model, image, name, target, view, argmax)
-    if kind == "gradcam" and name:
-        return gradcam(model, image, target, view, name)
-    if kind == "occlusion" and name.isdecimal() and (side := whole_number(name)):
-        return occlusion(model, image, target, view, side)
-    raise UsageError(
-        f"saliency '{shown(method)}'; allowed are auto, {', '.join(PLAIN)}, output:NAME, gradcam:NAME and "
-        "occlusion:K (patches of K pixels)"
-    )
+    make = MADE_BY[record.name]
+    return make(model, image, target, view) if more is None else make(model, image, target, view, more)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MapOutput:
     """A graph output that is a map: its name, number of channels, size in space, and whether it is a mask of
     truth values.
@@ -160,7 +148,12 @@ def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[Ma
         flat = any(n == 1 < whole for n, whole in zip(size, view.space, strict=True)) or set(size) == {1}
         if not flat and reading.is_whole(view) and not vector:
             found.append(
-                MapOutput(name, 1 if channel is None else shape[channel], size, is_truth(model, name))
+                MapOutput(
+                    name=name,
+                    channels=1 if channel is None else shape[channel],
+                    size=size,
+                    truth=is_truth(model, name),
+                )
             )
     return found
 
@@ -227,21 +220,21 @@ def _automatic(
         made = _output(model, image, single[0].name, target, view, argmax)
         return replace(made, why=_why(single[0], single, view))
     reasons: dict[str, str] = {}
-    for method in AUTOMATIC:
-        if method == "grad-input" and argmax is None and classes:
+    for method in choices.AUTOMATIC:
+        if method == choices.GRAD_INPUT.name and argmax is None and classes:
             return _with_classes(model, image, classes, target, view)
         try:
-            made = PLAIN[method](model, image, target, view)
+            made = MADE_BY[method](model, image, target, view)
         except Undecided:
             raise
         except UnsupportedModel as error:
             reasons[method] = _one_line(error)
         except UsageError as error:
-            if method != "occlusion":  # whose patches may not fit a small image
+            if method != choices.OCCLUSION.name:  # whose patches may not fit a small image
                 raise
             reasons[method] = _one_line(error)
         else:
-            return replace(made, why=_why_not(reasons)) if method in LAST_CHOICES else made
+            return replace(made, why=_why_not(reasons)) if choices.SALIENCY_METHODS[method].last else made
     several = ", ".join(f"'{found.name}' has {found.channels} channels" for found in maps)
     several = f" ({several})" if maps else ""
     found = "; ".join(f"{method}: {reason}" for method, reason in reasons.items())
@@ -288,15 +281,9 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         for m in outputs
         if m not in maps and m.size == view.space
     ]
-    try:
-        head = find_head(model, image, view)
-        classes, channels = head.weights.shape
-        found.append(
-            Availability("cam", True, f"global average of {channels} channels, then {classes} class scores")
-        )
-    except SaliencyUnavailable as error:
-        found.append(Availability("cam", False, str(error)))
-    found += [_tried(method, reason, model, image, view) for method, reason in FITS.items()]
+    found += [
+        _tried(method, model, image, view) for method in choices.SALIENCY_METHODS.values() if method.fits
+    ]
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found
@@ -306,10 +293,17 @@ def _what(found: MapOutput) -> str:
     return "a graph output that is a mask of truth values" if found.truth else "a graph output that is a map"
 
 
-def _tried(method: str, reason: str, model: Model, image: NDArray[np.float64], view: View) -> Availability:
+def _tried(method: choices.Method, model: Model, image: NDArray[np.float64], view: View) -> Availability:
     """Whether a method's map can be made; the reason is that of a success."""
     try:
-        made = PLAIN[method](model, image, "predicted", view)
+        if method is choices.CAM:
+            classes, channels = find_head(model, image, view).weights.shape
+            return Availability(method.name, True, method.fits.format(channels=channels, classes=classes))
+        made = MADE_BY[method.name](model, image, "predicted", view)
+    except SaliencyUnavailable as error:
+        return Availability(method.name, False, str(error) if method is choices.CAM else _one_line(error))
     except (UnsupportedModel, UsageError) as error:
-        return Availability(method, False, _one_line(error))
-    return Availability(method, True, "; ".join([reason, *made.notes]))
+        if method is choices.CAM:
+            raise
+        return Availability(method.name, False, _one_line(error))
+    return Availability(method.name, True, "; ".join([method.fits, *made.notes]))

@@ -1,7 +1,6 @@
 """Class maps: the region is where one channel of a map is the largest, as an ArgMax over channels says."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -85,10 +84,18 @@ def class_map(
     single = tuple(1 if axis == layout.channel_axis else n for axis, n in enumerate(shape))
     public = name_map(editor, to_map(editor, one, single, layout, None, view))
     found = on_scores(editor.finish(), image)  # a Softmax in front of the choice is removed
-    made = SaliencyMap(
-        found, public, public, "", f"output:{name}", target, notes, split=0.5, chooses_class=True
+    return SaliencyMap(
+        model=found,
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=target,
+        notes=notes,
+        split=0.5,
+        chooses_class=True,
+        blocks=view.blocks,
     )
-    return replace(made, blocks=view.blocks)
 
 
 def _averaged(

@@ -30,7 +30,7 @@ from onnx_si.program.program import Program
 from onnx_si.rules.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """The feature maps: their tensor, its shape, which of its axes holds the channels, and those of space in
     the image's order; `notes` say why it is this one where there are several. Of a tensor of tokens `row` is
@@ -113,7 +113,15 @@ def _of_tokens(tensor: str, program: Program, traced: Mapping[str, Axes], view: 
     row, channel = found
     left_out = f"; {len(row.others)} tokens that are no place are left out" if len(row.others) else ""
     note = (f"its {row.length} tokens are put back on their grid{left_out}",)
-    return Layer(tensor, program.values[tensor].shape, channel, (), note, row, row.in_order(view)[0])
+    return Layer(
+        tensor=tensor,
+        shape=program.values[tensor].shape,
+        channel_axis=channel,
+        space=(),
+        notes=note,
+        row=row,
+        grid=row.in_order(view)[0],
+    )
 
 
 def _layer(
@@ -122,14 +130,14 @@ def _layer(
     """Feature maps, with their axes of space as the nodes tell; None where these are no image's."""
     space = tuple(a for a in range(1, len(shape)) if a != axis)
     if tensor not in traced:
-        return Layer(tensor, shape, axis, space)
+        return Layer(tensor=tensor, shape=shape, channel_axis=axis, space=space)
     try:
         layout = read_tensor(shape, view, traced[tensor]).layout
     except SaliencyUnavailable:
         return None
     if layout.channel_axis != axis:
         return None
-    return Layer(tensor, shape, axis, in_image_order(layout))
+    return Layer(tensor=tensor, shape=shape, channel_axis=axis, space=in_image_order(layout))
 
 
 def _last(fitting: Mapping[str, Layer], flows: Mapping[str, onnx.NodeProto]) -> Layer:
@@ -179,7 +187,7 @@ def _named(
     layout = read_tensor(shape, view, traced.get(name)).layout
     if layout.channel_axis is None:
         raise SaliencyUnavailable(f"'{name}' of shape {shape} has no channels to be weighted")
-    return Layer(name, shape, layout.channel_axis, in_image_order(layout))
+    return Layer(tensor=name, shape=shape, channel_axis=layout.channel_axis, space=in_image_order(layout))
 
 
 def _channel_axes(
@@ -257,7 +265,15 @@ def gradcam(
     public = name_map(editor, resize_map(editor, positive, size, view))
     method = f"gradcam:{name}" if name else "gradcam"
     shown = target if scores.classes > 1 else 0
-    return SaliencyMap(editor.finish(), public, public, "", method, shown, tuple(notes))
+    return SaliencyMap(
+        model=editor.finish(),
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=method,
+        target=shown,
+        notes=tuple(notes),
+    )
 
 
 def _channels_first(editor: Editor, tensor: str, layer: Layer, view: View) -> str:

@@ -88,4 +88,12 @@ def _finished(
 ) -> SaliencyMap:
     public = name_map(editor, reshaped(editor, tensor, view.space))
     shown = target if scores.classes > 1 else 0
-    return SaliencyMap(editor.finish(), public, public, "", method, shown, scores.notes)
+    return SaliencyMap(
+        model=editor.finish(),
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=method,
+        target=shown,
+        notes=scores.notes,
+    )

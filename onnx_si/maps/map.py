@@ -22,7 +22,7 @@ TOLD_APART = 1e-6  # a probability nearer to 0 or 1 is a matter of the deployed 
 MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class View:
     """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
     in space, how a coarse map is brought to that size (`linear` or `nearest`), the tensor of the class
@@ -41,7 +41,7 @@ class View:
         return self.layout.spatial_shape(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SaliencyMap:
     """A model with a map over the image's pixels.
 

@@ -110,7 +110,13 @@ def occlusion(
     patches = f"{grid.number} patches of side {grid.side}, each set to zero in a copy of the network"
     notes = (patches, *scores.notes)
     return SaliencyMap(
-        editor.finish(), public, public, "", method, target if scores.classes > 1 else 0, notes
+        model=editor.finish(),
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=method,
+        target=target if scores.classes > 1 else 0,
+        notes=notes,
     )
 
 

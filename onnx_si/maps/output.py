@@ -84,7 +84,16 @@ def output_map(
     if split is None and (scale := middle(model, image, name)) is not None:
         split, told = scale
         notes += told
-    return SaliencyMap(editor.finish(), public, margin, link, f"output:{name}", channel, notes, split)
+    return SaliencyMap(
+        model=editor.finish(),
+        tensor=public,
+        margin_tensor=margin,
+        link=link,
+        method=f"output:{name}",
+        target=channel,
+        notes=notes,
+        split=split,
+    )
 
 
 def _of_squares(model: Model, image: NDArray[np.float64], root: Tail) -> bool:
@@ -119,7 +128,16 @@ def _class_map(
         notes = (f"'{name}' holds {classes} classes: every one but 0 is the map; --target K takes one",)
     chosen = target if isinstance(target, int) else None
     public = name_map(editor, to_map(editor, one, shape, reading.layout, None, view))
-    return SaliencyMap(editor.finish(), public, public, "", f"output:{name}", chosen, notes, split=0.5)
+    return SaliencyMap(
+        model=editor.finish(),
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method=f"output:{name}",
+        target=chosen,
+        notes=notes,
+        split=0.5,
+    )
 
 
 def _many_channels(shape: tuple[int, ...], axis: int | None) -> bool:

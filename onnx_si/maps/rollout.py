@@ -80,7 +80,15 @@ def rollout(model: Model, image: NDArray[np.float64], target: int | str, view: V
     ]
     if target != "predicted":
         notes.append(f"attention has no class: target {target} changes nothing")
-    return SaliencyMap(editor.finish(), public, public, "", "rollout", None, tuple(notes))
+    return SaliencyMap(
+        model=editor.finish(),
+        tensor=public,
+        margin_tensor=public,
+        link="",
+        method="rollout",
+        target=None,
+        notes=tuple(notes),
+    )
 
 
 def find_attention(model: Model, image: NDArray[np.float64], view: View) -> tuple[list[Layer], Program]:
@@ -217,4 +225,4 @@ def _inner_softmax(editor: Editor, model: Model, node: onnx.NodeProto, program: 
 
 def _alone(row: Row) -> Row:
     """The same tokens along the middle of three axes."""
-    return Row(1, row.sources, row.sizes, row.lead, row.length, 3)
+    return Row(axis=1, sources=row.sources, sizes=row.sizes, lead=row.lead, length=row.length, rank=3)

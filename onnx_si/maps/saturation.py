@@ -48,7 +48,7 @@ def choice_saturates(scores: Array, axis: int, *, softmax: bool, smallest: bool)
     return bool(((second < FAINT) & (np.abs(best - next_) > PLAIN)).any()) if smallest else False
 
 
-def edge_saturates(scores: Array, region: NDArray[np.bool_], counts: NDArray[np.bool_], *, log: bool) -> bool:
+def edge_saturates(scores: Array, region: NDArray[np.bool_], mask: NDArray[np.bool_], *, log: bool) -> bool:
     """Whether the least score of a share of the pixels and the largest one outside can't be told apart."""
-    inside, outside = scores[region & counts], scores[~region & counts]
+    inside, outside = scores[region & mask], scores[~region & mask]
     return bool(inside.size and outside.size and alike(inside.min(), outside.max(), log=log))

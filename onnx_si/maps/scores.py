@@ -51,7 +51,7 @@ def behind_scores(traits: Traits) -> bool:
     return increasing or traits.decides is Decision.LARGEST or traits.moves in IN_ORDER
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """A tensor of class scores, and the graph in front of it bound to an image, with all its values; `notes`
     say why it is this one where there are several.
@@ -94,7 +94,9 @@ def find_scores(model: Model, image: NDArray[np.float64], view: View) -> Scores:
     problem = _problem(names[0], tensor, program, view)
     if problem:
         raise SaliencyUnavailable(f"no class scores: {problem}")
-    return Scores(tensor, max(program.values[tensor].shape, default=1), program, notes)
+    return Scores(
+        tensor=tensor, classes=max(program.values[tensor].shape, default=1), program=program, notes=notes
+    )
 
 
 def _problem(output: str, tensor: str, program: Program, view: View) -> str:

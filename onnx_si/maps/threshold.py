@@ -54,7 +54,7 @@ class Threshold:
 
 
 def top_region(
-    scores: NDArray[np.float64], threshold: Threshold, counts: Mask | None, ranked: Mask | None = None
+    scores: NDArray[np.float64], threshold: Threshold, mask: Mask | None, ranked: Mask | None = None
 ) -> Mask:
     """Pixels strictly above the (k + 1)-th largest value among those that may count; values that tie with it
     are outside.
@@ -65,12 +65,12 @@ def top_region(
         The map, or anything strictly increasing in it.
     threshold : Threshold
         Of kind `top`.
-    counts : boolean array or None
+    mask : boolean array or None
         Pixels that may count; None: all.
     ranked : boolean array, optional
         Those of them whose values are ranked, one of each block; default: all.
     """
-    allowed = np.ones(scores.shape, np.bool_) if counts is None else counts
+    allowed = np.ones(scores.shape, np.bool_) if mask is None else mask
     values = scores[allowed if ranked is None else ranked]
     k = threshold.count(values.size)
     place = values.size - k - 1
@@ -113,7 +113,7 @@ def with_margin(
     saliency: SaliencyMap,
     threshold: Threshold,
     pixels: int,
-    counts: Mask | None = None,
+    mask: Mask | None = None,
     top: Mask | None = None,
 ) -> tuple[Model, str]:
     """Append the margin of the map over the threshold; gives the model and the tensor.
@@ -124,7 +124,7 @@ def with_margin(
     threshold : Threshold
     pixels : int
         Of the map.
-    counts : boolean array, optional
+    mask : boolean array, optional
         Pixels that may count, in the map's shape: maximum, minimum and share are taken over them.
     top : boolean array, optional
         For a threshold of kind `top`, the observed region: the margin is the map less its largest value
@@ -140,13 +140,13 @@ def with_margin(
     editor = Editor(saliency.model)
     scores = _double(editor, saliency.margin_tensor)
     if saliency.blocks is not None:
-        counts = saliency.blocks.firsts(counts)
+        mask = saliency.blocks.firsts(mask)
     if threshold.kind in ("value", ARGMAX):
         bound = editor.constant(np.array(saliency.on_margin(threshold.level)))
     elif threshold.kind == "top":
         if top is None:
             raise ValueError("a threshold of kind top needs the observed region")
-        others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if counts is None else counts & ~top)
+        others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if mask is None else mask & ~top)
         bound = others.shaped(_double(editor, others.largest()))
     elif saliency.is_logit:
         raise NotLinear(
@@ -161,7 +161,7 @@ def with_margin(
         )
     else:
         factor = saliency.on_margin(threshold.level)  # sqrt(s) > F sqrt(m) where s > F * F * m
-        chosen = _Chosen(editor, saliency.margin_tensor, pixels, counts)
+        chosen = _Chosen(editor, saliency.margin_tensor, pixels, mask)
         bound = _relative_bound(editor, chosen, replace(threshold, level=factor))
     margin = editor.add("Sub", [scores, bound], output=editor.fresh("margin"))
     editor.expose(margin, onnx.TensorProto.DOUBLE)

@@ -13,7 +13,7 @@ from onnx_si.rules.axes import Axes, is_fresh, size_of
 from onnx_si.rules.token_rows import inside_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """A tensor's axis of tokens, the axes of the image that its places run over (slowest first) with their
     sizes, how many of all tokens stand in front of them, and the number of axes of the tensor.
@@ -49,7 +49,14 @@ def row_of(axes: Axes | None, axis: int, view: View) -> Row | None:
         return None
     parts, lead = found
     sources, sizes = tuple(part.source for part in parts), tuple(part.size for part in parts)
-    return Row(axis % len(axes), sources, sizes, lead, size_of(axes[axis]), len(axes))
+    return Row(
+        axis=axis % len(axes),
+        sources=sources,
+        sizes=sizes,
+        lead=lead,
+        length=size_of(axes[axis]),
+        rank=len(axes),
+    )
 
 
 def rows_of(axes: Axes | None, view: View) -> list[Row]:

@@ -51,7 +51,15 @@ def trace(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> dict[str
         for position, output in enumerate(node.output):
             if output not in known.shapes:
                 continue
-            axes = axes_of(Place(node, inputs, known.constants, known.shapes[output], position))
+            axes = axes_of(
+                Place(
+                    node=node,
+                    inputs=inputs,
+                    constants=known.constants,
+                    shape=known.shapes[output],
+                    position=position,
+                )
+            )
             if axes is not None:
                 found[output] = axes
     return found
@@ -104,7 +112,7 @@ def _moved(transpose: onnx.NodeProto, axis: int) -> int | None:
 
 
 def _whole(shape: Iterable[int]) -> Axes:
-    return tuple((Part(axis, size),) for axis, size in enumerate(shape))
+    return tuple((Part(source=axis, size=size),) for axis, size in enumerate(shape))
 
 
 def readings(model: Model, name: str, declared: Shape) -> Iterator[Mapping[int, str]]:
@@ -149,7 +157,9 @@ def _carry(node: onnx.NodeProto, found: dict[str, Axes], constants: "_Stored") -
     }
     shapes = inferred_shapes(node, {**known, **shaped}, constants.opsets, unknown=shaped)
     if node.output[0] in shapes:
-        axes = axes_of(Place(node, inputs, known, shapes[node.output[0]], 0))
+        axes = axes_of(
+            Place(node=node, inputs=inputs, constants=known, shape=shapes[node.output[0]], position=0)
+        )
         if axes is not None:
             found[node.output[0]] = axes
 

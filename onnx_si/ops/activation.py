@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed
-from onnx_si.kernels.elementwise import Bounded, Clipped, Leaky, Ramp, rectified
+from onnx_si.kernels.pointwise import Bounded, Clipped, Leaky, Ramp, rectified
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import identity
 from onnx_si.rules import axis_rules
@@ -43,11 +43,13 @@ def absolute(x: Input) -> Rule:
 @handles("HardSigmoid", since=(6, 22), axes=axis_rules.elementwise, crop=crops.elementwise)
 def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Rule:
     if alpha == 0:
-        return Affine(np.zeros_like, offset=np.clip(double(np.asarray(beta)), 0, 1))
+        return Affine(linear=np.zeros_like, offset=np.clip(double(np.asarray(beta)), 0, 1))
     ends = ((0.0 - beta) / alpha, (1.0 - beta) / alpha)
     low, high = min(ends), max(ends)
     levels = (0.0, 1.0) if alpha > 0 else (1.0, 0.0)
-    return Kinked(Ramp((low, high), levels, alpha, beta), (np.asarray(low), np.asarray(high)))
+    return Kinked(
+        Ramp(places=(low, high), levels=levels, factor=alpha, shift=beta), (np.asarray(low), np.asarray(high))
+    )
 
 
 @handles("Clip", since=(6, 11, 12, 13), axes=axis_rules.elementwise, crop=crops.elementwise)

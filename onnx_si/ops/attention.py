@@ -28,7 +28,7 @@ def joined(y: Array, ndim: int) -> Array:
     return y if ndim == 4 else y.swapaxes(2, 3).reshape(*y.shape[:2], y.shape[3], -1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Visible:
     """Which keys a query may see besides the mask's: causality, a window, and keys that are padding."""
 
@@ -98,7 +98,7 @@ def attention(
         return _present((q, k, v, mask, past_key, past_value), context.output, kv_num_heads)
     valid = optional(nonpad_kv_seqlen, "nonpad_kv_seqlen")
     rows = None if valid is None else valid.astype(np.intp)
-    sight = Visible(bool(is_causal), left_window_size, right_window_size, rows)
+    sight = Visible(causal=bool(is_causal), left=left_window_size, right=right_window_size, valid=rows)
     truth, fill = _is_truth(mask), filled(q, k, v, mask, past_key, past_value)
 
     def evaluate(*xs: Array) -> Array:

@@ -27,7 +27,7 @@ def _of_integers(inputs: tuple[Input, ...], function: Callable[..., NDArray[Any]
         whole = [x.astype(np.uint64 if dtype == np.uint64 else np.int64).astype(dtype) for x in line_up(*xs)]
         return function(*whole).astype(np.float64)
 
-    return Gated(evaluate, gates=tuple(range(len(changing))))
+    return Gated(evaluate=evaluate, gates=tuple(range(len(changing))))
 
 
 @handles("BitwiseAnd", since=(18,), axes=axis_rules.elementwise)

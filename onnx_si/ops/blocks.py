@@ -28,7 +28,7 @@ def center_crop_pad(x: Input, wanted: Input, *, axes: list[int] | None = None) -
         else:
             crops[axis + 1] = slice(-missing // 2, -missing // 2 + length)
     affordable(tuple(shape))
-    return Affine(lambda x: np.pad(x[tuple(crops)], pads))
+    return Affine(linear=lambda x: np.pad(x[tuple(crops)], pads))
 
 
 @handles("Col2Im", since=(18,))
@@ -64,9 +64,10 @@ def col2im(
 
     if win.rank != 2 and max(dilations or [1]) > 1:
         return Disputed(
-            added_up, reason=f"dilations {dilations} on {win.rank} axes: runtimes put the columns elsewhere"
+            evaluate=added_up,
+            reason=f"dilations {dilations} on {win.rank} axes: runtimes put the columns elsewhere",
         )
-    return Affine(added_up, terms=taps)
+    return Affine(linear=added_up, terms=taps)
 
 
 @handles(
@@ -85,7 +86,7 @@ def depth_to_space(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
         ((b, b, depth), (0, 1, 4, 5, 2, 6, 3)) if mode == "DCR" else ((depth, b, b), (0, 1, 2, 5, 3, 6, 4))
     )
     return Affine(
-        lambda x: (
+        linear=lambda x: (
             x.reshape(x.shape[0], n, *blocks, h, w)
             .transpose(order)
             .reshape(x.shape[0], n, depth, h * b, w * b)
@@ -107,7 +108,7 @@ def space_to_depth(x: Input, *, blocksize: int, mode: str = "DCR") -> Rule:
         raise malformed(f"blocks of {b} x {b} from {h} x {w} positions")
     order = (0, 1, 4, 6, 2, 3, 5) if mode == "DCR" else (0, 1, 2, 4, 6, 3, 5)
     return Affine(
-        lambda x: (
+        linear=lambda x: (
             x.reshape(x.shape[0], n, c, h // b, b, w // b, b)
             .transpose(order)
             .reshape(x.shape[0], n, c * b * b, h // b, w // b)

@@ -67,16 +67,16 @@ def cast(x: Input, *, to: int, saturate: int = 1, round_mode: str = "up") -> Rul
     if to in FLOATING:
         return identity(x)
     if to == onnx.TensorProto.BOOL:
-        return Step(lambda x: (x,), lambda x: (x != 0).astype(np.float64))
+        return Step(switches=lambda x: (x,), evaluate=lambda x: (x != 0).astype(np.float64))
     if to in WHOLE_NUMBERS and x.integer:
-        return Gated(_wrap(helper.tensor_dtype_to_np_dtype(to)), gates=(0,))
+        return Gated(evaluate=_wrap(helper.tensor_dtype_to_np_dtype(to)), gates=(0,))
     if to in WIDE:
         return stairs(np.trunc)
     beyond = f"a cast to {name_of(to)} is undefined beyond its range"
     if to in RANGES:
-        return Opaque(_within(*RANGES[to]), "discrete", beyond)
+        return Opaque(evaluate=_within(*RANGES[to]), kind="discrete", reason=beyond)
     if to == POWERS_OF_TWO and saturate and round_mode == "up":
-        return Opaque(_power_above, "discrete", beyond)
+        return Opaque(evaluate=_power_above, kind="discrete", reason=beyond)
     if to not in SMALL_FLOATS:
         raise Refusal(f"cast to {name_of(to)}", "keep the image's path in floating point")
     if saturate:
@@ -168,4 +168,4 @@ def rounded_to(levels: Array, missing: float) -> Step:
         zero = int(np.searchsorted(levels, 0.0))
         return np.asarray((np.searchsorted(levels, below) - zero) % 2 == 1)
 
-    return Step(lambda x: tuple(x - border for border in borders), evaluate)
+    return Step(switches=lambda x: tuple(x - border for border in borders), evaluate=evaluate)

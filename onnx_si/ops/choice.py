@@ -22,7 +22,7 @@ LARGEST = (2**31 - 1, 2**63 - 1)
 def sliced(x: Variable, cuts: dict[int, slice]) -> Affine:
     """Slices of named axes."""
     index = (slice(None), *(cuts.get(axis, slice(None)) for axis in range(x.ndim)))
-    return Affine(lambda x: x[index])
+    return Affine(linear=lambda x: x[index])
 
 
 @handles("Split", since=(2, 11, 13, 18), axes=axis_rules.parted, moves=Moves.PICKS, gradient=Gradient.MOVED)
@@ -84,7 +84,8 @@ def slice_(
     rule = sliced(x, cuts)
     if any(step < 0 and end in LARGEST for end, step in zip(last, steps, strict=True)):
         return Disputed(
-            rule.evaluate, reason="a backward slice to the largest integer: runtimes go on to element 0"
+            evaluate=rule.evaluate,
+            reason="a backward slice to the largest integer: runtimes go on to element 0",
         )
     return rule
 
@@ -130,14 +131,15 @@ def gather(x: Input, indices: Input, *, axis: int = 0) -> Rule:
         index = np.asarray(constant(indices, "indices"), dtype=np.intp)
         if index.size and not -shape[where] <= index.min() <= index.max() < shape[where]:
             raise malformed(f"indices from {index.min()} to {index.max()} on {shape[where]} elements")
-        return Affine(lambda x: np.take(x, index, axis=where + 1))
+        return Affine(linear=lambda x: np.take(x, index, axis=where + 1))
     if not indices.stepwise:
         raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
     if isinstance(x, Variable):
-        return Gated(lambda x, i: _pick_each(x, inside(i, shape[where]), where), gates=(1,))
+        return Gated(evaluate=lambda x, i: _pick_each(x, inside(i, shape[where]), where), gates=(1,))
     table = double(constant(x, "data"))
     return Gated(
-        lambda i: np.moveaxis(np.take(table, inside(i, shape[where]), axis=where), where, 0), gates=(0,)
+        evaluate=lambda i: np.moveaxis(np.take(table, inside(i, shape[where]), axis=where), where, 0),
+        gates=(0,),
     )
 
 

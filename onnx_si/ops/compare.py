@@ -36,7 +36,7 @@ def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Ru
             equals = (np.abs(left - right) <= tie * size) & np.isfinite(size)
         return np.where(equals, among_equals, relation(left, right)).astype(np.float64)
 
-    return Step(difference, evaluate, loosely=loosely if tie else None)
+    return Step(switches=difference, evaluate=evaluate, loosely=loosely if tie else None)
 
 
 @handles(
@@ -86,7 +86,7 @@ def logic(inputs: tuple[Input, ...], function: Callable[..., Array]) -> Rule:
     def evaluate(*xs: Array) -> Array:
         return function(*(value != 0 for value in line_up(*xs))).astype(np.float64)
 
-    return Gated(evaluate, gates=tuple(range(len(changing))))
+    return Gated(evaluate=evaluate, gates=tuple(range(len(changing))))
 
 
 @handles("Not", since=(1,), axes=axis_rules.elementwise, crop=crops.elementwise)

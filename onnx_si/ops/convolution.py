@@ -46,7 +46,7 @@ def conv(
     win = window(x, weight.shape[2:], strides, dilations, pads, auto_pad)
     affordable((x.shape[0], weight.shape[0], *win.output))
     return Affine(
-        Correlation(win, group),
+        linear=Correlation(win, group),
         weights=(weight,),
         offset=_bias(b, weight.shape[0], win.rank),
         terms=weight.shape[1] * win.taps + 1,
@@ -137,9 +137,16 @@ def conv_transpose(
         raise Refusal(f"pads {begin} and {end} give the output size {output}", "export with pads >= 0")
     affordable((x.shape[0], maps, *full))
     behind = [max(e, 0) for e in end]
-    win = Window(tuple(map(Axis, output, kernel, steps, gaps, begin, behind, spatial)))
+    win = Window(
+        tuple(
+            Axis(length=inside, taps=taps, stride=step, dilation=gap, begin=front, end=back, output=whole)
+            for inside, taps, step, gap, front, back, whole in zip(
+                output, kernel, steps, gaps, begin, behind, spatial, strict=False
+            )
+        )
+    )
     return Affine(
-        Spreading(win, group),
+        linear=Spreading(win, group),
         weights=(weight,),
         offset=_bias(b, maps, rank),
         terms=weight.shape[0] // group * win.taps + 1,

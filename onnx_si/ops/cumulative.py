@@ -31,7 +31,7 @@ def _running(
 @handles("CumSum", since=(11, 14), axes=axis_rules.same)
 def cumulative_sum(x: Input, axis: Input, *, exclusive: int = 0, reverse: int = 0) -> Rule:
     run = _running(x, axis, exclusive, reverse, np.cumsum, 0.0)
-    return Affine(run, terms=max(variable(x, "x").shape, default=1))
+    return Affine(linear=run, terms=max(variable(x, "x").shape, default=1))
 
 
 @handles("CumProd", since=(26,))

@@ -73,7 +73,9 @@ def einsum(*inputs: Input, equation: str) -> Rule:
     position = next(i for i, value in enumerate(fixed) if value is None)
     weights = tuple(value for value in fixed if value is not None)
     return Affine(
-        lambda x, *ws: product(*ws[:position], x, *ws[position:]), weights, terms=count * max(len(inputs), 1)
+        linear=lambda x, *ws: product(*ws[:position], x, *ws[position:]),
+        weights=weights,
+        terms=count * max(len(inputs), 1),
     )
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
-from onnx_si.kernels.elementwise import Divided, Scaled, WeightedSum
+from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
 from onnx_si.kernels.series import Series
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
@@ -43,7 +43,7 @@ def weighted_sum(inputs: tuple[Input, ...], coefficients: tuple[float, ...]) -> 
             term = c * double(constant(value, "of the op"))
             offset = term if offset is None else offset + term
 
-    return Affine(WeightedSum(shape), weights, offset, terms=len(inputs))
+    return Affine(linear=WeightedSum(shape), weights=weights, offset=offset, terms=len(inputs))
 
 
 def _adds_nothing(pairs: list[tuple[Input, float]], shape: tuple[int, ...]) -> bool:
@@ -91,7 +91,7 @@ def negate(x: Input) -> Rule:
 def scale(x: Variable, factor: Array) -> Affine:
     """factor * x with a constant factor that broadcasts."""
     ndim = len(broadcast_shape(x, factor))
-    return Affine(Scaled(ndim), weights=(factor,))
+    return Affine(linear=Scaled(ndim), weights=(factor,))
 
 
 def quotient(x: Variable, divisor: Array) -> Affine:
@@ -100,7 +100,7 @@ def quotient(x: Variable, divisor: Array) -> Affine:
     49 / 49 is 1, and what jumps there does so for the number that the file means.
     """
     ndim = len(broadcast_shape(x, divisor))
-    return Affine(Divided(ndim), weights=(divisor,))
+    return Affine(linear=Divided(ndim), weights=(divisor,))
 
 
 def bilinear(
@@ -119,13 +119,13 @@ def bilinear(
     if len(gates) >= len(factors) - 1:
         return rule
     if len(factors) == 2:
-        return Bilinear(product, terms, weights, offset, elementwise)
+        return Bilinear(product=product, terms=terms, weights=weights, offset=offset, elementwise=elementwise)
     return opaque(rule.evaluate, "bilinear")
 
 
 def squared(x: Variable) -> Rule:
     """x * x."""
-    return opaque(np.square, "bilinear") if x.stepwise else Bilinear(np.multiply, elementwise=True)
+    return opaque(np.square, "bilinear") if x.stepwise else Bilinear(product=np.multiply, elementwise=True)
 
 
 def silent(function: Callable[..., Array]) -> Callable[..., Array]:
@@ -145,7 +145,7 @@ def smooth(function: Callable[[Array], Array], series: Series) -> Smooth:
 
 def opaque(function: Callable[..., Array], kind: str = "smooth", reason: str = "") -> Opaque:
     """A function that is not piecewise linear, known by its values only."""
-    return Opaque(silent(function), kind, reason, steady=True)
+    return Opaque(evaluate=silent(function), kind=kind, reason=reason, steady=True)
 
 
 def computed(function: Callable[..., Array], *inputs: Input, kind: str = "smooth") -> Opaque:
@@ -161,7 +161,7 @@ def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 
     if not all(isinstance(value, Variable) for value in inputs):
         nothing = (np.zeros((1, *value.shape)) for value in inputs if isinstance(value, Variable))
         offset = function(*filled(*inputs)(*nothing))[0]
-    return Affine(lambda *xs: function(*fill(*xs)), offset=offset, terms=terms)
+    return Affine(linear=lambda *xs: function(*fill(*xs)), offset=offset, terms=terms)
 
 
 @handles(
@@ -190,7 +190,7 @@ def divide(a: Input, b: Input) -> Rule:
     if holds_integers(a):
         line_up = operands(a, b)
         gates = tuple(range(sum(isinstance(value, Variable) for value in (a, b))))
-        return Gated(lambda *xs: np.trunc(np.divide(*line_up(*xs))), gates)
+        return Gated(evaluate=lambda *xs: np.trunc(np.divide(*line_up(*xs))), gates=gates)
     if isinstance(a, Variable) and not isinstance(b, Variable):
         divisor = double(constant(b, "B"))
         if not np.all(divisor) and not a.stepwise:
@@ -242,7 +242,7 @@ def dropout(
         return _dropped(variable(x, "data"), dropped, seed, context.output)
     variable(x, "data")
     if context.version >= 12 and context.output == 1:
-        ones = Affine(np.zeros_like, offset=np.ones(()))
+        ones = Affine(linear=np.zeros_like, offset=np.ones(()))
         return Composition((Stage(ones, (0,)),))
     first_only(context)
     alone = not isinstance(ratio, Variable) and not isinstance(training, Variable)
@@ -258,7 +258,8 @@ def _dropped(x: Variable, ratio: Input | float, seed: int | None, output: int) -
     kept = (drawn >= share).astype(np.float64)
     why = "dropout in training mode: runtimes draw other numbers from the same seed"
     return Disputed(
-        (lambda x: kept * x / (1 - share)) if output == 0 else (lambda x: kept + np.zeros_like(x)), reason=why
+        evaluate=(lambda x: kept * x / (1 - share)) if output == 0 else (lambda x: kept + np.zeros_like(x)),
+        reason=why,
     )
 
 
@@ -273,7 +274,7 @@ def where(condition: Input, x: Input, y: Input) -> Rule:
             chosen, if_true, if_false = line_up(*values)
             return np.where(chosen != 0, if_true, if_false)
 
-        return Gated(choose, gates=(0,))
+        return Gated(evaluate=choose, gates=(0,))
     return _selected(constant(condition, "condition").astype(bool), x, y)
 
 

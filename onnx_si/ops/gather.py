@@ -58,7 +58,7 @@ def picked(x: Input, index: Input, to_places: Callable[[Index], Index]) -> Rule:
     if not isinstance(index, Variable):
         at = to_places(constant(index, "indices").astype(np.intp))
         affordable(at.shape)
-        return Affine(lambda x: x.reshape(len(x), -1)[:, at])
+        return Affine(linear=lambda x: x.reshape(len(x), -1)[:, at])
     if not index.stepwise:
         raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
 
@@ -67,9 +67,9 @@ def picked(x: Input, index: Input, to_places: Callable[[Index], Index]) -> Rule:
         return np.stack([row[to_places(i.astype(np.intp))] for row, i in zip(flat, indices, strict=True)])
 
     if isinstance(x, Variable):
-        return Gated(each, gates=(1,))
+        return Gated(evaluate=each, gates=(1,))
     table = double(constant(x, "data"))[None]
-    return Gated(lambda i: each(table, i), gates=(0,))
+    return Gated(evaluate=lambda i: each(table, i), gates=(0,))
 
 
 @handles("GatherElements", since=(11, 13), gradient=Gradient.MOVED)

@@ -28,10 +28,10 @@ def one_hot(indices: Input, depth: Input, values: Input, *, axis: int = -1) -> R
         return _marked(at, length, pair, where)
 
     if not isinstance(indices, Variable):
-        return Affine(lambda values: write(values))
+        return Affine(linear=lambda values: write(values))
     cut = Stage(stairs(np.trunc), (0,))
     both = isinstance(values, Variable)
-    marks = Gated(write, gates=(0,))
+    marks = Gated(evaluate=write, gates=(0,))
     return Composition((cut, Stage(marks, (2, 1) if both else (1,))))
 
 
@@ -50,7 +50,7 @@ def trilu(x: Input, diagonal: Input = None, *, upper: int = 1) -> Rule:
     if x.ndim < 2:
         raise malformed(f"Trilu of shape {x.shape}")
     kept = np.triu(np.ones(x.shape[-2:], dtype=bool), k) if upper else np.tril(np.ones(x.shape[-2:], bool), k)
-    return Affine(lambda x: np.where(kept, x, 0.0))
+    return Affine(linear=lambda x: np.where(kept, x, 0.0))
 
 
 @handles("Compress", since=(9, 11, 28))
@@ -61,10 +61,10 @@ def compress(x: Input, condition: Input, *, axis: int | None = None) -> Rule:
     shape = variable(x, "input").shape
     if axis is None:
         flat = np.nonzero(chosen[: size(shape)])[0]
-        return Affine(lambda x: x.reshape(len(x), -1)[:, flat])
+        return Affine(linear=lambda x: x.reshape(len(x), -1)[:, flat])
     where = axis_of(axis, len(shape))
     kept = np.nonzero(chosen[: shape[where]])[0]
-    return Affine(lambda x: np.take(x, kept, axis=where + 1))
+    return Affine(linear=lambda x: np.take(x, kept, axis=where + 1))
 
 
 @handles("ReverseSequence", since=(10, 28))
@@ -80,4 +80,4 @@ def reverse_sequence(x: Input, lengths: Input, *, batch_axis: int = 1, time_axis
     at = list(np.indices(shape, sparse=True))
     at[time] = rows[at[batch], at[time]]
     flat = np.ravel_multi_index(np.broadcast_arrays(*at), shape)
-    return Affine(lambda x: x.reshape(len(x), -1)[:, flat])
+    return Affine(linear=lambda x: x.reshape(len(x), -1)[:, flat])

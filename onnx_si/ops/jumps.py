@@ -10,8 +10,8 @@ from onnx_si.rules.rules import Array, Composition, Gated, Kinked, Rule, Stage, 
 @handles("ThresholdedRelu", since=(10, 22), axes=axis_rules.elementwise)
 def thresholded_relu(x: Input, *, alpha: float = 1.0) -> Rule | Composition:
     """x above alpha, else zero: a jump of height alpha."""
-    above = Step(lambda x: (x - alpha,), lambda x: (x > alpha).astype(np.float64))
-    kept = Gated(lambda x, gate: np.where(gate != 0, x, 0.0), gates=(1,))
+    above = Step(switches=lambda x: (x - alpha,), evaluate=lambda x: (x > alpha).astype(np.float64))
+    kept = Gated(evaluate=lambda x, gate: np.where(gate != 0, x, 0.0), gates=(1,))
     return Composition((Stage(above, (0,)), Stage(kept, (0, 1))))
 
 
@@ -27,5 +27,5 @@ def shrink(x: Input, *, bias: float = 0.0, lambd: float = 0.5) -> Rule | Composi
 
     if bias == lambd and lambd >= 0:
         return Kinked(lambda x: moved(x, side_of(x)), (np.asarray(-lambd), np.asarray(lambd)))
-    sides = Step(lambda x: (x + lambd, x - lambd), side_of)
-    return Composition((Stage(sides, (0,)), Stage(Gated(moved, gates=(1,)), (0, 1))))
+    sides = Step(switches=lambda x: (x + lambd, x - lambd), evaluate=side_of)
+    return Composition((Stage(sides, (0,)), Stage(Gated(evaluate=moved, gates=(1,)), (0, 1))))

@@ -7,7 +7,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, malformed, shape_of
-from onnx_si.kernels.elementwise import Scaled
+from onnx_si.kernels.pointwise import Scaled
 from onnx_si.kernels.products import ScaledProduct, TimesLeft, TimesRight, times, turned
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import bilinear, computed, weighted_sum
@@ -61,8 +61,8 @@ def matmul(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
         return bilinear(times, (a, b), terms)
     if isinstance(a, Variable):
-        return Affine(TimesRight(), weights=(double(constant(b, "B")),), terms=terms)
-    return Affine(TimesLeft(), weights=(double(constant(a, "A")),), terms=terms)
+        return Affine(linear=TimesRight(), weights=(double(constant(b, "B")),), terms=terms)
+    return Affine(linear=TimesLeft(), weights=(double(constant(a, "A")),), terms=terms)
 
 
 @handles("Gemm", since=(7, 9, 11, 13), axes=axis_rules.gemm, combines=Combination.MATRIX_PRODUCT)
@@ -97,9 +97,9 @@ def gemm(
         )
     if isinstance(a, Variable):
         weight = alpha * turned(double(constant(b, "B")), transB)
-        return Affine(TimesRight(transA), (weight,), offset, terms)
+        return Affine(linear=TimesRight(transA), weights=(weight,), offset=offset, terms=terms)
     weight = alpha * turned(double(constant(a, "A")), transA)
-    return Affine(TimesLeft(transB), (weight,), offset, terms)
+    return Affine(linear=TimesLeft(transB), weights=(weight,), offset=offset, terms=terms)
 
 
 def _with_changing_addend(
@@ -166,7 +166,7 @@ def batch_normalization(
     factor = gamma / np.sqrt(variance + epsilon)
     shape = (-1, *(1,) * (x.ndim - 2))
     offset = (beta - centre * factor).reshape(shape)
-    return Affine(Scaled(x.ndim), weights=(factor.reshape(shape),), offset=offset, terms=2)
+    return Affine(linear=Scaled(x.ndim), weights=(factor.reshape(shape),), offset=offset, terms=2)
 
 
 TRAINED = (

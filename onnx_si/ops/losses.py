@@ -27,11 +27,15 @@ def _loss(weights: Array, reduction: str) -> Affine:
     """Minus the weighted log-probabilities: each, their sum, or their weighted mean."""
     match reduction:
         case "none":
-            return Affine(lambda x, w: (x * w).sum(axis=2), (-weights,), terms=weights.shape[1])
+            return Affine(
+                linear=lambda x, w: (x * w).sum(axis=2), weights=(-weights,), terms=weights.shape[1]
+            )
         case "sum" | "mean":
             share = weights if reduction == "sum" else _divided(weights)
             axes = tuple(range(1, weights.ndim + 1))
-            return Affine(lambda x, w: (x * w).sum(axis=axes), (-share,), terms=size(weights.shape))
+            return Affine(
+                linear=lambda x, w: (x * w).sum(axis=axes), weights=(-share,), terms=size(weights.shape)
+            )
     raise malformed(f"reduction '{reduction}' is not in the specification")
 
 

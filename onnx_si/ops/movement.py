@@ -9,7 +9,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
-from onnx_si.kernels.order import Permuted, Reshaped
+from onnx_si.kernels.sorting import Permuted, Reshaped
 from onnx_si.ops import crops
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
@@ -22,7 +22,7 @@ from onnx_si.rules.traits import Gradient, Moves
 
 def reshaped(shape: tuple[int, ...]) -> Affine:
     """The same values in row-major order in another shape."""
-    return Affine(Reshaped(shape))
+    return Affine(linear=Reshaped(shape))
 
 
 def part_of_reshaped(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
@@ -168,7 +168,7 @@ def transpose(x: Input, *, perm: list[int] | None = None) -> Rule:
     if sorted(order) != list(range(ndim)):
         raise malformed(f"perm {order} of {ndim} axes")
     behind_batch = (0, *(axis + 1 for axis in order))
-    return Affine(Permuted(behind_batch))
+    return Affine(linear=Permuted(behind_batch))
 
 
 def _part_of_joined(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
@@ -214,17 +214,17 @@ def concat(*inputs: Input, axis: int) -> Rule:
         return np.concatenate(parts, axis=where + 1)
 
     if all(z is None for z in zeros):
-        return Affine(join)
+        return Affine(linear=join)
     at_zero = [
         np.zeros(v.shape) if isinstance(v, Variable) else double(constant(v, "inputs")) for v in inputs
     ]
-    return Affine(join, offset=np.concatenate(at_zero, axis=where))
+    return Affine(linear=join, offset=np.concatenate(at_zero, axis=where))
 
 
 @handles("Expand", since=(8, 13), axes=axis_rules.expanded, gradient=Gradient.MOVED)
 def expand_(x: Input, shape: Input) -> Rule:
     wanted = common_shape(variable(x, "input").shape, integers(shape, "shape"))
-    return Affine(lambda x: expand(x, wanted))
+    return Affine(linear=lambda x: expand(x, wanted))
 
 
 def _part_of_tiled(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
@@ -247,7 +247,7 @@ def tile(x: Input, repeats: Input) -> Rule:
     if len(times) != len(shape):
         raise malformed(f"{len(times)} repeats of a tensor of shape {shape}")
     affordable(tuple(n * t for n, t in zip(shape, times, strict=True)))
-    return Affine(lambda x: np.tile(x, (1, *times)))
+    return Affine(linear=lambda x: np.tile(x, (1, *times)))
 
 
 @handles("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25), axes=axis_rules.padded, gradient=Gradient.MOVED)
@@ -279,10 +279,10 @@ def pad(
     affordable(tuple(n + sum(width) for n, width in zip(x.shape, widths[1:], strict=True)))
     crop = tuple(crops)
     if mode != "constant":
-        return Affine(lambda x: np.pad(x, widths, mode=cast(Literal["edge"], mode)))
+        return Affine(linear=lambda x: np.pad(x, widths, mode=cast(Literal["edge"], mode)))
     fill = value if value_input is None else float(double(constant(value_input, "constant_value")).sum())
     offset = np.pad(np.zeros(x.shape)[crop[1:]], widths[1:], constant_values=fill) if fill else None
-    return Affine(lambda x: np.pad(x[crop], widths), offset=offset)
+    return Affine(linear=lambda x: np.pad(x[crop], widths), offset=offset)
 
 
 def _check_pads(mode: str, length: int, before: int, after: int) -> None:

@@ -22,7 +22,7 @@ def at_one_point(function: Callable[..., Array], *inputs: Input) -> Opaque:
         values = (None if value is None else value[0] for value in fill(*xs))
         return np.asarray(function(*values), dtype=np.float64)[None]
 
-    return Opaque(silent(evaluate))
+    return Opaque(evaluate=silent(evaluate))
 
 
 @handles("NonZero", since=(9, 13))

@@ -24,7 +24,9 @@ def _arg_extreme(x: Input, axis: int, keepdims: int, last: int, sign: int) -> Ru
         return Winner(candidates, sign, x.tie)
     end = float(x.shape[where] - 1)
     backwards = Winner(lambda x: candidates(x)[::-1], sign, x.tie)
-    return chain(backwards, Affine(lambda i, w: i * w, (np.asarray(-1.0),), np.asarray(end)))
+    return chain(
+        backwards, Affine(linear=lambda i, w: i * w, weights=(np.asarray(-1.0),), offset=np.asarray(end))
+    )
 
 
 def _part_of_choice(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part:
@@ -85,19 +87,21 @@ def top_k(
         raise Refusal(f"{wanted} elements", f"at most {MOST} are followed")
     behind = where + 1
     best = Winner(lambda x: np.moveaxis(x, behind, 0), 1 if largest else -1, x.tie)
-    others = Gated(lambda x, winner: _without(x, winner, behind), gates=(1,))
+    others = Gated(evaluate=lambda x, winner: _without(x, winner, behind), gates=(1,))
     stages, rest, winners = [], 0, []
     for _ in range(wanted):
         stages.append(Stage(best, (rest,)))
         winners.append(len(stages))
         stages.append(Stage(others, (rest, winners[-1])))
         rest = len(stages)
-    stages[-1] = Stage(Gated(lambda *ws: _places(ws, behind), gates=tuple(range(wanted))), tuple(winners))
+    stages[-1] = Stage(
+        Gated(evaluate=lambda *ws: _places(ws, behind), gates=tuple(range(wanted))), tuple(winners)
+    )
     if context.output == 0:
-        stages.append(Stage(Gated(lambda x, i: _picked(x, i, behind), gates=(1,)), (0, len(stages))))
+        stages.append(Stage(Gated(evaluate=lambda x, i: _picked(x, i, behind), gates=(1,)), (0, len(stages))))
     if wanted > 1 and not sorted:
         last = stages[-1]
-        stages[-1] = Stage(Disputed(last.rule.evaluate, reason=ANY_ORDER), last.inputs)
+        stages[-1] = Stage(Disputed(evaluate=last.rule.evaluate, reason=ANY_ORDER), last.inputs)
     return Composition(tuple(stages))
 
 

@@ -48,7 +48,10 @@ def max_pool(
     places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
     return chain(
         Winner(WindowEntries(win), tie=x.tie),
-        Gated(lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0], gates=(0,)),
+        Gated(
+            evaluate=lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0],
+            gates=(0,),
+        ),
     )
 
 
@@ -73,7 +76,7 @@ def average_pool(
 ) -> Rule:
     win = _pooling_window(variable(x, "X"), kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
     counts = win.counts(bool(count_include_pad))
-    return Affine(WindowMean(win), weights=(counts,), terms=win.taps)
+    return Affine(linear=WindowMean(win), weights=(counts,), terms=win.taps)
 
 
 def _pooling_window(
@@ -121,7 +124,7 @@ def lp_pool(
     if p < 1:
         raise malformed(f"p {p} is not in the specification")
     if p == 1:
-        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(WindowSum(win), terms=win.taps))
+        return chain(Kinked(np.abs, (np.zeros(()),)), Affine(linear=WindowSum(win), terms=win.taps))
     return opaque(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
 
 
@@ -140,7 +143,7 @@ def global_lp_pool(x: Input, *, p: int = 2) -> Rule | Composition:
 def global_average_pool(x: Input) -> Rule:
     x = variable(x, "X")
     axes, count = tuple(range(3, x.ndim + 1)), _spatial_size(x)
-    return Affine(DividedSum(axes, keepdims=True), weights=(np.asarray(float(count)),), terms=count)
+    return Affine(linear=DividedSum(axes, keepdims=True), weights=(np.asarray(float(count)),), terms=count)
 
 
 @handles(

@@ -80,9 +80,9 @@ def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Co
         raise malformed("a scale that is not positive")
     ends = RANGES[element]
     step = Step(
-        lambda x: (x - width / 2,),
-        lambda x: rounded(x, width, zero, ends),
-        lambda x: np.broadcast_to(width, x.shape),
+        switches=lambda x: (x - width / 2,),
+        evaluate=lambda x: rounded(x, width, zero, ends),
+        spacing=lambda x: np.broadcast_to(width, x.shape),
     )
     if x.stepwise:
         return step
@@ -152,12 +152,12 @@ def dequantize(
     if not isinstance(x_scale, Variable) and not isinstance(zero_point, Variable):
         width = grain.constant(x_scale, "x_scale")
         shift = None if zero_point is None else -grain.constant(zero_point, "x_zero_point") * width
-        return Affine(lambda x, w: x * w, (width,), shift, terms=2)
+        return Affine(linear=lambda x, w: x * w, weights=(width,), offset=shift, terms=2)
     changing = [value for value in (x, x_scale, zero_point) if isinstance(value, Variable)]
     if changing == [x_scale]:
         steps = double(constant(x, "x"))
         steps = steps if zero_point is None else steps - grain.constant(zero_point, "x_zero_point")
-        return Affine(lambda width, w: grain.spread(width) * w, (steps,))
+        return Affine(linear=lambda width, w: grain.spread(width) * w, weights=(steps,))
     if not all(value.stepwise for value in changing if value is not x_scale):
         return opaque(evaluate, "bilinear")
     named = [
@@ -170,18 +170,24 @@ def dequantize(
         product = product_of(lambda n, width: n * grain.spread(width), (0,))
         return compose(count, (difference, reads), (product, (count, place["scale"])))
     width = grain.constant(x_scale, "x_scale")
-    return compose(count, (difference, reads), (Affine(lambda n, w: n * w, (width,)), (count,)))
+    return compose(
+        count, (difference, reads), (Affine(linear=lambda n, w: n * w, weights=(width,)), (count,))
+    )
 
 
 def _steps(x: Input, zero_point: Input, grain: "Granularity") -> Affine:
     """x - zero_point, of which at least one changes."""
     minus = np.array(-1.0)
     if isinstance(x, Variable) and isinstance(zero_point, Variable):
-        return Affine(lambda n, zero, sign: n + sign * grain.spread(zero), (minus,), terms=2)
+        return Affine(linear=lambda n, zero, sign: n + sign * grain.spread(zero), weights=(minus,), terms=2)
     if isinstance(zero_point, Variable):
-        return Affine(lambda zero, sign: sign * grain.spread(zero), (minus,), double(constant(x, "x")))
+        return Affine(
+            linear=lambda zero, sign: sign * grain.spread(zero),
+            weights=(minus,),
+            offset=double(constant(x, "x")),
+        )
     shift = None if zero_point is None else -grain.constant(zero_point, "x_zero_point")
-    return Affine(lambda n: n, offset=shift)
+    return Affine(linear=lambda n: n, offset=shift)
 
 
 @handles("DynamicQuantizeLinear", since=(11,))
@@ -207,16 +213,31 @@ def dynamic_quantize(x: Input, *, context: Context) -> Composition:
     stages = [
         Stage(Maximum(with_zero), (0,)),
         Stage(Maximum(with_zero, -1), (0,)),
-        Stage(Affine(lambda high, low, v, w, n: (high * v + low * w) / n, signs, terms=2), (1, 2)),
+        Stage(
+            Affine(linear=lambda high, low, v, w, n: (high * v + low * w) / n, weights=signs, terms=2), (1, 2)
+        ),
     ]
     if context.output == 1:
-        flat = Step(lambda width: (width,), lambda width: (width == 0).astype(np.float64))
+        flat = Step(switches=lambda width: (width,), evaluate=lambda width: (width == 0).astype(np.float64))
         stages.append(Stage(flat, (3,)))
-        stages.append(Stage(Gated(lambda width, flat: np.where(flat, 1.0, width), gates=(1,)), (3, 4)))
+        stages.append(
+            Stage(Gated(evaluate=lambda width, flat: np.where(flat, 1.0, width), gates=(1,)), (3, 4))
+        )
         return Composition(tuple(stages))
-    stages.append(Stage(Step(lambda low, w: (-low - w / 2,), zero_point, lambda low, w: w), (2, 3)))
+    stages.append(
+        Stage(
+            Step(switches=lambda low, w: (-low - w / 2,), evaluate=zero_point, spacing=lambda low, w: w),
+            (2, 3),
+        )
+    )
     if context.output == 0:
-        steps = Step(lambda x, w: (x - wide(w) / 2,), whole, lambda x, w: np.broadcast_to(wide(w), x.shape))
+        steps = Step(
+            switches=lambda x, w: (x - wide(w) / 2,),
+            evaluate=whole,
+            spacing=lambda x, w: np.broadcast_to(wide(w), x.shape),
+        )
         stages.append(Stage(steps, (0, 3)))
-        stages.append(Stage(Gated(lambda n, zero: np.clip(n + wide(zero), *ends), gates=(0, 1)), (5, 4)))
+        stages.append(
+            Stage(Gated(evaluate=lambda n, zero: np.clip(n + wide(zero), *ends), gates=(0, 1)), (5, 4))
+        )
     return Composition(tuple(stages))

@@ -40,7 +40,7 @@ def _product(a: Input, b: Input, zeros: tuple[Array, Array]) -> list[Part]:
 
 def shifted(zero: Array) -> Affine:
     """x - zero."""
-    return Affine(lambda x: x, offset=-zero)
+    return Affine(linear=lambda x: x, offset=-zero)
 
 
 @handles("MatMulInteger", since=(10,))

@@ -10,7 +10,7 @@ from onnx_si.rules.registry import Context, Handler, Input, Variable, variable
 from onnx_si.rules.rules import Rule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a rule was made: the handler, the inputs (changing or constant) and the rest of its arguments."""
 

@@ -27,7 +27,7 @@ DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 """For each direction of a layer whether it runs from the end."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Weights:
     """Parameters of one direction, each with a batch axis: (gates, inputs), (gates, hidden), biases."""
 
@@ -83,7 +83,7 @@ def _turned(x: Array, lengths: NDArray[np.intp]) -> Array:
     return x[:, at, np.arange(x.shape[2])]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """What the three ops have in common."""
 
@@ -136,7 +136,13 @@ class Layer:
             found = []
             for d, back in enumerate(backwards):
                 peepholes = [hole[:, None] for hole in np.split(holes[:, d], 3, axis=-1)]
-                weights = Weights(w[:, d], r[:, d], biases[:, d, :gates], biases[:, d, gates:], peepholes)
+                weights = Weights(
+                    w=w[:, d],
+                    r=r[:, d],
+                    wb=biases[:, d, :gates],
+                    rb=biases[:, d, gates:],
+                    peepholes=peepholes,
+                )
                 states = [np.zeros((1, images, hidden)) if v is None else v[:, d] for v in initial]
                 y, last = self._run(_turned(x, counts) if back else x, weights, states, counts, functions[d])
                 found.append((_turned(y, counts) if back else y, last))
@@ -179,7 +185,15 @@ def rnn(
     hidden_size: int | None = None,
     layout: int = 0,
 ) -> Rule:
-    layer = Layer(_rnn_step, ("tanh",), direction, layout, context.output, activations, clip)
+    layer = Layer(
+        step=_rnn_step,
+        usual=("tanh",),
+        direction=direction,
+        layout=layout,
+        output=context.output,
+        activations=activations,
+        clip=clip,
+    )
     return layer.rule(x, w, r, b, sequence_lens, (initial_h,))
 
 
@@ -203,7 +217,15 @@ def gru(
     linear_before_reset: int = 0,
 ) -> Rule:
     step = _gru_step(bool(linear_before_reset))
-    layer = Layer(step, ("sigmoid", "tanh"), direction, layout, context.output, activations, clip)
+    layer = Layer(
+        step=step,
+        usual=("sigmoid", "tanh"),
+        direction=direction,
+        layout=layout,
+        output=context.output,
+        activations=activations,
+        clip=clip,
+    )
     return layer.rule(x, w, r, b, sequence_lens, (initial_h,))
 
 
@@ -231,8 +253,18 @@ def lstm(
     if input_forget:
         raise Refusal("coupled input and forget gates", "export with input_forget 0")
     usual = ("sigmoid", "tanh", "tanh")
-    layer = Layer(_lstm_step, usual, direction, layout, context.output, activations, clip)
+    layer = Layer(
+        step=_lstm_step,
+        usual=usual,
+        direction=direction,
+        layout=layout,
+        output=context.output,
+        activations=activations,
+        clip=clip,
+    )
     rule = layer.rule(x, w, r, b, sequence_lens, (initial_h, initial_c), p)
     if clip is None:
         return rule
-    return Disputed(rule.evaluate, reason="clip: runtimes do not clip in front of the last activation")
+    return Disputed(
+        evaluate=rule.evaluate, reason="clip: runtimes do not clip in front of the last activation"
+    )

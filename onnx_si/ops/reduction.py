@@ -32,7 +32,7 @@ def summed(x: Variable, axes: tuple[int, ...], keepdims: bool, divisor: float = 
     """The sum over the axes, divided."""
     behind_batch = tuple(axis + 1 for axis in axes)
     return Affine(
-        DividedSum(behind_batch, keepdims),
+        linear=DividedSum(behind_batch, keepdims),
         weights=(np.asarray(divisor),),
         terms=length_of(x, axes),
     )

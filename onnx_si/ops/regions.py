@@ -87,8 +87,8 @@ def roi_align(
         return y.reshape(*y.shape[:3], *bins, most)
 
     if mode == "avg":
-        return Affine(lambda x, w: tapped(x, w).sum(axis=-1), (weight,), terms=most)
-    return chain(Affine(tapped, (weight,)), Maximum(lambda x: np.moveaxis(x, -1, 0)))
+        return Affine(linear=lambda x, w: tapped(x, w).sum(axis=-1), weights=(weight,), terms=most)
+    return chain(Affine(linear=tapped, weights=(weight,)), Maximum(lambda x: np.moveaxis(x, -1, 0)))
 
 
 def _bins(first: float, last: float, count: int, limit: int) -> list[range]:
@@ -210,4 +210,6 @@ def deform_conv(
     )
     weights = (fixed.weight, double(constant(w, "W")))
     terms = shape_of(w)[1] * taps * 2**rank + 1
-    return Affine(lambda x, f, w: convolved(x, fixed, f, w[None]), weights, addend, terms)
+    return Affine(
+        linear=lambda x, f, w: convolved(x, fixed, f, w[None]), weights=weights, offset=addend, terms=terms
+    )

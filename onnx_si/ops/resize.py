@@ -36,15 +36,15 @@ from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Rule, Stag
 def interpolated(matrices: Mapping[int, Array]) -> Affine:
     """One matrix per axis."""
     terms = math.prod(int(np.count_nonzero(matrix, axis=1).max()) for matrix in matrices.values())
-    return Affine(AlongAxes(tuple(matrices)), tuple(matrices.values()), terms=terms)
+    return Affine(linear=AlongAxes(tuple(matrices)), weights=tuple(matrices.values()), terms=terms)
 
 
 def taken(indices: Mapping[int, NDArray[np.intp]]) -> Affine:
     """Elements picked along axes."""
-    return Affine(Taken(indices))
+    return Affine(linear=Taken(indices))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How an output position finds its inputs: attributes of Resize."""
 
@@ -92,7 +92,9 @@ def resized(x: Variable, stretches: Mapping[int, Stretch], how: Sampling) -> Rul
         return taken({a: nearest_index(s, how.coordinates, how.rounding) for a, s in moving.items()})
     rule = interpolated({axis: how.matrix(stretch) for axis, stretch in moving.items()})
     if any(stretch.disputed(how.coordinates) for stretch in moving.values()):
-        return Disputed(rule.evaluate, reason=f"{how.coordinates} with a scale that runtimes round; {SIZES}")
+        return Disputed(
+            evaluate=rule.evaluate, reason=f"{how.coordinates} with a scale that runtimes round; {SIZES}"
+        )
     return rule
 
 
@@ -140,7 +142,7 @@ def resize(
     """The regions are read by one mode only; in every other they may be anything."""
     x = variable(x, "X")
     if context.version == 10:  # (X, scales), asymmetric; rounding was not specified, runtimes differ below 1
-        plain = Sampling(attributes.get("mode", "nearest"))
+        plain = Sampling(mode=attributes.get("mode", "nearest"))
         return _by_scales(x, roi, range(x.ndim), plain, at_least_one=True)
     rule = _resized(x, roi, scales, sizes, coordinate_transformation_mode, **attributes)
     return Composition((Stage(rule, (0,)),)) if isinstance(roi, Variable) else rule
@@ -163,13 +165,13 @@ def _resized(
     nearest_mode: str = "round_prefer_floor",
 ) -> Rule:
     how = Sampling(
-        mode,
-        coordinate_transformation_mode,
-        nearest_mode,
-        cubic_coeff_a,
-        bool(exclude_outside),
-        bool(antialias),
-        extrapolation_value,
+        mode=mode,
+        coordinates=coordinate_transformation_mode,
+        rounding=nearest_mode,
+        cubic=cubic_coeff_a,
+        exclude_outside=bool(exclude_outside),
+        antialias=bool(antialias),
+        extrapolation=extrapolation_value,
     )
     named = [axis_of(axis, x.ndim) for axis in axes] if axes is not None else range(x.ndim)
     factors, crops = optional(scales, "scales"), coordinate_transformation_mode == "tf_crop_and_resize"
@@ -213,7 +215,7 @@ def upsample(
 ) -> Rule:
     x = variable(x, "X")
     given = factors if scales is None else np.asarray(scales)
-    return _by_scales(x, given, range(x.ndim), Sampling(mode), at_least_one=True)
+    return _by_scales(x, given, range(x.ndim), Sampling(mode=mode), at_least_one=True)
 
 
 def _by_scales(

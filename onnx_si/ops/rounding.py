@@ -13,7 +13,9 @@ from onnx_si.rules.rules import Affine, Array, Composition, Rule, Stage, Step
 
 def stairs(function: Callable[[Array], Array], origin: float = 0.0, spacing: float = 1.0) -> Step:
     """A function of one element that jumps at origin + k * spacing only, for whole k."""
-    return Step(lambda x: (x - origin,), function, lambda x: np.full_like(x, spacing))
+    return Step(
+        switches=lambda x: (x - origin,), evaluate=function, spacing=lambda x: np.full_like(x, spacing)
+    )
 
 
 @handles("Floor", since=(6, 13), axes=axis_rules.elementwise)
@@ -34,7 +36,7 @@ def round_(x: Input) -> Rule:
 
 @handles("Sign", since=(9, 13), axes=axis_rules.elementwise)
 def sign(x: Input) -> Rule:
-    return Step(lambda x: (x,), np.sign)
+    return Step(switches=lambda x: (x,), evaluate=np.sign)
 
 
 @handles("IsNaN", since=(9, 13, 20), axes=axis_rules.elementwise)
@@ -53,7 +55,7 @@ def is_inf(x: Input, *, detect_negative: int = 1, detect_positive: int = 1) -> R
 
 def never_on_a_line(evaluate: Callable[[Array], Array]) -> Step:
     """A test for values that are no finite numbers: a line through finite values meets none."""
-    return Step(lambda x: (np.ones_like(x),), evaluate)
+    return Step(switches=lambda x: (np.ones_like(x),), evaluate=evaluate)
 
 
 @handles("Mod", since=(10, 13, 28), axes=axis_rules.elementwise)
@@ -68,9 +70,9 @@ def mod(a: Input, b: Input, *, context: Context, fmod: int = 0) -> Rule | Compos
     shape = broadcast_shape(a, b)
     cut = np.trunc if fmod else np.floor
     quotient = Step(
-        lambda x: (expand(x, shape),),
-        lambda x: cut(expand(x, shape) / divisor),
-        lambda x: np.broadcast_to(np.abs(divisor), (len(x), *shape)),
+        switches=lambda x: (expand(x, shape),),
+        evaluate=lambda x: cut(expand(x, shape) / divisor),
+        spacing=lambda x: np.broadcast_to(np.abs(divisor), (len(x), *shape)),
     )
-    rest = Affine(lambda x, q, w: expand(x, shape) + q * w, (-divisor,), terms=2)
+    rest = Affine(linear=lambda x, q, w: expand(x, shape) + q * w, weights=(-divisor,), terms=2)
     return Composition((Stage(quotient, (0,)), Stage(rest, (0, 1))))

@@ -145,7 +145,7 @@ def grid_sample(
     if sampler.mode == "nearest":
         _require_clear_rounding(sampler, fixed, spatial)
     taps = taps_of(fixed)
-    return Affine(lambda x, w: read(x, taps, w), (taps.weight,), terms=taps.index.shape[-1])
+    return Affine(linear=lambda x, w: read(x, taps, w), weights=(taps.weight,), terms=taps.index.shape[-1])
 
 
 def _require_clear_rounding(sampler: Sampler, grid: Array, spatial: Shape) -> None:
@@ -178,7 +178,13 @@ def affine_grid(theta: Input, wanted: Input, *, align_corners: int = 0) -> Rule:
     if shape_of(theta) != (lengths[0], len(lengths) - 2, len(lengths) - 1):
         raise malformed(f"theta of shape {shape_of(theta)} for the size {lengths}")
     grid = grid_of(lengths[2:])
-    rule = Affine(lambda theta, w: np.einsum("znij,...j->zn...i", theta, w), (grid,), terms=len(lengths) - 1)
+    rule = Affine(
+        linear=lambda theta, w: np.einsum("znij,...j->zn...i", theta, w),
+        weights=(grid,),
+        terms=len(lengths) - 1,
+    )
     if align_corners and 1 in lengths[2:]:
-        return Disputed(rule.evaluate, reason="align_corners on an axis of length 1: runtimes put it at 0")
+        return Disputed(
+            evaluate=rule.evaluate, reason="align_corners on an axis of length 1: runtimes put it at 0"
+        )
     return rule

@@ -76,7 +76,7 @@ def scattered(
         return np.stack([row(*(v[min(i, len(v) - 1)] for v in values)) for i in range(batch)])
 
     gate = int(isinstance(data, Variable))
-    return Gated(each, gates=(gate,), terms=size(shape_of(updates)) + 1)
+    return Gated(evaluate=each, gates=(gate,), terms=size(shape_of(updates)) + 1)
 
 
 def _extreme(data: Input, updates: Input, flat: Index, most: int, sign: int) -> Maximum:
@@ -177,6 +177,6 @@ def max_unpool(
         return Composition((Stage(rule, (1, 0)),)) if both else rule
     behind = [(0, more) for more in np.subtract(given, counted_in).tolist()]
     return Disputed(
-        lambda *xs: np.pad(rule.evaluate(*(xs[::-1] if both else xs)), [(0, 0), *behind]),
+        evaluate=lambda *xs: np.pad(rule.evaluate(*(xs[::-1] if both else xs)), [(0, 0), *behind]),
         reason=f"output_shape {given}: runtimes count places in it, the standard in {inferred}",
     )

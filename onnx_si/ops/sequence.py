@@ -59,7 +59,7 @@ def rotary_embedding(
         and not isinstance(sin_cache, Variable)
     ):
         cos, sin = (angles(double(constant(c, "a cache"))[None]) for c in (cos_cache, sin_cache))
-        return Affine(turn, (cos, sin, -sin), terms=2)
+        return Affine(linear=turn, weights=(cos, sin, -sin), terms=2)
     return computed(
         lambda x, c, s: turn(x, angles(c), angles(s), -angles(s)), x, cos_cache, sin_cache, kind="bilinear"
     )

@@ -58,10 +58,10 @@ def dft(
     if length < 1:
         raise malformed(f"a transform of length {length}")
     matrix = transform_matrix(inside, parts, length, bool(inverse), bool(onesided))
-    rule = Affine(lambda x, w: transformed(x, w, where + 1), (matrix,), terms=inside * parts)
+    rule = Affine(linear=lambda x, w: transformed(x, w, where + 1), weights=(matrix,), terms=inside * parts)
     if inverse and onesided and length // 2 + 1 != inside:
         why = f"a one-sided inverse of length {length} from {inside} frequencies: runtimes mirror others"
-        return Disputed(rule.evaluate, reason=why)
+        return Disputed(evaluate=rule.evaluate, reason=why)
     return rule
 
 
@@ -96,7 +96,7 @@ def stft(
     taper = optional(window, "window")
     weighted = matrix if taper is None else matrix * double(taper)[:, None, None, None]
     variable(x, "signal")
-    return Affine(framed, (weighted,), terms=length * shape[2])
+    return Affine(linear=framed, weights=(weighted,), terms=length * shape[2])
 
 
 def _paired(a: Array, b: Array) -> list[tuple[Array, Array]]:

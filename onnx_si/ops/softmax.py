@@ -55,5 +55,7 @@ def hardmax(x: Input, *, context: Context, axis: int | None = None) -> Compositi
     x = variable(x, "input")
     length = to_rows(np.empty((1, *x.shape))).shape[-1]
     winner = Winner(lambda x: np.moveaxis(to_rows(x), -1, 0), tie=x.tie)
-    marked = Gated(lambda i: back((i[..., None] == np.arange(length)).astype(np.float64)), gates=(0,))
+    marked = Gated(
+        evaluate=lambda i: back((i[..., None] == np.arange(length)).astype(np.float64)), gates=(0,)
+    )
     return Composition((Stage(winner, (0,)), Stage(marked, (1,))))

@@ -63,7 +63,7 @@ class Binder(Known):
             self._run(nodes, outputs)
 
     def _run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
-        pending = [Work(node, node, node) for node in nodes][::-1]
+        pending = [Work(node=node, named=node, top=node) for node in nodes][::-1]
         self.remaining.update(outputs)
         self._will_read(pending)
         while pending:
@@ -144,7 +144,7 @@ class Binder(Known):
             nodes = function_body(node, self._type_protos(node), self.opsets)
             if not nodes:
                 raise
-            return [Work(inner, work.named, work.top) for inner in nodes]
+            return [Work(node=inner, named=work.named, top=work.top) for inner in nodes]
         inputs = tuple(self.input(name) for name in node.input)
         attributes = attributes_of(node)
         read = [name for name in node.input if name in self.words]
@@ -169,13 +169,18 @@ class Binder(Known):
                     self.constants[output] = made
                     self.untyped.add(output)  # a handler's array need not have the op's element type
                 else:
-                    self._record(work, output, made, Recipe(handler, inputs, attributes, context))
+                    self._record(
+                        work,
+                        output,
+                        made,
+                        Recipe(handler=handler, inputs=inputs, attributes=attributes, context=context),
+                    )
         return []
 
     @staticmethod
     def _at_this_image(made: NDArray[Any]) -> Counted:
         """What is computed from a shape that depends on the image is no constant: it holds at this image."""
-        return Counted(lambda *xs: np.asarray(made, dtype=np.float64)[None])
+        return Counted(evaluate=lambda *xs: np.asarray(made, dtype=np.float64)[None])
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""
@@ -217,7 +222,7 @@ class Binder(Known):
         node, steady = work.node, all(name in self.stepwise for name in inputs)
         if isinstance(rule, Gated) and not all(inputs[gate] in self.stepwise for gate in rule.gates):
             why = f"{node.op_type} of whole numbers that the line moves"
-            rule = Opaque(rule.evaluate, "discrete", why, steady=True)
+            rule = Opaque(evaluate=rule.evaluate, kind="discrete", reason=why, steady=True)
         value = loosely(rule, *(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
         alone = isinstance(rule, Opaque) and not rule.steady
@@ -234,7 +239,16 @@ class Binder(Known):
         self.sources[output] = inputs
         cost = cost_of(rule, shape)
         self.instructions.append(
-            Instruction(output, rule, inputs, shape, node.name, node.op_type, cost, recipe=recipe)
+            Instruction(
+                output=output,
+                rule=rule,
+                inputs=inputs,
+                shape=shape,
+                node=node.name,
+                op=node.op_type,
+                cost=cost,
+                recipe=recipe,
+            )
         )
 
     def _bend(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:

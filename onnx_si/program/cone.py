@@ -103,5 +103,7 @@ def _slice(name: str, has: Box, wants: Box, output: str) -> Instruction | None:
         return None
     inside = tuple(slice(w.start - h.start, w.stop - h.start) for h, w in zip(has, wants, strict=True))
     shape = shape_of(wants)
-    rule = Affine(lambda x: x[(slice(None), *inside)])
-    return Instruction(output, rule, (name,), shape, output, "Slice", math.prod(shape))
+    rule = Affine(linear=lambda x: x[(slice(None), *inside)])
+    return Instruction(
+        output=output, rule=rule, inputs=(name,), shape=shape, node=output, op="Slice", cost=math.prod(shape)
+    )

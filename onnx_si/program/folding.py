@@ -123,7 +123,7 @@ def at_one_image(
             raise refusal
         return np.asarray(made[output], dtype=np.float64)[None]
 
-    return Opaque(evaluate, reason=refusal.reason)
+    return Opaque(evaluate=evaluate, reason=refusal.reason)
 
 
 def _typed(value: Array, kind: int) -> NDArray[Any]:

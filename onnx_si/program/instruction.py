@@ -9,7 +9,7 @@ from onnx_si.program.ranges import Limits
 from onnx_si.rules.rules import SAME, Affine, Bilinear, Gated, Rule, Step, Winner
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Instruction:
     """Compute one tensor from others by a rule.
 

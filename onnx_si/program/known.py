@@ -20,7 +20,7 @@ from onnx_si.rules.registry import Input, Variable
 from onnx_si.rules.rules import KINDS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Work:
     """A node to be bound, the one that is named if it can't be, and the model's node that it is a part of;
     of a loop, how far it is unrolled.
@@ -39,7 +39,10 @@ class Work:
 
     def parts(self, nodes: Iterable[onnx.NodeProto]) -> list["Work"]:
         """The nodes that this one stands for; each is named by itself."""
-        return [Work(inner, inner if self.named is self.node else self.named, self.top) for inner in nodes]
+        return [
+            Work(node=inner, named=inner if self.named is self.node else self.named, top=self.top)
+            for inner in nodes
+        ]
 
 
 class Known:
@@ -83,7 +86,9 @@ class Known:
         node = work.named
         name = shown(node.name) or f"(unnamed, writes {shown(next(iter(node.output), '?'))})"
         opset = self.opsets.get(domain_of(node), 0)
-        finding = Finding(name, shown(node.op_type), opset, refusal.reason, refusal.advice)
+        finding = Finding(
+            node=name, op=shown(node.op_type), opset=opset, reason=refusal.reason, advice=refusal.advice
+        )
         self.findings.update(dict.fromkeys(outputs or work.node.output, finding))
         self.classify(work, kind)
 

@@ -17,7 +17,7 @@ from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Program:
     """A bound graph: what to compute along the line, and every wanted output's value at the image itself.
 
@@ -131,21 +131,21 @@ def bind(
     found = {output: finding for output, finding in binder.findings.items() if output in used}
     instructions = _kept(binder.instructions, used, outputs)
     return Program(
-        name,
-        tuple(np.shape(image)),
-        instructions,
-        outputs,
-        known,
-        _once(found.values()),
-        frozenset(binder.stepwise),
-        frozenset(binder.constants),
-        _once(finding for output, finding in found.items() if output in binder.gaps),
-        binder.kinds,
-        _kept(binder.instructions, needed(binder.sources, wanted), wanted),
-        not binder.particular,
-        {name: words for name, words in binder.words.items() if name in known},
-        {name: binder.element(name) for name in known},
-        Growth(name, tuple(np.shape(image)), instructions),
+        input=name,
+        shape=tuple(np.shape(image)),
+        instructions=instructions,
+        outputs=outputs,
+        values=known,
+        findings=_once(found.values()),
+        stepwise=frozenset(binder.stepwise),
+        folded=frozenset(binder.constants),
+        gaps=_once(finding for output, finding in found.items() if output in binder.gaps),
+        kinds=binder.kinds,
+        evaluation=_kept(binder.instructions, needed(binder.sources, wanted), wanted),
+        repeatable=not binder.particular,
+        words={name: words for name, words in binder.words.items() if name in known},
+        elements={name: binder.element(name) for name in known},
+        growth=Growth(name, tuple(np.shape(image)), instructions),
     )
 
 

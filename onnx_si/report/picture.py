@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from onnx_si.ground.layout import Layout
-from onnx_si.report.shown import Array, Mask, displayable, outline, shown
+from onnx_si.report.as_shown import Array, Mask, displayable, outline, shown
 
 OUTLINE = "#00c8ff"
 DPI = 120

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parity:
     """The deployed runtime's region (onnxruntime, the model's own precision) against the analysed one
     (float64).
@@ -38,7 +38,7 @@ class Fragility:
     tipping_std: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """P-values of other methods on the same region; None where not asked for, or as `reasons` say.
 
@@ -58,7 +58,7 @@ class Comparison:
         return {name: value for name, value in vars(self).items() if name not in ("reasons", "notes")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComponentTest:
     """The test of one connected component; `p_value_adjusted` is Holm's, over all components.
 
@@ -73,7 +73,7 @@ class ComponentTest:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Median-unbiased estimate and equal-tailed confidence interval, with bounds over everything that the
     search left undecided; None where the test has none, for the reason given.

@@ -72,7 +72,7 @@ _NOT_TESTED = ComponentTest()
 _OPEN_END = {"less": 0, "greater": 1}  # of the interval of a one-sided test
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Result:
     """One test from model and image to p-value, with its guarantee.
 
@@ -266,7 +266,7 @@ class Result:
         return result_fragment(self.to_dict(), self.thumbnail())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Refused:
     """A test that did not happen, as a document of the same shape: `no_region` or `refused`, and why."""
 

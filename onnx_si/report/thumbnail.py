@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from onnx_si.ground.layout import Layout
-from onnx_si.report.shown import Array, Mask, displayable, outline, shown, stretched
+from onnx_si.report.as_shown import Array, Mask, displayable, outline, shown, stretched
 
 SIDE = 192  # pixels of the longer side of a panel, at least half of it
 LARGEST = 384  # of a panel: larger images are reduced

@@ -13,7 +13,7 @@ MIXED = -2  # something of the image's space, in an order that is not the image'
 TOKENS = -3  # axes of the image's space in one row, with entries of another kind in front or behind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """`source` is an axis of the image, or FRESH, MIXED or TOKENS. `stride` is how many of its pixels a step
     is, less than zero where it runs backwards; `minor` is the inside of a block that a Reshape cut out. A row
@@ -39,12 +39,12 @@ def size_of(axis: Axis) -> int:
 
 def fresh(size: int) -> Axis:
     """An axis that the graph makes."""
-    return () if size == 1 else (Part(FRESH, size),)
+    return () if size == 1 else (Part(source=FRESH, size=size),)
 
 
 def mixed(size: int) -> Axis:
     """An axis of which nothing can be said."""
-    return () if size == 1 else (Part(MIXED, size),)
+    return () if size == 1 else (Part(source=MIXED, size=size),)
 
 
 def is_fresh(axis: Axis) -> bool:
@@ -117,7 +117,7 @@ def regrouped(axes: Axes, shape: Sequence[int]) -> Axes | None:
                     return None
                 inside = part.size // left
                 if part.source == TOKENS:
-                    part = Part(MIXED, part.size)
+                    part = Part(source=MIXED, size=part.size)
                 parts.append(replace(part, size=inside, minor=part.source >= 0))
                 part = replace(part, size=left, stride=part.stride * inside)
             elif left % part.size:

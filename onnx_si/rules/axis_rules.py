@@ -25,7 +25,7 @@ from onnx_si.rules.axes import (
 from onnx_si.rules.token_rows import cut_row, joined_row
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """A node where it stands: its inputs' axes (None: it does not change, or can't be told), which of its
     inputs are constants, and the shape of its output.

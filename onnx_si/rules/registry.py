@@ -90,7 +90,7 @@ class Context:
     version: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Handler:
     """A registered op: `build(*inputs, **attributes)` gives the rule of one of its outputs."""
 
@@ -160,7 +160,14 @@ def handles(
         if (domain, op) in _HANDLERS:
             raise ValueError(f"{domain}:{op} has a handler already")
         wants_context = "context" in inspect.signature(function).parameters
-        _HANDLERS[domain, op] = Handler(op, since, domain, function, wants_context, traits)
+        _HANDLERS[domain, op] = Handler(
+            op=op,
+            versions=since,
+            domain=domain,
+            function=function,
+            wants_context=wants_context,
+            traits=traits,
+        )
         return function
 
     return register

@@ -22,7 +22,7 @@ TIE = 64 * float(np.finfo(np.float64).eps)
 FEW_CANDIDATES = 32  # are compared one by one, which needs no copy of all of them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Affine:
     """y = linear(*xs, *weights) + offset.
 
@@ -78,7 +78,7 @@ def comparable(best: Array) -> Array:
     return best
 
 
-SAME = Affine(lambda x: x)
+SAME = Affine(linear=lambda x: x)
 """Passes its input on; what reads the output may as well read the input."""
 
 
@@ -120,7 +120,7 @@ class Maximum:
         return best if self.passes_nan else comparable(best)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """y is constant wherever no switch changes its sign; it jumps where one does.
 
@@ -171,7 +171,7 @@ class Winner:
         return np.asarray(np.argmax(wins, axis=0), dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gated:
     """y = evaluate(*xs), affine wherever the gates (inputs that are constant on pieces) stay constant.
 
@@ -217,10 +217,17 @@ def product_of(
     offset: Array | None = None,
 ) -> Gated:
     """y = product(*xs, *weights) + offset, all xs but one gates."""
-    return Gated(_Product(product, weights, offset), gates, terms, product, weights, offset)
+    return Gated(
+        evaluate=_Product(product, weights, offset),
+        gates=gates,
+        terms=terms,
+        product=product,
+        weights=weights,
+        offset=offset,
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bilinear:
     """y = product(a, b, *weights) + offset of two changing tensors: linear in each, so a polynomial of degree
     2 on every interval on which both are affine.
@@ -263,7 +270,7 @@ class Smooth:
     reason: ClassVar[str] = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Opaque:
     """y = evaluate(*xs), of which no more is known than its values.
 
@@ -277,12 +284,12 @@ class Opaque:
     steady: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Disputed(Opaque):
     """y = evaluate(*xs) as the ONNX package's own cases have it; `reason` says what runtimes do instead."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Counted(Opaque):
     """y = numbers made of the shape of a tensor that has another shape for another image."""
 

@@ -20,7 +20,7 @@ def joined_row(pieces: Sequence[Axis]) -> Axis | None:
         return None
     inside, lead = inside_of(pieces[rows[0]]) or ((), 0)
     lead += sum(size_of(piece) for piece in pieces[: rows[0]])
-    return (Part(TOKENS, sum(map(size_of, pieces)), inside=inside, lead=lead),)
+    return (Part(source=TOKENS, size=sum(map(size_of, pieces)), inside=inside, lead=lead),)
 
 
 def cut_row(axis: Axis, start: int, size: int) -> Axis | None:
@@ -33,4 +33,4 @@ def cut_row(axis: Axis, start: int, size: int) -> Axis | None:
         return None
     if size == size_of(inside):
         return inside
-    return (Part(TOKENS, size, inside=inside, lead=lead - start),)
+    return (Part(source=TOKENS, size=size, inside=inside, lead=lead - start),)

@@ -22,8 +22,8 @@ from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
-from onnx_si.runtime.parity import as_type, as_unsupported, input_type, input_unit, session_of
 from onnx_si.runtime.providers import CPU
+from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
 ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch
@@ -50,7 +50,7 @@ UNITS = {
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Behind:
     """The appended nodes between the file's tensors and the map: what they read, and what they are."""
 
@@ -275,7 +275,12 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
             needed.add(name)
             queue += read_by(makers[name])
     nodes = tuple(node for node in graph.node if needed.intersection(node.output))
-    return Behind(tuple(borrowed), nodes, tuple(constants.values()), image_name in needed)
+    return Behind(
+        borrowed=tuple(borrowed),
+        nodes=nodes,
+        constants=tuple(constants.values()),
+        reads_image=image_name in needed,
+    )
 
 
 def _held(file: onnx.ModelProto) -> set[str]:

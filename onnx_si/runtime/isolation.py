@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.terminal import shown
-from onnx_si.runtime.parity import RUNTIME, session_of
+from onnx_si.runtime.session import RUNTIME, session_of
 
 PATIENCE = 120.0  # seconds that a first run may take
 FREE_SIZE = 64  # of an axis of space that is free

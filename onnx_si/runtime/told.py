@@ -10,7 +10,7 @@ from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.program.node import domain_of, schema_version
 from onnx_si.rules.registry import find
-from onnx_si.runtime.parity import as_type, as_unsupported, input_type, session_of
+from onnx_si.runtime.session import as_type, as_unsupported, input_type, session_of
 
 STANDARD = ("", "ai.onnx.ml")
 

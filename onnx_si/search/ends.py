@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from onnx_si.domains.task import Task
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
-from onnx_si.search.blur import touching
-from onnx_si.search.examine import Examiner, Task
-from onnx_si.statistics.line import TestLine
+from onnx_si.search.examine import Examiner
+from onnx_si.statistics.line import ImageLine
 
 EPS = float(np.finfo(np.float64).eps)
 NEAR = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)  # standard errors around an end that is looked at again
@@ -16,12 +16,12 @@ FEW_ULPS = 4  # units in the last place that rounding may move the images at an 
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
 
 
-def require_around(line: TestLine, found: Array, unclear: Intervals) -> None:
+def require_around(line: ImageLine, found: Array, unclear: Intervals) -> None:
     """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither.
 
     Parameters
     ----------
-    line : TestLine
+    line : ImageLine
     found : array (n, 2)
         Stretches of S, and what is not examined yet.
     unclear : Intervals
@@ -92,7 +92,14 @@ def ends_of(
     return found
 
 
-def rounding_of_places(line: TestLine, ulps: float) -> float:
+def touching(pieces: Array, inside: Intervals) -> Intervals:
+    """Those of some pieces that meet a set, or hold an end of it."""
+    joined, (low, high) = Intervals.of(pieces).bounds, inside.bounds.T
+    meets = high.searchsorted(joined[:, 0], "left") < low.searchsorted(joined[:, 1], "right")
+    return Intervals(joined[meets])
+
+
+def rounding_of_places(line: ImageLine, ulps: float) -> float:
     """How far a place on the line may move by so many roundings of it and of the images."""
     largest = float(np.abs(line.start + line.direction * line.statistic).max())
     return ulps * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
@@ -100,12 +107,12 @@ def rounding_of_places(line: TestLine, ulps: float) -> float:
 
 def _looked_at(end: float, task: Task, examiner: Examiner, deadline: Deadline) -> Array:
     """The interval of an end by the whole network, near it and then farther around it."""
-    counted = Examiner(examiner.budget_bytes, deadline)
+    counted = Examiner(domains=examiner.domains, budget_bytes=examiner.budget_bytes, deadline=deadline)
     low = high = end
     for near in NEAR:
         low, high = end - near * task.line.standard_error, end + near * task.line.standard_error
         if low < end < high:
-            found = counted.exact(task, low, high).blurred
+            found = counted.resolve(task, low, high).blurred
             examiner.count(counted)
             if Intervals.of(found).contains(end):
                 return found

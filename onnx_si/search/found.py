@@ -3,22 +3,27 @@
 import math
 from dataclasses import dataclass, field
 
+from onnx_si.domains.domain import Domains
+from onnx_si.domains.standard import STANDARD
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search.stop import Stop
+from onnx_si.search.tuning import Costs, Tuning
 from onnx_si.statistics.truncated import Alternative
 
-FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
+RESOLVED = "exact"  # what a document calls the cells that were resolved
+FATES = (RESOLVED, "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """When to stop, and how much memory one tensor may take.
 
     `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
     both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
     until the confidence interval of that level is settled too, for at most the work done so far and a
-    little more. `enclose` False examines every cell exactly.
+    little more. `domains` are who is asked about the line, `costs` and `tuning` the
+    numbers that choose what is asked next.
     `stop` ends it at any moment, and so does the `deadline`.
     """
 
@@ -27,12 +32,14 @@ class SearchOptions:
     decide_at: float | None = None
     budget_bytes: int = 64 << 20
     interval_level: float | None = None
-    enclose: bool = True
+    domains: Domains = STANDARD
+    costs: Costs = field(default_factory=Costs)
+    tuning: Tuning = field(default_factory=Tuning)
     stop: Stop = field(default_factory=Stop, compare=False)
     deadline: Deadline = field(default_factory=Deadline)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """A look at a running search, or at chains that run: `passes` of the model so far."""
 
@@ -44,11 +51,11 @@ class Progress:
     passes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """What a search found: S for certain, what it left undecided, and what it cost.
 
-    `fates` counts cells: examined exactly, discarded or accepted by an enclosure, left undecided by one, cut
+    `fates` counts cells: resolved, discarded or accepted by a claim, left undecided by one, cut
     down by a part of the map, settled by a few parts of it, split. `peak_bytes` is the memory of all tensors
     alive at the same time, at most.
 

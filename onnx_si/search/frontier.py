@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Distribution
 
-FIRST = 2.0**-6  # least width of the first cell around the statistic, in standard errors
-FAR = 200.0  # standard errors beyond zero and the statistic after which a search gives up
 
-
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, kw_only=True)
 class Cell:
     """A bounded part of the line.
 
@@ -45,13 +42,22 @@ class Cell:
 class Frontier:
     """Cells still to be examined. The two unbounded ends give off bounded cells, twice as wide each time."""
 
-    def __init__(self, line: TestLine, pixels: NDArray[np.bool_], first: float = FIRST):
-        """All of the line, with `pixels` open; `first` is the width of the first cell in standard errors."""
+    def __init__(self, line: ImageLine, pixels: NDArray[np.bool_], first: float, far: float):
+        """All of the line, with `pixels` open; `first` is the width of the first cell and `far` how far to
+        go, in standard errors.
+        """
         self.everything = pixels
-        self._line, self._distribution = line, line.distribution
+        self._line, self._distribution, self._far = line, line.distribution, far
         half = 0.5 * first * line.standard_error
         # The statistic's own cell comes first, however improbable: S contains it, and estimates need it.
-        self._cells = [Cell(-math.inf, line.statistic - half, line.statistic + half, self.everything)]
+        self._cells = [
+            Cell(
+                priority=-math.inf,
+                low=line.statistic - half,
+                high=line.statistic + half,
+                open=self.everything,
+            )
+        ]
         self._left, self._right = line.statistic - half, line.statistic + half
         self._log_left, self._log_right = (
             self._log_mass(-math.inf, self._left),
@@ -121,20 +127,20 @@ class Frontier:
         se, at = self._line.standard_error, self._line.statistic
         self._step = [max(step, min(least_width, 2 * se)) for step in self._step]
         if self._log_left >= self._log_right:
-            if self._left < min(0.0, at) - FAR * se:
+            if self._left < min(0.0, at) - self._far * se:
                 self._log_left = -math.inf
                 return not math.isinf(self._log_right)
             end, self._left = self._left, self._left - self._step[0]
             self._step[0] = min(2 * self._step[0], 2 * se + 0.25 * abs(self._left - at))
-            self.push(Cell(0.0, self._left, end, self.everything))
+            self.push(Cell(priority=0.0, low=self._left, high=end, open=self.everything))
             self._log_left = self._log_mass(-math.inf, self._left)
         else:
-            if self._right > max(0.0, at) + FAR * se:
+            if self._right > max(0.0, at) + self._far * se:
                 self._log_right = -math.inf
                 return not math.isinf(self._log_left)
             start, self._right = self._right, self._right + self._step[1]
             self._step[1] = min(2 * self._step[1], 2 * se + 0.25 * abs(self._right - at))
-            self.push(Cell(0.0, start, self._right, self.everything))
+            self.push(Cell(priority=0.0, low=start, high=self._right, open=self.everything))
             self._log_right = self._log_mass(self._right, math.inf)
         return True
 

@@ -9,17 +9,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.points import Points, evaluate
-from onnx_si.domains.walker import Tally, walk
+from onnx_si.domains.domain import Domains
+from onnx_si.domains.task import Task
+from onnx_si.domains.walker import Tally
 from onnx_si.program.cone import cone, cost_of_box
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, whole
 from onnx_si.rules.rules import Array, Step, Winner
-from onnx_si.search.examine import Task
 from onnx_si.search.frontier import Cell
-from onnx_si.search.policy import WORTHWHILE, blocks
+from onnx_si.search.policy import blocks
+from onnx_si.search.tuning import Tuning
 
-SMALLEST = 2  # side of the smallest box
 AGREEMENT = 1e-9  # share of the largest margin by which a cone may differ from the whole network
 
 
@@ -37,7 +37,7 @@ class Part:
         return left
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Shares:
     """Sides of boxes in the middle of a map, the smallest first, and what their cones cost, in forward
     passes; told as far as somebody asks.
@@ -46,25 +46,29 @@ class Shares:
     program: Program
     margin: str
     shape: tuple[int, ...]
+    tuning: Tuning
     known: list[tuple[int, float]] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
-        side, share = SMALLEST, 0.0
-        while side == SMALLEST or (side < max(self.shape) and share <= WORTHWHILE):
+        smallest = self.tuning.smallest_side
+        side, share = smallest, 0.0
+        while side == smallest or (side < max(self.shape) and share <= self.tuning.worthwhile):
             if not self.known or self.known[-1][0] < side:
                 box = _around([n // 2 for n in self.shape], side, self.shape)
                 cost = cost_of_box(self.program, self.margin, box)
                 self.known.append((side, cost / max(1, self.program.cost)))
-            share = self.known[side.bit_length() - SMALLEST.bit_length()][1]
+            share = self.known[side.bit_length() - smallest.bit_length()][1]
             yield side, share
             side *= 2
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Parts:
     """The boxes of a task's map that were used so far."""
 
     task: Task
+    domains: Domains
+    tuning: Tuning
     made: dict[tuple[tuple[int, int], ...], Part] = field(default_factory=dict)
 
     @property
@@ -75,7 +79,9 @@ class Parts:
     @cached_property
     def shares(self) -> "Shares":
         """Sides of boxes in the middle of the map and what their cones cost, in forward passes."""
-        return Shares(self.task.program, self.task.margin, self.shape)
+        return Shares(
+            program=self.task.program, margin=self.task.margin, shape=self.shape, tuning=self.tuning
+        )
 
     def witnesses(self, cells: list[Cell], wrong: Array, side: int) -> Iterator[tuple[Part, list[Cell]]]:
         """Parts around the pixels that are farthest on the wrong side in the most probable cells, each with
@@ -124,16 +130,16 @@ class Parts:
         task = self.task
         small = cone(task.program, task.margin, box)
         line, (margin,) = task.line.part(small.reads), small.program.outputs
-        image = Points(line.start[None] + line.direction[None] * line.statistic)
-        (outputs,) = walk(small.program, evaluate, image, Tally())
-        found, known = outputs[margin].values[0], task.program.values[task.margin][box]
         event = task.event.part(box)
+        cut = Task(program=small.program, margin=margin, line=line, event=event, whole=task)
+        (found,) = self.domains.pointing.margins(cut, [line.statistic], Tally())
+        known = task.program.values[task.margin][box]
         differs = np.abs(found - known).max() > AGREEMENT * (1 + np.abs(known).max())
         if differs and not any(isinstance(step.rule, Step | Winner) for step in small.program.instructions):
             raise AssertionError(f"the cone of {box} differs from the whole network")
         if differs or event.wrong(found[None]).any():
             return Part(whole(self.shape), task)
-        return Part(box, Task(small.program, margin, line, event, task))
+        return Part(box, cut)
 
 
 def _around(pixel: list[int], side: int, shape: tuple[int, ...]) -> Box:

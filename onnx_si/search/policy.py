@@ -16,36 +16,24 @@ from itertools import takewhile
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.domain import Cost, Domains
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Kinked, Maximum, Step
 from onnx_si.search.frontier import Cell
+from onnx_si.search.tuning import Costs, Tuning
 
-PASSES_PER_KNOT = 0.6  # early layers have fewer knots than late ones
-ENCLOSURE = 3.0  # centre, slope, radius
-OPERATIONS_PER_CALL = 80_000  # what calling one rule costs besides its arithmetic, in multiply-adds
-PROBING = 0.3  # calls of the walks with single points, with enclosures, and of making a part, in those of an
-ENCLOSING = 2.0  # exact walk
-MAKING = 2.5
-FIRST_CREDIT = 12.0  # forward passes that failed enclosures may cost,
-LOST_AT_MOST = 0.05  # and this share of the exact work besides what enclosures saved
-FEW_KNOTS = 8.0  # expected in the narrowest cell that is cut off an unbounded end
-ALMOST_FREE = 1.25  # a box grows while its part costs no more than this times that of one pixel
-PART_OF_PROBE = 0.5  # ... or no more than this many forward passes
-WORTHWHILE = 0.5  # parts that cost a larger share of a forward pass are not used
 NO_PARTS = ((1, 1.0),)  # where a pixel needs the whole network
-WIDEST_FIRST = 12.0  # standard errors
-LARGEST_EXACT = 256  # knots at most in one exact cell while the rest of the line may settle the question
 
 
 class Action(Enum):
-    EXACT = "exact"
-    ENCLOSE = "enclose"
+    RESOLVE = "resolve"
+    CLAIM = "claim"
     PARTS = "parts"
     PROBE = "probe"
     SPLIT = "split"
 
 
-def first_width(program: Program, overhead: float) -> float:
+def first_width(program: Program, overhead: float, cost: Cost, tuning: Tuning) -> float:
     """Width in standard errors of a cell that is worth a walk, before any density was seen; 0 where unknown.
 
     The line moves the image by a vector of unit length in units of the noise, hence each pixel by about
@@ -55,7 +43,7 @@ def first_width(program: Program, overhead: float) -> float:
         return 0.0  # quantised values may jump any number of times
     units = sum(math.prod(s.shape) for s in program.instructions if isinstance(s.rule, Kinked | Maximum))
     per_error = 0.25 * max(units, 1) / math.sqrt(max(math.prod(program.shape), 1))
-    return min(max(FEW_KNOTS, 3 * overhead / PASSES_PER_KNOT) / per_error, WIDEST_FIRST)
+    return min(max(tuning.few_knots, 3 * overhead / cost.per_knot) / per_error, tuning.widest_first)
 
 
 @dataclass
@@ -95,7 +83,7 @@ class Chances:
         return (1 + successes) / (2 + successes + failures)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Policy:
     """Learns knots per length, and successes by the width of cells.
 
@@ -105,28 +93,34 @@ class Policy:
     still lose; `one_knot_each` that no examination was cut short by units that jump too often.
     """
 
+    domains: Domains
     overhead: float
     batch: int
     shares: Iterable[tuple[int, float]]
-    exact: Density = field(default_factory=Density)
+    resolved: Density = field(default_factory=Density)
     parts: Density = field(default_factory=Density)
-    enclosed: Chances = field(default_factory=lambda: Chances(harder=+1))
+    claimed: Chances = field(default_factory=lambda: Chances(harder=+1))
     probed: Chances = field(default_factory=lambda: Chances(harder=-1))
     batches: int = 1
     batched: int = 1
-    credit: float = FIRST_CREDIT
+    costs: Costs = field(default_factory=Costs)
+    tuning: Tuning = field(default_factory=Tuning)
+    credit: float = field(init=False)
     one_knot_each: bool = True
 
-    def learn_exact(self, cell: Cell, knots: int, reached: float) -> None:
-        """A cell was examined exactly up to a place and had so many knots."""
-        self.exact.learn(knots, reached - cell.low)
-        self.one_knot_each &= reached >= cell.high
-        self.credit += LOST_AT_MOST * (2 + PASSES_PER_KNOT * knots)
+    def __post_init__(self) -> None:
+        self.credit = self.tuning.first_credit
 
-    def learn_enclosed(self, cell: Cell, success: bool) -> None:
-        """A cell was enclosed, with or without success."""
-        self.enclosed.learn(cell.width, success)
-        self.credit += success * self.cost_of_exact(cell) - self.cost_of_enclosure
+    def learn_resolved(self, cell: Cell, knots: int, reached: float) -> None:
+        """A cell was examined exactly up to a place and had so many knots."""
+        self.resolved.learn(knots, reached - cell.low)
+        self.one_knot_each &= reached >= cell.high
+        self.credit += self.tuning.lost_at_most * self.domains.resolving.cost.of(knots)
+
+    def learn_claimed(self, cell: Cell, success: bool) -> None:
+        """Something of a cell was claimed, with or without success."""
+        self.claimed.learn(cell.width, success)
+        self.credit += success * self.cost_of_resolving(cell) - self.cost_of_claim
 
     def learn_batch(self, size: int) -> None:
         """So many cells were enclosed or probed together."""
@@ -139,9 +133,12 @@ class Policy:
         return self.overhead * self.batches / self.batched
 
     @property
-    def cost_of_enclosure(self) -> float:
-        """Forward passes of enclosing one cell of a batch."""
-        return ENCLOSING * self._shared_overhead + ENCLOSURE
+    def cost_of_claim(self) -> float:
+        """Forward passes of a claim about one cell of a batch."""
+        if self.domains.claiming is None:
+            return math.inf
+        cost = self.domains.claiming.cost
+        return cost.calls * self._shared_overhead + cost.passes
 
     @cached_property
     def _least_share(self) -> float:
@@ -151,52 +148,54 @@ class Policy:
     @property
     def sieves(self) -> bool:
         """Whether a pixel's part of the network is much cheaper than the whole."""
-        return self._least_share <= WORTHWHILE
+        return self._least_share <= self.tuning.worthwhile
 
     @property
     def part_density(self) -> float:
         """Knots per length of a part; of a share of the network before any was seen."""
-        return self.parts.per_length(self._least_share * self.exact.per_length())
+        return self.parts.per_length(self._least_share * self.resolved.per_length())
 
     def least_width(self) -> float:
         """A stretch that is expected to hold few knots, or so many that examining it costs its overhead:
         narrower cells would cost more overhead than they save.
         """
-        if not self.exact.length:
+        if not self.resolved.length:
             return 0.0
-        few = max(FEW_KNOTS, self.overhead / PASSES_PER_KNOT) / self.exact.per_length()
-        return max(few, FEW_KNOTS / self.part_density) if self.sieves else few
+        few, per_knot = self.tuning.few_knots, self.domains.resolving.cost.per_knot
+        width = max(few, self.overhead / per_knot) / self.resolved.per_length()
+        return max(width, few / self.part_density) if self.sieves else width
 
     def decide(self, cell: Cell) -> Action:
         """The cheapest way to settle a cell, by what is known now."""
-        if cell.unclear or not self.exact.length:
-            return Action.EXACT
-        exact = self.cost_of_exact(cell)
+        if cell.unclear or not self.resolved.length:
+            return Action.RESOLVE
+        exact = self.cost_of_resolving(cell)
         if self.sieves and not cell.probed:
-            probe, chance = PROBING * self._shared_overhead + 1, self.probed.of(cell.width)
-            part = self._cost_of_part(self._least_share, cell.width) + MAKING * self.overhead
+            cost = self.domains.pointing.cost
+            probe, chance = cost.calls * self._shared_overhead + cost.passes, self.probed.of(cell.width)
+            part = self._cost_of_part(self._least_share, cell.width) + self.costs.making * self.overhead
             if chance * exact > probe + chance * part:
                 return Action.PROBE
-        gain = self.enclosed.of(cell.width) * exact - self.cost_of_enclosure
+        gain = self.claimed.of(cell.width) * exact - self.cost_of_claim
         if cell.undecided is None and self.credit > 0 and gain > 0:
-            return Action.ENCLOSE
+            return Action.CLAIM
         if self.cheapest_cover(cell)[0]:
             return Action.PARTS
-        gain = self.enclosed.of(0.5 * cell.width) * exact - 2 * self.cost_of_enclosure - self.overhead
-        if (self.credit > 0 and gain > 0) or self._knots(cell) > LARGEST_EXACT:
+        gain = self.claimed.of(0.5 * cell.width) * exact - 2 * self.cost_of_claim - self.overhead
+        if (self.credit > 0 and gain > 0) or self._knots(cell) > self.tuning.largest_resolved:
             return Action.SPLIT
-        return Action.EXACT
+        return Action.RESOLVE
 
     def cheapest_cover(self, cell: Cell) -> tuple[int, float]:
         """The side of boxes that cover the open pixels at the least cost, and that cost, if it is less than
         that of an exact examination.
         """
-        best = (0, self.cost_of_exact(cell))
+        best = (0, self.cost_of_resolving(cell))
         if not self.sieves:
             return best
         count = np.count_nonzero(cell.open)
         for side, share in self.shares:
-            each = self._cost_of_part(share, cell.width) + MAKING * self.overhead
+            each = self._cost_of_part(share, cell.width) + self.costs.making * self.overhead
             if each >= best[1]:
                 break  # larger boxes cost more
             if each * math.ceil(count / side**cell.open.ndim) < best[1]:
@@ -209,25 +208,25 @@ class Policy:
         """
         costs = ((side, self._cost_of_part(share, width)) for side, share in self.shares)
         best, cost = next(costs)
-        allowed = max(PART_OF_PROBE + self.overhead, ALMOST_FREE * cost)
+        allowed = max(self.tuning.part_of_probe + self.overhead, self.tuning.almost_free * cost)
         for side, _ in takewhile(lambda found: found[1] <= allowed, costs):
             best = side
         return best
 
-    def cost_of_exact(self, cell: Cell) -> float:
+    def cost_of_resolving(self, cell: Cell) -> float:
         """Forward passes of an exact examination."""
-        return self.overhead + 2 + PASSES_PER_KNOT * self._knots(cell)
+        return self.overhead + self.domains.resolving.cost.of(self._knots(cell))
 
     def _cost_of_part(self, share: float, width: float) -> float:
         knots = self.knots_of_part(share, width)
-        return self.overhead + share * (2 + PASSES_PER_KNOT * knots)
+        return self.overhead + share * self.domains.resolving.cost.of(knots)
 
     def knots_of_part(self, share: float, width: float) -> float:
         """Knots expected of a part that is such a share of the network."""
         return self.part_density * width * share / self._least_share
 
     def _knots(self, cell: Cell) -> float:
-        knots = self.exact.per_length() * cell.width
+        knots = self.resolved.per_length() * cell.width
         return min(knots, cell.undecided) if self.one_knot_each and cell.undecided is not None else knots
 
 

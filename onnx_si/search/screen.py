@@ -6,52 +6,51 @@ some tens of knots it says all that is asked, at a tenth of the price of followi
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnx_si.search.examine import Examiner
 from onnx_si.search.parts import Part
-from onnx_si.search.policy import ENCLOSING, ENCLOSURE, LOST_AT_MOST, PASSES_PER_KNOT, Policy
-
-FIRST_CREDIT = 6.0  # forward passes that failed enclosures may cost before any succeeded
-AT_STAKE = 0.15  # share of what following a stretch would cost that its enclosures may lose
-FIRST_WIDTH = 4.0  # widths of the narrowest cell that is worth an enclosure
-BATCH, BATCH_BYTES = 8, 1 << 20  # cells enclosed together, as far as they stay in the processor's cache
+from onnx_si.search.policy import Policy
 
 Stretch = tuple[float, float]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Screen:
     """Encloses a stretch of the line cell by cell, as wide as the last ones succeeded.
 
     `credit` are the forward passes that enclosures may still lose: what they save is added, and a share of
-    the exact work.
+    the work that resolves cells.
     """
 
     examiner: Examiner
     policy: Policy
     whole_cost: int
     width: float | None = None
-    credit: float = FIRST_CREDIT
+    credit: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.credit = self.policy.tuning.first_screen_credit
 
     def __call__(self, part: Part, low: float, high: float) -> tuple[list[Stretch], list[Stretch]]:
         """Stretches on all of which the part's pixels are on their observed side, and those that are open;
         on the others one of its pixels is on the wrong side.
         """
-        share = part.task.program.cost / max(1, self.whole_cost)
-        batch = _batch(part)
-        price = ENCLOSURE * share + ENCLOSING * self.policy.overhead / batch
-        saved = PASSES_PER_KNOT * self.policy.knots_of_part(share, 1.0) * share
+        domains, tuning, share = self.examiner.domains, self.policy.tuning, self._share(part)
+        assert domains.claiming is not None, "nobody claims anything"
+        batch, claims = self._batch(part), domains.claiming.cost
+        price = claims.passes * share + claims.calls * self.policy.overhead / batch
+        saved = domains.resolving.cost.per_knot * self.policy.knots_of_part(share, 1.0) * share
         least = 2 * price / saved if saved > 0 else math.inf
         inside, left, todo = list[Stretch](), list[Stretch](), [(low, high)]
-        if not high - low > FIRST_WIDTH * least:
+        if not high - low > tuning.first_screen * least:
             return inside, todo
-        width = max(least, FIRST_WIDTH * least if self.width is None else self.width)
-        before, allowed = self.credit, AT_STAKE * saved * (high - low)
+        width = max(least, tuning.first_screen * least if self.width is None else self.width)
+        before, allowed = self.credit, tuning.at_stake * saved * (high - low)
         while todo and self.credit > max(0.0, before - allowed):
             cells = _next_cells(todo, width, batch if self.width is not None else 1)
             settled = 0
-            for (start, end), seen in zip(cells, self.examiner.enclose(part.task, cells), strict=True):
+            for (start, end), seen in zip(cells, self.examiner.claim(part.task, cells), strict=True):
                 middle = 0.5 * (start + end)
                 settles = seen.outside or not seen.open.any()
                 if settles and not seen.outside:
@@ -69,9 +68,18 @@ class Screen:
             self.width = width
         return inside, sorted(left + todo)
 
-    def learn(self, share: float, knots: int) -> None:
-        """A part was examined exactly."""
-        self.credit += LOST_AT_MOST * share * (2 + PASSES_PER_KNOT * knots)
+    def learn(self, part: Part, knots: int) -> None:
+        """A part was resolved on a stretch."""
+        passes = self._share(part) * self.examiner.domains.resolving.cost.of(knots)
+        self.credit += self.policy.tuning.lost_at_most * passes
+
+    def _share(self, part: Part) -> float:
+        return part.task.program.cost / max(1, self.whole_cost)
+
+    def _batch(self, part: Part) -> int:
+        tuning = self.policy.tuning
+        largest = max((math.prod(step.shape) for step in part.task.program.instructions), default=1)
+        return max(1, min(tuning.batch, tuning.batch_bytes // (8 * largest)))
 
 
 def _next_cells(todo: list[Stretch], width: float, count: int) -> list[Stretch]:
@@ -85,8 +93,3 @@ def _next_cells(todo: list[Stretch], width: float, count: int) -> list[Stretch]:
             end = stop
         cells.append((start, end))
     return cells
-
-
-def _batch(part: Part) -> int:
-    largest = max((math.prod(step.shape) for step in part.task.program.instructions), default=1)
-    return max(1, min(BATCH, BATCH_BYTES // (8 * largest)))

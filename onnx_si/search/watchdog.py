@@ -4,11 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-PASSES = 1000  # forward passes that count as a step,
-SPLITS = 16  # and so many cells that are split
-CHECK = 64  # steps between two looks at what is left
-PATIENCE = 1024  # steps in a row that may pass
-LEAST = 1e-3  # while the undecided mass falls by less than this share
+from onnx_si.search.tuning import Tuning
 
 WHY = (
     "its last steps settled next to nothing of what is left, because rounding decides it or because it has "
@@ -16,7 +12,7 @@ WHY = (
 )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Watchdog:
     """Counts steps without progress.
 
@@ -24,9 +20,12 @@ class Watchdog:
     ----------
     left : callable
         The logarithm of the undecided mass.
+    tuning : Tuning
+        How many steps it allows.
     """
 
     left: Callable[[], float]
+    tuning: Tuning
     calls: int = 0
     steps: int = 0
     looked: int = 0
@@ -36,10 +35,10 @@ class Watchdog:
     def barks(self, passes: float, splits: int) -> bool:
         """Count what was done so far as steps; True where too many of them settled next to nothing."""
         self.calls += 1
-        self.steps = self.calls + int(passes / PASSES) + splits // SPLITS
-        if self.steps < self.looked + CHECK:
+        self.steps = self.calls + int(passes / self.tuning.step_passes) + splits // self.tuning.step_splits
+        if self.steps < self.looked + self.tuning.check:
             return False
         left, self.looked = self.left(), self.steps
-        if left < self.mark + math.log1p(-LEAST):
+        if left < self.mark + math.log1p(-self.tuning.least_progress):
             self.mark, self.moved = left, self.steps
-        return self.steps >= self.moved + PATIENCE
+        return self.steps >= self.moved + self.tuning.patience

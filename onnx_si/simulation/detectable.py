@@ -8,10 +8,10 @@ import numpy as np
 
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import UsageError
-from onnx_si.simulation.journal import Journal
+from onnx_si.simulation.kept_trials import Journal
+from onnx_si.simulation.method_rows import binomial_interval, p_values
 from onnx_si.simulation.plan import Plan
 from onnx_si.simulation.pool import Advance, run_trials
-from onnx_si.simulation.summary import binomial_interval, p_values
 
 DOUBLINGS = 10  # from one standard deviation on
 CLOSE = 0.02  # share of the signal by which it may be too large

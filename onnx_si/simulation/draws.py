@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 _GRID = np.sinh(np.linspace(-12.0, 12.0, 20_001))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """Laws with one shape parameter, farther from normal from `near` to `far`."""
 
@@ -39,16 +39,25 @@ def _skew_normal_cdf(shape: float, at: Array) -> Array:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "t": Family(lambda w: scipy.stats.t(1 / w), 1e-4, 1 / 2.2, "Student's t: heavy tails"),
-    "skewed": Family(lambda w: scipy.stats.skewnorm(w), 0.1, 100.0, "skew normal", _skew_normal_cdf),
-    "exponential": Family(
-        lambda w: scipy.stats.exponnorm(w),
-        0.05,
-        20.0,
-        "exponentially modified normal: skewed, one heavy tail",
+    "t": Family(law=lambda w: scipy.stats.t(1 / w), near=1e-4, far=1 / 2.2, words="Student's t: heavy tails"),
+    "skewed": Family(
+        law=lambda w: scipy.stats.skewnorm(w), near=0.1, far=100.0, words="skew normal", cdf=_skew_normal_cdf
     ),
-    "steep": Family(lambda w: scipy.stats.gennorm(1 / w), 0.501, 2.0, "generalised normal with heavy tails"),
-    "flat": Family(lambda w: scipy.stats.gennorm(w), 2.01, 50.0, "generalised normal with light tails"),
+    "exponential": Family(
+        law=lambda w: scipy.stats.exponnorm(w),
+        near=0.05,
+        far=20.0,
+        words="exponentially modified normal: skewed, one heavy tail",
+    ),
+    "steep": Family(
+        law=lambda w: scipy.stats.gennorm(1 / w),
+        near=0.501,
+        far=2.0,
+        words="generalised normal with heavy tails",
+    ),
+    "flat": Family(
+        law=lambda w: scipy.stats.gennorm(w), near=2.01, far=50.0, words="generalised normal with light tails"
+    ),
 }
 LARGEST_RHO = 0.99
 

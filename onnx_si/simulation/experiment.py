@@ -17,17 +17,17 @@ from onnx_si.analysis.settings import Settings
 from onnx_si.errors import UsageError
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.report.documents import SIMULATION
+from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.detectable import Count, Detectable, found_with, why_not
 from onnx_si.simulation.draws import Noise, parse_noise
 from onnx_si.simulation.expected import expected, warning_of
-from onnx_si.simulation.journal import Journal
-from onnx_si.simulation.options import ALL, DEFAULT_TRIALS, OWN
+from onnx_si.simulation.kept_trials import Journal
+from onnx_si.simulation.keywords import ALL, DEFAULT_TRIALS, OWN
+from onnx_si.simulation.method_rows import CONFIDENCE, Row, p_values, summarise
 from onnx_si.simulation.part_rows import PartRow, summarise_parts
 from onnx_si.simulation.plan import Plan, plan_of
 from onnx_si.simulation.pool import Advance, run_trials, run_until_tested
-from onnx_si.simulation.summary import CONFIDENCE, Row, p_values, summarise
 from onnx_si.simulation.trial import Outcome
-from onnx_si.simulation.wish import Wish
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 _KNOWS = {
@@ -82,7 +82,7 @@ class Simulation:
 
     def print(self, stream: TextIO) -> None:
         """Write the table, as wide as the stream if that is a terminal."""
-        from onnx_si.simulation.table import print_table  # the table's library takes long to import
+        from onnx_si.simulation.printed import print_table  # the table's library takes long to import
 
         print_table(self, stream)
 

@@ -9,17 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
 
+from onnx_si.choices.compared import COLOURS
 from onnx_si.simulation.experiment import Simulation
-from onnx_si.simulation.summary import CONFIDENCE
+from onnx_si.simulation.method_rows import CONFIDENCE
 
 DPI = 120
-COLOURS = {
-    "selective": "#0072b2",
-    "over-conditioning": "#d55e00",
-    "naive": "#009e73",
-    "bonferroni": "#cc79a7",
-    "permutation": "#e69f00",
-}
 
 
 def save_figure(path: str | os.PathLike[str], simulation: Simulation) -> None:

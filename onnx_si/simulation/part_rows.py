@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnx_si.simulation.summary import binomial_interval
+from onnx_si.simulation.method_rows import binomial_interval
 from onnx_si.simulation.trial import Outcome, Part
 
 Interval = tuple[float | None, float | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PartRow:
     """The components under one signal that touch the square (`touches`), or those that don't.
 
@@ -56,23 +56,35 @@ def _row(images: Iterable[Sequence[Part]], signal: float, touches: bool, alpha: 
     kept = [parts for parts in kept if parts]
     if not kept:
         reason = "no component of this kind was tested"
-        return PartRow(signal, touches, 0, 0, 0, None, (None, None), 0, None, (None, None), reason)
+        return PartRow(
+            signal=signal,
+            touches=touches,
+            tested=0,
+            images=0,
+            rejected=0,
+            reject_rate=None,
+            reject_interval=(None, None),
+            images_rejected=0,
+            image_rate=None,
+            image_interval=(None, None),
+            reason=reason,
+        )
     tests = np.array([len(parts) for parts in kept])
     rejected = np.array([sum(_at_most(p.p_value, alpha) for p in parts) for parts in kept])
     found = sum(any(_at_most(p.p_value_adjusted, alpha) for p in parts) for parts in kept)
     total, rate = int(tests.sum()), float(rejected.sum() / tests.sum())
     effective = _effective(tests, rejected)
     return PartRow(
-        signal,
-        touches,
-        total,
-        len(kept),
-        int(rejected.sum()),
-        rate,
-        binomial_interval(rate * effective, effective),
-        found,
-        found / len(kept),
-        binomial_interval(found, len(kept)),
+        signal=signal,
+        touches=touches,
+        tested=total,
+        images=len(kept),
+        rejected=int(rejected.sum()),
+        reject_rate=rate,
+        reject_interval=binomial_interval(rate * effective, effective),
+        images_rejected=found,
+        image_rate=found / len(kept),
+        image_interval=binomial_interval(found, len(kept)),
     )
 
 

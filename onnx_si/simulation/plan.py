@@ -13,9 +13,9 @@ from onnx_si.analysis.settings import Settings, settle
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.inspection.probe import Probe, probe
+from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.base import Base, base_of
 from onnx_si.simulation.draws import Noise
-from onnx_si.simulation.wish import Wish
 from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.noise import Covariance, covariance_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from onnx_si.errors import NothingToTest, UsageError
 from onnx_si.ground.budget import budget, share_of
 from onnx_si.ground.machine import cores, one_core
-from onnx_si.simulation.journal import Journal
+from onnx_si.simulation.kept_trials import Journal
 from onnx_si.simulation.plan import Plan
 from onnx_si.simulation.trial import Outcome, run_trial
 

@@ -32,7 +32,7 @@ class Part:
     p_value_adjusted: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What one trial gave: p-values by method, or `tested` false where there was no region.
 
@@ -54,7 +54,7 @@ class Outcome:
         return cls(**{**content, "parts": tuple(Part(**part) for part in content["parts"])})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawn:
     """The images of one trial, where the square is (None: there is no signal), the standard deviation that
     the test is told, and the seed of the test's own draws.
@@ -83,7 +83,14 @@ def draw(plan: Plan, signal: float, trial: int) -> Drawn:
     seed = int(rngs[3].integers(2**31))
     others = _noise(plan, rngs[1], plan.references + plan.noise_images) + base
     references, noise_images = np.split(others, [plan.references])
-    return Drawn(image, references, noise_images, square, _told_sigma(plan, rngs[4]), seed)
+    return Drawn(
+        image=image,
+        references=references,
+        noise_images=noise_images,
+        square=square,
+        told_sigma=_told_sigma(plan, rngs[4]),
+        seed=seed,
+    )
 
 
 def _noise(plan: Plan, rng: np.random.Generator, count: int) -> Array:
@@ -129,10 +136,10 @@ def run_trial(plan: Plan, signal: float, trial: int) -> Outcome:
         try:
             result = _analysis(plan).test(drawn.image, list(drawn.references) or None, **how)
         except NothingToTest:
-            return Outcome(signal, trial, tested=False)
+            return Outcome(signal=signal, trial=trial, tested=False)
         except Contradicted as error:
             missing = dict.fromkeys(plan.methods, str(error))
-            return Outcome(signal, trial, True, missing=missing, contradicted=True)
+            return Outcome(signal=signal, trial=trial, tested=True, missing=missing, contradicted=True)
     return _outcome(plan, signal, trial, result, drawn.square)
 
 
@@ -144,7 +151,7 @@ def _outcome(plan: Plan, signal: float, trial: int, result: Result, square: Squa
             found[method] = float(value)
     named = {method: missing[key] for method in plan.methods if (key := method.replace("-", "_")) in missing}
     parts = tuple(_parts(plan, result, square)) if plan.options.get("components") else ()
-    return Outcome(signal, trial, True, found, named, parts)
+    return Outcome(signal=signal, trial=trial, tested=True, p_values=found, missing=named, parts=parts)
 
 
 def _parts(plan: Plan, result: Result, square: Square | None) -> Iterator[Part]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative, Normal, p_value_bounds
 
 FAR = 8.0  # standard errors around the statistic, beyond which the normal law has no mass to speak of
@@ -19,7 +19,7 @@ HALVINGS = 40
 TOLD = 1e-6  # share of a standard deviation by which a turn is to be known
 
 
-def distance_to_ends(inside: Intervals, line: TestLine) -> float | None:
+def distance_to_ends(inside: Intervals, line: ImageLine) -> float | None:
     """Standard errors from the statistic to the nearest end of S; None where there is none."""
     at = line.statistic
     held = inside.bounds[(inside.bounds[:, 0] <= at) & (at <= inside.bounds[:, 1])]
@@ -29,7 +29,7 @@ def distance_to_ends(inside: Intervals, line: TestLine) -> float | None:
     return float(np.abs(ends - at).min() / line.standard_error)
 
 
-def information(inside: Intervals, line: TestLine) -> float | None:
+def information(inside: Intervals, line: ImageLine) -> float | None:
     """Share of the statistic's information on its mean that the selection leaves, between 0 and 1.
 
     For a normal statistic the Fisher information on the mean is the variance over the fourth power of the
@@ -66,7 +66,7 @@ def _variance(bounds: Array) -> float | None:
 
 
 def tipping_factor(
-    inside: Intervals, undecided: Intervals, line: TestLine, alternative: Alternative, alpha: float
+    inside: Intervals, undecided: Intervals, line: ImageLine, alternative: Alternative, alpha: float
 ) -> float | None:
     """The factor nearest to 1 of the standard error at which the decision at alpha turns.
 

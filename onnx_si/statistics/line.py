@@ -6,8 +6,8 @@ from onnx_si.rules.rules import Array
 from onnx_si.statistics.truncated import Distribution, Normal
 
 
-@dataclass(frozen=True)
-class TestLine:
+@dataclass(frozen=True, kw_only=True)
+class ImageLine:
     """The images start + direction * z that conditioning leaves, and the null distribution of z.
 
     `statistic` is the observed z, in the image's own units, or in units of the noise where the null is one
@@ -48,6 +48,6 @@ class TestLine:
         """The statistic's own distribution under the null, without any selection."""
         return self.distribution if self.tested is None else Normal(0.0, self.tested[1])
 
-    def part(self, box: tuple[slice, ...]) -> "TestLine":
+    def part(self, box: tuple[slice, ...]) -> "ImageLine":
         """The line of a box of the images."""
         return replace(self, start=self.start[box], direction=self.direction[box])

@@ -9,7 +9,7 @@ from support import nets
 
 import onnx_si
 from onnx_si.analysis.baselines import PERMUTATIONS
-from onnx_si.runtime.parity import Deployed, DeployedBatch
+from onnx_si.runtime.session import Deployed, DeployedBatch
 
 ALL = ("selective", "over-conditioning", "naive", "bonferroni", "permutation")
 CENTRE = np.pad([[1.0]], 1).reshape(1, 1, 3, 3)

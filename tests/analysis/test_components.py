@@ -139,9 +139,14 @@ def test_component_p_values_are_uniform_under_the_null():
         chosen = [mask for mask in component_masks(region) if mask[1, 1]]
         if not chosen:
             continue
-        line = HYPOTHESES["mean"].line(Data(image, reference, 1, KNOWN), axes.spread(chosen[0], image.shape))
+        line = HYPOTHESES["mean"].line(
+            Data(image=image, reference=reference, references=1, noise=KNOWN),
+            axes.spread(chosen[0], image.shape),
+        )
         event = component_event(chosen[0], None)
-        p_values = search(program, margin, line, event, SearchOptions("greater", 1e-3)).p_value_bounds
+        p_values = search(
+            program, margin, line, event, SearchOptions(alternative="greater", precision=1e-3)
+        ).p_value_bounds
         found["selective"].append(np.mean(p_values))
         found["naive"].append(stats.norm.sf(line.statistic / line.standard_error))
     low, high = stats.binom.interval(0.999, 160, 0.05)

@@ -11,7 +11,7 @@ from support import nets
 import onnx_si
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Normal, Student
 
 SETS = [
@@ -27,7 +27,9 @@ SETS = [
 def line(statistic=1.5, se=0.7, **more):
     zero = np.zeros(1)
     law = more.pop("law", Normal(0.0, se))
-    return TestLine(zero, zero + 1, statistic, se, law, **more)
+    return ImageLine(
+        start=zero, direction=zero + 1, statistic=statistic, standard_error=se, distribution=law, **more
+    )
 
 
 def moments(pairs, at, se):

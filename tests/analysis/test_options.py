@@ -16,12 +16,16 @@ from onnx_si.analysis.options import FILES, METHODS, OPTIONS, AllOptions, Option
 from onnx_si.analysis.options.option import EVERYWHERE, INSPECT, SALIENCY, SIMULATE, TEST, records_of
 from onnx_si.analysis.options.table import table
 from onnx_si.analysis.settings import Settings, settle
+from onnx_si.choices.compared import BASELINES
+from onnx_si.choices.saliency import SALIENCY_METHODS
 from onnx_si.cli import arguments as parsers
 from onnx_si.cli.arguments import options_of
 from onnx_si.cli.main import main
 from onnx_si.errors import InputError, OnnxSIError, UsageError
 from onnx_si.inspection.inspector import inspect_model
-from onnx_si.simulation.options import OWN
+from onnx_si.maps.choose import MADE_BY
+from onnx_si.report import Comparison
+from onnx_si.simulation.keywords import OWN
 
 IMAGE = np.random.default_rng(4).normal(size=(8, 8))
 PARSERS = {
@@ -91,7 +95,7 @@ def test_the_table_in_the_documents_is_made_from_the_records():
 
 
 def test_every_method_has_a_p_value():
-    simple = set(baselines._SIMPLE) | {"permutation", "selective"}
+    simple = {*baselines.COMPUTED_BY, "selective"}
     assert set(METHODS) == simple
 
 
@@ -283,3 +287,11 @@ def test_a_model_in_memory_has_no_folder(place):
     for content in (b"", b"hello"):
         with pytest.raises(InputError, match="the model's bytes"):
             onnx_si.load(content)
+
+
+def test_every_record_of_a_choice_has_its_work_attached():
+    """Saliency methods and baselines stand in one place; whoever does them is asked by name."""
+    assert set(MADE_BY) == set(SALIENCY_METHODS)
+    assert set(baselines.COMPUTED_BY) == set(BASELINES)
+    fields = {field.name for field in dataclasses.fields(Comparison)}
+    assert {baseline.key for baseline in BASELINES.values()} == fields - {"reasons", "notes"}

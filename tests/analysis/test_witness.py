@@ -15,6 +15,7 @@ from support import nets
 import onnx_si
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import refusal
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.precision import rounded_at
 from onnx_si.errors import Contradicted
 from onnx_si.graph import Model, model_from_proto
@@ -24,7 +25,6 @@ from onnx_si.ground.layout import layout_of
 from onnx_si.program.binder import Binder
 from onnx_si.program.program import bind
 from onnx_si.runtime.deployed import FileMap
-from onnx_si.search.event import RegionEvent
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 exact_module = importlib.import_module("onnx_si.engines.exact")
@@ -159,7 +159,7 @@ def test_another_graph_than_the_files_is_refused(saliency):
     weights = proto.graph.initializer[0]
     values = onnx.numpy_helper.to_array(weights)
     weights.CopyFrom(onnx.numpy_helper.from_array(values[..., ::-1].copy(), weights.name))
-    other = Model(proto, source=right.proto)
+    other = Model(proto=proto, source=right.proto)
     method = f"output:{right.outputs[0].name}" if saliency == "output" else saliency
     image = np.random.default_rng(2).normal(size=SHAPE)
     assert result_on(right, image, method, "minmax:0.5").parity.pixels == ()
@@ -181,7 +181,7 @@ def test_preprocessing_that_misses_a_step_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     "steps",
     [
-        Preprocessing(0.3, (0.5, 0.1, 2.0), (1.5, 0.7, 3.0)),
+        Preprocessing(scale=0.3, mean=(0.5, 0.1, 2.0), std=(1.5, 0.7, 3.0)),
         Preprocessing(resize={2: np.random.default_rng(0).normal(size=(6, 9)), 3: np.eye(6)[:, ::-1]}),
     ],
 )
@@ -192,7 +192,7 @@ def test_preprocessing_outside_is_what_the_nodes_do(steps):
     rows = 9 if steps.resize else 6
     image = np.random.default_rng(1).normal(size=(1, 3, rows, 6)).astype(np.float32)
     made = with_preprocessing(model, "x", layout, steps)
-    (inside,) = onnx_si.runtime.parity.run_deployed(made, image, "x", (model.outputs[0].name,))
+    (inside,) = onnx_si.runtime.session.run_deployed(made, image, "x", (model.outputs[0].name,))
     np.testing.assert_allclose(applied(steps, image, layout), inside, rtol=1e-6, atol=1e-6)
 
 
@@ -313,7 +313,7 @@ def test_errors_of_a_precision_hold_what_the_runtime_does():
     program = bind(model, images[0], (name,))
     found = rounded_at(program, images, 2.0**-23)[0][name]
     deployed = np.stack(
-        [onnx_si.runtime.parity.run_deployed(model, image, "x", (name,))[0] for image in images]
+        [onnx_si.runtime.session.run_deployed(model, image, "x", (name,))[0] for image in images]
     )
     assert (np.abs(found.values - deployed) <= found.errors).all()
     assert found.errors.max() < 1e-3 * np.abs(found.values).max()
@@ -394,7 +394,7 @@ def test_a_function_without_its_default_is_refused():
     proto.CopyFrom(model.proto)
     leaky = next(node for node in proto.graph.node if node.op_type == "LeakyRelu")
     del leaky.attribute[:]
-    wrong = Model(proto, source=model.file)
+    wrong = Model(proto=proto, source=model.file)
     with pytest.raises(Contradicted):
         onnx_si.test(wrong, image, **{**options, "threshold": "minmax:0.5"})
     with pytest.raises(onnx_si.UnsupportedModel, match="not the file's"):

@@ -14,7 +14,7 @@ from support import audits, nets
 import onnx_si
 from onnx_si.auditing.gates import GATES, judge, limits_of
 from onnx_si.auditing.images import entries
-from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.running import run_audit
 from onnx_si.auditing.summary import adjust, fisher, simes, summarise
 from onnx_si.auditing.wish import Faults, read_wish, wish_of
 from onnx_si.cli.main import main

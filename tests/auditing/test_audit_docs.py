@@ -12,7 +12,7 @@ import pytest
 
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import OWN
-from onnx_si.auditing.run import MADE
+from onnx_si.auditing.running import MADE
 from onnx_si.auditing.wish import CONTROLS, read_wish
 from onnx_si.cli.main import main
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from support import audits
 
-from onnx_si.auditing import journal, row, run, workers
+from onnx_si.auditing import journal, row, workers
+from onnx_si.auditing import running as run
 from onnx_si.auditing.images import Entry
-from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.running import run_audit
 from onnx_si.auditing.workers import rows
 from onnx_si.errors import UsageError
 

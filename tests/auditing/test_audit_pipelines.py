@@ -12,7 +12,7 @@ import pytest
 from support import audits
 
 import onnx_si
-from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.running import run_audit
 from onnx_si.cli.main import main
 from onnx_si.errors import UsageError
 

@@ -11,11 +11,11 @@ from PIL import Image
 from support import audits, nets, pages
 
 import onnx_si
-from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.running import run_audit
 from onnx_si.cli.main import main
-from onnx_si.report.html import table
+from onnx_si.report.html import sortable as table
 from onnx_si.report.html.charts import histogram, quantiles
-from onnx_si.report.html.table import safe_json
+from onnx_si.report.html.sortable import safe_json
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&\"'{{ 7 * 7 }}"
 

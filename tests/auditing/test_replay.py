@@ -7,7 +7,7 @@ import pytest
 from support import audits
 
 from onnx_si.auditing.replay import _compared
-from onnx_si.auditing.run import run_audit
+from onnx_si.auditing.running import run_audit
 from onnx_si.cli.main import main
 
 

@@ -97,7 +97,7 @@ def test_distances_of_rational_numbers_are_not_those_of_the_doubles_they_round_t
     assert rounded(distance) == -1e-18
     (distance,) = exact_distances(floor, [rational(3.25)])
     assert rounded(distance) == 0.25
-    step = Step(lambda a, b: (a - b,), np.greater)
+    step = Step(switches=lambda a, b: (a - b,), evaluate=np.greater)
     (distance,) = exact_distances(step, [rational(NEAR), rational(3)])
     assert rounded(distance) == -1e-18
     best = Winner(lambda x: np.moveaxis(x, 1, 0))
@@ -110,4 +110,4 @@ def test_a_missing_candidate_is_infinitely_far_behind_and_what_rounds_is_found_o
     (distance,) = exact_distances(best, [rational(NEAR)])
     assert rounded(distance).ravel().tolist() == [0, np.inf]
     with pytest.raises(Inexact):
-        exact_distances(Step(lambda x: (x.astype(np.float64),), np.sign), [rational(NEAR)])
+        exact_distances(Step(switches=lambda x: (x.astype(np.float64),), evaluate=np.sign), [rational(NEAR)])

@@ -195,10 +195,10 @@ def test_products_of_gates_lie_inside(name):
     shapes = [(3, 4), (4, 3) if name == "gemm" else (3, 4)]
     xs = [
         Enclosure(
-            rng.normal(size=(2, *shape)),
-            np.zeros((2, *shape)) if i == 0 else rng.normal(size=(2, *shape)),
-            0.1 * rng.random((2, *shape)),
-            np.array([0.25, 1.0]),
+            centre=rng.normal(size=(2, *shape)),
+            slope=np.zeros((2, *shape)) if i == 0 else rng.normal(size=(2, *shape)),
+            radius=0.1 * rng.random((2, *shape)),
+            half_width=np.array([0.25, 1.0]),
         )
         for i, shape in enumerate(shapes)
     ]
@@ -226,7 +226,12 @@ def test_products_of_gates_lie_inside(name):
 
 def box(centre, slope=0.0, radius=0.0, half=1.0):
     centre = np.array(centre, dtype=float)[None]
-    return Enclosure(centre, np.zeros_like(centre) + slope, np.zeros_like(centre) + radius, np.array([half]))
+    return Enclosure(
+        centre=centre,
+        slope=np.zeros_like(centre) + slope,
+        radius=np.zeros_like(centre) + radius,
+        half_width=np.array([half]),
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

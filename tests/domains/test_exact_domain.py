@@ -9,8 +9,8 @@ from support import nets
 from support.scenes import draw_case
 
 from onnx_si.domains.piecewise import envelope
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.crossings import Crossings, refine, zero_crossings
-from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, from_pieces, interpolate, line_segment, merge
 from onnx_si.domains.walker import NeedsSplit, Tally, walk
 from onnx_si.rules.rules import Affine, Gated, Kinked, Maximum, Step, Winner
@@ -151,7 +151,12 @@ def test_both_parts_of_a_split_are_the_function(f, quarter):
 
 def places(interval, element, at):
     slope = np.ones(len(interval))
-    return Crossings(np.array(interval, np.intp), np.array(element, np.intp), np.array(at, np.float64), slope)
+    return Crossings(
+        interval=np.array(interval, np.intp),
+        element=np.array(element, np.intp),
+        at=np.array(at, np.float64),
+        slope=slope,
+    )
 
 
 def test_crossings_at_one_place_share_a_knot():
@@ -186,7 +191,10 @@ def test_refining_changes_no_value_and_keeps_jumps(f, data):
         np.array(data.draw(st.lists(st.integers(0, 4), min_size=len(interval), max_size=len(interval)))) / 4
     )
     spots = f.knots[interval] + share * (f.knots[interval + 1] - f.knots[interval])
-    refinement = refine(f.knots, Crossings(interval, np.zeros_like(interval), spots, np.ones(len(spots))))
+    refinement = refine(
+        f.knots,
+        Crossings(interval=interval, element=np.zeros_like(interval), at=spots, slope=np.ones(len(spots))),
+    )
     refined = refinement(f)
     assert np.all(np.diff(refined.knots) >= 0)
     assert np.array_equal(refined.knots[refinement.position], spots)
@@ -267,7 +275,7 @@ def test_interpolation_of_a_constant_is_that_constant():
 
 def test_intervals_of_no_length_bring_no_knots():
     f = function([0, 1, 1, 2], [1, 1, -1, -1])
-    for rule in (RELU, ABS, Step(lambda x: (x,), lambda x: (x > 0).astype(float))):
+    for rule in (RELU, ABS, Step(switches=lambda x: (x,), evaluate=lambda x: (x > 0).astype(float))):
         y = ExactDomain().apply(rule, [f])
         assert y.knots.tolist() == [0, 1, 1, 2]
         assert np.all(np.isfinite(y.values))
@@ -308,7 +316,7 @@ def test_a_single_piece(shape):
 
 
 def test_steps_jump_where_the_sign_changes():
-    step = Step(lambda x: (x,), lambda x: (x > 0).astype(float))
+    step = Step(switches=lambda x: (x,), evaluate=lambda x: (x > 0).astype(float))
     y = ExactDomain().apply(step, [function([0, 4], [-1, 3])])
     assert y.knots.tolist() == [0, 1, 1, 4] and y.values.ravel().tolist() == [0, 0, 1, 1]
 
@@ -316,8 +324,8 @@ def test_steps_jump_where_the_sign_changes():
 def test_a_step_on_a_plateau_takes_the_plateaus_own_value():
     """x > 0 is false where x is exactly zero over a stretch, x >= 0 is true there."""
     f = function([0, 1, 2, 3], [1, 0, 0, 1])
-    strict = ExactDomain().apply(Step(lambda x: (x,), lambda x: (x > 0).astype(float)), [f])
-    weak = ExactDomain().apply(Step(lambda x: (x,), lambda x: (x >= 0).astype(float)), [f])
+    strict = ExactDomain().apply(Step(switches=lambda x: (x,), evaluate=lambda x: (x > 0).astype(float)), [f])
+    weak = ExactDomain().apply(Step(switches=lambda x: (x,), evaluate=lambda x: (x >= 0).astype(float)), [f])
     assert strict.knots.tolist() == [0, 1, 1, 2, 2, 3] and strict.values.ravel().tolist() == [
         1,
         1,
@@ -340,13 +348,15 @@ def test_the_winner_is_the_first_among_equals():
 
 def test_gates_switch_a_signal_on_and_off():
     gate, signal = function([0, 1, 1, 2], [0, 0, 1, 1]), function([0, 2], [2, 4])
-    y = ExactDomain().apply(Gated(np.multiply, (0,)), merge([gate, signal]))
+    y = ExactDomain().apply(Gated(evaluate=np.multiply, gates=(0,)), merge([gate, signal]))
     assert y.knots.tolist() == [0, 1, 1, 2] and y.values.ravel().tolist() == [0, 0, 3, 4]
 
 
 def test_a_gate_that_is_not_constant_on_pieces_is_our_own_bug():
     with pytest.raises(AssertionError, match="gate"):
-        ExactDomain().apply(Gated(np.multiply, (0,)), [function([0, 2], [0, 1]), function([0, 2], [2, 4])])
+        ExactDomain().apply(
+            Gated(evaluate=np.multiply, gates=(0,)), [function([0, 2], [0, 1]), function([0, 2], [2, 4])]
+        )
 
 
 # --------------------------------------------------------------------------------
@@ -495,7 +505,7 @@ def test_a_split_is_asked_for_and_is_strictly_inside():
     rng = np.random.default_rng(2)
     f = line_segment(rng.normal(size=100), rng.normal(size=100), -2.0, 2.0)
     with pytest.raises(NeedsSplit) as split:
-        ExactDomain(100 * 8 * 10).apply(RELU, [f])
+        ExactDomain(budget=100 * 8 * 10).apply(RELU, [f])
     assert -2 < split.value.at < 2
     left, right = f.split(split.value.at)
     pieces = [len(ExactDomain().apply(RELU, [part]).knots) for part in (left, right)]
@@ -504,12 +514,12 @@ def test_a_split_is_asked_for_and_is_strictly_inside():
 
 def test_nothing_is_split_that_can_not_get_smaller():
     f = line_segment(np.zeros(1000), np.ones(1000), -1.0, 1.0)  # all cross at one place
-    y = ExactDomain(1).apply(RELU, [f])
+    y = ExactDomain(budget=1).apply(RELU, [f])
     assert y.knots.tolist() == [-1, 0, 1]
 
 
 def test_affine_ops_keep_knots():
-    rule = Affine(lambda x, w: x @ w, weights=(np.array([[1.0], [2.0]]),), offset=np.array([0.5]))
+    rule = Affine(linear=lambda x, w: x @ w, weights=(np.array([[1.0], [2.0]]),), offset=np.array([0.5]))
     y = ExactDomain().apply(rule, [function([0, 1, 1, 2], [[0, 0], [1, 1], [5, 5], [0, 0]])])
     assert y.knots.tolist() == [0, 1, 1, 2] and y.values.ravel().tolist() == [0.5, 3.5, 15.5, 0.5]
 
@@ -533,7 +543,7 @@ def test_the_margin_of_a_whole_network_against_points(name, tight):
     make_model, options = NETS[name]
     case = draw_case(make_model, 1, **options)
     start = line_segment(case.line.start, case.line.direction, -8.0, 8.0)
-    domain = ExactDomain(case.tight_budget()) if tight else ExactDomain()
+    domain = ExactDomain(budget=case.tight_budget()) if tight else ExactDomain()
     parts = [part[case.margin] for part in walk(case.program, domain.apply, start, Tally())]
     assert (len(parts) > 1) == tight
     knots = np.concatenate([part.knots for part in parts])

@@ -15,15 +15,16 @@ from support.scenes import NoJudge, make_case, margin_program
 import onnx_si
 from onnx_si.domains import judge, rational
 from onnx_si.domains.carried import Carried
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.judge import INSIDE, Found, Judge
 from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.rational import Inexact, exact, rounded
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.growth import Growth
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import Context, Variable
 from onnx_si.rules.rules import Affine, Step
-from onnx_si.search.event import RegionEvent
 
 SHAPE = (1, 1, 5, 5)
 POINTS = 161
@@ -316,11 +317,11 @@ def test_rational_numbers_do_not_round():
 
 
 def test_a_rule_that_rounds_whatever_it_is_given_is_found_out():
-    halves = Affine(lambda x: np.asarray(np.zeros(x.shape)) + 0.5, terms=1)
+    halves = Affine(linear=lambda x: np.asarray(np.zeros(x.shape)) + 0.5, terms=1)
     with pytest.raises(Inexact):
         rational.apply(halves, [exact(np.ones((1, 2)))])
     with pytest.raises(Inexact):
-        rational.apply(Affine(lambda x: x.astype(np.float64)), [exact(np.ones((1, 2)))])
+        rational.apply(Affine(linear=lambda x: x.astype(np.float64)), [exact(np.ones((1, 2)))])
 
 
 def test_a_margin_within_rounding_crosses_zero_where_it_truly_does():
@@ -332,7 +333,7 @@ def test_a_margin_within_rounding_crosses_zero_where_it_truly_does():
             return Found([rise * (INSIDE[0] - 0.2)], np.ones(1, dtype=bool), [rise])
 
     margin = PiecewiseLinear(np.array([0.0, 1.0]), np.array([[-1e-17], [1e-13]]))
-    verdict = RegionEvent(np.array([True])).judge(margin, Knows(bound=1e-12))
+    verdict = verdict_on(RegionEvent(np.array([True])), margin, Knows(bound=1e-12))
     assert verdict.inside == pytest.approx(np.array([[0.2, 1.0]]), rel=1e-9) and not len(verdict.unclear)
 
 
@@ -344,8 +345,10 @@ def test_a_step_that_changes_inside_an_interval_is_not_settled():
     program = bind(model, np.array([[0.3]]), ("map",))
     (rule,) = (one.rule for one in program.instructions if isinstance(one.rule, Step))
     program = dataclasses.replace(program, growth=Growth("", (1, 1), ()))  # of which nothing is proven
-    carried = Carried(program, np.array([[-0.5]]), np.array([[1.0]]), at=0.0, scale=1.0)
+    carried = Carried(
+        program=program, start=np.array([[-0.5]]), direction=np.array([[1.0]]), at=0.0, scale=1.0
+    )
     carried.__dict__["errors"] = {"x": 1.0}
-    judge = Judge(program, carried.start, carried.direction, carried)
+    judge = Judge(program=program, start=carried.start, direction=carried.direction, carried=carried)
     assert not judge.inside(("x",), rule, np.array([0.0]), np.array([1.0])).settled.any()
     assert judge.inside(("x",), rule, np.array([0.6]), np.array([1.0])).settled.all()

@@ -5,22 +5,23 @@ import pytest
 from support import nets
 
 from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
+from onnx_si.domains.enclosure.verdict import certify
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.program import bind
 from onnx_si.rules.rules import Affine, Bilinear, Kinked, Maximum, Step, Winner, product_of
-from onnx_si.search.event import RegionEvent
 
 PLACES = ("centre", "slope", "radius")
 WRONG = (np.nan, np.inf, -np.inf)
 RULES = {
-    "affine": Affine(lambda x, w: x * w, (np.ones(2),)),
+    "affine": Affine(linear=lambda x, w: x * w, weights=(np.ones(2),)),
     "relu": Kinked(lambda x: np.maximum(x, 0.0), (np.zeros(()),)),
     "maximum": Maximum(lambda x: (x[:, :1], x[:, 1:])),
     "winner": Winner(lambda x: (x[:, :1], x[:, 1:])),
-    "step": Step(lambda x: (x,), lambda x: (x > 0).astype(float)),
-    "spaced": Step(lambda x: (x,), np.floor, np.ones_like),
+    "step": Step(switches=lambda x: (x,), evaluate=lambda x: (x > 0).astype(float)),
+    "spaced": Step(switches=lambda x: (x,), evaluate=np.floor, spacing=np.ones_like),
     "gated": product_of(lambda x: x * 2, (0,)),
-    "product": Bilinear(np.multiply),
+    "product": Bilinear(product=np.multiply),
 }
 
 
@@ -39,7 +40,7 @@ def test_no_verdict_on_a_margin_that_is_no_number(place, value, element):
     for side in (True, False):
         observed = np.array([True, True])
         observed[element] = side
-        outside, open_ = RegionEvent(observed).certify(margin)
+        outside, open_ = certify(RegionEvent(observed), margin)
         assert not outside[0]
         assert open_[0, element]
 
@@ -70,7 +71,7 @@ def test_a_radius_that_overflows_in_a_deep_network_proves_nothing():
     start = cells(image, rng.normal(size=(1, 36)), np.array([-1.0]), np.array([1.0]))
     (outputs,) = walk(program, domain.apply, start, Tally())
     assert not np.isfinite(outputs["y"].radius).any()
-    outside, open_ = RegionEvent(np.ones((1, 36), dtype=bool)).certify(outputs["y"])
+    outside, open_ = certify(RegionEvent(np.ones((1, 36), dtype=bool)), outputs["y"])
     assert domain.lost[0] and not outside[0] and open_.all()
 
 
@@ -78,5 +79,7 @@ def test_a_radius_that_overflows_in_a_deep_network_proves_nothing():
 def test_a_tensor_without_elements(rule):
     nothing = np.empty((1, 0))
     domain = EnclosureDomain(1)
-    assert domain.apply(rule, [Enclosure(nothing, nothing, nothing, np.ones(1))]).centre.shape == (1, 0)
+    assert domain.apply(
+        rule, [Enclosure(centre=nothing, slope=nothing, radius=nothing, half_width=np.ones(1))]
+    ).centre.shape == (1, 0)
     assert not domain.lost[0]

@@ -7,16 +7,17 @@ import pytest
 from support.scenes import NoJudge
 
 from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain
+from onnx_si.domains.event import RegionEvent, TopEvent
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.crests import FEW, handovers
-from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.quadratic import PiecewiseQuadratic, resampled, together
 from onnx_si.domains.piecewise.roots import crossings_of_zero
 from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.domains.piecewise.verdict import blurred, verdict_on
 from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum
-from onnx_si.search.event import RegionEvent, TopEvent
 
 DOMAIN = ExactDomain()
-PRODUCT = Bilinear(np.multiply)
+PRODUCT = Bilinear(product=np.multiply)
 exact = np.vectorize(Fraction, otypes=[object])
 
 
@@ -70,8 +71,8 @@ def test_what_is_constant_or_affine_has_no_bend():
 
 
 RULES = {
-    "sum": Affine(lambda x, y: x - y, offset=np.array(0.5)),
-    "gate": Gated(lambda g, x, y: np.where(g > 0, x, y - 1), (0,)),
+    "sum": Affine(linear=lambda x, y: x - y, offset=np.array(0.5)),
+    "gate": Gated(evaluate=lambda g, x, y: np.where(g > 0, x, y - 1), gates=(0,)),
     "maximum": Maximum(lambda x, y: (x, y, np.ones_like(x))),
     "minimum": Maximum(lambda x, y: (x, y, np.full_like(x, 0.5)), sign=-1),
     "missing": Maximum(lambda x, y: (x, np.full_like(y, -np.inf))),
@@ -173,7 +174,7 @@ def test_the_event_is_that_of_a_scan(seed):
     margin = PiecewiseQuadratic(q.knots, q.values - 0.37, q.bends)
     s = np.random.default_rng(seed).uniform(0, 4)
     event = RegionEvent(at(margin, np.array([s]))[0] > 0)
-    verdict = event.judge(margin)
+    verdict = verdict_on(event, margin)
     expected = ((at(margin, PLACES) > 0) == event.observed).all(axis=1)
     low, high = verdict.inside.T
     inside = ((low <= PLACES[:, None]) & (PLACES[:, None] <= high)).any(axis=1)
@@ -192,7 +193,7 @@ def test_a_double_root_is_undecided_where_rounding_decides():
     margin = bow([0.25], [0.25], [1.0])  # (s - 1/2)^2
     for observed in (True, False):
         event = RegionEvent(np.array([observed]))
-        plain, judged = event.judge(margin), event.judge(margin, NoJudge(1e-10))
+        plain, judged = verdict_on(event, margin), verdict_on(event, margin, NoJudge(1e-10))
         assert plain.inside.tolist() == ([[0.0, 1.0]] if observed else [])
         (sliver,) = judged.unclear
         np.testing.assert_allclose(
@@ -202,15 +203,15 @@ def test_a_double_root_is_undecided_where_rounding_decides():
 
 
 def test_a_double_root_at_a_knot_is_undecided_too():
-    verdict = RegionEvent(np.array([True])).judge(bow([1e-16], [1.0], [1.0]), NoJudge(1e-10))
+    verdict = verdict_on(RegionEvent(np.array([True])), bow([1e-16], [1.0], [1.0]), NoJudge(1e-10))
     np.testing.assert_allclose(verdict.unclear, [[0.0, 1e-5 * np.sqrt(2)]], rtol=1e-4)
 
 
 def test_two_close_roots_farther_apart_than_rounding_are_a_hole():
     margin = bow([0.25 - 1e-6], [0.25 - 1e-6], [1.0])
-    inside = RegionEvent(np.array([True])).judge(margin, NoJudge(1e-12)).inside
+    inside = verdict_on(RegionEvent(np.array([True])), margin, NoJudge(1e-12)).inside
     np.testing.assert_allclose(inside, [[0.0, 0.499], [0.501, 1.0]], rtol=1e-9)
-    outside = RegionEvent(np.array([False])).judge(margin, NoJudge(1e-12)).inside
+    outside = verdict_on(RegionEvent(np.array([False])), margin, NoJudge(1e-12)).inside
     np.testing.assert_allclose(outside, [[0.499, 0.501]], rtol=1e-9)
 
 
@@ -219,7 +220,7 @@ def test_what_is_zero_all_along(value):
     """To the last bit it is outside of the region; up to rounding nobody knows."""
     margin = bow([value, 1.0], [value, -1.0], [0.0, 0.5])
     for observed in (True, False):
-        verdict = RegionEvent(np.array([observed, True])).judge(margin, NoJudge(1e-12))
+        verdict = verdict_on(RegionEvent(np.array([observed, True])), margin, NoJudge(1e-12))
         kept = np.array([0.0, 2.5 - np.sqrt(2.5**2 - 2)])  # 1 - 2.5 s + 0.5 s^2
         if value:
             np.testing.assert_allclose(verdict.unclear, [kept], rtol=1e-9)
@@ -232,21 +233,21 @@ def test_what_is_zero_all_along(value):
 def test_ties_of_a_share_need_equal_values():
     margin = bow([1.0, 0.0, 0.0, -1.0], [1.0, 0.0, 0.0, -1.0], [0.5, 0.0, 0.0, 0.0])
     observed = np.array([True, False, False, False])
-    assert TopEvent(observed, ties=2).judge(margin).inside.tolist() == [[0.0, 1.0]]
+    assert verdict_on(TopEvent(observed, ties=2), margin).inside.tolist() == [[0.0, 1.0]]
     bent = bow([1.0, 0.0, 0.0, -1.0], [1.0, 0.0, 0.0, -1.0], [0.5, 0.1, 0.0, 0.0])
-    assert TopEvent(observed, ties=2).judge(bent).inside.tolist() == []
+    assert verdict_on(TopEvent(observed, ties=2), bent).inside.tolist() == []
     nearly = bow([1.0, 0.0, 0.0, -1.0], [1.0, 0.0, 0.0, -1.0], [0.5, 1e-15, 0.0, 0.0])
-    verdict = TopEvent(observed, ties=2).judge(nearly, NoJudge(1e-12))
+    verdict = verdict_on(TopEvent(observed, ties=2), nearly, NoJudge(1e-12))
     assert verdict.inside.tolist() == [] and verdict.unclear.tolist() == [[0.0, 1.0]]
 
 
 def test_the_ends_of_what_is_found_are_blurred():
     margin = bow([-0.25], [0.75], [0.0])
     event = RegionEvent(np.array([True]))
-    sharp = event.blurred(margin, event.judge(margin), 1e-6)
+    sharp = blurred(event, margin, verdict_on(event, margin), 1e-6)
     assert sharp[0, 0] < 0.25 - 1e-6 < 0.25 + 1e-6 < sharp[0, 1] < 0.25 + 1e-5
     margin = bow([0.25 - 1e-6], [0.25 - 1e-6], [1.0])  # roots 1e-3 from the turning point
-    blunt = event.blurred(margin, event.judge(margin), 1e-7)
+    blunt = blurred(event, margin, verdict_on(event, margin), 1e-7)
     assert len(blunt) == 2 and (blunt[:, 1] - blunt[:, 0] > 9e-5).all()
 
 
@@ -256,7 +257,12 @@ def test_an_enclosure_of_a_product_holds_it(seed, square):
     rng = np.random.default_rng(seed)
     half = np.array([0.25, 1.0])
     xs = [
-        Enclosure(rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), 0.01 * rng.random((2, 3)), half)
+        Enclosure(
+            centre=rng.normal(size=(2, 3)),
+            slope=rng.normal(size=(2, 3)),
+            radius=0.01 * rng.random((2, 3)),
+            half_width=half,
+        )
         for _ in range(1 if square else 2)
     ]
     low, high = EnclosureDomain(2).apply(PRODUCT, xs).bounds()
@@ -272,5 +278,7 @@ def test_an_enclosure_of_a_product_holds_it(seed, square):
 
 def test_an_enclosure_of_a_product_is_narrow():
     """It is off by the square of the way, not by the way."""
-    x = Enclosure(np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)), np.array([1e-3]))
+    x = Enclosure(
+        centre=np.ones((1, 1)), slope=np.ones((1, 1)), radius=np.zeros((1, 1)), half_width=np.array([1e-3])
+    )
     assert EnclosureDomain(1).apply(PRODUCT, [x]).radius.item() < 1e-6

@@ -16,7 +16,7 @@ from onnx_si.engines.montecarlo.local import Local
 from onnx_si.engines.montecarlo.proposals import Proposals, jump
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student, p_value_bounds
 
 SE = 0.3  # nothing may depend on the unit
@@ -38,7 +38,9 @@ def line_of(law, place):
     if isinstance(law, Student | Ratio):  # the estimated scale is what the radius leaves
         freedom = law.df if isinstance(law, Student) else law.error_df
         error = math.sqrt((law.radius**2 - place**2) / freedom)
-    return TestLine(np.zeros(1), np.ones(1), place, error, law)
+    return ImageLine(
+        start=np.zeros(1), direction=np.ones(1), statistic=place, standard_error=error, distribution=law
+    )
 
 
 def random_set(rng, centre=0.0, count=6, width=0.1):
@@ -110,7 +112,9 @@ def test_level_after_a_randomised_selection(alternative):
         statistic = at / (1 + share) + SE * math.sqrt(share / (1 + share)) * rng.standard_normal()
         law = Randomised(SE, share, statistic)
         line = dataclasses.replace(line_of(law, at), tested=(statistic, SE))
-        values.append(monte_carlo(line, outside(places), Plan(39, 1, alternative), rng).p_value)
+        values.append(
+            monte_carlo(line, outside(places), Plan(draws=39, steps=1, alternative=alternative), rng).p_value
+        )
     assert all(in_band(np.array(values), level) for level in (0.05, 0.1, 0.25))
 
 
@@ -129,7 +133,9 @@ def test_a_sliver_far_out_is_told_from_the_rest_of_the_line():
     places = Intervals.of([(46 * SE, 46.002 * SE)])
     at = 46.0001 * SE
     line = line_of(Normal(0.0, SE), at)
-    found = monte_carlo(line, outside(places), Plan(999, 2, "greater"), np.random.default_rng(0))
+    found = monte_carlo(
+        line, outside(places), Plan(draws=999, steps=2, alternative="greater"), np.random.default_rng(0)
+    )
     exact = p_value_bounds(line.distribution, places, Intervals.empty(), at, "greater")[1]
     assert abs(found.p_value - exact) < 0.05
     assert found.estimate.contains(at)
@@ -158,7 +164,7 @@ def test_the_grid_does_not_know_the_observed_place(name, monkeypatch):
             seen.extend(z.tolist())
             return outside(places)(z)
 
-        monte_carlo(line_of(law, at), ask, Plan(19, 1), np.random.default_rng(0))
+        monte_carlo(line_of(law, at), ask, Plan(draws=19, steps=1), np.random.default_rng(0))
         assert seen[0] == pytest.approx(at)
         asked.append(seen[1 : 1 + counted.passes])
     assert asked[0] == asked[1] and counted.passes > 80
@@ -197,7 +203,7 @@ def test_a_step_leaves_the_law_as_it_is(name, step):
 def test_a_place_outside_s_is_refused():
     with pytest.raises(UnsupportedModel, match="rounding"):
         monte_carlo(
-            line_of(Normal(0.0, SE), 1.0), lambda z: np.ones(len(z)), Plan(19), np.random.default_rng(0)
+            line_of(Normal(0.0, SE), 1.0), lambda z: np.ones(len(z)), Plan(draws=19), np.random.default_rng(0)
         )
 
 
@@ -209,7 +215,7 @@ def test_passes_stay_within_the_target():
             rng = np.random.default_rng(trial)
             places = random_set(rng)
             line = line_of(Normal(0.0, SE), observed(Normal(2 * SE, SE), places, rng))
-            plan = Plan(draws, alternative="greater")
+            plan = Plan(draws=draws, alternative="greater")
             passes.append(monte_carlo(line, outside(places), plan, rng).passes)
         assert np.median(passes) <= most
 
@@ -231,7 +237,7 @@ def test_the_same_place_is_asked_once():
 
 
 def test_tail_by_hand():
-    tail = Tail(9, stop=3)
+    tail = Tail(draws=9, stop=3)
     tail.count(np.array([True, False, True]))
     assert not tail.stopped and tail.p_value == 3 / 4
     tail.count(np.array([False, True, True, True]))

@@ -88,7 +88,9 @@ def test_level_of_every_hypothesis(hypothesis, noise):
             known = Noise.scalar(scale, "", known=False, degrees_of_freedom=5)
         if noise == "correlated":
             known = dataclasses.replace(known, covariance=covariance_of(root @ root.T, (1, 1, 6, 6), None))
-        data = Data(x, reference, 1, known, None, (2, 3), 1)
+        data = Data(
+            image=x, reference=reference, references=1, noise=known, mask=None, spatial_axes=(2, 3), ring=1
+        )
         line = thinned_line(HYPOTHESES[hypothesis], data, region, extra, F)
         law = line.distribution
         tail = np.array([[line.statistic, np.inf]])
@@ -102,7 +104,7 @@ def test_laws_keep_their_kind():
     (image, reference) = images()
     region = image > 0.5
     extra = math.sqrt(F) * images(seed=5, count=1)[0]
-    plain = Data(image, reference, 2, Noise.scalar(1.0, "", known=True))
+    plain = Data(image=image, reference=reference, references=2, noise=Noise.scalar(1.0, "", known=True))
     assert isinstance(thinned_line(HYPOTHESES["mean"], plain, region, extra, F).distribution, Normal)
     estimated = dataclasses.replace(plain, noise=Noise.scalar(1.0, "", known=False, degrees_of_freedom=4))
     line = thinned_line(HYPOTHESES["mean"], estimated, region, extra, F)

@@ -235,20 +235,20 @@ def test_without_a_trip_count_every_turn_is_counted():
     endless.input[0] = ""
     counted = 0
     for done in range(5):
-        counted = require_few(endless, Turn(done, "", ("x",)), done + 1, counted)
+        counted = require_few(endless, Turn(done=done, condition="", state=("x",)), done + 1, counted)
     assert counted == 10
-    at = Turn(MOST_TURNS, "", ("x",))
+    at = Turn(done=MOST_TURNS, condition="", state=("x",))
     with pytest.raises(UnsupportedModel, match="a loop that goes on after 5000 turns"):
         one_turn(endless, at, MOST_TURNS + 1)
 
 
 def test_turns_are_counted_before_they_are_made():
-    start = Turn(0, "", ("x",))
+    start = Turn(done=0, condition="", state=("x",))
     assert require_few(looping("Identity"), start, 9_000, 5) == 18_005
-    assert require_few(looping("Identity"), Turn(7, "", ("x",)), 9_000, 18_005) == 18_005
+    assert require_few(looping("Identity"), Turn(done=7, condition="", state=("x",)), 9_000, 18_005) == 18_005
     with pytest.raises(UnsupportedModel, match="a loop of 1000000000000 turns of 2 nodes"):
         require_few(looping("Identity"), start, 10**12, 0)
     with pytest.raises(UnsupportedModel, match="loops stand for 43000 nodes"):
         require_few(looping("Identity"), start, 9_000, 25_000)
     assert require_few(looping("Not"), start, 10**12, 5) == 7  # it may end at any turn
-    assert require_few(looping("Not"), Turn(3, "more", ("x",)), 10**12, 11) == 13
+    assert require_few(looping("Not"), Turn(done=3, condition="more", state=("x",)), 10**12, 11) == 13

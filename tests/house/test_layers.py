@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,56 @@ def test_joblib_only_spreads_work(path):
     }
     assert {"Parallel", "delayed"} <= names <= {"Parallel", "delayed", "parallel_config"}
     assert "import joblib" not in source
+
+
+def test_nothing_above_the_domains_names_one():
+    """Whoever searches asks a record of domains; which ones there are is told in one file."""
+    folders = [
+        f"onnx_si.domains.{file.parent.name}." for file in (ROOT / "onnx_si/domains").glob("*/__init__.py")
+    ]
+    assert len(folders) >= 3
+    for path in SOURCES:
+        if "domains" not in path.relative_to(ROOT).parts:
+            source = path.read_text(encoding="utf-8")
+            assert not [folder for folder in folders if folder in source], path
+
+
+def is_dataclass(decorator):
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) == "dataclass"
+
+
+def fields_of(definition):
+    """Names of the fields that its constructor takes."""
+    for line in definition.body:
+        if not isinstance(line, ast.AnnAssign) or "ClassVar" in ast.unparse(line.annotation):
+            continue
+        if line.value is None or "init=False" not in ast.unparse(line.value):
+            yield ast.unparse(line.target)
+
+
+def test_dataclasses_of_more_than_three_fields_are_keyword_only():
+    """Nobody can mix up what stands where."""
+    seen = 0
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and len(list(fields_of(node))) > 3:
+                for decorator in filter(is_dataclass, node.decorator_list):
+                    seen += 1
+                    assert "kw_only=True" in ast.unparse(decorator), f"{path}: {node.name}"
+    assert seen > 90
+
+
+ALIKE = {"__init__.py", "__main__.py"}
+IN_EVERY_DOMAIN = {"domain.py", "value.py", "verdict.py"}
+
+
+def test_no_two_files_have_one_name():
+    """But for what every value domain has in its folder."""
+    names = Counter(
+        path.name
+        for path in SOURCES
+        if path.name not in ALIKE
+        and not (path.name in IN_EVERY_DOMAIN and path.parent.parent == ROOT / "onnx_si" / "domains")
+    )
+    assert [name for name, count in names.items() if count > 1] == []

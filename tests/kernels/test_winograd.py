@@ -8,24 +8,40 @@ import pytest
 from ops.cases import HANDLERS
 from support import nets
 
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.event import RegionEvent
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.domains.task import Task
 from onnx_si.kernels import winograd
 from onnx_si.kernels.correlation import correlate
 from onnx_si.kernels.windows import Axis, Window
 from onnx_si.kernels.winograd import INPUT, KERNEL, OUTPUT, MinimalFilter, minimal_filter
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import Context, Variable
-from onnx_si.search.event import RegionEvent
-from onnx_si.search.examine import Task
 
 
 def window(height, width, pads=(1, 1, 1, 1)):
     top, left, bottom, right = pads
     return Window(
         (
-            Axis(height, 3, 1, 1, top, bottom, height + top + bottom - 2),
-            Axis(width, 3, 1, 1, left, right, width + left + right - 2),
+            Axis(
+                length=height,
+                taps=3,
+                stride=1,
+                dilation=1,
+                begin=top,
+                end=bottom,
+                output=height + top + bottom - 2,
+            ),
+            Axis(
+                length=width,
+                taps=3,
+                stride=1,
+                dilation=1,
+                begin=left,
+                end=right,
+                output=width + left + right - 2,
+            ),
         )
     )
 
@@ -119,7 +135,7 @@ def test_its_rounding_decides_no_pixel():
     program = bind(net.finish("map"), image, ("map",))
     rule = program.instructions[0].rule
     line = SimpleNamespace(start=image, direction=np.ones_like(image), statistic=0.0, standard_error=1.0)
-    task = Task(program, "map", line, RegionEvent(program.values["map"] > 0))
+    task = Task(program=program, margin="map", line=line, event=RegionEvent(program.values["map"] > 0))
     apart = np.abs(rule.evaluate_fast(image[None]) - rule.evaluate(image[None])).max()
     assert rule.fast is not None
     assert 0 < apart < task.judge.slack(("map",), np.zeros(1), []) / 8

@@ -48,7 +48,7 @@ def test_behind_a_global_average_it_is_the_positive_part_of_the_cam(name, head, 
 
 def test_the_positive_part_is_taken_before_the_resize():
     model = nets.cam_nchw(8, size=6, classes=3)
-    view = View(SHAPE, layout_of(SHAPE))
+    view = View(shape=SHAPE, layout=layout_of(SHAPE))
     resize = resize_matrix(3, 6, "linear")
     for number in range(3):
         image = np.random.default_rng(number).normal(size=SHAPE)

@@ -82,7 +82,7 @@ def test_a_map_of_classes_says_which_it_shows():
     net = net_of(3)
     net.add("ArgMax", "scores", axis=1, keepdims=0, out="map")
     model = net.finish("map")
-    view = View(IMAGES[0].shape, layout_of(model.inputs[0].shape))
+    view = View(shape=IMAGES[0].shape, layout=layout_of(model.inputs[0].shape))
     found = build(model, IMAGES[0], "auto", "predicted", view)
     assert str(default_threshold(found)) == "0.5" and found.target is None
     assert "every one but 0" in found.notes[0] and "3 classes" in found.notes[0]
@@ -161,7 +161,7 @@ def test_a_cast_to_integers_is_no_move_of_values():
     net = net_of(1)
     whole = net.add("Cast", net.add("Sigmoid", "scores"), to=TensorProto.INT32)
     net.add("Cast", whole, to=TensorProto.FLOAT, out="map")
-    view = View(IMAGES[0].shape, layout_of((1, 1, 4, 5)))
+    view = View(shape=IMAGES[0].shape, layout=layout_of((1, 1, 4, 5)))
     try:
         found = build(net.finish("map"), IMAGES[0], "output:map", "predicted", view)
     except onnx_si.UnsupportedOp:

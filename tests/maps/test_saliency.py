@@ -233,7 +233,9 @@ def test_coarse_maps_are_resized_as_onnxruntime_does(inside, outside):
     model = net.finish("resized")
     coarse = np.random.default_rng(0).normal(size=(1, 1, *inside))
     (truth,) = run_onnx(model, coarse, "resized")
-    found = build(model, coarse, "output:x", "predicted", View((1, 1, *outside), Layout("NCHW", "test")))
+    found = build(
+        model, coarse, "output:x", "predicted", View(shape=(1, 1, *outside), layout=Layout("NCHW", "test"))
+    )
     ours = nets.value_of(found.model, coarse, found.tensor)
     assert ours.shape == outside
     np.testing.assert_allclose(ours, truth[0, 0], rtol=0, atol=1e-6)
@@ -419,7 +421,7 @@ def test_inner_tensors_can_be_maps_and_others_are_refused():
         saliency_of(model, image, "output:nothing")
     flat = next(n.output[0] for n in model.proto.graph.node if n.op_type == "Gemm")
     with pytest.raises(onnx_si.SaliencyUnavailable):
-        build(model, image, f"output:{flat}", 0, View((1, 1, 6, 6, 6), Layout("NCDHW", "test")))
+        build(model, image, f"output:{flat}", 0, View(shape=(1, 1, 6, 6, 6), layout=Layout("NCDHW", "test")))
 
 
 def channels_last(n, x):

@@ -6,9 +6,10 @@ from support import nets
 from support.scenes import TINY, NoJudge, make_case
 
 import onnx_si
+from onnx_si.domains.event import TopEvent
 from onnx_si.domains.piecewise.value import PiecewiseLinear
+from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.maps import parse_threshold, top_region
-from onnx_si.search.event import TopEvent
 
 
 def largest(scores, k):
@@ -92,11 +93,11 @@ def test_ties_that_only_rounding_decides_are_not_decided():
     observed = np.array([True, False, False])
     event = TopEvent(observed, observed, ties=2)
     knots = np.array([0.0, 1.0])
-    exact = event.judge(PiecewiseLinear(knots, np.array([[1.0, 0.0, 0.0]] * 2)))
+    exact = verdict_on(event, PiecewiseLinear(knots, np.array([[1.0, 0.0, 0.0]] * 2)))
     assert exact.inside.tolist() == [[0.0, 1.0]] and not len(exact.unclear)
-    nearly = event.judge(PiecewiseLinear(knots, np.array([[1.0, 0.0, -0.5e-14]] * 2)), NoJudge())
+    nearly = verdict_on(event, PiecewiseLinear(knots, np.array([[1.0, 0.0, -0.5e-14]] * 2)), NoJudge())
     assert not len(nearly.inside) and nearly.unclear.tolist() == [[0.0, 1.0]]
-    untied = event.judge(PiecewiseLinear(knots, np.array([[1.0, 0.0, -0.1]] * 2)))
+    untied = verdict_on(event, PiecewiseLinear(knots, np.array([[1.0, 0.0, -0.1]] * 2)))
     assert not len(untied.inside) and not len(untied.unclear)
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.rules.rules import Step, Winner, loosely
@@ -15,7 +15,7 @@ LOW, HIGH = -3.0, 3.0
 def exactly(program, start, direction, budget=64 << 20):
     """Each output as a list of `PiecewiseLinear` on consecutive parts of [LOW, HIGH]."""
     segment = line_segment(start, direction, LOW, HIGH)
-    parts = list(walk(program, ExactDomain(budget).apply, segment, Tally()))
+    parts = list(walk(program, ExactDomain(budget=budget).apply, segment, Tally()))
     return {name: [part[name] for part in parts] for name in program.outputs}
 
 

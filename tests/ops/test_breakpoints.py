@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
 from onnx_si.rules.registry import Context, Variable
 

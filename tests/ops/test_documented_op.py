@@ -49,7 +49,7 @@ def test_what_the_documented_op_states_is_asked_for(documented):
     """Elsewhere nothing was added, and the axes behind it are told."""
     x = np.array([[-2.0, 0.5, 0.8]])
     axes = trace(documented, x, ("y",))["y"]
-    assert [follows(axis) for axis in axes] == [Part(0, 1), Part(1, 3)]
+    assert [follows(axis) for axis in axes] == [Part(source=0, size=1), Part(source=1, size=3)]
 
 
 @pytest.mark.parametrize(("place", "file"), [(1, "ops/rounding.py"), (2, "maps/backward/gates.py")])

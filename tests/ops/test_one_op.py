@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_si
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedOp

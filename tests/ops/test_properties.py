@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import Context, Variable

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from support.nets import Net
 
 import onnx_si
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Refusal, UnsupportedOp

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.crossings import level_crossings
-from onnx_si.domains.piecewise.exact import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
 from onnx_si.domains.walker import NeedsSplit
 from onnx_si.rules.registry import Context, Variable

@@ -69,11 +69,13 @@ def test_axes_that_are_told_have_the_output_s_lengths(node, given, made):
     """Every input but the first one, or the constants of the specification, is a constant."""
     names = [name for name in node.input if name]
     arrays = dict(zip(names, given, strict=True))
-    whole = tuple((Part(axis, size),) for axis, size in enumerate(given[0].shape))
+    whole = tuple((Part(source=axis, size=size),) for axis, size in enumerate(given[0].shape))
     axes = tuple(whole if position == 0 else None for position, _ in enumerate(node.input))
     constants = {name: array for name, array in arrays.items() if name != node.input[0]}
     try:
-        found = traits_of(node).axes(axis_rules.Place(node, axes, constants, made[0].shape, 0))
+        found = traits_of(node).axes(
+            axis_rules.Place(node=node, inputs=axes, constants=constants, shape=made[0].shape, position=0)
+        )
     except (LookupError, ValueError, ZeroDivisionError):
         found = None
     if found is None:

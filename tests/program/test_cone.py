@@ -6,16 +6,18 @@ from collections import Counter
 import numpy as np
 import pytest
 from support import nets
-from support.scenes import LARGER, draw_case
+from support.scenes import AS_LARGE, LARGER, draw_case
 
 from onnx_si.domains.enclosure.certified import EnclosureDomain, cells
+from onnx_si.domains.standard import RESOLVING_ONLY, STANDARD
+from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.cone import cone, cost_of_box
 from onnx_si.program.program import bind
 from onnx_si.rules.boxes import whole
 from onnx_si.rules.registry import registered
-from onnx_si.search.examine import Task
 from onnx_si.search.parts import Parts
+from onnx_si.search.tuning import Tuning
 
 
 def conv(net, x, stride=1, dilation=1, group=1, pads=(1, 1, 1, 1), **attributes):
@@ -266,11 +268,11 @@ def larger(name, seed):
     return draw_case(make, seed, **options)
 
 
-@pytest.mark.usefixtures("calls_cost_nothing")
 @pytest.mark.parametrize(("name", "seed"), NAMES_AND_SEEDS)
 def test_parts_and_enclosures_find_the_same_set_as_the_exact_domain(name, seed):
     case = larger(name, seed)
-    fast, plain = case.search(precision=1e-9), case.search(precision=1e-9, enclose=False)
+    fast = case.search(precision=1e-9, **AS_LARGE)
+    plain = case.search(precision=1e-9, domains=RESOLVING_ONLY, **AS_LARGE)
     assert fast.p_value_bounds == pytest.approx(plain.p_value_bounds, abs=3e-9)
     both = fast.inside.subtract(plain.inside.union(plain.undecided))
     other = plain.inside.subtract(fast.inside.union(fast.undecided))
@@ -282,27 +284,29 @@ def test_parts_and_enclosures_find_the_same_set_as_the_exact_domain(name, seed):
             assert fast.inside.contains(z) == member
 
 
-@pytest.mark.usefixtures("calls_cost_nothing")
 def test_these_searches_use_every_way_to_examine_a_cell():
     fates = Counter()
     for name, seed in NAMES_AND_SEEDS:
-        fates.update(larger(name, seed).search(precision=1e-9).fates)
+        fates.update(larger(name, seed).search(precision=1e-9, **AS_LARGE).fates)
     assert all(fates[fate] for fate in ("exact", "accepted", "undecided", "sieved", "in_parts")), fates
 
 
-@pytest.mark.usefixtures("calls_cost_nothing")
 def test_parts_cost_less_than_the_plain_search():
     for name in ("map", "cam, value"):
         case = larger(name, 0)
-        plain = case.search(precision=1e-6, enclose=False)
-        assert case.search(precision=1e-6).forward_passes < 0.5 * plain.forward_passes
+        plain = case.search(precision=1e-6, domains=RESOLVING_ONLY, **AS_LARGE)
+        assert case.search(precision=1e-6, **AS_LARGE).forward_passes < 0.5 * plain.forward_passes
 
 
 def test_a_box_whose_pixels_rounding_would_move_is_examined_by_the_whole_network():
     case = larger("map", 0)
     wrong = case.event.observed.copy()
     wrong[0, 0] = not wrong[0, 0]
-    parts = Parts(Task(case.program, case.margin, case.line, type(case.event)(wrong)))
+    parts = Parts(
+        task=Task(program=case.program, margin=case.margin, line=case.line, event=type(case.event)(wrong)),
+        domains=STANDARD,
+        tuning=Tuning(),
+    )
     assert parts.around([0, 0], 2).task is parts.task
     assert parts.around([8, 8], 2).task is not parts.task
 
@@ -312,14 +316,19 @@ def test_a_cone_that_disagrees_with_the_whole_is_a_fault():
     values = {case.margin: case.program.values[case.margin] + 1e-3}
     program = type(case.program)(**{**vars_of(case.program), "values": values})
     with pytest.raises(AssertionError, match="differs from the whole network"):
-        Parts(Task(program, case.margin, case.line, case.event)).around([0, 0], 2)
+        Parts(
+            task=Task(program=program, margin=case.margin, line=case.line, event=case.event),
+            domains=STANDARD,
+            tuning=Tuning(),
+        ).around([0, 0], 2)
 
 
 def test_rounding_at_a_jump_is_no_fault_and_leaves_the_box_to_the_whole_network():
     case = larger("gates", 0)
     values = {case.margin: case.program.values[case.margin] + 1e-3}
     program = type(case.program)(**{**vars_of(case.program), "values": values})
-    parts = Parts(Task(program, case.margin, case.line, case.event))
+    task = Task(program=program, margin=case.margin, line=case.line, event=case.event)
+    parts = Parts(task=task, domains=STANDARD, tuning=Tuning())
     assert parts.around([0, 0], 2).task is parts.task
 
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support.nets import Net
 
 import onnx_si
-from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.points.value import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel, UnsupportedOp
 from onnx_si.program.gate import DEBUG
@@ -47,9 +47,13 @@ def faulty(monkeypatch):
             raise error
 
         def build(x):
-            return fail() if at_once else Affine(fail)
+            return fail() if at_once else Affine(linear=fail)
 
-        monkeypatch.setitem(registry._HANDLERS, ("", "Relu"), Handler("Relu", (14,), "", build, False))
+        monkeypatch.setitem(
+            registry._HANDLERS,
+            ("", "Relu"),
+            Handler(op="Relu", versions=(14,), domain="", function=build, wants_context=False),
+        )
         n = Net(0, (1, 4))
         read = n.const(np.ones((1, 4), np.float32)) if folded else "x"
         return n.finish(n.add("Add", "x", n.add("Relu", read)))
@@ -102,7 +106,7 @@ def late_fault():
     n = Net(0, (1, 4))
     program = bind(n.finish(n.add("Relu", "x", out="y")), np.zeros((1, 4)), ("y",))
     step = program.instructions[0]
-    broken = type(step)(**{**vars(step), "rule": Affine(relu)})
+    broken = type(step)(**{**vars(step), "rule": Affine(linear=relu)})
     return type(program)(**{**vars(program), "instructions": (broken,)})
 
 

@@ -14,9 +14,9 @@ from support import nets
 
 from onnx_si.domains.carried import LOOKS, SAFETY, Carried
 from onnx_si.domains.judge import Judge
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import line_segment
-from onnx_si.domains.points import Points, evaluate
+from onnx_si.domains.points.value import Points, evaluate
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.graph import model_from_proto
 from onnx_si.program.growth import EPS, Growth, steepness
@@ -80,7 +80,7 @@ def seen_of(seed):
         return
     whole, start, direction = all_of(program), sample.image, rng.normal(size=sample.image.shape)
     ends = np.sort(rng.uniform(-FAR, FAR, 2))
-    carried = Carried(program, start, direction, at=float(ends[0]), scale=1.0)
+    carried = Carried(program=program, start=start, direction=direction, at=float(ends[0]), scale=1.0)
     places = {}
     for z in ends:
         (points,) = walk(whole, evaluate, Points((start + direction * z)[None]), Tally())
@@ -102,7 +102,7 @@ def seen_of(seed):
 
 def compared(carried, values, right, z):
     """Tensors at a place of the line against what they are."""
-    judge = Judge(carried.program, carried.start, carried.direction, carried)
+    judge = Judge(program=carried.program, start=carried.start, direction=carried.direction, carried=carried)
     for name in clean(carried.program, values, right):
         off = off_by(values[name], right[name])
         yield Seen(
@@ -168,7 +168,7 @@ def test_deep_networks(kind, depth):
         model, rng = deep(kind, depth, seed), np.random.default_rng(seed)
         start, direction = rng.normal(size=(2, 1, 1, 6, 6))
         program = bind(model, start, ("map",))
-        carried = Carried(program, start, direction, at=0.0, scale=1.0)
+        carried = Carried(program=program, start=start, direction=direction, at=0.0, scale=1.0)
         for z in (0.0, 3.0):
             (points,) = walk(all_of(program), evaluate, Points((start + direction * z)[None]), Tally())
             values = {name: value.values[0] for name, value in points.items()}
@@ -185,7 +185,13 @@ def test_numbers_that_are_off_by_a_unit_in_the_last_place_stay_within_what_is_pr
     for seed in range(MODELS):
         sample, rng = sample_of(seed), np.random.default_rng(seed)
         program = bind(model_from_proto(sample.proto), sample.image, ("map",))
-        carried = Carried(program, sample.image, rng.normal(size=sample.image.shape), at=0.0, scale=1.0)
+        carried = Carried(
+            program=program,
+            start=sample.image,
+            direction=rng.normal(size=sample.image.shape),
+            at=0.0,
+            scale=1.0,
+        )
         for name, error in carried.errors.items():
             bound = carried.proven((name,), min(LOOKS), max(LOOKS))
             if bound > 1e-200:  # else all weights are zero
@@ -254,5 +260,5 @@ def test_units_that_are_off_carry_what_they_are_made_of():
     net.add("Add", net.add("Floor", on), net.add("MatMul", on, net.const(np.eye(2))), out="map")
     start, direction = np.zeros((1, 1, 2, 2)), np.ones((1, 1, 2, 2))
     program = bind(net.finish("map"), start, ("map",))
-    errors = Carried(program, start, direction, at=0.0, scale=1.0).errors
+    errors = Carried(program=program, start=start, direction=direction, at=0.0, scale=1.0).errors
     assert all(errors[name] > 100 * SAFETY * EPS for name in (moved, on, "map"))

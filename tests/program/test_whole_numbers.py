@@ -79,12 +79,15 @@ def test_a_cell_on_which_integers_may_overflow_is_lost():
     half = np.array([0.5, 0.5, 0.5, 0.5])
     centre = np.array([[0.0, 5.0], [0.0, 126.8], [np.nan, 0.0], [-127.8, 0.0]])
     domain = EnclosureDomain(4)
-    domain.watch(Enclosure(centre, np.ones((4, 2)), np.zeros((4, 2)), half), (-128.0, 127.0))
+    domain.watch(
+        Enclosure(centre=centre, slope=np.ones((4, 2)), radius=np.zeros((4, 2)), half_width=half),
+        (-128.0, 127.0),
+    )
     np.testing.assert_array_equal(domain.lost, [False, True, True, True])
 
 
 def test_limits_of_types():
-    plain, place = Affine(lambda x: x), Winner(lambda x: x)
+    plain, place = Affine(linear=lambda x: x), Winner(lambda x: x)
     assert limits_of(np.dtype(np.int8), plain) == (-128, 127)
     assert limits_of(np.dtype(np.uint32), plain) == (0, 2**32 - 1)
     assert limits_of(np.dtype(np.int64), plain) == (-LARGEST_HELD, LARGEST_HELD)

@@ -101,7 +101,7 @@ def nothing_in_doubt(monkeypatch):
     def none(rule, left, right, slack, zeros=False):
         return np.zeros((len(left[0]), 1), bool)
 
-    monkeypatch.setattr("onnx_si.domains.piecewise.exact.doubtful", none)
+    monkeypatch.setattr("onnx_si.domains.piecewise.apply.doubtful", none)
 
 
 # The mechanism that keeps rounding from deciding, taken out piece by piece: whoever changes it puts a

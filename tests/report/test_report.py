@@ -17,11 +17,11 @@ from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp, Usage
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
 from onnx_si.report import Estimate, to_json
+from onnx_si.report.as_shown import outline
 from onnx_si.report.documents import RESULT
 from onnx_si.report.documents.shape import has_reason, nulls
 from onnx_si.report.picture import save_png
 from onnx_si.report.region import bounding_box, components
-from onnx_si.report.shown import outline
 from onnx_si.report.text import p_value_text, summary
 
 RNG = np.random.default_rng(11)
@@ -151,7 +151,12 @@ def test_refusal_of_a_model_that_could_not_be_loaded():
 def test_infinities_become_null_with_a_reason(result):
     open_ended = dataclasses.replace(
         result,
-        estimated=Estimate(math.inf, (0.0, math.inf), (-math.inf, math.inf), ((-math.inf, 0), (1, math.inf))),
+        estimated=Estimate(
+            value=math.inf,
+            value_bounds=(0.0, math.inf),
+            interval=(-math.inf, math.inf),
+            interval_bounds=((-math.inf, 0), (1, math.inf)),
+        ),
         truncation=Intervals.line(),
         undecided=Intervals.of([(-math.inf, 0.0)]),
     )

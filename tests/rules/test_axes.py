@@ -181,7 +181,7 @@ def test_a_product_with_a_vector_tells_nothing(left):
     assert told(vector) is None
 
 
-VIEW = View((1, 3, 16, 16), Layout("NCHW", ""))
+VIEW = View(shape=(1, 3, 16, 16), layout=Layout("NCHW", ""))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_sizes_are_whole_fractions_by_the_graph_s_own_strides():
         net = nets.Net(0, (1, 1, rows, rows))
         net.add("Conv", "x", net.normal(1, 1, kernel, kernel), strides=[stride] * 2, out="y")
         model, image = net.finish("y"), rng.normal(size=(1, 1, rows, rows))
-        view = View(image.shape, Layout("NCHW", ""))
+        view = View(shape=image.shape, layout=Layout("NCHW", ""))
         size = (rows - kernel) // stride + 1
         reading = read_tensor((1, 1, size, size), view, trace(model, image, ("y",))["y"])
         assert reading.strides == (Fraction(stride),) * 2

@@ -13,14 +13,16 @@ from support import nets
 
 import onnx_si
 from onnx_si.domains.carried import Carried
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.domains.judge import Judge
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise import blur
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, interpolate, line_segment
+from onnx_si.domains.piecewise.verdict import Verdict, blurred
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import bind
-from onnx_si.search import blur
-from onnx_si.search.event import RegionEvent, TopEvent, Verdict
+from onnx_si.search import ends
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, p_value_bounds
 
 mpmath.mp.dps = 60
@@ -202,7 +204,7 @@ class Room:
 def around(values, knots, inside, error, observed=(True, False), event=RegionEvent, **known):
     margin = PiecewiseLinear(np.array(knots), np.array(values, dtype=np.float64))
     verdict = Verdict(np.array(inside, dtype=np.float64), np.empty((0, 2)), slack=known.pop("slack", 0.0))
-    found = event(np.array(observed), **known).blurred(margin, verdict, error)
+    found = blurred(event(np.array(observed), **known), margin, verdict, error)
     return Intervals.of(found).bounds
 
 
@@ -255,7 +257,7 @@ def test_an_end_at_a_jump_is_as_uncertain_as_the_jump():
 
 def test_only_ends_of_the_whole_set_are_kept():
     pieces = np.array([[0.9, 1.1], [2.0, 2.1], [2.9, 3.0], [4.0, 4.1]])
-    kept = blur.touching(pieces, Intervals.of([(1.0, 1.5), (3.0, 3.5)]))
+    kept = ends.touching(pieces, Intervals.of([(1.0, 1.5), (3.0, 3.5)]))
     assert kept.to_list() == [[0.9, 1.1], [2.9, 3.0]]
 
 
@@ -280,7 +282,7 @@ def test_bounds_hold_for_every_statistic_that_is_as_near(distribution, alternati
 def test_errors_of_ends_leave_less_room_than_doubts_and_grow_along_the_line():
     net = nets.Net(0, (1, 4))
     program = bind(net.finish(net.add("Relu", "x", out="a")), np.ones((1, 4)), ("a",))
-    known = Carried(program, np.zeros((1, 4)), np.ones((1, 4)), at=1.0, scale=0.5)
+    known = Carried(program=program, start=np.zeros((1, 4)), direction=np.ones((1, 4)), at=1.0, scale=0.5)
     known.__dict__["_seen"] = {"a": np.array([1.0, 5.0]), "b": np.array([2.0, 9.0])}
     assert known.between(("a", "b"), 1.0, 1.0) == pytest.approx(3 * 2.0**-6)
     assert known.between(("a",), -3.0, 2.0) == pytest.approx(2.0**-6 * 2)

@@ -10,7 +10,8 @@ import pytest
 
 import onnx_si
 from onnx_si.cli.main import main
-from onnx_si.search import Stop, loop
+from onnx_si.search import Stop
+from onnx_si.search import books as run
 from onnx_si.search.stop import WHY, Stopped
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -26,7 +27,7 @@ def whole():
 
 def after(steps, act, monkeypatch):
     """Act in the middle of the step that follows so many steps: its cells are taken and not put back."""
-    popped = loop.Frontier.pop
+    popped = run.Frontier.pop
     taken = [0]
 
     def pop(frontier, width=0.0):
@@ -36,7 +37,7 @@ def after(steps, act, monkeypatch):
             act()
         return cell
 
-    monkeypatch.setattr(loop.Frontier, "pop", pop)
+    monkeypatch.setattr(run.Frontier, "pop", pop)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 4, 7])

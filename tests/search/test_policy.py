@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.scenes import LARGER, draw_case
 
+from onnx_si.domains.standard import STANDARD
 from onnx_si.search.frontier import Cell
 from onnx_si.search.policy import NO_PARTS, Action, Chances, Policy, blocks
 
@@ -11,18 +12,20 @@ PIXELS = np.ones((16, 16), dtype=bool)
 
 
 def cell(width, **known):
-    return Cell(0.0, 0.0, width, **{"open": PIXELS, **known})
+    return Cell(priority=0.0, low=0.0, high=width, **{"open": PIXELS, **known})
 
 
 def policy(shares=NO_PARTS, overhead=0.1):
     """One that has met 64 knots on a stretch of length one."""
-    made = Policy(overhead, 8, shares)
-    made.learn_exact(cell(1.0), 63, 1.0)
+    made = Policy(domains=STANDARD, overhead=overhead, batch=8, shares=shares)
+    made.learn_resolved(cell(1.0), 63, 1.0)
     return made
 
 
 def test_nothing_is_known_before_the_first_cell_was_examined_exactly():
-    assert Policy(0.1, 8, NO_PARTS).decide(cell(1.0)) is Action.EXACT
+    assert (
+        Policy(domains=STANDARD, overhead=0.1, batch=8, shares=NO_PARTS).decide(cell(1.0)) is Action.RESOLVE
+    )
 
 
 def test_failures_count_for_harder_widths_and_successes_for_easier_ones():
@@ -41,20 +44,20 @@ def test_failures_count_for_harder_widths_and_successes_for_easier_ones():
 def test_failed_enclosures_may_lose_a_small_share_of_the_exact_work_only():
     tried, made = 0, policy()
     for _ in range(200):
-        if made.decide(cell(4.0)) is Action.ENCLOSE:
-            made.learn_enclosed(cell(4.0), False)
+        if made.decide(cell(4.0)) is Action.CLAIM:
+            made.learn_claimed(cell(4.0), False)
             tried += 1
         else:
-            made.learn_exact(cell(4.0), 256, 4.0)
-    lost = tried * made.cost_of_enclosure
-    assert 0 < lost < 12 + 0.05 * 200 * (2 + 0.6 * 256) + made.cost_of_enclosure
+            made.learn_resolved(cell(4.0), 256, 4.0)
+    lost = tried * made.cost_of_claim
+    assert 0 < lost < 12 + 0.05 * 200 * (2 + 0.6 * 256) + made.cost_of_claim
 
 
 def test_successes_pay_for_more_enclosures():
     made = policy()
     for _ in range(20):
-        made.learn_enclosed(cell(1.0), True)
-    assert made.decide(cell(1.0)) is Action.ENCLOSE
+        made.learn_claimed(cell(1.0), True)
+    assert made.decide(cell(1.0)) is Action.CLAIM
 
 
 def test_a_cheap_part_is_probed_for_and_a_probed_cell_is_not_probed_again():
@@ -78,7 +81,7 @@ def test_few_open_pixels_are_settled_in_parts_by_the_cheapest_boxes():
 def test_what_a_part_left_unclear_is_never_given_to_parts_again():
     made = policy(shares=((2, 0.01), (8, 0.01)), overhead=0.0)
     assert made.decide(cell(1.0, probed=True, undecided=0)) is Action.PARTS
-    assert made.decide(cell(1.0, unclear=True)) is Action.EXACT
+    assert made.decide(cell(1.0, unclear=True)) is Action.RESOLVE
 
 
 def test_blocks_hold_every_pixel():

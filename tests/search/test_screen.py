@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from support import nets
 from support.maps import run_onnx
-from support.scenes import make_case
+from support.scenes import AS_LARGE, make_case
 
-from onnx_si.search import screen as module
-from onnx_si.search.examine import Enclosed
+from onnx_si.domains.domain import Claim, Cost
+from onnx_si.domains.standard import RESOLVING_ONLY
 from onnx_si.search.screen import Screen
+from onnx_si.search.tuning import Tuning
 
 SHARE, PER_LENGTH = 0.2, 500.0
 
@@ -20,21 +21,25 @@ class Line:
 
     def __init__(self, right, sees):
         self.right, self.sees, self.asked = right, sees, []
+        domain = SimpleNamespace(cost=Cost(passes=3.0)), SimpleNamespace(cost=Cost(passes=2.0, per_knot=0.6))
+        self.domains = SimpleNamespace(claiming=domain[0], resolving=domain[1])
 
-    def enclose(self, task, cells):
+    def claim(self, task, cells):
         self.asked.append(cells)
         found = []
         for low, high in cells:
             told = high - low <= self.sees
             wrong = all(high <= a or low >= b for a, b in self.right)
             fine = any(a <= low and high <= b for a, b in self.right)
-            found.append(Enclosed(told and wrong, np.array([not (told and fine)]), 0))
+            found.append(Claim(told and wrong, np.array([not (told and fine)]), 0))
         return found
 
 
 def screen(examiner):
-    policy = SimpleNamespace(overhead=0.0, knots_of_part=lambda share, width: PER_LENGTH * width)
-    return Screen(examiner, policy, 1000)
+    policy = SimpleNamespace(
+        overhead=0.0, knots_of_part=lambda share, width: PER_LENGTH * width, tuning=Tuning()
+    )
+    return Screen(examiner=examiner, policy=policy, whole_cost=1000)
 
 
 PART = SimpleNamespace(task=SimpleNamespace(program=SimpleNamespace(cost=int(1000 * SHARE), instructions=())))
@@ -73,9 +78,9 @@ def test_enclosures_that_never_succeed_lose_no_more_than_their_credit():
     inside, left = screened(PART, 0.0, 100.0)
     assert inside == [] and sum(high - low for low, high in left) == pytest.approx(100.0)
     spent = 3.0 * SHARE * sum(map(len, examiner.asked))
-    assert spent <= module.FIRST_CREDIT + 3.0 * SHARE * module.BATCH
+    assert spent <= Tuning().first_screen_credit + 3.0 * SHARE * Tuning().batch
     assert screened(PART, 0.0, 100.0) == ([], [(0.0, 100.0)])
-    screened.learn(SHARE, 10_000)
+    screened.learn(PART, 10_000)
     assert screened.credit > 0
 
 
@@ -95,7 +100,7 @@ def deep_net(seed, size=40):
     return net.finish("map")
 
 
-def test_s_is_that_of_a_search_without_enclosures(calls_cost_nothing, monkeypatch):
+def test_s_is_that_of_a_search_without_enclosures(monkeypatch):
     """The same S and p-value, most of the line by enclosures of parts, and for less."""
     settled = []
     own = Screen.__call__
@@ -115,7 +120,8 @@ def test_s_is_that_of_a_search_without_enclosures(calls_cost_nothing, monkeypatc
         case = make_case(model, image, threshold=float(0.5 * shown.max()))
         if case is None or case.line.statistic < 8 * case.line.standard_error:
             continue
-        fast, plain = case.search(1e-6), case.search(1e-6, enclose=False)
+        fast = case.search(1e-6, **AS_LARGE)
+        plain = case.search(1e-6, domains=RESOLVING_ONLY)
         assert fast.p_value_bounds == pytest.approx(plain.p_value_bounds, abs=2e-6)
         both = fast.undecided.union(plain.undecided)
         for one, other in ((fast, plain), (plain, fast)):

@@ -2,22 +2,23 @@
 
 import functools
 import math
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import stats
 from support import nets
-from support.scenes import NoJudge, draw_case, make_case
+from support.scenes import AS_LARGE, NoJudge, draw_case, make_case
 
 import onnx_si
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.event import RegionEvent
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
+from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece
-from onnx_si.search.event import RegionEvent
+from onnx_si.search.tuning import Tuning
 
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 REACH = 6.0  # standard errors around zero that a search to the end must have resolved
@@ -107,10 +108,9 @@ def test_the_set_agrees_with_a_brute_force_scan_of_the_line(name, seed):
     agrees_with_a_scan(the_case(name, seed), exhaustive(name, seed))
 
 
-@pytest.mark.usefixtures("calls_cost_nothing")
 @pytest.mark.parametrize(("name", "seed"), NAMES_AND_SEEDS)
 def test_it_agrees_when_small_networks_are_searched_as_large_ones_are(name, seed):
-    agrees_with_a_scan(the_case(name, seed), the_case(name, seed).search(alternative="two-sided"))
+    agrees_with_a_scan(the_case(name, seed), the_case(name, seed).search(alternative="two-sided", **AS_LARGE))
 
 
 def agrees_with_a_scan(case, found):
@@ -241,14 +241,13 @@ def exact_p(case, found, alternative="two-sided-abs"):
     return (mass(at, np.inf) if alternative == "greater" else mass(-np.inf, at)) / whole
 
 
-@pytest.mark.usefixtures("calls_cost_nothing")
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("name", ["cam NCHW, max:", "predicted of 3", "plateau", "gates"])
 def test_bounds_are_true_at_every_moment(name, alternative):
     case = the_case(name)
     p = exact_p(case, exhaustive(name), alternative)
     seen = []
-    found = case.search(precision=1e-9, alternative=alternative, progress=seen.append)
+    found = case.search(precision=1e-9, alternative=alternative, progress=seen.append, **AS_LARGE)
     assert len(seen) > 3
     assert all(look.bounds[0] <= p <= look.bounds[1] for look in seen), (p, [look.bounds for look in seen])
     widths = np.array([look.bounds[1] - look.bounds[0] for look in seen])
@@ -325,7 +324,7 @@ def test_the_small_budget_does_split():
             case.line.start, case.line.direction, *(case.line.standard_error * np.array([-4, 4]))
         )
         budget = case.tight_budget()
-        parts = list(walk(case.program, ExactDomain(budget).apply, cell, Tally()))
+        parts = list(walk(case.program, ExactDomain(budget=budget).apply, cell, Tally()))
         for part, following in pairwise(parts):
             assert part[case.margin].knots[-1] == following[case.margin].knots[0]
         assert all(part[case.margin].values.nbytes <= 2 * budget for part in parts)
@@ -353,11 +352,10 @@ def test_statistics_far_out_give_finite_p_values(how_far, alternative):
     assert not any(math.isnan(end) for end in result.confidence_interval)
 
 
-def test_a_search_that_gives_up_keeps_the_far_tails_undecided(monkeypatch):
+def test_a_search_that_gives_up_keeps_the_far_tails_undecided():
     """What was not examined is undecided, also where the search ends because nothing near is left."""
-    monkeypatch.setattr(sys.modules["onnx_si.search.frontier"], "FAR", 2.0)
     case = the_case("cam NCHW, max:")
-    found = case.search(precision=1e-12)
+    found = case.search(precision=1e-12, tuning=Tuning(far=2.0))
     assert not found.complete
     ends = found.undecided.bounds
     assert ends[0, 0] == -np.inf and ends[-1, 1] == np.inf
@@ -407,7 +405,9 @@ def test_the_linear_piece_is_the_one_with_the_observed_activations(name, seed):
 
 def judged(values, observed, knots=(0.0, 1.0)):
     values = np.asarray(values, dtype=np.float64)
-    return RegionEvent(np.asarray(observed)).judge(PiecewiseLinear(np.asarray(knots), values), NoJudge())
+    return verdict_on(
+        RegionEvent(np.asarray(observed)), PiecewiseLinear(np.asarray(knots), values), NoJudge()
+    )
 
 
 def test_intervals_that_only_rounding_decides_are_left_undecided():
@@ -447,12 +447,14 @@ def test_a_pixel_that_only_rounding_puts_on_a_side_excludes_nothing():
     event = RegionEvent(np.array([True, False, True]))
     knots = np.array([0.0, 1.0, 2.0, 3.0])
     values = np.array([[1.0, -1.0, 1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -1e-17], [1.0, -1.0, -0.5]])
-    verdict = event.judge(PiecewiseLinear(knots, values), NoJudge())
+    verdict = verdict_on(event, PiecewiseLinear(knots, values), NoJudge())
     assert verdict.inside.tolist() == []
     assert verdict.unclear.tolist() == [[0.0, 1.0], [1.0, 2.0]]  # from there on it is wrong beyond rounding
 
 
 def test_a_dead_pixel_is_on_the_side_of_zero_to_the_last_bit():
     knots, dead = np.array([0.0, 1.0]), np.zeros((2, 1))
-    assert RegionEvent(np.array([True])).judge(PiecewiseLinear(knots, dead)).unclear.size == 0
-    assert RegionEvent(np.array([False])).judge(PiecewiseLinear(knots, dead)).inside.tolist() == [[0.0, 1.0]]
+    assert verdict_on(RegionEvent(np.array([True])), PiecewiseLinear(knots, dead)).unclear.size == 0
+    assert verdict_on(RegionEvent(np.array([False])), PiecewiseLinear(knots, dead)).inside.tolist() == [
+        [0.0, 1.0]
+    ]

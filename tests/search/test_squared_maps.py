@@ -8,7 +8,7 @@ from support import nets
 from support.scenes import TINY, make_case
 
 import onnx_si
-from onnx_si.domains.piecewise.exact import ExactDomain
+from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.quadratic import image_between
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel
@@ -140,7 +140,7 @@ def test_a_small_memory_budget_gives_the_same_set():
         case = built(seed)
         ends = case.line.standard_error * np.array([-2, 2])
         line = image_between(case.line.start, case.line.direction, *ends)
-        domain = ExactDomain(case.tight_budget())
+        domain = ExactDomain(budget=case.tight_budget())
         parts.append(len(list(walk(case.program, domain.apply, line, Tally()))))
         full, small = (case.search(budget_bytes=b) for b in (64 << 20, case.tight_budget()))
         reach = Intervals.of([(-2 * case.line.standard_error, 2 * case.line.standard_error)])

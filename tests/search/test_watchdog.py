@@ -1,6 +1,7 @@
 """Searches that get nowhere end with true bounds and a reason; what doubles can't tell apart is refused."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,18 @@ from support.scenes import make_case
 
 import onnx_si
 from onnx_si.cli.main import main
+from onnx_si.domains.piecewise.domain import Piecewise
+from onnx_si.domains.standard import RESOLVING_ONLY
 from onnx_si.graph import model_from_proto
 from onnx_si.ground.intervals import Intervals
-from onnx_si.search import SearchOptions, examine, linear_piece, search
-from onnx_si.search.watchdog import CHECK, PASSES, PATIENCE, SPLITS, Watchdog
+from onnx_si.search import SearchOptions, linear_piece, search
+from onnx_si.search.tuning import Tuning
+from onnx_si.search.watchdog import Watchdog
 
 IMAGE = np.round(np.random.default_rng(0).normal(size=(1, 1, 4, 4)) * 2**10) / 2**10
+
+PATIENCE, CHECK = Tuning().patience, Tuning().check
+PASSES, SPLITS = Tuning().step_passes, Tuning().step_splits
 
 
 def model_of(body, kind="double"):
@@ -33,19 +40,19 @@ def stairs(steps):
 
 
 def test_it_barks_at_steps_that_settle_nothing_and_at_no_others():
-    still = Watchdog(lambda: -3.0)
+    still = Watchdog(left=lambda: -3.0, tuning=Tuning())
     assert [still.barks(0.0, 0) for _ in range(PATIENCE + CHECK)].index(True) == PATIENCE + CHECK - 1
     masses = iter(-0.002 * np.arange(10 * PATIENCE))
-    falling = Watchdog(lambda: float(next(masses)))
+    falling = Watchdog(left=lambda: float(next(masses)), tuning=Tuning())
     assert not any(falling.barks(0.0, 0) for _ in range(4 * PATIENCE))
-    nothing = Watchdog(lambda: -math.inf)
+    nothing = Watchdog(left=lambda: -math.inf, tuning=Tuning())
     assert any(nothing.barks(0.0, 0) for _ in range(2 * PATIENCE))
 
 
 def test_work_and_splits_count_as_steps():
-    heavy = Watchdog(lambda: -3.0)
+    heavy = Watchdog(left=lambda: -3.0, tuning=Tuning())
     assert not heavy.barks(100 * PASSES, 0) and heavy.barks((PATIENCE + 200) * PASSES, 0)
-    splitting = Watchdog(lambda: -3.0)
+    splitting = Watchdog(left=lambda: -3.0, tuning=Tuning())
     assert not splitting.barks(0.0, 100 * SPLITS) and splitting.barks(0.0, (PATIENCE + 200) * SPLITS)
 
 
@@ -60,13 +67,13 @@ def test_more_steps_than_can_be_counted_end_with_true_bounds():
     assert low <= truth.p_value_bounds[0] <= truth.p_value_bounds[1] <= high
 
 
-def test_an_examination_that_takes_too_long_goes_on_in_other_cells(monkeypatch):
+def test_an_examination_that_takes_too_long_goes_on_in_other_cells():
     """Every cell is left after a few passes, and the same S is found."""
     case = make_case(stairs(40.0), IMAGE, saliency="output:y", threshold=0.5)
-    options = SearchOptions(precision=1e-9, enclose=False, budget_bytes=1 << 13)
+    options = SearchOptions(precision=1e-9, domains=RESOLVING_ONLY, budget_bytes=1 << 13)
     whole = search(case.program, case.margin, case.line, case.event, options)
-    monkeypatch.setattr(examine, "MOST_PASSES", 8)
-    pieces = search(case.program, case.margin, case.line, case.event, options)
+    short = replace(options, domains=replace(RESOLVING_ONLY, resolving=Piecewise(most_passes=8)))
+    pieces = search(case.program, case.margin, case.line, case.event, short)
     assert pieces.fates["exact"] > 2 * whole.fates["exact"]
     assert pieces.p_value_bounds == pytest.approx(whole.p_value_bounds, abs=3e-9)
     near = Intervals.of([(-8 * case.line.standard_error, 8 * case.line.standard_error)])

@@ -19,14 +19,14 @@ from onnx_si.errors import InputError, NothingToTest, UsageError
 from onnx_si.ground import machine
 from onnx_si.ground.intervals import Intervals
 from onnx_si.simulation import pool
+from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.draws import Noise
 from onnx_si.simulation.experiment import simulate
 from onnx_si.simulation.figure import figure_of
+from onnx_si.simulation.method_rows import summarise
 from onnx_si.simulation.part_rows import summarise_parts
 from onnx_si.simulation.plan import plan_of
-from onnx_si.simulation.summary import summarise
 from onnx_si.simulation.trial import Outcome, Part, draw, run_trial
-from onnx_si.simulation.wish import Wish
 
 METHODS = ("selective", "naive")
 
@@ -329,9 +329,14 @@ def test_a_hopeless_threshold_ends(model, monkeypatch):
 def test_summary_against_scipy():
     rng = np.random.default_rng(0)
     values = rng.uniform(size=40) ** 2
-    outcomes = [Outcome(0.0, i, True, {"selective": p}) for i, p in enumerate(values)]
-    outcomes += [Outcome(0.0, 40 + i, False) for i in range(5)]
-    outcomes += [Outcome(1.0, 0, True, {"selective": 0.01}), Outcome(0.0, 45, True, {}, {"selective": "no"})]
+    outcomes = [
+        Outcome(signal=0.0, trial=i, tested=True, p_values={"selective": p}) for i, p in enumerate(values)
+    ]
+    outcomes += [Outcome(signal=0.0, trial=40 + i, tested=False) for i in range(5)]
+    outcomes += [
+        Outcome(signal=1.0, trial=0, tested=True, p_values={"selective": 0.01}),
+        Outcome(signal=0.0, trial=45, tested=True, p_values={}, missing={"selective": "no"}),
+    ]
     row, other = summarise(outcomes, (0.0, 1.0), ("selective",), 0.1, decide=False)
     assert (row.trials, row.tested, row.no_region, row.not_computed) == (46, 40, 5, 1)
     count = int((values <= 0.1).sum())
@@ -344,7 +349,14 @@ def test_summary_against_scipy():
 
 def parts(*images):
     return [
-        Outcome(1.0, i, True, {}, {}, tuple(Part(touches, p, adjusted) for touches, p, adjusted in image))
+        Outcome(
+            signal=1.0,
+            trial=i,
+            tested=True,
+            p_values={},
+            missing={},
+            parts=tuple(Part(touches, p, adjusted) for touches, p, adjusted in image),
+        )
         for i, image in enumerate(images)
     ]
 
@@ -377,7 +389,15 @@ def test_the_interval_of_components_knows_that_those_of_an_image_are_alike():
 
 
 def test_summary_says_why_something_is_missing():
-    outcomes = [Outcome(0.0, 0, True, {"naive": 0.5, "selective": 0.2}, {"permutation": "correlated"})]
+    outcomes = [
+        Outcome(
+            signal=0.0,
+            trial=0,
+            tested=True,
+            p_values={"naive": 0.5, "selective": 0.2},
+            missing={"permutation": "correlated"},
+        )
+    ]
     methods = ("selective", "naive", "permutation")
     selective, naive, permutation = summarise(outcomes, (0.0,), methods, 0.05, decide=True)
     assert selective.ks_p_value is None and "--decide" in selective.reasons["ks_p_value"]

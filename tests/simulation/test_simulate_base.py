@@ -11,11 +11,11 @@ from support import nets
 import onnx_si
 from onnx_si.cli.main import main
 from onnx_si.errors import InputError, UsageError
+from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.detectable import CLOSE, smallest
 from onnx_si.simulation.experiment import simulate
 from onnx_si.simulation.plan import plan_of
 from onnx_si.simulation.trial import draw
-from onnx_si.simulation.wish import Wish
 
 SHAPE = (1, 1, 6, 6)
 

@@ -41,7 +41,11 @@ def drawn(seed, references, std=1.0):
     rng = np.random.default_rng(seed)
     image, others = rng.normal(size=SHAPE), rng.normal(size=(references, *SHAPE))
     reference = others.mean(axis=0) if references else None
-    return Data(image, reference, references, known(std), spatial_axes=(2, 3)), region_of(rng), others
+    return (
+        Data(image=image, reference=reference, references=references, noise=known(std), spatial_axes=(2, 3)),
+        region_of(rng),
+        others,
+    )
 
 
 def stacked(eta_image, eta_reference, std, references):
@@ -153,8 +157,8 @@ def test_the_direction_follows_the_covariance(references):
     variances = rng.uniform(0.1, 4.0, size=SHAPE)
     image, reference = rng.normal(size=(2, *SHAPE))
     on_image, on_reference = rng.normal(size=(2, *SHAPE))
-    noise = Noise(Diagonal(variances), "given", True)
-    data = Data(image, reference if references else None, references, noise)
+    noise = Noise(covariance=Diagonal(variances), source="given", known=True)
+    data = Data(image=image, reference=reference if references else None, references=references, noise=noise)
     line = contrast_line(data, on_image, on_reference if references else None)
     eta, sigma = on_image.ravel(), np.diag(variances.ravel())
     variance = eta @ sigma @ eta
@@ -174,7 +178,9 @@ def test_the_standard_error_is_that_of_simulated_data(references):
     for _ in range(4000):
         image, *others = 0.7 * rng.normal(size=(1 + references, *SHAPE))
         reference = np.mean(others, axis=0) if others else None
-        line = HYPOTHESES[name].line(Data(image, reference, references, known(0.7)), region)
+        line = HYPOTHESES[name].line(
+            Data(image=image, reference=reference, references=references, noise=known(0.7)), region
+        )
         statistics.append(line.statistic)
     assert np.std(statistics) == pytest.approx(line.standard_error, rel=0.05)
     assert abs(np.mean(statistics)) < 4 * line.standard_error / np.sqrt(len(statistics))
@@ -216,7 +222,9 @@ def test_the_neighborhood_line_by_hand():
     image = np.arange(7.0).reshape(1, 7) ** 2
     region = np.zeros((1, 7), np.bool_)
     region[0, 2:4] = True
-    line = neighborhood(Data(image, None, 0, known(2.0), spatial_axes=(1,)), region)
+    line = neighborhood(
+        Data(image=image, reference=None, references=0, noise=known(2.0), spatial_axes=(1,)), region
+    )
     assert line.statistic == (4 + 9) / 2 - (1 + 16) / 2
     assert line.standard_error == pytest.approx(2 * np.sqrt(1 / 2 + 1 / 2))
     np.testing.assert_allclose(line.direction, [[0, -0.5, 0.5, 0.5, -0.5, 0, 0]])
@@ -227,11 +235,16 @@ def test_what_may_not_count_is_in_no_mean():
     counts = np.array([[1, 0, 1, 1, 1, 0, 0]], np.bool_)
     region = np.zeros((1, 7), np.bool_)
     region[0, 2:4] = True
-    data = Data(image, None, 0, known(1.0), counts, (1,), ring=2)
+    data = Data(
+        image=image, reference=None, references=0, noise=known(1.0), mask=counts, spatial_axes=(1,), ring=2
+    )
     assert neighborhood(data, region).statistic == pytest.approx(2.5 - (0 + 4) / 2)
     assert background(data, region).statistic == pytest.approx(2.5 - (0 + 4) / 2)
     with pytest.raises(onnx_si.NothingToTest, match="ring"):
-        neighborhood(Data(image, None, 0, known(1.0), region, (1,)), region)
+        neighborhood(
+            Data(image=image, reference=None, references=0, noise=known(1.0), mask=region, spatial_axes=(1,)),
+            region,
+        )
 
 
 # --------------------------------------------------------------------------------
@@ -244,9 +257,16 @@ def test_any_covariance_is_the_textbook_formula_on_the_stacked_data(name, refere
     data, region, _ = drawn(12, references)
     size = data.image.size
     matrix = random_covariance(np.random.default_rng(13), size)
-    noise = Noise(Full(matrix), "given", known=True)
+    noise = Noise(covariance=Full(matrix), source="given", known=True)
     line = HYPOTHESES[name].line(
-        Data(data.image, data.reference, references, noise, spatial_axes=(2, 3)), region
+        Data(
+            image=data.image,
+            reference=data.reference,
+            references=references,
+            noise=noise,
+            spatial_axes=(2, 3),
+        ),
+        region,
     )
     weights = {
         "mean": region / region.sum(),
@@ -276,8 +296,10 @@ def test_the_line_of_a_large_image_takes_the_memory_of_a_few_images(name):
     region = np.zeros(shape, np.bool_)
     region[..., 40:90, 100:130] = True
     tracemalloc.start()
-    noise = Noise(Separable((None, None, rows, columns)), "given", known=True)
-    line = HYPOTHESES[name].line(Data(image, reference, 1, noise, spatial_axes=(2, 3), ring=3), region)
+    noise = Noise(covariance=Separable((None, None, rows, columns)), source="given", known=True)
+    line = HYPOTHESES[name].line(
+        Data(image=image, reference=reference, references=1, noise=noise, spatial_axes=(2, 3), ring=3), region
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12 * image.nbytes
@@ -318,8 +340,10 @@ def test_the_global_line_for_any_covariance_leaves_what_is_independent(kind, ref
     variances = rng.uniform(0.2, 3.0, SHAPE)
     matrix = np.diag(variances.ravel()) if kind == "diagonal" else random_covariance(rng, size)
     covariance = Diagonal(variances) if kind == "diagonal" else Full(matrix)
-    noise = Noise(covariance, "given", known=True)
-    line = all_pixels(Data(data.image, data.reference, references, noise), region)
+    noise = Noise(covariance=covariance, source="given", known=True)
+    line = all_pixels(
+        Data(image=data.image, reference=data.reference, references=references, noise=noise), region
+    )
     inside = region.ravel()
     within = matrix[np.ix_(inside, inside)] * (1 + 1 / references)
     difference = (data.image - data.reference).ravel()[inside]
@@ -334,10 +358,12 @@ def test_the_global_line_for_any_covariance_leaves_what_is_independent(kind, ref
 def test_a_region_too_large_for_a_dense_block_is_refused():
     size = LARGEST_BLOCK + 1
     kernel = np.array([[0.3, 1.0, 0.3]])
-    noise = Noise(Stationary(kernel, (1, size)), "given", known=True)
+    noise = Noise(covariance=Stationary(kernel, (1, size)), source="given", known=True)
     image, reference = np.random.default_rng(0).normal(size=(2, 1, size))
     with pytest.raises(onnx_si.UsageError, match="higher --threshold"):
-        all_pixels(Data(image, reference, 1, noise), np.ones((1, size), np.bool_))
+        all_pixels(
+            Data(image=image, reference=reference, references=1, noise=noise), np.ones((1, size), np.bool_)
+        )
 
 
 # --------------------------------------------------------------------------------
@@ -348,7 +374,7 @@ def test_a_region_too_large_for_a_dense_block_is_refused():
 def test_without_truncation_an_estimated_scale_gives_students_test(freedom):
     data, region, _ = drawn(17, 2)
     noise = Noise.scalar(0.8, "given", known=False, degrees_of_freedom=freedom)
-    line = mean(Data(data.image, data.reference, 2, noise), region)
+    line = mean(Data(image=data.image, reference=data.reference, references=2, noise=noise), region)
     assert isinstance(line.distribution, Student) and line.degrees_of_freedom == freedom
     tail = line.distribution.log_masses(np.array([[line.statistic, np.inf]]))[0]
     t = line.statistic / line.standard_error
@@ -359,7 +385,7 @@ def test_without_truncation_an_estimated_scale_gives_students_test(freedom):
 def test_without_truncation_a_global_test_with_estimated_scale_is_the_f_test(freedom):
     data, region, _ = drawn(18, 3)
     noise = Noise.scalar(0.8, "given", known=False, degrees_of_freedom=freedom)
-    line = all_pixels(Data(data.image, data.reference, 3, noise), region)
+    line = all_pixels(Data(image=data.image, reference=data.reference, references=3, noise=noise), region)
     assert isinstance(line.distribution, Ratio)
     tail = line.distribution.log_masses(np.array([[line.statistic, np.inf]]))[0]
     df = int(region.sum())

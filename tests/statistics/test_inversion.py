@@ -255,7 +255,9 @@ def test_intervals_cover_in_random_sets(kind):
 
 def test_where_the_accepted_differences_lie_on_both_sides_of_a_rejected_0_there_is_no_interval():
     """Interval and p-value never contradict each other: the document says why there is none."""
-    estimated = Estimate(0.3, (0.3, 0.3), (-2.0, 1.0), ((-2.0, -2.0), (1.0, 1.0)))
+    estimated = Estimate(
+        value=0.3, value_bounds=(0.3, 0.3), interval=(-2.0, 1.0), interval_bounds=((-2.0, -2.0), (1.0, 1.0))
+    )
     answer = Answer(
         guarantee="exact",
         p_value=0.01,

@@ -103,7 +103,7 @@ def dense_root(kind):
 )
 def test_a_covariance_that_is_told_keeps_the_level(kind, hypothesis, references):
     root, rng, p_values = dense_root(kind), np.random.default_rng(7), []
-    noise = Noise(COVARIANCES[kind], "given", known=True)
+    noise = Noise(covariance=COVARIANCES[kind], source="given", known=True)
     for _ in range(160):
         image, *others = (root @ rng.normal(size=(16, 1 + references))).T.reshape(-1, *SHAPE)
         p_values.append(p_value(image, tuple(others), noise, hypothesis))

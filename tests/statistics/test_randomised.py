@@ -121,7 +121,7 @@ def test_what_is_held_fixed_is_independent_of_statistic_and_noise(references):
     """
     rng, shape, share = np.random.default_rng(2), (1, 1, 2, 3), 0.4
     root = rng.normal(size=(6, 8)) / 3
-    noise = Noise(Full(root @ root.T), "given", known=True)
+    noise = Noise(covariance=Full(root @ root.T), source="given", known=True)
     region = np.array([[1, 1, 0], [0, 1, 0]], np.bool_).reshape(shape)
     hypothesis = HYPOTHESES["mean" if references else "background"]
     rows = []
@@ -129,7 +129,7 @@ def test_what_is_held_fixed_is_independent_of_statistic_and_noise(references):
         image, extra = (noise.covariance.sample(rng, shape) for _ in range(2))
         others = [noise.covariance.sample(rng, shape) for _ in range(references)]
         reference = np.mean(others, axis=0) if references else None
-        data = Data(image, reference, references, noise)
+        data = Data(image=image, reference=reference, references=references, noise=noise)
         line = randomised_line(hypothesis, data, region, math.sqrt(share) * extra, share)
         np.testing.assert_allclose(
             line.start + line.direction * line.statistic, image + math.sqrt(share) * extra, atol=1e-12

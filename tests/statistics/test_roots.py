@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy.optimize import brentq
 
-from onnx_si.statistics.truncated.roots import find_root
+from onnx_si.statistics.truncated.brent import find_root
 
 FUNCTIONS = [
     (lambda x: x**3 - 2, -1.0, 5.0),

@@ -31,7 +31,7 @@ def run_onnx(model, image, *names):
 
 
 def view_of(model, image, layout=None):
-    return View(image.shape, layout_of(model.inputs[0].shape, layout))
+    return View(shape=image.shape, layout=layout_of(model.inputs[0].shape, layout))
 
 
 def saliency_of(model, image, method="auto", target="predicted"):

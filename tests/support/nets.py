@@ -208,7 +208,7 @@ def run_rules(program, images, watch=None):
 
 
 def points_of(line, z):
-    """Images of a TestLine at points z (n,)."""
+    """Images of a ImageLine at points z (n,)."""
     z = np.asarray(z, dtype=np.float64)
     return line.start + line.direction * z.reshape(-1, *(1,) * line.start.ndim)
 

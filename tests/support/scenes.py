@@ -7,17 +7,20 @@ import math
 import numpy as np
 
 import onnx_si
+from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.domains.judge import Found
 from onnx_si.ground.layout import layout_of
 from onnx_si.maps import View, build, default_threshold, parse_threshold, with_margin
 from onnx_si.program.program import bind
 from onnx_si.search import SearchOptions, search
-from onnx_si.search.event import RegionEvent, TopEvent
+from onnx_si.search.tuning import Costs, Tuning
 from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.hypotheses.contrast import Data
 from onnx_si.statistics.noise import Noise
 from support import nets
 
+AS_LARGE = {"costs": Costs(per_call=0), "tuning": Tuning(widest_first=0.0)}
+"""Small networks are searched as large ones are: only arithmetic counts, and the first cell is narrow."""
 TINY = 1e-10  # a precision that is reached only when all of the line that matters is resolved
 
 
@@ -50,7 +53,7 @@ class Case:
 def margin_program(model, image, threshold=None, saliency="auto", target="predicted", layout=None):
     """The bound program of a map's margin over a threshold, its tensor, and the layout of the image."""
     axes = layout_of(model.inputs[0].shape, layout)
-    view = View(image.shape, axes)
+    view = View(shape=image.shape, layout=axes)
     found = build(model, image, saliency, target, view)
     chosen = default_threshold(found) if threshold is None else parse_threshold(threshold)
     extended, margin = with_margin(found, chosen, math.prod(view.space))
@@ -72,7 +75,15 @@ def make_case(model, image, references=(), *, sigma=1.0, noise=None, hypothesis=
         return None
     reference = np.mean(references, axis=0) if references else None
     noise = noise or Noise.scalar(sigma, "given", known=True)
-    data = Data(image, reference, len(references), noise, None, axes.spatial_axes, ring)
+    data = Data(
+        image=image,
+        reference=reference,
+        references=len(references),
+        noise=noise,
+        mask=None,
+        spatial_axes=axes.spatial_axes,
+        ring=ring,
+    )
     hypothesis = hypothesis or ("mean" if references else "background")
     line = HYPOTHESES[hypothesis].line(data, axes.spread(region, image.shape))
     return Case(model, image, tuple(references), program, margin, line, event)
@@ -83,7 +94,7 @@ def top_program(model, image, threshold, saliency="auto", target="predicted", la
     event.
     """
     axes = layout_of(model.inputs[0].shape, layout)
-    view = View(image.shape, axes)
+    view = View(shape=image.shape, layout=axes)
     found = build(model, image, saliency, target, view)
     scores = bind(found.model, image, (found.margin_tensor,)).values[found.margin_tensor]
     share = parse_threshold(threshold)

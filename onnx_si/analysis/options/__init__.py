@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, Unpack
 
-from onnx_si.analysis.options.image import ImageOptions
-from onnx_si.analysis.options.noise import NoiseFiles, NoiseOptions
+from onnx_si.analysis.options.of_image import ImageOptions
+from onnx_si.analysis.options.of_noise import NoiseFiles, NoiseOptions
+from onnx_si.analysis.options.of_question import QuestionFiles, QuestionOptions
+from onnx_si.analysis.options.of_testing import ChanceOptions, TestingOptions
 from onnx_si.analysis.options.option import Option, one_of, records_of
-from onnx_si.analysis.options.question import QuestionFiles, QuestionOptions
-from onnx_si.analysis.options.testing import METHODS, ChanceOptions, TestingOptions
+from onnx_si.choices.compared import METHODS
 from onnx_si.errors import UsageError, WrongType
 from onnx_si.ground.words import did_you_mean
 

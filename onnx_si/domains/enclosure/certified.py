@@ -34,7 +34,7 @@ MATERIAL = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Enclosure:
     """centre, slope and radius (cells, *shape); half_width (cells,)."""
 
@@ -87,7 +87,7 @@ def cells(start: Array, direction: Array, low: Array, high: Array) -> Enclosure:
     # the middle and the half width are rounded themselves
     half = half * (1 + 4 * UNIT) + UNIT * np.abs(middle)
     size = np.abs(start) + np.abs(direction) * (np.abs(middle) + half).reshape(shape)
-    return Enclosure(centre, slope, 4 * UNIT * size, half)
+    return Enclosure(centre=centre, slope=slope, radius=4 * UNIT * size, half_width=half)
 
 
 @dataclass
@@ -160,11 +160,13 @@ class EnclosureDomain:
             8 * UNIT * (steep * np.maximum(np.abs(low), np.abs(high)) + np.abs(at_low) + np.abs(at_high))
         )
         return Enclosure(
-            chord * x.centre + shift,
-            chord * x.slope,
+            centre=chord * x.centre + shift,
+            slope=chord * x.slope,
             # a flat piece gives the same number to the last bit: a dead unit is exactly zero
-            (steep * x.radius + spread) * (1 + 4 * UNIT) + rounding + TINY * ((steep > 0) | (spread > 0)),
-            x.half_width,
+            radius=(steep * x.radius + spread) * (1 + 4 * UNIT)
+            + rounding
+            + TINY * ((steep > 0) | (spread > 0)),
+            half_width=x.half_width,
         )
 
     def _leader(
@@ -197,7 +199,10 @@ class EnclosureDomain:
         shifted = centre + 0.5 * excess
         rounding = 4 * UNIT * (np.abs(shifted) + excess)
         return Enclosure(
-            rule.sign * shifted, rule.sign * slope, radius + 0.5 * excess + rounding, xs[0].half_width
+            centre=rule.sign * shifted,
+            slope=rule.sign * slope,
+            radius=radius + 0.5 * excess + rounding,
+            half_width=xs[0].half_width,
         )
 
     def _winner(self, rule: Winner, xs: Sequence[Enclosure]) -> Enclosure:
@@ -247,7 +252,10 @@ class EnclosureDomain:
         half = _wide(xs[0].half_width, radius)
         radius = radius + 8 * UNIT * half * (np.abs(base) + np.abs(slope))
         return Enclosure(
-            rule.evaluate(*(x.centre for x in xs)), slope, radius * (1 + 8 * UNIT), xs[0].half_width
+            centre=rule.evaluate(*(x.centre for x in xs)),
+            slope=slope,
+            radius=radius * (1 + 8 * UNIT),
+            half_width=xs[0].half_width,
         )
 
 
@@ -273,7 +281,7 @@ def _product(rule: Gated, product: Callable[..., Array], xs: Sequence[Enclosure]
     radius = np.where(there > 0, radius + TINY, radius)
     if rule.offset is not None:
         radius = radius + 4 * UNIT * (np.abs(rule.offset) + np.abs(centre))
-    return Enclosure(centre, slope, radius, xs[0].half_width)
+    return Enclosure(centre=centre, slope=slope, radius=radius, half_width=xs[0].half_width)
 
 
 def _bilinear(rule: Bilinear, xs: Sequence[Enclosure]) -> Enclosure:
@@ -291,12 +299,12 @@ def _bilinear(rule: Bilinear, xs: Sequence[Enclosure]) -> Enclosure:
     radius = np.where(there > 0, radius + TINY, radius)
     if rule.offset is not None:
         radius = radius + 4 * UNIT * (np.abs(rule.offset) + np.abs(centre))
-    return Enclosure(centre, slope, radius, a.half_width)
+    return Enclosure(centre=centre, slope=slope, radius=radius, half_width=a.half_width)
 
 
 def _constant(values: Array, half_width: Array) -> Enclosure:
     zero = np.zeros_like(values)
-    return Enclosure(values, zero, zero, half_width)
+    return Enclosure(centre=values, slope=zero, radius=zero, half_width=half_width)
 
 
 def _affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
@@ -312,7 +320,7 @@ def _affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
     radius = _above_underflow(rule, rule.spread(*(_grown(x, gamma) for x in xs)))
     if rule.offset is not None:
         radius = radius + 4 * UNIT * np.abs(rule.offset)
-    return Enclosure(centre, slope, radius, xs[0].half_width)
+    return Enclosure(centre=centre, slope=slope, radius=radius, half_width=xs[0].half_width)
 
 
 def _grown(x: Enclosure, gamma: float) -> Array:

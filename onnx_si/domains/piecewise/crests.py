@@ -56,7 +56,7 @@ def handovers(knots: Array, values: Array, bends: Array) -> Crossings:
         row, share, slope = _changes(low, high, bend)
         start, length = knots[interval[row]], knots[interval[row] + 1] - knots[interval[row]]
         place = np.clip(start + share * length, start, start + length)
-        found.append(Crossings(interval[row], element[row], place, slope / length))
+        found.append(Crossings(interval=interval[row], element=element[row], at=place, slope=slope / length))
     return concatenate(found)
 
 

@@ -12,7 +12,7 @@ from onnx_si.rules.rules import Array
 MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved where there are more
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Crossings:
     """Places where single elements change their piece: interval, element (flat index) and z of each, and how
     fast what decides there changes along the line.
@@ -24,7 +24,9 @@ class Crossings:
     slope: Array
 
 
-NO_CROSSINGS = Crossings(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
+NO_CROSSINGS = Crossings(
+    interval=np.empty(0, np.intp), element=np.empty(0, np.intp), at=np.empty(0), slope=np.empty(0)
+)
 
 
 def zero_crossings(knots: Array, switch: Array) -> Crossings:
@@ -41,7 +43,9 @@ def zero_crossings(knots: Array, switch: Array) -> Crossings:
     low, high = knots[interval], knots[interval + 1]
     change, length = before - after, high - low
     at = low + length * (before / change)
-    return Crossings(interval, columns[column], np.clip(at, low, high), np.abs(change) / length)
+    return Crossings(
+        interval=interval, element=columns[column], at=np.clip(at, low, high), slope=np.abs(change) / length
+    )
 
 
 def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:
@@ -72,10 +76,10 @@ def level_crossings(knots: Array, switch: Array, spacing: Array) -> Crossings:
     share = np.divide(before, apart, out=np.zeros_like(apart), where=apart != 0)
     low, high = knots[interval], knots[interval + 1]
     at = np.clip(low + (high - low) * share, low, high)
-    return Crossings(interval, element, at, np.abs(apart) / (high - low))
+    return Crossings(interval=interval, element=element, at=at, slope=np.abs(apart) / (high - low))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Refinement:
     """Old knots and new ones in one order: where each went, and where each crossing now stands."""
 
@@ -119,15 +123,15 @@ def refine(knots: Array, crossings: Crossings) -> Refinement:
     at_end = crossings.interval + (crossings.at >= knots[crossings.interval + 1])
     position = old[at_end]
     position[inside] = new[rank]
-    return Refinement(merged, old, new, new_interval, position)
+    return Refinement(knots=merged, old=old, new=new, interval=new_interval, position=position)
 
 
 def concatenate(parts: Sequence[Crossings]) -> Crossings:
     if len(parts) == 1:
         return parts[0]
     return Crossings(
-        *(
-            np.concatenate([getattr(p, name) for p in parts])
-            for name in ("interval", "element", "at", "slope")
-        )
+        interval=np.concatenate([part.interval for part in parts]),
+        element=np.concatenate([part.element for part in parts]),
+        at=np.concatenate([part.at for part in parts]),
+        slope=np.concatenate([part.slope for part in parts]),
     )

@@ -75,7 +75,7 @@ def _through(x: PiecewiseQuadratic, level: Array) -> Crossings:
         share, at = root[interval, column], (interval, column)
         slope = np.abs(right[at] - left[at] - (1 - 2 * share) * bend[at]) / length
         place = np.clip(low + share * length, low, low + length)
-        found.append(Crossings(interval, columns[column], place, slope))
+        found.append(Crossings(interval=interval, element=columns[column], at=place, slope=slope))
     return concatenate(found)
 
 

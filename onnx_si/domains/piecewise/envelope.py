@@ -12,7 +12,7 @@ Index = NDArray[np.intp]
 ROUNDING = 8 * np.finfo(np.float64).eps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Handovers:
     """Each change of the winner: interval, element, place, the common value there, and how fast the new
     winner leaves the old one behind.
@@ -25,10 +25,16 @@ class Handovers:
     slope: Array
 
 
-NO_HANDOVERS = Handovers(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0), np.empty(0))
+NO_HANDOVERS = Handovers(
+    interval=np.empty(0, np.intp),
+    element=np.empty(0, np.intp),
+    at=np.empty(0),
+    value=np.empty(0),
+    slope=np.empty(0),
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Segments:
     """Parts of intervals still to be examined: candidates (n, M) at both ends, ends as shares of the
     interval.
@@ -42,7 +48,11 @@ class _Segments:
 
     def pick(self, rows: NDArray[np.bool_]) -> "_Segments":
         return _Segments(
-            self.origin[rows], self.low[rows], self.high[rows], self.left[:, rows], self.right[:, rows]
+            origin=self.origin[rows],
+            low=self.low[rows],
+            high=self.high[rows],
+            left=self.left[:, rows],
+            right=self.right[:, rows],
         )
 
 
@@ -74,8 +84,10 @@ def crossings(knots: Array, candidates: Candidates, sign: int = 1) -> tuple[Arra
             "a maximum is taken over values that are infinite or not a number on a part of the line; check "
             "the model's weights, or choose a map in front of it"
         )
-    ends = np.zeros(len(interval)), np.ones(len(interval))
-    segments = _Segments(np.arange(len(interval)), *ends, left, right)
+    count = len(interval)
+    segments = _Segments(
+        origin=np.arange(count), low=np.zeros(count), high=np.ones(count), left=left, right=right
+    )
     element = np.ravel_multi_index(place, top.shape[1:]) if place else np.zeros_like(interval)
     found: list[tuple[Index, Array, Array, Array]] = []
     while len(segments.origin):
@@ -86,7 +98,13 @@ def crossings(knots: Array, candidates: Candidates, sign: int = 1) -> tuple[Arra
     change = np.concatenate([f[3] for f in found]) if found else np.empty(0)
     low, high = knots[interval[origin]], knots[interval[origin] + 1]
     places = np.clip(low + share * (high - low), low, high)
-    return top, Handovers(interval[origin], element[origin], places, sign * value, change / (high - low))
+    return top, Handovers(
+        interval=interval[origin],
+        element=element[origin],
+        at=places,
+        value=sign * value,
+        slope=change / (high - low),
+    )
 
 
 def _winner(candidates: Candidates, sign: int) -> tuple[Array, NDArray[np.intp] | NDArray[np.int8]]:
@@ -153,9 +171,9 @@ def _examine(s: _Segments, found: list[tuple[Index, Array, Array, Array]]) -> _S
     change = np.abs(rise[after, columns] - rise[before, columns]) / (rest.high - rest.low)
     found.append((rest.origin[here], place[here], top[here], change[here]))
     return _Segments(
-        np.concatenate([rest.origin, rest.origin]),
-        np.concatenate([rest.low, place]),
-        np.concatenate([place, rest.high]),
-        np.concatenate([rest.left, middle], axis=1),
-        np.concatenate([middle, rest.right], axis=1),
+        origin=np.concatenate([rest.origin, rest.origin]),
+        low=np.concatenate([rest.low, place]),
+        high=np.concatenate([place, rest.high]),
+        left=np.concatenate([rest.left, middle], axis=1),
+        right=np.concatenate([middle, rest.right], axis=1),
     )

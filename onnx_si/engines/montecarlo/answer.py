@@ -16,14 +16,14 @@ from onnx_si.engines.montecarlo.proposals import Proposals, jump
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import Progress
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
 Array = NDArray[np.float64]
 BLOCK = 32  # chains that run side by side, at first; then as many as ran before
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """How many chains, of how many steps each, and what is asked of their ends."""
 
@@ -33,7 +33,7 @@ class Plan:
     alpha: float = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawn:
     """What the chains gave.
 
@@ -50,7 +50,7 @@ class Drawn:
     estimate: Intervals
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Chains:
     """A step to a proposal, then one within the stretch; backwards in the other order."""
 
@@ -74,7 +74,7 @@ class _Chains:
 
 
 def monte_carlo(
-    line: TestLine,
+    line: ImageLine,
     outside: Outside,
     plan: Plan,
     rng: np.random.Generator,
@@ -84,7 +84,7 @@ def monte_carlo(
 
     Parameters
     ----------
-    line : TestLine
+    line : ImageLine
     outside : callable
         Places of the line -> how far outside of S each is, as `Asker` wants it.
     plan : Plan
@@ -105,7 +105,7 @@ def monte_carlo(
             "another one; choose another map (--saliency) or threshold"
         )
     grid = look(law, ask)
-    chains = _Chains(law, ask, Proposals.of(grid, law), Local.of(grid, law, ask))
+    chains = _Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=Local.of(grid, law, ask))
     hub = chains.backward(np.array([observed]), plan.steps, rng)
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
     while count.seen < plan.draws and not count.stopped:
@@ -114,10 +114,26 @@ def monte_carlo(
         count.add(law.statistics(law.place(ends), rng), rng.uniform(size=size))
         if progress is not None:
             seconds = time.perf_counter() - started
-            progress(Progress(count.interval, 0, 0, seconds, count.seen, ask.passes))
+            progress(
+                Progress(
+                    bounds=count.interval,
+                    cells=0,
+                    pieces=0,
+                    seconds=seconds,
+                    chains=count.seen,
+                    passes=ask.passes,
+                )
+            )
     estimate = _around(grid, chains.local, observed, law)
     seconds = time.perf_counter() - started
-    return Drawn(count.p_value, count.interval, count.seen, ask.passes, seconds, estimate)
+    return Drawn(
+        p_value=count.p_value,
+        interval=count.interval,
+        draws=count.seen,
+        passes=ask.passes,
+        seconds=seconds,
+        estimate=estimate,
+    )
 
 
 def _around(grid: Grid, local: Local, observed: float, law: Law) -> Intervals:

@@ -15,7 +15,7 @@ LEVEL = 0.99  # of the interval for what infinitely many chains would give
 STOP_SHARE = 0.2  # so many chains of all that may run, as extreme as the observed place, are enough
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Tail:
     """Chains so far whose end is at least as extreme as the observed place, on one side.
 
@@ -55,7 +55,7 @@ class Tail:
         return low, high
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Count:
     """Which ends are as extreme as the observed statistic, by the alternative.
 
@@ -73,7 +73,12 @@ class Count:
         """Equal tails are two counts, each at half of alpha; below alpha no stop changes a decision."""
         sides = 2 if alternative == "two-sided" else 1
         stop = max(math.ceil(alpha / sides * (draws + 1)), math.ceil(STOP_SHARE / sides * (draws + 1)))
-        return cls(statistic, lot, alternative, tuple(Tail(draws, stop) for _ in range(sides)))
+        return cls(
+            statistic=statistic,
+            lot=lot,
+            alternative=alternative,
+            tails=tuple(Tail(draws=draws, stop=stop) for _ in range(sides)),
+        )
 
     def add(self, statistics: Array, lots: Array) -> None:
         """Count more ends."""

@@ -8,14 +8,14 @@ import numpy as np
 import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student
 
 Array = NDArray[np.float64]
 LOWEST = -1e300  # stands for the logarithm of nothing, which must not become NaN in a difference
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Law:
     """The place on the line before truncation, and the statistic that belongs to a place.
 
@@ -42,7 +42,7 @@ class Law:
     statistics: Callable[[Array, np.random.Generator], Array]
 
 
-def law_of(line: TestLine) -> tuple[Law, float]:
+def law_of(line: ImageLine) -> tuple[Law, float]:
     """The law of a line's place, and the coordinate of the observed place.
 
     The scale of a t or F statistic's law is the radius, which the test holds fixed; the estimated standard
@@ -74,7 +74,14 @@ def _tested(sd: float, share: float) -> Callable[[Array, np.random.Generator], A
 
 
 def _normal(sd: float, statistics: Callable[[Array, np.random.Generator], Array]) -> Law:
-    return Law(lambda x: -0.5 * x * x, lambda x: x * sd, 0.0, -math.inf, math.inf, statistics)
+    return Law(
+        log_density=lambda x: -0.5 * x * x,
+        place=lambda x: x * sd,
+        centre=0.0,
+        low=-math.inf,
+        high=math.inf,
+        statistics=statistics,
+    )
 
 
 def _chi(law: Chi) -> Law:
@@ -85,7 +92,14 @@ def _chi(law: Chi) -> Law:
             heights = scipy.special.xlogy(power, x) - 0.5 * x * x
         return np.where(x < 0, LOWEST, np.maximum(heights, LOWEST))
 
-    return Law(log_density, lambda x: x * law.scale, math.sqrt(power), 0.0, math.inf, _as_they_are)
+    return Law(
+        log_density=log_density,
+        place=lambda x: x * law.scale,
+        centre=math.sqrt(power),
+        low=0.0,
+        high=math.inf,
+        statistics=_as_they_are,
+    )
 
 
 def _on_sphere(df: int, error_df: int, radius: float, low: float, statistic: float) -> tuple[Law, float]:
@@ -106,5 +120,12 @@ def _on_sphere(df: int, error_df: int, radius: float, low: float, statistic: flo
         return np.asarray(radius * np.sin(x / wide))
 
     centre = wide * math.atan2(math.sqrt(p), math.sqrt(q)) if low == 0.0 and p + q else 0.0
-    law = Law(log_density, place, centre, low * wide, high * wide, _as_they_are)
+    law = Law(
+        log_density=log_density,
+        place=place,
+        centre=centre,
+        low=low * wide,
+        high=high * wide,
+        statistics=_as_they_are,
+    )
     return law, wide * math.asin(max(-1.0, min(1.0, statistic / radius)))

@@ -92,7 +92,7 @@ class Stretches:
         return np.asarray(inside * size + self.shift)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Local:
     """Steps within a stretch of S that the grid did not see; where it did, proposals from it do better."""
 
@@ -103,7 +103,7 @@ class Local:
 
     @classmethod
     def of(cls, grid: Grid, law: Law, ask: Asker) -> "Local":
-        return cls((Stretches(ask, 0.0), Stretches(ask, THIRD)), grid, law, ask)
+        return cls(stretches=(Stretches(ask, 0.0), Stretches(ask, THIRD)), grid=grid, law=law, ask=ask)
 
     def step(self, x: Array, rng: np.random.Generator) -> Array:
         """One step of each chain (Metropolis-Hastings): a draw from its stretch.

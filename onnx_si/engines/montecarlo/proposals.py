@@ -17,7 +17,7 @@ AT_END = 0.5  # weight of a cell with one end in S, beside one with both
 LEAST = 1e-3  # share of a cell's width that S may always have
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proposals:
     """The null law cell by cell, log-linear in each, and heavier where the grid saw S.
 
@@ -44,7 +44,12 @@ class Proposals:
             weights = np.where(seen, weights, weights + shift)
             weighted = masses + weights
         total = _log_sum(weighted)
-        return cls(grid, tilts, heights[:-1] + weights - total, np.exp(weighted - total))
+        return cls(
+            grid=grid,
+            tilts=tilts,
+            log_heights=heights[:-1] + weights - total,
+            shares=np.exp(weighted - total),
+        )
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Proposals, whatever the state is."""

@@ -15,7 +15,7 @@ from onnx_si.maps.backward.site import OTHER_LAYER, Site
 from onnx_si.program.program import Program, bind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Definition:
     """Nodes that compute a node's output again, as `output`, from the node's own inputs; a model of these
     nodes alone, and its values.
@@ -50,7 +50,7 @@ def definition(at: Site) -> Definition:
     shown = tuple({*read, *names.values()})
     program = bind(model, packed, (output,), shown=shown)
     program.require_values()
-    return Definition(copies, output, model, program)
+    return Definition(nodes=copies, output=output, model=model, program=program)
 
 
 def _nodes(at: Site) -> list[onnx.NodeProto]:
@@ -87,7 +87,7 @@ def _alone(at: Site, nodes: tuple[onnx.NodeProto, ...], changing: tuple[str, ...
         [onnx.ValueInfoProto(name=output)],
     )
     imports = [helper.make_opsetid(domain, version) for domain, version in at.model.opsets.items()]
-    editor = Editor(Model(helper.make_model(graph, opset_imports=imports)), prefix=row)
+    editor = Editor(Model(proto=helper.make_model(graph, opset_imports=imports)), prefix=row)
     for name, shape, end in zip(changing, shapes, ends, strict=True):
         places = editor.constant(np.arange(end - math.prod(shape), end, dtype=np.int64))
         part = editor.add("Gather", [row, places], axis=0)

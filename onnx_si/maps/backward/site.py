@@ -20,7 +20,7 @@ from onnx_si.rules.rules import Rule
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """A node, the gradient of one of its outputs, and the input whose gradient is wanted.
 

@@ -88,7 +88,15 @@ def gradients(
                 continue
             gradient = _total(editor, pending.pop(output))
             positions = tuple(_open_inputs(node, {*sources, *flows}))
-            site = Site(editor, model, program, node, steps[output], gradient, positions[0])
+            site = Site(
+                editor=editor,
+                model=model,
+                program=program,
+                node=node,
+                step=steps[output],
+                gradient=gradient,
+                position=positions[0],
+            )
             try:
                 made = _through(site, positions, {*sources, *flows})
             except Exception as error:
@@ -130,4 +138,4 @@ def _total(editor: Editor, gradients: list[str]) -> str:
 def _finding(model: Model, node: onnx.NodeProto, refusal: Refusal) -> Finding:
     name = node.name or f"(unnamed, writes {next(iter(node.output), '?')})"
     opset = model.opsets.get("" if node.domain == "ai.onnx" else node.domain, 0)
-    return Finding(name, node.op_type, opset, refusal.reason, refusal.advice)
+    return Finding(node=name, op=node.op_type, opset=opset, reason=refusal.reason, advice=refusal.advice)

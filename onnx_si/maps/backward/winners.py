@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.maps.backward.gates import above, below, number, times
+from onnx_si.maps.backward.gating import above, below, number, times
 from onnx_si.maps.backward.moves import identity
 from onnx_si.maps.backward.nodes import gathered_back, one_hot, reshaped
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards

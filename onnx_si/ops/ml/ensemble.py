@@ -52,10 +52,20 @@ def _indexed_forest(attributes: dict[str, Any], targets: int) -> Forest:
     nodes = {name: np.concatenate([branches[name], rest]) for name, rest in fill.items()}
     _look_up(nodes, np.ravel(attributes.get("membership_values", ())))
     total = len(nodes["modes"])
-    table = leaf_weights(total, targets, own, attributes["leaf_targetids"], list(leaves))
+    weights, weighted = leaf_weights(total, targets, own, attributes["leaf_targetids"], list(leaves))
     places: list[Indices] = [nodes[name].astype(np.intp) for name in ("featureids", "modes", "true", "false")]
     feature, mode, on_true, on_false = places
-    return Forest(feature, nodes["splits"], mode, on_true, on_false, nodes["missing"] != 0, roots, *table)
+    return Forest(
+        feature=feature,
+        threshold=nodes["splits"],
+        mode=mode,
+        on_true=on_true,
+        on_false=on_false,
+        missing=nodes["missing"] != 0,
+        roots=roots,
+        weights=weights,
+        weighted=weighted,
+    )
 
 
 def _branches(attributes: dict[str, Any]) -> dict[str, Array]:

@@ -33,7 +33,7 @@ def scaler(x: Input, *, offset: Sequence[float] = (), scale: Sequence[float] = (
     moved, factor = _each_feature(x, offset, "offset"), _each_feature(x, scale, "scale")
     if moved.size != factor.size:
         raise malformed(f"{moved.size} offsets and {factor.size} scales")
-    return Affine(lambda x, w: x * w, (factor,), -moved * factor)
+    return Affine(linear=lambda x, w: x * w, weights=(factor,), offset=-moved * factor)
 
 
 def _norm(x: Array, kind: str) -> Array:
@@ -61,7 +61,7 @@ def normalizer(x: Input, *, norm: str = "MAX") -> Rule:
 @handles("Binarizer", since=(1,), domain=DOMAIN, axes=axis_rules.same)
 def binarizer(x: Input, *, threshold: float = 0.0) -> Rule:
     variable(x, "X")
-    return Step(lambda x: (x - threshold,), lambda x: (x > threshold).astype(np.float64))
+    return Step(switches=lambda x: (x - threshold,), evaluate=lambda x: (x > threshold).astype(np.float64))
 
 
 @handles("Imputer", since=(1,), domain=DOMAIN, axes=axis_rules.same)
@@ -81,8 +81,8 @@ def imputer(
     if np.isnan(wanted):
         found = never_on_a_line(lambda x: np.isnan(x).astype(np.float64))
     else:
-        found = Step(lambda x: (x - wanted,), lambda x: (x == wanted).astype(np.float64))
-    kept = Gated(lambda x, gate: np.where(gate != 0, imputed, x), gates=(1,))
+        found = Step(switches=lambda x: (x - wanted,), evaluate=lambda x: (x == wanted).astype(np.float64))
+    kept = Gated(evaluate=lambda x, gate: np.where(gate != 0, imputed, x), gates=(1,))
     return Composition((Stage(found, (0,)), Stage(kept, (0, 1))))
 
 
@@ -146,10 +146,10 @@ def one_hot_encoder(
         return found
 
     if not zeros:
-        return Opaque(known, "discrete", "a value of no category is an error")
+        return Opaque(evaluate=known, kind="discrete", reason="a value of no category is an error")
     low = np.where(categories > 0, categories, categories - 1)
     high = np.where(categories < 0, categories, categories + 1)
-    return Step(lambda x: (x[..., None] - low, x[..., None] - high), marked)
+    return Step(switches=lambda x: (x[..., None] - low, x[..., None] - high), evaluate=marked)
 
 
 def _table(name: str, attributes: dict[str, Any]) -> NDArray[Any] | None:
@@ -196,7 +196,7 @@ def label_encoder(
         place = np.minimum(np.searchsorted(levels, x), len(levels) - 1)
         return np.where(levels[place] == x, given[place], float(default))
 
-    return Step(lambda x: (x[..., None] - levels,), looked_up)
+    return Step(switches=lambda x: (x[..., None] - levels,), evaluate=looked_up)
 
 
 @handles("ZipMap", since=(1,), domain=DOMAIN)
@@ -208,4 +208,4 @@ def zip_map(
     as_rows = rows(x)
     if len(labels) != x.shape[-1]:
         raise malformed(f"{len(labels)} labels for scores of shape {x.shape}")
-    return Affine(as_rows)
+    return Affine(linear=as_rows)

@@ -23,7 +23,7 @@ RELATIONS = {
 """How a branch compares its feature with its threshold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Forest:
     """Nodes of all trees; of a leaf both successors are the leaf itself, and `mode` is -1.
 

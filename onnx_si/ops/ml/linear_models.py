@@ -28,7 +28,9 @@ def linear_scores(x: Variable, weights: Array, intercepts: Array) -> Affine:
     samples = rows(x)
     if weights.shape[1] != x.shape[-1]:
         raise malformed(f"{weights.shape[1]} coefficients for {x.shape[-1]} features")
-    return Affine(lambda x, w: samples(x) @ w.T, (weights,), intercepts, terms=x.shape[-1])
+    return Affine(
+        linear=lambda x, w: samples(x) @ w.T, weights=(weights,), offset=intercepts, terms=x.shape[-1]
+    )
 
 
 def _intercepts(values: Sequence[float], count: int) -> Array:
@@ -90,11 +92,11 @@ def linear_classifier(
 def best(labels: Array) -> tuple[Winner, Gated]:
     """From scores (samples, classes) to the label of the largest, the first one among equals."""
     place = Winner(lambda scores: np.moveaxis(scores, -1, 0))
-    return place, Gated(lambda i: labels[i.astype(np.intp)], gates=(0,))
+    return place, Gated(evaluate=lambda i: labels[i.astype(np.intp)], gates=(0,))
 
 
 def _sign(labels: Array) -> Step:
-    return Step(lambda s: (s,), lambda s: np.where(s[..., 0] > 0, labels[1], labels[0]))
+    return Step(switches=lambda s: (s,), evaluate=lambda s: np.where(s[..., 0] > 0, labels[1], labels[0]))
 
 
 def _two_scores(score: Affine, post_transform: str) -> Composition:
@@ -102,5 +104,5 @@ def _two_scores(score: Affine, post_transform: str) -> Composition:
     if post_transform == "LOGISTIC":
         signs = np.array([-1.0, 1.0])
         return chain(score, opaque(lambda s: np.asarray(special.expit(s * signs))))
-    both = Affine(lambda s, w: s * w, (np.array([-1.0, 1.0]),), np.array([1.0, 0.0]))
+    both = Affine(linear=lambda s, w: s * w, weights=(np.array([-1.0, 1.0]),), offset=np.array([1.0, 0.0]))
     return chain(score, both)

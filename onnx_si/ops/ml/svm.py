@@ -65,7 +65,7 @@ def svm_regressor(
     value = _decisions(x, kernel_type, vectors, weights, np.asarray(rho, dtype=np.float64), kernel_params)
     if not one_class:
         return value
-    return chain(value, Step(lambda s: (s,), lambda s: np.where(s > 0, 1.0, -1.0)))
+    return chain(value, Step(switches=lambda s: (s,), evaluate=lambda s: np.where(s > 0, 1.0, -1.0)))
 
 
 @handles("SVMClassifier", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
@@ -108,14 +108,17 @@ def svm_classifier(
     )
     if context.output == 0:
         labels = numbers(classlabels_ints, classlabels_strings)
-        label = chain(decisions, Step(lambda d: (d,), lambda d: labels[_most_votes(d, pairs, classes)]))
+        label = chain(
+            decisions,
+            Step(switches=lambda d: (d,), evaluate=lambda d: labels[_most_votes(d, pairs, classes)]),
+        )
         return worded(label, classlabels_strings)
     if prob_a:
         a, b = np.asarray(prob_a, dtype=np.float64), np.asarray(prob_b, dtype=np.float64)
         return chain(decisions, opaque(lambda d: _probabilities(d * a + b, pairs, classes)))
     if classes > 2:
         return decisions
-    return chain(decisions, Affine(lambda d, w: d * w, (np.array([-1.0, 1.0]),)))
+    return chain(decisions, Affine(linear=lambda d, w: d * w, weights=(np.array([-1.0, 1.0]),)))
 
 
 def _weights_of_pairs(weights: Array, pairs: list[tuple[int, int]], sizes: Sequence[int]) -> Array:

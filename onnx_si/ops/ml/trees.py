@@ -64,14 +64,24 @@ def _named_forest(attributes: dict[str, Any], leaf: str, targets: int) -> Forest
     leaves = _places(attributes.get(f"{leaf}_treeids", ()), attributes.get(f"{leaf}_nodeids", ()), where)
     if np.any(inner[leaves]):
         raise malformed("a weight of a node that is no leaf")
-    table = leaf_weights(
+    weights, weighted = leaf_weights(
         count,
         targets,
         leaves,
         attributes.get(f"{leaf}_ids", ()),
         list(_numbers(attributes, f"{leaf}_weights")),
     )
-    return Forest(feature, thresholds, mode, ways[0], ways[1], missing, roots, *table)
+    return Forest(
+        feature=feature,
+        threshold=thresholds,
+        mode=mode,
+        on_true=ways[0],
+        on_false=ways[1],
+        missing=missing,
+        roots=roots,
+        weights=weights,
+        weighted=weighted,
+    )
 
 
 def _step(x: Variable, forest: Forest, value: Callable[[Array], Array]) -> Step:
@@ -79,7 +89,7 @@ def _step(x: Variable, forest: Forest, value: Callable[[Array], Array]) -> Step:
     if x.ndim != 2:
         raise malformed(f"a tensor of shape {x.shape}, where samples by features are read")
     forest.check(x.shape[-1])
-    return Step(forest.switches, value)
+    return Step(switches=forest.switches, evaluate=value)
 
 
 def _aggregated(forest: Forest, how: str) -> Callable[[Array], Array]:
@@ -110,7 +120,7 @@ def regression(x: Variable, forest: Forest, how: str, base: Array, post_transfor
     rule = _step(x, forest, lambda x: function(aggregate(x) + start))
     if np.any(forest.avoidable() & (start != 0)):
         why = "base values of a target that no reached leaf may have a weight for: runtimes leave them out"
-        return Disputed(rule.evaluate, reason=why)
+        return Disputed(evaluate=rule.evaluate, reason=why)
     return rule
 
 

@@ -13,7 +13,7 @@ from onnx_si.ground.terminal import LONGEST_LINE, shown
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Leaf:
     """A value: its JSON type, what it is, and what stands in its place while it is not known.
 
@@ -43,37 +43,37 @@ Keys = Mapping[str, Shape]
 
 def text(what: str, *, always: bool = False) -> Leaf:
     """A string."""
-    return Leaf("string", what, always=always)
+    return Leaf(type="string", what=what, always=always)
 
 
 def number(what: str, *, always: bool = False) -> Leaf:
     """A number, never NaN or infinite."""
-    return Leaf("number", what, always=always)
+    return Leaf(type="number", what=what, always=always)
 
 
 def whole(what: str, *, always: bool = False) -> Leaf:
     """A whole number."""
-    return Leaf("integer", what, always=always)
+    return Leaf(type="integer", what=what, always=always)
 
 
 def truth(what: str, *, always: bool = False) -> Leaf:
     """True or false."""
-    return Leaf("boolean", what, always=always)
+    return Leaf(type="boolean", what=what, always=always)
 
 
 def pair(what: str) -> Leaf:
     """Two numbers, low and high; null where there is no such end."""
-    return Leaf("array", what, [None, None], number(""))
+    return Leaf(type="array", what=what, empty=[None, None], of=number(""))
 
 
 def listed(what: str, of: Shape, *, always: bool = False) -> Leaf:
     """A list; empty, if it is `always` known, where there is nothing."""
-    return Leaf("array", what, [] if always else None, of, always)
+    return Leaf(type="array", what=what, empty=[] if always else None, of=of, always=always)
 
 
 def free(what: str) -> Leaf:
     """An object whose keys depend on what was asked."""
-    return Leaf("object", what)
+    return Leaf(type="object", what=what)
 
 
 def schema_of(shape: Shape) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from onnx_si.report.html.charts import bar, histogram, quantiles
 from onnx_si.report.html.command import command
-from onnx_si.report.html.table import lines, safe_json
-from onnx_si.report.html.words import control, gate_text, headline, sentences
+from onnx_si.report.html.sentences import control, gate_text, headline, sentences
+from onnx_si.report.html.sortable import lines, safe_json
 from onnx_si.report.text import in_words, interval_text, noise_text, p_value_text, parity_text, region_text
 
 

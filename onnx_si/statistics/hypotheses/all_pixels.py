@@ -8,7 +8,7 @@ import scipy  # loads its parts when they are used
 from onnx_si.errors import InputError, UsageError
 from onnx_si.statistics.hypotheses.contrast import Array, Data, Mask
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis, reference_of
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Covariance, Diagonal, Scalar
 from onnx_si.statistics.truncated import Chi, Ratio
 
@@ -17,7 +17,7 @@ ROUNDINGS = 8  # of a length, besides those of adding up
 LARGEST_BLOCK = 4000  # values of the region, beyond which a dense block of a covariance is too large
 
 
-def all_pixels(data: Data, region: Mask) -> TestLine:
+def all_pixels(data: Data, region: Mask) -> ImageLine:
     """Line of the length of the difference between image and reference over the region.
 
     With D the difference on the region's d values and V = (1 + 1/K) Sigma its covariance there, T^2 = D'
@@ -37,7 +37,7 @@ def all_pixels(data: Data, region: Mask) -> TestLine:
 
     Returns
     -------
-    TestLine
+    ImageLine
         Dimensionless: z is in units of the noise, and `standard_error` is 1.
 
     Raises
@@ -65,12 +65,12 @@ def all_pixels(data: Data, region: Mask) -> TestLine:
         if of_noise is None
         else Ratio(freedom, of_noise, math.hypot(statistic, math.sqrt(of_noise)))
     )
-    return TestLine(
-        data.image - direction * statistic,
-        direction,
-        statistic,
-        1.0,
-        distribution,
+    return ImageLine(
+        start=data.image - direction * statistic,
+        direction=direction,
+        statistic=statistic,
+        standard_error=1.0,
+        distribution=distribution,
         degrees_of_freedom=freedom,
         dimension_is_the_images=False,
         rounding=EPS * (ROUNDINGS + math.sqrt(freedom)) * statistic,
@@ -102,7 +102,7 @@ def _solve(covariance: Covariance, region: Mask, values: Array) -> Array:
 
 
 GLOBAL = Hypothesis(
-    all_pixels,
+    line=all_pixels,
     null="every pixel of the region is the same pixel of the reference",
     if_true="image and reference differed in the region by noise alone",
     needs_reference=True,

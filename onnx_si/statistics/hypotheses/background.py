@@ -2,10 +2,10 @@
 
 from onnx_si.statistics.hypotheses.contrast import Data, Mask, contrast_line, difference_of_means
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
-def background(data: Data, region: Mask) -> TestLine:
+def background(data: Data, region: Mask) -> ImageLine:
     """Line of the difference between the means inside and outside the region.
 
     Parameters
@@ -18,7 +18,7 @@ def background(data: Data, region: Mask) -> TestLine:
 
 
 BACKGROUND = Hypothesis(
-    background,
+    line=background,
     null="the region's mean is the mean of all other pixels",
     if_true="the region differed from the rest of the image by noise alone",
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import Normal, Student
 
@@ -19,7 +19,7 @@ PAIRWISE = 256  # roundings that a number passes through at most where numpy add
 UNITS = 1.5 * EPS + PAIRWISE * float(np.finfo(np.longdouble).eps)  # weight, product, and the sum of products
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
     """What was observed, and what a hypothesis may compare the region with.
 
@@ -32,7 +32,7 @@ class Data:
     references : int
         How many they are; not a whole number where the image's noise counts as more or less than once.
     noise : Noise
-    counts : boolean array or None
+    mask : boolean array or None
         Values that may enter the test, in the image's shape (mask and choice of channels); None: all.
     spatial_axes : tuple of int
         Of the image.
@@ -44,13 +44,13 @@ class Data:
     reference: Array | None
     references: float
     noise: Noise
-    counts: Mask | None = None
+    mask: Mask | None = None
     spatial_axes: tuple[int, ...] = ()
     ring: int = 1
 
     def outside(self, region: Mask) -> Mask:
         """Everything that may enter the test and is not in the region."""
-        return ~region if self.counts is None else self.counts & ~region
+        return ~region if self.mask is None else self.mask & ~region
 
 
 def difference_of_means(region: Mask, others: Mask) -> Array:
@@ -66,7 +66,7 @@ def inner_product(weights: Array, values: Array) -> tuple[float, float]:
     return total, UNITS * float(np.abs(terms).sum()) + SMALLEST
 
 
-def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None) -> TestLine:
+def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None) -> ImageLine:
     """The line of a contrast T = <on_image, image> + <on_reference, reference>.
 
     Where only the noise's shape is known, up to an independent variance estimate on v degrees of freedom,
@@ -85,7 +85,7 @@ def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None
 
     Returns
     -------
-    TestLine
+    ImageLine
         With direction Sigma eta / (eta' Sigma eta), of which only the image's part moves the network.
 
     Source
@@ -109,12 +109,12 @@ def contrast_line(data: Data, on_image: Array, on_reference: Array | None = None
         if freedom is None
         else Student(freedom, math.hypot(statistic, math.sqrt(freedom) * standard_error))
     )
-    return TestLine(
-        data.image - direction * statistic,
-        direction,
-        statistic,
-        standard_error,
-        distribution,
+    return ImageLine(
+        start=data.image - direction * statistic,
+        direction=direction,
+        statistic=statistic,
+        standard_error=standard_error,
+        distribution=distribution,
         degrees_of_freedom=freedom,
         image_share=moving / variance,
         rounding=rounding,

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from onnx_si.errors import UsageError
 from onnx_si.statistics.hypotheses.contrast import Array, Data, Mask
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hypothesis:
     """A null hypothesis about a region: the line it leaves, and what a user should know of it.
 
@@ -17,7 +17,7 @@ class Hypothesis:
     `alternatives` only these make sense, the first by default.
     """
 
-    line: Callable[[Data, Mask], TestLine]
+    line: Callable[[Data, Mask], ImageLine]
     null: str
     if_true: str
     needs_reference: bool = False

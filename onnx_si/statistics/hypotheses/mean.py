@@ -4,10 +4,10 @@ import numpy as np
 
 from onnx_si.statistics.hypotheses.contrast import Data, Mask, contrast_line
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis, reference_of
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
-def mean(data: Data, region: Mask) -> TestLine:
+def mean(data: Data, region: Mask) -> ImageLine:
     """Line of the difference between the means over the region of image and reference.
 
     Parameters
@@ -31,7 +31,7 @@ def mean(data: Data, region: Mask) -> TestLine:
 
 
 MEAN = Hypothesis(
-    mean,
+    line=mean,
     null="the region's mean is the mean of the same pixels in the reference",
     if_true="the region differed from the reference by noise alone",
     needs_reference=True,

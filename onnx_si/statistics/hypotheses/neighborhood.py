@@ -6,7 +6,7 @@ import scipy  # loads its parts when they are used
 from onnx_si.errors import NothingToTest
 from onnx_si.statistics.hypotheses.contrast import Data, Mask, contrast_line, difference_of_means
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
 
 def ring_around(region: Mask, width: int, spatial_axes: tuple[int, ...]) -> Mask:
@@ -25,7 +25,7 @@ def ring_around(region: Mask, width: int, spatial_axes: tuple[int, ...]) -> Mask
     return (wide > 0) & ~region
 
 
-def neighborhood(data: Data, region: Mask) -> TestLine:
+def neighborhood(data: Data, region: Mask) -> ImageLine:
     """Line of the difference between the means over the region and over a ring around it.
 
     Parameters
@@ -52,7 +52,7 @@ def neighborhood(data: Data, region: Mask) -> TestLine:
 
 
 NEIGHBORHOOD = Hypothesis(
-    neighborhood,
+    line=neighborhood,
     null="the region's mean is the mean of a ring around it",
     if_true="the region differed from its neighbourhood by noise alone",
 )

@@ -7,11 +7,13 @@ import numpy as np
 from onnx_si.errors import UsageError
 from onnx_si.statistics.hypotheses.contrast import Array, Data, Mask
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Normal, Randomised
 
 
-def randomised_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Array, share: float) -> TestLine:
+def randomised_line(
+    hypothesis: Hypothesis, data: Data, region: Mask, extra: Array, share: float
+) -> ImageLine:
     """The line of noisy images image + extra that has the statistic of the image itself.
 
     The extra noise w ~ N(0, share Sigma) splits like the image: w = b + c U with c the direction of the test
@@ -36,7 +38,7 @@ def randomised_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Arr
 
     Returns
     -------
-    TestLine
+    ImageLine
         Its `statistic` is T + U, `tested` holds T and its standard error.
 
     Raises

@@ -5,11 +5,11 @@ import math
 
 from onnx_si.statistics.hypotheses.contrast import Array, Data, Mask
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Normal, Student
 
 
-def thinned_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Array, share: float) -> TestLine:
+def thinned_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Array, share: float) -> ImageLine:
     """The statistic of image - extra / share, whose region was selected on image + extra.
 
     With X ~ N(s, Sigma) and w ~ N(0, F Sigma) drawn independently, Cov(X + w, X - w / F) = Sigma - Sigma = 0:
@@ -33,7 +33,7 @@ def thinned_line(hypothesis: Hypothesis, data: Data, region: Mask, extra: Array,
 
     Returns
     -------
-    TestLine
+    ImageLine
         Its start and direction are of no use: there is no line to follow.
 
     Source

@@ -6,7 +6,7 @@ from onnx_si.errors import UsageError
 from onnx_si.statistics.noise.covariance import Array, Covariance, Scalar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Noise:
     """Normal noise: its covariance, where that comes from, and whether it was known before the image was
     seen.
@@ -31,7 +31,7 @@ class Noise:
         cls, std: float, source: str, *, known: bool, degrees_of_freedom: int | None = None
     ) -> "Noise":
         """Independent noise of one standard deviation, in the image's units."""
-        return cls(Scalar(std), source, known, degrees_of_freedom)
+        return cls(covariance=Scalar(std), source=source, known=known, degrees_of_freedom=degrees_of_freedom)
 
     @property
     def exact(self) -> bool:

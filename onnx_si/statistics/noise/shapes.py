@@ -57,7 +57,11 @@ def estimate_covariance(images: Sequence[NDArray[np.float64]], layout: Layout, m
     if not np.square(residuals).sum() > 0:
         raise InputError("the noise images are all the same; give ones with noise in them, or --covariance")
     covariance = MODELS[model](residuals, layout)
-    return Noise(covariance, f"estimated from {len(images)} independent images of one scene", known=False)
+    return Noise(
+        covariance=covariance,
+        source=f"estimated from {len(images)} independent images of one scene",
+        known=False,
+    )
 
 
 def _diagonal(residuals: Array, layout: Layout) -> Covariance:

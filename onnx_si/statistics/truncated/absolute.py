@@ -15,7 +15,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from onnx_si.statistics.truncated.rounding import Floats, log_errors
+from onnx_si.statistics.truncated.slack import Floats, log_errors
 
 Pair = tuple[Floats, Floats]
 

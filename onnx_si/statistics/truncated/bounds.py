@@ -14,7 +14,7 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.absolute import odds_bounds
 from onnx_si.statistics.truncated.distributions import Distribution
 from onnx_si.statistics.truncated.masses import Floats, log_sum
-from onnx_si.statistics.truncated.rounding import log_error, rounded_down, rounded_up
+from onnx_si.statistics.truncated.slack import log_error, rounded_down, rounded_up
 from onnx_si.statistics.truncated.smoothed import Randomised
 
 Alternative = Literal["two-sided", "two-sided-abs", "greater", "less"]

@@ -14,9 +14,9 @@ from onnx_si.statistics.truncated.inversion import (
     mean_bounds,
     root,
 )
-from onnx_si.statistics.truncated.rounding import EPS, rounded_down, rounded_up
 from onnx_si.statistics.truncated.scaled import Scaled
 from onnx_si.statistics.truncated.shifted import Shifted
+from onnx_si.statistics.truncated.slack import EPS, rounded_down, rounded_up
 from onnx_si.statistics.truncated.smoothed import Randomised
 
 Pair = tuple[float, float]

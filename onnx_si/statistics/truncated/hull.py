@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.statistics.truncated.absolute import Seen, odds_at, odds_from, upper_odds_until
-from onnx_si.statistics.truncated.rounding import EPS, Floats
+from onnx_si.statistics.truncated.slack import EPS, Floats
 
 Pair = tuple[float, float]
 # The shortest stretch, as a part of the distance from the statistic and in standard errors.
@@ -62,9 +62,11 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOL
 def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
     """A mean that is accepted, and one beyond which none is, whatever is undecided."""
     inner, outer = math.inf, math.inf
-    sure = _Accepted(least, most, -1.0, log_odds, tolerance)
+    sure = _Accepted(tail=least, rest=most, outwards=-1.0, log_odds=log_odds, tolerance=tolerance)
     if least.has_above:
-        inner, outer = _Accepted(most, least, 1.0, log_odds, tolerance).farthest()
+        inner, outer = _Accepted(
+            tail=most, rest=least, outwards=1.0, log_odds=log_odds, tolerance=tolerance
+        ).farthest()
         if math.isfinite(inner):
             places = inner * (1.0 - np.array([8.0 * EPS, tolerance, 4.0 * tolerance, 16.0 * tolerance]))
             found = places[sure.has(places)]
@@ -75,7 +77,7 @@ def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> P
     return inner, outer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Accepted:
     """The means above the statistic that are accepted, with the tail of one set and the rest of another.
 

@@ -10,9 +10,9 @@ import scipy  # loads its parts when they are used
 
 from onnx_si.statistics.truncated.absolute import Seen
 from onnx_si.statistics.truncated.bounds import Alternative
+from onnx_si.statistics.truncated.brent import find_root
 from onnx_si.statistics.truncated.hull import TOLERANCE, hull_bounds
-from onnx_si.statistics.truncated.roots import find_root
-from onnx_si.statistics.truncated.rounding import EPS, log_error
+from onnx_si.statistics.truncated.slack import EPS, log_error
 
 # Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
 # how close it comes.

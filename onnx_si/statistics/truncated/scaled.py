@@ -14,7 +14,7 @@ from onnx_si.statistics.truncated.angles import log_segment_integrals
 from onnx_si.statistics.truncated.bounds import tail_and_rest
 from onnx_si.statistics.truncated.distributions import require_positive
 from onnx_si.statistics.truncated.masses import LEAST_LOG, Floats, log_sum, log_sums, spread
-from onnx_si.statistics.truncated.rounding import EPS
+from onnx_si.statistics.truncated.slack import EPS
 
 LEAST_DF = 2  # on one degree of freedom F(t) need not fall in the mean
 _TINY = float(np.finfo(np.float64).tiny)

@@ -21,7 +21,7 @@ from onnx_si.statistics.truncated.masses import (
     log_sums,
     spread,
 )
-from onnx_si.statistics.truncated.rounding import EPS
+from onnx_si.statistics.truncated.slack import EPS
 
 _MILLS_FROM = 30.0  # from here on 1 / m bounds Mills' ratio well enough
 

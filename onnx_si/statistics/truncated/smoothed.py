@@ -24,7 +24,7 @@ from onnx_si.statistics.truncated.masses import (
     log_sum,
     log_sums,
 )
-from onnx_si.statistics.truncated.rounding import EPS, log_errors
+from onnx_si.statistics.truncated.slack import EPS, log_errors
 
 LEAST_SHARE = 0.01  # below it the two scales of the integrand are too far apart for the quadrature
 _STEPS = 8  # of Newton's, which begin near

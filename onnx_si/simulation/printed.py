@@ -8,8 +8,8 @@ from rich.table import Table
 
 from onnx_si.simulation.detectable import Detectable
 from onnx_si.simulation.experiment import Simulation
+from onnx_si.simulation.method_rows import CONFIDENCE, Row
 from onnx_si.simulation.part_rows import PartRow
-from onnx_si.simulation.summary import CONFIDENCE, Row
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDE = 140  # of text that goes to a file or a pipe

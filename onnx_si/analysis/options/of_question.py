@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 
 from onnx_si.analysis.options.kinds import FILE, FILES, INDICES, LEVEL, SWITCH, TARGET, TEXT, WHOLE, choice
 from onnx_si.analysis.options.option import SALIENCY, SIMULATE, TEST, Need, Option, within
+from onnx_si.choices.saliency import AUTOMATIC, all_spellings, listed
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 RESIZES = ("linear", "nearest")
@@ -58,11 +59,9 @@ class QuestionOptions(TypedDict, total=False):
         str | None,
         Option(
             kind=TEXT,
-            help="output:NAME for any tensor, cam, gradcam or gradcam:NAME, gradient, grad-input, occlusion "
-            "or occlusion:K, rollout",
+            help=all_spellings(),
             default="auto",
-            shown_default="auto: an output that is a map, else the first that fits of cam, gradcam, "
-            "grad-input and occlusion",
+            shown_default=f"auto: an output that is a map, else the first that fits of {listed(AUTOMATIC)}",
             metadata="onnx_si.saliency",
             metavar="M",
             verbs=MAP,

@@ -62,7 +62,7 @@ def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int)
     raise NeedsSplit(float(places[len(places) // 2]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExactDomain:
     """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be
     split.
@@ -192,7 +192,7 @@ class ExactDomain:
         """
         candidates = rule.candidates(*(x.values for x in xs))
         top, found = envelope.crossings(xs[0].knots, candidates, rule.sign)
-        crossings = Crossings(found.interval, found.element, found.at, found.slope)
+        crossings = Crossings(interval=found.interval, element=found.element, at=found.at, slope=found.slope)
         copies = len(candidates) if len(candidates) > FEW_CANDIDATES else 1
         _afford(xs[0].knots, crossings, copies * top[0].nbytes, self.budget)
         self._note(rule, crossings)

@@ -1,12 +1,12 @@
 """The document of an inspected model."""
 
-from onnx_si.report.documents.result import MODEL
+from onnx_si.report.documents.result_document import MODEL
 from onnx_si.report.documents.shape import Document, Leaf, Shape, free, listed, text, truth, whole
 
 TENSOR: dict[str, Shape] = {
     "name": text("of the tensor", always=True),
     "type": text("of its elements", always=True),
-    "shape": listed("sizes; a text or null for a free axis", Leaf("any", "")),
+    "shape": listed("sizes; a text or null for a free axis", Leaf(type="any", what="")),
     "layout": text("which axes are batch, channels and space; null where it can't be an image"),
     "reason": text("why it is read so", always=True),
 }

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Editor, Model
-from onnx_si.graph.door import around
+from onnx_si.graph.doorway import around
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.maps.trace import trace

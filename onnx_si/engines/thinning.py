@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
-from onnx_si.search.event import RegionEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import p_value_bounds
 
 
@@ -27,7 +27,7 @@ class Thinned:
     guarantee: ClassVar[str] = "thinned"
 
     def answer(
-        self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+        self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
     ) -> Answer:
         """The p-value of the statistic's own distribution."""
         whole, nothing = Intervals.line(), Intervals.empty()

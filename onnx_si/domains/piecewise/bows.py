@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.piecewise import roots
+from onnx_si.domains.piecewise.blur import rows_around, widened
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
-from onnx_si.search.blur import rows_around, widened
 
 Bools = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bows:
     """Signed margins on all intervals between knots, or some: ends (n,) of each, values there and bends
     (n, pixels); which of the pixels are in the observed region.
@@ -38,7 +38,7 @@ class Bows:
         low, high, left, right, bend = (
             x[rows] for x in (self.low, self.high, self.left, self.right, self.bend)
         )
-        return Bows(low, high, left, right, bend, self.observed)
+        return Bows(low=low, high=high, left=left, right=right, bend=bend, observed=self.observed)
 
     def plus(self, shift: Array | float) -> "Bows":
         """All margins higher."""
@@ -68,7 +68,14 @@ class Bows:
 def signed(knots: Array, left: Array, right: Array, bend: Array, observed: Bools) -> Bows:
     """Margins times -1 outside of the region."""
     sign = np.where(observed, 1.0, -1.0)
-    return Bows(knots[:-1], knots[1:], left * sign, right * sign, bend * sign, observed)
+    return Bows(
+        low=knots[:-1],
+        high=knots[1:],
+        left=left * sign,
+        right=right * sign,
+        bend=bend * sign,
+        observed=observed,
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown_line
 
 if TYPE_CHECKING:
-    from onnx_si.auditing.run import Audit
+    from onnx_si.auditing.running import Audit
 
 GATE_FAILED = 1
 
@@ -59,7 +59,7 @@ def audit_parser() -> Parser:
 def audit(arguments: argparse.Namespace) -> int:
     """Run the verb; gives the exit code."""
     from onnx_si.auditing.begin import commented, plan  # they take long to import
-    from onnx_si.auditing.run import run_audit
+    from onnx_si.auditing.running import run_audit
     from onnx_si.auditing.tracking import log_to_mlflow, require_mlflow
     from onnx_si.runtime.isolation import isolated, try_out
     from onnx_si.simulation.bar import Bar

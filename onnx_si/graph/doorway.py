@@ -24,7 +24,7 @@ Builder = Callable[[Editor, str], str]
 def in_both(model: Model, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Model:
     """The same change of the graph that is analysed and of the file that the runtime runs."""
     source = None if model.source is None else change(model.source)
-    return Model(change(model.proto), model.path, model.sha256, source)
+    return Model(proto=change(model.proto), path=model.path, sha256=model.sha256, source=source)
 
 
 def with_constants(model: Model, values: Mapping[str, Array]) -> Model:
@@ -55,7 +55,7 @@ def around(
     def change(proto: onnx.ModelProto) -> onnx.ModelProto:
         made = onnx.ModelProto()
         made.CopyFrom(proto)
-        editor = Editor(Model(made), PREFIX)
+        editor = Editor(Model(proto=made), PREFIX)
         graph = editor.proto.graph
         names = {name: editor.fresh("inner") for name in (input_name, *first)}
         for node in graph.node:

@@ -9,7 +9,7 @@ from onnx_si.inspection.probe import Probe
 from onnx_si.maps import SaliencyMap, Threshold
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """One thing that a test will do: `choice` of `what`, why, and the option that changes it."""
 
@@ -35,8 +35,8 @@ def plan(
     """
     told = {text.split(" ", 1)[0]: text.split(": ", 1)[1] for text in reasons_of(found, threshold, settings)}
     given = "the model's own metadata say so"
-    yield Choice("layout", trial.layout.axes, trial.layout.reason, "--layout")
-    yield Choice("map", found.method, told.get("saliency", given), "--saliency")
+    yield Choice(what="layout", choice=trial.layout.axes, reason=trial.layout.reason, option="--layout")
+    yield Choice(what="map", choice=found.method, reason=told.get("saliency", given), option="--saliency")
     chosen = found.target
     if chosen is None:
         target = ("-", "the map has no classes, or is of all of them")
@@ -46,6 +46,8 @@ def plan(
         target = ("the one with the largest score", "chosen by the graph, as part of the event")
     else:
         target = (str(chosen), given if settings.target == chosen else "the second of two classes")
-    yield Choice("class", *target, "--target")
-    yield Choice("threshold", str(threshold), told.get("threshold", given), "--threshold")
-    yield Choice("engine", *engine, "-")
+    yield Choice(what="class", choice=target[0], reason=target[1], option="--target")
+    yield Choice(
+        what="threshold", choice=str(threshold), reason=told.get("threshold", given), option="--threshold"
+    )
+    yield Choice(what="engine", choice=engine[0], reason=engine[1], option="-")

@@ -76,13 +76,6 @@ def at_jumps(inside: Array, places: list[tuple[Array, Array]], judge: Judge, wid
     return widened(ends[:, [0, 0]], ends[:, 1])
 
 
-def touching(pieces: Array, inside: Intervals) -> Intervals:
-    """Those of some pieces that meet a set, or hold an end of it."""
-    joined, (low, high) = Intervals.of(pieces).bounds, inside.bounds.T
-    meets = high.searchsorted(joined[:, 0], "left") < low.searchsorted(joined[:, 1], "right")
-    return Intervals(joined[meets])
-
-
 def _stretches(low: Array, high: Array, left: Array, right: Array) -> tuple[Array, Array]:
     """Where on each interval, of margins (..., n, pixels), every pixel is positive; empty if it starts behind
     its end.

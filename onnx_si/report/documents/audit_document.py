@@ -5,8 +5,8 @@ from onnx_si.report.documents.shape import Document, Leaf, Shape, free, listed, 
 GATE: dict[str, Shape] = {
     "gate": text("its name", always=True),
     "group": text("of images; all for all of them", always=True),
-    "allowed": Leaf("any", "the limit"),
-    "found": Leaf("any", "what is compared with it"),
+    "allowed": Leaf(type="any", what="the limit"),
+    "found": Leaf(type="any", what="what is compared with it"),
     "passed": truth("whether it holds", always=True),
     "words": text("what was found", always=True),
 }
@@ -54,7 +54,9 @@ AUDIT_ROW = Document(
         "status": text("tested, no_region, refused or failed", always=True),
         "reason": text("why there is no p-value"),
         "picture": text("place of the picture in the audit's folder"),
-        "result": Leaf("any", "the document of the test, of schema onnx-si/result/1; null if it failed"),
+        "result": Leaf(
+            type="any", what="the document of the test, of schema onnx-si/result/1; null if it failed"
+        ),
     },
     explains=False,
 )

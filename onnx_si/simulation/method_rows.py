@@ -1,5 +1,6 @@
 """What the trials say: how often each method rejects, and whether its p-values are uniform."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from onnx_si.simulation.trial import Outcome
 CONFIDENCE = 0.95  # of the interval of a rejection rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One method under one signal.
 
@@ -74,15 +75,31 @@ def binomial_interval(successes: float, trials: float) -> tuple[float, float]:
 def _row(outcomes: Sequence[Outcome], signal: float, method: str, alpha: float, decide: bool) -> Row:
     values = p_values(outcomes, signal, method)
     empty, tested = sum(not o.tested for o in outcomes), len(values)
-    counts = (len(outcomes), tested, empty, len(outcomes) - empty - tested)
+    row = Row(
+        signal=signal,
+        method=method,
+        trials=len(outcomes),
+        tested=tested,
+        no_region=empty,
+        not_computed=len(outcomes) - empty - tested,
+        rejected=0,
+        reject_rate=None,
+        reject_interval=(None, None),
+        ks_p_value=None,
+    )
     if not tested:
         why = next((o.missing[method] for o in outcomes if method in o.missing), "no trial has a region")
         reasons = dict.fromkeys(("reject_rate", "reject_interval", "ks_p_value"), why)
-        return Row(signal, method, *counts, 0, None, (None, None), None, reasons)
+        return dataclasses.replace(row, reasons=reasons)
     rejected = int(np.count_nonzero(values <= alpha))
-    interval = binomial_interval(rejected, tested)
+    row = dataclasses.replace(
+        row,
+        rejected=rejected,
+        reject_rate=rejected / tested,
+        reject_interval=binomial_interval(rejected, tested),
+    )
     if decide and method == "selective":
         reasons = {"ks_p_value": "with --decide p-values are computed no further than the decision needs"}
-        return Row(signal, method, *counts, rejected, rejected / tested, interval, None, reasons)
+        return dataclasses.replace(row, reasons=reasons)
     uniform = float(scipy.stats.kstest(values, "uniform").pvalue)
-    return Row(signal, method, *counts, rejected, rejected / tested, interval, uniform)
+    return dataclasses.replace(row, ks_p_value=uniform)

@@ -1,4 +1,4 @@
-"""The plainest domain: a tensor at single points of the line."""
+"""A tensor at single points of the line: the plain values."""
 
 from dataclasses import dataclass
 

@@ -12,9 +12,11 @@ from onnx_si.report.documents.shape import (
     truth,
     whole,
 )
+from onnx_si.report.pieces import Comparison
 
 BOX = listed(
-    "for every axis of space the first pixel and the one behind the last", Leaf("array", "", of=whole(""))
+    "for every axis of space the first pixel and the one behind the last",
+    Leaf(type="array", what="", of=whole("")),
 )
 INTERVALS = "as a list of [low, high], in units of the statistic; null for an infinite end"
 
@@ -63,7 +65,7 @@ KEYS: dict[str, Shape] = {
     "estimate_bounds": pair("bounds of the estimate"),
     "confidence_interval": pair("for the statistic's mean, given the selection; null for an unbounded end"),
     "confidence_interval_bounds": Leaf(
-        "array", "bounds of each of its ends", [[None, None], [None, None]], pair("")
+        type="array", what="bounds of each of its ends", empty=[[None, None], [None, None]], of=pair("")
     ),
     "confidence_level": number("of the interval: 1 - alpha"),
     "confidence_interval_level": text(
@@ -88,13 +90,12 @@ KEYS: dict[str, Shape] = {
     },
     "saliency": {
         "method": text("how the map is made"),
-        "target": Leaf("any", "class of the map: a number, or predicted"),
+        "target": Leaf(type="any", what="class of the map: a number, or predicted"),
         "threshold": text("what makes a pixel salient"),
         "coarsen": whole("side in pixels of the blocks that it was averaged over; 1: it was not"),
     },
     "comparison": {
-        name: number("p-value of this method on the same region")
-        for name in ("naive", "over_conditioning", "bonferroni", "permutation", "monte_carlo")
+        name: number("p-value of this method on the same region") for name in Comparison().p_values()
     },
     "noise": {
         "model": text("of the noise's covariance"),
@@ -126,7 +127,7 @@ KEYS: dict[str, Shape] = {
     },
     "parity": {
         "runtime": text("the deployed runtime"),
-        "pixels": listed("positions where its region is another", Leaf("array", "", of=whole(""))),
+        "pixels": listed("positions where its region is another", Leaf(type="array", what="", of=whole(""))),
         "max_difference": number("largest difference of the two maps"),
         "problem": text("why it was not asked"),
         "points": whole("points of the line that it was asked about"),

@@ -1,6 +1,6 @@
 """The document of a simulation."""
 
-from onnx_si.report.documents.result import MODEL
+from onnx_si.report.documents.result_document import MODEL
 from onnx_si.report.documents.shape import Document, Shape, free, listed, number, pair, text, truth, whole
 
 ROW: dict[str, Shape] = {

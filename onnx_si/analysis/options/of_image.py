@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, PAGE, SIZES, SWITCH, TEXT, choice
+from onnx_si.analysis.options.of_question import RESIZES
 from onnx_si.analysis.options.option import EVERYWHERE, TEST, Check, Need, Option
-from onnx_si.analysis.options.question import RESIZES
 from onnx_si.ground.layout import LAYOUTS
 from onnx_si.ground.readers import How
 

@@ -6,18 +6,18 @@ from typing import ClassVar
 
 import numpy as np
 
+from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
 from onnx_si.engines.montecarlo.asker import Outside
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
-from onnx_si.search.event import RegionEvent
-from onnx_si.statistics.line import TestLine
+from onnx_si.statistics.line import ImageLine
 
-Box = Callable[[TestLine, RegionEvent], Outside]
+Box = Callable[[ImageLine, RegionEvent], Outside]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MonteCarlo:
     """Asks a black box whether places of a line have the observed region.
 
@@ -39,7 +39,7 @@ class MonteCarlo:
     guarantee: ClassVar[str] = "monte-carlo"
 
     def answer(
-        self, line: TestLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
+        self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None
     ) -> Answer:
         """Run the chains; the bounds are an interval for what infinitely many of them would give.
 

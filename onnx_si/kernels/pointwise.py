@@ -80,7 +80,7 @@ class Bounded:
         return np.maximum(x, self.bound) if self.sign > 0 else np.minimum(x, self.bound)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ramp:
     """factor * x + shift between two places, constants outside, which are hit exactly, without rounding."""
 

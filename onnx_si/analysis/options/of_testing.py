@@ -15,13 +15,14 @@ from onnx_si.analysis.options.option import (
     Option,
     within,
 )
+from onnx_si.choices.compared import METHODS, chosen
 from onnx_si.statistics.truncated import LEAST_SHARE, Alternative
 
-METHODS = ("selective", "over-conditioning", "naive", "bonferroni", "permutation", "monte-carlo")
 ENGINES = ("auto", "exact", "monte-carlo")
 CHAINS = Need(
     lambda values: (
-        values["thin"] is None and (values["engine"] != "exact" or "monte-carlo" in values["methods"])
+        values["thin"] is None
+        and (values["engine"] != "exact" or any(each.chains for each in chosen(values["methods"])))
     ),
     "chains: not --engine exact, nor --thin",
 )

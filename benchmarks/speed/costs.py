@@ -1,0 +1,73 @@
+"""What the search's `Costs` and its domains' `Cost` say, measured: `python -m benchmarks.speed.costs`.
+
+On the paper's smallest network the calls of rules are nearly all of a walk, on a large one the arithmetic is.
+Processor seconds, the least of several runs, on one thread.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import onnx_si
+from benchmarks.speed.stages import ask
+from onnx_si.domains.standard import STANDARD
+from onnx_si.domains.task import Task
+from onnx_si.domains.walker import Tally
+from onnx_si.search.parts import Parts
+from onnx_si.search.tuning import Costs, Tuning
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+TIMES, CELLS = 15, 8
+NARROW = 2.0**-20  # standard errors: a cell of two knots
+
+
+def least(work: Callable[[], object]) -> float:
+    """Processor seconds of the fastest run."""
+    found = []
+    for _ in range(TIMES):
+        began = time.process_time()
+        work()
+        found.append(time.process_time() - began)
+    return min(found[1:])
+
+
+def task_of(side: int) -> Task:
+    """The example of `models/` of a side."""
+    options = {"sigma": 1.0, "saliency": "cam", "threshold": 0.0, "hypothesis": "background"}
+    image = np.load(MODELS / f"paper_cam_{side}_image.npy")
+    question = ask(onnx_si.load(MODELS / f"paper_cam_{side}.onnx"), image, None, options)
+    engine = question.selection.engine
+    return Task(program=engine.program, margin=engine.margin, line=question.line, event=question.event)
+
+
+def resolved(task: Task, width: float, tally: Tally) -> object:
+    """A cell beside the statistic."""
+    at, half = task.line.statistic, 0.5 * width * task.line.standard_error
+    return STANDARD.resolving.resolve(task, (at - half, at + half), 64 << 20, tally)
+
+
+def main() -> None:
+    small, large = task_of(8), task_of(64)
+    tally, places = Tally(), [small.line.statistic] * CELLS
+    cells = [(at - 1e-6, at + 1e-6) for at in places]
+    narrow = least(lambda: resolved(small, NARROW, Tally()))
+    claimed = least(lambda: STANDARD.claiming.claim(small, cells, Tally()))  # type: ignore[union-attr]
+    pointed = least(lambda: STANDARD.pointing.margins(small, places, Tally()))
+    made = least(lambda: Parts(task=small, domains=STANDARD, tuning=Tuning()).around([0, 0], 2))
+    wide = least(lambda: resolved(large, 0.5, tally)) * TIMES / tally.operations  # seconds a multiply-add
+    per_call = narrow / len(small.program.instructions) / wide
+    costs = Costs()
+    print(f"{'':24}{'in use':>12}{'measured':>12}")
+    for name, used, measured in (
+        ("per_call", costs.per_call, per_call),
+        ("making", costs.making, made / narrow),
+        ("calls of a claim", STANDARD.claiming.cost.calls, claimed / narrow),  # type: ignore[union-attr]
+        ("calls of points", STANDARD.pointing.cost.calls, pointed / narrow),
+    ):
+        print(f"{name:24}{used:12.6g}{measured:12.3g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Tensors that are polynomials between knots as a domain of the search: S is resolved to rounding."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from onnx_si.domains.domain import Cost, Seen
+from onnx_si.domains.piecewise.apply import ExactDomain
+from onnx_si.domains.piecewise.blur import at_jumps
+from onnx_si.domains.piecewise.one_piece import linear_piece
+from onnx_si.domains.piecewise.quadratic import Pieces, image_between
+from onnx_si.domains.piecewise.verdict import Arbiter, Verdict, blurred, verdict_on
+from onnx_si.domains.task import Task
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.ground.deadline import TimeUp
+from onnx_si.ground.intervals import Intervals
+
+NOTHING = np.empty((0, 2))
+MOST_PASSES = 20_000
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """Carries knots and the values there. An examination ends where it is after `most_passes`."""
+
+    most_passes: int = MOST_PASSES
+    guarantee: ClassVar[str] = "exact"
+    cost: ClassVar[Cost] = Cost(passes=2, per_knot=0.6)  # early layers have fewer knots than late ones
+
+    def start(self, task: Task, ends: tuple[float, float]) -> Pieces:
+        """The images between two points."""
+        return image_between(task.line.start, task.line.direction, *ends)
+
+    def resolve(self, task: Task, ends: tuple[float, float], budget_bytes: int, tally: Tally) -> Seen:
+        """Go through a part of the line as far as time and work allow."""
+        low, high = ends
+        values = ExactDomain(
+            budget=budget_bytes, judge=task.judge, ends=ends if task.jumps and task.whole is None else None
+        )
+        error, arbiter = task.judge.error((task.margin,), *ends), Arbiter(task.judge, task.margin)
+        reached = low
+        verdicts, around, pieces = [Verdict(NOTHING, NOTHING)], [NOTHING], 0
+        # the event refuses a margin that is not a number
+        with np.errstate(invalid="ignore"), contextlib.suppress(TimeUp):
+            for outputs in walk(task.program, values.apply, self.start(task, ends), tally, values.watch):
+                margin = outputs[task.margin]
+                verdict = verdict_on(task.event, margin, arbiter)
+                pieces += len(margin.knots) - 1
+                if task.whole is None and len(verdict.inside):
+                    around.append(blurred(task.event, margin, verdict, error))
+                verdicts.append(verdict)
+                reached = float(margin.knots[-1])
+                if tally.operations > self.most_passes * task.program.cost:
+                    break
+        inside = np.concatenate([verdict.inside for verdict in verdicts])
+        unclear = np.concatenate([verdict.unclear for verdict in verdicts])
+        if values.places and len(inside):
+            around.append(at_jumps(inside, values.places, task.judge, high - low))
+        if values.undecided:
+            open_ = np.array(values.undecided)
+            inside = Intervals.of(inside).subtract(Intervals.of(open_)).bounds
+            unclear = np.concatenate([unclear, open_])
+        return Seen(
+            inside=inside,
+            unclear=unclear,
+            blurred=np.concatenate(around),
+            knots=max(0, pieces - 1),
+            reached=reached,
+        )
+
+    def piece(self, task: Task, reach: float, budget_bytes: int) -> Intervals:
+        """The part of S on the one linear piece around the statistic."""
+        return linear_piece(task, reach, budget_bytes, self.most_passes)

@@ -1,0 +1,1 @@
+"""The plainest domain: a tensor at single points of the line."""

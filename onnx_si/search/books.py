@@ -1,0 +1,233 @@
+"""One search under way: its books, and one step."""
+
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from onnx_si.domains.task import Task
+from onnx_si.ground.intervals import Intervals
+from onnx_si.rules.rules import Array
+from onnx_si.search.ends import require_around
+from onnx_si.search.examine import Examiner
+from onnx_si.search.found import RESOLVED, Progress, SearchOptions
+from onnx_si.search.frontier import Cell, Frontier
+from onnx_si.search.parts import Part, Parts, merged
+from onnx_si.search.policy import Action, Policy
+from onnx_si.search.screen import Screen
+from onnx_si.statistics.truncated import p_value_bounds
+
+NOTHING = np.empty((0, 2))
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One search under way."""
+
+    task: Task
+    options: SearchOptions
+    examiner: Examiner
+    frontier: Frontier
+    policy: Policy
+    parts: Parts
+    together: int
+    screen: Screen
+    inside: list[Array] = field(default_factory=list)
+    unclear: list[Array] = field(default_factory=list)
+    blurred: list[Array] = field(default_factory=list)
+    fates: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.perf_counter)
+    known: tuple[Intervals, Intervals] = field(
+        init=False
+    )  # S and what is undecided, after the last whole step
+
+    def __post_init__(self) -> None:
+        self.known = self.sets()
+
+    @property
+    def operations(self) -> int:
+        """Multiply-adds so far."""
+        return self.examiner.tally.operations
+
+    @property
+    def work(self) -> tuple[float, int]:
+        """Forward passes and splits so far."""
+        return self.operations / max(1, self.task.program.cost), self.fates["split"]
+
+    def bounds(self) -> tuple[float, float]:
+        """The p-value's bounds by what is known now."""
+        line, self.known = self.task.line, self.sets()
+        return p_value_bounds(line.distribution, *self.known, line.statistic, self.options.alternative)
+
+    def true_bounds(self, inside: Intervals, undecided: Intervals, blur: Intervals) -> tuple[float, float]:
+        """The same, wherever in their intervals the ends of S and the statistic lie."""
+        line = self.task.line
+        return p_value_bounds(
+            line.distribution,
+            inside.subtract(blur),
+            undecided.union(blur),
+            line.statistic,
+            self.options.alternative,
+            line.rounding,
+        )
+
+    def look(self) -> Progress:
+        """Where the search stands."""
+        seconds = time.perf_counter() - self.started
+        return Progress(
+            bounds=self.bounds(), cells=sum(self.fates.values()), pieces=self.examiner.pieces, seconds=seconds
+        )
+
+    def step(self) -> bool:
+        """Examine the most probable cells; False when nothing is left."""
+        claim: list[Cell] = []
+        probe: list[Cell] = []
+        resolve: list[Cell] = []
+        first: Cell | None = None
+        least, splits = self._surely_matters(), 0
+        while (
+            splits < self.options.tuning.most_splits
+            and max(len(claim), len(probe)) < self.policy.batch
+            and len(resolve) < self.together
+        ):
+            cell = self.frontier.pop(self.policy.least_width())
+            if cell is None:
+                break
+            first = first or cell
+            if cell.priority > max(first.priority + self.options.tuning.comparable, least):
+                self.frontier.push(cell)
+                break
+            match self.policy.decide(cell) if self.options.domains.claiming else Action.RESOLVE:
+                case Action.PROBE:
+                    probe.append(cell)
+                case Action.CLAIM:
+                    claim.append(cell)
+                case Action.SPLIT if cell.low < cell.middle < cell.high:
+                    self.frontier.split(cell)
+                    self.fates["split"] += 1
+                    splits += 1
+                case Action.PARTS:
+                    self._in_parts(cell)
+                    break
+                case Action.RESOLVE | Action.SPLIT:
+                    resolve.append(cell)
+        if resolve:
+            self._resolve(resolve)
+        if probe:
+            self._probe(probe)
+        if claim:
+            self._claim(claim)
+        return first is not None
+
+    def _surely_matters(self) -> float:
+        """Priority of a cell as probable as the wanted width of the bounds allows to be left of S."""
+        if not self.inside:
+            return -math.inf
+        known = self.task.line.distribution.log_mass(Intervals.of(np.concatenate(self.inside)))
+        return -known - math.log(max(self.options.precision, self.options.tuning.least_precision))
+
+    def _resolve(self, batch: list[Cell]) -> None:
+        """Settle cells with the whole network."""
+        found = self.examiner.resolve_each(self.task, [(cell.low, cell.high) for cell in batch])
+        for cell, seen in zip(batch, found, strict=True):
+            self.inside.append(seen.inside)
+            self.unclear.append(seen.unclear)
+            self.blurred.append(seen.blurred)
+            self.policy.learn_resolved(cell, seen.cost_in_knots, seen.reached)
+            self.frontier.push_rest(cell, seen.reached)
+            self.fates[RESOLVED] += 1
+
+    def _probe(self, batch: list[Cell]) -> None:
+        """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
+        self.policy.learn_batch(len(batch))
+        wrong = self.examiner.wrong(self.task, [cell.middle for cell in batch])
+        found = np.any(wrong.reshape(len(batch), -1), axis=1)
+        for cell, success in zip(batch, found, strict=True):
+            self.policy.probed.learn(cell.width, bool(success))
+            if not success:
+                self.frontier.push(cell, probed=True)
+        chosen = [cell for cell, success in zip(batch, found, strict=True) if success]
+        if chosen:
+            self._sieve(chosen, wrong[found])
+
+    def _sieve(self, batch: list[Cell], wrong: Array) -> None:
+        """Keep of each cell what a part of the map allows that is wrong in its middle."""
+        side = self.policy.side_of_part(max(cell.width for cell in batch))
+        for part, chosen in self.parts.witnesses(batch, wrong, side):
+            for cell in merged(chosen):
+                for low, high in self._allowed(part, cell, cell.low, cell.high):
+                    open_ = part.taken_from(cell.open)
+                    self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
+                self.fates["sieved"] += 1
+
+    def _in_parts(self, cell: Cell) -> None:
+        """Settle a cell on which only few pixels are open, one box after the other."""
+        side, _ = self.policy.cheapest_cover(cell)
+        left = Intervals.of([(cell.low, cell.high)])
+        for part in self.parts.cover(cell.open, side):
+            allowed = [interval for ends in left for interval in self._allowed(part, cell, *ends)]
+            left = Intervals.of(allowed)
+        self.inside.append(left.bounds)
+        self.fates["in_parts"] += 1
+
+    def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
+        """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
+        screens = self.options.domains.claiming and self.policy.resolved.length
+        inside, left = self.screen(part, low, high) if screens else ([], [(low, high)])
+        found = [np.array(inside).reshape(-1, 2)]
+        for start, end in Intervals.of(left).bounds:
+            found.append(self._followed(part, cell, float(start), float(end)))
+        return Intervals.of(np.concatenate(found))
+
+    def _followed(self, part: Part, cell: Cell, low: float, high: float) -> Array:
+        seen = self.examiner.resolve(part.task, low, high)
+        self.policy.parts.learn(seen.cost_in_knots, seen.reached - low)
+        self.screen.learn(part, seen.cost_in_knots)
+        if seen.reached < high:
+            self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
+        for start, end in seen.unclear:
+            self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
+        return seen.inside
+
+    def _claim(self, batch: list[Cell]) -> None:
+        """Discard or accept cells as a whole, or learn which pixels and units are open."""
+        self.policy.learn_batch(len(batch))
+        for cell, seen in zip(
+            batch, self.examiner.claim(self.task, [(c.low, c.high) for c in batch]), strict=True
+        ):
+            rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open)
+            success = True
+            if seen.outside:
+                self.fates["discarded"] += 1
+            elif self.task.event.local and not rest.open.any():
+                self.inside.append(np.array([[cell.low, cell.high]]))
+                self.fates["accepted"] += 1
+            else:
+                success = bool(self.policy.cheapest_cover(rest)[0])
+                self.frontier.push(rest)
+                self.fates["undecided"] += 1
+            self.policy.learn_claimed(cell, success)
+
+    def require_observed(self) -> None:
+        """Refuse a region that holds on no more than rounding on one side of the statistic, or on neither."""
+        inside, slivers = self._found()
+        pending = np.array(self.frontier.undecided(), dtype=np.float64)
+        unclear = Intervals.of(np.concatenate([slivers, *self.unclear]))
+        require_around(self.task.line, np.concatenate([inside.bounds, pending]), unclear)
+
+    def sets(self) -> tuple[Intervals, Intervals]:
+        """S for certain, and everything undecided."""
+        inside, slivers = self._found()
+        pending = np.array(self.frontier.undecided(), dtype=np.float64)
+        return inside, Intervals.of(np.concatenate([pending, slivers, *self.unclear]))
+
+    def _found(self) -> tuple[Intervals, Array]:
+        """Stretches of S, and those no wider than the rounding of their ends: a place, or nothing."""
+        found, judge = Intervals.of(np.concatenate([NOTHING, *self.inside])), self.task.judge
+        low, high = found.bounds.T
+        if not len(low) or (high - low).min() > judge.resolution(max(-float(low[0]), float(high[-1]))):
+            return found, NOTHING  # most searches
+        wide = judge.wide(low, high)
+        return Intervals(found.bounds[wide]), found.bounds[~wide]

@@ -1,0 +1,99 @@
+"""The numbers of a search: what things cost, and what it makes of that. Only its time depends on them."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What was measured, by `python -m benchmarks.speed.costs`; what cells cost is told by their domains.
+
+    Parameters
+    ----------
+    per_call : int
+        What calling one rule costs besides its arithmetic, in multiply-adds: the time of a walk over the
+        number of rules, where tensors are tiny, against the time of a multiply-add where they are large.
+    making : float
+        Calls of rules that making a part of the network takes, in those of a walk that resolves a cell.
+    """
+
+    per_call: int = 80_000
+    making: float = 2.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What was chosen, because it is fast on the networks of `benchmarks/speed`.
+
+    Which cells are looked at, and how many together:
+
+    - `first_width`: least width of the first cell around the statistic, in standard errors
+    - `widest_first`: the largest width of that cell
+    - `far`: standard errors beyond zero and the statistic after which a search gives up
+    - `few_knots`: expected in the narrowest cell that is cut off an unbounded end
+    - `largest_resolved`: knots at most in one resolved cell while the rest may settle the question
+    - `comparable`: cells examined together differ in probability by a factor of e to this at most,
+    - `least_precision`: unless they must be settled anyway for bounds this close, or as close as wanted
+    - `most_splits`: cells that are split in one step
+    - `batch`: cells of which something is claimed together at most,
+    - `batch_bytes`: as far as their largest tensor stays in the processor's cache
+    - `large`: multiply-adds of a forward pass from which a few cells are examined at the same time,
+    - `together`: as many on any machine, so that the path does not depend on its cores
+
+    Claims and parts of the network:
+
+    - `first_credit`: forward passes that failed claims may cost,
+    - `lost_at_most`: and this share of the work that resolves cells besides what claims saved
+    - `almost_free`: a box grows while its part costs no more than this times that of one pixel,
+    - `part_of_probe`: or no more than this many forward passes
+    - `worthwhile`: parts that cost a larger share of a forward pass are not used
+    - `smallest_side`: of a box
+    - `first_screen_credit`: forward passes that failed claims of parts may cost before any succeeded,
+    - `at_stake`: and this share of what resolving a stretch would cost
+    - `first_screen`: width of the first such cell, in those of the narrowest that is worth a claim
+
+    When it is enough:
+
+    - `interval_passes`: forward passes that the confidence interval may cost beyond those of the p-value
+    - `interval_rounds`: its ends move while S is completed
+    - `roughly`: of an end's distance, as near as it has to be known to tell what is probable under it
+    - `log_negligible`: share of undecided mass that hardly moves an end of the interval
+    - `for_ends`: share of a time limit that the ends of S may take after it
+    - `step_passes`: forward passes that count as a step without progress,
+    - `step_splits`: and so many cells that are split
+    - `check`: steps between two looks at what is left
+    - `patience`: steps in a row that may pass
+    - `least_progress`: while the undecided mass falls by less than this share
+    """
+
+    first_width: float = 2.0**-6
+    widest_first: float = 12.0
+    far: float = 200.0
+    few_knots: float = 8.0
+    largest_resolved: int = 256
+    comparable: float = 3.0
+    least_precision: float = 1e-6
+    most_splits: int = 64
+    batch: int = 8
+    batch_bytes: int = 1 << 20
+    large: int = 300_000_000
+    together: int = 8
+    first_credit: float = 12.0
+    lost_at_most: float = 0.05
+    almost_free: float = 1.25
+    part_of_probe: float = 0.5
+    worthwhile: float = 0.5
+    smallest_side: int = 2
+    first_screen_credit: float = 6.0
+    at_stake: float = 0.15
+    first_screen: float = 4.0
+    interval_passes: int = 200
+    interval_rounds: int = 3
+    roughly: float = 1e-3
+    log_negligible: float = math.log(1e-4)
+    for_ends: float = 0.05
+    step_passes: int = 1000
+    step_splits: int = 16
+    check: int = 64
+    patience: int = 1024
+    least_progress: float = 1e-3
