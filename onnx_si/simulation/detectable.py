@@ -34,7 +34,7 @@ class Count:
             raise UsageError("trials or tested below 1; give at least 1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Detectable:
     """The smallest signal that was seen to be found with a power, and the largest below it that was not.
 
@@ -108,12 +108,22 @@ def smallest(power: float, found_at: Callable[[float], Found], step: float) -> t
         low = signal
     if math.isnan(high):
         why = f"no signal up to {low:g} is found with power {power:g}"
-        return Detectable(power, None, low, _below(tried, power), None, why), list(tried)
+        lost = Detectable(
+            power=power, signal=None, below=low, low=_below(tried, power), high=None, reason=why
+        )
+        return lost, list(tried)
     while abs(high - low) > CLOSE * abs(high):
         middle = 0.5 * (low + high)
         low, high = (low, middle) if enough(middle) else (middle, high)
-    beyond = _above(tried, power)
-    return Detectable(power, high, low, _below(tried, power), beyond, _why(tried, power)), list(tried)
+    found = Detectable(
+        power=power,
+        signal=high,
+        below=low,
+        low=_below(tried, power),
+        high=_above(tried, power),
+        reason=_why(tried, power),
+    )
+    return found, list(tried)
 
 
 def _intervals(tried: dict[float, Found]) -> Iterator[tuple[float, float, float]]:
