@@ -1,8 +1,8 @@
 """Saliency methods, one file each: a model in, a model with one more output out."""
 
-from onnx_si.maps.blocks import Blocks, blocks_of
 from onnx_si.maps.choose import build, methods
 from onnx_si.maps.map import SaliencyMap, View, resize_matrix
+from onnx_si.maps.pixel_blocks import Blocks, blocks_of
 from onnx_si.maps.threshold import (
     ARGMAX,
     Threshold,

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.ground.layout import Layout
-from onnx_si.maps.blocks import Blocks
 from onnx_si.maps.map import SaliencyMap, View, in_order, name_map, single_precision, to_map
 from onnx_si.maps.monotone import find_labels, on_scores
+from onnx_si.maps.pixel_blocks import Blocks
 from onnx_si.maps.reading import Reading, read_tensor
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind

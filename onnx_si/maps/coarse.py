@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from onnx_si.graph import Editor
-from onnx_si.maps.blocks import Blocks
 from onnx_si.maps.map import SaliencyMap, name_map
+from onnx_si.maps.pixel_blocks import Blocks
 
 
 def in_blocks(saliency: SaliencyMap, blocks: Blocks | None) -> SaliencyMap:

@@ -12,7 +12,7 @@ from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.ground.layout import Layout
 from onnx_si.kernels.interpolation import linear_matrix
-from onnx_si.maps.blocks import Blocks
+from onnx_si.maps.pixel_blocks import Blocks
 
 LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
 """What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
