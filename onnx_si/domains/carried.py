@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from onnx_si.domains.points.value import Points
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
 from onnx_si.program.program import Program
@@ -87,25 +88,6 @@ class Carried:
         return start, direction
 
 
-@dataclass(frozen=True)
-class _Disturbed:
-    """A tensor at some images as it is and then, in as many rows, with errors."""
-
-    values: Array
-
-    @property
-    def points(self) -> int:
-        return len(self.values)
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.nbytes
-
-    def split(self, at: float) -> tuple["_Disturbed", "_Disturbed"]:
-        """Never asked for: single points are not split."""
-        raise AssertionError("points are not split")
-
-
 def disturbed(program: Program, images: Array) -> Mapping[str, Array]:
     """Errors (n,) by tensor, from a walk with a relative error of `SHARE` in every number of n images.
 
@@ -128,18 +110,18 @@ def disturbed(program: Program, images: Array) -> Mapping[str, Array]:
         noise *= values
         return noise
 
-    def noted(name: str, values: Array, sources: tuple[str, ...] = ()) -> _Disturbed:
+    def noted(name: str, values: Array, sources: tuple[str, ...] = ()) -> Points:
         apart = np.abs(values[count:] - values[:count]).reshape(count, -1)
         largest = SAFETY * EPS / SHARE * apart.max(axis=1, initial=0.0, where=np.isfinite(apart))
         if sources and not largest.all():
             behind = np.max([errors[source] for source in sources], axis=0)
             largest = np.where(largest > 0, largest, behind)
         errors[name] = largest
-        return _Disturbed(values)
+        return Points(values)
 
     steps = iter(program.instructions)
 
-    def apply(rule: Rule, inputs: list[_Disturbed]) -> _Disturbed:
+    def apply(rule: Rule, inputs: list[Points]) -> Points:
         step, steady = next(steps), rule.gates if isinstance(rule, Gated) else ()
         if isinstance(rule, Step | Winner):
             plain = rule.evaluate(*(x.values[:count] for x in inputs))

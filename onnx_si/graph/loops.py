@@ -1,16 +1,16 @@
 """Loop and Scan as the nodes of their turns, one turn at a time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike, NDArray
-from onnx import helper, numpy_helper
+from numpy.typing import NDArray
+from onnx import helper
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.inline import renamed
+from onnx_si.graph.stacking import constant_node, stacked
 from onnx_si.ground.budget import NODE_BYTES, excess
 from onnx_si.ground.terminal import shown
 
@@ -116,7 +116,7 @@ def each_image(
     stem, before, scans = _stem(node), [], []
     for image in range(images):
         index = f"{stem}/image_{image}"
-        before.append(_constant(index, np.int64(image)))
+        before.append(constant_node(index, np.int64(image)))
         picked = [f"{index}:input_{place}" for place in range(len(tensors))]
         before += [
             helper.make_node("Gather", [name, index], [one], name=node.name, axis=0)
@@ -133,7 +133,7 @@ def each_image(
         made
         for place, output in enumerate(node.output)
         if output
-        for made in _stacked([scan.output[place] for scan in scans], output, 0, opset, node.name)
+        for made in stacked([scan.output[place] for scan in scans], output, 0, opset, node.name)
     ]
     return before, scans, after
 
@@ -291,7 +291,7 @@ def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.Nod
         axis = _listed(node, "scan_output_axes", place)
         parts = [made[place] for made in made_by_turns]
         ordered = parts[::-1] if _listed(node, "scan_output_directions", place) else parts
-        nodes += _stacked(ordered, output, axis, opset, node.name)
+        nodes += stacked(ordered, output, axis, opset, node.name)
     return nodes
 
 
@@ -319,16 +319,16 @@ def _given(node: onnx.NodeProto, at: Turn, prefix: str, turns: int) -> tuple[lis
     """What the body's inputs are in this turn, and the nodes that make them."""
     if node.op_type == "Loop":
         number, condition = _body(node).input[:2]
-        nodes = [_constant(f"{prefix}:number", np.full(_ones(number), at.done, np.int64))]
+        nodes = [constant_node(f"{prefix}:number", np.full(_ones(number), at.done, np.int64))]
         if not at.condition:
-            nodes.append(_constant(f"{prefix}:condition", np.full(_ones(condition), True)))
+            nodes.append(constant_node(f"{prefix}:condition", np.full(_ones(condition), True)))
         return [f"{prefix}:number", at.condition or f"{prefix}:condition", *at.state], nodes
     count, nodes, slices = len(at.state), [], []
     for place, name in enumerate(node.input[count:]):
         backwards = _listed(node, "scan_input_directions", place)
         index, made = f"{prefix}:place_{place}", f"{prefix}:slice_{place}"
         axis = _listed(node, "scan_input_axes", place)
-        nodes.append(_constant(index, np.int64(turns - 1 - at.done if backwards else at.done)))
+        nodes.append(constant_node(index, np.int64(turns - 1 - at.done if backwards else at.done)))
         nodes.append(helper.make_node("Gather", [name, index], [made], name=node.name, axis=axis))
         slices.append(made)
     return [*at.state, *slices], nodes
@@ -337,26 +337,3 @@ def _given(node: onnx.NodeProto, at: Turn, prefix: str, turns: int) -> tuple[lis
 def _ones(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     """The shape of the single number that a body's input holds."""
     return (1,) * len(value.type.tensor_type.shape.dim)
-
-
-def _constant(name: str, value: ArrayLike) -> onnx.NodeProto:
-    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value)))
-
-
-def _stacked(parts: Sequence[str], output: str, axis: int, opset: int, name: str) -> list[onnx.NodeProto]:
-    """Tensors of one shape along a new axis."""
-    rows = [f"{output}:row_{i}" for i in range(len(parts))]
-    nodes = [
-        made for part, row in zip(parts, rows, strict=True) for made in _unsqueezed(part, row, axis, opset)
-    ]
-    return [*nodes, helper.make_node("Concat", rows, [output], name=name, axis=axis)]
-
-
-def _unsqueezed(tensor: str, made: str, axis: int, opset: int) -> list[onnx.NodeProto]:
-    if opset < 13:
-        return [helper.make_node("Unsqueeze", [tensor], [made], axes=[axis])]
-    axes = f"{made}:axes"
-    return [
-        _constant(axes, np.array([axis], np.int64)),
-        helper.make_node("Unsqueeze", [tensor, axes], [made]),
-    ]

@@ -10,18 +10,18 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from onnx_si.choices.compared import COLOURS
-from onnx_si.simulation.experiment import Simulation
 from onnx_si.simulation.method_rows import CONFIDENCE
+from onnx_si.simulation.views import Simulated
 
 DPI = 120
 
 
-def save_figure(path: str | os.PathLike[str], simulation: Simulation) -> None:
+def save_figure(path: str | os.PathLike[str], simulation: Simulated) -> None:
     """Write the figure as PNG."""
     figure_of(simulation).savefig(os.fspath(path), format="png", metadata={"Software": None})
 
 
-def figure_of(simulation: Simulation) -> Figure:
+def figure_of(simulation: Simulated) -> Figure:
     """The rejection rate with its binomial interval, and a uniform Q-Q plot of the smallest signal."""
     figure = Figure(figsize=(10.0, 4.6), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -40,7 +40,7 @@ def figure_of(simulation: Simulation) -> Figure:
     return figure
 
 
-def _rates(axes: Axes, simulation: Simulation) -> None:
+def _rates(axes: Axes, simulation: Simulated) -> None:
     for method in simulation.plan.methods:
         rows = [r for r in simulation.rows if r.method == method and r.reject_rate is not None]
         rows.sort(key=lambda row: row.signal)
@@ -59,7 +59,7 @@ def _rates(axes: Axes, simulation: Simulation) -> None:
     )
 
 
-def _quantiles(axes: Axes, simulation: Simulation) -> None:
+def _quantiles(axes: Axes, simulation: Simulated) -> None:
     signal = min(simulation.signals, key=abs)
     largest = 0
     for method in simulation.plan.methods:

@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.table import Table
 
 from onnx_si.simulation.detectable import Detectable
-from onnx_si.simulation.experiment import Simulation
 from onnx_si.simulation.method_rows import CONFIDENCE, Row
 from onnx_si.simulation.part_rows import PartRow
+from onnx_si.simulation.views import Simulated
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDE = 140  # of text that goes to a file or a pipe
 
 
-def print_table(simulation: Simulation, stream: TextIO) -> None:
+def print_table(simulation: Simulated, stream: TextIO) -> None:
     """Write what was drawn, a line for each signal and method, and in words what the level says."""
     width = None if stream.isatty() else WIDE
     console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
@@ -80,7 +80,7 @@ def _verdict(interval: tuple[float | None, float | None], alpha: float) -> str:
     return f"does not contradict the level {alpha:g} ({low:.3g} to {high:.3g})"
 
 
-def _parts_in_words(simulation: Simulation) -> Iterable[str]:
+def _parts_in_words(simulation: Simulated) -> Iterable[str]:
     """Of components that hold no signal."""
     name = simulation.settings.hypothesis
     null_holds = HYPOTHESES[name].needs_reference  # else the square is in what they are compared with
@@ -99,7 +99,7 @@ def _parts_in_words(simulation: Simulation) -> Iterable[str]:
             )
 
 
-def _detectable_in_words(found: Detectable, simulation: Simulation) -> str:
+def _detectable_in_words(found: Detectable, simulation: Simulated) -> str:
     where = f"{found.power:.0%} of {simulation.count.trials} images, those without a region among them"
     if found.signal is None:
         return f"detectable: {found.reason} ({where})"
@@ -110,7 +110,7 @@ def _detectable_in_words(found: Detectable, simulation: Simulation) -> str:
     )
 
 
-def _in_words(simulation: Simulation) -> Iterable[str]:
+def _in_words(simulation: Simulated) -> Iterable[str]:
     alpha = simulation.settings.alpha
     if not simulation.null_holds:
         yield (

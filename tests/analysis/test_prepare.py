@@ -96,4 +96,4 @@ def test_an_option_that_is_wrong_is_told_at_once():
         second = proto.graph.input.add()
         second.CopyFrom(proto.graph.input[0])
         second.name = "age"
-        onnx_si.prepare(onnx_si.Model(proto))
+        onnx_si.prepare(onnx_si.Model(proto=proto))

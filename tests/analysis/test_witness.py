@@ -349,11 +349,27 @@ def case(name):
     return model, image.astype(np.float64), {"saliency": f"output:{output}", **options}
 
 
+def found(inside):
+    """A search that found a set."""
+    return onnx_si.search.Search(
+        inside=inside,
+        undecided=Intervals.empty(),
+        p_value_bounds=(0.0, 1.0),
+        seconds=0.0,
+        forward_passes=0.0,
+        pieces=1,
+        cells=1,
+        fates={},
+        peak_bytes=0,
+        complete=True,
+    )
+
+
 @pytest.mark.parametrize("name", ENDS)
 def test_a_case_with_its_wrong_s_is_refused(name, monkeypatch):
     def wrong(program, margin, line, event, how, progress):
         inside = Intervals.of([ENDS[name]])
-        return onnx_si.search.Search(inside, Intervals.empty(), (0.0, 1.0), 0.0, 0.0, 1, 1, {}, 0, True)
+        return found(inside)
 
     model, image, options = case(name)
     monkeypatch.setattr(exact_module, "search", wrong)
@@ -367,15 +383,13 @@ def test_a_case_with_its_wrong_region_is_refused(name, monkeypatch):
     own = prepare_module.select
 
     def wrong(scene, marking, settings):
-        found = own(scene, marking, settings)
+        selected = own(scene, marking, settings)
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(BITS[name]), np.uint8))
-        region = bits[: found.region.size].reshape(found.region.shape).astype(bool)
-        return dataclasses.replace(found, region=region, event=RegionEvent(region))
+        region = bits[: selected.region.size].reshape(selected.region.shape).astype(bool)
+        return dataclasses.replace(selected, region=region, event=RegionEvent(region))
 
     def everywhere(program, margin, line, event, how, progress):
-        return onnx_si.search.Search(
-            Intervals.line(), Intervals.empty(), (0.0, 1.0), 0.0, 0.0, 1, 1, {}, 0, True
-        )
+        return found(Intervals.line())
 
     model, image, options = case(name)
     monkeypatch.setattr(

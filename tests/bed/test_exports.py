@@ -13,11 +13,12 @@ import onnx
 import onnxruntime
 import pytest
 from support import scenes
+from support.extras import needed
 
 import onnx_si
 from onnx_si.graph import model_from_proto
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own notices
+pytestmark = [pytest.mark.converters, pytest.mark.filterwarnings("ignore")]  # the frameworks' own notices
 
 OPSETS = {"torchscript": (9, 13, 17), "dynamo": (18, 20, 23)}
 LOOSE = {"half precision": 5e-3}
@@ -63,8 +64,8 @@ def check(proto, feeds, tolerance=1e-4):
 
 @pytest.fixture(scope="module")
 def torch_models():
-    pytest.importorskip("torch", reason="PyTorch isn't installed: nothing to export")
-    pytest.importorskip("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
+    needed("torch", reason="PyTorch isn't installed: nothing to export")
+    needed("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
     from . import torch_models
 
     assert set(torch_models.MODELS) == set(TORCH_NAMES)
@@ -138,8 +139,8 @@ def keras_models():
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
         patch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-        pytest.importorskip("tensorflow", reason="TensorFlow isn't installed: nothing to export")
-        pytest.importorskip("tf2onnx", reason="tf2onnx isn't installed: Keras models can't be exported")
+        needed("tensorflow", reason="TensorFlow isn't installed: nothing to export")
+        needed("tf2onnx", reason="tf2onnx isn't installed: Keras models can't be exported")
         from . import keras_models
 
         assert set(keras_models.MODELS) == set(KERAS_NAMES)

@@ -7,14 +7,15 @@ import logging
 import numpy as np
 import onnx
 import pytest
+from support.extras import needed
 
 import onnx_si
 from onnx_si.graph import model_from_proto
 
 from .test_exports import deployed
 
-torch = pytest.importorskip("torch", reason="PyTorch isn't installed: nothing to compare with")
-pytestmark = pytest.mark.filterwarnings("ignore")  # the exporters' own notices
+torch = needed("torch", reason="PyTorch isn't installed: nothing to compare with")
+pytestmark = [pytest.mark.converters, pytest.mark.filterwarnings("ignore")]  # the exporters' own notices
 nn, functional = torch.nn, torch.nn.functional
 
 
@@ -128,7 +129,7 @@ def exported(net, x, exporter, opset=13):
         if exporter == "torchscript":
             torch.onnx.export(net, (x,), stream, dynamo=False, input_names=["x"], opset_version=opset)
             return onnx.load_from_string(stream.getvalue())
-        pytest.importorskip("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
+        needed("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
         return torch.onnx.export(
             net, (x,), dynamo=True, input_names=["x"], opset_version=20, verbose=False
         ).model_proto
@@ -170,8 +171,8 @@ def test_maps_are_those_of_a_gradient_tape(monkeypatch):
     """Channels behind space outside, in front of it inside, as tf2onnx writes it."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    tf = pytest.importorskip("tensorflow", reason="TensorFlow isn't installed: nothing to compare with")
-    tf2onnx = pytest.importorskip("tf2onnx", reason="tf2onnx isn't installed: Keras models can't be exported")
+    tf = needed("tensorflow", reason="TensorFlow isn't installed: nothing to compare with")
+    tf2onnx = needed("tf2onnx", reason="tf2onnx isn't installed: Keras models can't be exported")
     layers = tf.keras.layers
     tf.keras.utils.set_random_seed(0)
     inside = tf.keras.Input((8, 8, 2))

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from support.extras import needed
 
 import onnx_si
 from onnx_si.graph import model_from_proto
 
 from .test_exports import deployed
 
-torch = pytest.importorskip("torch", reason="PyTorch isn't installed: nothing to compare with")
-pytestmark = pytest.mark.filterwarnings("ignore")  # the exporters' own notices
+torch = needed("torch", reason="PyTorch isn't installed: nothing to compare with")
+pytestmark = [pytest.mark.converters, pytest.mark.filterwarnings("ignore")]  # the exporters' own notices
 
 from . import smooth_models  # noqa: E402
 from .test_gradients import by_autograd, exported  # noqa: E402

@@ -12,13 +12,14 @@ from types import ModuleType
 import numpy as np
 import onnx
 import pytest
+from support.extras import needed
 
 CONVERTERS = Path(__file__).parents[2] / "converters"
 MODELS = Path(__file__).parents[2] / "models"
 PAPER_MODELS = Path(__file__).parents[3] / "shared" / "paper"
 
 # the frameworks' own notices, about themselves
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.converters, pytest.mark.filterwarnings("ignore")]
 
 
 def script(name: str) -> ModuleType:
@@ -52,7 +53,7 @@ def metadata(proto: onnx.ModelProto) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def keras_to_onnx(keras) -> ModuleType:
-    pytest.importorskip("tf2onnx", reason="tf2onnx isn't installed: the Keras converter can't run")
+    needed("tf2onnx", reason="tf2onnx isn't installed: the Keras converter can't run")
     return script("keras_to_onnx")
 
 
@@ -62,8 +63,8 @@ def keras():
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
         patch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-        pytest.importorskip("tensorflow", reason="TensorFlow isn't installed: the Keras converter can't run")
-        module = pytest.importorskip("keras", reason="Keras isn't installed: the Keras converter can't run")
+        needed("tensorflow", reason="TensorFlow isn't installed: the Keras converter can't run")
+        module = needed("keras", reason="Keras isn't installed: the Keras converter can't run")
         module.utils.set_random_seed(0)
         return module
 
@@ -262,14 +263,14 @@ def test_paper_models_from_legacy_hdf5(side, keras, keras_to_onnx, tmp_path):
 
 @pytest.fixture(scope="module")
 def torch():
-    module = pytest.importorskip("torch", reason="PyTorch isn't installed: its converter can't run")
+    module = needed("torch", reason="PyTorch isn't installed: its converter can't run")
     module.manual_seed(0)
     return module
 
 
 @pytest.fixture(scope="module")
 def torch_to_onnx(torch) -> ModuleType:
-    pytest.importorskip("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
+    needed("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
     return script("torch_to_onnx")
 
 

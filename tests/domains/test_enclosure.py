@@ -13,7 +13,8 @@ from ops.cases import CASES, model_of
 from support import nets
 
 import onnx_si
-from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
+from onnx_si.domains.enclosure.certified import EnclosureDomain
+from onnx_si.domains.enclosure.value import Enclosure, cells
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ops.einsum import einsum
 from onnx_si.ops.elementwise import multiply

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from support import nets
 
-from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
+from onnx_si.domains.enclosure.certified import EnclosureDomain
+from onnx_si.domains.enclosure.value import Enclosure, cells
 from onnx_si.domains.enclosure.verdict import certify
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.walker import Tally, walk

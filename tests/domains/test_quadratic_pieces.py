@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from support.scenes import NoJudge
 
-from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain
+from onnx_si.domains.enclosure.certified import EnclosureDomain
+from onnx_si.domains.enclosure.value import Enclosure
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.crests import FEW, handovers

@@ -164,7 +164,7 @@ def test_ops_that_are_never_run_are_refused_by_name(op, source):
     net.const(np.ones((1, 1, 4, 4)), "constant")
     net.nodes.append(helper.make_node(op, [source], ["made"], name="odd"))
     net.add("Add", "x", "made", out="map")
-    model = onnx_si.Model(unchecked(net))
+    model = onnx_si.Model(proto=unchecked(net))
     with pytest.raises(UnsupportedOp, match=REFUSED[op]) as refused:
         bind(model, IMAGE, ("map",)).require_exact()
     (finding,) = refused.value.findings
@@ -186,7 +186,7 @@ def test_fused_ops_are_refused_with_the_advice_to_export_without_fusion():
     net = nets.Net(0, (1, 1, 4, 4))
     net.add("FusedConv", "x", net.normal(1, 1, 3, 3), out="map", domain="com.microsoft", activation="Relu")
     with pytest.raises(UnsupportedOp, match=r"fused op of one runtime; export without fusion"):
-        bind(onnx_si.Model(unchecked(net)), IMAGE, ("map",)).require_exact()
+        bind(onnx_si.Model(proto=unchecked(net)), IMAGE, ("map",)).require_exact()
 
 
 def test_only_nodes_whose_values_reach_the_map_are_blamed():

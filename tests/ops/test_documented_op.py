@@ -52,7 +52,7 @@ def test_what_the_documented_op_states_is_asked_for(documented):
     assert [follows(axis) for axis in axes] == [Part(source=0, size=1), Part(source=1, size=3)]
 
 
-@pytest.mark.parametrize(("place", "file"), [(1, "ops/rounding.py"), (2, "maps/backward/gates.py")])
+@pytest.mark.parametrize(("place", "file"), [(1, "ops/rounding.py"), (2, "maps/backward/gating.py")])
 def test_the_other_blocks_are_the_package_s_own(place, file):
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 3

@@ -8,7 +8,8 @@ import pytest
 from support import nets
 from support.scenes import AS_LARGE, LARGER, draw_case
 
-from onnx_si.domains.enclosure.certified import EnclosureDomain, cells
+from onnx_si.domains.enclosure.certified import EnclosureDomain
+from onnx_si.domains.enclosure.value import cells
 from onnx_si.domains.standard import RESOLVING_ONLY, STANDARD
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk

@@ -8,7 +8,8 @@ import pytest
 from onnx import parser
 
 import onnx_si
-from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain
+from onnx_si.domains.enclosure.certified import EnclosureDomain
+from onnx_si.domains.enclosure.value import Enclosure
 from onnx_si.graph import model_from_proto
 from onnx_si.program.ranges import LARGEST_HELD, beyond, limits_of
 from onnx_si.rules.rules import Affine, Winner

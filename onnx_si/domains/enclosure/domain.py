@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from onnx_si.domains.domain import Claim, Cost
-from onnx_si.domains.enclosure.certified import Enclosure, EnclosureDomain, cells
+from onnx_si.domains.enclosure.certified import EnclosureDomain
+from onnx_si.domains.enclosure.value import Enclosure, cells
 from onnx_si.domains.enclosure.verdict import certify
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.enclosure.certified import Enclosure, proven
+from onnx_si.domains.enclosure.value import Enclosure, proven
 from onnx_si.domains.event import RegionEvent
 
 
