@@ -70,7 +70,7 @@ class BlackBox:
 
     def outside(self, line: ImageLine, event: RegionEvent) -> Callable[[Array], Array]:
         """How far places of the line are from the event: see `distance`."""
-        pixels = counted(event, self._marker.mask)
+        pixels = counted(event, self._marker.ranked)
         most = max(1, IMAGES // line.start.size)
 
         def ask(places: Array) -> Array:

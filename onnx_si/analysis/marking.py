@@ -18,8 +18,10 @@ from onnx_si.graph import Model
 from onnx_si.ground.machine import cores
 from onnx_si.maps import (
     ARGMAX,
+    Blocks,
     SaliencyMap,
     Threshold,
+    blocks_of,
     build,
     default_threshold,
     parse_threshold,
@@ -36,7 +38,8 @@ LARGE = 1 << 14  # values of an image from which a run of the model gains by mor
 @dataclass(frozen=True, kw_only=True)
 class Marker:
     """How one output of a model becomes a region, for any image: `tensor` is the margin, or for a threshold
-    of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself.
+    of kind `top`, and where nothing but the deployed runtime is asked (`is_map`), the map itself. `blocks`
+    are what the map was averaged over.
     """
 
     model: Model
@@ -44,6 +47,12 @@ class Marker:
     threshold: Threshold
     mask: Mask | None
     is_map: bool = False
+    blocks: Blocks | None = None
+
+    @property
+    def ranked(self) -> Mask | None:
+        """The pixels that a share is taken of: those that may count (None: all), of each block one."""
+        return self.mask if self.blocks is None else self.blocks.firsts(self.mask)
 
     def region(self, values: Array) -> Mask:
         """The region that this output means."""
@@ -59,7 +68,8 @@ class Marker:
         chosen = shown if self.mask is None else shown[self.mask]
         if kind == "top":
             others = ~self.region_of(shown) if outside is None else outside
-            return _above_others(shown, others if self.mask is None else others & self.mask)
+            ranked = self.ranked
+            return _above_others(shown, others if ranked is None else others & ranked)
         if kind in ("value", ARGMAX):
             bound = level
         elif self.threshold.chosen and not chosen.min() > level * chosen.max():
@@ -71,7 +81,7 @@ class Marker:
     def region_of(self, shown: Array) -> Mask:
         """The region that the map itself means, by the threshold as it was written."""
         if self.threshold.kind == "top":
-            return top_region(shown, self.threshold, self.mask)
+            return top_region(shown, self.threshold, self.mask, self.ranked)
         above: Mask = self.distance(shown) > 0
         return above if self.mask is None else above & self.mask
 
@@ -172,7 +182,8 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     """
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
-    view, followed = frame.view, settings.asks_exact
+    blocks = blocks_of(settings.coarsen, frame.view.space, mask)
+    view, followed = dataclasses.replace(frame.view, blocks=blocks), settings.asks_exact
     try:
         saliency = build(
             frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed
@@ -200,7 +211,12 @@ def marked(
         frame=frame,
         saliency=saliency,
         marker=Marker(
-            model=saliency.model, tensor=saliency.tensor, threshold=threshold, mask=mask, is_map=True
+            model=saliency.model,
+            tensor=saliency.tensor,
+            threshold=threshold,
+            mask=mask,
+            is_map=True,
+            blocks=saliency.blocks,
         ),
         bound=None,
         bound_at=image,
@@ -237,9 +253,15 @@ def _not_linear(bound: Program) -> str:
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:
     if threshold.kind == "top":
-        return Marker(model=saliency.model, tensor=saliency.margin_tensor, threshold=threshold, mask=mask)
+        return Marker(
+            model=saliency.model,
+            tensor=saliency.margin_tensor,
+            threshold=threshold,
+            mask=mask,
+            blocks=saliency.blocks,
+        )
     model, margin = with_margin(saliency, threshold, math.prod(frame.view.space), mask)
-    return Marker(model=model, tensor=margin, threshold=threshold, mask=mask)
+    return Marker(model=model, tensor=margin, threshold=threshold, mask=mask, blocks=saliency.blocks)
 
 
 def bind_margin(saliency: SaliencyMap, marker: Marker, image: Array) -> Program:

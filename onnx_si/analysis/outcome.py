@@ -12,6 +12,7 @@ import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.question import Question
+from onnx_si.analysis.selection import told_of
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
@@ -118,7 +119,7 @@ def result_of(
         saliency_map=selection.map,
         image=scene.image,
         layout=scene.layout,
-        saliency={"method": saliency.method, "target": saliency.target, "threshold": selection.threshold},
+        saliency=told_of(saliency, selection.threshold),
         comparison=comparison,
         noise=noise_document(test.noise, thinned=settings.thin is not None),
         model=_identity(scene.frame.loaded),

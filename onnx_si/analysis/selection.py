@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def _by_the_runtime(scene: Scene, marking: Marking, settings: Settings) -> Selec
         engine=engine_of(scene, settings, box),
         map=shown,
         region=region,
-        event=event_of(marking.marker, region, scene.mask),
+        event=event_of(marking.marker, region),
         mask=scene.mask,
         parity=parity_of_itself(),
     )
@@ -153,11 +154,11 @@ def _followed(marking: Marking, bound: Program, region: Mask, scene: Scene) -> t
     if threshold.kind != "top":
         return Exact(bound, marker.tensor), RegionEvent(region, mask)
     model, margin = with_margin(saliency, threshold, region.size, mask, region)
+    ranked = np.ones(region.shape, np.bool_) if marker.ranked is None else marker.ranked
     program = bind(model, scene.seen, (margin,))
     program.require_exact()
-    allowed = region.size if mask is None else int(np.count_nonzero(mask))
-    ties = threshold.count(allowed) + 1 - int(np.count_nonzero(region))
-    return Exact(program, margin), TopEvent(region, region, ties, mask)
+    ties = threshold.count(int(np.count_nonzero(ranked))) + 1 - int(np.count_nonzero(region & ranked))
+    return Exact(program, margin), TopEvent(region, region, ties, marker.ranked)
 
 
 def _finite(program: Program, tensor: str) -> Array:
@@ -195,6 +196,17 @@ def compare_deployed(marking: Marking, scene: Scene, region: Mask, shown: Array)
     return Parity(runtime=RUNTIME, pixels=pixels, max_difference=float(np.abs(shown - deployed).max()))
 
 
+def told_of(saliency: SaliencyMap, threshold: str) -> dict[str, Any]:
+    """What a document says of a map."""
+    coarsen = 1 if saliency.blocks is None else saliency.blocks.side
+    return {
+        "method": saliency.method,
+        "target": saliency.target,
+        "threshold": threshold,
+        "coarsen": coarsen,
+    }
+
+
 def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:
     """The error for a region that is empty or everything, with the range of the map."""
     low, high = float(shown.min()), float(shown.max())
@@ -206,7 +218,7 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
         f"{advice}, or another --saliency",
         pixels=count,
         size=shown.size,
-        saliency={"method": saliency.method, "target": saliency.target, "threshold": str(threshold)},
+        saliency=told_of(saliency, str(threshold)),
     )
 
 

@@ -40,8 +40,8 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     )
 
 
-def event_of(marker: Marker, region: Mask, mask: Mask | None) -> RegionEvent:
+def event_of(marker: Marker, region: Mask) -> RegionEvent:
     """What has to be the same along the line: the region, whatever ties."""
     if marker.threshold.kind == "top":
-        return TopEvent(region, region, 1, mask)
-    return RegionEvent(region, mask)
+        return TopEvent(region, region, 1, marker.ranked)
+    return RegionEvent(region, marker.mask)

@@ -168,7 +168,7 @@ class Witness:
 
     def _pixels(self, event: RegionEvent) -> Mask:
         """The pixels of which the event says what they are."""
-        return counted(event, self.test.selection.mask)
+        return counted(event, self.test.selection.marker.ranked)
 
     def _holds(self, shown: Array, event: RegionEvent) -> bool:
         return bool(((self._region(shown) == event.observed) | ~self._pixels(event)).all())

@@ -38,7 +38,8 @@ class Seen:
     """Where the event holds on a part of the line, and how many knots there were.
 
     `blurred` has the ends of what is inside, each as the interval in which it lies; a part of a task leaves
-    them to the whole. Only what lies below `reached` was examined.
+    them to the whole. Only what lies below `reached` was examined. `paid` are the knots that its work was
+    for, where that is told: a margin that jumps has few of those of the tensors in front of it.
     """
 
     inside: Array
@@ -46,6 +47,12 @@ class Seen:
     blurred: Array
     knots: int
     reached: float
+    paid: int | None = None
+
+    @property
+    def cost_in_knots(self) -> int:
+        """Knots that were paid for."""
+        return self.knots if self.paid is None else self.paid
 
 
 @dataclass(frozen=True)

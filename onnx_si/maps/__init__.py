@@ -3,6 +3,7 @@
 from onnx_si.maps.choose import EACH, PREDICTED, build, methods
 from onnx_si.maps.classes import agreement_map, labels_map
 from onnx_si.maps.map import SaliencyMap, View, resize_matrix
+from onnx_si.maps.pixel_blocks import Blocks, blocks_of
 from onnx_si.maps.threshold import (
     ARGMAX,
     Threshold,
@@ -16,10 +17,12 @@ __all__ = [
     "ARGMAX",
     "EACH",
     "PREDICTED",
+    "Blocks",
     "SaliencyMap",
     "Threshold",
     "View",
     "agreement_map",
+    "blocks_of",
     "build",
     "default_threshold",
     "labels_map",

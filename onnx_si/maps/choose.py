@@ -12,6 +12,7 @@ from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
+from onnx_si.maps.coarse import in_blocks
 from onnx_si.maps.gradcam import gradcam
 from onnx_si.maps.gradients import grad_input, gradient
 from onnx_si.maps.map import SaliencyMap, View
@@ -86,7 +87,9 @@ def build(
     """
     model = on_scores(model, image) if followed else model
     if target != EACH:
-        return _built(model, image, method, target, view, argmax)
+        return in_blocks(_built(model, image, method, target, view, argmax), view.blocks)
+    if view.blocks is not None:
+        raise UsageError(f"target {EACH} is one test for each class of the pixels; leave --coarsen out")
     made = _built(model, image, method, PREDICTED, view, argmax)
     if not made.of_classes:
         raise UsageError(
@@ -104,6 +107,7 @@ def _built(
     view: View,
     argmax: bool | None,
 ) -> SaliencyMap:
+    """The map, pixel by pixel but for a choice of class."""
     if method == "auto":
         return _automatic(model, image, target, view, argmax)
     kind, _, name = method.partition(":")

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
-from onnx_si.maps.map import SaliencyMap, View, name_map, to_map
+from onnx_si.ground.layout import Layout
+from onnx_si.maps.map import SaliencyMap, View, in_order, name_map, single_precision, to_map
 from onnx_si.maps.monotone import find_labels, on_scores
+from onnx_si.maps.pixel_blocks import Blocks
 from onnx_si.maps.reading import Reading, read_tensor
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
@@ -63,19 +65,24 @@ def class_map(
         )
     if isinstance(target, int) and not 0 <= target < classes:
         raise UsageError(f"target {target}: tensor '{name}' has {classes} channels, numbered from 0")
-    editor, notes = Editor(model), tuple[str, ...]()
-    labels = editor.add("ArgMax", [name], axis=reading.layout.channel_axis, keepdims=1)
+    scores, layout, notes = name, reading.layout, tuple[str, ...]()
+    if view.blocks is not None:
+        model, scores = _averaged(model, image, name, shape, layout, view.blocks)
+        shape, layout = (1, classes, *view.space), Layout("NC" + "DHW"[-len(view.space) :], layout.reason)
+        notes = ("the scores of each class are averaged over the blocks before one of them is chosen",)
+    editor = Editor(model)
+    labels = editor.add("ArgMax", [scores], axis=layout.channel_axis, keepdims=1)
     if isinstance(target, int):
         wanted = editor.constant(np.array(target))
     else:
         wanted = _most_frequent(editor, labels, classes, math.prod(view.space))
-        notes = (
+        notes += (
             f"'{name}' has {classes} channels: the region is where the class with the most pixels, class 0 "
             "aside, has the largest; --target K takes one",
         )
     one = editor.add("Equal", [labels, wanted])
-    single = tuple(1 if axis == reading.layout.channel_axis else n for axis, n in enumerate(shape))
-    public = name_map(editor, to_map(editor, one, single, reading.layout, None, view))
+    single = tuple(1 if axis == layout.channel_axis else n for axis, n in enumerate(shape))
+    public = name_map(editor, to_map(editor, one, single, layout, None, view))
     found = on_scores(editor.finish(), image)  # a Softmax in front of the choice is removed
     return SaliencyMap(
         model=found,
@@ -88,6 +95,7 @@ def class_map(
         split=0.5,
         chooses_class=True,
         of_classes=True,
+        blocks=view.blocks,
     )
 
 
@@ -147,6 +155,29 @@ def _labels(editor: Editor, model: Model, image: NDArray[np.float64], name: str,
         name = editor.add("ArgMax", [name], axis=axis, keepdims=1)
         shape = tuple(1 if a == axis else n for a, n in enumerate(shape))
     return to_map(editor, name, shape, reading.layout, None, view)
+
+
+def _averaged(
+    model: Model,
+    image: NDArray[np.float64],
+    name: str,
+    shape: tuple[int, ...],
+    layout: Layout,
+    blocks: Blocks,
+) -> tuple[Model, str]:
+    """A model with the scores (1, channels, *space) of each class averaged over blocks: those in front of a
+    Softmax, between whose probabilities one is chosen by them.
+    """
+    editor = Editor(model)
+    editor.add("ArgMax", [name], axis=layout.channel_axis, keepdims=1)
+    found = on_scores(editor.finish(), image)
+    editor = Editor(found)
+    (scores,) = editor.proto.graph.node.pop().input
+    scores, shape, layout = in_order(editor, single_precision(editor, scores), shape, layout)
+    order = sorted(range(len(shape)), key=lambda axis: "NCDHW".index(layout.axes[axis]))
+    if order != list(range(len(shape))):
+        scores = editor.add("Transpose", [scores], perm=order)
+    return editor.finish(), blocks.averaged(editor, scores, shape[layout.axes.index("C")])
 
 
 def _read(model: Model, image: NDArray[np.float64], name: str, view: View) -> tuple[tuple[int, ...], Reading]:

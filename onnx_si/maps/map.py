@@ -12,6 +12,7 @@ from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.ground.layout import Layout
 from onnx_si.kernels.interpolation import linear_matrix
+from onnx_si.maps.pixel_blocks import Blocks
 
 LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
 """What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
@@ -25,7 +26,8 @@ MAX_RESIZE_VALUES = 2**26  # of the matrix that resizes one axis
 class View:
     """What a saliency method may know of the image: its shape as the model takes it, the layout, its size
     in space, how a coarse map is brought to that size (`linear` or `nearest`), the tensor of the class
-    scores where the user named one, and the size in space that preprocessing resizes the image to.
+    scores where the user named one, the size in space that preprocessing resizes the image to, and the blocks
+    that a map is averaged over (None: each pixel is one).
     """
 
     shape: tuple[int, ...]
@@ -33,6 +35,7 @@ class View:
     resize: str = "linear"
     scores: str | None = None
     inner: tuple[int, ...] | None = None
+    blocks: Blocks | None = None
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -49,7 +52,7 @@ class SaliencyMap:
     where it is "root", the square.
     `split` is the level that tells yes from no on a map that has one, `why` the reason of an automatic
     choice, `chooses_class` whether the map is 1 where a class has the largest channel, `of_classes` whether
-    each pixel has one class.
+    each pixel has one class, `blocks` what it was averaged over.
     """
 
     model: Model
@@ -63,6 +66,7 @@ class SaliencyMap:
     why: str = ""
     chooses_class: bool = False
     of_classes: bool = False
+    blocks: Blocks | None = None
 
     @property
     def is_logit(self) -> bool:

@@ -54,7 +54,9 @@ class Threshold:
         return k
 
 
-def top_region(scores: NDArray[np.float64], threshold: Threshold, mask: Mask | None) -> Mask:
+def top_region(
+    scores: NDArray[np.float64], threshold: Threshold, mask: Mask | None, ranked: Mask | None = None
+) -> Mask:
     """Pixels strictly above the (k + 1)-th largest value among those that may count; values that tie with it
     are outside. What only that tolerance makes is no region: the search finds another one there.
 
@@ -66,9 +68,11 @@ def top_region(scores: NDArray[np.float64], threshold: Threshold, mask: Mask | N
         Of kind `top`.
     mask : boolean array or None
         Pixels that may count; None: all.
+    ranked : boolean array, optional
+        Those of them whose values are ranked, one of each block; default: all.
     """
     allowed = np.ones(scores.shape, np.bool_) if mask is None else mask
-    values = scores[allowed]
+    values = scores[allowed if ranked is None else ranked]
     k = threshold.count(values.size)
     place = values.size - k - 1
     level = np.partition(values, place)[place]
@@ -137,6 +141,8 @@ def with_margin(
     """
     editor = Editor(saliency.model)
     scores = _double(editor, saliency.margin_tensor)
+    if saliency.blocks is not None:
+        mask = saliency.blocks.firsts(mask)
     if threshold.kind in ("value", ARGMAX):
         bound = editor.constant(np.array(saliency.on_margin(threshold.level)))
     elif threshold.kind == "top":

@@ -1,5 +1,6 @@
 """Ops that pick values: Slice, Split, Gather."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed, shape_of
-from onnx_si.rules import axis_rules
+from onnx_si.ops.recipe import Recipe
+from onnx_si.rules import axis_rules, boxes
 from onnx_si.rules.registry import Context, Input, Variable, axis_of, constant, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Disputed, Gated, Rule
 from onnx_si.rules.traits import Gradient, Moves
@@ -97,7 +99,30 @@ def _cut(start: int, end: int, step: int, length: int) -> slice:
     return slice(min(max(start, 0), length - 1), None if end < 0 else end, step)
 
 
-@handles("Gather", since=(1, 11, 13), axes=axis_rules.gathered, moves=Moves.PICKS, gradient=Gradient.MOVED)
+def _part_of_picked(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: boxes.Box) -> boxes.Part | None:
+    """The stretch of the axis that holds what stored indices pick."""
+    data, indices = recipe.inputs
+    if not isinstance(data, Variable) or indices is None or isinstance(indices, Variable):
+        return None
+    where, index = axis_of(recipe.attributes.get("axis", 0), data.ndim), np.asarray(indices)
+    chosen = index[box[where : where + index.ndim]]
+    if not chosen.size:
+        return None
+    chosen = np.where(chosen < 0, chosen + data.shape[where], chosen).astype(np.int64)
+    first, last = int(chosen.min()), int(chosen.max())
+    need = (*box[:where], slice(first, last + 1), *box[where + index.ndim :])
+    inputs = (replace(data, shape=boxes.shape_of(need)), chosen - first)
+    return boxes.Part(box, (need,), lambda: recipe.again(inputs))
+
+
+@handles(
+    "Gather",
+    since=(1, 11, 13),
+    axes=axis_rules.gathered,
+    moves=Moves.PICKS,
+    gradient=Gradient.MOVED,
+    crop=_part_of_picked,
+)
 def gather(x: Input, indices: Input, *, axis: int = 0) -> Rule:
     shape, picked = shape_of(x), shape_of(indices)
     where = axis_of(axis, len(shape))

@@ -4,8 +4,11 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import malformed
+from onnx_si.ops import crops
+from onnx_si.ops.recipe import Recipe
 from onnx_si.ops.reduction import along
 from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
 from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, axis_of, handles, integers, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Disputed, Gated, Rule, Stage, Winner
@@ -26,12 +29,35 @@ def _arg_extreme(x: Input, axis: int, keepdims: int, last: int, sign: int) -> Ru
     )
 
 
-@handles("ArgMax", since=(1, 11, 12, 13), axes=axis_rules.chosen, decides=Decision.LARGEST)
+def _part_of_choice(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part:
+    """All candidates of each choice."""
+    (data,) = recipe.changing
+    where, sides = axis_of(recipe.attributes.get("axis", 0), data.ndim), list(box)
+    if recipe.attributes.get("keepdims", 1):
+        del sides[where]
+    sides.insert(where, slice(0, data.shape[where]))
+    needs = (tuple(sides),)
+    return Part(box, needs, lambda: recipe.again(crops.cut(recipe, needs)))
+
+
+@handles(
+    "ArgMax",
+    since=(1, 11, 12, 13),
+    axes=axis_rules.chosen,
+    decides=Decision.LARGEST,
+    crop=_part_of_choice,
+)
 def arg_max(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule | Composition:
     return _arg_extreme(x, axis, keepdims, select_last_index, +1)
 
 
-@handles("ArgMin", since=(1, 11, 12, 13), axes=axis_rules.chosen, decides=Decision.SMALLEST)
+@handles(
+    "ArgMin",
+    since=(1, 11, 12, 13),
+    axes=axis_rules.chosen,
+    decides=Decision.SMALLEST,
+    crop=_part_of_choice,
+)
 def arg_min(x: Input, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Rule | Composition:
     return _arg_extreme(x, axis, keepdims, select_last_index, -1)
 

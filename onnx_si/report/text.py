@@ -53,7 +53,7 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
         *_components(result["region"]["components"]),
         *_classes(result["classes"] or ()),
         *_comparison(result["comparison"]),
-        *_fragility(result["fragility"]),
+        *_fragility(result["fragility"], result["saliency"]["coarsen"]),
         ("noise", noise_text(result)),
         *((("warning", text) for text in result["warnings"]) if warnings else ()),
         ("guarantee", _guarantee(result)),
@@ -93,12 +93,17 @@ def _model(result: Mapping[str, Any]) -> str:
     target = "" if saliency["target"] is None else f" of class {saliency['target']}"
     if saliency["target"] == "predicted":
         target = " of the predicted class"
-    name = result["model"]["path"] or "model in memory"
+    name, side = result["model"]["path"] or "model in memory", saliency["coarsen"]
+    blocks = "" if side == 1 else f", averaged over blocks of side {side},"
     if saliency["threshold"] == "argmax":
         return (
-            f"{name}, region where {saliency['method']} is largest in the channel{target or ' of its class'}"
+            f"{name}, region where {saliency['method']}{blocks} is largest in the channel"
+            f"{target or ' of its class'}"
         )
-    return f"{name}, region where {saliency['method']}{target} exceeds {_threshold(saliency['threshold'])}"
+    return (
+        f"{name}, region where {saliency['method']}{target}{blocks} exceeds "
+        f"{_threshold(saliency['threshold'])}"
+    )
 
 
 def _threshold(threshold: str) -> str:
@@ -201,7 +206,7 @@ def interval_text(result: Mapping[str, Any]) -> str:
     return f"{start} to {end} at confidence {result['confidence_level']:g}{about}{estimate}"
 
 
-def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _fragility(found: Mapping[str, Any], side: int) -> Iterator[tuple[str, str]]:
     """How much the selection leaves to test with, where that is little."""
     distance, left = found["distance"], found["information"]
     if left is None or distance is None:
@@ -214,7 +219,8 @@ def _fragility(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "fragility",
         f"moving the difference by {distance:.2g} standard errors changes the region, so that almost nothing "
         f"is left to test with ({share}): a large p-value says little here. --randomise 0.2 (its p-value "
-        "keeps its meaning) and --thin 0.2 (one forward pass) select on a slightly noisier image",
+        "keeps its meaning) and --thin 0.2 (one forward pass) select on a slightly noisier image; "
+        f"--coarsen {4 if side == 1 else 2 * side} makes the region of blocks, which hold fewer edges fixed",
     )
 
 

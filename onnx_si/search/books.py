@@ -16,6 +16,7 @@ from onnx_si.search.found import RESOLVED, Progress, SearchOptions
 from onnx_si.search.frontier import Cell, Frontier
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import Action, Policy
+from onnx_si.search.screen import Screen
 from onnx_si.statistics.truncated import p_value_bounds
 
 NOTHING = np.empty((0, 2))
@@ -32,6 +33,7 @@ class Run:
     policy: Policy
     parts: Parts
     together: int
+    screen: Screen
     inside: list[Array] = field(default_factory=list)
     unclear: list[Array] = field(default_factory=list)
     blurred: list[Array] = field(default_factory=list)
@@ -133,7 +135,7 @@ class Run:
             self.inside.append(seen.inside)
             self.unclear.append(seen.unclear)
             self.blurred.append(seen.blurred)
-            self.policy.learn_resolved(cell, seen.knots, seen.reached)
+            self.policy.learn_resolved(cell, seen.cost_in_knots, seen.reached)
             self.frontier.push_rest(cell, seen.reached)
             self.fates[RESOLVED] += 1
 
@@ -172,13 +174,22 @@ class Run:
 
     def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
+        screens = self.options.domains.claiming and self.policy.resolved.length
+        inside, left = self.screen(part, low, high) if screens else ([], [(low, high)])
+        found = [np.array(inside).reshape(-1, 2)]
+        for start, end in Intervals.of(left).bounds:
+            found.append(self._followed(part, cell, float(start), float(end)))
+        return Intervals.of(np.concatenate(found))
+
+    def _followed(self, part: Part, cell: Cell, low: float, high: float) -> Array:
         seen = self.examiner.resolve(part.task, low, high)
-        self.policy.parts.learn(seen.knots, seen.reached - low)
+        self.policy.parts.learn(seen.cost_in_knots, seen.reached - low)
+        self.screen.learn(part, seen.cost_in_knots)
         if seen.reached < high:
             self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
-        return Intervals.of(seen.inside)
+        return seen.inside
 
     def _claim(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onnx_si.domains.domain import Claim, Domains, Seen
 from onnx_si.domains.task import Task
@@ -60,7 +60,15 @@ class Examiner:
         together = sum(sorted(tally.peak_bytes for tally in tallies)[-cores() :])
         self.tally.peak_bytes = max(self.tally.peak_bytes, together)
         self.pieces += sum(seen.knots + 1 for seen in found)
+        if task.jumps:
+            found = [self._with_work(task, *one) for one in zip(found, tallies, strict=True)]
         return found
+
+    def _with_work(self, task: Task, seen: Seen, tally: Tally) -> Seen:
+        """With the knots that its work was for."""
+        cost, passes = self.domains.resolving.cost, tally.operations / max(1, task.program.cost)
+        per_knot = cost.per_knot or 1.0
+        return replace(seen, paid=max(seen.knots, round((passes - cost.passes) / per_knot)))
 
     def claim(self, task: Task, ends: Sequence[tuple[float, float]]) -> list[Claim]:
         """What is proven of cells."""

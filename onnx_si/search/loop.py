@@ -18,6 +18,7 @@ from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
 from onnx_si.search.parts import Parts
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
+from onnx_si.search.screen import Screen
 from onnx_si.search.settling import settle_interval
 from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED
@@ -100,6 +101,7 @@ def search(
         policy=policy,
         parts=parts,
         together=together,
+        screen=Screen(examiner=examiner, policy=policy, whole_cost=program.cost),
     )
     bounds, complete, why = (0.0, 1.0), False, None
     after = options.deadline.later(tuning.for_ends)

@@ -218,8 +218,12 @@ class Policy:
         return self.overhead + self.domains.resolving.cost.of(self._knots(cell))
 
     def _cost_of_part(self, share: float, width: float) -> float:
-        knots = self.part_density * width * share / self._least_share
+        knots = self.knots_of_part(share, width)
         return self.overhead + share * self.domains.resolving.cost.of(knots)
+
+    def knots_of_part(self, share: float, width: float) -> float:
+        """Knots expected of a part that is such a share of the network."""
+        return self.part_density * width * share / self._least_share
 
     def _knots(self, cell: Cell) -> float:
         knots = self.resolved.per_length() * cell.width

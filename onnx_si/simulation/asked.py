@@ -24,6 +24,7 @@ class Wish:
     seed: int = 0
     mask: ArrayLike | None = None
     covariance: ArrayLike | Mapping[str, ArrayLike] | None = None
+    base: Any = None
 
     def __post_init__(self) -> None:
         for name in ("references", "noise_images", "seed"):

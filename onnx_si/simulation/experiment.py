@@ -18,7 +18,9 @@ from onnx_si.errors import UsageError
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.report.documents import SIMULATION
 from onnx_si.simulation.asked import Wish
+from onnx_si.simulation.detectable import Count, Detectable, found_with, why_not
 from onnx_si.simulation.draws import Noise, Signalled, parse_noise
+from onnx_si.simulation.expected import expected, warning_of
 from onnx_si.simulation.kept_trials import Journal
 from onnx_si.simulation.keywords import ALL, DEFAULT_TRIALS, OWN
 from onnx_si.simulation.method_rows import CONFIDENCE, Row, p_values, summarise
@@ -26,6 +28,7 @@ from onnx_si.simulation.part_rows import PartRow, summarise_parts
 from onnx_si.simulation.plan import Plan, plan_of
 from onnx_si.simulation.pool import Advance, run_trials, run_until_tested
 from onnx_si.simulation.trial import Outcome
+from onnx_si.statistics.hypotheses import HYPOTHESES
 
 _KNOWS = {
     "kind": "its kind is told; each value's variance follows from the mean around it",
@@ -34,20 +37,6 @@ _KNOWS = {
     "image": "estimated from the image: the level is approximate",
     "images": "estimated from further images of noise: a t-test",
 }
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many draws, or how many tests, under each signal; exactly one of them."""
-
-    trials: int | None = None
-    tested: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.trials is None) == (self.tested is None):
-            raise UsageError("trials and tested: give one of them")
-        if min(n for n in (self.trials, self.tested) if n is not None) < 1:
-            raise UsageError("trials or tested below 1; give at least 1")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,13 +51,23 @@ class Simulation:
     outcomes: tuple[Outcome, ...] = field(repr=False)
     rows: tuple[Row, ...]
     parts: tuple[PartRow, ...]
+    detectable: Detectable | None
     defaults: tuple[str, ...]
+    warnings: tuple[str, ...]
     seconds: float
 
     @property
     def tested(self) -> int:
         """Trials with a region, under all signals."""
         return sum(outcome.tested for outcome in self.outcomes)
+
+    @property
+    def null_holds(self) -> bool:
+        """Whether the null hypothesis is true of images without signal: without a reference only of those
+        whose base is constant.
+        """
+        base, needs = self.plan.base, HYPOTHESES[self.settings.hypothesis].needs_reference
+        return needs or base is None or base.is_constant(self.plan.axes)
 
     @property
     def source(self) -> str:
@@ -110,7 +109,12 @@ class Simulation:
                 "producer": model.producer,
                 "opset": model.opset,
             },
-            "image": {"shape": list(plan.shape), "square": plan.size, "references": plan.references},
+            "image": {
+                "shape": list(plan.shape),
+                "square": plan.size,
+                "references": plan.references,
+                "base": None if plan.base is None else list(plan.base.names),
+            },
             "noise": self._noise(),
             "hypothesis": settings.hypothesis,
             "alternative": settings.alternative,
@@ -121,8 +125,10 @@ class Simulation:
             "contradicted": sum(outcome.contradicted for outcome in self.outcomes),
             "results": [asdict(row) for row in self.rows],
             "components": [asdict(row) for row in self.parts],
+            "detectable": {} if self.detectable is None else asdict(self.detectable),
             "config": {**plan.to_dict(), "signals": list(self.signals)},
             "defaults": list(self.defaults),
+            "warnings": list(self.warnings),
             "seconds": self.seconds,
             "versions": versions(),
             "reasons": {
@@ -134,6 +140,8 @@ class Simulation:
                 "noise.degrees_of_freedom": "sigma is not told as an estimate",
                 "asked.*": "the number of draws, or of tests, is fixed; not both",
                 "results.*.*": "in the row's own reasons",
+                "image.base": "noise and signal alone are drawn",
+                "detectable.*": why_not(self.detectable),
                 "components.*.*": "in the row's own reason",
             },
         }
@@ -173,6 +181,8 @@ def simulate(
     *,
     trials: int | None = None,
     tested: int | None = None,
+    detectable: float | None = None,
+    base: Any = None,
     size: int | None = None,
     references: int | None = None,
     noise: str | Noise | Signalled | None = None,
@@ -201,6 +211,11 @@ def simulate(
         Instead: draw until so many have a region.
     size : int, optional
         Side of the square, in pixels (default half of the image's).
+    detectable : float, optional
+        A power: the smallest signal that is found with it is looked for, by bisection with the same draws.
+    base : number, array, path, or a sequence of these, optional
+        What noise and signal are added to (default 0), in the file's units; of several one is drawn for each
+        trial, the same for an image and its references.
     references : int, optional
         References without signal (default: what the hypothesis needs).
     noise : str or Noise, optional
@@ -247,6 +262,7 @@ def simulate(
     _require_meant(
         trials=trials,
         tested=tested,
+        detectable=detectable,
         size=size,
         references=references,
         noise=None if isinstance(noise, Noise | Signalled) else noise,
@@ -271,13 +287,27 @@ def simulate(
         seed=seed,
         mask=pixels,
         covariance=told,
+        base=base,
     )
     plan, settings, defaults = plan_of(model, wish, **options)
     for text in defaults:
         (notice or _silent)("default", text)
+    warning = None if plan.base else warning_of(expected(model, settings), plan.sigma)
+    warnings = () if warning is None else (warning,)
+    for text in warnings:
+        (notice or _silent)("warning", text)
     journal = Journal(resume, plan, versions()["onnx-si"])
-    run = (plan, signals, journal, jobs, progress or _silent)
-    outcomes = run_trials(count.trials, *run) if count.trials else run_until_tested(count.tested or 1, *run)
+    run = (journal, jobs, progress or _silent)
+    if detectable is None:
+        limit = None
+    else:
+        limit, tried = found_with(detectable, count, plan, settings, run)
+        signals = tuple(sorted({*signals, *tried}))
+    outcomes = (
+        run_trials(count.trials, plan, signals, *run)
+        if count.trials
+        else run_until_tested(count.tested or 1, plan, signals, *run)
+    )
     rows = summarise(outcomes, signals, plan.methods, settings.alpha, settings.decide)
     parts = summarise_parts(outcomes, signals, settings.alpha) if settings.components else ()
     seconds = time.perf_counter() - started
@@ -290,6 +320,8 @@ def simulate(
         outcomes=outcomes,
         rows=rows,
         parts=parts,
+        detectable=limit,
         defaults=defaults,
+        warnings=warnings,
         seconds=seconds,
     )

@@ -6,7 +6,7 @@ Those of the test are taken over; one that means something else here is written 
 from typing import Annotated, Any, TypedDict
 
 from onnx_si.analysis.options import FILES, OPTIONS, Option
-from onnx_si.analysis.options.kinds import NUMBER, SIGNALS, SWITCH, TEXT, WHOLE
+from onnx_si.analysis.options.kinds import BASE, NUMBER, SIGNALS, SWITCH, TEXT, WHOLE
 from onnx_si.analysis.options.option import NOT_NEGATIVE, SIMULATE, records_of
 from onnx_si.simulation.draws import FAMILIES
 
@@ -36,9 +36,27 @@ class DrawOptions(TypedDict, total=False):
             once="--signal",
         ),
     ]
+    detectable: Annotated[
+        float | None,
+        Option(
+            kind=NUMBER,
+            help="find the smallest signal that is found with this power, by bisection with the same draws",
+            metavar="POWER",
+        ),
+    ]
     size: Annotated[
         int | None,
         Option(kind=WHOLE, help="its side in pixels", shown_default="half of the image's", metavar="K"),
+    ]
+    base: Annotated[
+        Any,
+        Option(
+            kind=BASE,
+            help="what noise and signal are added to: a value, or files with images; of several one is "
+            "drawn for each trial",
+            shown_default="0",
+            metavar="VALUE|FILE",
+        ),
     ]
     references: Annotated[
         int | None,

@@ -14,6 +14,7 @@ from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.simulation.asked import Wish
+from onnx_si.simulation.base import Base, base_of
 from onnx_si.simulation.draws import Noise, Signalled
 from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.noise import Covariance, covariance_of
@@ -48,8 +49,10 @@ class Plan:
         Pixels that may count.
     covariance : Covariance, optional
         Of what is drawn.
+    base : Base, optional
+        What noise and signal are added to; None: 0.
     arrays : mapping of str to str
-        Checksums of mask and covariance as they were given.
+        Checksums of mask, covariance and base.
     """
 
     path: str
@@ -66,12 +69,16 @@ class Plan:
     options: Mapping[str, Any]
     mask: ArrayLike | None = None
     covariance: Covariance | None = None
+    base: Base | None = None
     arrays: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's own types, without the path (a model may move), arrays by their checksums."""
-        kept = [f.name for f in dataclasses.fields(self) if f.name not in ("path", "mask", "covariance")]
-        return {**{name: getattr(self, name) for name in kept}, "noise": str(self.noise)}
+        kept = [
+            f.name for f in dataclasses.fields(self) if f.name not in ("path", "mask", "covariance", "base")
+        ]
+        base = {} if self.base is None else {"base": list(self.base.names)}
+        return {**{name: getattr(self, name) for name in kept}, "noise": str(self.noise), **base}
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -81,12 +88,13 @@ class Plan:
 
     @property
     def drawn(self) -> str:
-        """The noise that is drawn, in words."""
+        """What is drawn, in words."""
+        noise = f"noise {self.noise} with std {self.sigma:g}"
         if self.covariance is not None:
-            return f"noise {self.covariance}"
-        if isinstance(self.noise, Signalled):
-            return f"noise {self.noise}"
-        return f"noise {self.noise} with std {self.sigma:g}"
+            noise = f"noise {self.covariance}"
+        elif isinstance(self.noise, Signalled):
+            noise = f"noise {self.noise}"
+        return noise if self.base is None else f"{noise}, added to {self.base}"
 
 
 def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, tuple[str, ...]]:
@@ -131,7 +139,13 @@ def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, t
     told = {name: value for name, value in options.items() if name not in ("sigma", "seed", "dims")}
     if isinstance(wish.noise, Signalled) and knows == "kind":
         told["noise"] = str(wish.noise.kind)
-    covariance = wish.covariance
+    covariance, base = wish.covariance, base_of(wish.base, shape, probed.layout)
+    if base is not None and isinstance(wish.noise, Signalled):
+        raise UsageError(f"base with noise {wish.noise}, whose level stands behind @: leave the base out")
+    if base is not None and wish.noise_images == 1 and not base.is_constant(axes):
+        raise UsageError(
+            "noise-images 1 is taken for constant background, and the base is none: give at least 2"
+        )
     plan = Plan(
         path=model.path,
         sha256=model.sha256,
@@ -147,7 +161,8 @@ def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, t
         options=told if sizes is None else {**told, "dims": sizes},
         mask=wish.mask,
         covariance=None if covariance is None else covariance_of(covariance, shape, probed.layout),
-        arrays=wish.checksums(),
+        base=base,
+        arrays={**wish.checksums(), **({} if base is None else {"base": base.checksum})},
     )
     return plan, settings, (*settings.reasons, *probed.assumed, *defaults)
 

@@ -6,6 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from onnx_si.simulation.detectable import Detectable
 from onnx_si.simulation.method_rows import CONFIDENCE, Row
 from onnx_si.simulation.part_rows import PartRow
 from onnx_si.simulation.views import Simulated
@@ -83,6 +84,8 @@ def _parts_in_words(simulation: Simulated) -> Iterable[str]:
     """Of components that hold no signal."""
     name = simulation.settings.hypothesis
     null_holds = HYPOTHESES[name].needs_reference  # else the square is in what they are compared with
+    if not simulation.null_holds:
+        return
     for part in simulation.parts:
         if part.touches or part.image_rate is None:
             continue
@@ -96,12 +99,31 @@ def _parts_in_words(simulation: Simulated) -> Iterable[str]:
             )
 
 
+def _detectable_in_words(found: Detectable, simulation: Simulated) -> str:
+    where = f"{found.power:.0%} of {simulation.count.trials} images, those without a region among them"
+    if found.signal is None:
+        return f"detectable: {found.reason} ({where})"
+    low, high = (("?" if end is None else f"{end:.3g}") for end in (found.low, found.high))
+    return (
+        f"detectable: a signal of {found.signal:.3g} is found in {where}; with other draws it may be {low} "
+        f"to {high} ({CONFIDENCE:.0%} intervals)"
+    )
+
+
 def _in_words(simulation: Simulated) -> Iterable[str]:
     alpha = simulation.settings.alpha
+    if not simulation.null_holds:
+        yield (
+            f"the base is not constant, so that hypothesis {simulation.settings.hypothesis} is false of "
+            "images without signal, too: their rejections are no errors; --references 1 compares with the "
+            "same base"
+        )
     for row in simulation.rows:
-        if not row.signal and row.reject_rate is not None:
+        if not row.signal and row.reject_rate is not None and simulation.null_holds:
             yield f"{row.method}: {_verdict(row.reject_interval, alpha)}"
     yield from _parts_in_words(simulation)
+    if simulation.detectable is not None:
+        yield _detectable_in_words(simulation.detectable, simulation)
     for row in simulation.rows:
         if row.not_computed:
             why = next(

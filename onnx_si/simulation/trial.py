@@ -71,10 +71,12 @@ class Drawn:
 
 def draw(plan: Plan, signal: float, trial: int) -> Drawn:
     """The images of a trial: functions of seed and trial number alone, so that no number depends on the
-    workers. Trials of the same number have the same noise under every signal.
+    workers. Trials of the same number have the same noise under every signal, on the same base for image,
+    references and images of noise.
     """
-    streams = np.random.SeedSequence(plan.seed, spawn_key=(trial,)).spawn(5)
+    streams = np.random.SeedSequence(plan.seed, spawn_key=(trial,)).spawn(6)
     rngs = [np.random.default_rng(stream) for stream in streams]
+    base = 0.0 if plan.base is None else plan.base.drawn(rngs[5])
     square = _square(plan, rngs[2]) if signal else None
     added = np.zeros(plan.shape)
     if square is not None:
@@ -82,9 +84,9 @@ def draw(plan: Plan, signal: float, trial: int) -> Drawn:
     if isinstance(plan.noise, Signalled):
         image = plan.noise.image(rngs[0], added)
     else:
-        image = _noise(plan, rngs[0], 1)[0] + added
+        image = _noise(plan, rngs[0], 1)[0] + base + added
     seed = int(rngs[3].integers(2**31))
-    others = _noise(plan, rngs[1], plan.references + plan.noise_images)
+    others = _noise(plan, rngs[1], plan.references + plan.noise_images) + base
     references, noise_images = np.split(others, [plan.references])
     return Drawn(
         image=image,

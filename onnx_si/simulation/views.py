@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from onnx_si.analysis.settings import Settings
+from onnx_si.simulation.detectable import Count, Detectable
 from onnx_si.simulation.method_rows import Row
 from onnx_si.simulation.part_rows import PartRow
 from onnx_si.simulation.plan import Plan
@@ -31,6 +32,17 @@ class Simulated(Protocol):
 
     @property
     def parts(self) -> tuple[PartRow, ...]: ...
+
+    @property
+    def count(self) -> Count: ...
+
+    @property
+    def detectable(self) -> Detectable | None: ...
+
+    @property
+    def null_holds(self) -> bool:
+        """Whether the null hypothesis is true of images without signal."""
+        ...
 
     @property
     def source(self) -> str:

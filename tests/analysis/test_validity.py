@@ -21,22 +21,6 @@ ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")
 UNIFORM = ALTERNATIVES[:3]  # "less" is one minus "greater"
 
 
-def bright_spots(seed, size=5, channels_last=False):
-    """A map that follows the image's bright spots: a naive test of the region is far too optimistic."""
-    net = nets.Net(seed, (1, size, size, 1) if channels_last else (1, 1, size, size))
-    x = net.add("Transpose", "x", perm=[0, 3, 1, 2]) if channels_last else "x"
-    centre = 2 * np.outer([0, 1, 0], [0, 1, 0])
-    weight = net.const(np.abs(net.rng.normal(size=(2, 1, 3, 3))) + centre)
-    x = net.add("Relu", net.add("Conv", x, weight, net.normal(2, scale=0.3), pads=[1, 1, 1, 1]))
-    if channels_last:
-        x = net.add("ReduceMean", net.add("Transpose", x, perm=[0, 2, 3, 1]), axes=[1, 2], keepdims=0)
-        return net.finish(net.add("MatMul", x, net.const(np.array([[0.5], [0.4]]))))
-    net.add(
-        "Conv", x, net.const(np.array([0.5, 0.4]).reshape(1, 2, 1, 1)), net.const(np.array([-1.0])), out="map"
-    )
-    return net.finish("map")
-
-
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """What is drawn and how it is tested."""
@@ -50,7 +34,7 @@ class Setting:
 
 SETTINGS = {
     "mean, one reference, value, sigma 2": Setting(
-        functools.partial(bright_spots, 3), 1, {"hypothesis": "mean", "threshold": 1.5}, 2.0
+        functools.partial(nets.bright_spots, 3), 1, {"hypothesis": "mean", "threshold": 1.5}, 2.0
     ),
     "mean, two references, max:, predicted of 3": Setting(
         functools.partial(nets.cam_nchw, 5, size=5, classes=3, pool=False),
@@ -58,13 +42,13 @@ SETTINGS = {
         {"hypothesis": "mean", "threshold": "max:0.5", "target": "predicted"},
     ),
     "neighborhood, top:, sigma 1": Setting(
-        functools.partial(bright_spots, 6, size=6),
+        functools.partial(nets.bright_spots, 6, size=6),
         0,
         {"hypothesis": "neighborhood", "threshold": "top:0.1"},
         draws=500,
     ),
     "background, max:, NHWC, sigma 0.5": Setting(
-        functools.partial(bright_spots, 4, size=4, channels_last=True),
+        functools.partial(nets.bright_spots, 4, size=4, channels_last=True),
         0,
         {"hypothesis": "background", "threshold": "max:0.5"},
         0.5,
@@ -186,7 +170,7 @@ def level_of(threshold, values):
 @pytest.mark.parametrize("threshold", ["max:0.8", "minmax:0.8", "top:0.12"])
 def test_a_threshold_from_the_image_taken_as_given_is_not_uniform(threshold):
     """The level, computed from the image and then treated as a number, gives another event."""
-    model, pairs = bright_spots(3, size=3), []
+    model, pairs = nets.bright_spots(3, size=3), []
     for image, references in images_of(Setting(None, 1, {}), model, 500):
         level = float(level_of(threshold, nets.value_of(model, image, "map")))
         right = make_case(model, image, references, threshold=threshold)
@@ -310,8 +294,8 @@ def test_a_noise_estimate_is_named_and_warned_about():
     rng = np.random.default_rng(3)
     image, reference = 0.7 * rng.normal(size=(2, 1, 1, 5, 5))
     image[0, 0, 2, 2] += 3
-    known = onnx_si.test(bright_spots(3), image, reference, sigma=0.7, threshold="max:0.5")
-    guessed = onnx_si.test(bright_spots(3), image, reference, threshold="max:0.5")
+    known = onnx_si.test(nets.bright_spots(3), image, reference, sigma=0.7, threshold="max:0.5")
+    guessed = onnx_si.test(nets.bright_spots(3), image, reference, threshold="max:0.5")
     assert known.noise["known"] and not guessed.noise["known"]
     assert "estimated" in guessed.noise["source"]
     assert guessed.noise["std"] == pytest.approx(0.7, rel=0.6)
@@ -324,7 +308,7 @@ def test_units_do_not_matter(factor):
     """Image, reference, sigma and weights in other units give the same p-value."""
     rng = np.random.default_rng(8)
     image, reference = rng.normal(size=(2, 1, 1, 5, 5))
-    model = bright_spots(3)
+    model = nets.bright_spots(3)
     plain = onnx_si.test(model, image, reference, sigma=1.0, threshold=0.5, precision=1e-6)
     scaled = onnx_si.test(
         model,

@@ -54,8 +54,9 @@ def test_signatures():
     names = ["model", "image", "reference", "mask", "covariance", "noise_from", "sigma_from"]
     names += ["progress", "stop", "notice", "options"]
     assert list(inspect.signature(onnx_si.test).parameters) == names
-    names = ["model", "signals", "trials", "tested", "size", "references", "noise", "estimate_sigma"]
-    names += ["noise_images", "seed", "mask", "covariance", "jobs", "resume", "progress", "notice", "options"]
+    names = ["model", "signals", "trials", "tested", "detectable", "base", "size", "references", "noise"]
+    names += ["estimate_sigma", "noise_images", "seed", "mask", "covariance", "jobs", "resume", "progress"]
+    names += ["notice", "options"]
     assert list(inspect.signature(onnx_si.simulate).parameters) == names
 
 

@@ -185,6 +185,19 @@ SMALL = {
     "Equal": [
         lambda net, x: net.add("Where", net.add("Equal", net.add("Relu", x), net.const(np.zeros(1))), x, x)
     ],
+    **{
+        op: [
+            lambda net, x, op=op: net.add(op, x, axis=1),
+            lambda net, x, op=op: net.add(op, x, axis=-1, keepdims=0),
+            lambda net, x, op=op: net.add(op, x, axis=2, select_last_index=1),  # two rules: not cut
+        ]
+        for op in ("ArgMax", "ArgMin")
+    },
+    "Gather": [
+        lambda net, x: net.add("Gather", x, net.ints(0, 0, 0, 1, 1, 4, 7, 7), axis=3),
+        lambda net, x: net.add("Gather", x, net.const(np.array([[5, -1], [2, -9]])), axis=2),
+        lambda net, x: net.add("Gather", x, net.const(np.array(-2)), axis=-1),
+    ],
     "Not": [
         lambda net, x: net.add("Where", net.add("Not", net.add("Less", x, net.const(np.zeros(1)))), x, x)
     ],
@@ -239,7 +252,9 @@ def outputs_of(program, images):
     return [live[name] for name in program.outputs]
 
 
-@pytest.mark.parametrize("op", ["Conv", "MaxPool", "Resize", "Relu", "Transpose", "ConvTranspose"])
+@pytest.mark.parametrize(
+    "op", ["Conv", "MaxPool", "Resize", "Relu", "Transpose", "ConvTranspose", "ArgMax", "Gather"]
+)
 def test_a_pixel_needs_a_small_part_of_a_local_network(op):
     program, out, _ = small_program(SMALL[op][0])
     shape = program.values[out].shape

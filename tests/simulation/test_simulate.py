@@ -425,7 +425,7 @@ def test_json_keys_never_change(model):
     assert set(plain[0]) == {
         *("schema", "model", "image", "noise", "hypothesis", "alternative", "alpha", "confidence_level"),
         *("asked", "seed", "results", "components", "config", "defaults", "seconds", "versions", "reasons"),
-        "contradicted",
+        *("contradicted", "detectable", "warnings"),
     }
     assert plain[1] == {
         *("signal", "method", "trials", "tested", "no_region", "not_computed", "rejected", "reject_rate"),

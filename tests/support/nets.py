@@ -252,3 +252,19 @@ def patterns_on(program, line, z):
 def value_of(model, image, name):
     """One tensor of a model at an image, by this project's own handlers."""
     return bind(model, image, (name,)).values[name]
+
+
+def bright_spots(seed, size=5, channels_last=False):
+    """A map that follows the image's bright spots: a naive test of the region is far too optimistic."""
+    net = Net(seed, (1, size, size, 1) if channels_last else (1, 1, size, size))
+    x = net.add("Transpose", "x", perm=[0, 3, 1, 2]) if channels_last else "x"
+    centre = 2 * np.outer([0, 1, 0], [0, 1, 0])
+    weight = net.const(np.abs(net.rng.normal(size=(2, 1, 3, 3))) + centre)
+    x = net.add("Relu", net.add("Conv", x, weight, net.normal(2, scale=0.3), pads=[1, 1, 1, 1]))
+    if channels_last:
+        x = net.add("ReduceMean", net.add("Transpose", x, perm=[0, 2, 3, 1]), axes=[1, 2], keepdims=0)
+        return net.finish(net.add("MatMul", x, net.const(np.array([[0.5], [0.4]]))))
+    net.add(
+        "Conv", x, net.const(np.array([0.5, 0.4]).reshape(1, 2, 1, 1)), net.const(np.array([-1.0])), out="map"
+    )
+    return net.finish("map")

@@ -177,6 +177,7 @@ PAGE = Kind(
     words="a number from 1 on, or all", accept=lambda value: _page(str(value)), read=lambda text: _page(text)
 )
 FILE = Kind(words="a file", accept=lambda value: value, read=str)
+BASE = Kind(words="a number, or files", accept=lambda value: value, read=str, each=str)
 FILES = Kind(words="files", accept=lambda value: value, read=str, each=str)
 
 

@@ -135,6 +135,17 @@ class QuestionOptions(TypedDict, total=False):
             kind=choice(RESIZES), help="how a coarse map is brought to the image's size", default="linear"
         ),
     ]
+    coarsen: Annotated[
+        int | None,
+        Option(
+            kind=WHOLE,
+            help="the map is averaged over blocks of K x K pixels first, and the region is made of blocks "
+            "(1: of pixels): more power, less detail",
+            default=1,
+            check=within(1, 10_000, " pixels"),
+            metavar="K",
+        ),
+    ]
     channels: Annotated[
         Sequence[int] | None,
         Option(
@@ -163,5 +174,6 @@ class QuestionSettings:
     scores: str | None
     threshold: str | float | None
     resize: str
+    coarsen: int
     channels: tuple[int, ...] | None
     components: bool

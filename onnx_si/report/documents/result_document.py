@@ -102,6 +102,7 @@ KEYS: dict[str, Shape] = {
         "method": text("how the map is made"),
         "target": Leaf(type="any", what="class of the map: a number, predicted, or all"),
         "threshold": text("what makes a pixel salient"),
+        "coarsen": whole("side in pixels of the blocks that it was averaged over; 1: it was not"),
     },
     "classes": listed("the test of each class that is there, with target all", CLASS),
     "comparison": {

@@ -101,4 +101,6 @@ def _map(saliency: Mapping[str, Any]) -> str | None:
         return None
     target = saliency.get("target")
     of = "" if target is None else f", class {target}"
-    return f"{saliency['method']}{of}, threshold {saliency['threshold']}"
+    side = saliency.get("coarsen")
+    blocks = "" if side in (None, 1) else f", averaged over blocks of side {side}"
+    return f"{saliency['method']}{of}, threshold {saliency['threshold']}{blocks}"

@@ -1,0 +1,95 @@
+"""Enclosures of a part of the network on short stretches of the line: what they settle needs no knots.
+
+Far from S a pixel is on the wrong side by far, and networks of many layers still have hundreds of knots for
+each standard error there. An enclosure of a wide cell says nothing after so many layers; of a cell that holds
+some tens of knots it says all that is asked, at a tenth of the price of following them.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from onnx_si.search.examine import Examiner
+from onnx_si.search.parts import Part
+from onnx_si.search.policy import Policy
+
+Stretch = tuple[float, float]
+
+
+@dataclass(kw_only=True)
+class Screen:
+    """Encloses a stretch of the line cell by cell, as wide as the last ones succeeded.
+
+    `credit` are the forward passes that enclosures may still lose: what they save is added, and a share of
+    the work that resolves cells.
+    """
+
+    examiner: Examiner
+    policy: Policy
+    whole_cost: int
+    width: float | None = None
+    credit: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.credit = self.policy.tuning.first_screen_credit
+
+    def __call__(self, part: Part, low: float, high: float) -> tuple[list[Stretch], list[Stretch]]:
+        """Stretches on all of which the part's pixels are on their observed side, and those that are open;
+        on the others one of its pixels is on the wrong side.
+        """
+        domains, tuning, share = self.examiner.domains, self.policy.tuning, self._share(part)
+        assert domains.claiming is not None, "nobody claims anything"
+        batch, claims = self._batch(part), domains.claiming.cost
+        price = claims.passes * share + claims.calls * self.policy.overhead / batch
+        saved = domains.resolving.cost.per_knot * self.policy.knots_of_part(share, 1.0) * share
+        least = 2 * price / saved if saved > 0 else math.inf
+        inside, left, todo = list[Stretch](), list[Stretch](), [(low, high)]
+        if not high - low > tuning.first_screen * least:
+            return inside, todo
+        width = max(least, tuning.first_screen * least if self.width is None else self.width)
+        before, allowed = self.credit, tuning.at_stake * saved * (high - low)
+        while todo and self.credit > max(0.0, before - allowed):
+            cells = _next_cells(todo, width, batch if self.width is not None else 1)
+            settled = 0
+            for (start, end), seen in zip(cells, self.examiner.claim(part.task, cells), strict=True):
+                middle = 0.5 * (start + end)
+                settles = seen.outside or not seen.open.any()
+                if settles and not seen.outside:
+                    inside.append((start, end))
+                elif not settles and end - start > 2 * least and start < middle < end:
+                    todo += [(middle, end), (start, middle)]
+                elif not settles:
+                    left.append((start, end))
+                self.credit += settles * saved * (end - start) - price
+                settled += settles
+            if settled == len(cells):
+                width *= 2
+            elif 2 * settled < len(cells):
+                width = max(least, 0.5 * width)
+            self.width = width
+        return inside, sorted(left + todo)
+
+    def learn(self, part: Part, knots: int) -> None:
+        """A part was resolved on a stretch."""
+        passes = self._share(part) * self.examiner.domains.resolving.cost.of(knots)
+        self.credit += self.policy.tuning.lost_at_most * passes
+
+    def _share(self, part: Part) -> float:
+        return part.task.program.cost / max(1, self.whole_cost)
+
+    def _batch(self, part: Part) -> int:
+        tuning = self.policy.tuning
+        largest = max((math.prod(step.shape) for step in part.task.program.instructions), default=1)
+        return max(1, min(tuning.batch, tuning.batch_bytes // (8 * largest)))
+
+
+def _next_cells(todo: list[Stretch], width: float, count: int) -> list[Stretch]:
+    """Cells of about a width, taken from the stretches that are left; a short rest is joined to the last."""
+    cells = list[Stretch]()
+    while todo and len(cells) < count:
+        start, end = todo.pop()
+        stop = start + width
+        if start < stop and stop + 0.5 * width < end:
+            todo.append((stop, end))
+            end = stop
+        cells.append((start, end))
+    return cells
