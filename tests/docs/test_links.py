@@ -59,13 +59,23 @@ def test_no_dead_links(page):
 
 @pytest.mark.parametrize(
     "target",
-    ["gone.md", "#no-such-heading", "other.md#nor-this", "../../../etc", "http://nowhere", "picture.png#x", "ftp:x"],
+    [
+        "gone.md",
+        "#no-such-heading",
+        "other.md#nor-this",
+        "../../../etc",
+        "http://nowhere",
+        "picture.png#x",
+        "ftp:x",
+    ],
 )
 def test_a_dead_link_is_found(tmp_path, monkeypatch, target):
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     (tmp_path / "other.md").write_text("# Other\n\n## It's here: `code`\n", encoding="utf-8")
     (tmp_path / "picture.png").write_bytes(b"")
     page = tmp_path / "page.md"
-    good = "[a](other.md#its-here-code) [b](#page) ![c](picture.png) [d](https://example.org/x) `[e](no.md)`\n"
+    good = (
+        "[a](other.md#its-here-code) [b](#page) ![c](picture.png) [d](https://example.org/x) `[e](no.md)`\n"
+    )
     page.write_text(f"# Page\n\n{good}\n```\n[f](no.md)\n```\n\n[g\nh]({target})\n", encoding="utf-8")
     assert dead(page) == [target]

@@ -39,7 +39,9 @@ def p_value(text: str) -> float:
 
 
 def shown() -> list[float]:
-    blocks = re.findall(r"^```text\n(.*?)^```", (DOCS / "gallery.md").read_text(encoding="utf-8"), re.M | re.S)
+    blocks = re.findall(
+        r"^```text\n(.*?)^```", (DOCS / "gallery.md").read_text(encoding="utf-8"), re.M | re.S
+    )
     return [p_value(block) for block in blocks]
 
 
@@ -67,11 +69,15 @@ def test_the_gallery_has_each_picture_and_no_other(gallery):
 
 
 def test_every_page_is_in_the_navigation():
-    named = set(re.findall(r"^ +- .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(
+        re.findall(r"^ +- .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     assert {page.name for page in DOCS.glob("*.md")} <= named
 
 
-@pytest.mark.parametrize("page", ["which-option", "engine-exact", "engine-monte-carlo", "engine-thinned", "gallery"])
+@pytest.mark.parametrize(
+    "page", ["which-option", "engine-exact", "engine-monte-carlo", "engine-thinned", "gallery"]
+)
 def test_options_that_are_named_exist(page, capsys):
     from onnx_si.cli.main import main
 

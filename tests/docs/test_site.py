@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("mkdocs", "material", "mkdocstrings")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the extra `docs` is not installed: no {', '.join(MISSING)}")
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"the extra `docs` is not installed: no {', '.join(MISSING)}"
+)
 
 
 class Page(HTMLParser):
