@@ -9,7 +9,6 @@ Seeded: the same numbers again. Run it in the repository's root.
 import argparse
 import contextlib
 import io
-import os
 import re
 import shlex
 import tempfile
@@ -78,7 +77,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def commands() -> list[list[str]]:
-    """What the page runs, each as the arguments of onnx-si; the last ones are --plot and the picture's name."""
+    """What the page runs, as arguments of onnx-si; the last two are --plot and the picture's name."""
     blocks = re.findall(
         r"^```sh\n(onnx-si .*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
@@ -111,7 +110,7 @@ def draw() -> None:
             print(run(arguments))
             picture = Image.open(arguments[-1]).convert("RGB")
             small = picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-            small.save(HERE / os.path.basename(arguments[-1]), optimize=True)
+            small.save(HERE / arguments[-1], optimize=True)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What mkdocs can't do by itself: pages whose source is elsewhere in the repository, and the tutorial.
 
-The sources' links are those of the repository, so that they work where it is read. On the site a link to another
-page leads there; one to a file that has no page (code, a folder) stays as its text.
+The sources' links are those of the repository, so that they work where it is read. On the site a link to
+another page leads there; one to a file that has no page (code, a folder) stays as its text.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ def _link(found: re.Match[str], source: str, files: Files) -> str:
     if found["code"] or target.startswith(("http:", "https:", "#")):
         return found[0]
     path, mark, anchor = target.partition("#")
-    place = os.path.normpath(os.path.join(os.path.dirname(source), path))
+    place = os.path.normpath(Path(source).parent / path).replace(os.sep, "/")
     page = ELSEWHERE.get(place) or ELSEWHERE.get(f"{place}/README.md") or place.removeprefix("docs/")
     if files.get_file_from_path(page):
         return f"[{found['text']}]({page}{mark}{anchor})"

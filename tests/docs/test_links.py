@@ -1,4 +1,4 @@
-"""Every link of the repository's own pages leads somewhere; this needs nothing that is not in the standard library."""
+"""Every link of the repository's own pages leads somewhere."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The site builds without a warning, and a page of it needs nothing from elsewhere. Needs the extra `docs`."""
+"""The site builds without a warning, and needs nothing from elsewhere. Needs the extra `docs`."""
 
 import importlib.util
 import os
