@@ -27,6 +27,7 @@ ELSEWHERE = {
     "benchmarks/results/speed.md": "speed.md",
     "benchmarks/trained/README.md": "trained.md",
 }
+TUTORIAL = "docs/tutorial.py"
 SOURCES = {page: source for source, page in ELSEWHERE.items()}
 LINK = re.compile(r"(?P<code>``?[^`]+``?)|\[(?P<text>(?:[^\[\]`]|`[^`]*`)*)\]\((?P<target>[^()\s]+)\)")
 
@@ -47,7 +48,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in ELSEWHERE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
-    script = (ROOT / "docs/tutorial.py").read_text(encoding="utf-8")
+    script = (ROOT / TUTORIAL).read_text(encoding="utf-8")
     files.append(File.generated(config, "tutorial.md", content=tutorial(script)))
     return files
 
@@ -69,8 +70,10 @@ def _link(found: re.Match[str], source: str, files: Files) -> str:
         return found[0]
     path, mark, anchor = target.partition("#")
     place = os.path.normpath(Path(source).parent / path).replace(os.sep, "/")
-    page = ELSEWHERE.get(place) or ELSEWHERE.get(f"{place}/README.md") or place.removeprefix("docs/")
-    if files.get_file_from_path(page):
+    pages = {**ELSEWHERE, TUTORIAL: "tutorial.md"}
+    page = pages.get(place) or pages.get(f"{place}/README.md") or place.removeprefix("docs/")
+    there = files.get_file_from_path(page)
+    if there and there.inclusion.is_included():
         return f"[{found['text']}]({page}{mark}{anchor})"
     if (ROOT / place).exists():
         return found["text"]
@@ -88,7 +91,7 @@ def tutorial(script: str) -> str:
                 continue
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
-                exec(compile(body, "docs/tutorial.py", "exec"), names)  # noqa: S102 (our own script)
+                exec(compile(body, TUTORIAL, "exec"), names)  # noqa: S102 (our own script)
             parts.append(f"```python\n{body.strip()}\n```")
             if out.getvalue():
                 parts.append(f"```text\n{out.getvalue().rstrip()}\n```")
