@@ -132,7 +132,7 @@ def test_wrong_types_are_told_in_words(options, words):
     [
         ({"methods": ("luck",)}, "methods 'luck'; allowed are selective"),
         ({"alternative": "both"}, "alternative 'both'; allowed are two-sided"),
-        ({"alpha": 2.0}, "alpha 2; it lies between 0 and 1"),
+        ({"alpha": 2.0}, "alpha 2; it lies between 1e-15 and 1"),
         ({"verify": -1}, "verify -1; give 0 to 100000 points"),
         ({"budget_bytes": 3}, "budget_bytes 3; give at least 1048576"),
     ],
