@@ -362,7 +362,7 @@ def test_a_model_that_breaks_the_specification_exits_3(place, call):
         (np.full((8, 8), np.inf), ["infinite"]),
         (np.full((8, 8), 1e200), ["1e+200", "rescale"]),
         (np.zeros((8, 8), np.int16), ["int16", "--scale"]),
-        (np.zeros((8, 0)), ["0 values"]),
+        (np.zeros((8, 0)), ["is empty", "(8, 0)"]),
         (np.zeros((8, 8)), ["noise", "--sigma"]),
     ],
 )

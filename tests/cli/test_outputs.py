@@ -74,3 +74,15 @@ def test_a_default_that_is_a_note_is_told_whole(place, capsys):
     onnx.save(net.proto("map"), "three.onnx")
     main(["three.onnx", "image.npy", "--sigma", "1", "--threshold", "0", "--saliency", "output:map"])
     assert "map: 'map' has 3 channels: their mean is the map (--verbose" in capsys.readouterr().err
+
+
+def test_a_class_that_has_every_pixel_is_told_how_to_take_one_channel(place, capsys):
+    net = nets.Net(0, (1, 1, 8, 8))
+    net.add("Identity", net.conv("x", 1, 2, shift=np.array([-99.0, 99.0])), out="map")
+    onnx.save(net.proto("map"), "two.onnx")
+    assert main(["two.onnx", "image.npy", "--sigma", "1"]) == 5
+    told = capsys.readouterr().err
+    assert "--target K takes another class, or with --threshold T the map of one channel" in told
+    assert "inside" not in told
+    one_channel = ("--target", "1", "--threshold", "minmax:0.5")
+    assert main(["two.onnx", "image.npy", "--sigma", "1", *one_channel]) == 0
