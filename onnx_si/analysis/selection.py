@@ -212,7 +212,11 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
     low, high = float(shown.min()), float(shown.max())
     what = "no pixel passes" if count == 0 else f"all {count} pixels pass"
     negative = threshold.kind == "max" and high <= 0
-    advice = "minmax:F suits a map without positive values" if negative else "choose --threshold inside"
+    advice = "choose --threshold inside"
+    if negative:
+        advice = "--threshold minmax:0.5 suits a map without positive values"
+    if threshold.kind == "argmax":
+        advice = "--target K takes another class, or with --threshold T the map of one channel"
     return NothingToTest(
         f"{what} the threshold {threshold}; the map ({saliency.method}) ranges from {low:.4g} to {high:.4g}: "
         f"{advice}, or another --saliency",
