@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates
 from onnx_si.program.program import Program, bind
-from onnx_si.report import Parity
+from onnx_si.report import MapChosen, Parity
 from onnx_si.runtime.session import RUNTIME
 
 NOT_ASKED = "only the p-value was asked for"
@@ -196,15 +195,10 @@ def compare_deployed(marking: Marking, scene: Scene, region: Mask, shown: Array)
     return Parity(runtime=RUNTIME, pixels=pixels, max_difference=float(np.abs(shown - deployed).max()))
 
 
-def told_of(saliency: SaliencyMap, threshold: str) -> dict[str, Any]:
+def told_of(saliency: SaliencyMap, threshold: str) -> MapChosen:
     """What a document says of a map."""
     coarsen = 1 if saliency.blocks is None else saliency.blocks.side
-    return {
-        "method": saliency.method,
-        "target": saliency.target,
-        "threshold": threshold,
-        "coarsen": coarsen,
-    }
+    return MapChosen(method=saliency.method, target=saliency.target, threshold=threshold, coarsen=coarsen)
 
 
 def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:

@@ -51,7 +51,7 @@ def test_verb(arguments: argparse.Namespace) -> int:
             result = test(model, arguments.image, progress=watch, stop=stop, notice=told, **files, **options)
     except (NothingToTest, UnsupportedModel) as error:
         refused = refusal(error, model, has_reference="reference" in files, **options)
-        identity = {**refused.model, "path": arguments.model}
+        identity = dataclasses.replace(refused.model, path=arguments.model)
         _write(dataclasses.replace(inputs.named_in(refused), model=identity), arguments)
         raise
     finally:
