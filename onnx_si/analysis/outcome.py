@@ -58,7 +58,10 @@ def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
     if found.why == INTERRUPTED:
         low, high = found.p_value_bounds
-        yield f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, the interval longer than need be"
+        yield (
+            f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, "
+            "the interval longer than need be"
+        )
     elif not found.complete and (found.why is not None or not settings.decide):
         low, high = found.p_value_bounds
         wanted, why = settings.precision, "" if found.why is None else f": {found.why}"

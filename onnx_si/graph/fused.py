@@ -16,6 +16,7 @@ DOMAIN = "com.microsoft"
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 NORMALISED = 17  # the opset from which on LayerNormalization is one of the standard's
 SPLIT_BY_INPUT = 13  # ... and Split takes its sizes as an input
+PART = "/plain_"  # between the name of a fused node's output and the number of a tensor in front of it
 EPSILON = 1e-12  # of SkipLayerNormalization
 QUICK = 1.702  # of QuickGelu
 
@@ -45,7 +46,7 @@ class Writer:
         return known and not any(self.node.input[inputs:]) and not any(self.node.output[outputs:])
 
     def add(self, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
-        name = output or f"{self.node.output[0]}/plain_{len(self.nodes)}"
+        name = output or f"{self.node.output[0]}{PART}{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
@@ -77,6 +78,13 @@ class Writer:
 
 
 Plain = Callable[[Writer], list[onnx.NodeProto] | None]
+
+
+def is_part(file: onnx.ModelProto, name: str) -> bool:
+    """Whether a tensor stands in the plain form of a fused node of a file's own graph."""
+    output, _, number = name.rpartition(PART)
+    made = (output in node.output for node in file.graph.node if node.domain == DOMAIN)
+    return number.isdigit() and any(made)
 
 
 def _gelu(w: Writer, x: str) -> str:

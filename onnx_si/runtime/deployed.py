@@ -18,6 +18,7 @@ import onnx_si.ops  # noqa: F401 - registers what is known of each op
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model, read_by
 from onnx_si.graph.dag import subgraphs
+from onnx_si.graph.fused import is_part
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
@@ -254,6 +255,7 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
     makers = {name: node for node in graph.node for name in node.output if name}
     stored = {constant.name: constant for constant in graph.initializer}
     of_file = {constant.name: constant for constant in loaded.file.graph.initializer}
+    rewritten = {name for node in loaded.proto.graph.node for name in node.output if name} - held
     borrowed: dict[str, None] = {}
     needed: set[str] = set()
     constants: dict[str, onnx.TensorProto] = {}
@@ -268,9 +270,10 @@ def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
             needed.add(name)
         elif name in held:
             borrowed[name] = None
-        elif name not in makers:
+        elif name not in makers or (name in rewritten and not is_part(loaded.file, name)):
             raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which neither the file's graph holds nor a node makes"
+                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
+                "(it is inside a function, or of an opset before 7)"
             )
         else:
             needed.add(name)
