@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from onnx_si.analysis.options import Option
-from onnx_si.analysis.options.kinds import GIVEN, SIZES, SWITCH, Kind
+from onnx_si.analysis.options.kinds import GIVEN, SIZES, SWITCH, WHOLE, Kind
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown
 from onnx_si.ground.words import did_you_mean
@@ -32,6 +32,8 @@ class Parser(argparse.ArgumentParser):
                 break
             if flag.startswith("--") and flag not in known:
                 self.error(f"unknown option {shown(flag)}{did_you_mean(flag, known)}")
+            if f"-{flag}" in known:
+                self.error(f"unknown option {shown(flag)}; did you mean -{flag}?")
         return self.parse_args(with_negative_values(arguments))
 
 
@@ -102,6 +104,12 @@ def _reader(kind: Kind, read: Callable[[str], Any]) -> Callable[[str], Any]:
         try:
             return read(text)
         except (ValueError, UsageError):
-            raise argparse.ArgumentTypeError(f"'{shown(text)}'; give {kind.words}") from None
+            raise argparse.ArgumentTypeError(f"'{shown(text)}'; give {_wanted(kind, text)}") from None
 
     return from_text
+
+
+def _wanted(kind: Kind, text: str) -> str:
+    """What a value must be; a number that is none of the kind's was too large."""
+    too_large = kind is WHOLE and re.fullmatch(r"[+-]?\d+", text.strip()) is not None
+    return f"{kind.words} of at most 18 digits" if too_large else kind.words

@@ -91,7 +91,9 @@ def _place(tensor: onnx.TensorProto, folder: Path, model: str) -> _Place:
     target, what = inside(folder, location), f"{model}: tensor '{shown(tensor.name)}'"
     where = f"'{shown(location, 100)}'"
     if target is None:
-        raise InputError(f"{what} is stored in {where}, outside the model's own folder")
+        raise InputError(
+            f"{what} is stored in {where}, which leads to no file, or outside the model's own folder"
+        )
     if what_is_at(target) != FILE:
         raise InputError(f"{what} is stored in {where}, which is missing beside the model")
     needed = _bytes_of(tensor, what)

@@ -138,13 +138,25 @@ def resident() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that can be taken without swapping, by the machine and by the group that the process is in."""
-    found = [size for size in (_available(), _of_group()) if size is not None]
+    """Bytes that can be taken without swapping, by the machine, the group that the process is in and its
+    own limit of addresses (`ulimit -v`)."""
+    found = [size for size in (_available(), _of_group(), _of_addresses()) if size is not None]
     return max(LEAST, min(found, default=UNKNOWN_FREE))
 
 
 def _available() -> int | None:
     return _field(Path("/proc/meminfo"), "MemAvailable")
+
+
+def _of_addresses() -> int | None:
+    """What the limit of the process' addresses leaves, if it has one."""
+    taken = _status("VmSize")
+    if taken is None:
+        return None
+    import resource  # only where there is /proc
+
+    soft, _ = _limits()
+    return None if soft == resource.RLIM_INFINITY else soft - taken
 
 
 def _status(name: str) -> int | None:

@@ -182,7 +182,7 @@ def session_of(
     """A session of so many threads, which sleep while they wait: others may need the core."""
     proto = with_single_counts(_takes_float(proto))
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, and told with the names of a file escaped
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # by default weights that the file stores as floats are rounded to 8 bits between quantised tensors

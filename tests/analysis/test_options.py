@@ -94,6 +94,15 @@ def test_the_table_in_the_documents_is_made_from_the_records():
     assert document.read_text(encoding="utf-8") == table(), "python -m onnx_si.analysis.options.table"
 
 
+@pytest.mark.parametrize("text", ["1/255", "0.00392156862745098", "2/510"])
+def test_a_scale_may_be_a_fraction(text):
+    kind = OPTIONS["scale"].kind
+    assert kind.read(text) == kind.accept(text) == kind.accept(1 / 255) == 1 / 255
+    for wrong in ("1/0", "1/", "/255", "1/2/3", "a/b"):
+        with pytest.raises(ValueError):
+            kind.read(wrong)
+
+
 def test_every_method_has_a_p_value():
     simple = {*baselines.COMPUTED_BY, "selective"}
     assert set(METHODS) == simple
@@ -132,7 +141,7 @@ def test_wrong_types_are_told_in_words(options, words):
     [
         ({"methods": ("luck",)}, "methods 'luck'; allowed are selective"),
         ({"alternative": "both"}, "alternative 'both'; allowed are two-sided"),
-        ({"alpha": 2.0}, "alpha 2; it lies between 0 and 1"),
+        ({"alpha": 2.0}, "alpha 2; it lies between 1e-15 and 1"),
         ({"verify": -1}, "verify -1; give 0 to 100000 points"),
         ({"budget_bytes": 3}, "budget_bytes 3; give at least 1048576"),
     ],

@@ -331,6 +331,14 @@ def named(text, verb=None):
     return make
 
 
+def told_natively(folder):
+    """onnxruntime can't load it, and would tell that on the terminal by itself, in colour."""
+    more = {"min_gram_length": 1, "max_gram_length": 2, "max_skip_count": 0, "mode": "TF"}
+    pool = {"ngram_counts": [0], "ngram_indexes": [0], "pool_int64s": [1]}
+    node = helper.make_node("TfIdfVectorizer", ["t"], ["c"], name="\x1b[32m", **more, **pool)
+    return with_constant(folder, node, initializers=[tensor("t", [1, 2, 3])])
+
+
 NASTY = "\x1b[31mred\x07\x9b2J\u202e" + "n" * 100_000
 LONG = "a" * 5_000
 KNOWN = {
@@ -484,6 +492,7 @@ KNOWN = {
     "target of 4000 digits": (option("--target", "9" * 4_000), (2, 3)),
     "channels": (option("--channels", "9" * 4_000), (2,)),
     "seed": (option("--seed", "9" * 4_000), (0, 2)),
+    "window-size": (option("--window-size", "9" * 4_000), (2,)),
     "verify": (option("--verify", "9" * 4_000), (2,)),
     "ring": (option("--hypothesis", "neighborhood", "--ring", "9" * 4_000), (2,)),
     "threshold": (option("--threshold", "top:1e-300"), (2,)),
@@ -538,6 +547,7 @@ KNOWN = {
             ("plot", (0, 2, 3, 5)),
         )
     },
+    "words of onnxruntime": (told_natively, (0,)),
     "file name": (lambda folder: [str(folder / "\x1b[31m.onnx"), image(folder)], (4,)),
     "metadata": (
         lambda folder: (

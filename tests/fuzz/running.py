@@ -19,6 +19,7 @@ SECONDS, KILLED_AFTER = 10, 100  # of the processor, and on the wall
 MOST_BYTES = 2 << 30
 LONGEST_LINE = 2_000
 ADDRESSES = 5 << 30  # more ends the process before it takes the machine along
+NATIVE = "native"  # file of what is said past python's own streams
 MEMORY = ["--memory", "1G"]  # what a run is told that it may hold
 
 
@@ -71,11 +72,17 @@ def _run(argv, told):
 
 
 def _confine(folder):
-    """For a child: an end in time and in memory, and no words of libraries."""
+    """For a child: an end in time and in memory, and words of native libraries in a file."""
     signal.alarm(KILLED_AFTER)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.dup2(os.open(folder / "native", os.O_WRONLY | os.O_CREAT), 2)
+    os.dup2(os.open(folder / NATIVE, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+
+
+def _said(told):
+    """What a command line said, and what native libraries did on the same terminal."""
+    native = told.with_name(NATIVE)
+    return told.read_text(errors="replace") + native.read_text(errors="replace")
 
 
 def run(argv, folder):
@@ -100,7 +107,7 @@ def run(argv, folder):
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    parts, text = noted.read_text().split(), told.read_text(errors="replace")
+    parts, text = noted.read_text().split(), _said(told)
     if not parts:
         return Ran(None, text, time.perf_counter() - started, 0)
     return Ran(int(parts[0]), text, float(parts[1]), int(parts[2]))
@@ -164,9 +171,10 @@ def _one(kind, seed, folder, out):
     place, told = folder / str(seed), folder / "told"
     place.mkdir()
     argv = kind(seed, place)
+    os.truncate(folder / NATIVE, 0)
     signal.alarm(KILLED_AFTER)
     code, seconds, held = _run(argv, told)
     signal.alarm(0)
-    for fault in Ran(code, told.read_text(errors="replace"), seconds, held).faults():
+    for fault in Ran(code, _said(told), seconds, held).faults():
         print(seed, kind.__name__, fault.replace("\n", " | ").replace("\t", " "), sep="\t", file=out)
     shutil.rmtree(place, ignore_errors=True)

@@ -63,12 +63,24 @@ def test_by_default_half_of_what_is_free(monkeypatch, resident):
 
 def test_free_memory_is_of_machine_and_group(monkeypatch, tmp_path):
     assert module.free_memory() > 0
+    monkeypatch.setattr(module, "_of_addresses", lambda: None)
     monkeypatch.setattr(module, "_available", lambda: 5 << 30)
     monkeypatch.setattr(module, "_of_group", lambda: 3 << 30)
     assert module.free_memory() == 3 << 30
     monkeypatch.setattr(module, "_of_group", lambda: None)
     monkeypatch.setattr(module, "_available", lambda: None)
     assert module.free_memory() == module.UNKNOWN_FREE
+
+
+def test_free_memory_is_within_the_limit_of_addresses(monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(module, "_available", lambda: 5 << 30)
+    monkeypatch.setattr(module, "_of_group", lambda: None)
+    monkeypatch.setattr(module, "_status", lambda name: 1 << 30)
+    monkeypatch.setattr(module, "_limits", lambda: (3 << 30, resource.RLIM_INFINITY))
+    assert module.free_memory() == 2 << 30
+    monkeypatch.setattr(module, "_limits", lambda: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert module.free_memory() == 5 << 30
 
 
 def test_a_thread_has_a_budget_of_its_own(resident):

@@ -75,7 +75,7 @@ class TestingOptions(TypedDict, total=False):
             help="level of decision and interval",
             default=0.05,
             why="level of the decision and of the confidence interval",
-            check=Check(lambda value: LEAST_LEVEL <= value < 1, "it lies between 0 and 1"),
+            check=Check(lambda value: LEAST_LEVEL <= value < 1, f"it lies between {LEAST_LEVEL:g} and 1"),
             metavar="A",
         ),
     ]

@@ -22,6 +22,13 @@ class Check:
     holds: Callable[[Any], bool]
     words: str
 
+    def passes(self, value: Any) -> bool:
+        """Whether a value fulfils it; one that can't even be asked, such as infinity, does not."""
+        try:
+            return self.holds(value)
+        except (ArithmeticError, ValueError):
+            return False
+
 
 def within(low: float, high: float, words: str) -> Check:
     """Ends included; `words` follow "give LOW to HIGH"."""
@@ -112,7 +119,7 @@ class Option:
         """Raise UsageError if a value of the right type is none of the choices, or fails the check."""
         for one in (value if isinstance(value, tuple) else (value,)) if self.kind.choices else ():
             one_of(self.name, one, self.kind.choices)
-        if self.check is not None and not self.check.holds(value):
+        if self.check is not None and not self.check.passes(value):
             text = f"{value:g}" if isinstance(value, float) else terminal.shown(value)
             raise UsageError(f"{self.name} {text}; {self.check.words}")
 

@@ -58,7 +58,10 @@ class Scalar:
 
     def __post_init__(self) -> None:
         if not SMALLEST < self.std < LARGEST:
-            raise UsageError(f"noise standard deviation {self.std:g}; it must be a positive number")
+            raise UsageError(
+                f"noise standard deviation {self.std:g}; it must be a positive number between {SMALLEST:g} "
+                f"and {LARGEST:g}"
+            )
 
     def times(self, direction: Array) -> Array:
         return self.std**2 * direction
