@@ -65,6 +65,10 @@ class InputError(OnnxSIError):
     exit_code = 4
 
 
+class NoBackground(InputError):
+    """The region holds pixels that were said to be background."""
+
+
 class NothingToTest(OnnxSIError):
     """The region is empty, or it is the whole image.
 

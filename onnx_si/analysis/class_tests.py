@@ -18,7 +18,7 @@ from onnx_si.analysis.witness import Witness
 from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Engine, Watch
 from onnx_si.engines.exact import Exact
-from onnx_si.errors import NothingToTest, UnsupportedModel
+from onnx_si.errors import NoBackground, NothingToTest, UnsupportedModel
 from onnx_si.maps import agreement_map, labels_map, parse_threshold
 from onnx_si.program.program import bind
 from onnx_si.report import ClassTest
@@ -130,7 +130,7 @@ def _tested(
     try:
         selection = select(test.scene, settings)
         line = test_line(test.scene, selection.region, test.noise, settings)
-    except NothingToTest as error:
+    except (NothingToTest, NoBackground) as error:  # given all labels both are known: the family is fixed
         return dataclasses.replace(one, reason=str(error)), None
     own = dataclasses.replace(test, selection=selection, line=line, settings=settings)
     found = _answer(own, line, (selection.engine, selection.event), progress)

@@ -10,7 +10,7 @@ import numpy as np
 from onnx_si.analysis.scene import Mask, Scene
 from onnx_si.analysis.selection import Selection
 from onnx_si.analysis.settings import Settings
-from onnx_si.errors import InputError, UsageError
+from onnx_si.errors import InputError, NoBackground, UsageError
 from onnx_si.search import SearchOptions
 from onnx_si.statistics.hypotheses import HYPOTHESES, Data, randomised_line, thinned_line
 from onnx_si.statistics.line import ImageLine
@@ -118,11 +118,11 @@ def test_line(scene: Scene, region: Mask, noise: Noise, settings: Settings) -> I
 
     Raises
     ------
-    InputError
+    NoBackground
         If it overlaps what the noise is estimated from.
     """
     if scene.background is not None and (common := int(np.count_nonzero(region & scene.background))):
-        raise InputError(
+        raise NoBackground(
             f"--sigma-from: {common} of its pixels are in the region, which takes them for no "
             "background; choose others"
         )

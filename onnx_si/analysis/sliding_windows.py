@@ -70,7 +70,8 @@ def slid(
             f"{windows.number} windows of {len(model.proto.graph.node)} nodes are more than "
             f"{MOST_NODES} nodes: give a larger --window-size, or a smaller --overlap"
         )
-    return in_windows(model, name, axes, windows, _maps(model, part, layout, size, wanted))
+    batch = layout.axes.index("N") if "N" in layout.axes else None
+    return in_windows(model, name, axes, windows, _maps(model, part, layout, size, wanted), batch)
 
 
 def _require_taken(model: Model, name: str, axes: Shape, size: Shape) -> None:

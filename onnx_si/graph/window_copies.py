@@ -109,8 +109,11 @@ def in_windows(
     axes: tuple[int, ...],
     windows: Windows,
     outputs: Mapping[str, Output],
+    batch: int | None = None,
 ) -> Model:
-    """The model for a whole image with these axes of space; only `outputs` are kept."""
+    """The model for a whole image with these axes of space, one at a time along the axis `batch`, as the
+    zeros around a window are of one image; only `outputs` are kept.
+    """
 
     def change(proto: onnx.ModelProto) -> onnx.ModelProto:
         editor = Editor(Model(proto=proto), PREFIX)
@@ -138,6 +141,9 @@ def in_windows(
         for name, output in outputs.items():
             _blend(editor, name, found[name], windows, output)
         _declare(graph, input_name, axes, windows, outputs)
+        if batch is not None:
+            (taken,) = (value for value in graph.input if value.name == input_name)
+            _set_sizes(taken, (batch,), (1,))
         return editor.proto
 
     return in_both(model, change)

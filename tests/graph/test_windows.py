@@ -173,3 +173,15 @@ def test_on_the_command_line_with_preprocessing(tmp_path, capsys):
     shown = slid(segmenter().proto("map"), ((image - 5) / 2)[None, None], (8, 8))[0, 0]
     assert document["region"]["pixels"] == above(shown).sum()
     assert cli.main(["replay", str(tmp_path / "r.json")]) == 0
+
+
+@pytest.mark.parametrize("batch", ["N", None, 1])
+def test_a_free_batch_axis_is_of_one_image(batch, capfd):
+    """The runtime is not asked for batches, of which it would complain; the same comes of any declaration."""
+    net = segmenter()
+    image = np.random.default_rng(2).normal(size=(1, 1, 14, 11))
+    model = net.proto("map", input_shape=(batch, 1, 8, 8)).SerializeToString()
+    result = onnx_si.test(model, image, sigma=1.0, window_size=8, threshold="minmax:0.6")
+    shown = slid(net.proto("map"), image, (8, 8))[0, 0]
+    assert np.array_equal(result.region, above(shown)) and result.parity.points > 0
+    assert capfd.readouterr().err == ""

@@ -80,6 +80,20 @@ def test_a_mask_leaves_out_classes_that_it_covers():
     assert all(one.p_value_adjusted is not None for one in found)
 
 
+def test_a_class_that_holds_background_has_a_reason_and_leaves_the_family():
+    """Class 0 nearly always does. The others are tested as if they were all that there is."""
+    model, image = segmenter("Softmax").finish("map"), images(1)[0]
+    truth = labels(model, image)
+    whole = onnx_si.test(model, image, sigma=1.0, precision=0.5)
+    other = next(k for k in np.unique(truth) if k != truth[whole.region][0])
+    background = truth == other
+    result = onnx_si.test(model, image, sigma_from=background, target="all", precision=0.5)
+    found = {one.target: one for one in result.class_tests}
+    assert "which takes them for no background" in found.pop(other).reason
+    assert len(found) > 1 and all(one.p_value is not None for one in found.values())
+    assert result.to_dict()["classes"] and max(one.p_value_adjusted for one in found.values()) <= 1
+
+
 def test_models_that_are_not_followed_have_their_classes_tested_by_chains():
     net = segmenter("logits", 3)
     smooth = net.add("Tanh", "map")

@@ -266,3 +266,14 @@ def test_where_there_is_no_interval_the_result_says_why(options, words):
     reasons = result.to_dict()["reasons"]
     assert words in reasons["confidence_interval.*"] and words in reasons["estimate"]
     assert words in result.summary()
+
+
+def test_beside_the_end_of_its_set_the_ends_of_the_hull_are_far_and_right():
+    """So far out that masses are beyond double precision: that is borne in silence, and nothing is lost."""
+    pairs, statistic = ((5.7837610541878375, 5.862970498721237), (6.4, 8.1)), 5.783850931577119
+    inside = Intervals.of(pairs)
+    _, (outer, inner), _ = truncated.scaled_bounds(inside, NOTHING, statistic, 1.0, 3, 0.99)
+    assert outer <= inner < -100.0
+    for mean, accepted in ((inner, True), (outer * 1.001, False), (outer * 100.0, False)):
+        below, above = true_sides(pairs, statistic, 1.0, 3, mean)  # the mirror image of t is not in the set
+        assert (above > 0.01 * (below + above)) == accepted

@@ -149,7 +149,8 @@ class Scaled:
         masses = log_segment_integrals(self.df - 1, left[real], right[real], widths[real])
         half, middle = (np.broadcast_to(each[:, None], real.shape)[real] for each in (self._half(mean), mean))
         step = np.clip(0.0, left[real][:, 0] - half, left[real][:, 1] - half)  # of the place from the middle
-        slope = (self.df - 2) * np.abs(step) / np.maximum((half - step) * (half + step), _TINY)
-        error = 4.0 * EPS * (np.abs(middle) + np.abs(step)) * slope
+        with np.errstate(over="ignore"):  # so far out that nothing is known of the mass
+            slope = (self.df - 2) * np.abs(step) / np.maximum((half - step) * (half + step), _TINY)
+            error = np.minimum(4.0 * EPS * (np.abs(middle) + np.abs(step)) * slope, 1e300)
         lowest, highest = log_sums(spread(real, masses, error), real)
         return lowest, highest
