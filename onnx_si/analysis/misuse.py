@@ -60,7 +60,8 @@ def doubts(scene: Scene, noise: Noise) -> Iterator[str]:
         if its * FAR_OFF < noise.std:
             yield (
                 f"reference {number} has next to no noise of its own (sigma {its:.3g} by its finest "
-                f"details, not {noise.std:.3g}): the test supposes that it has the image's noise"
+                f"details, not {noise.std:.3g}): the test supposes that it has the image's noise, in "
+                "the image's units"
             )
 
 

@@ -3,7 +3,7 @@
 import functools
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
 from typing import Any
@@ -12,6 +12,7 @@ import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.question import Question
+from onnx_si.analysis.remarks import Remarks
 from onnx_si.analysis.selection import told_of
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.engines.engine import Answer
@@ -19,7 +20,17 @@ from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
-from onnx_si.report import ClassTest, Comparison, ComponentTest, Estimate, Fragility, Refused, Result
+from onnx_si.report import (
+    ClassTest,
+    Comparison,
+    ComponentTest,
+    Estimate,
+    Fragility,
+    ModelIdentity,
+    NoiseTaken,
+    Refused,
+    Result,
+)
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
 from onnx_si.statistics.line import ImageLine
@@ -42,33 +53,12 @@ GAP = (
 HIGHEST_LEVEL = 1 - 1e-9  # of an interval that a search settles
 ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
 
-Notice = Callable[[str, str], None]  # kind ("default" or "warning"), text
-
-
-class Log:
-    """What was told to the user so far: defaults with their reasons, and warnings."""
-
-    def __init__(self, notice: Notice | None):
-        self._notice = notice or (lambda kind, text: None)
-        self.said: dict[str, list[str]] = {"default": [], "warning": []}
-
-    def defaults(self, texts: Iterable[str]) -> None:
-        self._tell("default", texts)
-
-    def warnings(self, texts: Iterable[str]) -> None:
-        self._tell("warning", texts)
-
-    def _tell(self, kind: str, texts: Iterable[str]) -> None:
-        for text in texts:
-            self.said[kind].append(text)
-            self._notice(kind, text)
-
 
 def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
     if found.why == INTERRUPTED:
         low, high = found.p_value_bounds
-        yield f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, and the interval is too long"
+        yield f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, the interval longer than need be"
     elif not found.complete and (found.why is not None or not settings.decide):
         low, high = found.p_value_bounds
         wanted, why = settings.precision, "" if found.why is None else f": {found.why}"
@@ -94,7 +84,7 @@ def result_of(
     found: Answer,
     comparison: Comparison,
     components: tuple[ComponentTest, ...],
-    told: Log,
+    said: Remarks,
 ) -> Result:
     """The result of a test that was done."""
     scene, selection, settings, line = test.scene, test.selection, test.settings, test.line
@@ -128,8 +118,8 @@ def result_of(
         config={**settings.config(), "threshold": selection.threshold},
         references=len(scene.references),
         fragility=_fragility(test, found),
-        defaults=tuple(told.said["default"]),
-        warnings=tuple(told.said["warning"]),
+        defaults=said.defaults,
+        warnings=said.warnings,
         versions=dict(versions()),
         component_tests=components,
         approximate=found.approximate,
@@ -221,17 +211,17 @@ def level_to_search(line: ImageLine, level: float) -> float | None:
     return float(min(1 - 2 * scipy.special.ndtr(-reach), HIGHEST_LEVEL))
 
 
-def noise_document(noise: Noise, *, thinned: bool) -> dict[str, Any]:
+def noise_document(noise: Noise, *, thinned: bool) -> NoiseTaken:
     """A scale that is only estimated leaves the parts of a thinned image dependent."""
     exact = "exact" if noise.known or (noise.exact and not thinned) else "approximate"
-    return {
-        "model": str(noise.covariance),
-        "std": noise.std,
-        "source": noise.source,
-        "known": noise.known,
-        "degrees_of_freedom": noise.degrees_of_freedom,
-        "level": exact,
-    }
+    return NoiseTaken(
+        model=str(noise.covariance),
+        std=noise.std,
+        source=noise.source,
+        known=noise.known,
+        degrees_of_freedom=noise.degrees_of_freedom,
+        level=exact,
+    )
 
 
 def refusal(
@@ -268,15 +258,15 @@ def refusal(
         saliency=error.saliency if isinstance(error, NothingToTest) else {},
         image_shape=error.shape if isinstance(error, NothingToTest) else None,
         noise=error.noise if isinstance(error, NothingToTest) else {},
-        model={} if model is None else _identity(model),
+        model=ModelIdentity() if model is None else _identity(model),
         config=settings.config(),
         defaults=settings.reasons,
         versions=dict(versions()),
     )
 
 
-def _identity(model: Model) -> dict[str, Any]:
-    return {"path": model.path, "sha256": model.sha256, "producer": model.producer, "opset": model.opset}
+def _identity(model: Model) -> ModelIdentity:
+    return ModelIdentity(path=model.path, sha256=model.sha256, producer=model.producer, opset=model.opset)
 
 
 @functools.cache

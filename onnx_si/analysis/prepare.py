@@ -6,47 +6,28 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
-from onnx_si.analysis import misuse, question
-from onnx_si.analysis.baselines import compare
-from onnx_si.analysis.class_tests import test_classes
-from onnx_si.analysis.components import test_components
+from onnx_si.analysis import question, steps
 from onnx_si.analysis.door import at_door
 from onnx_si.analysis.frame import Frame, frame_of, input_of
 from onnx_si.analysis.inputs import Inputs, Path
 from onnx_si.analysis.marking import Marking, marking_of
 from onnx_si.analysis.options import AllOptions, Options
-from onnx_si.analysis.outcome import (
-    Log,
-    Notice,
-    level_to_search,
-    noise_document,
-    result_of,
-    search_warnings,
-    time_warnings,
-)
-from onnx_si.analysis.question import Question
+from onnx_si.analysis.outcome import result_of
+from onnx_si.analysis.remarks import Joined, Notice, remarks
 from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
-from onnx_si.analysis.selection import Selection, reasons, select, warnings
+from onnx_si.analysis.selection import Selection, select
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
-from onnx_si.choices.compared import chosen
-from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
 from onnx_si.ground.deadline import Deadline
-from onnx_si.ground.guard import guarded
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
-from onnx_si.ground.seeds import WHY_MIXED, generator
-from onnx_si.maps import EACH
-from onnx_si.report import ClassTest, Result
+from onnx_si.report import Result
 from onnx_si.runtime.providers import providers
-from onnx_si.search import Progress, SearchOptions, Stop
-from onnx_si.statistics.line import ImageLine
+from onnx_si.search import Progress, Stop
 from onnx_si.statistics.noise import Covariance
 
-ADVICE = "check the exported model; if onnxruntime runs it, please report it"
-STREAMS = 5  # generators of all that is drawn, each for itself; the chains have the fourth
 SHAPES_KEPT = 4  # of images, with everything that was made for them
 
 
@@ -110,11 +91,10 @@ class Analysis:
             how=self._settings(has_reference=False).how,
         )
         keep_freed_memory()
-        told = Log(notice)
+        told = Joined(notice)
         with budget(self.options.chosen.get("memory")), one_blas_thread():
             accepts = Accepts(self._input, self._settings(has_reference=False))
-            given = inputs.given(accepts)
-            told.warnings(inputs.told())
+            given = told.value((inputs.given(accepts), remarks(warnings=inputs.told())))
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
             known = pixel_size or settings.pixel_size or inputs.spacing()
             given = replace(given, spacing=known)
@@ -151,67 +131,30 @@ class Analysis:
         given: Given,
         covariance: Any,
         settings: Settings,
-        told: Log,
+        told: Joined,
         progress: Callable[[Progress], None] | None,
         stop: Stop,
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         deadline = Deadline.after(settings.time_limit)
-        other = covariance is not None or given.says_the_noise or settings.noise is not None
-        told.defaults(text for text in settings.reasons if not (other and text.startswith("sigma ")))
-        told.defaults(self._told)
-        with guarded(UnsupportedModel, "the model with these options", ADVICE):
-            scene = self.scene(given, settings)
-        if settings.layout is None:
-            told.defaults([f"layout {scene.layout.axes}: {scene.layout.reason}"])
-        noise = question.noise_of(scene, settings, covariance)
-        misuse.require_independent(scene)
-        told.warnings(question.warnings(scene, settings, noise))
-        if not settings.p_value_only:
-            told.warnings(misuse.doubts(scene, noise))
-        drawn = generator(settings.seed, scene.image, *scene.references)
-        extra, permutations, asked, _, of_classes = drawn.spawn(STREAMS)
-        seeded = settings.added is not None or any(each.random for each in chosen(settings.methods))
-        if seeded or settings.engine == "monte-carlo":
-            told.defaults([f"seed {settings.seed}: {WHY_MIXED}"])
-        scene = question.with_extra_noise(scene, noise, settings, extra)
-        try:
-            with guarded(UnsupportedModel, "the model with these options", ADVICE):
-                selected = self.select(scene, settings)
-        except NothingToTest as error:
-            error.shape = scene.image.shape
-            error.noise = noise_document(noise, thinned=settings.thin is not None)
-            raise
-        told.defaults(reasons(selected, settings))
-        told.warnings(warnings(selected))
-        line = question.test_line(scene, selected.region, noise, settings)
-        question.require_told_apart(line)
-        tested = Question(
-            scene=scene,
-            selection=selected,
-            noise=noise,
-            line=line,
-            how=_how(line, settings, stop, deadline),
-            settings=settings,
-        )
-        found = selected.engine.answer(line, selected.event, tested.how, progress)
-        told.warnings(search_warnings(found, settings))
-        witness = Witness.of(tested, asked)
+        told.value(steps.open_choices(settings, given, covariance, self._told))
+        scene = told.value(steps.settled_scene(self.scene, given, settings))
+        noise = told.value(steps.settled_noise(scene, settings, covariance))
+        draws = told.value(steps.streams(scene, settings))
+        scene = question.with_extra_noise(scene, noise, settings, draws.added)
+        selected = told.value(steps.selected(self.select, scene, noise, settings))
+        tested = steps.asked(scene, selected, noise, settings, stop, deadline)
+        found = told.value(steps.answered(tested, progress))
+        witness = Witness.of(tested, draws.points)
         if witness is not None:
             witness.of_whole(found)
-        ask = None if witness is None else witness.of_part
-        components = test_components(tested, progress, ask) if settings.components else ()
-        classes: tuple[ClassTest, ...] = ()
-        if settings.target == EACH:
-            classes = test_classes(tested, self.select, of_classes, progress)
-        told.warnings(time_warnings(found, (*components, *classes), deadline, settings))
+        parts = told.value(steps.parts_tested(tested, found, witness, self.select, draws.classes, progress))
         if witness is not None:
             parity = witness.parity(selected.parity)
             tested = replace(tested, selection=replace(selected, parity=parity))
-        comparison = compare(tested, permutations)
-        told.warnings(comparison.notes)
-        result = result_of(tested, found, comparison, components, told)
-        return replace(result, class_tests=classes, spacing=scene.spacing)
+        comparison = told.value(steps.compared(tested, draws.permutations))
+        result = result_of(tested, found, comparison, parts.components, told.so_far)
+        return replace(result, class_tests=parts.classes, spacing=scene.spacing)
 
 
 def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
@@ -234,17 +177,3 @@ def prepare(model: Loadable, **options: Unpack[AllOptions]) -> Analysis:
     """
     chosen = Options(**options)
     return Analysis(as_model(model), chosen)
-
-
-def _how(line: ImageLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
-    """What the search is asked for."""
-    wants_interval = not (settings.decide or settings.p_value_only)
-    return SearchOptions(
-        alternative=settings.alternative,
-        precision=settings.precision,
-        decide_at=settings.alpha if settings.decide else None,
-        budget_bytes=settings.budget_bytes,
-        interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
-        stop=stop,
-        deadline=deadline,
-    )

@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike
 
 from onnx_si.analysis.inputs import Path
 from onnx_si.analysis.options import AllOptions
-from onnx_si.analysis.outcome import Notice, refusal
+from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import prepare
+from onnx_si.analysis.remarks import Notice
 from onnx_si.graph import Loadable
 from onnx_si.report import Result
 from onnx_si.search import Progress, Stop

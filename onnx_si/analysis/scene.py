@@ -87,11 +87,15 @@ def numbers(values: ArrayLike, what: str) -> Array:
     array = np.asarray(values)
     if array.dtype.kind in "iub":
         low, high = (array.min(), array.max()) if array.size else (0, 0)
+        top = 255 if high <= 255 and array.dtype != np.uint16 else 65535
+        unit = f"--scale 1/{top} maps 0..{top} to 0..1, " if low >= 0 else ""
         raise InputError(
             f"{what} holds integers ({array.dtype}, {low} to {high}); say how they become the model's input: "
-            "--scale 0.00392156862745098 maps 0..255 to 0..1, --scale 1 takes them as they are"
+            f"{unit}--scale 1 takes them as they are"
         )
-    if array.dtype.kind != "f" or array.size == 0:
+    if array.size == 0:
+        raise InputError(f"{what} is empty: its shape is {array.shape}")
+    if array.dtype.kind != "f":
         raise InputError(
             f"{what} holds {array.size} values of type {array.dtype}; floating-point numbers are needed"
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates
 from onnx_si.program.program import Program, bind
-from onnx_si.report import Parity
+from onnx_si.report import MapChosen, Parity
 from onnx_si.runtime.session import RUNTIME
 
 NOT_ASKED = "only the p-value was asked for"
@@ -196,15 +195,10 @@ def compare_deployed(marking: Marking, scene: Scene, region: Mask, shown: Array)
     return Parity(runtime=RUNTIME, pixels=pixels, max_difference=float(np.abs(shown - deployed).max()))
 
 
-def told_of(saliency: SaliencyMap, threshold: str) -> dict[str, Any]:
+def told_of(saliency: SaliencyMap, threshold: str) -> MapChosen:
     """What a document says of a map."""
     coarsen = 1 if saliency.blocks is None else saliency.blocks.side
-    return {
-        "method": saliency.method,
-        "target": saliency.target,
-        "threshold": threshold,
-        "coarsen": coarsen,
-    }
+    return MapChosen(method=saliency.method, target=saliency.target, threshold=threshold, coarsen=coarsen)
 
 
 def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:
@@ -212,7 +206,11 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
     low, high = float(shown.min()), float(shown.max())
     what = "no pixel passes" if count == 0 else f"all {count} pixels pass"
     negative = threshold.kind == "max" and high <= 0
-    advice = "minmax:F suits a map without positive values" if negative else "choose --threshold inside"
+    advice = "choose --threshold inside"
+    if negative:
+        advice = "--threshold minmax:0.5 suits a map without positive values"
+    if threshold.kind == "argmax":
+        advice = "--target K takes another class, or with --threshold T the map of one channel"
     return NothingToTest(
         f"{what} the threshold {threshold}; the map ({saliency.method}) ranges from {low:.4g} to {high:.4g}: "
         f"{advice}, or another --saliency",

@@ -15,7 +15,7 @@ from onnx_si.auditing.journal import ROWS, write_whole, writing
 from onnx_si.auditing.running import Audit, run_audit
 from onnx_si.auditing.wish import Wish, read_wish, wish_of
 from onnx_si.errors import UsageError
-from onnx_si.graph import Model
+from onnx_si.graph import Loadable, as_model
 
 Files = str | os.PathLike[str]
 INPUTS = "inputs"  # of an audit's folder: what was in memory
@@ -30,7 +30,7 @@ class Temporary:
 
 
 def audit(
-    model: Files | Model,
+    model: Loadable,
     images: Files | Sequence[Files] | Sequence[ArrayLike] | None = None,
     folder: Files | None = None,
     *,
@@ -52,8 +52,8 @@ def audit(
 
     Parameters
     ----------
-    model : path or Model
-        The .onnx file; or an audit's .toml file, which says everything else as well.
+    model : Model, or what `onnx_si.load` takes
+        Of a path: the .onnx file; or an audit's .toml file, which says everything else as well.
     images : path, paths or arrays
         Files, folders and patterns, one manifest (.csv or .parquet), or images in memory.
     folder : path, optional
@@ -94,7 +94,7 @@ def audit(
         folder = kept.name
     place = Path(folder)
     how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "restart": restart}
-    if not isinstance(model, Model) and str(model).endswith(".toml"):
+    if isinstance(model, str | os.PathLike) and str(model).endswith(".toml"):
         if images is not None or options or gates:
             raise UsageError(f"{model}: says what is audited; write images, gates and options there")
         wish = read_wish(os.fspath(model))
@@ -120,14 +120,15 @@ def _wish(content: Mapping[str, Any]) -> Wish:
     return wish_of(content, base=Path(), where="the arguments of audit")
 
 
-def _model(model: Files | Model, place: Path) -> str:
+def _model(model: Loadable, place: Path) -> str:
     """Its file; one in memory is written into the audit's folder."""
-    if not isinstance(model, Model):
+    if isinstance(model, str | os.PathLike):
         return os.fspath(model)
-    if model.path is not None:
-        return model.path
+    known = as_model(model)
+    if known.path is not None:
+        return known.path
     path = _inside(place) / "model.onnx"
-    write_whole(path, model.proto.SerializeToString())
+    write_whole(path, known.proto.SerializeToString())
     return str(path)
 
 

@@ -22,15 +22,6 @@ from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report.audited import limit
 
 MOST_SHAPES = 8  # that are told
-EXAMPLES = {
-    "max_failed": "0",
-    "min_rejected": "{ lesion = 0.8 }",
-    "max_rejected": "{ empty = 0.1 }",
-    "max_parity_pixels": "0",
-    "min_guarantee": '"exact"',
-    "noise_known": "true",
-    "uniform_at": "{ empty = 0.001 }",
-}
 
 
 def commented(model: str, images: Sequence[str]) -> str:
@@ -41,22 +32,10 @@ def commented(model: str, images: Sequence[str]) -> str:
         given["images"] = json.dumps(list(images) or ["images"])
     else:
         given["manifest"] = json.dumps(manifest)
-    examples = {
-        "images": '["images/*.npy"]',
-        "manifest": '"images.csv"',
-        "reference": '"reference.npy"',
-        "mask": '"mask.npy"',
-        "covariance": '"covariance.npz"',
-        "noise_from": '["background/*.npy"]',
-        "sigma_from": '"background.npy"',
-        "control": '"benjamini-hochberg"',
-        "rate": "0.05",
-        "pictures": "true",
-    }
     lines = ["# An audit: onnx-si audit THIS_FILE. Paths are relative to this file.", ""]
-    for key, (_, what) in KEYS.items():
+    for key, one in KEYS.items():
         value = given.get(key)
-        lines += [f"# {what}", f"{key} = {value}" if value else f"# {key} = {examples[key]}", ""]
+        lines += [f"# {one.what}", f"{key} = {value}" if value else f"# {key} = {one.example}", ""]
     lines += ["# options of the test, the same for every image: see onnx-si --help", "[test]"]
     lines += ["# sigma = 1.0", '# threshold = "max:0.5"', '# hypothesis = "background"', ""]
     lines += [
@@ -64,7 +43,7 @@ def commented(model: str, images: Sequence[str]) -> str:
         "[gates]",
     ]
     for name, gate in GATES.items():
-        lines += [f"# {gate.what}", f"# {name} = {EXAMPLES[name]}"]
+        lines += [f"# {gate.what}", f"# {name} = {gate.example}"]
     return "\n".join(lines) + "\n"
 
 

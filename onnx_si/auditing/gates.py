@@ -32,13 +32,14 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A kind of gate: what it says, how its limit is read, and how it is judged.
+    """A kind of gate: what it says, how its limit is read, an example of it in TOML, and how it is judged.
 
     `judge` gives what was found, whether it passes, and words for it.
     """
 
     what: str
     read: Callable[[Any], Any]
+    example: str
     judge: Callable[[Summary, Counts, Any], tuple[Any, bool, str]]
     by_group: bool = True
 
@@ -140,21 +141,38 @@ GATES: Mapping[str, Gate] = {
     "max_failed": Gate(
         what="images that failed or were refused: a whole number, or a share",
         read=_count_or_share,
+        example="0",
         judge=_failed,
     ),
     "min_rejected": Gate(  # an image without a region, or without a test, shows nothing
-        what="share of images with a significant region, at least", read=_share, judge=_fewest
+        what="share of images with a significant region, at least",
+        read=_share,
+        example="{ lesion = 0.8 }",
+        judge=_fewest,
     ),
     "max_rejected": Gate(
-        what="share of tested regions that are significant, at most", read=_share, judge=_most
+        what="share of tested regions that are significant, at most",
+        read=_share,
+        example="{ empty = 0.1 }",
+        judge=_most,
     ),
     "max_parity_pixels": Gate(
-        what="pixels of a region that differ in the deployed runtime", read=_whole, judge=_parity
+        what="pixels of a region that differ in the deployed runtime",
+        read=_whole,
+        example="0",
+        judge=_parity,
     ),
-    "min_guarantee": Gate(what="weakest guarantee of a p-value", read=_guarantee, judge=_weakest),
-    "noise_known": Gate(what="no noise was estimated from the image itself", read=_truth, judge=_known),
+    "min_guarantee": Gate(
+        what="weakest guarantee of a p-value", read=_guarantee, example='"exact"', judge=_weakest
+    ),
+    "noise_known": Gate(
+        what="no noise was estimated from the image itself", read=_truth, example="true", judge=_known
+    ),
     "uniform_at": Gate(
-        what="level of a test of uniform p-values, for images known to be empty", read=_share, judge=_uniform
+        what="level of a test of uniform p-values, for images known to be empty",
+        read=_share,
+        example="{ empty = 0.001 }",
+        judge=_uniform,
     ),
 }
 

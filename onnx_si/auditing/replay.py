@@ -76,6 +76,8 @@ def records(path: Path) -> Iterator[Record]:
         yield from (_record(line, path) for line in read_lines(path))
         return
     try:
+        if not path.exists():
+            raise InputError(f"{path}: does not exist; give a RESULT.json or an audit's results.jsonl")
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path}: is larger than {LARGEST} bytes; a result is not")
         content = json.loads(path.read_text(encoding="utf-8"))

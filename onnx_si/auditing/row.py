@@ -190,7 +190,7 @@ def _paths(job: Job, entry: Entry, found: Result | Refused) -> dict[str, Any]:
     return {
         "image_path": entry.image,
         "reference_paths": entry.reference,
-        "model": {**found.model, "path": job.model},
+        "model": replace(found.model, path=job.model),
         "config": {**found.config, **files},
     }
 

@@ -89,22 +89,34 @@ def _is_truth(value: Any) -> Any:
     return value
 
 
-KEYS: Mapping[str, tuple[Check, str]] = {
-    "model": (_is_text, "the .onnx file"),
-    "images": (_is_texts, "files, folders or patterns such as scans/*.npy"),
-    "manifest": (
+@dataclass(frozen=True)
+class Key:
+    """A key of an audit's file: how its value is read, what it says, and an example in TOML."""
+
+    read: Check
+    what: str
+    example: str
+
+
+KEYS: Mapping[str, Key] = {
+    "model": Key(_is_text, "the .onnx file", '"model.onnx"'),
+    "images": Key(_is_texts, "files, folders or patterns such as scans/*.npy", '["images/*.npy"]'),
+    "manifest": Key(
         _is_text,
         "a .csv or .parquet file in place of images: a column image, and any of reference, mask, target, "
         "sigma, group; other columns are kept",
+        '"images.csv"',
     ),
-    "reference": (_is_text, "one image for all that the manifest gives none"),
-    "mask": (_is_text, "one mask for all that the manifest gives none"),
-    "covariance": (_is_text, "of the noise, as for --covariance"),
-    "noise_from": (_is_texts, "images of pure background, as for --noise-from"),
-    "sigma_from": (_is_text, "pixels that are background in every image, as for --sigma-from"),
-    "control": (_is_control, f"of the error over images: {', '.join(CONTROLS)}"),
-    "rate": (_is_rate, "at which it rejects"),
-    "pictures": (_is_truth, "whether a picture of each result is drawn"),
+    "reference": Key(_is_text, "one image for all that the manifest gives none", '"reference.npy"'),
+    "mask": Key(_is_text, "one mask for all that the manifest gives none", '"mask.npy"'),
+    "covariance": Key(_is_text, "of the noise, as for --covariance", '"covariance.npz"'),
+    "noise_from": Key(_is_texts, "images of pure background, as for --noise-from", '["background/*.npy"]'),
+    "sigma_from": Key(
+        _is_text, "pixels that are background in every image, as for --sigma-from", '"background.npy"'
+    ),
+    "control": Key(_is_control, f"of the error over images: {', '.join(CONTROLS)}", '"benjamini-hochberg"'),
+    "rate": Key(_is_rate, "at which it rejects", "0.05"),
+    "pictures": Key(_is_truth, "whether a picture of each result is drawn", "true"),
 }
 TABLES = ("test", "gates")
 
@@ -178,7 +190,7 @@ def wish_of(content: Mapping[str, Any], *, base: Path, where: str, lines: Lines 
             faults.append(f"{known.of(key)}{key}: there is no such key{_nearest(key, (*KEYS, *TABLES))}")
             continue
         try:
-            values[key] = KEYS[key][0](value)
+            values[key] = KEYS[key].read(value)
         except ValueError as error:
             faults.append(f"{known.of(key)}{key} = {value!r:.80}: {error}")
     values["options"] = _options(content.get("test", {}), known, faults)

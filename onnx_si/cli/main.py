@@ -17,10 +17,11 @@ from onnx_si.errors import OnnxSIError, UnsupportedModel, UnsupportedOp, UsageEr
 from onnx_si.ground.budget import budget
 from onnx_si.ground.guard import guarded
 from onnx_si.ground.paths import NOTHING, what_is_at
-from onnx_si.ground.terminal import shown_line
+from onnx_si.ground.terminal import shown, shown_line
 from onnx_si.ground.words import did_you_mean
 
 VERBS = ("inspect", "saliency", "simulate", "audit", "replay")
+_ASKED = ("--help", "--version")
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
 INTERRUPTED = 130
 OUT_OF_MEMORY = UnsupportedModel.exit_code
@@ -70,9 +71,11 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
     if arguments and verb is None and what_is_at(arguments[0]) == NOTHING:
-        near = did_you_mean(arguments[0], VERBS)
+        near = did_you_mean(arguments[0], VERBS if arguments[0].startswith("-") else (*VERBS, *_ASKED))
         if near:
             raise UsageError(f"'{arguments[0]}' is no verb, and no file{near}")
+    if verb is None and len(arguments) > 1 and arguments[1] in VERBS and what_is_at(arguments[1]) == NOTHING:
+        raise UsageError(f"'{arguments[1]}' comes first: onnx-si {arguments[1]} {shown(arguments[0])}")
     with guarded(UsageError, "the command line", "see onnx-si --help"):
         parsed = _parser(verb).parse(arguments if verb is None else arguments[1:])
     with budget(parsed.memory):

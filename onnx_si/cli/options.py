@@ -32,6 +32,8 @@ class Parser(argparse.ArgumentParser):
                 break
             if flag.startswith("--") and flag not in known:
                 self.error(f"unknown option {shown(flag)}{did_you_mean(flag, known)}")
+            if f"-{flag}" in known:
+                self.error(f"unknown option {shown(flag)}; did you mean -{flag}?")
         return self.parse_args(with_negative_values(arguments))
 
 

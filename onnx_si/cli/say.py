@@ -10,6 +10,12 @@ def say(text: str) -> None:
     print(f"onnx-si: {shown_line(text)}", file=sys.stderr)
 
 
+def _short(text: str) -> str:
+    """A default without its reason: the option and its value, or the whole note where the value is a note."""
+    head, _, rest = text.partition(": ")
+    return head if " " in head else f"{head}: {rest.partition('; ')[0]}"
+
+
 class Narration:
     """Tells warnings at once, each of them once, and all defaults in one line, or one by one if asked for.
 
@@ -32,7 +38,7 @@ class Narration:
         elif self._verbose:
             say(f"{kind}: {text}")
         elif not self._quiet:
-            self._defaults.append(text.partition(": ")[0])
+            self._defaults.append(_short(text))
 
     def end(self) -> None:
         """The one line, if there is anything to tell."""

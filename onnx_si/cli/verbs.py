@@ -14,12 +14,12 @@ from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
 from onnx_si.analysis.run import refusal, test
 from onnx_si.cli.arguments import options_of
 from onnx_si.cli.options import given_options
+from onnx_si.cli.outputs import require_outputs
 from onnx_si.cli.say import Narration, say
 from onnx_si.cli.signals import on_end
 from onnx_si.errors import InputError, NothingToTest, UnsupportedModel, UsageError
 from onnx_si.graph import load
-from onnx_si.ground.paths import writable
-from onnx_si.ground.terminal import shown, shown_line
+from onnx_si.ground.terminal import shown_line
 from onnx_si.inspection.extension import extend
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, segmentation, to_json
@@ -35,14 +35,11 @@ INTERRUPTED = 130
 
 def test_verb(arguments: argparse.Namespace) -> int:
     """Read, test, write."""
-    _require_outputs(arguments)
+    require_outputs(arguments, options_of(TEST).values())
     if arguments.nifti is not None:
-        _require_writable(f"{arguments.nifti}_region.nii.gz")
         nifti.require_source(arguments.image)
     if arguments.dicom_seg is not None:
-        _require_writable(arguments.dicom_seg)
         segmentation.require_source(arguments.image)
-    _require_writable(arguments.html)
     options = given_options(arguments, options_of(TEST))
     files = {name: options.pop(name) for name in FILES if name in options}
     inputs = Inputs(image=arguments.image, **files)
@@ -54,7 +51,7 @@ def test_verb(arguments: argparse.Namespace) -> int:
             result = test(model, arguments.image, progress=watch, stop=stop, notice=told, **files, **options)
     except (NothingToTest, UnsupportedModel) as error:
         refused = refusal(error, model, has_reference="reference" in files, **options)
-        identity = {**refused.model, "path": arguments.model}
+        identity = dataclasses.replace(refused.model, path=arguments.model)
         _write(dataclasses.replace(inputs.named_in(refused), model=identity), arguments)
         raise
     finally:
@@ -93,21 +90,6 @@ def _write(outcome: "Result | Refused | Simulation", arguments: argparse.Namespa
         _save(arguments.output, f"{text}\n".encode())
 
 
-def _require_outputs(arguments: argparse.Namespace) -> None:
-    _require_writable(arguments.output)
-    _require_writable(arguments.plot)
-    if arguments.plot is not None and Path(arguments.plot).suffix.lower() != ".png":
-        raise UsageError(f"--plot {arguments.plot}; pictures are written as .png")
-
-
-def _require_writable(path: str | None) -> None:
-    """Told before a long search, not after it."""
-    if path is None:
-        return
-    if not writable(path):
-        raise UsageError(f"{shown(path)}: can't be written; give a file in a folder that exists")
-
-
 def _save(path: str, content: bytes) -> None:
     try:
         Path(path).write_bytes(content)
@@ -129,7 +111,7 @@ def inspect_verb(arguments: argparse.Namespace) -> int:
 
 
 def saliency_verb(arguments: argparse.Namespace) -> int:
-    _require_writable(arguments.output)
+    require_outputs(arguments, options_of(SALIENCY).values())
     options = given_options(arguments, options_of(SALIENCY))
     options.pop("memory", None)  # the whole run's, set already
     made = extend(
@@ -155,8 +137,7 @@ def simulate_verb(arguments: argparse.Namespace) -> int:
     from onnx_si.simulation.bar import Bar
     from onnx_si.simulation.experiment import simulate
 
-    _require_outputs(arguments)
-    _require_writable(arguments.resume)
+    require_outputs(arguments, options_of(SIMULATE).values())
     options = given_options(arguments, options_of(SIMULATE))
     with Bar(sys.stderr) if _shows_progress(arguments) else nullcontext() as bar:
         told = _narration(arguments)
@@ -172,6 +153,6 @@ def simulate_verb(arguments: argparse.Namespace) -> int:
     if not simulation.tested:
         raise NothingToTest(
             f"none of {len(simulation.outcomes)} draws has a region to test; choose another --threshold or "
-            "--saliency"
+            "--saliency, or, for a model trained on images of another mean, --base"
         )
     return 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from onnx_si.domains.domain import Domains
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.standard import STANDARD
-from onnx_si.engines.engine import Answer, Watch
+from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.search import SearchOptions, linear_piece, search
@@ -44,7 +44,7 @@ class Exact:
             inside=found.inside,
             undecided=found.undecided,
             complete=found.complete,
-            costs={"engine": self.guarantee, **{name: getattr(found, name) for name in costs}},
+            costs=Spent(engine=self.guarantee, **{name: getattr(found, name) for name in costs}),
             blur=found.blur,
             why=found.why,
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from onnx_si.domains.event import RegionEvent
-from onnx_si.engines.engine import Answer, Watch
+from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
 from onnx_si.statistics.line import ImageLine
@@ -39,11 +39,11 @@ class Thinned:
             inside=whole,
             undecided=nothing,
             complete=True,
-            costs={
-                "engine": "none",
-                "seconds": 0.0,
-                "forward_passes": self.passes,
-                "seed": self.seed,
-                "complete": True,
-            },
+            costs=Spent(
+                engine="none",
+                seconds=0.0,
+                forward_passes=self.passes,
+                seed=self.seed,
+                complete=True,
+            ),
         )

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -55,7 +55,7 @@ class Model:
     `source` is the file's own graph where loading rewrote it (older opsets, functions); None: `proto` is it.
     """
 
-    proto: onnx.ModelProto
+    proto: onnx.ModelProto = field(kw_only=False)
     path: str | None = None
     sha256: str | None = None
     source: onnx.ModelProto | None = None

@@ -55,4 +55,5 @@ def not_an_image(file: Path) -> str | None:
 
 
 def _command(script: str, file: Path) -> str:
-    return f"uv run converters/{script} {shown(file)} -o {shown(file.with_suffix('.onnx').name)}"
+    made = shown(file.with_suffix(".onnx").name)
+    return f"uv run converters/{script} {shown(file)} -o {made} (without uv: python in place of uv run)"

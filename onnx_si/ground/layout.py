@@ -272,7 +272,8 @@ def _advice(candidates: Sequence[tuple[int, ...]], declared: Shape, layout: Layo
     names, nearest = wrong
     if names == ["C"]:
         axis = layout.axes.index("C")
-        return f"the channels differ: it has {nearest[axis]}, the model takes {declared[axis]}"
+        has, takes = nearest[axis], declared[axis]
+        return f"the channels differ: it has {has}, the model takes {takes}; save it with {takes}"
     if set(names) <= set("DHW"):
         return "the size differs: --resize-input linear makes the resizing part of what is tested"
     return "give one image of that size (--layout changes how the axes are read)"

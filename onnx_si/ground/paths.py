@@ -41,6 +41,14 @@ def writable(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one file, be it there or not."""
+    try:
+        return Path(one).resolve() == Path(other).resolve() or Path(one).samefile(other)
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 def _can_be_named(place: Path) -> bool:
     """Whether the file system takes the name: asking for what is there raises where it does not."""
     try:

@@ -49,7 +49,8 @@ def output_map(
     makers = {tensor: node for node in model.proto.graph.node for tensor in node.output}
     if name not in makers and name not in {info.name for info in model.inputs}:
         raise SaliencyUnavailable(
-            f"the model has no tensor '{name}'; outputs are {[o.name for o in model.outputs]}"
+            f"the model has no tensor '{name}'; its outputs are "
+            f"{', '.join(o.name for o in model.outputs)}, and onnx-si inspect MODEL --tensors lists all"
         )
     choice = find_labels(model, name)
     if choice is not None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed, shape_of
+from onnx_si.kernels.sorting import PickedAlong, Sliced
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules, boxes
 from onnx_si.rules.registry import Context, Input, Variable, axis_of, constant, handles, integers, variable
@@ -22,7 +23,7 @@ LARGEST = (2**31 - 1, 2**63 - 1)
 def sliced(x: Variable, cuts: dict[int, slice]) -> Affine:
     """Slices of named axes."""
     index = (slice(None), *(cuts.get(axis, slice(None)) for axis in range(x.ndim)))
-    return Affine(linear=lambda x: x[index])
+    return Affine(linear=Sliced(index))
 
 
 @handles("Split", since=(2, 11, 13, 18), axes=axis_rules.parted, moves=Moves.PICKS, gradient=Gradient.MOVED)
@@ -131,7 +132,7 @@ def gather(x: Input, indices: Input, *, axis: int = 0) -> Rule:
         index = np.asarray(constant(indices, "indices"), dtype=np.intp)
         if index.size and not -shape[where] <= index.min() <= index.max() < shape[where]:
             raise malformed(f"indices from {index.min()} to {index.max()} on {shape[where]} elements")
-        return Affine(linear=lambda x: np.take(x, index, axis=where + 1))
+        return Affine(linear=PickedAlong(index, where + 1))
     if not indices.stepwise:
         raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
     if isinstance(x, Variable):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed, shape_of
+from onnx_si.kernels.sorting import Picked
 from onnx_si.ops.choice import inside
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles
 from onnx_si.rules.rules import Affine, Array, Gated, Rule
@@ -58,7 +59,7 @@ def picked(x: Input, index: Input, to_places: Callable[[Index], Index]) -> Rule:
     if not isinstance(index, Variable):
         at = to_places(constant(index, "indices").astype(np.intp))
         affordable(at.shape)
-        return Affine(linear=lambda x: x.reshape(len(x), -1)[:, at])
+        return Affine(linear=Picked(at))
     if not index.stepwise:
         raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import filled, malformed, shape_of, size
+from onnx_si.kernels.sorting import Masked, Picked, PickedAlong
 from onnx_si.ops.opaque import at_one_point
 from onnx_si.ops.rounding import stairs
 from onnx_si.rules import axis_rules
@@ -50,7 +51,7 @@ def trilu(x: Input, diagonal: Input = None, *, upper: int = 1) -> Rule:
     if x.ndim < 2:
         raise malformed(f"Trilu of shape {x.shape}")
     kept = np.triu(np.ones(x.shape[-2:], dtype=bool), k) if upper else np.tril(np.ones(x.shape[-2:], bool), k)
-    return Affine(linear=lambda x: np.where(kept, x, 0.0))
+    return Affine(linear=Masked(kept))
 
 
 @handles("Compress", since=(9, 11, 28))
@@ -61,10 +62,10 @@ def compress(x: Input, condition: Input, *, axis: int | None = None) -> Rule:
     shape = variable(x, "input").shape
     if axis is None:
         flat = np.nonzero(chosen[: size(shape)])[0]
-        return Affine(linear=lambda x: x.reshape(len(x), -1)[:, flat])
+        return Affine(linear=Picked(flat))
     where = axis_of(axis, len(shape))
     kept = np.nonzero(chosen[: shape[where]])[0]
-    return Affine(linear=lambda x: np.take(x, kept, axis=where + 1))
+    return Affine(linear=PickedAlong(kept, where + 1))
 
 
 @handles("ReverseSequence", since=(10, 28))
@@ -80,4 +81,4 @@ def reverse_sequence(x: Input, lengths: Input, *, batch_axis: int = 1, time_axis
     at = list(np.indices(shape, sparse=True))
     at[time] = rows[at[batch], at[time]]
     flat = np.ravel_multi_index(np.broadcast_arrays(*at), shape)
-    return Affine(linear=lambda x: x.reshape(len(x), -1)[:, flat])
+    return Affine(linear=Picked(flat))

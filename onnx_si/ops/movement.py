@@ -9,7 +9,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
-from onnx_si.kernels.sorting import Permuted, Reshaped
+from onnx_si.kernels.sorting import Permuted, Repeated, Reshaped
 from onnx_si.ops import crops
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
@@ -247,7 +247,7 @@ def tile(x: Input, repeats: Input) -> Rule:
     if len(times) != len(shape):
         raise malformed(f"{len(times)} repeats of a tensor of shape {shape}")
     affordable(tuple(n * t for n, t in zip(shape, times, strict=True)))
-    return Affine(linear=lambda x: np.tile(x, (1, *times)))
+    return Affine(linear=Repeated(tuple(times)))
 
 
 @handles("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25), axes=axis_rules.padded, gradient=Gradient.MOVED)

@@ -1,7 +1,17 @@
 """The result of a test and how it is shown: JSON, text, pictures."""
 
 from onnx_si.report.document import to_json
-from onnx_si.report.pieces import ClassTest, Comparison, ComponentTest, Estimate, Fragility, Parity
+from onnx_si.report.pieces import (
+    ClassTest,
+    Comparison,
+    ComponentTest,
+    Estimate,
+    Fragility,
+    MapChosen,
+    ModelIdentity,
+    NoiseTaken,
+    Parity,
+)
 from onnx_si.report.result import Refused, Result
 
 __all__ = [
@@ -10,6 +20,9 @@ __all__ = [
     "ComponentTest",
     "Estimate",
     "Fragility",
+    "MapChosen",
+    "ModelIdentity",
+    "NoiseTaken",
     "Parity",
     "Refused",
     "Result",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from onnx_si.ground.record import Record
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
@@ -102,3 +104,43 @@ class Estimate:
     interval_bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
     reason: str | None = None
     interval_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MapChosen(Record):
+    """The map that a region is cut from: its method, its class, the threshold, and the side of the blocks
+    that it was averaged over (1: it was not).
+    """
+
+    method: str
+    target: int | str | None
+    threshold: str
+    coarsen: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NoiseTaken(Record):
+    """The noise that a test supposes, and where it is from; `level` is `exact` or `approximate`.
+
+    `std` is None where values differ in theirs or are correlated, `degrees_of_freedom` where it was not
+    estimated from independent data.
+    """
+
+    model: str
+    std: float | None
+    source: str
+    known: bool
+    degrees_of_freedom: int | None
+    level: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelIdentity(Record):
+    """Which file a model is; `path` and `sha256` are None for one in memory, and all is None of a file that
+    can't be loaded.
+    """
+
+    path: str | None = None
+    sha256: str | None = None
+    producer: str | None = None
+    opset: int | None = None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,22 @@ from onnx_si.errors import Finding, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
 from onnx_si.report.documents import RESULT
-from onnx_si.report.pieces import ClassTest, Comparison, ComponentTest, Estimate, Fragility, Parity
+from onnx_si.report.pieces import (
+    ClassTest,
+    Comparison,
+    ComponentTest,
+    Estimate,
+    Fragility,
+    MapChosen,
+    ModelIdentity,
+    NoiseTaken,
+    Parity,
+)
 from onnx_si.report.region import Component, bounding_box, components, in_millimetres
 from onnx_si.report.text import guarantee_text, p_value_text, summary
+
+if TYPE_CHECKING:
+    from onnx_si.engines.engine import Spent
 
 _REASONS = {
     "reason": "nothing went wrong",
@@ -97,11 +110,11 @@ class Result:
     saliency_map: NDArray[np.float64] = field(repr=False)
     image: NDArray[np.float64] = field(repr=False)
     layout: Layout = field(repr=False)
-    saliency: Mapping[str, Any]
+    saliency: MapChosen
     comparison: Comparison
-    noise: Mapping[str, Any]
-    model: Mapping[str, Any] = field(repr=False)
-    search: Mapping[str, Any] = field(repr=False)
+    noise: NoiseTaken
+    model: ModelIdentity = field(repr=False)
+    search: "Spent" = field(repr=False)
     parity: Parity = field(repr=False)
     config: Mapping[str, Any] = field(repr=False)
     references: int = field(default=0, repr=False)
@@ -135,27 +148,12 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """The result as a document of schema `onnx-si/result/1`, ready for JSON."""
         same = (
-            *(
-                "status",
-                "guarantee",
-                "p_value",
-                "p_value_bounds",
-                "statistic",
-                "standard_error",
-                "degrees_of_freedom",
-            ),
-            *(
-                "alternative",
-                "hypothesis",
-                "estimate",
-                "confidence_interval",
-                "confidence_level",
-                "saliency",
-            ),
-            *("model", "config", "defaults", "warnings", "versions"),
+            *("status", "guarantee", "p_value", "p_value_bounds", "statistic", "standard_error"),
+            *("degrees_of_freedom", "alternative", "hypothesis", "estimate", "confidence_interval"),
+            *("confidence_level", "saliency", "model", "config", "defaults", "warnings", "versions"),
         )
         seen = self.truncation.to_list()
-        exactly = not self.approximate and self.noise["level"] == "exact"
+        exactly = not self.approximate and self.noise.level == "exact"
         known = {name: getattr(self, name) for name in same} | {
             "truncation": None if self.approximate else seen,
             "undecided": None if self.approximate else self.undecided.to_list(),
@@ -248,7 +246,7 @@ class Result:
 
         if Path(path).suffix.lower() != ".png":
             raise UsageError(f"{path}: pictures are written as .png")
-        how = guarantee_text(self.guarantee, self.noise["level"])
+        how = guarantee_text(self.guarantee, self.noise.level)
         title = f"selective p-value {self._p_value_text()} ({how})"
         pixels = int(np.count_nonzero(self.region))
         subtitle = (
@@ -301,7 +299,7 @@ class Refused:
     findings: tuple[Finding, ...] = ()
     region: Mapping[str, Any] = field(default_factory=dict)
     saliency: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
+    model: ModelIdentity = field(default_factory=ModelIdentity)
     config: Mapping[str, Any] = field(default_factory=dict)
     image_path: str | None = None
     image_shape: tuple[int, ...] | None = None

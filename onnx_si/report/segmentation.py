@@ -61,7 +61,7 @@ def write(result: Result, image: str | os.PathLike[str], path: str, how: How) ->
             manufacturer="onnx-si",
             manufacturer_model_name="onnx-si",
             software_versions=result.versions.get("onnx-si", ""),
-            device_serial_number=str(result.model["sha256"] or "model in memory")[:LONGEST_DESCRIPTION],
+            device_serial_number=str(result.model.sha256 or "model in memory")[:LONGEST_DESCRIPTION],
             series_description=f"onnx-si region, p-value {result.p_value:.4g}",
             content_description=f"{result.hypothesis}, {result.guarantee}"[:LONGEST_DESCRIPTION],
             content_creator_name=None,
@@ -83,9 +83,7 @@ def _described(highdicom: Any, result: Result) -> Any:
         segmented_property_type=coded("111099", "DCM", "Selected region"),
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name=f"{result.saliency['method']}, threshold {result.saliency['threshold']}"[
-                :LONGEST_DESCRIPTION
-            ],
+            name=f"{result.saliency.method}, threshold {result.saliency.threshold}"[:LONGEST_DESCRIPTION],
             version=result.versions.get("onnx-si", "unknown"),
             family=coded("123110", "DCM", "Artificial Intelligence"),
         ),

@@ -2,20 +2,18 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
 
-from onnx_si.domains.points.value import Points
-from onnx_si.domains.walker import Tally, walk
+from onnx_si.domains.as_typed import values_as_typed
 from onnx_si.errors import InputError, WrongType
 from onnx_si.graph import Loadable, as_model
 from onnx_si.ground.words import shown
-from onnx_si.program.program import Program, bind
-from onnx_si.rules.rules import Disputed, Rule, Step, typed
+from onnx_si.program.program import bind
+from onnx_si.rules.rules import Disputed
 
 NOTHING = ""  # the name of no tensor: every input is a constant
 
@@ -69,23 +67,8 @@ def evaluate(model: Loadable, inputs: Mapping[str, ArrayLike]) -> dict[str, NDAr
         if isinstance(step.rule, Disputed):
             message = f"node '{step.node}' ({step.op}): {step.rule.reason}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-    values = _typed(program, image)
+    values = values_as_typed(program, image)
     return {name: _spelled(values[name], program.words.get(name)) for name in outputs}
-
-
-def _typed(program: Program, image: NDArray[Any]) -> Mapping[str, NDArray[np.float64]]:
-    """The values at the image, with halves decided as the model's own element types do."""
-    if not any(isinstance(step.rule, Step) and step.rule.typed is not None for step in program.evaluation):
-        return program.values
-    changing = {program.input} | {step.output for step in program.evaluation}
-    wanted = tuple(name for name in program.values if name in changing)
-    evaluation = replace(program, instructions=program.evaluation, outputs=wanted)
-    (found,) = walk(evaluation, _by_type, Points(np.asarray(image, np.float64)[None]), Tally())
-    return {**program.values, **{name: value.values[0] for name, value in found.items()}}
-
-
-def _by_type(rule: Rule, inputs: list[Points]) -> Points:
-    return Points(typed(rule, *(x.values for x in inputs)))
 
 
 def _spelled(value: NDArray[np.float64], words: tuple[str, ...] | None) -> NDArray[Any]:

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from onnx_si.analysis.inputs import Path, array_of, covariance_of_file
 from onnx_si.analysis.options import OPTIONS, SharedOptions, require_known
-from onnx_si.analysis.outcome import Notice, versions
+from onnx_si.analysis.outcome import versions
+from onnx_si.analysis.remarks import Notice
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import UsageError
 from onnx_si.graph import Loadable, Model, as_model

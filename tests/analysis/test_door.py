@@ -94,7 +94,8 @@ def test_a_mask_of_truth_values_is_offered_and_preferred():
     model = anomaly()
     result = onnx_si.test(model, IMAGE, sigma=1.0)
     mask = runtime(model.proto, x=IMAGE.astype(np.float32))["pred_mask"][0, 0]
-    assert result.saliency == {"method": "output:pred_mask", "target": None, "threshold": "0.5"}
+    told = {"method": "output:pred_mask", "target": None, "threshold": "0.5", "coarsen": 1}
+    assert result.saliency == told
     assert np.array_equal(result.region, mask) and agrees(result)
     assert any("truth values" in text and "anomaly_map" in text for text in result.defaults)
     offered = [one["method"] for one in inspect_model(model).to_dict()["saliency"] if one["available"]]

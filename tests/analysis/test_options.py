@@ -94,6 +94,15 @@ def test_the_table_in_the_documents_is_made_from_the_records():
     assert document.read_text(encoding="utf-8") == table(), "python -m onnx_si.analysis.options.table"
 
 
+@pytest.mark.parametrize("text", ["1/255", "0.00392156862745098", "2/510"])
+def test_a_scale_may_be_a_fraction(text):
+    kind = OPTIONS["scale"].kind
+    assert kind.read(text) == kind.accept(text) == kind.accept(1 / 255) == 1 / 255
+    for wrong in ("1/0", "1/", "/255", "1/2/3", "a/b"):
+        with pytest.raises(ValueError):
+            kind.read(wrong)
+
+
 def test_every_method_has_a_p_value():
     simple = {*baselines.COMPUTED_BY, "selective"}
     assert set(METHODS) == simple

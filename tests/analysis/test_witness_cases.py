@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import onnx_si
-from onnx_si.domains.enclosure import certified
+from onnx_si.domains.enclosure import certified, value
 from onnx_si.domains.enclosure.verdict import certify
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Contradicted
@@ -69,7 +69,7 @@ def by_enclosures(program, margin, line, event, how, progress):
     edges = line.statistic + line.standard_error * np.linspace(-4.0, 4.0, 9)
     low, high = edges[:-1], edges[1:]
     domain = certified.EnclosureDomain(len(low))
-    (found,) = walk(program, domain.apply, certified.cells(line.start, line.direction, low, high), Tally())
+    (found,) = walk(program, domain.apply, value.cells(line.start, line.direction, low, high), Tally())
     outside, open_ = certify(event, found[margin])
     inside = ~outside & ~open_.reshape(len(low), -1).any(axis=1) & ~domain.lost
     settled = (inside | outside) & ~domain.lost
@@ -107,8 +107,8 @@ def test_a_product_whose_errors_are_left_out(monkeypatch):
         return count
 
     assert contradicted() == 0
-    product = certified._product
-    monkeypatch.setattr(certified, "_product", lambda *given: without_radius(product(*given)))
+    product = certified.gated_product
+    monkeypatch.setattr(certified, "gated_product", lambda *given: without_radius(product(*given)))
     assert contradicted() > 0
 
 

@@ -48,6 +48,17 @@ def test_arrays_and_a_model_in_memory(tmp_path):
     assert not folder.exists() and (tmp_path / "kept" / "report.html").is_file()
 
 
+def test_a_model_is_what_load_takes(place):
+    proto = nets.map_net(seed=1, size=8).proto
+    with pytest.raises(TypeError, match="its bytes, or an onnx"):
+        onnx_si.audit(3, np.zeros((1, 8, 8)), **OPTIONS)
+    image = np.random.default_rng(0).normal(size=(1, 8, 8))
+    for model in (proto, proto.SerializeToString()):
+        found = onnx_si.audit(model, image, **OPTIONS)
+        (row,) = found.rows()
+        assert row["status"] == "tested"
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):

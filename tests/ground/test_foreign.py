@@ -56,8 +56,8 @@ def test_what_is_no_image(tmp_path):
     [
         ((9, 8), "--resize-input"),
         ((1, 1, 4, 4), "--resize-input"),
-        ((3, 8, 8), "the channels differ: it has 3, the model takes 1"),
-        ((8, 8, 3), "the channels differ: it has 3, the model takes 1"),
+        ((3, 8, 8), "the channels differ: it has 3, the model takes 1; save it with 1"),
+        ((8, 8, 3), "the channels differ: it has 3, the model takes 1; save it with 1"),
         ((3, 9, 8), "give one image of that size"),
         ((2, 1, 8, 8), "give one image of that size"),
     ],
@@ -103,3 +103,29 @@ def test_inner_tensors_are_listed(tmp_path, capsys):
     found = onnx_si.inspection.inspector.inspect_model(tmp_path / "m.onnx", tensors=True).to_dict()
     assert [tensor["name"] for tensor in found["tensors"]] == ["inner"]
     assert onnx_si.inspection.inspector.inspect_model(tmp_path / "m.onnx").to_dict()["tensors"] is None
+
+
+@pytest.mark.parametrize(
+    ("image", "words", "silent"),
+    [
+        (
+            np.full((8, 8), 7, np.uint8),
+            "(uint8, 7 to 7); say how they become the model's input: --scale 1/255",
+            "655",
+        ),
+        (np.full((8, 8), 7, np.uint16), "--scale 1/65535 maps 0..65535 to 0..1, --scale 1 takes", "255 "),
+        (np.full((8, 8), 3000), "--scale 1/65535", "1/255"),
+        (np.full((8, 8), -1000, np.int16), "input: --scale 1 takes them as they are", "maps"),
+        (np.zeros((0, 8)), "the image is empty: its shape is (0, 8)", "floating"),
+    ],
+)
+def test_values_that_are_no_image_yet(image, words, silent):
+    with pytest.raises(InputError) as caught:
+        onnx_si.test(nets.map_net(seed=3, size=8), image, sigma=1.0)
+    assert words in str(caught.value) and silent not in str(caught.value)
+
+
+def test_a_converter_runs_without_uv(tmp_path):
+    (tmp_path / "net.keras").write_bytes(b"PK")
+    with pytest.raises(InputError, match="python in place of uv run"):
+        onnx_si.load(tmp_path / "net.keras")

@@ -1,8 +1,10 @@
 """The house's own rules: which module may import which, and what must never be imported."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -58,6 +60,19 @@ def test_imports_go_down_the_layers_only():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+def test_every_room_is_in_the_contract_and_on_the_plan_in_one_order():
+    rooms = {path.relative_to(ROOT / "onnx_si").parts[0].removesuffix(".py") for path in SOURCES}
+    rooms -= {"__init__", "__main__", "testing"}
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    contract = [names.replace("onnx_si.", "") for names in layers["contracts"][0]["layers"]]
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    plan = re.findall(r"^([a-z]+(?: \| [a-z]+)?)(?:  |$)", text.split("```")[1], re.MULTILINE)
+    assert {room for names in contract for room in names.split(" | ")} == rooms
+    assert [room for names in plan for room in names.split(" | ")] == [
+        room for names in contract for room in names.split(" | ")
+    ]
 
 
 SPREADS_WORK = [ROOT / "onnx_si" / place for place in ("simulation/pool.py", "auditing/workers.py")]
@@ -166,7 +181,7 @@ def test_no_two_files_have_one_name():
     assert [name for name, count in names.items() if count > 1] == []
 
 
-BESIDE_THE_ROOMS = {"support", "house", "bed", "fuzz", "random_graphs", "converters", "benchmarks"}
+BESIDE_THE_ROOMS = {"support", "house", "bed", "fuzz", "random_graphs", "converters", "benchmarks", "docs"}
 
 
 def test_the_tests_mirror_the_rooms():

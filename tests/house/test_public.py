@@ -60,6 +60,13 @@ def test_signatures():
     assert list(inspect.signature(onnx_si.simulate).parameters) == names
 
 
+def test_a_model_takes_its_proto_first():
+    proto = nets.map_net(seed=1, size=8).proto
+    assert onnx_si.Model(proto).proto is onnx_si.Model(proto=proto).proto is proto
+    with pytest.raises(TypeError, match="positional"):
+        onnx_si.Model(proto, "model.onnx")
+
+
 def test_exit_codes_of_the_errors():
     codes = {
         errors.OnnxSIError: 1,
@@ -115,6 +122,8 @@ def test_attributes_of_a_result():
     assert drawn == {"draws", "seed", "estimate"} and told["peak_bytes"] > 0
     assert sum(told["fates"].values()) == told["cells"]
     assert "p_value" in repr(result) and "array" not in repr(result)
+    assert result.saliency.method == "cam" and result.noise.std == 1.0 and result.model.opset == model.opset
+    assert result.search.pieces == told["pieces"] and dict(result.model) == result.to_dict()["model"]
 
 
 def test_targets_are_numbers_or_predicted():

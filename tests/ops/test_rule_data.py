@@ -15,6 +15,8 @@ AS_DATA = {
     *("Add", "Div", "Mean", "Mul", "Neg", "Sub", "Sum"),
     *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPool"),
     *("BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceMean", "ReduceSum"),
+    *("Compress", "Gather", "GatherElements", "GatherND", "ReverseSequence"),
+    *("Slice", "Split", "Tile", "Trilu"),
     *("Flatten", "Reshape", "Resize", "Squeeze", "Transpose", "Unsqueeze", "Upsample"),
 }
 

@@ -137,6 +137,7 @@ def test_decisions_are_what_they_say(node, given, made):
 LISTS = {
     "graph/constants.py": "a Constant node holds its value, it is no op on values",
     "graph/functions.py": "nodes around an inlined function",
+    "graph/fused.py": "what ops that onnxruntime fused are written out as",
     "graph/lift.py": "what ops of old opsets are lifted to",
     "graph/loops.py": "Loop and Scan have no handler: they stand for the nodes of their bodies",
     "graph/mend.py": "what runtimes run but the checker refuses",
@@ -149,6 +150,8 @@ LISTS = {
     "program/cone.py": "the label of a cut that no node of the model makes",
     "program/unrolling.py": "If, Loop and Scan have no handler: they stand for the nodes of their bodies",
     "runtime/deployed.py": "a node that onnxruntime changes the model's own constants by",
+    "runtime/single.py": "Loop, whose count of turns onnxruntime reads from nowhere",
+    "simulation/expected.py": "arithmetic with constants at a model's start, read for a warning only",
     "report/documents/shape.py": "a type whose name is an op's as well",
 }
 """Modules outside `ops/` and `maps/backward/` that name ops other than those of nodes that they make."""

@@ -136,7 +136,8 @@ def test_config_is_enough_to_run_it_again(result):
 def test_values_of_refusals(no_region, refused):
     content = strict(no_region.to_dict())
     assert content["region"]["pixels"] == 0 and content["region"]["fraction"] == 0.0
-    assert content["saliency"] == {"method": "output:map", "target": None, "threshold": "1e+06"}
+    told = {"method": "output:map", "target": None, "threshold": "1e+06", "coarsen": 1}
+    assert content["saliency"] == told
     assert "no pixel" in content["reason"] and content["hypothesis"] == "mean" and no_region.exit_code == 5
     content = strict(refused.to_dict())
     assert content["p_value"] is None and content["guarantee"] is None and refused.exit_code == 3

@@ -13,7 +13,7 @@ import onnx_si
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.outcome import _without_contradiction
 from onnx_si.analysis.settings import settle
-from onnx_si.engines.engine import Answer
+from onnx_si.engines.engine import Answer, Spent
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import Estimate
 from onnx_si.statistics.truncated import (
@@ -265,7 +265,7 @@ def test_where_the_accepted_differences_lie_on_both_sides_of_a_rejected_0_there_
         inside=Intervals.line(),
         undecided=NOTHING,
         complete=True,
-        costs={},
+        costs=Spent(engine="exact", seconds=0.0, forward_passes=0.0, complete=True),
     )
     settings = settle(Options(), {}, has_reference=False)
     kept = _without_contradiction(answer, estimated, settings)

@@ -49,6 +49,19 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _read_factor(text: str) -> float:
+    """A number, or a fraction of two: `1/255`."""
+    above, stroke, below = text.partition("/")
+    if stroke and not float(below):
+        raise ValueError
+    return float(above) / float(below) if stroke else float(text)
+
+
+def _factor(value: Any) -> Any:
+    """Of a file of options, which can't divide, a text as well."""
+    return _read_factor(value) if isinstance(value, str) else _number(value)
+
+
 def _whole(value: Any) -> int:
     found = operator.index(_plain(value))
     if abs(found) > MOST_WHOLE:
@@ -152,6 +165,7 @@ def _named(text: str) -> tuple[str, str]:
 
 
 NUMBER = Kind(words="a number", accept=_number, read=float)
+FACTOR = Kind(words="a number, or a fraction such as 1/255", accept=_factor, read=_read_factor)
 WHOLE = Kind(words="a whole number", accept=_whole, read=_read_whole)
 BYTES = Kind(words="a size such as 2G or 500M", accept=_whole, read=_bytes)
 TEXT = Kind(words="a text", accept=_text, read=str)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import GIVEN, NUMBER, NUMBERS, PAGE, SIZES, SWITCH, TEXT, choice
+from onnx_si.analysis.options.kinds import FACTOR, GIVEN, NUMBER, NUMBERS, PAGE, SIZES, SWITCH, TEXT, choice
 from onnx_si.analysis.options.of_question import RESIZES
 from onnx_si.analysis.options.option import EVERYWHERE, TEST, Check, Need, Option
 from onnx_si.ground.layout import LAYOUTS
@@ -180,7 +180,7 @@ class ImageOptions(TypedDict, total=False):
     scale: Annotated[
         float | None,
         Option(
-            kind=NUMBER,
+            kind=FACTOR,
             help="the image is multiplied by F; integer images need it",
             metadata="onnx_si.scale",
             metavar="F",

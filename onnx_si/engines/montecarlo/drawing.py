@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from onnx_si.domains.event import RegionEvent
-from onnx_si.engines.engine import Answer, Watch
+from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
 from onnx_si.engines.montecarlo.asker import Outside
 from onnx_si.ground.intervals import Intervals
@@ -58,12 +58,12 @@ class MonteCarlo:
             undecided=Intervals.empty(),
             complete=True,
             approximate=True,
-            costs={
-                "engine": self.guarantee,
-                "seconds": found.seconds,
-                "forward_passes": found.passes,
-                "draws": found.draws,
-                "seed": self.seed,
-                "complete": True,
-            },
+            costs=Spent(
+                engine=self.guarantee,
+                seconds=found.seconds,
+                forward_passes=found.passes,
+                draws=found.draws,
+                seed=self.seed,
+                complete=True,
+            ),
         )
