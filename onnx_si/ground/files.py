@@ -19,7 +19,7 @@ from onnx_si.ground.budget import excess
 from onnx_si.ground.foreign import PICTURES, SUFFIXES, not_an_image
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
 from onnx_si.ground.readers import ALL_PAGES, PLAINLY, How, dicom, nifti
-from onnx_si.ground.readers.scan import Scan
+from onnx_si.ground.readers.scan import Scan, damaged
 from onnx_si.ground.terminal import shown, shown_line
 
 if TYPE_CHECKING:
@@ -121,9 +121,10 @@ def _scan(file: Path, how: How) -> Scan | None:
     if what_is_at(file) == NOTHING:
         return None
     try:
-        if nifti.is_nifti(file):
-            return nifti.read(file, how)
-        return dicom.read(file, how) if dicom.is_dicom(file) else None
+        with damaged(file, "a NIfTI or DICOM image"):
+            if nifti.is_nifti(file):
+                return nifti.read(file, how)
+            return dicom.read(file, how) if dicom.is_dicom(file) else None
     except InputError as error:  # its words hold the file's name, and what a library quotes of its content
         raise InputError(shown_line(error)) from error
 

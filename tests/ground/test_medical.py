@@ -11,6 +11,7 @@ from support.medical import PATIENT, STORED, dicom, model, nibabel, nifti, pydic
 import onnx_si
 from onnx_si.cli import main as cli
 from onnx_si.errors import InputError
+from onnx_si.ground.budget import budget
 from onnx_si.ground.files import read_image, spacing, told
 from onnx_si.ground.readers import How
 
@@ -145,6 +146,22 @@ def test_slope_and_intercept_of_nifti_are_applied(tmp_path):
 def test_bad_nifti_files_say_what_was_found(tmp_path):
     with pytest.raises(InputError, match=r"neither a qform nor an sform"):
         read_image(nifti(tmp_path / "a.nii", np.zeros((2, 3, 4), np.float32), code=0))
+    placed = nifti(tmp_path / "c.nii", np.zeros((2, 3, 4), np.float32))
+    content = placed.read_bytes()
+    sform, units, pixel, qform_code = 280, 123, 80, 252
+    for place, bytes_, words in (
+        (sform, np.full(12, np.nan, "<f4").tobytes(), "affine is not finite, or flat"),
+        (sform, np.zeros(12, "<f4").tobytes(), "affine is not finite, or flat"),
+        (units, b"\xff", "damaged"),
+    ):
+        placed.write_bytes(content[:place] + bytes_ + content[place + len(bytes_) :])
+        with pytest.raises(InputError, match=words):
+            read_image(placed)
+    no_size = content[:pixel] + np.full(3, np.nan, "<f4").tobytes() + content[pixel + 12 :]
+    placed.write_bytes(no_size[:qform_code] + bytes(2) + no_size[qform_code + 2 :])
+    assert read_image(placed).shape == (2, 3, 4) and spacing(placed) is None
+    with budget(1 << 20), pytest.raises(InputError, match="--memory"):
+        read_image(nifti(tmp_path / "d.nii", np.zeros((64, 64, 64), np.int8)))
     path = nifti(tmp_path / "b.nii", np.arange(48, dtype=np.float32).reshape(2, 3, 4, 2))
     with pytest.raises(InputError, match=r"series of 2 volumes.*--page N"):
         read_image(path)

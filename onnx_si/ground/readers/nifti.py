@@ -36,6 +36,13 @@ def opened(file: Path) -> Any:
                 f"{file}: has neither a qform nor an sform, so nothing says where its voxels lie; set one, "
                 "or save the numbers as .npy"
             )
+        affine = np.asarray(image.affine, np.float64)
+        space = affine[:AXES_OF_SPACE, :AXES_OF_SPACE]
+        if not np.isfinite(affine).all() or np.linalg.matrix_rank(space) < AXES_OF_SPACE:
+            raise InputError(
+                f"{file}: its affine is not finite, or flat, so nothing says where its voxels lie; mend it, "
+                "or save the numbers as .npy"
+            )
     return image
 
 
@@ -66,4 +73,6 @@ def read(file: Path, how: How) -> Scan:
         sides.pop()
     codes = "".join(library("nibabel", file).aff2axcodes(image.affine))
     told = (f"{file}: axes as stored, which point to {codes}",)
-    return Scan(values.reshape(sides), spacing[: len(sides)], told)
+    spacing = spacing[: len(sides)]
+    told_sizes = all(np.isfinite(size) and size > 0 for size in spacing)
+    return Scan(values.reshape(sides), spacing if told_sizes else None, told)

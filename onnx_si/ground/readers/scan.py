@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.errors import InputError
+from onnx_si.errors import InputError, OnnxSIError
+from onnx_si.ground.budget import excess
 
 MOST_BYTES = 2**30
+COPIES = 3  # of an image that are held while it is read
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def damaged(file: Path, kind: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except InputError:
+    except (OnnxSIError, MemoryError):
         raise
     except Exception as error:
         words = next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -62,6 +64,9 @@ def require_size(file: Path, shape: tuple[int, ...]) -> None:
     """Refuse a file that claims more than can be read."""
     if min(shape, default=0) < 1 or 8 * int(np.prod([int(n) for n in shape], dtype=object)) > MOST_BYTES:
         raise InputError(f"{file}: says it holds {shape} values; an image takes at most {MOST_BYTES} bytes")
+    why = excess(COPIES * 8 * int(np.prod(shape)))
+    if why is not None:
+        raise InputError(f"{file}: says it holds {shape} values; {why}")
 
 
 def as_floats(values: Any) -> NDArray[np.float64]:
