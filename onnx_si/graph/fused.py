@@ -16,7 +16,7 @@ DOMAIN = "com.microsoft"
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 NORMALISED = 17  # the opset from which on LayerNormalization is one of the standard's
 SPLIT_BY_INPUT = 13  # ... and Split takes its sizes as an input
-PART = "/plain_"  # between the name of a fused node's output and the number of a tensor in front of it
+PART = "/plain_"  # between the name of a fused node's output and that of a tensor in front of it
 EPSILON = 1e-12  # of SkipLayerNormalization
 QUICK = 1.702  # of QuickGelu
 
@@ -82,9 +82,9 @@ Plain = Callable[[Writer], list[onnx.NodeProto] | None]
 
 def is_part(file: onnx.ModelProto, name: str) -> bool:
     """Whether a tensor stands in the plain form of a fused node of a file's own graph."""
-    output, _, number = name.rpartition(PART)
+    output, found, _ = name.rpartition(PART)
     made = (output in node.output for node in file.graph.node if node.domain == DOMAIN)
-    return number.isdigit() and any(made)
+    return bool(found) and any(made)
 
 
 def _gelu(w: Writer, x: str) -> str:
@@ -200,7 +200,7 @@ def attention(w: Writer) -> list[onnx.NodeProto] | None:
         return None
     packed = w.sum(w.add("MatMul", [x, weights]), bias)
     sizes = w.whole(*[shape[1] // 3] * 3)
-    parts = [f"{w.node.output[0]}/plain_{part}" for part in ("query", "key", "value")]
+    parts = [f"{w.node.output[0]}{PART}{part}" for part in ("query", "key", "value")]
     w.nodes.append(helper.make_node("Split", [packed, sizes], parts, axis=-1))
     heads = w.attribute("num_heads")
     scale = w.attribute("scale", 0.0) or 1 / math.sqrt(shape[1] // 3 // heads)
@@ -219,7 +219,7 @@ def multi_head_attention(w: Writer) -> list[onnx.NodeProto] | None:
         length = w.shapes.get(bias, ())
         if len(length) != 1 or length[0] % 3:
             return None
-        parts = [f"{w.node.output[0]}/plain_bias_{i}" for i in range(3)]
+        parts = [f"{w.node.output[0]}{PART}bias_{i}" for i in range(3)]
         w.nodes.append(helper.make_node("Split", [bias, w.whole(*[length[0] // 3] * 3)], parts, axis=0))
         projected = [w.sum(x, part) for x, part in zip(projected, parts, strict=True)]
     heads, given = w.attribute("num_heads"), w.attribute("scale", 0.0)
