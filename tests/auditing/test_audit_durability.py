@@ -370,7 +370,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
     for number, count in enumerate((200, 200, 1200)):  # the first imports what it needs
         manifest(place, count)
         peaks.append(peak_of(place, tmp_path / f"out{number}", count))
-    assert peaks[2] - peaks[1] < 1000 * 100
+    assert peaks[2] - peaks[1] < 1000 * 400  # a row as it is written has some 2,000
 
 
 RESIDENT = """
