@@ -515,7 +515,8 @@ def test_huge_sizes_in_small_files(place, call, nodes, initializers, shape):
 def test_a_tensor_that_holds_less_than_it_says(place, call):
     weights = TensorProto(name="w", dims=[2**40], data_type=TensorProto.FLOAT, raw_data=b"1234")
     code, stderr = run_hostile(call, model_bytes([helper.make_node("Add", ["x", "w"], ["map"])], [weights]))
-    assert code == 3 and "w" in stderr and "4398046511104" in stderr
+    # onnx's checker tells the bytes, where it does not look our own words the shape
+    assert code == 3 and "w" in stderr and any(size in stderr for size in ("4398046511104", "1099511627776"))
 
 
 def nested(depth):

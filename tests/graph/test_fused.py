@@ -162,8 +162,9 @@ def test_it_is_what_the_runtime_computes(name, kind):
     x = np.random.default_rng(1).normal(size=CASES[name][2]).astype(kind)
     try:
         (wanted,) = run(proto, x)
-    except Exception:
-        assert kind != np.float32, "the runtime itself has no kernel of this type"
+    except Exception as error:
+        # onnxruntime before 1.32 (1.24 was tried) breaks off in its own blocked kernel of a Conv with a sum
+        assert kind != np.float32 or (name == "FusedConv, sum" and "y_nchwc" in str(error)), str(error)
         pytest.skip("onnxruntime has no kernel of this type")
     model = model_from_proto(proto)
     assert not [node for node in model.proto.graph.node if node.domain == DOMAIN]
