@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.analysis.blackbox import BlackBox
-from onnx_si.analysis.components import holm
+from onnx_si.analysis.components import with_holm
 from onnx_si.analysis.marking import Marker, Marking, marked
 from onnx_si.analysis.question import Question, test_line
 from onnx_si.analysis.scene import Scene
@@ -56,14 +56,11 @@ def test_classes(
     labels = _labels(test)
     engine, event = _given_labels(test, labels)
     counted = labels if test.scene.mask is None else labels[test.scene.mask]
-    found = [
-        _tested(test, int(number), int(count), select, (engine, event), rng, progress)
-        for number, count in zip(*np.unique(counted, return_counts=True), strict=True)
-    ]
-    adjusted = iter(holm([strict for _, strict in found if strict is not None]))
-    return tuple(
-        one if strict is None else dataclasses.replace(one, p_value_adjusted=next(adjusted))
-        for one, strict in found
+    return with_holm(
+        [
+            _tested(test, int(number), int(count), select, (engine, event), rng, progress)
+            for number, count in zip(*np.unique(counted, return_counts=True), strict=True)
+        ]
     )
 
 

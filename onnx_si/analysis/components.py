@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import scipy  # loads its parts when they are used
@@ -11,11 +12,12 @@ from onnx_si.analysis.scene import Mask
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Answer, Watch
 from onnx_si.errors import NothingToTest
-from onnx_si.report import ComponentTest
+from onnx_si.report import ComponentTest, PartTest
 from onnx_si.report.region import component_masks
 from onnx_si.statistics.line import ImageLine
 
 Ask = Callable[[ImageLine, RegionEvent, Answer], None] | None
+Part = TypeVar("Part", bound=PartTest)
 
 
 def component_event(component: Mask, mask: Mask | None) -> RegionEvent:
@@ -71,9 +73,7 @@ def test_components(test: Question, progress: Watch = None, ask: Ask = None) -> 
     chosen); Holm, Scandinavian Journal of Statistics 6 (1979).
     """
     masks = component_masks(test.selection.region)
-    found = [_tested(test, mask, progress, ask) for mask in masks]
-    adjusted = iter(holm([strict for _, strict in found if strict is not None]))
-    return tuple(one if strict is None else _with_adjusted(one, next(adjusted)) for one, strict in found)
+    return with_holm([_tested(test, mask, progress, ask) for mask in masks])
 
 
 test_components.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
@@ -87,6 +87,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (count - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
+
+
+def with_holm(found: Sequence[tuple[Part, float | None]]) -> tuple[Part, ...]:
+    """Tests of parts with Holm's adjusted p-values: each part with its p-value given the whole family, None
+    where it has no test.
+    """
+    adjusted = iter(holm([strict for _, strict in found if strict is not None]))
+    return tuple(
+        one if strict is None else dataclasses.replace(one, p_value_adjusted=next(adjusted))
+        for one, strict in found
+    )
 
 
 def _tested(test: Question, component: Mask, progress: Watch, ask: Ask) -> tuple[ComponentTest, float | None]:
@@ -116,7 +127,3 @@ def _answer(test: Question, line: ImageLine, event: RegionEvent, progress: Watch
     if ask is not None:
         ask(line, event, found)
     return found
-
-
-def _with_adjusted(one: ComponentTest, p_value: float) -> ComponentTest:
-    return dataclasses.replace(one, p_value_adjusted=p_value)

@@ -12,6 +12,7 @@ from onnx_si.analysis.prepare import Analysis
 from onnx_si.analysis.settings import settle
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import Entry, entries
+from onnx_si.auditing.of_files import Files
 from onnx_si.auditing.wish import KEYS, Wish
 from onnx_si.auditing.workers import processes
 from onnx_si.errors import InputError, OnnxSIError
@@ -115,15 +116,7 @@ def _shape(file: Path, how: How) -> str:
 def _first(wish: Wish, analysis: Analysis, entry: Entry) -> tuple[float, str]:
     started = time.perf_counter()
     try:
-        result = analysis.test(
-            wish.place(entry.image),
-            [wish.place(path) for path in entry.reference] or None,
-            mask=None if entry.mask is None else wish.place(entry.mask),
-            covariance=None if wish.covariance is None else wish.place(wish.covariance),
-            noise_from=[wish.place(path) for path in wish.noise_from],
-            sigma_from=None if wish.sigma_from is None else wish.place(wish.sigma_from),
-            **entry.options,
-        )
+        result = Files.of(entry, wish).test(analysis, wish.base, **entry.options)
         what = f"p-value {result.p_value:.4g} ({result.guarantee})"
     except OnnxSIError as error:
         what = str(error).splitlines()[0]

@@ -13,6 +13,7 @@ from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.analysis.outcome import refusal, versions
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.journal import LOCK, read_lines
+from onnx_si.auditing.of_files import Files
 from onnx_si.auditing.row import sha256_of
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, load
@@ -174,24 +175,24 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     if document["reference"]["count"] and not paths:
         raise UsageError("the references were in memory")
     analysis = _analysis(base / document["model"]["path"], json.dumps(options, sort_keys=True))
-    mask, covariance, background = (config.get(name) for name in ("mask", "covariance", "sigma_from"))
+    files = Files(
+        image=document["image"]["path"],
+        reference=paths,
+        mask=config.get("mask"),
+        covariance=config.get("covariance"),
+        noise_from=config.get("noise_from") or (),
+        sigma_from=config.get("sigma_from"),
+    )
     try:
-        found = analysis.test(
-            base / document["image"]["path"],
-            [base / path for path in paths] or None,
-            mask=None if mask is None else base / mask,
-            covariance=None if covariance is None else base / covariance,
-            noise_from=[base / path for path in config.get("noise_from") or ()],
-            sigma_from=None if background is None else base / background,
-        ).to_dict()
+        found = files.test(analysis, base).to_dict()
     except (NothingToTest, UnsupportedModel) as error:
         found = refusal(error, analysis.model, has_reference=bool(paths), **options).to_dict()
     found["warnings"] = [text.replace(f"{base}{os.sep}", "") for text in found["warnings"]]
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}
     kept = ("mask", "covariance", "noise_from", "sigma_from", "time_limit")
-    files = {name: config.get(name) for name in kept}
-    return dict(plain({**found, **same, "config": {**found["config"], **files}}))
+    told = {name: config.get(name) for name in kept}
+    return dict(plain({**found, **same, "config": {**found["config"], **told}}))
 
 
 @functools.lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.journal import STRANGE, writing
+from onnx_si.auditing.of_files import Files
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.machine import one_core
@@ -100,7 +101,7 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
             raise InputError(entry.fault)
         sha256 = _hash(job, entry.image)
         try:
-            result = _test(job, entry, analysis)
+            result = Files.of(entry, job).test(analysis, Path(job.base), **entry.options)
         finally:
             _require_same(job, entry, sha256)
     except (NothingToTest, UnsupportedModel) as error:
@@ -119,19 +120,6 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
     result = replace(result, **_paths(job, entry, result), warnings=tuple(map(job.words, result.warnings)))
     picture = _picture(job, entry, result)
     return _made(entry, "tested", None, sha256, result.to_dict(), picture)
-
-
-def _test(job: Job, entry: Entry, analysis: Analysis) -> Result:
-    """By the files themselves, which the options say how to read."""
-    return analysis.test(
-        job.place(entry.image),
-        [job.place(path) for path in entry.reference] or None,
-        mask=None if entry.mask is None else job.place(entry.mask),
-        covariance=None if job.covariance is None else job.place(job.covariance),
-        noise_from=[job.place(path) for path in job.noise_from],
-        sigma_from=None if job.sigma_from is None else job.place(job.sigma_from),
-        **entry.options,
-    )
 
 
 def _hash(job: Job, path: str) -> str | None:

@@ -1,6 +1,7 @@
 """Class maps: the region is where one channel of a map is the largest, as an ArgMax over channels says."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -82,38 +83,15 @@ def class_map(
         )
     one = editor.add("Equal", [labels, wanted])
     single = tuple(1 if axis == layout.channel_axis else n for axis, n in enumerate(shape))
-    public = name_map(editor, to_map(editor, one, single, layout, None, view))
-    found = on_scores(editor.finish(), image)  # a Softmax in front of the choice is removed
-    return SaliencyMap(
-        model=found,
-        tensor=public,
-        margin_tensor=public,
-        link="",
-        method=f"output:{name}",
-        target=target,
-        notes=notes,
-        split=0.5,
-        chooses_class=True,
-        of_classes=True,
-        blocks=view.blocks,
-    )
+    made = to_map(editor, one, single, layout, None, view)
+    chosen = _one_class(_map_of(editor, image, made, name))
+    return replace(chosen, target=target, notes=notes, blocks=view.blocks)
 
 
 def labels_map(model: Model, image: NDArray[np.float64], name: str, view: View) -> SaliencyMap:
     """Append the map that holds the number of each pixel's class, of a tensor of classes or of channels."""
     editor = Editor(model)
-    public = name_map(editor, _labels(editor, model, image, name, view))
-    found = on_scores(editor.finish(), image)
-    return SaliencyMap(
-        model=found,
-        tensor=public,
-        margin_tensor=public,
-        link="",
-        method=f"output:{name}",
-        target=None,
-        notes=(),
-        of_classes=True,
-    )
+    return _map_of(editor, image, _labels(editor, model, image, name, view), name)
 
 
 def agreement_map(
@@ -131,20 +109,28 @@ def agreement_map(
     editor = Editor(model)
     numbers = editor.add("Cast", [_labels(editor, model, image, name, view)], to=onnx.TensorProto.INT64)
     one = editor.add("Equal", [numbers, editor.constant(labels.astype(np.int64))])
-    public = name_map(editor, editor.add("Cast", [one], to=onnx.TensorProto.FLOAT))
-    found = on_scores(editor.finish(), image)
+    made = editor.add("Cast", [one], to=onnx.TensorProto.FLOAT)
+    return _one_class(_map_of(editor, image, made, name))
+
+
+def _map_of(editor: Editor, image: NDArray[np.float64], tensor: str, name: str) -> SaliencyMap:
+    """The map that a tensor of classes holds; a Softmax in front of their choice is removed."""
+    public = name_map(editor, tensor)
     return SaliencyMap(
-        model=found,
+        model=on_scores(editor.finish(), image),
         tensor=public,
         margin_tensor=public,
         link="",
         method=f"output:{name}",
         target=None,
         notes=(),
-        split=0.5,
-        chooses_class=True,
         of_classes=True,
     )
+
+
+def _one_class(made: SaliencyMap) -> SaliencyMap:
+    """The same, 1 where a pixel has the class that is asked for, 0 elsewhere."""
+    return replace(made, split=0.5, chooses_class=True)
 
 
 def _labels(editor: Editor, model: Model, image: NDArray[np.float64], name: str, view: View) -> str:

@@ -11,6 +11,7 @@ from onnx_si.report.pieces import (
     ModelIdentity,
     NoiseTaken,
     Parity,
+    PartTest,
 )
 from onnx_si.report.result import Refused, Result
 
@@ -24,6 +25,7 @@ __all__ = [
     "ModelIdentity",
     "NoiseTaken",
     "Parity",
+    "PartTest",
     "Refused",
     "Result",
     "to_json",

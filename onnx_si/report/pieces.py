@@ -61,10 +61,10 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComponentTest:
-    """The test of one connected component; `p_value_adjusted` is Holm's, over all components.
+class PartTest:
+    """The test of one part of what a map shows; `p_value_adjusted` is Holm's, over all parts.
 
-    Where there is no test, all values are None and `reason` says why.
+    Where there is no test, all of these values are None and `reason` says why.
     """
 
     p_value: float | None = None
@@ -73,23 +73,18 @@ class ComponentTest:
     statistic: float | None = None
     standard_error: float | None = None
     reason: str | None = None
+
+
+class ComponentTest(PartTest):
+    """The test of one connected component."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassTest:
-    """The test of one class' region on a map of classes; `p_value_adjusted` is Holm's, over all classes.
-
-    Where there is no test, all values but the class and its pixels are None and `reason` says why.
-    """
+class ClassTest(PartTest):
+    """The test of one class' region on a map of classes."""
 
     target: int
     pixels: int
-    p_value: float | None = None
-    p_value_bounds: tuple[float, float] | None = None
-    p_value_adjusted: float | None = None
-    statistic: float | None = None
-    standard_error: float | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

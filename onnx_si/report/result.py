@@ -24,6 +24,7 @@ from onnx_si.report.pieces import (
     ModelIdentity,
     NoiseTaken,
     Parity,
+    PartTest,
 )
 from onnx_si.report.region import Component, bounding_box, components, in_millimetres
 from onnx_si.report.text import guarantee_text, p_value_text, summary
@@ -285,7 +286,7 @@ class Result:
         return result_fragment(self.to_dict(), self.thumbnail())
 
 
-def _without_reason(test: ComponentTest | ClassTest) -> dict[str, Any]:
+def _without_reason(test: PartTest) -> dict[str, Any]:
     return {key: value for key, value in vars(test).items() if key != "reason"}
 
 

@@ -92,16 +92,21 @@ def functional(keras):
     return keras.Model([image, reference], [score, features])
 
 
+def saved(model, kind, folder):
+    """Where a model was written: a file of Keras, or the folder of a SavedModel."""
+    if kind == "folder":
+        path = folder / "saved"
+        model.export(path, verbose=False)
+    else:
+        path = folder / f"model{kind}"
+        model.save(path)
+    return path
+
+
 @pytest.mark.parametrize("kind", [".keras", ".h5", "folder"])
 def test_sequential_from_every_kind_of_file(kind, keras, keras_to_onnx, tmp_path):
     model = sequential(keras)
-    if kind == "folder":
-        path = tmp_path / "saved"
-        model.export(path, verbose=False)
-    else:
-        path = tmp_path / f"model{kind}"
-        model.save(path)
-    proto = keras_to_onnx.convert(path, metadata={"onnx_si.noise_std": "1"})
+    proto = keras_to_onnx.convert(saved(model, kind, tmp_path), metadata={"onnx_si.noise_std": "1"})
     images = np.random.default_rng(1).standard_normal((4, 8, 8, 1)).astype(np.float32)
     (ours,) = run(proto, images)
     np.testing.assert_allclose(ours, model.predict(images, verbose=0), rtol=1e-4, atol=1e-6)
@@ -113,13 +118,7 @@ def test_sequential_from_every_kind_of_file(kind, keras, keras_to_onnx, tmp_path
 @pytest.mark.parametrize("kind", [".keras", ".h5", "folder"])
 def test_functional_with_two_inputs_and_two_outputs(kind, keras, keras_to_onnx, tmp_path):
     model = functional(keras)
-    if kind == "folder":
-        path = tmp_path / "saved"
-        model.export(path, verbose=False)
-    else:
-        path = tmp_path / f"model{kind}"
-        model.save(path)
-    proto = keras_to_onnx.convert(path, batch=2, opset=18)
+    proto = keras_to_onnx.convert(saved(model, kind, tmp_path), batch=2, opset=18)
     assert [shape(value) for value in proto.graph.input] == [[2, 8, 6, 1]] * 2
     images = np.random.default_rng(2).standard_normal((2, 2, 8, 6, 1)).astype(np.float32)
     expected = {tuple(value.shape): value for value in model.predict(list(images), verbose=0)}
@@ -139,8 +138,7 @@ def test_constants_that_a_layer_holds_outside_its_function(kind, keras, keras_to
     image = keras.Input((6, 6, 3), name="image")
     scaled = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 0.5])(image)
     model = keras.Model(image, layers.Conv2D(2, 3, activation="gelu")(scaled))
-    path = tmp_path / ("saved" if kind == "folder" else "model.keras")
-    model.export(path, verbose=False) if kind == "folder" else model.save(path)
+    path = saved(model, kind, tmp_path)
     proto = keras_to_onnx.convert(path)
     assert [value.name for value in proto.graph.input] == ["image"]
     images = np.random.default_rng(1).standard_normal((2, 6, 6, 3)).astype(np.float32)
