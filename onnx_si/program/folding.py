@@ -1,6 +1,7 @@
 """Evaluate a node whose inputs are all constant."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -111,19 +112,33 @@ def at_one_image(
     """
     read = [name for name in node.input if name in changing]
     output = node.output[position]
-
-    def evaluate(*xs: Array) -> Array:
-        values = {name: _typed(x[0], changing[name]) for name, x in zip(read, xs, strict=True)}
-        doubled = [_doubled((dict(fixed) | values)[name]) if name else None for name in node.input]
-        try:
-            made = _by_handler(node, doubled, opsets, NUMBERS, (output,))
-        except Refusal as other:
-            raise refusal from other
-        if made is None:
-            raise refusal
-        return np.asarray(made[output], dtype=np.float64)[None]
-
+    evaluate = _AtOneImage(
+        node=node, read=read, output=output, changing=changing, fixed=fixed, opsets=opsets, refusal=refusal
+    )
     return Opaque(evaluate=evaluate, reason=refusal.reason)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _AtOneImage:
+    node: onnx.NodeProto
+    read: Sequence[str]
+    output: str
+    changing: Mapping[str, int]
+    fixed: Mapping[str, NDArray[Any]]
+    opsets: Mapping[str, int]
+    refusal: Mixed
+
+    def __call__(self, *xs: Array) -> Array:
+        values = {name: _typed(x[0], self.changing[name]) for name, x in zip(self.read, xs, strict=True)}
+        known = dict(self.fixed) | values
+        doubled = [_doubled(known[name]) if name else None for name in self.node.input]
+        try:
+            made = _by_handler(self.node, doubled, self.opsets, NUMBERS, (self.output,))
+        except Refusal as other:
+            raise self.refusal from other
+        if made is None:
+            raise self.refusal
+        return np.asarray(made[self.output], dtype=np.float64)[None]
 
 
 def _typed(value: Array, kind: int) -> NDArray[Any]:

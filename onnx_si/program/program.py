@@ -3,7 +3,7 @@ the image.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+from onnx_si.rules.placing import Place, placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,22 @@ class Program:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every tensor that changes."""
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
+    def on(self, place: Place) -> "Program":
+        """The same program with every constant of its rules as `place` gives it: in a device's memory, or an
+        array of another library. What is made again for a part of a tensor begins from the file's own.
+        """
+        kept: dict[int, NDArray[Any]] = {}
+
+        def once(array: NDArray[Any]) -> NDArray[Any]:
+            if id(array) not in kept:
+                kept[id(array)] = place(array)
+            return kept[id(array)]
+
+        def moved(steps: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+            return tuple(replace(step, rule=placed(step.rule, once)) for step in steps)
+
+        return replace(self, instructions=moved(self.instructions), evaluation=moved(self.evaluation))
 
     def require_exact(self) -> None:
         """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis.
