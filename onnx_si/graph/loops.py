@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnx_si.errors import Refusal
+from onnx_si.graph.dag import is_copy
 from onnx_si.graph.inline import renamed
 from onnx_si.graph.stacking import constant_node, stacked
 from onnx_si.ground.budget import NODE_BYTES, excess
@@ -233,7 +234,7 @@ def _count_decides(node: onnx.NodeProto) -> bool:
         return False
     body = _body(node)
     name, makers = body.output[0].name, {name: inner for inner in body.node for name in inner.output}
-    while name in makers and makers[name].op_type == "Identity":
+    while name in makers and is_copy(makers[name]):
         name = makers[name].input[0]
     return name not in makers or makers[name].op_type == "Constant"
 

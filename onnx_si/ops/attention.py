@@ -12,6 +12,7 @@ from onnx_si.ops.elementwise import computed, jointly_linear
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
 from onnx_si.rules.rules import Array, Composition, Rule, Stage
+from onnx_si.rules.traits import Combination
 
 
 def heads(x: Array, count: int | None) -> Array:
@@ -69,7 +70,7 @@ def _with_mask(mask: Array | None, truth: bool, seen: NDArray[np.bool_], ndim: i
     return added.reshape(len(added), *(1,) * (5 - added.ndim), *added.shape[1:]) + barred
 
 
-@handles("Attention", since=(23, 24, 25), axes=axis_rules.attended)
+@handles("Attention", since=(23, 24, 25), axes=axis_rules.attended, combines=Combination.ATTENTION)
 def attention(
     q: Input,
     k: Input,

@@ -259,7 +259,13 @@ def _dropped(x: Variable, ratio: Input | float, seed: int | None, output: int) -
     )
 
 
-@handles("Where", since=(9, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
+@handles(
+    "Where",
+    since=(9, 16),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    combines=Combination.CHOICE,
+)
 def where(condition: Input, x: Input, y: Input) -> Rule:
     if isinstance(condition, Variable):
         if not condition.stepwise:

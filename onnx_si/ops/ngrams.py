@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed
@@ -40,7 +41,22 @@ def _runs(row: Array, lengths: range, most_skipped: int) -> Iterator[Run]:
                     yield tuple(row[at : at + (n - 1) * step + 1 : step])
 
 
-@handles("TfIdfVectorizer", since=(9,))
+def _ending(node: onnx.NodeProto, longest: int) -> onnx.NodeProto:
+    """No run of a tensor is longer than the tensor, whatever the file allows."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    counts = next((len(a.ints) for a in copy.attribute if a.name == "ngram_counts"), 0)
+    for attribute in copy.attribute:
+        if attribute.name == "max_gram_length":
+            attribute.i = min(attribute.i, max(longest, counts))
+        if attribute.name == "max_skip_count":
+            attribute.i = min(attribute.i, longest)
+        if attribute.name == "ngram_indexes":
+            affordable((longest, max(attribute.ints, default=0) + 1))
+    return copy
+
+
+@handles("TfIdfVectorizer", since=(9,), bounded=_ending)
 def tf_idf_vectorizer(
     x: Input,
     *,

@@ -67,7 +67,7 @@ def folded(
     if made is not None:
         return made
     try:
-        found = fold(node, tuple(inputs), dict(opsets), _is_no_larger(node))
+        found = fold(_ending(node, inputs), tuple(inputs), dict(opsets), _is_no_larger(node))
     except Refusal:
         try:
             made = _by_handler(node, inputs, opsets, NUMBERS, wanted)
@@ -78,6 +78,13 @@ def folded(
         return made
     pairs = zip(node.output, found, strict=True)
     return {name: value for name, value in pairs if name and value is not None}
+
+
+def _ending(node: onnx.NodeProto, inputs: Constants) -> onnx.NodeProto:
+    """The node, or one that means the same of these inputs and that the evaluator ends on."""
+    bounded = traits_of(node).bounded
+    sizes = [value.size for value in inputs if value is not None]
+    return node if bounded is None or not sizes else bounded(node, max(sizes))
 
 
 def _is_no_larger(node: onnx.NodeProto) -> bool:

@@ -306,12 +306,11 @@ def _coarsest(graph: onnx.GraphProto) -> float:
 
 
 def _running(graph: onnx.GraphProto) -> list[str]:
-    """Running statistics that a graph's batch normalisations write."""
+    """Running statistics that a graph's nodes write."""
     return [
         name
         for node in graph.node
-        if node.op_type == "BatchNormalization"
-        and any(a.name == "training_mode" and a.i for a in node.attribute)
+        if (mode := traits_of(node).running) and any(a.name == mode and a.i for a in node.attribute)
         for name in node.output[1:]
         if name
     ]
