@@ -11,9 +11,9 @@ _HEAD = """\
 
 Made from the records in `onnx_si/analysis/options/`, `onnx_si/simulation/keywords.py` and
 `onnx_si/auditing/own_options.py` ([adding one](adding-an-option.md)). Python's keyword is the name; on the
-command line it is `--name`, with `-` in place of `_`. What the user says beats the model's metadata, and that beats the
-default. An option that has no effect is an error. `audit` takes what `test` takes, and in its TOML file
-under `[test]` as well; a file that is one for all images stands above that table.
+command line it is `--name`, with `-` in place of `_`. What the user says beats the model's metadata, and that
+beats the default. An option that has no effect is an error. `audit` takes what `test` takes, and in its TOML
+file under `[test]` as well; a file that is one for all images stands above that table.
 """
 
 
