@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.domain import Claim, Cost
 from onnx_si.domains.enclosure.certified import EnclosureDomain
 from onnx_si.domains.enclosure.value import Enclosure, cells
@@ -18,7 +19,7 @@ from onnx_si.domains.walker import Tally, walk
 class Enclosures:
     """Carries a centre, a slope and a radius on every cell."""
 
-    guarantee: ClassVar[str] = "certified"
+    guarantee: ClassVar[str] = CERTIFIED.name
     cost: ClassVar[Cost] = Cost(passes=3.0, calls=2.0)  # centre, slope, radius
 
     def start(self, task: Task, ends: Sequence[tuple[float, float]]) -> Enclosure:
