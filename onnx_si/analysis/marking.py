@@ -155,11 +155,6 @@ class Marking:
         """
         frame = self.frame
         made = self.saliency
-        if self.bound is not None and not frame.loaded.inputs[0].is_floating:
-            raise UnsupportedModel(
-                f"the model's input is {frame.loaded.inputs[0].type}: the runtime rounds the image, the "
-                "analysis does not"
-            )
         return FileMap(
             frame.loaded,
             made.model,

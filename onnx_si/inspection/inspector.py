@@ -26,6 +26,7 @@ from onnx_si.errors import (
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
 from onnx_si.graph.doorway import PREFIX
+from onnx_si.ground.asked import asking
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
 from onnx_si.inspection.planned import Choice, plan
@@ -125,7 +126,18 @@ def inspect_model(
     UsageError
         If a size or the layout does not fit the model.
     """
-    model = loaded = as_model(model)
+    with asking():
+        return _inspected(as_model(model), sizes, layout, inputs, tensors)
+
+
+def _inspected(
+    loaded: Model,
+    sizes: Mapping[str, int] | None,
+    layout: str | None,
+    inputs: Mapping[str, Any] | None,
+    tensors: bool,
+) -> Inspection:
+    model = loaded
     settings = settle(Options(layout=layout, dims=sizes, inputs=inputs), model.metadata, has_reference=False)
     trial, program, fitting = None, None, []
     planned, told = tuple[Choice, ...](), tuple[str, ...]()

@@ -149,6 +149,13 @@ class FileMap:
         """Whether the file takes nothing but whole numbers: most points of a line can't be given to it."""
         return issubclass(self._type, np.integer)
 
+    def takes(self, image: Array) -> bool:
+        """Whether the file can be given an image as it is: one of whole numbers, where it takes no others."""
+        if not self.whole_numbers:
+            return True
+        done = applied(self._steps, self.rounded(image), self._layout)
+        return bool(np.array_equal(as_type(done, self._type), done))
+
     def rounded(self, images: Array) -> NDArray[Any]:
         """Images (n, *shape) in the precision that the preprocessing is done in."""
         if np.issubdtype(self._type, np.integer):
