@@ -24,8 +24,8 @@ from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
 from onnx_si.runtime.providers import CPU
+from onnx_si.runtime.reshaping import View, view_of
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
-from onnx_si.runtime.views import View, view_of
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
 ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnx_si.runtime.views import view_of
+from onnx_si.runtime.reshaping import view_of
 
 
 def nodes_of(*steps):
