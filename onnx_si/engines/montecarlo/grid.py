@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 
 REACH, SPACING = 8.0, 0.1  # of the even part of the grid, in units of the law
 FAR, OUTER = 64.0, 12  # how far places lie outside it, and how many on each side
-NARROW = SPACING / 64  # cells in which S begins or ends are halved until they are no wider
-ROUNDING = 1.001  # of what NARROW is a half, a quarter, ... of
+HALVINGS = 6  # at least, of a cell in which S begins or ends
+NARROW = SPACING / 2**HALVINGS  # and its width then, but for rounding, at most
 ROUNDS, SPLIT = 8, 16  # cells outside S that are looked at once more: so often, so many each time
 STEEPER = 1.5  # times what is seen around a cell, for how fast the map may change in it
 MOST = math.log(4.0)  # odds of what lies between places of S against what lies beside one
@@ -134,14 +134,16 @@ def look(law: Law, ask: Asker) -> Grid:
 def _with_ends(grid: Grid, ask: Asker) -> Grid:
     """The grid with the ends of S bisected."""
     edges = np.flatnonzero(grid.inside[1:] != grid.inside[:-1])
-    low, high, starts_inside = grid.nodes[edges], grid.nodes[edges + 1], grid.inside[edges]
-    asked = []
-    while (wide := high - low > NARROW * ROUNDING).any():
-        low, high, starts_inside = low[wide], high[wide], starts_inside[wide]
+    wide = edges[np.diff(grid.nodes)[edges] > NARROW]  # the others were bisected before
+    low, high, starts_inside = grid.nodes[wide], grid.nodes[wide + 1], grid.inside[wide]
+    asked = list[Array]()
+    while len(low):
         middle = 0.5 * (low + high)
         same = ask.inside(middle) == starts_inside
         low, high = np.where(same, middle, low), np.where(same, high, middle)
         asked.append(middle)
+        left = high - low > (1.001 * NARROW if len(asked) >= HALVINGS else 0.0)
+        low, high, starts_inside = low[left], high[left], starts_inside[left]
     return grid.with_nodes(np.concatenate(asked), ask) if asked else grid
 
 
