@@ -25,6 +25,7 @@ import onnx_si
 from onnx_si.engines.montecarlo import drawing
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "large.md"
+HERE = Path(__file__).resolve().parent
 CASES = {  # map, seconds that it may take on two cores
     "mobilenet_v2": ("gradcam", 15),
     "resnet_18": ("gradcam", 60),
@@ -33,6 +34,7 @@ CASES = {  # map, seconds that it may take on two cores
     "convnext_t": ("gradcam", None),
     "vit_b_16": ("rollout", None),
     "vit_b_16, once more": ("gradcam", None),
+    "attention_vit_16": ("rollout", 2),  # beside this file, of images of 16 x 16
 }
 HEAD = """\
 # Real architectures at their sizes
@@ -80,7 +82,7 @@ def one(path: str, options: dict[str, Any]) -> dict[str, Any]:
     spent: list[float] = []
     watched(spent)
     model = onnx_si.load(path)
-    shape = tuple(model.inputs[0].shape)
+    shape = tuple(size if isinstance(size, int) else 1 for size in model.inputs[0].shape)
     image = np.random.default_rng(0).normal(size=shape)
     side = shape[-1] // 4
     image[..., side : 2 * side, side : 2 * side] += 0.5
@@ -104,7 +106,8 @@ def rows(arguments: argparse.Namespace) -> Iterator[str]:
     for name, (saliency, wanted) in CASES.items():
         if arguments.only not in name:
             continue
-        path = str(arguments.folder / f"{name.split(',')[0]}.onnx")
+        file = f"{name.split(',')[0]}.onnx"
+        path = str(next(folder / file for folder in (HERE, arguments.folder) if (folder / file).exists()))
         ways = {"chains": {"engine": "monte-carlo", "draws": arguments.draws}, "thin 0.5": {"thin": 0.5}}
         for way, how in ways.items():
             told = json.dumps({"path": path, "options": {"saliency": saliency, **how}})
