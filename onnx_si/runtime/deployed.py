@@ -24,6 +24,7 @@ from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
 from onnx_si.runtime.providers import CPU
+from onnx_si.runtime.reshaping import View, view_of
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
@@ -59,6 +60,13 @@ class Behind:
     nodes: tuple[onnx.NodeProto, ...]
     constants: tuple[onnx.TensorProto, ...]
     reads_image: bool
+
+    def view(self, tensor: str) -> View | None:
+        """The map as a view of the one tensor that it is made of; None where it is more."""
+        if len(self.borrowed) != 1 or self.reads_image:
+            return None
+        stored = {constant.name: constant for constant in self.constants}
+        return view_of(self.nodes, stored, self.borrowed[0], tensor)
 
 
 class FileMap:
@@ -111,7 +119,8 @@ class FileMap:
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
         self._file = session_of(_showing(file, self._behind.borrowed), providers, threads)
-        self._second = self._joined(made)
+        self._view = self._behind.view(tensor)
+        self._second = self._joined(made) if self._view is None else None
         self._separate: bool | None = None
         declared = next(value for value in file.graph.input if value.name == self._given)
         first = declared.type.tensor_type.shape.dim[:1]
@@ -166,6 +175,12 @@ class FileMap:
         """What the file itself is given: whole numbers are rounded to, within their range."""
         return as_type(applied(self._steps, image, self._layout), self._type)
 
+    def _as_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Several images in one array, along the batch that each of them has in front."""
+        if self._steps:
+            return np.concatenate([self._as_input(image) for image in images])
+        return as_type(images.reshape(-1, *images.shape[2:]), self._type)
+
     def run(self, images: NDArray[Any], *, alone: bool = False) -> Array:
         """The map for each image (n, *shape), stacked, as float64.
 
@@ -187,6 +202,8 @@ class FileMap:
         return np.array(parts, dtype=np.float64)
 
     def _map(self, image: NDArray[Any], outputs: dict[str, Any]) -> NDArray[Any]:
+        if self._view is not None:
+            return self._view(np.asarray(outputs[self._behind.borrowed[0]]))
         if self._second is None:
             return np.asarray(outputs[self._tensor])
         given = {self._image_name: image} if self._behind.reads_image else {}
@@ -220,10 +237,10 @@ class FileMap:
     def _batch(self, images: NDArray[Any]) -> list[tuple[NDArray[Any], dict[str, Any]]] | None:
         """What the map needs for each of the images, of one call; None where the file mixes a batch."""
         try:
-            given = [self._as_input(image) for image in images]
             # one image is run beside a copy: some kernels sum in another order for a single row, and the
             # region of an image must not depend on what else is asked at the same time
-            stacked = np.concatenate(given if len(given) > 1 else given * 2)
+            several = images if len(images) > 1 else np.concatenate([images, images])
+            stacked = self._as_inputs(several)
             values = self._through(stacked)
         except Exception:  # a batch that the file can't take; alone it says why
             return None
