@@ -36,12 +36,9 @@ Arrays = tuple[NDArray[Any] | None, ...]
 def affordable(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape itself; refuses one whose tensor in double precision would not fit into memory."""
     # numpy makes no array of a huge axis either, be it beside an axis of length 0
-    elements = math.prod(max(n, 1) for n in shape)
-    why = (
-        excess(8 * elements)
-        if min(shape, default=0) >= 0 and elements < MOST_ELEMENTS
-        else "there is no such tensor"
-    )
+    least = min(shape, default=1)
+    elements = math.prod(shape) if least > 0 else math.prod(max(n, 1) for n in shape)
+    why = excess(8 * elements) if least >= 0 and elements < MOST_ELEMENTS else "there is no such tensor"
     if why is not None or len(shape) > MOST_AXES:
         raise Refusal(f"a tensor of shape {shown(tuple(shape))}", why or f"at most {MOST_AXES} axes are read")
     return shape

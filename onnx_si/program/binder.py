@@ -64,7 +64,8 @@ class Binder(Known):
             self._run(nodes, outputs)
 
     def _run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
-        pending = [Work(node=node, named=node, top=node) for node in nodes][::-1]
+        self.nodes = tuple(nodes)
+        pending = [Work(node=node, named=node, top=node) for node in reversed(self.nodes)]
         self.remaining.update(outputs)
         self._will_read(pending)
         while pending:
