@@ -4,7 +4,7 @@
 
 Makes a git worktree of the revision in a temporary folder, draws the images once, and lets a fresh process of
 each checkout answer all of them, the two in turns: what else the machine does hits both alike. Of each family
-the ratio new / old is taken pair by pair; the median counts. Exit status 1 where a p-value differs or a median
+the ratio new / old is taken pair by pair; the median counts. Exit status 1: a p-value differs, or a median
 is above `--at-most`.
 """
 
