@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 
 from onnx_si.errors import Refusal
@@ -74,6 +75,18 @@ class Granularity:
         return np.asarray(self.spread(double(constant(value, name))[None])[0])
 
 
+def levels(x: Array, width: Array) -> Array:
+    """How many widths a value is; none where there is no width."""
+    return np.divide(
+        x, width, out=np.zeros(np.broadcast_shapes(x.shape, width.shape), x.dtype), where=width != 0
+    )
+
+
+def is_half(ratio: Array, share: float) -> NDArray[np.bool_]:
+    """Where a number lies half way between two whole ones, but for a share of it."""
+    return np.asarray(np.abs(ratio - np.floor(ratio) - 0.5) <= share * np.maximum(np.abs(ratio), 1.0))
+
+
 def rounded(
     x: Array,
     width: Array,
@@ -87,13 +100,10 @@ def rounded(
     A half, give or take what double precision makes of it, is decided by the quotient in the element type
     `kind`, as the model computes it. With `typed`, so is all that this type may take for a half.
     """
-    ratio = np.divide(
-        x, width, out=np.zeros(np.broadcast_shapes(x.shape, width.shape), x.dtype), where=width != 0
-    )
+    ratio = levels(x, width)
     if kind in NARROW and ratio.dtype == np.float64:
         narrow = NARROW[kind]
-        share = 2.0 * float(np.finfo(narrow).eps) if typed else TIE
-        half = np.abs(ratio - np.floor(ratio) - 0.5) <= share * np.maximum(np.abs(ratio), 1.0)
+        half = is_half(ratio, 2.0 * float(np.finfo(narrow).eps) if typed else TIE)
         if half.any():
             x, width = np.broadcast_arrays(x, width)
             with np.errstate(all="ignore"):
@@ -115,6 +125,7 @@ def steps_of(
         evaluate=by(False),
         spacing=lambda *xs: np.broadcast_to(width(*xs), x(*xs).shape),
         typed=by(True),
+        halves=lambda *xs: is_half(levels(x(*xs), width(*xs)), TIE),
     )
 
 

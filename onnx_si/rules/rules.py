@@ -139,6 +139,9 @@ class Step:
     typed : callable or None
         (*xs) -> the value with decisions in the arithmetic of the op's element type, where nothing is said of
         a line.
+    halves : callable or None
+        (*xs) -> where a value lies half way between two of the numbers that it may become: of sums of whole
+        levels there are many, and how a runtime rounds the sums decides.
     """
 
     switches: Callable[..., tuple[Array, ...]]
@@ -146,6 +149,7 @@ class Step:
     spacing: Callable[..., Array] | None = None
     loosely: Callable[..., Array] | None = None
     typed: Callable[..., Array] | None = None
+    halves: Callable[..., NDArray[np.bool_]] | None = None
     kind: ClassVar[str] = "discrete"
 
 
