@@ -137,11 +137,9 @@ class Step:
     loosely : callable or None
         (*xs) -> the value at single images, where it is another: of numbers that are equal but for rounding.
     typed : callable or None
-        (*xs) -> the value with decisions in the arithmetic of the op's element type, where nothing is said of
-        a line.
+        (*xs) -> the value with decisions in the arithmetic of the op's element type; of no line.
     halves : callable or None
-        (*xs) -> where a value lies half way between two of the numbers that it may become: of sums of whole
-        levels there are many, and how a runtime rounds the sums decides.
+        (*xs) -> where a value lies half way between two that it may become.
     """
 
     switches: Callable[..., tuple[Array, ...]]
