@@ -137,7 +137,7 @@ class Step:
     loosely : callable or None
         (*xs) -> the value at single images, where it is another: of numbers that are equal but for rounding.
     typed : callable or None
-        (*xs) -> the value with decisions in the arithmetic of the op's element type; of no line.
+        (*xs) -> the value with decisions in the arithmetic of the element type, where no line is asked of.
     halves : callable or None
         (*xs) -> where a value lies half way between two that it may become.
     """
