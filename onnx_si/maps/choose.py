@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.choices import saliency as choices
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.ground.asked import asking
+from onnx_si.ground.once import asking
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.coarse import in_blocks
