@@ -6,7 +6,6 @@ behind it in a second session.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,14 @@ from onnx import helper
 
 import onnx_si.ops  # noqa: F401 - registers what is known of each op
 from onnx_si.errors import UnsupportedModel
-from onnx_si.graph import Model, read_by
+from onnx_si.graph import Model
 from onnx_si.graph.dag import subgraphs
-from onnx_si.graph.fused import is_part
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
+from onnx_si.runtime.behind import behind_file
 from onnx_si.runtime.providers import CPU
-from onnx_si.runtime.reshaping import View, view_of
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
 from onnx_si.runtime.showing import showing
 
@@ -51,23 +49,6 @@ UNITS = {
 }
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Behind:
-    """The appended nodes between the file's tensors and the map: what they read, and what they are."""
-
-    borrowed: tuple[str, ...]
-    nodes: tuple[onnx.NodeProto, ...]
-    constants: tuple[onnx.TensorProto, ...]
-    reads_image: bool
-
-    def view(self, tensor: str) -> View | None:
-        """The map as a view of the one tensor that it is made of; None where it is more."""
-        if len(self.borrowed) != 1 or self.reads_image:
-            return None
-        stored = {constant.name: constant for constant in self.constants}
-        return view_of(self.nodes, stored, self.borrowed[0], tensor)
 
 
 class FileMap:
@@ -114,7 +95,7 @@ class FileMap:
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
         self._providers, self.on_cpu, self._threads = providers, providers == (CPU,), threads
         self._type = input_type(loaded, self._given)
-        self._behind = _behind(loaded, made, tensor, image_name)
+        self._behind = behind_file(loaded, made, tensor, image_name)
         self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
@@ -273,51 +254,6 @@ def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return bool(
         np.allclose(one.astype(np.float64), other.astype(np.float64), 0.0, ALIKE * size, equal_nan=True)
     )
-
-
-def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
-    """Walk back from the map to what the file's own graph holds."""
-    graph, held = made.proto.graph, _held(loaded.file)
-    makers = {name: node for node in graph.node for name in node.output if name}
-    stored = {constant.name: constant for constant in graph.initializer}
-    of_file = {constant.name: constant for constant in loaded.file.graph.initializer}
-    rewritten = {name for node in loaded.proto.graph.node for name in node.output if name} - held
-    borrowed: dict[str, None] = {}
-    needed: set[str] = set()
-    constants: dict[str, onnx.TensorProto] = {}
-    queue = [tensor]
-    while queue:
-        name = queue.pop()
-        if name in needed or name in borrowed or name in constants:
-            continue
-        if name in of_file or (name in stored and name not in held):
-            constants[name] = of_file.get(name) or stored[name]
-        elif name == image_name:
-            needed.add(name)
-        elif name in held:
-            borrowed[name] = None
-        elif name not in makers or (name in rewritten and not is_part(loaded.file, name)):
-            raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
-                "(it is inside a function, or of an opset before 7)"
-            )
-        else:
-            needed.add(name)
-            queue += read_by(makers[name])
-    nodes = tuple(node for node in graph.node if needed.intersection(node.output))
-    return Behind(
-        borrowed=tuple(borrowed),
-        nodes=nodes,
-        constants=tuple(constants.values()),
-        reads_image=image_name in needed,
-    )
-
-
-def _held(file: onnx.ModelProto) -> set[str]:
-    """Tensors that the file's own graph makes at its top."""
-    return {name for node in file.graph.node for name in node.output if name} | {
-        v.name for v in file.graph.input
-    }
 
 
 def _coarsest(graph: onnx.GraphProto) -> float:
