@@ -1,10 +1,12 @@
 """Arithmetic element by element: the linear parts of rules, and functions with bends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from onnx_si.kernels.arrays import align, expand
+from onnx_si.rules.reversible import folded
 from onnx_si.rules.rules import Array
 
 
@@ -22,6 +24,11 @@ class WeightedSum:
             result = result + align(x if w == 1 else w * x, len(self.shape))
         return result
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], *weights: Array) -> tuple[Array, ...]:
+        return tuple(
+            folded(y if w == 1 else w * y, shape) for shape, w in zip(shapes, weights, strict=True)
+        )
+
 
 @dataclass(frozen=True)
 class Scaled:
@@ -32,6 +39,9 @@ class Scaled:
     def __call__(self, x: Array, w: Array) -> Array:
         return align(x, self.ndim) * w
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (folded(y * w, shapes[0]),)
+
 
 @dataclass(frozen=True)
 class Divided:
@@ -41,6 +51,9 @@ class Divided:
 
     def __call__(self, x: Array, w: Array) -> Array:
         return align(x, self.ndim) / w
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (folded(y / w, shapes[0]),)
 
 
 def rectified(x: Array) -> Array:

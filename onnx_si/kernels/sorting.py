@@ -1,5 +1,6 @@
 """Values in another order: the linear parts of rules that only move."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ class Reshaped:
     def __call__(self, x: Array) -> Array:
         return x.reshape(x.shape[0], *self.shape)
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        return (y.reshape(len(y), *shapes[0]),)
+
 
 @dataclass(frozen=True)
 class Permuted:
@@ -26,6 +30,9 @@ class Permuted:
 
     def __call__(self, x: Array) -> Array:
         return x.transpose(self.order)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        return (y.transpose(np.argsort(self.order)),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,9 @@ class Masked:
     def __call__(self, x: Array) -> Array:
         return np.where(self.kept, x, 0.0)
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        return (np.where(self.kept, y, 0.0),)
+
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
@@ -67,6 +77,47 @@ class Sliced:
 
     def __call__(self, x: Array) -> Array:
         return x[self.cuts]
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        x = np.zeros((len(y), *shapes[0]), y.dtype)
+        x[self.cuts] = y
+        return (x,)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A slice of every axis between zeros, the batch axis counted."""
+
+    cuts: tuple[slice, ...]
+    widths: tuple[tuple[int, int], ...]
+
+    def __call__(self, x: Array) -> Array:
+        return np.pad(x[self.cuts], self.widths)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        x = np.zeros((len(y), *shapes[0]), y.dtype)
+        inside = (slice(before, n - after) for (before, after), n in zip(self.widths, y.shape, strict=True))
+        x[self.cuts] = y[tuple(inside)]
+        return (x,)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Tensors one behind the other along an axis, the batch axis counted; a shape stands for zeros."""
+
+    axis: int
+    zeros: tuple[tuple[int, ...] | None, ...]
+
+    def __call__(self, *xs: Array) -> Array:
+        changing, batch = iter(xs), xs[0].shape[:1]
+        parts = [next(changing) if shape is None else np.zeros((*batch, *shape)) for shape in self.zeros]
+        return np.concatenate(parts, axis=self.axis)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        changing = iter(shapes)
+        lengths = [(next(changing) if s is None else s)[self.axis - 1] for s in self.zeros]
+        parts = np.split(y, np.cumsum(lengths)[:-1], axis=self.axis)
+        return tuple(part for part, shape in zip(parts, self.zeros, strict=True) if shape is None)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
+from onnx_si.program.backwards import WaysBack, ways_back
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
 
 
@@ -54,6 +55,11 @@ class Program:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every tensor that changes."""
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
+    @cached_property
+    def ways_back(self) -> WaysBack:
+        """How its tensors are followed back to the image."""
+        return ways_back(self.instructions, self.shapes)
 
     def require_exact(self) -> None:
         """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis.

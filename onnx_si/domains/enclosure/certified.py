@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.enclosure.backwards import Bent, Trace
 from onnx_si.domains.enclosure.spreading import affine, bilinear, constant, gated_product, ranges
 from onnx_si.domains.enclosure.value import TINY, UNIT, Enclosure, proven, wide
+from onnx_si.kernels.pointwise import rectified
 from onnx_si.program.ranges import Limits, beyond
 from onnx_si.rules.rules import (
     Affine,
@@ -36,10 +38,12 @@ MATERIAL = (
 class EnclosureDomain:
     """Applies rules to `Enclosure` values of one batch; counts the units that stay undecided in each cell.
 
-    `lost` marks cells in which a gate is undecided: nothing is claimed of them.
+    `lost` marks cells in which a gate is undecided: nothing is claimed of them. A `trace` is told what
+    following single elements back takes.
     """
 
     size: int
+    trace: Trace | None = None
     undecided: NDArray[np.int64] = field(init=False)
     lost: NDArray[np.bool_] = field(init=False)
 
@@ -51,8 +55,11 @@ class EnclosureDomain:
         """The rule's output on every cell; a cell on which an input is no number is lost."""
         with np.errstate(over="ignore", invalid="ignore"):
             for x in inputs:
-                self._lose(~np.isfinite(x.centre + x.slope + x.radius))
-            return self._apply(rule, inputs)
+                self.lost |= ~x.finite
+            made = self._apply(rule, inputs)
+        if self.trace is not None:
+            self.trace.made.append(made)
+        return made
 
     def watch(self, x: Enclosure, limits: Limits) -> None:
         """A cell on which whole numbers may leave their type's range is lost."""
@@ -81,6 +88,8 @@ class EnclosureDomain:
         self.undecided += np.count_nonzero(undecided.reshape(self.size, -1), axis=1)
 
     def _kinked(self, rule: Kinked, x: Enclosure) -> Enclosure:
+        if rule.function is rectified:
+            return self._rectified(x)
         low, high = x.bounds()
         at_low, at_high = rule.function(low), rule.function(high)
         inside = [(low < point) & (point < high) for point in rule.breakpoints]
@@ -101,15 +110,48 @@ class EnclosureDomain:
         rounding = (
             8 * UNIT * (steep * np.maximum(np.abs(low), np.abs(high)) + np.abs(at_low) + np.abs(at_high))
         )
+        # a flat piece gives the same number to the last bit: a dead unit is exactly zero
+        local = spread * (1 + 4 * UNIT) + rounding + TINY * ((steep > 0) | (spread > 0))
+        self._note(Bent(factor=chord, local=local))
         return Enclosure(
             centre=chord * x.centre + shift,
             slope=chord * x.slope,
-            # a flat piece gives the same number to the last bit: a dead unit is exactly zero
-            radius=(steep * x.radius + spread) * (1 + 4 * UNIT)
-            + rounding
-            + TINY * ((steep > 0) | (spread > 0)),
+            radius=steep * x.radius * (1 + 4 * UNIT) + local,
             half_width=x.half_width,
         )
+
+    def _rectified(self, x: Enclosure) -> Enclosure:
+        """The same of Relu, whose units are on, off or open: the first keep what they are to the last bit."""
+        reach = x.reach * (1 + 16 * UNIT)
+        on = x.centre >= reach
+        open_ = np.nonzero(np.abs(x.centre) < reach)
+        centre, half = x.centre[open_], reach[open_] + 16 * UNIT * np.abs(x.centre[open_])
+        low, high = centre - half, centre + half
+        with np.errstate(divide="ignore", invalid="ignore"):
+            chord = np.where(high > 0, high / (high - low), 0.0)
+        spread = 0.5 * chord * -low
+        self.undecided += np.bincount(
+            open_[0][2 * half > MATERIAL * np.abs(x.centre).max(initial=0.0)], minlength=self.size
+        )
+        factor = on.astype(np.float64)
+        factor[open_] = chord
+        rounding = 16 * UNIT * (chord * np.maximum(np.abs(low), high) + high)
+        local = np.zeros_like(reach)
+        local[open_] = spread * (1 + 4 * UNIT) + rounding + TINY
+        self._note(Bent(factor=factor, local=local))
+        made = Enclosure(
+            centre=factor * x.centre,
+            slope=factor * x.slope,
+            radius=factor * x.radius,
+            half_width=x.half_width,
+        )
+        made.centre[open_] += spread
+        made.radius[open_] = made.radius[open_] * (1 + 4 * UNIT) + local[open_]
+        return made
+
+    def _note(self, bent: Bent) -> None:
+        if self.trace is not None:
+            self.trace.note(bent)
 
     def _leader(
         self, rule: Maximum | Winner, xs: Sequence[Enclosure]
@@ -136,14 +178,15 @@ class EnclosureDomain:
         return index[0], lead[0][0], lead[1][0], lead[2][0], np.maximum(ahead.max(axis=0), 0.0)
 
     def _maximum(self, rule: Maximum, xs: Sequence[Enclosure]) -> Enclosure:
-        _, centre, slope, radius, excess = self._leader(rule, xs)
+        leader, centre, slope, radius, excess = self._leader(rule, xs)
         self._count(excess > MATERIAL * np.abs(centre).max(initial=0.0))
         shifted = centre + 0.5 * excess
-        rounding = 4 * UNIT * (np.abs(shifted) + excess)
+        local = 0.5 * excess + 4 * UNIT * (np.abs(shifted) + excess)
+        self._note(Bent(factor=None, local=local, leader=leader))
         return Enclosure(
             centre=rule.sign * shifted,
             slope=rule.sign * slope,
-            radius=radius + 0.5 * excess + rounding,
+            radius=radius + local * (1 + 4 * UNIT),
             half_width=xs[0].half_width,
         )
 

@@ -1,6 +1,7 @@
 """The certified domain's value: a tensor on each of a batch of cells, between an affine form and a radius."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,13 @@ class Enclosure:
     def split(self, at: float) -> tuple["Enclosure", "Enclosure"]:
         """Never asked for: a batch is chosen to fit."""
         raise AssertionError("a batch of cells is not split along the line")
+
+    @cached_property
+    def finite(self) -> NDArray[np.bool_]:
+        """The cells on which everything is a number: what is none, or infinite, makes no finite sum."""
+        axes = tuple(range(1, self.centre.ndim))
+        sums = [part.sum(axis=axes) for part in (self.centre, self.slope, self.radius)]
+        return np.asarray(np.isfinite(sums[0] + sums[1] + sums[2]))
 
     @property
     def reach(self) -> Array:

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.enclosure.value import Enclosure, proven
+from onnx_si.domains.enclosure.value import UNIT, Enclosure, proven
 from onnx_si.domains.event import RegionEvent
+from onnx_si.rules.rules import Array
 
 
 def certify(event: RegionEvent, margin: Enclosure) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -15,3 +16,31 @@ def certify(event: RegionEvent, margin: Enclosure) -> tuple[NDArray[np.bool_], N
     wrong = proven(low, high, np.where(event.observed, high <= 0, low > 0)) & event.pixels
     open_ = ~proven(low, high, np.where(event.observed, low > 0, high <= 0)) & event.pixels
     return np.any(wrong.reshape(len(wrong), -1), axis=1), open_
+
+
+def clearest(event: RegionEvent, margin: Enclosure) -> tuple[NDArray[np.intp], Array]:
+    """The pixel (flat index) of each cell that is most clearly on the wrong side, and how clearly: how far in
+    the middle of the cell, in what it can move on the way to its ends; above 1 it is so on all of the cell.
+    """
+    count = len(margin.half_width)
+    depth = np.where(event.observed, -margin.centre, margin.centre).reshape(count, -1)
+    reach = margin.reach.reshape(count, -1)
+    clear = np.where(event.pixels.reshape(-1) & (depth > 0), _share(depth, reach), 0.0)
+    pixel = clear.argmax(axis=1)
+    return pixel, clear[np.arange(count), pixel]
+
+
+def clearer(
+    margin: Enclosure, cells: NDArray[np.intp], pixel: NDArray[np.intp], radius: Array
+) -> Array:
+    """How clearly pixels are on the wrong side if their radii are others; they are so in the middle."""
+    count = len(margin.half_width)
+    centre, slope = (x.reshape(count, -1)[cells, pixel] for x in (margin.centre, margin.slope))
+    return _share(np.abs(centre), radius + np.abs(slope) * margin.half_width[cells])
+
+
+def _share(depth: Array, reach: Array) -> Array:
+    """The depth in reaches, rounded down; none where either is no number."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = depth / (reach * (1 + 16 * UNIT) + 16 * UNIT * depth)
+    return np.where(np.isfinite(depth) & np.isfinite(reach), share, 0.0)
