@@ -25,9 +25,7 @@ class WeightedSum:
         return result
 
     def back(self, y: Array, shapes: Sequence[tuple[int, ...]], *weights: Array) -> tuple[Array, ...]:
-        return tuple(
-            folded(y if w == 1 else w * y, shape) for shape, w in zip(shapes, weights, strict=True)
-        )
+        return tuple(folded(y if w == 1 else w * y, shape) for shape, w in zip(shapes, weights, strict=True))
 
 
 @dataclass(frozen=True)

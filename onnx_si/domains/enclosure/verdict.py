@@ -30,9 +30,7 @@ def clearest(event: RegionEvent, margin: Enclosure) -> tuple[NDArray[np.intp], A
     return pixel, clear[np.arange(count), pixel]
 
 
-def clearer(
-    margin: Enclosure, cells: NDArray[np.intp], pixel: NDArray[np.intp], radius: Array
-) -> Array:
+def clearer(margin: Enclosure, cells: NDArray[np.intp], pixel: NDArray[np.intp], radius: Array) -> Array:
     """How clearly pixels are on the wrong side if their radii are others; they are so in the middle."""
     count = len(margin.half_width)
     centre, slope = (x.reshape(count, -1)[cells, pixel] for x in (margin.centre, margin.slope))
