@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onnx_si.program.instruction import Instruction
 from onnx_si.rules.reversible import Reversible
-from onnx_si.rules.rules import FEW_CANDIDATES, Affine, Array, Maximum
+from onnx_si.rules.rules import FEW_CANDIDATES, Affine, Array, Kinked, Maximum
 
 CONSTANT = -1
 
@@ -18,11 +18,13 @@ CONSTANT = -1
 class WaysBack:
     """By the output of an instruction: `gains` of an `Affine` whose linear part can be followed back, the
     largest sum of absolute weights of one of its elements; `sources` of a `Maximum`, the element (counted
-    through all inputs) that each candidate (candidates, *shape) is, or `CONSTANT`.
+    through all inputs) that each candidate (candidates, *shape) is, or `CONSTANT`. `plain` that there are
+    only affine rules, kinks and maxima.
     """
 
     gains: Mapping[str, float]
     sources: Mapping[str, NDArray[np.intp]]
+    plain: bool
 
 
 def ways_back(instructions: Sequence[Instruction], shapes: Mapping[str, tuple[int, ...]]) -> WaysBack:
@@ -37,7 +39,8 @@ def ways_back(instructions: Sequence[Instruction], shapes: Mapping[str, tuple[in
             found = _sources(step.rule, inside)
             if found is not None:
                 sources[step.output] = found
-    return WaysBack(gains=gains, sources=sources)
+    plain = all(isinstance(step.rule, Affine | Kinked | Maximum) for step in instructions)
+    return WaysBack(gains=gains, sources=sources, plain=plain)
 
 
 def _sources(rule: Maximum, shapes: Sequence[tuple[int, ...]]) -> NDArray[np.intp] | None:

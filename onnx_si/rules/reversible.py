@@ -25,7 +25,7 @@ class Reversible(Protocol):
 
 
 def folded(y: Array, shape: tuple[int, ...]) -> Array:
-    """The transpose of broadcasting a tensor of a shape, behind the batch axis: sums over what was repeated."""
+    """The transpose of broadcasting from a shape behind the batch axis: what was repeated is summed."""
     missing = y.ndim - 1 - len(shape)
     if missing:
         y = y.sum(axis=tuple(range(1, 1 + missing)))

@@ -99,7 +99,7 @@ def _that_fits(width: float, clear: float) -> float:
     grows with a power of the width.
     """
     if clear >= 1:
-        return width * min(2.0, clear**GROWS)
+        return width * float(min(4.0, clear**GROWS))
     return width * (max(0.25, (clear - CLOSE) / (1 - CLOSE)) if clear > 0 else 0.5)
 
 

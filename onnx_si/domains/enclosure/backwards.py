@@ -3,17 +3,20 @@
 Forward, what a unit is off by is spread through the absolute weights of every layer behind it. Here one
 element's weight for each of these errors is found, by one walk from it to the image: a sum over the layers
 between two tensors has signs, and most of it cancels. An element y of the program is, for every point of the
-cell, centre + slope * t + the sum over all instructions of (its weight for what they make) * (what that is off
-by there), so the sum of absolute products bounds how far it is from centre + slope * t.
+cell, centre + slope * t + the sum over all instructions of (its weight for what they make) * (what that is
+off by there), so the sum of absolute products bounds how far it is from centre + slope * t.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.enclosure.bends import Bent
+from onnx_si.domains.enclosure.spreading import moves
 from onnx_si.domains.enclosure.value import UNIT, Enclosure
 from onnx_si.program.program import Program
 from onnx_si.rules.reversible import Reversible
@@ -22,17 +25,6 @@ from onnx_si.rules.rules import Affine, Array
 Index = NDArray[np.intp]
 LARGEST = 1e150  # beyond it products of what underflowed could count
 NOTHING = 1e-100  # far more than they can come to below
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bent:
-    """What an op with bends made of its input, itself or the leading candidate: factor * x, off by `local`
-    at most; where `leader` is given the factor is 1.
-    """
-
-    factor: Array | None
-    local: Array
-    leader: Index | None = None
 
 
 @dataclass
@@ -87,7 +79,7 @@ class _Way:
         self.radius, self.fine = np.zeros(len(cells)), np.ones(len(cells), dtype=bool)
         self.terms = 0
 
-    def _of(self, values: Array) -> Array:
+    def _of(self, values: NDArray[Any]) -> NDArray[Any]:
         """The chosen cells' part of something."""
         return values if self.everything else values[self.cells]
 
@@ -112,7 +104,7 @@ class _Way:
         # absolute products are; and those, times what the tensor is off by, add up to the forward radius.
         share = 4 * UNIT * self.terms
         radius = self.radius * (1 + share) + share * forward + NOTHING
-        return np.where(self.fine & np.isfinite(radius), radius, np.inf)
+        return np.where(self.fine & np.isfinite(radius), np.minimum(radius, forward), np.inf)
 
     def _through(self, position: int, weight: Array) -> Sequence[Array]:
         """The weights of an instruction's inputs; none where it is not followed any further."""
@@ -120,62 +112,54 @@ class _Way:
         ways, rule = self.program.ways_back, step.rule
         shapes = [self.program.shapes[name] for name in step.inputs]
         if isinstance(rule, Affine) and step.output in ways.gains:
-            assert isinstance(rule.linear, Reversible)
             self._round(step.inputs, rule, ways.gains[step.output], weight)
-            return rule.linear.back(weight, shapes, *rule.weights)
+            return cast(Reversible, rule.linear).back(weight, shapes, *rule.weights)
         bent = self.trace.bent.get(position)
         if bent is None or (bent.leader is not None and step.output not in ways.sources):
             self._stop(step.output, weight)
             return ()
-        self._check(step.inputs)
-        self.radius += _weighed(weight, self._of(bent.local))
+        self.fine &= np.all([self._of(self.values[n].largest[2]) < LARGEST for n in step.inputs], axis=0)
+        self.radius += self._weighed(weight, bent)
         if bent.leader is None:
             assert bent.factor is not None
             return (weight * self._of(bent.factor),)
         return self._to_leaders(ways.sources[step.output], self._of(bent.leader), weight, shapes)
 
+    def _weighed(self, weight: Array, bent: Bent) -> Array:
+        """The sum of absolute weights times what an op with bends is off by, for each cell."""
+        flat, (cell, element) = weight.reshape(len(weight), -1), bent.places
+        local = bent.local
+        if not self.everything:
+            row = np.full(bent.cells, -1)
+            row[self.cells] = np.arange(len(self.cells))
+            cell = row[cell]
+            element, local, cell = element[cell >= 0], local[cell >= 0], cell[cell >= 0]
+        return np.asarray(np.bincount(cell, np.abs(flat[cell, element]) * local, len(weight)), np.float64)
+
     def _to_leaders(
         self, sources: Index, leader: Index, weight: Array, shapes: Sequence[tuple[int, ...]]
-    ) -> list[Array]:
+    ) -> Sequence[Array]:
         """The weight of each maximum for the candidate that leads; one that is constant is off by nothing."""
         sizes = [math.prod(shape) for shape in shapes]
         found = np.take_along_axis(sources[:, None], leader[None], axis=0)[0].reshape(len(weight), -1)
         count = 1 + sum(sizes)
         places = found + 1 + count * np.arange(len(weight))[:, None]
-        total = np.bincount(places.ravel(), weight.ravel(), count * len(weight)).reshape(len(weight), count)
+        flat = np.bincount(places.ravel(), weight.ravel(), count * len(weight))
+        total: Array = flat.astype(np.float64, copy=False).reshape(len(weight), count)
         parts = np.split(total[:, 1:], np.cumsum(sizes)[:-1], axis=1)
         return [part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def _stop(self, name: str, weight: Array) -> None:
         """Here the forward radius counts."""
-        self.radius += _weighed(weight, self._of(self.values[name].radius))
-
-    def _check(self, names: Sequence[str]) -> None:
-        for name in names:
-            self.fine &= _largest(self._of(self.values[name].radius)) < LARGEST
+        count, radius = len(weight), self._of(self.values[name].radius)
+        self.radius += np.vecdot(np.abs(weight).reshape(count, -1), radius.reshape(count, -1))
 
     def _round(self, names: Sequence[str], rule: Affine, gain: float, weight: Array) -> None:
         """What an affine op rounds at most, as in `spreading.affine`."""
-        if rule.terms == 1 and not rule.weights and rule.offset is None:
-            return  # values that move
-        values = [self.values[name] for name in names]
-        size = np.zeros(len(self.cells))
-        for x in values:
-            reach = _largest(self._of(x.radius)) + self.half * _largest(self._of(x.slope))
-            size = np.maximum(size, _largest(self._of(x.centre)) + reach)
+        if moves(rule):
+            return
+        size = np.max([self._of(self.values[name].size) for name in names], axis=0)
         offset = 0.0 if rule.offset is None else float(np.abs(rule.offset).max(initial=0.0))
         error = 8 * UNIT * ((rule.terms + 4) * gain * size + offset)
         self.fine &= error < LARGEST
         self.radius += error * np.abs(weight).reshape(len(weight), -1).sum(axis=1)
-
-
-def _weighed(weight: Array, error: Array) -> Array:
-    """The sum of absolute weights times errors, for each cell."""
-    count = len(weight)
-    return np.asarray(np.vecdot(np.abs(weight).reshape(count, -1), error.reshape(count, -1)))
-
-
-def _largest(values: Array) -> Array:
-    """The largest absolute value in each cell."""
-    flat = values.reshape(len(values), -1)
-    return np.asarray(np.maximum(flat.max(axis=1, initial=0.0), -flat.min(axis=1, initial=0.0)))

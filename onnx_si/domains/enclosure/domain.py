@@ -41,7 +41,7 @@ class Enclosures:
     def claim(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Claim]:
         """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed."""
         trace = Trace() if self._fits(task.program, len(ends)) else None
-        values, first = EnclosureDomain(len(ends), trace), self.start(task, ends)
+        values, first = EnclosureDomain(len(ends), task.program, trace), self.start(task, ends)
         (outputs,) = walk(task.program, values.apply, first, tally, values.watch)
         margin = outputs[task.margin]
         outside, open_ = certify(task.event, margin)
