@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from onnx_si.rules.rules import Array
+from onnx_si.rules.rules import Affine, Array
 
 
 @runtime_checkable
@@ -22,6 +22,13 @@ class Reversible(Protocol):
             As the linear part is given them.
         """
         ...
+
+
+def moves(rule: Affine) -> bool:
+    """Whether each output is one input, or nothing: that rounds nothing."""
+    return (
+        rule.terms == 1 and not rule.weights and rule.offset is None and isinstance(rule.linear, Reversible)
+    )
 
 
 def folded(y: Array, shape: tuple[int, ...]) -> Array:

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.enclosure.bends import Bent
-from onnx_si.domains.enclosure.spreading import moves
 from onnx_si.domains.enclosure.value import UNIT, Enclosure
 from onnx_si.program.program import Program
-from onnx_si.rules.reversible import Reversible
+from onnx_si.rules.reversible import Reversible, moves
 from onnx_si.rules.rules import Affine, Array
 
 Index = NDArray[np.intp]

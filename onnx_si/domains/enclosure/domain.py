@@ -40,16 +40,19 @@ class Enclosures:
 
     def claim(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Claim]:
         """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed."""
-        trace = Trace() if self._fits(task.program, len(ends)) else None
-        values, first = EnclosureDomain(len(ends), task.program, trace), self.start(task, ends)
-        (outputs,) = walk(task.program, values.apply, first, tally, values.watch)
-        margin = outputs[task.margin]
-        outside, open_ = certify(task.event, margin)
+        distance = task.distance
+        program = task.program if distance is None else distance.program
+        name = task.margin if distance is None else distance.margin
+        trace = Trace() if self._fits(program, len(ends)) else None
+        values, first = EnclosureDomain(len(ends), program, trace), self.start(task, ends)
+        (outputs,) = walk(program, values.apply, first, tally, values.watch)
+        margin = outputs[name]
+        outside, open_ = certify(task.event, margin, zero=distance is None)
         pixel, clear = clearest(task.event, margin)
         tried = np.flatnonzero(~outside & ~values.lost & (clear * self.hope > 1))
         if trace is not None and len(tried):
-            radius = followed_back(task.program, first, trace, task.margin, tried, pixel[tried])
-            tally.operations += len(tried) * task.program.cost
+            radius = followed_back(program, first, trace, name, tried, pixel[tried])
+            tally.operations += len(tried) * program.cost
             clear[tried] = clearer(margin, tried, pixel[tried], radius)
             outside[tried] = clear[tried] > 1
         open_[values.lost] = True

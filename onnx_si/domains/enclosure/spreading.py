@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from onnx_si.domains.enclosure.value import LEAST, TINY, UNIT, Enclosure, wide
+from onnx_si.rules.reversible import moves
 from onnx_si.rules.rules import (
     Affine,
     Array,
@@ -77,11 +78,6 @@ def affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
     if rule.offset is not None:
         radius = radius + 4 * UNIT * np.abs(rule.offset)
     return Enclosure(centre=centre, slope=slope, radius=radius, half_width=xs[0].half_width)
-
-
-def moves(rule: Affine) -> bool:
-    """Whether each output is one input, or nothing: that rounds nothing."""
-    return rule.terms == 1 and not rule.weights and rule.offset is None
 
 
 def affine_by_gain(rule: Affine, xs: Sequence[Enclosure], gain: float) -> Enclosure:

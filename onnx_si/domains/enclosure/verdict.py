@@ -8,13 +8,16 @@ from onnx_si.domains.event import RegionEvent
 from onnx_si.rules.rules import Array
 
 
-def certify(event: RegionEvent, margin: Enclosure) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def certify(
+    event: RegionEvent, margin: Enclosure, zero: bool = True
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Cells on which the event provably never holds (cells,), and the pixels (cells, *map) that may be on
-    the wrong side somewhere.
+    the wrong side somewhere. Without `zero` a margin of zero is on no side.
     """
     low, high = margin.bounds()
-    wrong = proven(low, high, np.where(event.observed, high <= 0, low > 0)) & event.pixels
-    open_ = ~proven(low, high, np.where(event.observed, low > 0, high <= 0)) & event.pixels
+    below = high <= 0 if zero else high < 0
+    wrong = proven(low, high, np.where(event.observed, below, low > 0)) & event.pixels
+    open_ = ~proven(low, high, np.where(event.observed, low > 0, below)) & event.pixels
     return np.any(wrong.reshape(len(wrong), -1), axis=1), open_
 
 
