@@ -56,7 +56,10 @@ def rectified(x: Enclosure) -> tuple[Enclosure, Bent, Array]:
     made[0].reshape(len(reach), -1)[cell, element] += spread
     radius = made[2].reshape(len(reach), -1)
     radius[cell, element] = radius[cell, element] * (1 + 4 * UNIT) + local
-    value = Enclosure(centre=made[0], slope=made[1], radius=made[2], half_width=x.half_width)
+    most = x.largest * (1 + 8 * UNIT)
+    for row, extra in ((0, spread), (2, local)):
+        most[row] += extra.max(initial=0.0)
+    value = Enclosure(centre=made[0], slope=made[1], radius=made[2], half_width=x.half_width, at_most=most)
     bent = Bent(factor=factor, places=(cell, element), local=local, cells=len(reach))
     return value, bent, 2 * half
 
@@ -103,35 +106,35 @@ def largest_of(rule: Maximum, xs: Sequence[Enclosure], sources: Index) -> tuple[
         Which element each candidate is.
     """
     count, half_width, sign = len(xs[0].half_width), xs[0].half_width, rule.sign
-    slope = np.concatenate([x.slope.reshape(count, -1) for x in xs], axis=1)
-    radius = np.concatenate([x.radius.reshape(count, -1) for x in xs], axis=1)
-    centres = [c if sign > 0 else -c for c in map(np.asarray, rule.candidates(*(x.centre for x in xs)))]
-    reaches = [np.asarray(c) for c in rule.candidates(*(x.reach for x in xs))]
-    best, leader = centres[0].copy(), np.zeros(centres[0].shape, dtype=np.intp)
-    for i, centre in enumerate(centres[1:], start=1):
-        leader[centre > best] = i
-        np.maximum(best, centre, out=best)
-    flat, cells = sources.reshape(len(sources), -1), np.arange(count)[:, None]
-    source = np.take_along_axis(flat[:, None], leader.reshape(1, count, -1), axis=0)[0]
-    fixed = source == CONSTANT
-    ahead = [np.where(fixed, 0.0, part[cells, source]) for part in (sign * slope, radius)]
-    room = best.reshape(count, -1) - ahead[1] - np.abs(ahead[0]) * half_width[:, None]
-    slack = 64 * UNIT * np.max([x.size for x in xs], axis=0)
-    room -= slack[:, None] + 64 * UNIT * np.abs(best).reshape(count, -1)
-    excess = np.zeros(room.shape)
-    for i, (centre, reach) in enumerate(zip(centres, reaches, strict=True)):
-        moved = np.where(flat[i] == CONSTANT, 0.0, reach.reshape(count, -1))
-        near = (centre.reshape(count, -1) + moved > room) & (leader.reshape(count, -1) != i)
-        cell, element = np.nonzero(near)
-        own = flat[i][element]
-        still = own == CONSTANT
-        other = [np.where(still, 0.0, part[cell, own]) for part in (sign * slope, radius)]
-        lead = [part[cell, element] for part in (best.reshape(count, -1), *ahead)]
-        at, half = centre.reshape(count, -1)[cell, element], half_width[cell]
-        over = at - lead[0] + np.abs(other[0] - lead[1]) * half + other[1] + lead[2]
-        size = np.abs(at) + np.abs(lead[0]) + (np.abs(other[0]) + np.abs(lead[1])) * half
-        over += 8 * UNIT * (size + other[1] + lead[2])
-        excess[cell, element] = np.maximum(excess[cell, element], over)
+    flat = sources.reshape(len(sources), 1, -1)
+    still, rows = flat == CONSTANT, np.arange(count)[:, None]
+    slope = sign * _joined([x.slope for x in xs])
+    radius = _joined([x.radius for x in xs])
+    found = np.asarray(rule.candidates(*(x.centre for x in xs)))
+    centre = sign * found.reshape(len(found), count, -1)
+    moved = np.asarray(rule.candidates(*(x.reach for x in xs))).reshape(centre.shape)
+    moved[np.broadcast_to(still, moved.shape)] = 0.0
+    best, leader = centre[0].copy(), np.zeros(centre.shape[1:], dtype=np.intp)
+    for i, values in enumerate(centre[1:], start=1):
+        np.copyto(leader, i, where=values > best)
+        np.maximum(best, values, out=best)
+    source = np.take_along_axis(flat, leader[None], axis=0)[0]
+    ahead = [np.where(source == CONSTANT, 0.0, part[rows, source]) for part in (slope, radius)]
+    room = best - ahead[1] - np.abs(ahead[0]) * half_width[:, None]
+    room -= (64 * UNIT * np.sum([x.size for x in xs], axis=0))[:, None] + 64 * UNIT * np.abs(best)
+    near = centre + moved > room
+    np.put_along_axis(near, leader[None], False, axis=0)
+    which, cell, element = np.nonzero(near)
+    own, half = flat[which, 0, element], half_width[cell]
+    other = [np.where(own == CONSTANT, 0.0, part[cell, own]) for part in (slope, radius)]
+    lead = [part[cell, element] for part in (best, *ahead)]
+    at = centre[which, cell, element]
+    over = at - lead[0] + np.abs(other[0] - lead[1]) * half + other[1] + lead[2]
+    size = np.abs(at) + np.abs(lead[0]) + (np.abs(other[0]) + np.abs(lead[1])) * half
+    over += 8 * UNIT * (size + other[1] + lead[2])
+    excess = np.zeros(best.shape)
+    np.maximum.at(excess, (cell, element), over)
+    best, leader = (part.reshape(count, *sources.shape[1:]) for part in (best, leader))
     shape, excess = best.shape, excess.reshape(best.shape)
     shifted = best + 0.5 * excess
     local = 0.5 * excess + 4 * UNIT * (np.abs(shifted) + excess) + LEAST * (shifted != 0)
@@ -143,3 +146,9 @@ def largest_of(rule: Maximum, xs: Sequence[Enclosure], sources: Index) -> tuple[
     )
     bent = Bent(factor=None, places=everywhere(local), local=local.ravel(), cells=count, leader=leader)
     return value, bent, excess
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    """Tensors flattened, one behind the other."""
+    rows = [part.reshape(len(part), -1) for part in parts]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)

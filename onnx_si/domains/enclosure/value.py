@@ -17,12 +17,15 @@ LEAST = 1e-250  # smallest error that an affine op spreads; times a weight it st
 
 @dataclass(frozen=True, kw_only=True)
 class Enclosure:
-    """centre, slope and radius (cells, *shape); half_width (cells,)."""
+    """centre, slope and radius (cells, *shape); half_width (cells,); `at_most` is a bound of `largest`, where
+    one is known already.
+    """
 
     centre: Array
     slope: Array
     radius: Array
     half_width: Array
+    at_most: Array | None = None
 
     @property
     def points(self) -> int:
@@ -39,10 +42,15 @@ class Enclosure:
 
     @cached_property
     def largest(self) -> Array:
-        """The largest centre of each cell, slope times half width, and radius, without signs: (3, cells)."""
+        """The largest centre of each cell, slope times half width, and radius, without signs, or no less:
+        (3, cells).
+        """
+        if self.at_most is not None:
+            return self.at_most
         with np.errstate(over="ignore", invalid="ignore"):
             slope = largest(self.slope) * self.half_width
-        return np.stack([largest(self.centre), slope, largest(self.radius)])
+        radius = self.radius.reshape(len(slope), -1).max(axis=1, initial=0.0)  # none is negative
+        return np.stack([largest(self.centre), slope, radius])
 
     @property
     def finite(self) -> NDArray[np.bool_]:
