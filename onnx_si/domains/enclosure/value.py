@@ -49,8 +49,7 @@ class Enclosure:
             return self.at_most
         with np.errstate(over="ignore", invalid="ignore"):
             slope = largest(self.slope) * self.half_width
-        radius = self.radius.reshape(len(slope), -1).max(axis=1, initial=0.0)  # none is negative
-        return np.stack([largest(self.centre), slope, radius])
+        return np.stack([largest(self.centre), slope, largest(self.radius)])
 
     @property
     def finite(self) -> NDArray[np.bool_]:
