@@ -202,9 +202,9 @@ def concat(*inputs: Input, axis: int) -> Rule:
     if len({(*shape[:where], *shape[where + 1 :], len(shape)) for shape in shapes}) > 1:
         raise malformed(f"concat of shapes {' and '.join(map(str, shapes))} on axis {where}")
     affordable((*shapes[0][:where], sum(shape[where] for shape in shapes), *shapes[0][where + 1 :]))
-    zeros = [None if isinstance(value, Variable) else value.shape for value in inputs if value is not None]
-    join = Joined(where + 1, tuple(zeros))
-    if all(z is None for z in zeros):
+    gaps = tuple(None if isinstance(value, Variable) else shape_of(value) for value in inputs)
+    join = Joined(gaps, where + 1)
+    if all(gap is None for gap in gaps):
         return Affine(linear=join)
     at_zero = [
         np.zeros(v.shape) if isinstance(v, Variable) else double(constant(v, "inputs")) for v in inputs
