@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.ground.asked import asked
-from onnx_si.program.backwards import WaysBack, ways_back
 from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+from onnx_si.program.ways_back import WaysBack, ways_back
 from onnx_si.rules.placing import Place, placed
 
 KEPT_BYTES = 64 << 20  # of values in a program that is kept for whoever asks for it again

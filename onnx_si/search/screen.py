@@ -57,7 +57,6 @@ class Screen:
                 settles, fits = seen.outside or not seen.open.any(), _that_fits(end - start, seen.clear)
                 if settles and not seen.outside:
                     inside.append((start, end))
-                    fits = 2 * (end - start)
                 elif not settles and end - start > 2 * least:
                     todo += _pieces(start, end, max(fits, least))
                 elif not settles:

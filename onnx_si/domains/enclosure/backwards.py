@@ -53,13 +53,15 @@ def followed_back(
     margin : str
         The tensor.
     cells, elements : arrays (n,)
-        Different cells, and the flat index of the element.
+        Cells, and the flat index of an element of the tensor for each.
 
     Returns
     -------
     array (n,)
         Infinite where a number on the way is too large for this.
     """
+    if not len(cells):
+        return np.empty(0)
     return _Way(program, first, trace, cells).back(margin, elements)
 
 
@@ -70,7 +72,7 @@ class _Way:
 
     def __init__(self, program: Program, first: Enclosure, trace: Trace, cells: Index):
         self.program, self.trace, self.cells = program, trace, cells
-        self.everything = len(cells) == len(first.centre)
+        self.everything = np.array_equal(cells, np.arange(len(first.centre)))
         self.values = {program.input: first} | {
             step.output: value for step, value in zip(program.instructions, trace.made, strict=True)
         }
@@ -127,13 +129,15 @@ class _Way:
     def _weighed(self, weight: Array, bent: Bent) -> Array:
         """The sum of absolute weights times what an op with bends is off by, for each cell."""
         flat, (cell, element) = weight.reshape(len(weight), -1), bent.places
-        local = bent.local
-        if not self.everything:
-            row = np.full(bent.cells, -1)
-            row[self.cells] = np.arange(len(self.cells))
-            cell = row[cell]
-            element, local, cell = element[cell >= 0], local[cell >= 0], cell[cell >= 0]
-        return np.asarray(np.bincount(cell, np.abs(flat[cell, element]) * local, len(weight)), np.float64)
+        if self.everything:
+            row, local = cell, bent.local
+        else:
+            start, end = (cell.searchsorted(self.cells, side) for side in ("left", "right"))
+            row = np.repeat(np.arange(len(weight)), end - start)
+            behind = np.cumsum(end - start) - (end - start)
+            chosen = np.arange(len(row)) + np.repeat(start - behind, end - start)
+            element, local = element[chosen], bent.local[chosen]
+        return np.asarray(np.bincount(row, np.abs(flat[row, element]) * local, len(weight)), np.float64)
 
     def _to_leaders(
         self, sources: Index, leader: Index, weight: Array, shapes: Sequence[tuple[int, ...]]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.enclosure.value import LEAST, UNIT, Enclosure
-from onnx_si.program.backwards import CONSTANT
+from onnx_si.program.ways_back import CONSTANT
 from onnx_si.rules.rules import Array, Kinked, Maximum
 
 Index = NDArray[np.intp]
@@ -16,14 +16,13 @@ Index = NDArray[np.intp]
 @dataclass(frozen=True, kw_only=True)
 class Bent:
     """What an op with bends made of its input, or of the candidate that leads: factor * x, off by no more
-    than `local` at `places` (cells, flat index) and by nothing elsewhere. Where `leader` is given the factor
-    is 1.
+    than `local` at `places` (cells, in order, and flat index) and by nothing elsewhere. Where `leader` is
+    given the factor is 1.
     """
 
     factor: Array | None
     places: tuple[Index, Index]
     local: Array
-    cells: int
     leader: Index | None = None
 
 
@@ -60,7 +59,7 @@ def rectified(x: Enclosure) -> tuple[Enclosure, Bent, Array]:
     for row, extra in ((0, spread), (2, local)):
         most[row] += extra.max(initial=0.0)
     value = Enclosure(centre=made[0], slope=made[1], radius=made[2], half_width=x.half_width, at_most=most)
-    bent = Bent(factor=factor, places=(cell, element), local=local, cells=len(reach))
+    bent = Bent(factor=factor, places=(cell, element), local=local)
     return value, bent, 2 * half
 
 
@@ -90,7 +89,7 @@ def kinked(rule: Kinked, x: Enclosure) -> tuple[Enclosure, Bent, NDArray[np.bool
         radius=steep * x.radius * (1 + 4 * UNIT) + local,
         half_width=x.half_width,
     )
-    bent = Bent(factor=chord, places=everywhere(local), local=local.ravel(), cells=len(local))
+    bent = Bent(factor=chord, places=everywhere(local), local=local.ravel())
     return value, bent, np.logical_or.reduce(inside), high - low
 
 
@@ -144,7 +143,7 @@ def largest_of(rule: Maximum, xs: Sequence[Enclosure], sources: Index) -> tuple[
         radius=ahead[1].reshape(shape) + local * (1 + 4 * UNIT),
         half_width=half_width,
     )
-    bent = Bent(factor=None, places=everywhere(local), local=local.ravel(), cells=count, leader=leader)
+    bent = Bent(factor=None, places=everywhere(local), local=local.ravel(), leader=leader)
     return value, bent, excess
 
 

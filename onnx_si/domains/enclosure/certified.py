@@ -23,9 +23,9 @@ from onnx_si.domains.enclosure.spreading import (
 )
 from onnx_si.domains.enclosure.value import LEAST, UNIT, Enclosure, proven, wide
 from onnx_si.kernels.pointwise import rectified
-from onnx_si.program.backwards import WaysBack
 from onnx_si.program.program import Program
 from onnx_si.program.ranges import Limits, beyond
+from onnx_si.program.ways_back import WaysBack
 from onnx_si.rules.rules import (
     Affine,
     Array,
@@ -57,7 +57,7 @@ class EnclosureDomain:
     size: int
     program: Program | None = None
     trace: Trace | None = None
-    position: int = 0
+    position: int = field(default=0, init=False)
     undecided: NDArray[np.int64] = field(init=False)
     lost: NDArray[np.bool_] = field(init=False)
 

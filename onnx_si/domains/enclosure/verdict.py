@@ -21,22 +21,21 @@ def certify(
     return np.any(wrong.reshape(len(wrong), -1), axis=1), open_
 
 
-def clearest(event: RegionEvent, margin: Enclosure) -> tuple[NDArray[np.intp], Array]:
-    """The pixel (flat index) of each cell that is most clearly on the wrong side, and how clearly: how far in
-    the middle of the cell, in what it can move on the way to its ends; above 1 it is so on all of the cell.
+def clarity(event: RegionEvent, margin: Enclosure) -> Array:
+    """How clearly each pixel is on the wrong side, or on its own where that is below zero: how far in the
+    middle of the cell, in what it can move on the way to its ends (cells, pixels). Beyond 1 it is so on all
+    of the cell; zero of pixels that do not matter.
     """
     count = len(margin.half_width)
     depth = np.where(event.observed, -margin.centre, margin.centre).reshape(count, -1)
-    reach = margin.reach.reshape(count, -1)
-    clear = np.where(event.pixels.reshape(-1) & (depth > 0), _share(depth, reach), 0.0)
-    pixel = clear.argmax(axis=1)
-    return pixel, clear[np.arange(count), pixel]
+    share = _share(np.abs(depth), margin.reach.reshape(count, -1))
+    return np.where(event.pixels.reshape(-1), np.copysign(share, depth), 0.0)
 
 
-def clearer(margin: Enclosure, cells: NDArray[np.intp], pixel: NDArray[np.intp], radius: Array) -> Array:
-    """How clearly pixels are on the wrong side if their radii are others; they are so in the middle."""
+def clearer(margin: Enclosure, cells: NDArray[np.intp], pixels: NDArray[np.intp], radius: Array) -> Array:
+    """How clearly pixels are on either side if their radii are others."""
     count = len(margin.half_width)
-    centre, slope = (x.reshape(count, -1)[cells, pixel] for x in (margin.centre, margin.slope))
+    centre, slope = (x.reshape(count, -1)[cells, pixels] for x in (margin.centre, margin.slope))
     return _share(np.abs(centre), radius + np.abs(slope) * margin.half_width[cells])
 
 
@@ -44,4 +43,4 @@ def _share(depth: Array, reach: Array) -> Array:
     """The depth in reaches, rounded down; none where either is no number."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = depth / (reach * (1 + 16 * UNIT) + 16 * UNIT * depth)
-    return np.where(np.isfinite(depth) & np.isfinite(reach), share, 0.0)
+    return np.where((depth > 0) & np.isfinite(depth) & np.isfinite(reach), share, 0.0)
