@@ -323,9 +323,8 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         for m in outputs
         if m not in maps and m.size == view.space
     ]
-    found += [
-        _tried(method, model, image, view) for method in choices.SALIENCY_METHODS.values() if method.fits
-    ]
+    fitting = (method for method in choices.SALIENCY_METHODS.values() if method.fits)
+    found += [_tried(method, model, image, view) for method in fitting]
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found
