@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.choices import saliency as choices
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.ground.asked import asking
+from onnx_si.ground.once import asking
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.coarse import in_blocks
@@ -323,9 +323,8 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         for m in outputs
         if m not in maps and m.size == view.space
     ]
-    found += [
-        _tried(method, model, image, view) for method in choices.SALIENCY_METHODS.values() if method.fits
-    ]
+    fitting = (method for method in choices.SALIENCY_METHODS.values() if method.fits)
+    found += [_tried(method, model, image, view) for method in fitting]
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found

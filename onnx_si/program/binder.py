@@ -51,6 +51,10 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
+HALVES = (
+    "sums of whole levels lie half way between two others here, and the order in which a runtime adds "
+    "decides which they become"
+)
 FOLLOWS = Affine | Kinked | Maximum | Gated
 """Rules that are followed behind a product of changing tensors."""
 
@@ -233,6 +237,7 @@ class Binder(Known):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self.find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
         self._bend(work, output, rule, inputs)
+        self._add_up(work, output, rule, inputs)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         if not self.loose.isdisjoint(inputs) or (alone and not isinstance(rule, Disputed | Counted)):
@@ -252,6 +257,22 @@ class Binder(Known):
                 recipe=recipe,
             )
         )
+
+    def _add_up(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Whether the output is a sum, whose last digits a runtime's order of adding decides, and a finding
+        where a step of whole levels rounds one that is a half.
+        """
+        if not isinstance(rule, Step | Winner):
+            adds = isinstance(rule, Affine | Bilinear | Gated) and rule.terms > 1
+            floating = any(self.types.get(name) not in WHOLE_NUMBERS for name in inputs)
+            if (adds and floating) or not self.summed.isdisjoint(inputs):
+                self.summed.add(output)
+        elif isinstance(rule, Step) and rule.halves is not None:
+            if self.summed.isdisjoint(inputs) or not all(name in self.stepwise for name in inputs):
+                return
+            self.particular = True  # another image has other halves
+            if rule.halves(*(self.values[name] for name in inputs)).any():
+                self.find(work, Refusal(HALVES, _ADVICE["discrete"]), "discrete", output)
 
     def _bend(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
         """Whether the output is a polynomial of degree 2, and a finding for its products where it is followed

@@ -67,7 +67,8 @@ class Known:
     whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
     `remaining` counts who will still read a tensor. `curves` are polynomials of degree 2, each with the
     products of changing tensors that it is made of. `untyped` are tensors whose element type is a guess,
-    `written_out` counts the nodes of turns of loops; `nodes` are those that are walked over.
+    `summed` are floating-point sums that no step has rounded yet. `written_out` counts the nodes of turns of
+    loops; `nodes` are those that are walked over.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
@@ -90,6 +91,7 @@ class Known:
         self.curves: dict[str, dict[str, Work]] = {}
         self.decided: dict[str, str] = {}
         self.untyped: set[str] = set()
+        self.summed: set[str] = set()
         self.written_out = 0
         self.nodes: tuple[onnx.NodeProto, ...] = ()
         self.remaining: Counter[str] = Counter()
