@@ -55,7 +55,7 @@ class Seen:
         return self.knots if self.paid is None else self.paid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """What is proven of one cell: never in S; which pixels may be on the wrong side; units left open.
 

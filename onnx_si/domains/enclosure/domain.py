@@ -65,7 +65,7 @@ class Enclosures:
             flat[cell[proven], pixel[proven]] &= found[cell[proven], pixel[proven]] > 0
         wrong, right = found.max(axis=1, initial=0.0), -np.where(found == 0, -np.inf, found).max(axis=1)
         return [
-            Claim(bool(out and not lost), pixels, int(undecided), float(how))
+            Claim(outside=bool(out and not lost), open=pixels, undecided=int(undecided), clear=float(how))
             for out, lost, pixels, undecided, how in zip(
                 outside,
                 values.lost,
