@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
-from onnx_si.kernels.series import Series
+from onnx_si.kernels.reach import Root
+from onnx_si.kernels.series import Series, of_powers
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import compose
@@ -22,6 +23,8 @@ from onnx_si.rules.rules import (
     Disputed,
     Gated,
     Opaque,
+    Quotient,
+    Reach,
     Rule,
     Smooth,
     Stage,
@@ -138,9 +141,14 @@ def silent(function: Callable[..., Array]) -> Callable[..., Array]:
     return evaluate
 
 
-def smooth(function: Callable[[Array], Array], series: Series) -> Smooth:
-    """A function of one element, with its Taylor series."""
-    return Smooth(silent(function), silent(series))
+def smooth(function: Callable[[Array], Array], series: Series, reach: Reach | None = None) -> Smooth:
+    """A function of one element, with its Taylor series, and how far it reaches where that is known."""
+    return Smooth(silent(function), silent(series), reach)
+
+
+def root(x: Variable) -> Smooth:
+    """The square root of each element."""
+    return smooth(np.sqrt, of_powers(0.5), None if x.stepwise else Root())
 
 
 def opaque(function: Callable[..., Array], kind: str = "smooth", reason: str = "") -> Opaque:
@@ -198,7 +206,10 @@ def divide(a: Input, b: Input) -> Rule:
         if np.all(divisor):
             return quotient(a, divisor)
     line_up = operands(a, b)
-    return opaque(lambda *xs: np.divide(*line_up(*xs)))
+    changing = [value for value in (a, b) if isinstance(value, Variable)]
+    if all(value.stepwise for value in changing) or not isinstance(b, Variable):
+        return opaque(lambda *xs: np.divide(*line_up(*xs)))
+    return Quotient(line_up=line_up, divides_changing=isinstance(a, Variable))
 
 
 def holds_integers(value: Input) -> bool:

@@ -18,6 +18,7 @@ from onnx_si.graph.schema import type_problem
 from onnx_si.ground.budget import budget, ceiling
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.folding import at_one_image, folded
+from onnx_si.program.forms import STEADY, STRAIGHT, followed
 from onnx_si.program.gate import as_refusal
 from onnx_si.program.instruction import Instruction, cost_of
 from onnx_si.program.known import Known, Work
@@ -26,15 +27,13 @@ from onnx_si.program.ranges import limits_of, require_held
 from onnx_si.program.unrolling import expands
 from onnx_si.rules.registry import WHOLE_NUMBERS, Context, Worded, find
 from onnx_si.rules.rules import (
-    Affine,
     Bilinear,
     Composition,
     Counted,
     Disputed,
     Gated,
-    Kinked,
-    Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -50,8 +49,6 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
-FOLLOWS = Affine | Kinked | Maximum | Gated
-"""Rules that are followed behind a product of changing tensors."""
 
 
 class Binder(Known):
@@ -227,10 +224,13 @@ class Binder(Known):
         shape = affordable(value.shape[1:])
         alone = isinstance(rule, Opaque) and not rule.steady
         self.particular |= alone
-        if isinstance(rule, Smooth | Opaque) and (alone or not steady):
+        if not steady:
+            self._bend(output, rule, inputs)
+        followed_on = steady or output in self.forms
+        if isinstance(rule, Smooth | Quotient | Opaque) and (alone or not followed_on):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self.find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
-        self._bend(work, output, rule, inputs)
+        self._blame(work, output, rule, inputs)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         if not self.loose.isdisjoint(inputs) or (alone and not isinstance(rule, Disputed | Counted)):
@@ -251,19 +251,26 @@ class Binder(Known):
             )
         )
 
-    def _bend(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
-        """Whether the output is a polynomial of degree 2, and a finding for its products where it is followed
-        no further.
-        """
+    def _bend(self, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Note which kind of function of the line the output is, where it is more than affine and followed."""
+        forms = [self.forms.get(name, STEADY if name in self.stepwise else STRAIGHT) for name in inputs]
+        bends = isinstance(rule, Bilinear | Quotient) or (isinstance(rule, Smooth) and rule.reach is not None)
+        if not bends and not any(form.curved for form in forms):
+            return
+        made = followed(rule, forms, [self.values[name].shape[1:] for name in inputs])
+        if made is not None:
+            self.forms[output] = made
+
+    def _blame(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Keep what bends a tensor, and a finding for each where that is followed no further."""
         made = {name: by for read in inputs for name, by in self.curves.get(read, {}).items()}
-        if not made and isinstance(rule, Bilinear):
-            self.curves[output] = {output: work}
-        elif made and isinstance(rule, FOLLOWS):
-            self.curves[output] = made
+        if output in self.forms:
+            bends = isinstance(rule, Bilinear | Quotient | Smooth)
+            self.curves[output] = made | ({output: (work, rule.kind)} if bends else {})
         elif made and output not in self.findings:
-            for by in made.values():
-                why = f"{by.node.op_type} is bilinear, not piecewise linear, and {work.node.op_type} reads it"
-                self.find(by, Refusal(why, _ADVICE["bilinear"]), "bilinear", output)
+            for by, kind in made.values():
+                why = f"{by.node.op_type} is {kind}, not piecewise linear, and {work.node.op_type} reads it"
+                self.find(by, Refusal(why, _ADVICE[kind]), kind, output)
 
     def _check_range(self, output: str, rule: Rule) -> None:
         """What a type can't hold is refused at the image; integers, which wrap, are watched on the line."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.enclosure.bending import quotient, smooth
 from onnx_si.domains.enclosure.spreading import affine, bilinear, constant, gated_product, ranges
 from onnx_si.domains.enclosure.value import TINY, UNIT, Enclosure, proven, wide
 from onnx_si.program.ranges import Limits, beyond
@@ -21,6 +22,7 @@ from onnx_si.rules.rules import (
     Kinked,
     Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -74,6 +76,10 @@ class EnclosureDomain:
                 return self._gated(rule, inputs)
             case Bilinear():
                 return bilinear(rule, inputs)
+            case Smooth(reach=reach) if reach is not None:
+                return smooth(reach, inputs[0])
+            case Quotient():
+                return quotient(rule, inputs)
             case Smooth() | Opaque():
                 return self._curved(rule, inputs)
 

@@ -1,0 +1,189 @@
+"""What kind of function of the line a tensor is: a polynomial of some degree between knots, and polynomials
+times smooth functions that each element has, or shares with others.
+
+A sum of elements is followed where they have their factors in common, for then it is a sum of polynomials.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.program.instruction import Instruction
+from onnx_si.rules.rules import (
+    Affine,
+    Array,
+    Bilinear,
+    Gated,
+    Kinked,
+    Maximum,
+    Quotient,
+    Rule,
+    Smooth,
+)
+
+Index = NDArray[np.intp]
+HIGHEST = 8  # degree that is followed
+MOST_TERMS = 8  # with factors, in one tensor
+
+
+@dataclass(frozen=True)
+class Form:
+    """The degree of its polynomials (NO_POLYNOMIAL: there is none), and of each term with factors the degree
+    and, factor by factor, which element of another tensor each element's factor is a function of.
+    """
+
+    degree: int
+    terms: tuple[tuple[int, tuple[Index, ...]], ...] = ()
+
+    @property
+    def curved(self) -> bool:
+        """Whether it is more than affine."""
+        return self.degree > 1 or bool(self.terms)
+
+
+NO_POLYNOMIAL = -1
+STEADY, STRAIGHT = Form(0), Form(1)
+
+
+def places_of(shape: tuple[int, ...]) -> Index:
+    """Every element at its own place."""
+    return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+
+
+def followed(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form | None:
+    """What a rule makes of tensors of some forms and shapes; None where it is not followed."""
+    made = _made(rule, forms, shapes)
+    if made is None or max(made.degree, *(degree for degree, _ in made.terms), 0) > HIGHEST:
+        return None
+    return made if len(made.terms) <= MOST_TERMS else None
+
+
+def degree_of(instructions: Iterable[Instruction]) -> int:
+    """The highest degree of a tensor along the line, if smooth functions add none."""
+    found: dict[str, int] = {}
+    for step in instructions:
+        degrees = [found.get(name, 1) for name in step.inputs]
+        summed = isinstance(step.rule, Bilinear | Quotient)
+        found[step.output] = degrees[0] + degrees[-1] if summed else max(degrees, default=1)
+    return max(found.values(), default=1)
+
+
+def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form | None:
+    degree, plain = max(form.degree for form in forms), not any(form.terms for form in forms)
+    match rule:
+        case Affine():
+            return _affine(rule, forms, shapes)
+        case Bilinear():
+            return _bilinear(rule, forms[0], forms[-1], shapes)
+        case Kinked():
+            return Form(max(degree, 0), forms[0].terms)
+        case Gated() if plain:
+            return Form(degree)
+        case Maximum():
+            return _maximum(rule, forms, shapes)
+        case Smooth(reach=reach) if reach is not None:
+            return Form(NO_POLYNOMIAL, ((0, (places_of(shapes[0]),)),))
+        case Quotient():
+            return _quotient(rule, forms, shapes)
+    return None
+
+
+def _affine(rule: Affine, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form | None:
+    terms = []
+    for position, form in enumerate(forms):
+        for degree, places in form.terms:
+            found = [moved(place_mover(rule, position, shapes), place) for place in places]
+            if any(place is None for place in found):
+                return None
+            terms.append((degree, tuple(place for place in found if place is not None)))
+    least = NO_POLYNOMIAL if rule.offset is None else 0
+    return Form(max(least, *(form.degree for form in forms)), tuple(terms))
+
+
+def _bilinear(rule: Bilinear, a: Form, b: Form, shapes: Sequence[tuple[int, ...]]) -> Form | None:
+    sides = []
+    for position, form in enumerate((a, b)):
+        found = []
+        polynomial = ((form.degree, ()),) if form.degree != NO_POLYNOMIAL else ()
+        for degree, places in (*polynomial, *form.terms):
+            now = [moved(factor_mover(rule, position, shapes), place) for place in places]
+            if any(place is None for place in now):
+                return None
+            found.append((degree, tuple(place for place in now if place is not None)))
+        sides.append(found)
+    pairs = [(p + q, u + v) for p, u in sides[0] for q, v in sides[1]]
+    least = NO_POLYNOMIAL if rule.offset is None else 0
+    degree = max(least, *(degree for degree, places in pairs if not places), NO_POLYNOMIAL)
+    return Form(degree, tuple(pair for pair in pairs if pair[1]))
+
+
+def _maximum(rule: Maximum, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form:
+    """Whichever candidate is the largest, with its factors."""
+    nothing = np.asarray(rule.candidates(*(np.zeros((1, *shape)) for shape in shapes)))
+    own = places_of(nothing.shape[2:])
+    terms = tuple((degree, (own,) * len(places)) for form in forms for degree, places in form.terms)
+    return Form(max(0, *(form.degree for form in forms)), terms)
+
+
+def _quotient(rule: Quotient, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form:
+    dividend, divisor = (part[0] for part in rule.line_up(*(places_of(s)[None] for s in shapes)))
+    shape = np.broadcast_shapes(dividend.shape, divisor.shape)
+    below = np.broadcast_to(divisor, shape).astype(np.intp)
+    above = forms[0] if rule.divides_changing else STEADY
+    terms = [] if above.degree == NO_POLYNOMIAL else [(above.degree, (below,))]
+    for degree, places in above.terms:
+        own = tuple(quotient_place(rule, place, shapes, shape) for place in places)
+        terms.append((degree, (*own, below)))
+    return Form(NO_POLYNOMIAL, tuple(terms))
+
+
+def quotient_place(
+    rule: Quotient, place: Index, shapes: Sequence[tuple[int, ...]], shape: tuple[int, ...]
+) -> Index:
+    """A factor's places of the dividend, for the quotient."""
+    lined = rule.line_up(place[None], *(np.zeros((1, *s)) for s in shapes[1:]))[0][0]
+    return np.broadcast_to(lined, shape).astype(np.intp)
+
+
+def place_mover(
+    rule: Affine, position: int, shapes: Sequence[tuple[int, ...]]
+) -> Callable[[Array], Array]:
+    """What a sum makes of numbers of one input, each taken once."""
+    weights = [(weight != 0).astype(np.float64) for weight in rule.weights]
+
+    def move(numbers: Array) -> Array:
+        given = [np.zeros((1, *shape)) for shape in shapes]
+        given[position] = numbers[None]
+        return rule.linear(*given, *weights)[0]
+
+    return move
+
+
+def factor_mover(
+    rule: Bilinear, position: int, shapes: Sequence[tuple[int, ...]]
+) -> Callable[[Array], Array]:
+    """The same of one side of a product."""
+    weights = [(weight != 0).astype(np.float64) for weight in rule.weights]
+    sides = (shapes[0], shapes[-1])
+
+    def move(numbers: Array) -> Array:
+        given = [np.ones((1, *shape)) for shape in sides]
+        given[position] = numbers[None]
+        return rule.product(*given, *weights)[0]
+
+    return move
+
+
+def moved(move: Callable[[Array], Array], place: Index) -> Index | None:
+    """Where each element of a sum has its factor, if all that it is made of have it there; else None.
+
+    Numbers and squares of them are added up: they are equal where the mean of the squares is the square of the
+    mean, in whole numbers.
+    """
+    numbers = place.astype(np.float64)
+    count, first, second = (np.asarray(move(x)) for x in (np.ones(place.shape), numbers, numbers * numbers))
+    if not np.array_equal(count * second, first * first) or second.max(initial=0.0) * count.max(initial=0.0) > 2**53:
+        return None
+    return np.rint(first / np.maximum(count, 1)).astype(np.intp)
