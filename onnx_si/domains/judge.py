@@ -22,8 +22,8 @@ from onnx_si.domains.points.value import Points
 from onnx_si.domains.rational import Inexact, Objects, exact, rounded
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
+from onnx_si.program.forms import growth_of
 from onnx_si.program.instruction import needed, with_deaths
-from onnx_si.program.forms import degree_of
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Affine, Array, Rule, Step, Winner
 
@@ -70,7 +70,12 @@ class Judge:
     def of(cls, program: Program, start: Array, direction: Array, at: float, error: float) -> "Judge":
         """A judge of the line start + direction * z: `at` is the statistic, `error` its standard error."""
         carried = Carried(
-            program=program, start=start, direction=direction, at=at, scale=error, degree=degree_of(program.instructions)
+            program=program,
+            start=start,
+            direction=direction,
+            at=at,
+            scale=error,
+            degree=growth_of(program.instructions),
         )
         return cls(program=program, start=start, direction=direction, carried=carried)
 

@@ -252,7 +252,7 @@ class Binder(Known):
         )
 
     def _bend(self, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
-        """Note which kind of function of the line the output is, where it is more than affine and followed."""
+        """Note what the output is along the line, where that is more than affine and followed."""
         forms = [self.forms.get(name, STEADY if name in self.stepwise else STRAIGHT) for name in inputs]
         bends = isinstance(rule, Bilinear | Quotient) or (isinstance(rule, Smooth) and rule.reach is not None)
         if not bends and not any(form.curved for form in forms):

@@ -4,12 +4,14 @@ times smooth functions that each element has, or shares with others.
 A sum of elements is followed where they have their factors in common, for then it is a sum of polynomials.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.kernels.reach import Root
 from onnx_si.program.instruction import Instruction
 from onnx_si.rules.rules import (
     Affine,
@@ -25,6 +27,7 @@ from onnx_si.rules.rules import (
 
 Index = NDArray[np.intp]
 HIGHEST = 8  # degree that is followed
+MOST = 2.0**53  # whole numbers are exact up to it
 MOST_TERMS = 8  # with factors, in one tensor
 
 
@@ -60,14 +63,22 @@ def followed(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]
     return made if len(made.terms) <= MOST_TERMS else None
 
 
-def degree_of(instructions: Iterable[Instruction]) -> int:
-    """The highest degree of a tensor along the line, if smooth functions add none."""
-    found: dict[str, int] = {}
+def growth_of(instructions: Iterable[Instruction]) -> int:
+    """By which power of the distance along the line tensors grow at most."""
+    found: dict[str, float] = {}
     for step in instructions:
-        degrees = [found.get(name, 1) for name in step.inputs]
-        summed = isinstance(step.rule, Bilinear | Quotient)
-        found[step.output] = degrees[0] + degrees[-1] if summed else max(degrees, default=1)
-    return max(found.values(), default=1)
+        powers = [found.get(name, 1.0) for name in step.inputs]
+        match step.rule:
+            case Bilinear():
+                power = powers[0] + powers[-1]
+            case Quotient() as rule:
+                power = (powers[0] if rule.divides_changing else 0.0) - powers[-1]
+            case Smooth(reach=Root()):
+                power = 0.5 * powers[0]
+            case _:
+                power = max(powers, default=1.0)
+        found[step.output] = power
+    return max(1, math.ceil(max(found.values(), default=1.0)))
 
 
 def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form | None:
@@ -132,7 +143,9 @@ def _quotient(rule: Quotient, forms: Sequence[Form], shapes: Sequence[tuple[int,
     shape = np.broadcast_shapes(dividend.shape, divisor.shape)
     below = np.broadcast_to(divisor, shape).astype(np.intp)
     above = forms[0] if rule.divides_changing else STEADY
-    terms = [] if above.degree == NO_POLYNOMIAL else [(above.degree, (below,))]
+    terms: list[tuple[int, tuple[Index, ...]]] = []
+    if above.degree != NO_POLYNOMIAL:
+        terms.append((above.degree, (below,)))
     for degree, places in above.terms:
         own = tuple(quotient_place(rule, place, shapes, shape) for place in places)
         terms.append((degree, (*own, below)))
@@ -147,16 +160,14 @@ def quotient_place(
     return np.broadcast_to(lined, shape).astype(np.intp)
 
 
-def place_mover(
-    rule: Affine, position: int, shapes: Sequence[tuple[int, ...]]
-) -> Callable[[Array], Array]:
+def place_mover(rule: Affine, position: int, shapes: Sequence[tuple[int, ...]]) -> Callable[[Array], Array]:
     """What a sum makes of numbers of one input, each taken once."""
     weights = [(weight != 0).astype(np.float64) for weight in rule.weights]
 
     def move(numbers: Array) -> Array:
         given = [np.zeros((1, *shape)) for shape in shapes]
         given[position] = numbers[None]
-        return rule.linear(*given, *weights)[0]
+        return np.asarray(rule.linear(*given, *weights)[0])
 
     return move
 
@@ -171,7 +182,7 @@ def factor_mover(
     def move(numbers: Array) -> Array:
         given = [np.ones((1, *shape)) for shape in sides]
         given[position] = numbers[None]
-        return rule.product(*given, *weights)[0]
+        return np.asarray(rule.product(*given, *weights)[0])
 
     return move
 
@@ -179,11 +190,13 @@ def factor_mover(
 def moved(move: Callable[[Array], Array], place: Index) -> Index | None:
     """Where each element of a sum has its factor, if all that it is made of have it there; else None.
 
-    Numbers and squares of them are added up: they are equal where the mean of the squares is the square of the
-    mean, in whole numbers.
+    Numbers and squares of them are added up: they are equal where the mean of the squares is the square of
+    the mean, in whole numbers.
     """
     numbers = place.astype(np.float64)
-    count, first, second = (np.asarray(move(x)) for x in (np.ones(place.shape), numbers, numbers * numbers))
-    if not np.array_equal(count * second, first * first) or second.max(initial=0.0) * count.max(initial=0.0) > 2**53:
+    ones = np.ones(place.shape)
+    count, first, second = (np.asarray(move(x)) for x in (ones, numbers, numbers * numbers))
+    too_large = second.max(initial=0.0) * count.max(initial=0.0) > MOST
+    if too_large or not np.array_equal(count * second, first * first):
         return None
     return np.rint(first / np.maximum(count, 1)).astype(np.intp)

@@ -55,8 +55,8 @@ class Known:
     the numbers of a tensor of text stand for. `unknown` are tensors of which nothing is known, `loose` those
     whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
     `remaining` counts who will still read a tensor. `forms` tells of tensors that are more than affine
-    between knots what they are, `curves` which products and smooth functions they are made of. `untyped` are tensors whose element type is a guess,
-    `written_out` counts the nodes of turns of loops.
+    between knots what they are, `curves` which products and smooth functions they are made of. `untyped` are
+    tensors whose element type is a guess, `written_out` counts the nodes of turns of loops.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):

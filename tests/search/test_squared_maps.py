@@ -9,7 +9,7 @@ from support.scenes import TINY, make_case
 
 import onnx_si
 from onnx_si.domains.piecewise.apply import ExactDomain
-from onnx_si.domains.piecewise.quadratic import image_between
+from onnx_si.domains.piecewise.curves.curve import image_between
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals

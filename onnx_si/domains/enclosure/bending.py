@@ -10,7 +10,9 @@ from onnx_si.kernels.reach import Reciprocal
 from onnx_si.rules.rules import Array, Bilinear, Quotient, Reach
 
 PRODUCT = Bilinear(product=np.multiply, elementwise=True)
-ROUNDED = 16 * UNIT  # share of a smooth function's values, and of its slopes, that their rounding is less than
+ROUNDED = (
+    16 * UNIT
+)  # share of a smooth function's values, and of its slopes, that their rounding is less than
 
 
 def smooth(function: Reach, x: Enclosure) -> Enclosure:

@@ -9,9 +9,8 @@ import numpy as np
 from onnx_si.domains.domain import Cost, Seen
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.blur import at_jumps
+from onnx_si.domains.piecewise.curves.curve import Shape, image_between
 from onnx_si.domains.piecewise.one_piece import linear_piece
-from onnx_si.domains.piecewise.curves.curve import Shape
-from onnx_si.domains.piecewise.quadratic import image_between
 from onnx_si.domains.piecewise.verdict import Arbiter, Verdict, blurred, verdict_on
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk

@@ -3,8 +3,7 @@
 import math
 
 from onnx_si.domains.piecewise.apply import ExactDomain
-from onnx_si.domains.piecewise.curves.curve import Shape
-from onnx_si.domains.piecewise.quadratic import image_between
+from onnx_si.domains.piecewise.curves.curve import Shape, image_between
 from onnx_si.domains.piecewise.verdict import Arbiter, verdict_on
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk

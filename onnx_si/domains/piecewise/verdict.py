@@ -52,6 +52,12 @@ class Arbiter:
                 zero[i] &= ends is not None and (ends[0].ravel() == 0) & (ends[1].ravel() == 0)
         return zero
 
+    def zeros_if_wide(self, low: Array, high: Array, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The same, but of intervals that are one place up to rounding nothing is asked."""
+        zero, wide = np.zeros_like(pixels), self.judge.wide(low, high)
+        zero[wide] = self.zeros(low[wide], high[wide], pixels[wide])
+        return zero
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -172,7 +178,7 @@ def _judge_bows(event: RegionEvent, margin: PiecewiseQuadratic, arbiter: Arbiter
 def _judge_curves(event: RegionEvent, margin: Curve, arbiter: Arbiter | None) -> Verdict:
     """The same of other curves."""
     *_, slack = (0.0,) if arbiter is None else arbiter.slacks(margin)
-    zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros, arbiter.zeros_need_proof)
+    zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros_if_wide, arbiter.zeros_need_proof)
     inside, unclear = curve_event.judge(event, margin, slack, zeros)
     return Verdict(inside.subtract(unclear).bounds, unclear.bounds, slack)
 

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from onnx_si.domains.carried import EPS
-from onnx_si.domains.judge import SELF
 from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings, afford
 from onnx_si.domains.piecewise.curves import largest, rules
 from onnx_si.domains.piecewise.curves.curve import Curve, Shape, together
+from onnx_si.kernels.reach import Root
 from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum, Quotient, Rule, Smooth
 
 
@@ -24,6 +21,8 @@ def apply(rule: Rule, inputs: Sequence[Shape], budget: int) -> Curve:
     ------
     NeedsSplit
         If it would not fit into the budget.
+    Undefined
+        If it is the root of a negative number on a part of the line.
     """
     xs = together(inputs)
     _afford(xs, NO_CROSSINGS, budget)
@@ -37,13 +36,15 @@ def apply(rule: Rule, inputs: Sequence[Shape], budget: int) -> Curve:
         case Quotient():
             return rules.quotient(rule, xs)
         case Smooth(reach=reach) if reach is not None:
+            if isinstance(reach, Root):
+                rules.require_root(xs[0])
             return rules.smooth(reach, xs[0])
         case Kinked():
-            found = rules.changes(rule, xs[0], _rounding(xs))
+            found = rules.changes(rule, xs[0])
             _afford(xs, found, budget)
             return rules.kinked(rule, rules.refined(xs[0], found))
         case Maximum():
-            found = largest.handovers(rule, xs, _rounding(xs))
+            found = largest.handovers(rule, xs)
             _afford(xs, found, budget)
             return largest.maximum(rule, [rules.refined(x, found) for x in xs])
     raise AssertionError(f"{type(rule).__name__} of a curve")  # the binder let it through
@@ -53,9 +54,3 @@ def _afford(xs: Sequence[Curve], found: Crossings, budget: int) -> None:
     """Ask for a split where the tensors on more knots would not fit."""
     size = sum(x.nbytes for x in xs)
     afford(xs[0].knots, found, size // (len(xs[0].knots) - 1), max(budget, 0))
-
-
-def _rounding(xs: Sequence[Curve]) -> float:
-    """What numbers as large as the largest of some tensors carry at least."""
-    sizes = [np.abs(size).max(initial=0.0, where=np.isfinite(size)) for x in xs for size in x.sizes]
-    return SELF * EPS * float(max(sizes))

@@ -1,7 +1,7 @@
 """A tensor that is, between knots, a sum of polynomials and of polynomials times smooth functions.
 
-Each interval has its own polynomials, by their Bernstein coefficients: a jump is a knot like any other. A factor
-is a smooth function of elements of another such tensor, and `place` tells which of them each element has.
+Each interval has its own polynomials, by their Bernstein coefficients: a jump is a knot like any other. A
+factor is a smooth function of elements of another such tensor, and `place` tells which one each element has.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onnx_si.domains.piecewise.curves.sums import Factor, Product, Sums
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
+from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.kernels import bernstein
 from onnx_si.rules.rules import Array, Reach
 
@@ -166,6 +167,11 @@ class Curve:
 
 
 Shape = Pieces | Curve
+
+
+def image_between(start: Array, direction: Array, low: float, high: float) -> Shape:
+    """The input start + direction * z for low <= z <= high."""
+    return line_segment(start, direction, low, high)
 
 
 def curved(x: Shape) -> Curve:

@@ -1,7 +1,7 @@
 """Where pixels whose margins are such curves are all on their observed side.
 
-As for polynomials of degree 2 (`bows.py`): margins are taken times -1 outside of the observed region, and where one
-turns back within the rounding that it carries, nobody can tell.
+As for polynomials of degree 2 (`bows.py`): margins are taken times -1 outside of the observed region, and
+where one turns back within the rounding that it carries, nobody can tell.
 """
 
 from dataclasses import dataclass

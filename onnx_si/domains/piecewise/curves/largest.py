@@ -1,7 +1,7 @@
 """Which of many functions is the largest, on every interval, with all places where that changes.
 
-An interval is halved until few candidates are left that bounds don't exclude; between two neighbouring roots of
-their differences the order of these does not change.
+An interval is halved until few candidates are left that bounds don't exclude; between two neighbouring roots
+of their differences the order of these does not change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.carried import EPS
+from onnx_si.domains.judge import SELF
 from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings
 from onnx_si.domains.piecewise.curves.curve import Curve, Index, Shared, Term
 from onnx_si.domains.piecewise.curves.rules import placed
@@ -22,7 +24,11 @@ from onnx_si.rules.rules import Array, Maximum
 Bools = NDArray[np.bool_]
 FEW = 4  # candidates that are compared in pairs
 DEEPEST = 20  # times that an interval is halved to have fewer
-GENERIC = (0.137, 0.38196601125010515, 0.6909830056250526)  # shares at which functions that agree are the same
+GENERIC = (
+    0.137,
+    0.38196601125010515,
+    0.6909830056250526,
+)  # shares at which functions that agree are the same
 
 
 def candidates_of(rule: Maximum, xs: Sequence[Curve]) -> tuple[Curve, Bools]:
@@ -52,25 +58,24 @@ def candidates_of(rule: Maximum, xs: Sequence[Curve]) -> tuple[Curve, Bools]:
             rows = [np.zeros((term.over.shape[1], *one.shape)) for one in xs]
             over = [moved([*rows[:i], c, *rows[i + 1 :]]) - rule.sign * still for c in term.over]
             factors = tuple(
-                Shared(f.function, f.of, _places(rule, i, f.place, nothing, still, there)) for f in term.factors
+                Shared(f.function, f.of, _places(rule, i, f.place, nothing, still, there))
+                for f in term.factors
             )
             terms.append(Term(np.stack(over), factors))
     return Curve(xs[0].knots, tuple(terms)), there
 
 
-def _places(
-    rule: Maximum, i: int, place: Index, nothing: list[Array], still: Array, there: Bools
-) -> Index:
+def _places(rule: Maximum, i: int, place: Index, nothing: list[Array], still: Array, there: Bools) -> Index:
     """A factor's places of the candidates; of constant ones they are of no account."""
     given = [*nothing[:i], place[None].astype(np.float64), *nothing[i + 1 :]]
     made = np.asarray(rule.candidates(*given))[:, 0]
     return np.where(there, np.where(there, made, 0.0) - still, 0.0).astype(np.intp)
 
 
-def handovers(rule: Maximum, xs: Sequence[Curve], slack: float) -> Crossings:
+def handovers(rule: Maximum, xs: Sequence[Curve]) -> Crossings:
     """Where the largest candidate changes."""
     every, there = candidates_of(rule, xs)
-    return _handovers(every.flat(), there.reshape(len(there), -1), slack)
+    return _handovers(every.flat(), there.reshape(len(there), -1))
 
 
 def maximum(rule: Maximum, xs: Sequence[Curve]) -> Curve:
@@ -87,18 +92,23 @@ def maximum(rule: Maximum, xs: Sequence[Curve]) -> Curve:
     return Curve(made.knots, tuple(signed))
 
 
-def _handovers(every: Curve, there: Bools, slack: float) -> Crossings:
+def _handovers(every: Curve, there: Bools) -> Crossings:
     """Where the largest changes; candidates (candidates, elements) in a row."""
     count, elements = there.shape
     least, most = (end.reshape(-1, count, elements) for end in every.bounds())
     least = np.where(there, least, -np.inf)
-    alive = there & (most >= least.max(axis=1, keepdims=True))
+    best = least.max(axis=1, keepdims=True)
+    alive = there & ((most > best + _rounding(best)) | (least == best))
     interval, candidate, element = np.nonzero(alive & (alive.sum(axis=1, keepdims=True) > 1))
     order = np.lexsort((candidate, element, interval))
     interval, candidate, element = interval[order], candidate[order], element[order]
-    group = np.cumsum(np.append(True, (np.diff(interval) != 0) | (np.diff(element) != 0))[: len(interval)]) - 1
+    group = (
+        np.cumsum(np.append(True, (np.diff(interval) != 0) | (np.diff(element) != 0))[: len(interval)]) - 1
+    )
     rows = every.rows(interval, candidate * elements + element)
-    pieces = [piece for some in _some(group) for piece in _crest(rows.pick(some), group[some], candidate[some], slack)]
+    pieces = [
+        piece for some in _some(group) for piece in _crest(rows.pick(some), group[some], candidate[some])
+    ]
     if not pieces:
         return NO_CROSSINGS
     at_group, start, winner = (np.concatenate(column) for column in zip(*pieces, strict=True))
@@ -116,7 +126,10 @@ def _some(group: Index) -> Iterator[Index]:
     while start < len(group):
         end = len(group)
         if end - start > most:
-            end = max(int(np.searchsorted(group, group[start + most])), int(np.searchsorted(group, group[start], "right")))
+            end = max(
+                int(np.searchsorted(group, group[start + most])),
+                int(np.searchsorted(group, group[start], "right")),
+            )
         yield np.arange(start, end)
         start = end
 
@@ -124,7 +137,7 @@ def _some(group: Index) -> Iterator[Index]:
 Piece = tuple[Index, Array, Index]
 
 
-def _crest(rows: Sums, group: Index, candidate: Index, slack: float) -> Iterator[Piece]:
+def _crest(rows: Sums, group: Index, candidate: Index) -> Iterator[Piece]:
     """Parts of [0, 1] by their group, start and largest candidate; rows are sorted by group."""
     keep = _first_of_equals(rows, group)
     rows, group, candidate = rows.pick(keep), group[keep], candidate[keep]
@@ -133,7 +146,7 @@ def _crest(rows: Sums, group: Index, candidate: Index, slack: float) -> Iterator
         rows, group, candidate, low, item = _still_alive(rows, group, candidate, low)
         size = np.bincount(item)[item] if len(item) else item
         few = (size <= FEW) | (depth >= DEEPEST)
-        yield from _in_pairs(rows.pick(few), group[few], candidate[few], low[few], item[few], 2.0**-depth, slack)
+        yield from _in_pairs(rows.pick(few), group[few], candidate[few], low[few], item[few], 2.0**-depth)
         rows, depth = rows.pick(~few).halves(), depth + 1
         group, candidate = np.tile(group[~few], 2), np.tile(candidate[~few], 2)
         low = np.concatenate([low[~few], low[~few] + 2.0**-depth])
@@ -150,16 +163,23 @@ def _first_of_equals(rows: Sums, group: Index) -> Index:
 def _still_alive(
     rows: Sums, group: Index, candidate: Index, low: Array
 ) -> tuple[Sums, Index, Index, Array, Index]:
-    """Rows that bounds don't exclude on their part, sorted by parts, and the number of each's part."""
+    """Rows that may be the largest by more than rounding on their part, and one that is the largest by less;
+    sorted by parts, and the number of each's part.
+    """
     order = np.lexsort((candidate, low, group))
     rows, group, candidate, low = rows.pick(order), group[order], candidate[order], low[order]
     item = _numbered(group, low)
     (least, most), _ = rows.bounds()
     best = np.full(item[-1] + 1 if len(item) else 0, -np.inf)
     np.maximum.at(best, item, np.where(np.isnan(least), -np.inf, least))
-    alive = np.flatnonzero(~(most < best[item]))
+    best = best[item]
+    alive = np.flatnonzero(~(most <= best + _rounding(best)) | (least == best))
     group, low = group[alive], low[alive]
     return rows.pick(alive), group, candidate[alive], low, _numbered(group, low)
+
+
+def _rounding(values: Array) -> Array:
+    return SELF * EPS * np.where(np.isfinite(values), np.abs(values), 0.0)
 
 
 def _numbered(group: Index, low: Array) -> Index:
@@ -169,7 +189,7 @@ def _numbered(group: Index, low: Array) -> Index:
 
 
 def _in_pairs(
-    rows: Sums, group: Index, candidate: Index, low: Array, item: Index, width: float, slack: float
+    rows: Sums, group: Index, candidate: Index, low: Array, item: Index, width: float
 ) -> Iterator[Piece]:
     """The same of parts with few candidates."""
     if not len(item):
@@ -178,17 +198,18 @@ def _in_pairs(
     for count in np.unique(size):
         starts = first[size == count]
         members = starts[:, None] + np.arange(count)
-        yield from _of_alike(rows, group[starts], candidate[members], members, low[starts], width, slack)
+        yield from _of_alike(rows, group[starts], candidate[members], members, low[starts], width)
 
 
 def _of_alike(
-    rows: Sums, group: Index, candidate: Index, members: Index, low: Array, width: float, slack: float
+    rows: Sums, group: Index, candidate: Index, members: Index, low: Array, width: float
 ) -> Iterator[Piece]:
     """Parts that all have as many candidates (parts, candidates)."""
     parts, count = members.shape
     found = [(np.arange(parts), np.zeros(parts)), (np.arange(parts), np.ones(parts))]
     for a, b in combinations(range(count), 2):
         apart = Sums((*rows.pick(members[:, a]).products, *rows.pick(members[:, b]).times(-1.0).products))
+        slack = rows.pick(members[:, a]).rounding() + rows.pick(members[:, b]).rounding()
         found.append(signs_of(apart.merged(), slack).changes())
     part, share = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.lexsort((share, part))

@@ -4,13 +4,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from onnx_si.domains.carried import EPS
+from onnx_si.domains.judge import SELF
 from onnx_si.domains.piecewise.crossings import Crossings, concatenate, refine
 from onnx_si.domains.piecewise.curves.curve import Curve, Shared, Term, resampled
 from onnx_si.domains.piecewise.curves.signs import signs_of
+from onnx_si.errors import Undefined
 from onnx_si.kernels import bernstein
 from onnx_si.kernels.reach import Reciprocal
 from onnx_si.program.forms import Index, factor_mover, moved, place_mover, places_of, quotient_place
 from onnx_si.rules.rules import Affine, Array, Bilinear, Gated, Kinked, Quotient, Reach
+
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of an interval, at which it is looked at
 
 
 def affine(rule: Affine, xs: Sequence[Curve]) -> Curve:
@@ -21,9 +26,7 @@ def affine(rule: Affine, xs: Sequence[Curve]) -> Curve:
         for term in x.terms[1:]:
             over = [np.zeros((1, *one.polynomial.shape[1:])) for one in xs]
             over[position] = term.over
-            made.append(
-                Term(_together(rule.slope, over), _moved(term, place_mover(rule, position, shapes)))
-            )
+            made.append(Term(_together(rule.slope, over), _moved(term, place_mover(rule, position, shapes))))
     return Curve(xs[0].knots, tuple(made))
 
 
@@ -73,6 +76,23 @@ def smooth(function: Reach, x: Curve) -> Curve:
     return Curve(x.knots, (Term(np.zeros_like(ones)), Term(ones, (factor,))))
 
 
+def require_root(x: Curve) -> None:
+    """Refuse what is negative, by more than rounding, in the middle of an interval or near its ends.
+
+    Raises
+    ------
+    Undefined
+        Parts on which it is so elsewhere are undecided.
+    """
+    values = np.stack([x.at_share(share) for share in SHARES])
+    negative = values < -SELF * EPS * np.abs(x.polynomial).max(axis=0)
+    if negative.any():
+        raise Undefined(
+            f"the root of a negative number, {values[negative].min():.3g}, for images on the line",
+            "clip it at 0, or add a constant that keeps it above",
+        )
+
+
 def quotient(rule: Quotient, xs: Sequence[Curve]) -> Curve:
     """The dividend times the reciprocal of the divisor."""
     knots, shapes = xs[0].knots, [x.shape for x in xs]
@@ -105,9 +125,7 @@ def gated(rule: Gated, xs: Sequence[Curve]) -> Curve:
     """Polynomials behind gates, which are constant on every interval."""
     degree = max(len(x.polynomial) for x in xs) - 1
     raised = [bernstein.elevated(x.polynomial, degree) for x in xs]
-    held = [
-        (x.polynomial[0] if i in rule.gates else None) for i, x in enumerate(xs)
-    ]
+    held = [(x.polynomial[0] if i in rule.gates else None) for i, x in enumerate(xs)]
     made = [
         rule.evaluate(*(c[k] if gate is None else gate for c, gate in zip(raised, held, strict=True)))
         for k in range(degree + 1)
@@ -115,13 +133,13 @@ def gated(rule: Gated, xs: Sequence[Curve]) -> Curve:
     return Curve(xs[0].knots, (Term(np.stack(made)),))
 
 
-def crossings(x: Curve, level: Array, slack: float) -> Crossings:
+def crossings(x: Curve, level: Array) -> Crossings:
     """Where elements pass a level."""
     levels = np.broadcast_to(level, x.shape)
     least, most = x.bounds()
     interval, element = np.nonzero(((least < levels) & (most > levels)).reshape(len(x.knots) - 1, -1))
-    rows = x.rows(interval, element).plus(-levels.ravel()[element]).merged()
-    row, share = signs_of(rows, slack).changes()
+    values, at = x.rows(interval, element), levels.ravel()[element]
+    row, share = signs_of(values.plus(-at).merged(), values.rounding() + SELF * EPS * np.abs(at)).changes()
     return placed(x.knots, interval[row], element[row], share)
 
 
@@ -134,7 +152,7 @@ def placed(knots: Array, interval: Index, element: Index, share: Array) -> Cross
 
 def kinked(rule: Kinked, x: Curve) -> Curve:
     """The function on knots between which no element passes a breakpoint: it is affine there."""
-    middle, others = x.at_share(0.5), [x.at_share(share) for share in (0.1, 0.25, 0.75, 0.9)]
+    middle, others = x.at_share(0.5), [x.at_share(share) for share in SHARES]
     far = others[0]
     for other in others[1:]:
         far = np.where(np.abs(other - middle) > np.abs(far - middle), other, far)
@@ -148,9 +166,9 @@ def kinked(rule: Kinked, x: Curve) -> Curve:
     return Curve(x.knots, tuple(made))
 
 
-def changes(rule: Kinked, x: Curve, slack: float) -> Crossings:
+def changes(rule: Kinked, x: Curve) -> Crossings:
     """Where elements pass a breakpoint."""
-    return concatenate([crossings(x, level, slack) for level in rule.breakpoints])
+    return concatenate([crossings(x, level) for level in rule.breakpoints])
 
 
 def refined(x: Curve, found: Crossings) -> Curve:

@@ -1,8 +1,8 @@
 """Where functions on [0, 1] are above zero and where below, with every change of sign found.
 
-An interval is halved until bounds tell the sign of the function on it, or that it rises or falls all along: then
-there is at most one root, and the values at both ends tell whether there is. Where it turns back within the
-slack of zero, rounding makes two roots or none, and nothing is said.
+An interval is halved until bounds tell the sign of the function on it, or that it rises or falls all along:
+then there is at most one root, and the values at both ends tell whether there is. Where it turns back within
+the slack of zero, rounding makes two roots or none, and nothing is said.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,8 @@ class _Found:
 
     parts: list[tuple[Index, Array, Array, NDArray[np.int8]]]
 
-    def add(self, chosen: Bools, row: Index, low: Array, high: Array, sign: Array | int) -> None:
+    def add(self, chosen: Bools, row: Index, low: Array, high: Array, sign: NDArray[np.int8] | int) -> None:
+        """Keep chosen parts."""
         if chosen.any():
             signs = np.broadcast_to(np.asarray(sign, np.int8), row.shape)
             self.parts.append((row[chosen], low[chosen], high[chosen], signs[chosen]))
@@ -56,18 +57,19 @@ class _Found:
         return Signs(row=row[order], low=low[order], high=high[order], sign=sign[order])
 
 
-def signs_of(sums: Sums, slack: float) -> Signs:
-    """The signs of all rows on [0, 1]; a value may be off by the slack."""
-    found, row = _Found([]), np.arange(sums.count)
+def signs_of(sums: Sums, slack: Array | float) -> Signs:
+    """The signs of all rows on [0, 1]; their values may be off by the slack."""
+    found, row, slack = _Found([]), np.arange(sums.count), np.broadcast_to(slack, sums.count)
     low, high, part = np.zeros(len(row)), np.ones(len(row)), sums
     while len(row):
         (least, most), (flattest, steepest) = part.bounds()
-        above, below = least > slack, most < -slack
+        near = slack[row]
+        above, below = least > near, most < -near
         steady = ((flattest > 0) | (steepest < 0)) & ~above & ~below
         found.add(above, row, low, high, 1)
         found.add(below, row, low, high, -1)
         _settle(found, part.pick(steady), row[steady], low[steady], high[steady])
-        within = (least >= -slack) & (most <= slack) | (high - low <= NARROWEST)
+        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST)
         open_ = ~(above | below | steady)
         last = open_ & within
         found.add(last, row, low, high, 0)
@@ -122,20 +124,20 @@ def _root(part: Sums, left: Array, right: Array) -> Array:
     return np.clip(share, 0.0, 1.0)
 
 
-def _widened(signs: Signs, sums: Sums, slack: float) -> Signs:
+def _widened(signs: Signs, sums: Sums, slack: Array) -> Signs:
     """What is not told reaches as far as values stay within twice the slack of zero."""
     unclear = np.flatnonzero(signs.sign == 0)
     if not len(unclear):
         return signs
     row, ends = signs.row[unclear], [signs.low[unclear].copy(), signs.high[unclear].copy()]
-    functions = sums.pick(row)
+    functions, reach = sums.pick(row), 2 * slack[row]
     for end, sign in zip(ends, (-1.0, 1.0), strict=True):
         step = signs.high[unclear] - signs.low[unclear]
         going = np.ones(len(row), np.bool_)
         while going.any():
             at = np.clip(end + sign * step, 0.0, 1.0)
             end[going] = at[going]
-            going &= (at > 0) & (at < 1) & ~(np.abs(functions.at(at)) > 2 * slack)
+            going &= (at > 0) & (at < 1) & ~(np.abs(functions.at(at)) > reach)
             step = step * 2
     return _cut(signs, row, *ends)
 

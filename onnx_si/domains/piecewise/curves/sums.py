@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.carried import EPS
+from onnx_si.domains.judge import SELF
 from onnx_si.kernels import bernstein
 from onnx_si.rules.rules import Array, Ends, Reach
 
@@ -87,7 +89,7 @@ class Sums:
             return Sums((Product(constant), *self.products))
         return Sums((Product(first.polynomial + shift), *others))
 
-    def times(self, factor: Array) -> Sums:
+    def times(self, factor: Array | float) -> Sums:
         """Each row times a number."""
         return Sums(tuple(replace(one, polynomial=one.polynomial * factor) for one in self.products))
 
@@ -97,6 +99,12 @@ class Sums:
             found = [one.bounds() for one in self.products]
             values, slopes = ([one[i] for one in found] for i in (0, 1))
             return _added(values), _added(slopes)
+
+    def rounding(self) -> Array:
+        """What numbers as large as the largest of each row carry at least; 0 of what has no bounds."""
+        (least, most), _ = self.bounds()
+        size = np.maximum(np.abs(least), np.abs(most))
+        return SELF * EPS * np.where(np.isfinite(size), size, 0.0)
 
     def at(self, share: Array | float) -> Array:
         """Values at shares (rows)."""
