@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnx_si.kernels.reach import Root
 from onnx_si.program.instruction import Instruction
+from onnx_si.program.layers import layers_of
 from onnx_si.rules.rules import (
     Affine,
     Array,
@@ -28,7 +29,7 @@ from onnx_si.rules.rules import (
 Index = NDArray[np.intp]
 HIGHEST = 8  # degree that is followed
 MOST = 2.0**53  # whole numbers are exact up to it
-MOST_TERMS = 8  # with factors, in one tensor
+MOST_TERMS = 48  # with factors, in one tensor
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,14 @@ def _affine(rule: Affine, forms: Sequence[Form], shapes: Sequence[tuple[int, ...
     terms = []
     for position, form in enumerate(forms):
         for degree, places in form.terms:
-            found = [moved(place_mover(rule, position, shapes), place) for place in places]
-            if any(place is None for place in found):
+            found = all_moved(place_mover(rule, position, shapes), places)
+            if found is not None:
+                terms.append((degree, found))
+                continue
+            layers = layers_of(rule, position, shapes, places, MOST_TERMS)
+            if layers is None:
                 return None
-            terms.append((degree, tuple(place for place in found if place is not None)))
+            terms += [(degree, layer.places) for layer in layers]
     least = NO_POLYNOMIAL if rule.offset is None else 0
     return Form(max(least, *(form.degree for form in forms)), tuple(terms))
 
@@ -119,10 +124,10 @@ def _bilinear(rule: Bilinear, a: Form, b: Form, shapes: Sequence[tuple[int, ...]
         found = []
         polynomial = ((form.degree, ()),) if form.degree != NO_POLYNOMIAL else ()
         for degree, places in (*polynomial, *form.terms):
-            now = [moved(factor_mover(rule, position, shapes), place) for place in places]
-            if any(place is None for place in now):
+            now = all_moved(factor_mover(rule, position, shapes), places)
+            if now is None:
                 return None
-            found.append((degree, tuple(place for place in now if place is not None)))
+            found.append((degree, now))
         sides.append(found)
     pairs = [(p + q, u + v) for p, u in sides[0] for q, v in sides[1]]
     least = NO_POLYNOMIAL if rule.offset is None else 0
@@ -185,6 +190,12 @@ def factor_mover(
         return np.asarray(rule.product(*given, *weights)[0])
 
     return move
+
+
+def all_moved(move: Callable[[Array], Array], places: tuple[Index, ...]) -> tuple[Index, ...] | None:
+    """The same of several factors, if all of them are told."""
+    found = tuple(place for place in (moved(move, one) for one in places) if place is not None)
+    return found if len(found) == len(places) else None
 
 
 def moved(move: Callable[[Array], Array], place: Index) -> Index | None:

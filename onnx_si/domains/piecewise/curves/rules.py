@@ -1,6 +1,7 @@
 """Rules on tensors that are sums of polynomials and of these times smooth functions."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,16 @@ from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.errors import Undefined
 from onnx_si.kernels import bernstein
 from onnx_si.kernels.reach import Reciprocal
-from onnx_si.program.forms import Index, factor_mover, moved, place_mover, places_of, quotient_place
+from onnx_si.program.forms import (
+    MOST_TERMS,
+    Index,
+    all_moved,
+    factor_mover,
+    place_mover,
+    places_of,
+    quotient_place,
+)
+from onnx_si.program.layers import layers_of
 from onnx_si.rules.rules import Affine, Array, Bilinear, Gated, Kinked, Quotient, Reach
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of an interval, at which it is looked at
@@ -20,14 +30,31 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of an interval, at which it is looked at
 
 def affine(rule: Affine, xs: Sequence[Curve]) -> Curve:
     """Sums: of polynomials, and of the others by their factors."""
-    shapes = [x.shape for x in xs]
     made = [Term(_together(rule.evaluate_fast, [x.polynomial for x in xs]))]
     for position, x in enumerate(xs):
         for term in x.terms[1:]:
-            over = [np.zeros((1, *one.polynomial.shape[1:])) for one in xs]
-            over[position] = term.over
-            made.append(Term(_together(rule.slope, over), _moved(term, place_mover(rule, position, shapes))))
+            made += _summed(rule, position, xs, term)
     return Curve(xs[0].knots, tuple(made))
+
+
+def _summed(rule: Affine, position: int, xs: Sequence[Curve], term: Term) -> list[Term]:
+    """One term of one input: as one term, or one for each layer of elements with other factors."""
+    shapes = [x.shape for x in xs]
+    places = tuple(factor.place for factor in term.factors)
+    alike = all_moved(place_mover(rule, position, shapes), places)
+    if alike is not None:
+        over = [np.zeros((1, *one.polynomial.shape[1:])) for one in xs]
+        over[position] = term.over
+        return [Term(_together(rule.slope, over), _at(term, alike))]
+    layers = layers_of(rule, position, shapes, places, MOST_TERMS)
+    if layers is None:
+        raise AssertionError("a sum of too many factors")  # the binder let it through
+    return [Term(layer.of(term.over, layer.places[0].shape), _at(term, layer.places)) for layer in layers]
+
+
+def _at(term: Term, places: tuple[Index, ...]) -> tuple[Shared, ...]:
+    """A term's factors at other places."""
+    return tuple(replace(f, place=place) for f, place in zip(term.factors, places, strict=True))
 
 
 def _together(function: Callable[..., Array], coefficients: Sequence[Array]) -> Array:
@@ -36,17 +63,6 @@ def _together(function: Callable[..., Array], coefficients: Sequence[Array]) -> 
     flat = [bernstein.elevated(c, degree) for c in coefficients]
     made = function(*(c.reshape(-1, *c.shape[2:]) for c in flat))
     return made.reshape(*flat[0].shape[:2], *made.shape[1:])
-
-
-def _moved(term: Term, move: Callable[[Array], Array]) -> tuple[Shared, ...]:
-    """The factors where a rule has moved them."""
-    factors = []
-    for factor in term.factors:
-        place = moved(move, factor.place)
-        if place is None:
-            raise AssertionError("a sum of different factors")  # the binder let it through
-        factors.append(Shared(factor.function, factor.of, place))
-    return tuple(factors)
 
 
 def product(rule: Bilinear, a: Curve, b: Curve) -> Curve:
@@ -58,12 +74,14 @@ def product(rule: Bilinear, a: Curve, b: Curve) -> Curve:
             if not (p.factors or q.factors) or not (p.over.any() and q.over.any()):
                 continue
             over = bernstein.product(rule.of, p.over, q.over)
-            factors = (
-                factor
-                for position, term in enumerate((p, q))
-                for factor in _moved(term, factor_mover(rule, position, shapes))
-            )
-            made.append(Term(over, tuple(factors)))
+            factors: tuple[Shared, ...] = ()
+            for position, term in enumerate((p, q)):
+                own = tuple(factor.place for factor in term.factors)
+                places = all_moved(factor_mover(rule, position, shapes), own)
+                if places is None:
+                    raise AssertionError("a sum of different factors")  # the binder let it through
+                factors += _at(term, places)
+            made.append(Term(over, factors))
     if rule.offset is not None:
         made[0] = Term(made[0].over + rule.offset)
     return Curve(a.knots, tuple(made))
