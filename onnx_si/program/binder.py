@@ -264,6 +264,8 @@ class Binder(Known):
     def _blame(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
         """Keep what bends a tensor, and a finding for each where that is followed no further."""
         made = {name: by for read in inputs for name, by in self.curves.get(read, {}).items()}
+        if isinstance(rule, Step | Winner) and output in self.forms:
+            return
         if output in self.forms:
             bends = isinstance(rule, Bilinear | Quotient | Smooth)
             self.curves[output] = made | ({output: (work, rule.kind)} if bends else {})

@@ -24,6 +24,8 @@ from onnx_si.rules.rules import (
     Quotient,
     Rule,
     Smooth,
+    Step,
+    Winner,
 )
 
 Index = NDArray[np.intp]
@@ -99,6 +101,11 @@ def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) 
             return Form(NO_POLYNOMIAL, ((0, (places_of(shapes[0]),)),))
         case Quotient():
             return _quotient(rule, forms, shapes)
+        case Step(spacing=None):
+            every = [_affine(switch, forms, shapes) for switch in switches_of(rule, shapes)]
+            return None if any(form is None for form in every) else STEADY
+        case Winner():
+            return STEADY
     return None
 
 
@@ -165,6 +172,19 @@ def quotient_place(
     return np.broadcast_to(lined, shape).astype(np.intp)
 
 
+def switches_of(rule: Step, shapes: Sequence[tuple[int, ...]]) -> list[Affine]:
+    """Each switch of a step as a rule of its own."""
+    still = rule.switches(*(np.zeros((1, *shape)) for shape in shapes))
+
+    def one(number: int) -> Affine:
+        def linear(*xs: Array) -> Array:
+            return np.asarray(rule.switches(*xs)[number] - still[number])
+
+        return Affine(linear=linear, offset=still[number][0])
+
+    return [one(number) for number in range(len(still))]
+
+
 def place_mover(rule: Affine, position: int, shapes: Sequence[tuple[int, ...]]) -> Callable[[Array], Array]:
     """What a sum makes of numbers of one input, each taken once."""
     weights = [(weight != 0).astype(np.float64) for weight in rule.weights]
@@ -208,6 +228,6 @@ def moved(move: Callable[[Array], Array], place: Index) -> Index | None:
     ones = np.ones(place.shape)
     count, first, second = (np.asarray(move(x)) for x in (ones, numbers, numbers * numbers))
     too_large = second.max(initial=0.0) * count.max(initial=0.0) > MOST
-    if too_large or not np.array_equal(count * second, first * first):
+    if too_large or count.min(initial=0.0) < 0 or not np.array_equal(count * second, first * first):
         return None
     return np.rint(first / np.maximum(count, 1)).astype(np.intp)

@@ -84,13 +84,22 @@ class ExactDomain:
         bows = [x for x in inputs if not isinstance(x, Curve)]
         if len(lines) == len(inputs) and not curves.bends(rule):
             return self._of_lines(rule, lines)
-        if len(bows) < len(inputs) or curves.bends(rule) or isinstance(rule, Bilinear):
+        if len(bows) < len(inputs) or curves.bends(rule) or isinstance(rule, Bilinear | Step | Winner):
+            if isinstance(rule, Step | Winner):
+                return self._jumps(rule, inputs)
             return curves.apply(rule, inputs, self.budget)
         quadratics = together(bows)
         self._check(quadratics)
         if not isinstance(rule, Kinked | Maximum):
             return degree_two.apply(rule, quadratics)
         return self._bent(rule, quadratics)
+
+    def _jumps(self, rule: Step | Winner, inputs: Sequence[Shape]) -> PiecewiseLinear:
+        """A step or a choice of tensors that are more than affine between knots."""
+        found = curves.jumps_of(rule, inputs, self.judge, self.budget)
+        self._note(rule, found.changes)
+        self.undecided.extend((low, high) for low, high in found.unclear.tolist())
+        return found.value
 
     def _bent(self, rule: Kinked | Maximum, xs: list[PiecewiseQuadratic]) -> PiecewiseQuadratic:
         """A rule that adds knots, of tensors of degree 2."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from onnx_si.domains.judge import Judge
 from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings, afford
-from onnx_si.domains.piecewise.curves import largest, rules
+from onnx_si.domains.piecewise.curves import jumps, largest, rules
 from onnx_si.domains.piecewise.curves.curve import Curve, Shape, together
+from onnx_si.domains.piecewise.curves.jumps import Jumps
 from onnx_si.kernels.reach import Root
-from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum, Quotient, Rule, Smooth
+from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum, Quotient, Rule, Smooth, Step, Winner
 
 
 def bends(rule: Rule) -> bool:
@@ -48,6 +50,24 @@ def apply(rule: Rule, inputs: Sequence[Shape], budget: int) -> Curve:
             _afford(xs, found, budget)
             return largest.maximum(rule, [rules.refined(x, found) for x in xs])
     raise AssertionError(f"{type(rule).__name__} of a curve")  # the binder let it through
+
+
+def jumps_of(rule: Step | Winner, inputs: Sequence[Shape], judge: Judge | None, budget: int) -> Jumps:
+    """What a step or a choice gives, and where it jumps.
+
+    Raises
+    ------
+    NeedsSplit
+        If it would not fit into the budget.
+    """
+    xs = together(inputs)
+    _afford(xs, NO_CROSSINGS, budget)
+    slack = 0.0
+    if judge is not None:
+        *_, slack = judge.slacks(judge.reads(rule), xs[0].knots, [size for x in xs for size in x.sizes])
+    made = jumps.winner(rule, xs, slack) if isinstance(rule, Winner) else jumps.step(rule, xs, slack)
+    _afford(xs, made.changes, budget)
+    return made
 
 
 def _afford(xs: Sequence[Curve], found: Crossings, budget: int) -> None:

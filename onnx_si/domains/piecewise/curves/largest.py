@@ -19,7 +19,7 @@ from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.domains.piecewise.curves.sums import Sums
 from onnx_si.errors import UnsupportedModel
 from onnx_si.kernels import bernstein
-from onnx_si.rules.rules import Array, Maximum
+from onnx_si.rules.rules import Array, Maximum, Winner
 
 Bools = NDArray[np.bool_]
 FEW = 4  # candidates that are compared in pairs
@@ -31,7 +31,7 @@ GENERIC = (
 )  # shares at which functions that agree are the same
 
 
-def candidates_of(rule: Maximum, xs: Sequence[Curve]) -> tuple[Curve, Bools]:
+def candidates_of(rule: Maximum | Winner, xs: Sequence[Curve]) -> tuple[Curve, Bools]:
     """Candidates (candidates, elements) in a row, times the rule's sign, and which of them are there.
 
     Raises
@@ -65,14 +65,16 @@ def candidates_of(rule: Maximum, xs: Sequence[Curve]) -> tuple[Curve, Bools]:
     return Curve(xs[0].knots, tuple(terms)), there
 
 
-def _places(rule: Maximum, i: int, place: Index, nothing: list[Array], still: Array, there: Bools) -> Index:
+def _places(
+    rule: Maximum | Winner, i: int, place: Index, nothing: list[Array], still: Array, there: Bools
+) -> Index:
     """A factor's places of the candidates; of constant ones they are of no account."""
     given = [*nothing[:i], place[None].astype(np.float64), *nothing[i + 1 :]]
     made = np.asarray(rule.candidates(*given))[:, 0]
     return np.where(there, np.where(there, made, 0.0) - still, 0.0).astype(np.intp)
 
 
-def handovers(rule: Maximum, xs: Sequence[Curve]) -> Crossings:
+def handovers(rule: Maximum | Winner, xs: Sequence[Curve]) -> Crossings:
     """Where the largest candidate changes."""
     every, there = candidates_of(rule, xs)
     return _handovers(every.flat(), there.reshape(len(there), -1))
