@@ -43,19 +43,19 @@ class Arbiter:
         return self.judge.inside((self.margin,), None, low, high, prove_zeros=self.zeros_need_proof)
 
     def zeros(self, low: Array, high: Array, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which pixels of intervals are zero all along: by the judge, at several places."""
-        zero = pixels.copy()
+        """Which pixels of intervals are zero all along: by the judge, at several places.
+
+        An interval that is one place up to rounding is not asked about.
+        """
+        wide = np.flatnonzero(self.judge.wide(low, high))
+        zero = np.zeros_like(pixels)
+        zero[wide] = pixels[wide]
+        low, high = low[wide], high[wide]
         for end in (high, 0.5 * (low + high)) if len(low) else ():
             found = self.inside(low, end)
-            for i in range(len(low)):
+            for i, row in enumerate(wide):
                 ends = found.ends(0, i) if found.settled[i] else None
-                zero[i] &= ends is not None and (ends[0].ravel() == 0) & (ends[1].ravel() == 0)
-        return zero
-
-    def zeros_if_wide(self, low: Array, high: Array, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The same, but of intervals that are one place up to rounding nothing is asked."""
-        zero, wide = np.zeros_like(pixels), self.judge.wide(low, high)
-        zero[wide] = self.zeros(low[wide], high[wide], pixels[wide])
+                zero[row] &= ends is not None and (ends[0].ravel() == 0) & (ends[1].ravel() == 0)
         return zero
 
 
@@ -178,7 +178,7 @@ def _judge_bows(event: RegionEvent, margin: PiecewiseQuadratic, arbiter: Arbiter
 def _judge_curves(event: RegionEvent, margin: Curve, arbiter: Arbiter | None) -> Verdict:
     """The same of other curves."""
     *_, slack = (0.0,) if arbiter is None else arbiter.slacks(margin)
-    zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros_if_wide, arbiter.zeros_need_proof)
+    zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros, arbiter.zeros_need_proof)
     inside, unclear = curve_event.judge(event, margin, slack, zeros)
     return Verdict(inside.subtract(unclear).bounds, unclear.bounds, slack)
 

@@ -139,20 +139,28 @@ def _widened(signs: Signs, sums: Sums, slack: Array) -> Signs:
             end[going] = at[going]
             going &= (at > 0) & (at < 1) & ~(np.abs(functions.at(at)) > reach)
             step = step * 2
-    return _cut(signs, row, *ends)
+    return _cut(signs, *_joined(row, *ends))
+
+
+def _joined(row: Index, low: Array, high: Array) -> tuple[Index, Array, Array]:
+    """Parts that overlap as one."""
+    kept: list[tuple[int, float, float]] = []
+    for r, a, b in sorted(zip(row.tolist(), low.tolist(), high.tolist(), strict=True)):
+        if kept and kept[-1][0] == r and a <= kept[-1][2]:
+            a, b = kept[-1][1], max(b, kept.pop()[2])
+        kept.append((r, a, b))
+    rows, starts, ends = zip(*kept, strict=True)
+    return np.array(rows), np.array(starts), np.array(ends)
 
 
 def _cut(signs: Signs, row: Index, low: Array, high: Array) -> Signs:
     """Parts without what is not told, and that."""
     found = _Found([])
-    kept = signs.sign != 0
     starts, ends = signs.low.copy(), signs.high.copy()
     for r, a, b in zip(row.tolist(), low.tolist(), high.tolist(), strict=True):
-        here = kept & (signs.row == r)
-        kept &= ~(here & (starts >= a) & (ends <= b))
-        starts = np.where(here & (starts < b) & (starts >= a), b, starts)
-        ends = np.where(here & (ends > a) & (ends <= b), a, ends)
-        # a part that reaches beyond both sides goes on as one: it is told on each side, and not in between
-    found.add(kept & (ends > starts), signs.row, starts, ends, signs.sign)
+        mine = signs.row == r
+        starts = np.where(mine & (starts >= a) & (starts < b), b, starts)
+        ends = np.where(mine & (ends > a) & (ends <= b), a, ends)
+    found.add((signs.sign != 0) & (ends > starts), signs.row, starts, ends, signs.sign)
     found.add(np.ones(len(row), np.bool_), row, low, high, 0)
     return found.sorted()
