@@ -6,7 +6,7 @@ A sum of elements is followed where they have their factors in common, for then 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,22 +31,37 @@ from onnx_si.rules.rules import (
 Index = NDArray[np.intp]
 HIGHEST = 8  # degree that is followed
 MOST = 2.0**53  # whole numbers are exact up to it
-MOST_TERMS = 48  # with factors, in one tensor
+MOST_TERMS = 48  # that one is divided into where a sum mixes elements with different factors,
+MOST_POLYNOMIALS = 128  # and those that an element of a tensor is made of
+
+
+@dataclass(frozen=True)
+class Bent:
+    """A term with factors: the degree of its polynomials, factor by factor which element of another tensor
+    each element's factor is a function of, and how many polynomials there are, those in factors counted.
+    """
+
+    degree: int
+    places: tuple[Index, ...]
+    size: int
 
 
 @dataclass(frozen=True)
 class Form:
-    """The degree of its polynomials (NO_POLYNOMIAL: there is none), and of each term with factors the degree
-    and, factor by factor, which element of another tensor each element's factor is a function of.
-    """
+    """The degree of its polynomials (NO_POLYNOMIAL: there is none), and its terms with factors."""
 
     degree: int
-    terms: tuple[tuple[int, tuple[Index, ...]], ...] = ()
+    terms: tuple[Bent, ...] = ()
 
     @property
     def curved(self) -> bool:
         """Whether it is more than affine."""
         return self.degree > 1 or bool(self.terms)
+
+    @property
+    def size(self) -> int:
+        """How many polynomials an element is made of."""
+        return 1 + sum(term.size for term in self.terms)
 
 
 NO_POLYNOMIAL = -1
@@ -61,9 +76,9 @@ def places_of(shape: tuple[int, ...]) -> Index:
 def followed(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form | None:
     """What a rule makes of tensors of some forms and shapes; None where it is not followed."""
     made = _made(rule, forms, shapes)
-    if made is None or max(made.degree, *(degree for degree, _ in made.terms), 0) > HIGHEST:
+    if made is None or max(made.degree, *(term.degree for term in made.terms), 0) > HIGHEST:
         return None
-    return made if len(made.terms) <= MOST_TERMS else None
+    return made if made.size <= MOST_POLYNOMIALS else None
 
 
 def growth_of(instructions: Iterable[Instruction]) -> int:
@@ -98,7 +113,7 @@ def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) 
         case Maximum():
             return _maximum(rule, forms, shapes)
         case Smooth(reach=reach) if reach is not None:
-            return Form(NO_POLYNOMIAL, ((0, (places_of(shapes[0]),)),))
+            return Form(NO_POLYNOMIAL, (Bent(0, (places_of(shapes[0]),), 1 + forms[0].size),))
         case Quotient():
             return _quotient(rule, forms, shapes)
         case Step(spacing=None):
@@ -112,15 +127,15 @@ def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) 
 def _affine(rule: Affine, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form | None:
     terms = []
     for position, form in enumerate(forms):
-        for degree, places in form.terms:
-            found = all_moved(place_mover(rule, position, shapes), places)
+        for term in form.terms:
+            found = all_moved(place_mover(rule, position, shapes), term.places)
             if found is not None:
-                terms.append((degree, found))
+                terms.append(replace(term, places=found))
                 continue
-            layers = layers_of(rule, position, shapes, places, MOST_TERMS)
+            layers = layers_of(rule, position, shapes, term.places, MOST_TERMS)
             if layers is None:
                 return None
-            terms += [(degree, layer.places) for layer in layers]
+            terms += [replace(term, places=layer.places) for layer in layers]
     least = NO_POLYNOMIAL if rule.offset is None else 0
     return Form(max(least, *(form.degree for form in forms)), tuple(terms))
 
@@ -129,24 +144,26 @@ def _bilinear(rule: Bilinear, a: Form, b: Form, shapes: Sequence[tuple[int, ...]
     sides = []
     for position, form in enumerate((a, b)):
         found = []
-        polynomial = ((form.degree, ()),) if form.degree != NO_POLYNOMIAL else ()
-        for degree, places in (*polynomial, *form.terms):
-            now = all_moved(factor_mover(rule, position, shapes), places)
+        polynomial = (Bent(form.degree, (), 1),) if form.degree != NO_POLYNOMIAL else ()
+        for term in (*polynomial, *form.terms):
+            now = all_moved(factor_mover(rule, position, shapes), term.places)
             if now is None:
                 return None
-            found.append((degree, now))
+            found.append(replace(term, places=now))
         sides.append(found)
-    pairs = [(p + q, u + v) for p, u in sides[0] for q, v in sides[1]]
+    pairs = [
+        Bent(p.degree + q.degree, p.places + q.places, p.size + q.size) for p in sides[0] for q in sides[1]
+    ]
     least = NO_POLYNOMIAL if rule.offset is None else 0
-    degree = max(least, *(degree for degree, places in pairs if not places), NO_POLYNOMIAL)
-    return Form(degree, tuple(pair for pair in pairs if pair[1]))
+    degree = max(least, *(pair.degree for pair in pairs if not pair.places), NO_POLYNOMIAL)
+    return Form(degree, tuple(pair for pair in pairs if pair.places))
 
 
 def _maximum(rule: Maximum, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form:
     """Whichever candidate is the largest, with its factors."""
     nothing = np.asarray(rule.candidates(*(np.zeros((1, *shape)) for shape in shapes)))
     own = places_of(nothing.shape[2:])
-    terms = tuple((degree, (own,) * len(places)) for form in forms for degree, places in form.terms)
+    terms = tuple(replace(t, places=(own,) * len(t.places)) for form in forms for t in form.terms)
     return Form(max(0, *(form.degree for form in forms)), terms)
 
 
@@ -155,12 +172,12 @@ def _quotient(rule: Quotient, forms: Sequence[Form], shapes: Sequence[tuple[int,
     shape = np.broadcast_shapes(dividend.shape, divisor.shape)
     below = np.broadcast_to(divisor, shape).astype(np.intp)
     above = forms[0] if rule.divides_changing else STEADY
-    terms: list[tuple[int, tuple[Index, ...]]] = []
+    terms, size = [], forms[-1].size
     if above.degree != NO_POLYNOMIAL:
-        terms.append((above.degree, (below,)))
-    for degree, places in above.terms:
-        own = tuple(quotient_place(rule, place, shapes, shape) for place in places)
-        terms.append((degree, (*own, below)))
+        terms.append(Bent(above.degree, (below,), 1 + size))
+    for term in above.terms:
+        own = tuple(quotient_place(rule, place, shapes, shape) for place in term.places)
+        terms.append(Bent(term.degree, (*own, below), term.size + size))
     return Form(NO_POLYNOMIAL, tuple(terms))
 
 
