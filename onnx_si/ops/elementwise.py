@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.kernels.bounded import Root
 from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
-from onnx_si.kernels.reach import Root
 from onnx_si.kernels.series import Series, of_powers
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import compose
+from onnx_si.rules.curved import Reach
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.rules.rules import (
     SAME,
@@ -24,7 +25,6 @@ from onnx_si.rules.rules import (
     Gated,
     Opaque,
     Quotient,
-    Reach,
     Rule,
     Smooth,
     Stage,

@@ -7,7 +7,7 @@ from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
-from onnx_si.kernels.reach import Logistic, Reciprocal
+from onnx_si.kernels.bounded import Logistic, Reciprocal
 from onnx_si.kernels.series import Series
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import (
@@ -21,10 +21,12 @@ from onnx_si.ops.elementwise import (
     smooth,
     squared,
 )
+from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
 from onnx_si.rules.composing import compose
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Composition, Rule
+from onnx_si.rules.rules import Array, Composition, Rule, Smooth
 from onnx_si.rules.traits import Increasing
 
 Function = Callable[[Array], Array]
@@ -200,7 +202,12 @@ def whole_power(x: Variable, exponent: int) -> Composition:
     return compose(1, *parts)
 
 
-@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)
+def _crop(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Of exponents that differ a part may be one that is multiplied out."""
+    return None if isinstance(rule, Smooth) else crops.elementwise(recipe, rule, shape, box)
+
+
+@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=_crop)
 def power(x: Input, exponent: Input) -> Rule | Composition:
     """An integer base gives an integer, cut towards zero."""
     if isinstance(x, Variable) and isinstance(exponent, np.ndarray):
@@ -208,7 +215,7 @@ def power(x: Input, exponent: Input) -> Rule | Composition:
             return identity(x)
         if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
             return squared(x)
-        if not x.stepwise and np.all(np.isin(exponent, WHOLE)) and np.unique(exponent).size == 1:
+        if not x.stepwise and exponent.size == 1 and float(np.ravel(exponent)[0]) in WHOLE:
             return whole_power(x, int(np.ravel(exponent)[0]))
         if not holds_integers(x) and broadcast_shape(x, exponent) == x.shape:
             fixed = double(exponent)

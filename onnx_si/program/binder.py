@@ -51,6 +51,10 @@ _ADVICE = {
 }
 
 
+HALF = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
+"""Element types in which a Sigmoid gives one number for many scores."""
+
+
 class Binder(Known):
     """Walks the nodes once."""
 
@@ -258,7 +262,7 @@ class Binder(Known):
         if not bends and not any(form.curved for form in forms):
             return
         made = followed(rule, forms, [self.values[name].shape[1:] for name in inputs])
-        if made is not None:
+        if made is not None and not (made.flat and self.types[output] in HALF):
             self.forms[output] = made
 
     def _blame(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:

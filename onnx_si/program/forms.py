@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.kernels.reach import Root
+from onnx_si.kernels.bounded import Logistic, Root
 from onnx_si.program.instruction import Instruction
 from onnx_si.program.layers import layers_of
 from onnx_si.rules.rules import (
@@ -35,15 +35,17 @@ MOST_TERMS = 48  # that one is divided into where a sum mixes elements with diff
 MOST_POLYNOMIALS = 128  # and those that an element of a tensor is made of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bent:
     """A term with factors: the degree of its polynomials, factor by factor which element of another tensor
     each element's factor is a function of, and how many polynomials there are, those in factors counted.
+    `flat` tells of a Sigmoid among the factors: where it is saturated, nothing may be decided by it.
     """
 
     degree: int
     places: tuple[Index, ...]
     size: int
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Form:
     def curved(self) -> bool:
         """Whether it is more than affine."""
         return self.degree > 1 or bool(self.terms)
+
+    @property
+    def flat(self) -> bool:
+        """Whether a Sigmoid has a part in it."""
+        return any(term.flat for term in self.terms)
 
     @property
     def size(self) -> int:
@@ -113,9 +120,12 @@ def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) 
         case Maximum():
             return _maximum(rule, forms, shapes)
         case Smooth(reach=reach) if reach is not None:
-            return Form(NO_POLYNOMIAL, (Bent(0, (places_of(shapes[0]),), 1 + forms[0].size),))
+            own, flat = (places_of(shapes[0]),), isinstance(reach, Logistic) or forms[0].flat
+            return Form(NO_POLYNOMIAL, (Bent(degree=0, places=own, size=1 + forms[0].size, flat=flat),))
         case Quotient():
             return _quotient(rule, forms, shapes)
+        case Step() | Winner() if any(form.flat for form in forms):
+            return None
         case Step(spacing=None):
             every = [_affine(switch, forms, shapes) for switch in switches_of(rule, shapes)]
             return None if any(form is None for form in every) else STEADY
@@ -144,7 +154,7 @@ def _bilinear(rule: Bilinear, a: Form, b: Form, shapes: Sequence[tuple[int, ...]
     sides = []
     for position, form in enumerate((a, b)):
         found = []
-        polynomial = (Bent(form.degree, (), 1),) if form.degree != NO_POLYNOMIAL else ()
+        polynomial = (Bent(degree=form.degree, places=(), size=1),) if form.degree != NO_POLYNOMIAL else ()
         for term in (*polynomial, *form.terms):
             now = all_moved(factor_mover(rule, position, shapes), term.places)
             if now is None:
@@ -152,7 +162,14 @@ def _bilinear(rule: Bilinear, a: Form, b: Form, shapes: Sequence[tuple[int, ...]
             found.append(replace(term, places=now))
         sides.append(found)
     pairs = [
-        Bent(p.degree + q.degree, p.places + q.places, p.size + q.size) for p in sides[0] for q in sides[1]
+        Bent(
+            degree=p.degree + q.degree,
+            places=p.places + q.places,
+            size=p.size + q.size,
+            flat=p.flat or q.flat,
+        )
+        for p in sides[0]
+        for q in sides[1]
     ]
     least = NO_POLYNOMIAL if rule.offset is None else 0
     degree = max(least, *(pair.degree for pair in pairs if not pair.places), NO_POLYNOMIAL)
@@ -174,10 +191,11 @@ def _quotient(rule: Quotient, forms: Sequence[Form], shapes: Sequence[tuple[int,
     above = forms[0] if rule.divides_changing else STEADY
     terms, size = [], forms[-1].size
     if above.degree != NO_POLYNOMIAL:
-        terms.append(Bent(above.degree, (below,), 1 + size))
+        terms.append(Bent(degree=above.degree, places=(below,), size=1 + size, flat=forms[-1].flat))
     for term in above.terms:
         own = tuple(quotient_place(rule, place, shapes, shape) for place in term.places)
-        terms.append(Bent(term.degree, (*own, below), term.size + size))
+        flat = term.flat or forms[-1].flat
+        terms.append(Bent(degree=term.degree, places=(*own, below), size=term.size + size, flat=flat))
     return Form(NO_POLYNOMIAL, tuple(terms))
 
 

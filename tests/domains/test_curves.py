@@ -13,13 +13,13 @@ from onnx_si.domains.enclosure.value import Enclosure
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.curves.curve import Curve, Term, curved
+from onnx_si.domains.piecewise.curves.expressions import Product, Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
-from onnx_si.domains.piecewise.curves.sums import Product, Sums
 from onnx_si.domains.piecewise.value import PiecewiseLinear
 from onnx_si.domains.piecewise.verdict import blurred, verdict_on
 from onnx_si.errors import Undefined
 from onnx_si.kernels import bernstein
-from onnx_si.kernels.reach import Logistic, Reciprocal, Root
+from onnx_si.kernels.bounded import Logistic, Reciprocal, Root
 from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum, Quotient, Smooth, Step, Winner
 
 DOMAIN = ExactDomain()

@@ -6,8 +6,9 @@ import numpy as np
 
 from onnx_si.domains.enclosure.spreading import bilinear
 from onnx_si.domains.enclosure.value import TINY, UNIT, Enclosure
-from onnx_si.kernels.reach import Reciprocal
-from onnx_si.rules.rules import Array, Bilinear, Quotient, Reach
+from onnx_si.kernels.bounded import Reciprocal
+from onnx_si.rules.curved import Reach
+from onnx_si.rules.rules import Array, Bilinear, Quotient
 
 PRODUCT = Bilinear(product=np.multiply, elementwise=True)
 ROUNDED = (

@@ -23,7 +23,7 @@ from onnx_si.domains.piecewise.crossings import (
     refine,
     zero_crossings,
 )
-from onnx_si.domains.piecewise.curves import apply as curves
+from onnx_si.domains.piecewise.curves import following as curves
 from onnx_si.domains.piecewise.curves.curve import Curve, Shape
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic, resampled, together
 from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, between_jumps, from_pieces, merge

@@ -10,7 +10,7 @@ from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.judge import Found, Judge
 from onnx_si.domains.piecewise import bows, ties
 from onnx_si.domains.piecewise.blur import rows_around, uncertain
-from onnx_si.domains.piecewise.curves import event as curve_event
+from onnx_si.domains.piecewise.curves import sides
 from onnx_si.domains.piecewise.curves.curve import Curve, Shape
 from onnx_si.domains.piecewise.quadratic import PiecewiseQuadratic
 from onnx_si.errors import UnsupportedModel
@@ -127,7 +127,7 @@ def blurred(event: RegionEvent, margin: Shape, verdict: Verdict, error: float) -
     if event.tied is None:
         return found
     if isinstance(margin, Curve):
-        return np.concatenate([found, curve_event.untied(event.tied, margin, verdict.inside, error)])
+        return np.concatenate([found, sides.untied(event.tied, margin, verdict.inside, error)])
     return np.concatenate([found, ties.untied(event.tied, margin, verdict.inside, error)])
 
 
@@ -136,7 +136,7 @@ def _blurred(event: RegionEvent, margin: Shape, verdict: Verdict, error: float) 
     if isinstance(margin, PiecewiseQuadratic):
         return bows.blurred(_bows(event, margin), verdict.inside, verdict.slack, error)
     if isinstance(margin, Curve):
-        return curve_event.blurred(event, margin, verdict.inside, verdict.slack, error)
+        return sides.blurred(event, margin, verdict.inside, verdict.slack, error)
     knots = margin.knots
     inside = Intervals.of(verdict.inside).bounds
     rows = rows_around(knots, inside.ravel())
@@ -179,7 +179,7 @@ def _judge_curves(event: RegionEvent, margin: Curve, arbiter: Arbiter | None) ->
     """The same of other curves."""
     *_, slack = (0.0,) if arbiter is None else arbiter.slacks(margin)
     zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros, arbiter.zeros_need_proof)
-    inside, unclear = curve_event.judge(event, margin, slack, zeros)
+    inside, unclear = sides.judge(event, margin, slack, zeros)
     return Verdict(inside.subtract(unclear).bounds, unclear.bounds, slack)
 
 

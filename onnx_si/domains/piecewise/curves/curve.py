@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.piecewise.curves.sums import Factor, Product, Sums
+from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.kernels import bernstein
-from onnx_si.rules.rules import Array, Reach
+from onnx_si.rules.curved import Reach
+from onnx_si.rules.rules import Array
 
 Index = NDArray[np.intp]
 

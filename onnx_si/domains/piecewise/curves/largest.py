@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnx_si.domains.carried import EPS
 from onnx_si.domains.judge import SELF
 from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings
+from onnx_si.domains.piecewise.curves.arithmetic import placed
 from onnx_si.domains.piecewise.curves.curve import Curve, Index, Shared, Term
-from onnx_si.domains.piecewise.curves.rules import placed
+from onnx_si.domains.piecewise.curves.expressions import Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
-from onnx_si.domains.piecewise.curves.sums import Sums
 from onnx_si.errors import UnsupportedModel
 from onnx_si.kernels import bernstein
 from onnx_si.rules.rules import Array, Maximum, Winner

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.piecewise.curves.sums import Sums
+from onnx_si.domains.piecewise.curves.expressions import Sums
 from onnx_si.rules.rules import Array
 
 Index = NDArray[np.intp]

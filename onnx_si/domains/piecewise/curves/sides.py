@@ -13,8 +13,8 @@ from onnx_si.domains.event import RegionEvent, Tied
 from onnx_si.domains.piecewise.blur import rows_around, widened
 from onnx_si.domains.piecewise.bows import Zeros
 from onnx_si.domains.piecewise.curves.curve import Curve, Index
+from onnx_si.domains.piecewise.curves.expressions import Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
-from onnx_si.domains.piecewise.curves.sums import Sums
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from onnx_si.domains.judge import Judge
 from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings, afford
-from onnx_si.domains.piecewise.curves import jumps, largest, rules
+from onnx_si.domains.piecewise.curves import arithmetic, largest, switching
 from onnx_si.domains.piecewise.curves.curve import Curve, Shape, together
-from onnx_si.domains.piecewise.curves.jumps import Jumps
-from onnx_si.kernels.reach import Root
+from onnx_si.domains.piecewise.curves.switching import Jumps
+from onnx_si.kernels.bounded import Root
 from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum, Quotient, Rule, Smooth, Step, Winner
 
 
@@ -30,25 +30,25 @@ def apply(rule: Rule, inputs: Sequence[Shape], budget: int) -> Curve:
     _afford(xs, NO_CROSSINGS, budget)
     match rule:
         case Affine():
-            return rules.affine(rule, xs)
+            return arithmetic.affine(rule, xs)
         case Bilinear():
-            return rules.product(rule, xs[0], xs[-1])
+            return arithmetic.product(rule, xs[0], xs[-1])
         case Gated():
-            return rules.gated(rule, xs)
+            return arithmetic.gated(rule, xs)
         case Quotient():
-            return rules.quotient(rule, xs)
+            return arithmetic.quotient(rule, xs)
         case Smooth(reach=reach) if reach is not None:
             if isinstance(reach, Root):
-                rules.require_root(xs[0])
-            return rules.smooth(reach, xs[0])
+                arithmetic.require_root(xs[0])
+            return arithmetic.smooth(reach, xs[0])
         case Kinked():
-            found = rules.changes(rule, xs[0])
+            found = arithmetic.changes(rule, xs[0])
             _afford(xs, found, budget)
-            return rules.kinked(rule, rules.refined(xs[0], found))
+            return arithmetic.kinked(rule, arithmetic.refined(xs[0], found))
         case Maximum():
             found = largest.handovers(rule, xs)
             _afford(xs, found, budget)
-            return largest.maximum(rule, [rules.refined(x, found) for x in xs])
+            return largest.maximum(rule, [arithmetic.refined(x, found) for x in xs])
     raise AssertionError(f"{type(rule).__name__} of a curve")  # the binder let it through
 
 
@@ -65,7 +65,7 @@ def jumps_of(rule: Step | Winner, inputs: Sequence[Shape], judge: Judge | None, 
     slack = 0.0
     if judge is not None:
         *_, slack = judge.slacks(judge.reads(rule), xs[0].knots, [size for x in xs for size in x.sizes])
-    made = jumps.winner(rule, xs, slack) if isinstance(rule, Winner) else jumps.step(rule, xs, slack)
+    made = switching.winner(rule, xs, slack) if isinstance(rule, Winner) else switching.step(rule, xs, slack)
     _afford(xs, made.changes, budget)
     return made
 

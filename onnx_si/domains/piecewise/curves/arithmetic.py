@@ -12,7 +12,7 @@ from onnx_si.domains.piecewise.curves.curve import Curve, Shared, Term, resample
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.errors import Undefined
 from onnx_si.kernels import bernstein
-from onnx_si.kernels.reach import Reciprocal
+from onnx_si.kernels.bounded import Reciprocal
 from onnx_si.program.forms import (
     MOST_TERMS,
     Index,
@@ -23,7 +23,8 @@ from onnx_si.program.forms import (
     quotient_place,
 )
 from onnx_si.program.layers import layers_of
-from onnx_si.rules.rules import Affine, Array, Bilinear, Gated, Kinked, Quotient, Reach
+from onnx_si.rules.curved import Reach
+from onnx_si.rules.rules import Affine, Array, Bilinear, Gated, Kinked, Quotient
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of an interval, at which it is looked at
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx_si.domains.carried import EPS
 from onnx_si.domains.judge import SELF
 from onnx_si.kernels import bernstein
-from onnx_si.rules.rules import Array, Ends, Reach
+from onnx_si.rules.curved import Ends, Reach
+from onnx_si.rules.rules import Array
 
 Rows = NDArray[np.intp] | NDArray[np.bool_]
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from onnx_si.rules.rules import Array, Ends
+from onnx_si.rules.curved import Ends
+from onnx_si.rules.rules import Array
 
 
 @dataclass(frozen=True)

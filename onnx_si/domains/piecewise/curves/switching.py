@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.piecewise.crossings import Crossings, concatenate
-from onnx_si.domains.piecewise.curves import largest, rules
+from onnx_si.domains.piecewise.curves import arithmetic, largest
 from onnx_si.domains.piecewise.curves.curve import Curve
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.domains.piecewise.value import PiecewiseLinear, from_pieces
@@ -30,7 +30,7 @@ def step(rule: Step, xs: Sequence[Curve], slack: float) -> Jumps:
     """A step without spacing, which changes where a switch changes its sign."""
     found, open_ = [], [np.empty((0, 2))]
     for switch in switches_of(rule, [x.shape for x in xs]):
-        curve = rules.affine(switch, xs)
+        curve = arithmetic.affine(switch, xs)
         crossings, unclear = _of_switch(curve, slack)
         found.append(crossings)
         open_.append(unclear)
@@ -47,7 +47,7 @@ def _of_switch(curve: Curve, slack: float) -> tuple[Crossings, Array]:
     interval, element, rows = interval[~zero], element[~zero], rows.pick(~zero)
     signs = signs_of(rows, slack)
     row, share = signs.changes()
-    found = rules.placed(curve.knots, interval[row], element[row], share)
+    found = arithmetic.placed(curve.knots, interval[row], element[row], share)
     sides = [rows.pick(row).at(np.clip(share + way, 0.0, 1.0)) for way in (-NEARBY, NEARBY)]
     width = np.minimum(share + NEARBY, 1.0) - np.maximum(share - NEARBY, 0.0)
     length = curve.knots[interval[row] + 1] - curve.knots[interval[row]]
@@ -62,7 +62,7 @@ def _of_switch(curve: Curve, slack: float) -> tuple[Crossings, Array]:
 def winner(rule: Winner, xs: Sequence[Curve], slack: float) -> Jumps:
     """A choice changes where another candidate becomes the best one."""
     changes = largest.handovers(rule, xs)
-    finer = [rules.refined(x, changes) for x in xs]
+    finer = [arithmetic.refined(x, changes) for x in xs]
     every, there = largest.candidates_of(rule, finer)
     count, knots = len(finer[0].knots) - 1, finer[0].knots
     values = np.stack([every.at_share(share) for share in (0.25, 0.5, 0.75)])
@@ -75,6 +75,6 @@ def winner(rule: Winner, xs: Sequence[Curve], slack: float) -> Jumps:
 
 def _pieces(rule: Step | Winner, xs: Sequence[Curve], changes: Crossings | None) -> PiecewiseLinear:
     """What the rule gives in the middle of each interval."""
-    finer = [x if changes is None else rules.refined(x, changes) for x in xs]
+    finer = [x if changes is None else arithmetic.refined(x, changes) for x in xs]
     middles: list[NDArray[np.float64]] = [x.at_share(0.5) for x in finer]
     return from_pieces(finer[0].knots, rule.evaluate(*middles))
