@@ -28,6 +28,7 @@ from onnx_si.program.ranges import limits_of, require_held
 from onnx_si.program.unrolling import expands
 from onnx_si.rules.registry import WHOLE_NUMBERS, Context, Worded, find
 from onnx_si.rules.rules import (
+    Affine,
     Bilinear,
     Composition,
     Counted,
@@ -50,8 +51,10 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
-
-
+HALVES = (
+    "sums of whole levels lie half way between two others here, and the order in which a runtime adds "
+    "decides which they become"
+)
 HALF = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
 """Element types in which a Sigmoid gives one number for many scores."""
 
@@ -237,6 +240,7 @@ class Binder(Known):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self.find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
         self._blame(work, output, rule, inputs)
+        self._add_up(work, output, rule, inputs)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         if not self.loose.isdisjoint(inputs) or (alone and not isinstance(rule, Disputed | Counted)):
@@ -256,6 +260,22 @@ class Binder(Known):
                 recipe=recipe,
             )
         )
+
+    def _add_up(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Whether the output is a sum, whose last digits a runtime's order of adding decides, and a finding
+        where a step of whole levels rounds one that is a half.
+        """
+        if not isinstance(rule, Step | Winner):
+            adds = isinstance(rule, Affine | Bilinear | Gated) and rule.terms > 1
+            floating = any(self.types.get(name) not in WHOLE_NUMBERS for name in inputs)
+            if (adds and floating) or not self.summed.isdisjoint(inputs):
+                self.summed.add(output)
+        elif isinstance(rule, Step) and rule.halves is not None:
+            if self.summed.isdisjoint(inputs) or not all(name in self.stepwise for name in inputs):
+                return
+            self.particular = True  # another image has other halves
+            if rule.halves(*(self.values[name] for name in inputs)).any():
+                self.find(work, Refusal(HALVES, _ADVICE["discrete"]), "discrete", output)
 
     def _bend(self, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
         """Note what the output is along the line, where that is more than affine and followed."""

@@ -68,8 +68,8 @@ class Known:
     whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
     `remaining` counts who will still read a tensor. `forms` tells of tensors that are more than affine
     between knots what they are, `curves` which products and smooth functions they are made of. `untyped` are
-    tensors whose element type is a guess, `written_out` counts the nodes of turns of loops; `nodes` are those
-    that are walked over.
+    tensors whose element type is a guess, `summed` are floating-point sums that no step has rounded yet.
+    `written_out` counts the nodes of turns of loops; `nodes` are those that are walked over.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
@@ -93,6 +93,7 @@ class Known:
         self.curves: dict[str, dict[str, tuple[Work, str]]] = {}
         self.decided: dict[str, str] = {}
         self.untyped: set[str] = set()
+        self.summed: set[str] = set()
         self.written_out = 0
         self.nodes: tuple[onnx.NodeProto, ...] = ()
         self.remaining: Counter[str] = Counter()

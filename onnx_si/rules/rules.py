@@ -139,8 +139,9 @@ class Step:
     loosely : callable or None
         (*xs) -> the value at single images, where it is another: of numbers that are equal but for rounding.
     typed : callable or None
-        (*xs) -> the value with decisions in the arithmetic of the op's element type, where nothing is said of
-        a line.
+        (*xs) -> the value with decisions in the arithmetic of the element type, where no line is asked of.
+    halves : callable or None
+        (*xs) -> where a value lies half way between two that it may become.
     """
 
     switches: Callable[..., tuple[Array, ...]]
@@ -148,6 +149,7 @@ class Step:
     spacing: Callable[..., Array] | None = None
     loosely: Callable[..., Array] | None = None
     typed: Callable[..., Array] | None = None
+    halves: Callable[..., NDArray[np.bool_]] | None = None
     kind: ClassVar[str] = "discrete"
 
 

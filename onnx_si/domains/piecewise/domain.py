@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from onnx_si.choices.guarantees import EXACT
 from onnx_si.domains.domain import Cost, Seen
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.blur import at_jumps
@@ -26,7 +27,7 @@ class Piecewise:
     """Carries knots and the values there. An examination ends where it is after `most_passes`."""
 
     most_passes: int = MOST_PASSES
-    guarantee: ClassVar[str] = "exact"
+    guarantee: ClassVar[str] = EXACT.name
     cost: ClassVar[Cost] = Cost(passes=2, per_knot=0.6)  # early layers have fewer knots than late ones
 
     def start(self, task: Task, ends: tuple[float, float]) -> Shape:
