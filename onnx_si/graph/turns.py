@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import is_constant, stored
+from onnx_si.graph.dag import is_copy
 from onnx_si.graph.schema import STANDARD
 from onnx_si.ground.budget import NODE_BYTES, excess
 from onnx_si.ground.terminal import shown
@@ -36,7 +37,7 @@ def count_decides(node: onnx.NodeProto) -> bool:
         return False
     body = body_of(node)
     name, makers = body.output[0].name, {name: inner for inner in body.node for name in inner.output}
-    while name in makers and makers[name].op_type == "Identity":
+    while name in makers and is_copy(makers[name]):
         name = makers[name].input[0]
     return name not in makers or makers[name].op_type == "Constant"
 
@@ -88,7 +89,7 @@ class _Scope:
                 return scope.constants[name]
             if node is not None and is_constant(node):
                 return stored(node)
-            if node is not None and node.op_type == "Identity" and not node.domain:
+            if node is not None and is_copy(node):
                 name = node.input[0]
                 continue
             scope = None if node is not None or name in scope.own else scope.outer

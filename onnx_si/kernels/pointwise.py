@@ -1,10 +1,13 @@
 """Arithmetic element by element: the linear parts of rules, and functions with bends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.kernels.arrays import align, expand
+from onnx_si.rules.reversible import folded
 from onnx_si.rules.rules import Array
 
 
@@ -22,6 +25,9 @@ class WeightedSum:
             result = result + align(x if w == 1 else w * x, len(self.shape))
         return result
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], *weights: Array) -> tuple[Array, ...]:
+        return tuple(folded(y if w == 1 else w * y, shape) for shape, w in zip(shapes, weights, strict=True))
+
 
 @dataclass(frozen=True)
 class Scaled:
@@ -32,6 +38,9 @@ class Scaled:
     def __call__(self, x: Array, w: Array) -> Array:
         return align(x, self.ndim) * w
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (folded(y * w, shapes[0]),)
+
 
 @dataclass(frozen=True)
 class Divided:
@@ -41,6 +50,9 @@ class Divided:
 
     def __call__(self, x: Array, w: Array) -> Array:
         return align(x, self.ndim) / w
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (folded(y / w, shapes[0]),)
 
 
 def rectified(x: Array) -> Array:
@@ -78,6 +90,49 @@ class Bounded:
 
     def __call__(self, x: Array) -> Array:
         return np.maximum(x, self.bound) if self.sign > 0 else np.minimum(x, self.bound)
+
+
+@dataclass(frozen=True, eq=False)
+class AllOf:
+    """xs that broadcast to a shape, and constants."""
+
+    shape: tuple[int, ...]
+    fixed: tuple[Array, ...]
+
+    def __call__(self, *xs: Array) -> list[Array]:
+        whole = (xs[0].shape[0], *self.shape)
+        return [expand(x, self.shape) for x in xs] + [np.broadcast_to(v, whole) for v in self.fixed]
+
+
+def whole_quotient(a: Array, b: Array) -> Array:
+    """a / b cut towards zero."""
+    return np.trunc(np.divide(a, b))
+
+
+def chosen_of(condition: Array, if_true: Array, if_false: Array) -> Array:
+    """Either, as numbers say that are zero or not."""
+    return np.where(condition != 0, if_true, if_false)
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """x where a mask is true, y elsewhere, both broadcast to a shape."""
+
+    mask: NDArray[np.bool_]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return np.where(self.mask, expand(x, self.shape), expand(y, self.shape))
+
+
+def thinned(x: Array, kept: Array, share: float) -> Array:
+    """What is kept of x, made larger by the share that is not."""
+    return kept * x / (1 - share)
+
+
+def repeated(x: Array, values: Array) -> Array:
+    """The same values at every point."""
+    return values + np.zeros_like(x)
 
 
 @dataclass(frozen=True, kw_only=True)

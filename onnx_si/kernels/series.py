@@ -5,6 +5,7 @@ solves (Moore, "Methods and Applications of Interval Analysis", 1979, section 3.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,11 @@ def _solved(a: Array, start: Array, slope: Callable[[Array, int], Array]) -> Arr
 
 def of_powers(exponent: Array | float) -> Series:
     """x ** exponent."""
-    return lambda x, order: power(variable(x, order), exponent)
+    return partial(_power_of, exponent=exponent)
+
+
+def _power_of(x: Array, order: int, exponent: Array | float) -> Array:
+    return power(variable(x, order), exponent)
 
 
 def of_integral(function: Callable[[Array], Array], slope: Series) -> Series:

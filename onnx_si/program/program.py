@@ -3,7 +3,7 @@ the image.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,8 @@ from onnx_si.ground.once import asked
 from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+from onnx_si.program.ways_back import WaysBack, ways_back
+from onnx_si.rules.placing import Place, placed
 
 KEPT_BYTES = 64 << 20  # of values in a program that is kept for whoever asks for it again
 
@@ -57,6 +59,27 @@ class Program:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every tensor that changes."""
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
+    @cached_property
+    def ways_back(self) -> WaysBack:
+        """How its tensors are followed back to the image."""
+        return ways_back(self.instructions, self.shapes)
+
+    def on(self, place: Place) -> "Program":
+        """The same program with every constant of its rules as `place` gives it: in a device's memory, or an
+        array of another library. What is made again for a part of a tensor begins from the file's own.
+        """
+        kept: dict[int, NDArray[Any]] = {}
+
+        def once(array: NDArray[Any]) -> NDArray[Any]:
+            if id(array) not in kept:
+                kept[id(array)] = place(array)
+            return kept[id(array)]
+
+        def moved(steps: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+            return tuple(replace(step, rule=placed(step.rule, once)) for step in steps)
+
+        return replace(self, instructions=moved(self.instructions), evaluation=moved(self.evaluation))
 
     def require_exact(self) -> None:
         """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis.

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Undefined
+from onnx_si.rules.curved import Quotient as Quotient
+from onnx_si.rules.curved import Smooth as Smooth
 
 Array = NDArray[np.float64]
 Candidates = Array | Sequence[Array]
@@ -263,19 +265,6 @@ class Bilinear:
         return self.product(a, b, *map(np.abs, self.weights))
 
 
-@dataclass(frozen=True)
-class Smooth:
-    """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
-
-    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order.
-    """
-
-    evaluate: Callable[[Array], Array]
-    series: Callable[[Array, int], Array]
-    kind: ClassVar[str] = "smooth"
-    reason: ClassVar[str] = ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Opaque:
     """y = evaluate(*xs), of which no more is known than its values.
@@ -302,7 +291,7 @@ class Counted(Opaque):
     reason: str = "it reads a shape that depends on the image"
 
 
-Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Opaque
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Quotient | Opaque
 
 
 def loosely(rule: Rule, *xs: Array) -> Array:

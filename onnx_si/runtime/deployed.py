@@ -6,7 +6,6 @@ behind it in a second session.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,16 @@ from onnx import helper
 
 import onnx_si.ops  # noqa: F401 - registers what is known of each op
 from onnx_si.errors import UnsupportedModel
-from onnx_si.graph import Model, read_by
+from onnx_si.graph import Model
 from onnx_si.graph.dag import subgraphs
-from onnx_si.graph.fused import is_part
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
+from onnx_si.runtime.behind import behind_file
 from onnx_si.runtime.providers import CPU
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
+from onnx_si.runtime.showing import showing
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
 ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch
@@ -49,16 +49,6 @@ UNITS = {
 }
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Behind:
-    """The appended nodes between the file's tensors and the map: what they read, and what they are."""
-
-    borrowed: tuple[str, ...]
-    nodes: tuple[onnx.NodeProto, ...]
-    constants: tuple[onnx.TensorProto, ...]
-    reads_image: bool
 
 
 class FileMap:
@@ -105,13 +95,14 @@ class FileMap:
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
         self._providers, self.on_cpu, self._threads = providers, providers == (CPU,), threads
         self._type = input_type(loaded, self._given)
-        self._behind = _behind(loaded, made, tensor, image_name)
+        self._behind = behind_file(loaded, made, tensor, image_name)
         self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
-        self._file = session_of(_showing(file, self._behind.borrowed), providers, threads)
-        self._second = self._joined(made)
+        self._file = session_of(showing(file, self._behind.borrowed), providers, threads)
+        self._view = self._behind.view(tensor)
+        self._second = self._joined(made) if self._view is None else None
         self._separate: bool | None = None
         declared = next(value for value in file.graph.input if value.name == self._given)
         first = declared.type.tensor_type.shape.dim[:1]
@@ -164,7 +155,14 @@ class FileMap:
 
     def _as_input(self, image: NDArray[Any]) -> NDArray[Any]:
         """What the file itself is given: whole numbers are rounded to, within their range."""
-        return as_type(applied(self._steps, image, self._layout), self._type)
+        ready = applied(self._steps, image, self._layout) if self._steps else image
+        return as_type(ready, self._type)
+
+    def _as_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Several images in one array, along the batch that each of them has in front."""
+        if self._steps:
+            return np.concatenate([self._as_input(image) for image in images])
+        return as_type(images.reshape(-1, *images.shape[2:]), self._type)
 
     def run(self, images: NDArray[Any], *, alone: bool = False) -> Array:
         """The map for each image (n, *shape), stacked, as float64.
@@ -187,6 +185,8 @@ class FileMap:
         return np.array(parts, dtype=np.float64)
 
     def _map(self, image: NDArray[Any], outputs: dict[str, Any]) -> NDArray[Any]:
+        if self._view is not None:
+            return self._view(np.asarray(outputs[self._behind.borrowed[0]]))
         if self._second is None:
             return np.asarray(outputs[self._tensor])
         given = {self._image_name: image} if self._behind.reads_image else {}
@@ -220,10 +220,10 @@ class FileMap:
     def _batch(self, images: NDArray[Any]) -> list[tuple[NDArray[Any], dict[str, Any]]] | None:
         """What the map needs for each of the images, of one call; None where the file mixes a batch."""
         try:
-            given = [self._as_input(image) for image in images]
             # one image is run beside a copy: some kernels sum in another order for a single row, and the
             # region of an image must not depend on what else is asked at the same time
-            stacked = np.concatenate(given if len(given) > 1 else given * 2)
+            several = images if len(images) > 1 else np.concatenate([images, images])
+            stacked = self._as_inputs(several)
             values = self._through(stacked)
         except Exception:  # a batch that the file can't take; alone it says why
             return None
@@ -256,51 +256,6 @@ def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
     )
 
 
-def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
-    """Walk back from the map to what the file's own graph holds."""
-    graph, held = made.proto.graph, _held(loaded.file)
-    makers = {name: node for node in graph.node for name in node.output if name}
-    stored = {constant.name: constant for constant in graph.initializer}
-    of_file = {constant.name: constant for constant in loaded.file.graph.initializer}
-    rewritten = {name for node in loaded.proto.graph.node for name in node.output if name} - held
-    borrowed: dict[str, None] = {}
-    needed: set[str] = set()
-    constants: dict[str, onnx.TensorProto] = {}
-    queue = [tensor]
-    while queue:
-        name = queue.pop()
-        if name in needed or name in borrowed or name in constants:
-            continue
-        if name in of_file or (name in stored and name not in held):
-            constants[name] = of_file.get(name) or stored[name]
-        elif name == image_name:
-            needed.add(name)
-        elif name in held:
-            borrowed[name] = None
-        elif name not in makers or (name in rewritten and not is_part(loaded.file, name)):
-            raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
-                "(it is inside a function, or of an opset before 7)"
-            )
-        else:
-            needed.add(name)
-            queue += read_by(makers[name])
-    nodes = tuple(node for node in graph.node if needed.intersection(node.output))
-    return Behind(
-        borrowed=tuple(borrowed),
-        nodes=nodes,
-        constants=tuple(constants.values()),
-        reads_image=image_name in needed,
-    )
-
-
-def _held(file: onnx.ModelProto) -> set[str]:
-    """Tensors that the file's own graph makes at its top."""
-    return {name for node in file.graph.node for name in node.output if name} | {
-        v.name for v in file.graph.input
-    }
-
-
 def _coarsest(graph: onnx.GraphProto) -> float:
     """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 if it does not."""
     kinds = {tensor.data_type for tensor in graph.initializer}
@@ -310,31 +265,3 @@ def _coarsest(graph: onnx.GraphProto) -> float:
         for inner in subgraphs(node):
             kinds |= {kind for kind, unit in UNITS.items() if unit == _coarsest(inner)}
     return max((UNITS[kind] for kind in kinds if kind in UNITS), default=0.0)
-
-
-def _running(graph: onnx.GraphProto) -> list[str]:
-    """Running statistics that a graph's batch normalisations write."""
-    return [
-        name
-        for node in graph.node
-        if node.op_type == "BatchNormalization"
-        and any(a.name == "training_mode" and a.i for a in node.attribute)
-        for name in node.output[1:]
-        if name
-    ]
-
-
-def _showing(file: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
-    """The file itself, or with inner tensors declared as outputs and nothing else changed.
-
-    So are the running statistics of a normalisation in training mode: onnxruntime writes them over the
-    model's own where nobody reads them, and the next run would not be the same.
-    """
-    declared = {value.name for value in (*file.graph.input, *file.graph.output)}
-    inner = [name for name in (*names, *_running(file.graph)) if name not in declared]
-    if not inner:
-        return file
-    copy = onnx.ModelProto()
-    copy.CopyFrom(file)
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
-    return copy
