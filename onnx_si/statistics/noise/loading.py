@@ -66,14 +66,14 @@ def accepting(shape: tuple[int, ...], layout: Layout) -> Accept:
             _require_plain(given, shape)
         elif name == AUTOCOVARIANCE:
             _require_autocovariance(given, shape, layout)
+        elif name not in (*_axes(layout), VARIANCE):
+            raise _strange([name], layout)
         elif name in layout.axes and given != (shape[layout.axes.index(name)],) * 2:
             raise InputError(
                 f"a covariance of shape {shown(given)} along {name} does not fit an image of shape {shape}"
             )
         elif name == VARIANCE and math.prod(given) != 1:
             raise InputError(f"`{VARIANCE}` has shape {shown(given)}; it is one number")
-        elif name not in (*_axes(layout), VARIANCE):
-            raise _strange([name], layout)
 
     return accept
 
