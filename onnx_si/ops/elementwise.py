@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import Applied, Silent, broadcast_shape, double, filled, operands, shape_of
+from onnx_si.kernels.bounded import Root
 from onnx_si.kernels.pointwise import (
     Divided,
     Scaled,
@@ -18,10 +19,11 @@ from onnx_si.kernels.pointwise import (
     thinned,
     whole_quotient,
 )
-from onnx_si.kernels.series import Series
+from onnx_si.kernels.series import Series, of_powers
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import compose
+from onnx_si.rules.curved import Reach
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.rules.rules import (
     SAME,
@@ -32,6 +34,7 @@ from onnx_si.rules.rules import (
     Disputed,
     Gated,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Stage,
@@ -138,9 +141,14 @@ def squared(x: Variable) -> Rule:
     return opaque(np.square, "bilinear") if x.stepwise else Bilinear(product=np.multiply, elementwise=True)
 
 
-def smooth(function: Callable[[Array], Array], series: Series) -> Smooth:
-    """A function of one element, with its Taylor series."""
-    return Smooth(Silent(function), Silent(series))
+def smooth(function: Callable[[Array], Array], series: Series, reach: Reach | None = None) -> Smooth:
+    """A function of one element, with its Taylor series, and how far it reaches where that is known."""
+    return Smooth(Silent(function), Silent(series), reach)
+
+
+def root(x: Variable) -> Smooth:
+    """The square root of each element."""
+    return smooth(np.sqrt, of_powers(0.5), None if x.stepwise else Root())
 
 
 def opaque(function: Callable[..., Array], kind: str = "smooth", reason: str = "") -> Opaque:
@@ -194,7 +202,10 @@ def divide(a: Input, b: Input) -> Rule:
             raise Refusal("division by a constant zero", "remove the zero from the divisor")
         if np.all(divisor):
             return quotient(a, divisor)
-    return opaque(Applied(np.divide, operands(a, b)))
+    changing = [value for value in (a, b) if isinstance(value, Variable)]
+    if all(value.stepwise for value in changing) or not isinstance(b, Variable):
+        return opaque(Applied(np.divide, operands(a, b)))
+    return Quotient(line_up=operands(a, b), divides_changing=isinstance(a, Variable))
 
 
 def holds_integers(value: Input) -> bool:

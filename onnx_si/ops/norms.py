@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from onnx_si.ops.activation import absolute
-from onnx_si.ops.elementwise import opaque, squared
+from onnx_si.ops.elementwise import opaque, root, squared
 from onnx_si.ops.reduction import reduced_axes, summed
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain
@@ -86,8 +86,11 @@ def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> 
         axes: list[int] | None = None,
         keepdims: int = 1,
         noop_with_empty_axes: int = 0,
-    ) -> Rule:
-        over = reduced_axes(variable(x, "data"), axes_input, axes, noop_with_empty_axes)
+    ) -> Rule | Composition:
+        x = variable(x, "data")
+        over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
+        if reduce is _l2 and over and not x.stepwise:
+            return chain(squared(x), summed(x, over, bool(keepdims)), root(x))
         behind_batch = tuple(axis + 1 for axis in over)
         return opaque(lambda x: reduce(x, behind_batch, bool(keepdims)), kind)
 

@@ -8,15 +8,31 @@ from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import Applied, broadcast_shape, double, malformed, operands, shape_of
+from onnx_si.kernels.bounded import Logistic, Reciprocal
 from onnx_si.kernels.series import Series
 from onnx_si.ops import crops
-from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
+from onnx_si.ops.elementwise import (
+    computed,
+    holds_integers,
+    identity,
+    multiply,
+    opaque,
+    root,
+    scale,
+    smooth,
+    squared,
+)
+from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
+from onnx_si.rules.composing import compose
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Rule
+from onnx_si.rules.rules import Array, Composition, Rule, Smooth
 from onnx_si.rules.traits import Increasing
 
 Function = Callable[[Array], Array]
+WHOLE = (3, 4, 5, 6, 7, 8)
+"""Exponents that are multiplied out: powers of what is affine are polynomials that are followed."""
 
 
 def _integral(function: Function, constant: float, factor: float, sign: float = 1.0) -> Series:
@@ -60,7 +76,6 @@ PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
     "Exp": ((6, 13), np.exp, series.of_cycle(np.exp)),
     "Log": ((6, 13), np.log, series.of_integral(np.log, series.of_powers(-1.0))),
     "Mish": ((18, 22), lambda x: x * np.tanh(np.logaddexp(x, 0.0)), _mish),
-    "Reciprocal": ((6, 13), np.reciprocal, series.of_powers(-1.0)),
     "Sin": ((7, 22), np.sin, TRIGONOMETRIC["sin"]),
     "Sinh": ((9, 22), np.sinh, series.of_cycle(np.sinh, np.cosh)),
     "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0), SOFTPLUS),
@@ -88,12 +103,18 @@ def softsign(x: Input) -> Rule:
 
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
 def sigmoid(x: Input) -> Rule:
-    return smooth(special.expit, _logistic)
+    return smooth(special.expit, _logistic, None if variable(x, "X").stepwise else Logistic())
 
 
 @handles("Sqrt", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.ROOT)
-def root(x: Input) -> Rule:
-    return smooth(np.sqrt, series.of_powers(0.5))
+def square_root(x: Input) -> Rule:
+    return root(variable(x, "X"))
+
+
+@handles("Reciprocal", since=(6, 13), axes=axis_rules.elementwise)
+def reciprocal(x: Input) -> Rule:
+    reach = None if variable(x, "X").stepwise else Reciprocal()
+    return smooth(np.reciprocal, series.of_powers(-1.0), reach)
 
 
 def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:
@@ -168,14 +189,35 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x)
 
 
-@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)
-def power(x: Input, exponent: Input) -> Rule:
+def whole_power(x: Variable, exponent: int) -> Composition:
+    """A power by squares and products of powers before."""
+    times = multiply(x, x)
+    parts: list[tuple[Rule | Composition, tuple[int, ...]]] = []
+    at = 0
+    for bit in bin(exponent)[3:]:
+        parts.append((squared(x), (at,)))
+        at += 1
+        if bit == "1":
+            parts.append((times, (at, 0)))
+            at += 1
+    return compose(1, *parts)
+
+
+def _crop(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Of exponents that differ a part may be one that is multiplied out."""
+    return None if isinstance(rule, Smooth) else crops.elementwise(recipe, rule, shape, box)
+
+
+@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=_crop)
+def power(x: Input, exponent: Input) -> Rule | Composition:
     """An integer base gives an integer, cut towards zero."""
     if isinstance(x, Variable) and isinstance(exponent, np.ndarray):
         if np.all(exponent == 1) and broadcast_shape(x, exponent) == x.shape:
             return identity(x)
         if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
             return squared(x)
+        if not x.stepwise and exponent.size == 1 and float(np.ravel(exponent)[0]) in WHOLE:
+            return whole_power(x, int(np.ravel(exponent)[0]))
         if not holds_integers(x) and broadcast_shape(x, exponent) == x.shape:
             fixed = double(exponent)
             return smooth(partial(_raised, exponent=fixed), series.of_powers(fixed))
