@@ -7,7 +7,7 @@ from collections.abc import Callable
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
 from onnx_si.errors import UnsupportedModel
-from onnx_si.ground.budget import excess
+from onnx_si.ground.budget import LEAST, budget, excess
 from onnx_si.ground.deadline import GRACE, Deadline, TimeUp
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
@@ -31,14 +31,15 @@ LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same ti
 
 def _require_room(program: Program) -> None:
     """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
-    shapes, alive, peak = program.shapes, math.prod(program.shape), math.prod(program.shape)
-    for step in program.instructions:
-        alive += math.prod(step.shape)
-        peak = max(peak, alive)
-        alive -= sum(math.prod(shapes[name]) for name in step.dead)
-    why = excess(8 * LEAST_POINTS * peak)
+    why = excess(8 * LEAST_POINTS * max(program.held, default=math.prod(program.shape)))
     if why is not None:
         raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
+
+
+def _room(options: SearchOptions) -> int:
+    """Bytes that tensors may take together."""
+    with budget() as whole:
+        return min(options.budget_bytes, max(whole.left(), LEAST))
 
 
 def search(
@@ -76,7 +77,7 @@ def search(
     _require_room(program)
     task, examiner = (
         Task(program=program, margin=margin, line=line, event=event),
-        Examiner(domains=options.domains, budget_bytes=options.budget_bytes, deadline=options.deadline),
+        Examiner(domains=options.domains, budget_bytes=_room(options), deadline=options.deadline),
     )
     costs, tuning = options.costs, options.tuning
     overhead = costs.per_call * len(program.instructions) / max(1, program.cost)
