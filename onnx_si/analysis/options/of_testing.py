@@ -189,7 +189,7 @@ class TestingOptions(TypedDict, total=False):
         int | None,
         Option(
             kind=WHOLE,
-            help="memory that all tensors on the line may take together, and no more than is left of `memory`",
+            help="memory that all tensors on the line may take together, within `memory`",
             default=1 << 30,
             check=Check(lambda value: value >= LEAST_BUDGET, f"give at least {LEAST_BUDGET}"),
             verbs=(),
