@@ -109,6 +109,10 @@ class Pointing(Domain, Protocol):
         """The margins (places, *map)."""
         ...
 
+    def changes(self, task: Task, places: tuple[float, float], tally: Tally) -> int:
+        """How many units are on another piece at the second of two places."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Domains:

@@ -77,6 +77,10 @@ class Examiner:
         assert self.domains.claiming is not None, "nobody claims anything"
         return self.domains.claiming.claim(task, ends, self.budget_bytes, self.tally)
 
+    def changes(self, task: Task, low: float, high: float) -> int:
+        """How many units are on another piece at the second of two places."""
+        return self.domains.pointing.changes(task, (low, high), self.tally)
+
     def wrong(self, task: Task, places: Sequence[float]) -> Array:
         """How far pixels are on the wrong side at single points: (points, *map)."""
         if task.distance is not None:  # tells how far; it is asked for a guess only

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
-from onnx_si.errors import UnsupportedModel
+from onnx_si.errors import Undefined, UnsupportedModel
 from onnx_si.ground.budget import LEAST, budget, excess
 from onnx_si.ground.deadline import GRACE, Deadline, TimeUp
 from onnx_si.ground.intervals import Intervals
@@ -22,6 +22,7 @@ from onnx_si.search.screen import Screen
 from onnx_si.search.settling import settle_interval
 from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED
+from onnx_si.search.tuning import Tuning
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
@@ -40,6 +41,20 @@ def _room(options: SearchOptions) -> int:
     """Bytes that tensors may take together."""
     with budget() as whole:
         return min(options.budget_bytes, max(whole.left(), LEAST))
+
+
+def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> float:
+    """The width of a first cell of a large network that holds as many knots as one step may follow, by how
+    many units change their piece between its ends, if that is less.
+    """
+    line, cost = task.line, examiner.domains.resolving.cost
+    half = 0.5 * width * line.standard_error
+    try:
+        count = examiner.changes(task, line.statistic - half, line.statistic + half)
+    except Undefined:
+        return width
+    knots = max(1.0, (tuning.step_work / task.program.cost - cost.passes) / cost.per_knot)
+    return float(width * min(1.0, knots / max(count, 1)))
 
 
 def search(
@@ -83,7 +98,10 @@ def search(
     overhead = costs.per_call * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
     width = first_width(program, overhead, options.domains.resolving.cost, tuning)
-    first = max(tuning.first_width, width)
+    first, together = max(tuning.first_width, width), 1
+    if program.cost >= tuning.large:
+        first = _measured(task, first, examiner, tuning)
+        together = max(2, min(tuning.together, int(tuning.step_work / (tuning.few_knots * program.cost))))
     parts, frontier = (
         Parts(task=task, domains=options.domains, tuning=tuning),
         Frontier(line, event.pixels, first, tuning.far),
@@ -93,7 +111,6 @@ def search(
     policy = Policy(
         domains=options.domains, overhead=overhead, batch=batch, shares=shares, costs=costs, tuning=tuning
     )
-    together = tuning.together if program.cost >= tuning.large else 1
     run = Run(
         task=task,
         options=options,
