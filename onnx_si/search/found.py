@@ -41,7 +41,11 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """A look at a running search, or at chains that run: `passes` of the model so far."""
+    """A look at a running search, or at chains that run: `passes` of the model so far.
+
+    `settled` is the share of the line's probability that is decided, `precision` the width of the bounds that
+    is wanted.
+    """
 
     bounds: tuple[float, float]
     cells: int
@@ -49,6 +53,8 @@ class Progress:
     seconds: float
     chains: int = 0
     passes: int = 0
+    settled: float | None = None
+    precision: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
