@@ -76,8 +76,14 @@ class Run:
     def look(self) -> Progress:
         """Where the search stands."""
         seconds = time.perf_counter() - self.started
+        bounds = self.bounds()
         return Progress(
-            bounds=self.bounds(), cells=sum(self.fates.values()), pieces=self.examiner.pieces, seconds=seconds
+            bounds=bounds,
+            cells=sum(self.fates.values()),
+            pieces=self.examiner.pieces,
+            seconds=seconds,
+            settled=max(0.0, -math.expm1(self.task.line.distribution.log_mass(self.known[1]))),
+            precision=self.options.precision,
         )
 
     def step(self) -> bool:
