@@ -1,12 +1,15 @@
 """Arithmetic element by element: sums, products with constants, gates."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.kernels.balls import Ball
 from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
 from onnx_si.kernels.series import Series
 from onnx_si.ops import crops
@@ -138,9 +141,23 @@ def silent(function: Callable[..., Array]) -> Callable[..., Array]:
     return evaluate
 
 
+@dataclass(frozen=True)
+class Silent:
+    """A series without warnings: of an array one array, of balls balls. Equal ones are of the same function."""
+
+    series: Series
+
+    def __call__(self, x: Any, order: int) -> Any:
+        with np.errstate(all="ignore"):
+            coefficients = self.series(x, order)
+        if isinstance(x, Ball):
+            return coefficients
+        return np.array([np.broadcast_to(c, np.shape(x)) for c in coefficients])
+
+
 def smooth(function: Callable[[Array], Array], series: Series) -> Smooth:
     """A function of one element, with its Taylor series."""
-    return Smooth(silent(function), silent(series))
+    return Smooth(silent(function), Silent(series))
 
 
 def opaque(function: Callable[..., Array], kind: str = "smooth", reason: str = "") -> Opaque:

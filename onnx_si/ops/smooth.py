@@ -1,13 +1,14 @@
 """Smooth functions of one element, with their Taylor series: evaluated in float64, never analysed exactly."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
-from onnx_si.kernels.series import Series
+from onnx_si.kernels.series import Coefficients, Series
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
 from onnx_si.rules import axis_rules
@@ -21,23 +22,23 @@ Function = Callable[[Array], Array]
 def _integral(function: Function, constant: float, factor: float, sign: float = 1.0) -> Series:
     """Of sign / sqrt(constant + factor * x * x)."""
     slope = series.root_of_square(constant, factor, -0.5)
-    return series.of_integral(function, lambda x, order: sign * slope(x, order))
+    return series.of_integral(function, lambda x, order: series.scaled(sign, slope(x, order)))
 
 
-def _tanh(x: Array, order: int) -> Array:
+def _tanh(x: Any, order: int) -> Coefficients:
     return series.hyperbolic_tangent(series.variable(x, order))
 
 
-def _logistic(x: Array, order: int) -> Array:
+def _logistic(x: Any, order: int) -> Coefficients:
     return series.logistic(series.variable(x, order))
 
 
-def _tangent(x: Array, order: int) -> Array:
+def _tangent(x: Any, order: int) -> Coefficients:
     sine, cosine = (TRIGONOMETRIC[name](x, order) for name in ("sin", "cos"))
     return series.times(sine, series.power(cosine, -1.0))
 
 
-def _mish(x: Array, order: int) -> Array:
+def _mish(x: Any, order: int) -> Coefficients:
     return series.times(series.variable(x, order), series.hyperbolic_tangent(SOFTPLUS(x, order)))
 
 
@@ -123,17 +124,18 @@ def hard_swish(x: Input) -> Rule:
     return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
 
 
-def _gelu(x: Array, order: int) -> Array:
-    normal = series.of_integral(special.ndtr, series.bell(1 / np.sqrt(2 * np.pi), 0.5))
+def _gelu(x: Any, order: int) -> Coefficients:
+    normal = series.of_integral(special.ndtr, series.bell(float(1 / np.sqrt(2 * np.pi)), 0.5))
     return series.times(series.variable(x, order), normal(x, order))
 
 
-def _gelu_by_tanh(x: Array, order: int) -> Array:
+def _gelu_by_tanh(x: Any, order: int) -> Coefficients:
     t = series.variable(x, order)
-    inside = np.sqrt(2 / np.pi) * (t + 0.044715 * series.times(t, series.times(t, t)))
+    cube = series.times(t, series.times(t, t))
+    inside = series.scaled(float(np.sqrt(2 / np.pi)), series.plus(t, series.scaled(0.044715, cube)))
     bent = series.hyperbolic_tangent(inside)
-    bent[0] += 1.0
-    return 0.5 * series.times(t, bent)
+    bent[0] = bent[0] + 1.0
+    return series.scaled(0.5, series.times(t, bent))
 
 
 @handles("Gelu", since=(20,), axes=axis_rules.elementwise)
@@ -150,9 +152,9 @@ def gelu(x: Input, *, approximate: str = "none") -> Rule:
 
 @handles("Swish", since=(24,), axes=axis_rules.elementwise)
 def swish(x: Input, *, alpha: float = 1.0) -> Rule:
-    def taylor(x: Array, order: int) -> Array:
+    def taylor(x: Any, order: int) -> Coefficients:
         t = series.variable(x, order)
-        return series.times(t, series.logistic(alpha * t))
+        return series.times(t, series.logistic(series.scaled(alpha, t)))
 
     return smooth(lambda x: x * special.expit(alpha * x), taylor)
 

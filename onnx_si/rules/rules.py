@@ -7,7 +7,7 @@ points of the line. A value domain (`onnx_si.domains`) needs to know these class
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -265,11 +265,12 @@ class Bilinear:
 class Smooth:
     """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
 
-    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order.
+    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order; of
+    balls (`kernels/balls.py`) as many balls, which hold the coefficients at every number in them.
     """
 
     evaluate: Callable[[Array], Array]
-    series: Callable[[Array, int], Array]
+    series: Callable[[Any, int], Any]
     kind: ClassVar[str] = "smooth"
     reason: ClassVar[str] = ""
 
