@@ -36,13 +36,13 @@ class Settings(QuestionSettings, NoiseSettings, ImageSettings, TestingSettings):
 
     @property
     def asks_exact(self) -> bool:
-        """Whether the network is followed exactly where it can be."""
+        """Whether the network is followed where it can be."""
         return self.engine != "monte-carlo" and self.thin is None
 
     @property
     def may_draw(self) -> bool:
         """Whether the deployed runtime is asked alone where the network can't be followed exactly."""
-        return self.engine != "exact"
+        return self.engine not in ("exact", "certified")
 
     def config(self) -> dict[str, Any]:
         """The values alone: enough, with model and images, to run the same test again. What has no effect

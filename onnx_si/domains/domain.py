@@ -64,6 +64,16 @@ class Claim:
     undecided: int
 
 
+@dataclass(frozen=True)
+class Bracket:
+    """Of a cell: stretches on which the event holds for certain, and such on which it is open; on the rest it
+    does not hold.
+    """
+
+    inside: tuple[tuple[float, float], ...]
+    open: tuple[tuple[float, float], ...]
+
+
 class Domain(Protocol):
     """A kind of value. `guarantee` is the word for a p-value whose S it has settled."""
 
@@ -90,6 +100,14 @@ class Claiming(Domain, Protocol):
     """Proves something of whole cells."""
 
     def claim(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Claim]:
+        """Look at cells in one batch."""
+        ...
+
+
+class Bracketing(Domain, Protocol):
+    """Tells where in cells the event holds, does not hold, and is open, so that narrower cells tell more."""
+
+    def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:
         """Look at cells in one batch."""
         ...
 

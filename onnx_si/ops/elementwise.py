@@ -11,7 +11,7 @@ from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
 from onnx_si.kernels.balls import Ball
 from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
-from onnx_si.kernels.series import Series
+from onnx_si.kernels.series import Series, of_powers
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import compose
@@ -143,7 +143,7 @@ def silent(function: Callable[..., Array]) -> Callable[..., Array]:
 
 @dataclass(frozen=True)
 class Silent:
-    """A series without warnings: of an array one array, of balls balls. Equal ones are of the same function."""
+    """A series without warnings: of an array one array, of balls balls. Equal ones are of one function."""
 
     series: Series
 
@@ -155,20 +155,24 @@ class Silent:
         return np.array([np.broadcast_to(c, np.shape(x)) for c in coefficients])
 
 
-def smooth(function: Callable[[Array], Array], series: Series) -> Smooth:
-    """A function of one element, with its Taylor series."""
-    return Smooth(silent(function), Silent(series))
+def smooth(function: Callable[[Array], Array], series: Series, everywhere: bool = False) -> Smooth:
+    """A function of one element, with its Taylor series; `everywhere`: on the whole line."""
+    return Smooth(silent(function), Silent(series), everywhere)
 
 
-def opaque(function: Callable[..., Array], kind: str = "smooth", reason: str = "") -> Opaque:
-    """A function that is not piecewise linear, known by its values only."""
-    return Opaque(evaluate=silent(function), kind=kind, reason=reason, steady=True)
+def opaque(
+    function: Callable[..., Array], kind: str = "smooth", reason: str = "", parts: Composition | None = None
+) -> Opaque:
+    """A function that is not piecewise linear, known by its values, and by its parts if it has some."""
+    return Opaque(evaluate=silent(function), kind=kind, reason=reason, steady=True, parts=parts)
 
 
-def computed(function: Callable[..., Array], *inputs: Input, kind: str = "smooth") -> Opaque:
+def computed(
+    function: Callable[..., Array], *inputs: Input, kind: str = "smooth", parts: Composition | None = None
+) -> Opaque:
     """A function of several inputs, each with a batch axis (of one if constant), or None if left out."""
     fill = filled(*inputs)
-    return opaque(lambda *xs: function(*fill(*xs)), kind)
+    return opaque(lambda *xs: function(*fill(*xs)), kind, parts=parts)
 
 
 def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 1) -> Affine:
@@ -215,7 +219,18 @@ def divide(a: Input, b: Input) -> Rule:
         if np.all(divisor):
             return quotient(a, divisor)
     line_up = operands(a, b)
-    return opaque(lambda *xs: np.divide(*line_up(*xs)))
+    parts = _by_reciprocal(a, b) if isinstance(b, Variable) else None
+    return opaque(lambda *xs: np.divide(*line_up(*xs)), parts=parts)
+
+
+def _by_reciprocal(a: Input, b: Variable) -> Composition:
+    """a / b as a product."""
+    inverse = smooth(np.reciprocal, of_powers(-1.0))
+    if not isinstance(a, Variable):
+        return compose(1, (inverse, (0,)), (scale(b, double(constant(a, "A"))), (1,)))
+    line_up = operands(a, b)
+    product = Bilinear(product=lambda *xs: np.multiply(*line_up(*xs)), elementwise=True)
+    return compose(2, (inverse, (1,)), (product, (0, 2)))
 
 
 def holds_integers(value: Input) -> bool:

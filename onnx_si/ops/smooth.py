@@ -9,11 +9,11 @@ from scipy import special
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
 from onnx_si.kernels.series import Coefficients, Series
-from onnx_si.ops import crops
+from onnx_si.ops import crops, parts
 from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Rule
+from onnx_si.rules.rules import Array, Kinked, Rule
 from onnx_si.rules.traits import Increasing
 
 Function = Callable[[Array], Array]
@@ -68,12 +68,14 @@ PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
     "Tanh": ((6, 13), np.tanh, _tanh),
 }
 """Functions without attributes: schema versions, the function and its Taylor series."""
+EVERYWHERE = frozenset({"Atan", "Erf", "Mish", "Softplus", "Tanh"})
+"""Those that have no pole and don't outgrow their argument, so that bounds on a grid serve them."""
 
 
 def _register(op: str, versions: tuple[int, ...], function: Function, taylor: Series) -> None:
     @handles(op, since=versions, axes=axis_rules.elementwise)
     def plain(x: Input) -> Rule:
-        return smooth(function, taylor)
+        return smooth(function, taylor, op in EVERYWHERE)
 
 
 for _op, (_versions, _function, _series) in PLAIN.items():
@@ -83,12 +85,12 @@ for _op, (_versions, _function, _series) in PLAIN.items():
 @handles("Softsign", since=(1, 22), axes=axis_rules.elementwise)
 def softsign(x: Input) -> Rule:
     """Its second derivative jumps at zero."""
-    return opaque(lambda x: x / (1 + np.abs(x)))
+    return opaque(lambda x: x / (1 + np.abs(x)), parts=parts.softsign(variable(x, "input")))
 
 
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
 def sigmoid(x: Input) -> Rule:
-    return smooth(special.expit, _logistic)
+    return smooth(special.expit, _logistic, True)
 
 
 @handles("Sqrt", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.ROOT)
@@ -102,7 +104,8 @@ def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) ->
 
 @handles("Elu", since=(6, 22), axes=axis_rules.elementwise)
 def elu(x: Input, *, alpha: float = 1.0) -> Rule:
-    return opaque(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)))
+    made_of = parts.bent_below_zero(variable(x, "X"), parts.SHIFTED_EXPONENTIAL, alpha, 1.0)
+    return opaque(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)), parts=made_of)
 
 
 @handles("Celu", since=(12, 28), axes=axis_rules.elementwise)
@@ -116,12 +119,15 @@ def celu(x: Input, *, alpha: float = 1.0) -> Rule:
 def selu(
     x: Input, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
 ) -> Rule:
-    return opaque(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma))
+    made_of = parts.bent_below_zero(variable(x, "X"), parts.SHIFTED_EXPONENTIAL, gamma * alpha, gamma)
+    return opaque(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma), parts=made_of)
 
 
 @handles("HardSwish", since=(14, 22), axes=axis_rules.elementwise)
 def hard_swish(x: Input) -> Rule:
-    return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
+    gate = Kinked(lambda x: np.clip(x / 6 + 0.5, 0.0, 1.0), (np.asarray(-3.0), np.asarray(3.0)))
+    made_of = parts.times_bent(variable(x, "X"), gate)
+    return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0), parts=made_of)
 
 
 def _gelu(x: Any, order: int) -> Coefficients:
@@ -142,21 +148,19 @@ def _gelu_by_tanh(x: Any, order: int) -> Coefficients:
 def gelu(x: Input, *, approximate: str = "none") -> Rule:
     match approximate:
         case "none":
-            return smooth(lambda x: x * special.ndtr(x), _gelu)
+            return smooth(lambda x: x * special.ndtr(x), _gelu, True)
         case "tanh":
             return smooth(
-                lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))), _gelu_by_tanh
+                lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+                _gelu_by_tanh,
+                True,
             )
     raise malformed(f"approximate '{approximate}' is not in the specification")
 
 
 @handles("Swish", since=(24,), axes=axis_rules.elementwise)
 def swish(x: Input, *, alpha: float = 1.0) -> Rule:
-    def taylor(x: Any, order: int) -> Coefficients:
-        t = series.variable(x, order)
-        return series.times(t, series.logistic(series.scaled(alpha, t)))
-
-    return smooth(lambda x: x * special.expit(alpha * x), taylor)
+    return parts.swish(alpha)
 
 
 @handles("SwiGLU", since=(28,))
@@ -166,7 +170,12 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     if not isinstance(gate, Variable):  # the gate is a constant factor
         factor = double(constant(gate, "A"))
         return scale(variable(x, "B"), factor * special.expit(alpha * factor))
-    return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x)
+    made_of = None
+    if isinstance(x, Variable):
+        sketch = parts.Sketch([gate.shape, x.shape])
+        sketch.product(sketch.each(parts.swish(alpha), 0), 1)
+        made_of = sketch.finish()
+    return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x, parts=made_of)
 
 
 @handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)

@@ -7,6 +7,7 @@ from scipy import special
 
 from onnx_si.kernels.arrays import size
 from onnx_si.ops.elementwise import opaque
+from onnx_si.ops.parts import softmax_of_rows
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
 from onnx_si.rules.rules import Array, Composition, Gated, Rule, Stage, Winner
@@ -39,13 +40,15 @@ def _rows(
 @handles("Softmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.SOFTMAX)
 def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
-    return opaque(lambda x: back(_softmax_of_rows(to_rows(x))))
+    parts = softmax_of_rows(variable(x, "input").shape, to_rows, back)
+    return opaque(lambda x: back(_softmax_of_rows(to_rows(x))), parts=parts)
 
 
 @handles("LogSoftmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.LOG_SOFTMAX)
 def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
-    return opaque(lambda x: back(_log_softmax_of_rows(to_rows(x))))
+    parts = softmax_of_rows(variable(x, "input").shape, to_rows, back, log=True)
+    return opaque(lambda x: back(_log_softmax_of_rows(to_rows(x))), parts=parts)
 
 
 @handles("Hardmax", since=(1, 11, 13), axes=axis_rules.same)

@@ -266,11 +266,12 @@ class Smooth:
     """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
 
     `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order; of
-    balls (`kernels/balls.py`) as many balls, which hold the coefficients at every number in them.
+    balls (`kernels/balls.py`) those at every number in them. `everywhere`: smooth on the whole line.
     """
 
     evaluate: Callable[[Array], Array]
     series: Callable[[Any, int], Any]
+    everywhere: bool = False
     kind: ClassVar[str] = "smooth"
     reason: ClassVar[str] = ""
 
@@ -280,13 +281,14 @@ class Opaque:
     """y = evaluate(*xs), of which no more is known than its values.
 
     `reason` says why, where it is not just the kind of function. One that is `steady` is followed where its
-    inputs are constant on pieces; else nothing holds along a line, not even of steps.
+    inputs are constant on pieces; else nothing holds along a line, not even of steps. `parts` make the same.
     """
 
     evaluate: Callable[..., Array]
     kind: str = "unsupported"
     reason: str = "the shape of its output depends on the image"
     steady: bool = False
+    parts: "Composition | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,59 @@
+"""Polynomials with remainders as a domain of a search: what is settled is proven, rounding included."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from onnx_si.domains.domain import Bracket, Cost
+from onnx_si.domains.polynomial.apply import PolynomialDomain
+from onnx_si.domains.polynomial.basis import basis
+from onnx_si.domains.polynomial.value import Polynomial, cells
+from onnx_si.domains.polynomial.verdict import OPEN, Parted, parted, signed
+from onnx_si.domains.task import Task
+from onnx_si.domains.walker import Tally, walk
+from onnx_si.kernels.balls import UNIT
+
+ORDER = 4
+
+
+@dataclass(frozen=True)
+class Polynomials:
+    """Carries values at Chebyshev points of a cell and a remainder."""
+
+    order: int = ORDER
+    guarantee: ClassVar[str] = "certified"
+
+    @property
+    def cost(self) -> Cost:
+        """An evaluation at each point, and one for the remainder."""
+        return Cost(passes=self.order + 2.0)
+
+    def start(self, task: Task, ends: Sequence[tuple[float, float]]) -> Polynomial:
+        """The images on cells."""
+        low, high = np.array(ends).T
+        return cells(basis(self.order), task.line.start, task.line.direction, low, high)
+
+    def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:
+        """Tell where on each cell the event holds, does not hold, and is open."""
+        values = PolynomialDomain(len(ends))
+        (outputs,) = walk(task.program, values.apply, self.start(task, ends), tally, values.watch)
+        margin = outputs[task.margin]
+        found = zip(ends, values.lost, signed(task.event, margin), strict=True)
+        return [_placed(cell, OPEN if lost else parted(margins)) for cell, lost, margins in found]
+
+
+def _placed(cell: tuple[float, float], found: Parted) -> Bracket:
+    """Stretches of [-1, 1] as stretches of the line: what is certain is made smaller by rounding."""
+    low, high = cell
+    off = 8 * UNIT * (abs(low) + abs(high))
+
+    def place(t: float, inwards: float) -> float:
+        if abs(t) == 1.0:
+            return low if t < 0 else high
+        return min(max(low, 0.5 * (low + high) + 0.5 * (high - low) * t + inwards), high)
+
+    inside = [(place(a, off), place(b, -off)) for a, b in found.inside]
+    open_ = [(place(a, -off), place(b, off)) for a, b in found.open]
+    return Bracket(tuple((a, b) for a, b in inside if a < b), tuple(open_))

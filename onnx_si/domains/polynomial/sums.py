@@ -1,0 +1,84 @@
+"""Affine rules and products of polynomials, evaluated at the points."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnx_si.domains.enclosure.spreading import LEAST, above_underflow
+from onnx_si.domains.polynomial.value import Polynomial
+from onnx_si.kernels.balls import TINY, UNIT, UP
+from onnx_si.rules.rules import Affine, Array, Bilinear, Gated
+
+
+def affine(rule: Affine, xs: Sequence[Polynomial]) -> Polynomial:
+    """The rule at every point; remainder and rounding spread through the absolute weights in one go.
+
+    A sum of n products is off by at most n roundings of the sum of absolute products (Higham, "Accuracy and
+    Stability of Numerical Algorithms", section 3.1).
+    """
+    basis, gamma = xs[0].basis, UNIT * (rule.terms + 4)
+    values = rule.evaluate(*(x.values for x in xs))
+    if only_moves(rule):
+        return Polynomial(basis=basis, values=values, radius=rule.spread(*(x.radius for x in xs)))
+    grown = []
+    for x in xs:
+        rounding = 2 * gamma * (basis.lebesgue * x.largest + x.radius)
+        radius = x.radius * (1 + 2 * gamma) + rounding
+        grown.append(np.maximum(radius, LEAST, out=radius, where=(x.largest > 0) | (x.radius > 0)))
+    radius = above_underflow(rule, rule.spread(*grown))
+    if rule.offset is not None:
+        radius = radius + 4 * basis.lebesgue * UNIT * np.abs(rule.offset)
+    return Polynomial(basis=basis, values=values, radius=radius)
+
+
+def only_moves(rule: Affine) -> bool:
+    """Whether every output is one element of one input, or zero: nothing is rounded."""
+    return rule.terms == 1 and not rule.weights and rule.offset is None
+
+
+def bilinear(rule: Bilinear, xs: Sequence[Polynomial]) -> Polynomial:
+    """The product at every point.
+
+    The product of two polynomials of degree K has degree 2 K. Its part T_m with m > K is taken for one of a
+    lower degree, or for nothing where m = K + 1: it is off by twice its size at most, or once.
+    """
+    a, b = xs[0], xs[-1]
+    basis, gamma = a.basis, UNIT * (rule.terms + len(rule.weights) + 8)
+    values = rule.evaluate(a.values, b.values)
+    radius = rule.spread(a.radius, b.size) + rule.spread(a.size, b.radius)
+    for i, bend in enumerate(a.bends, start=1):
+        first = basis.count - i  # of the coefficients of b whose product with this is cut
+        rest = 0.5 * b.bends[first - 1]  # half of T_i T_j is T_(i + j)
+        if first < basis.order:
+            rest = rest + b.bends[first:].sum(axis=0)
+        radius = radius + rule.spread(bend, rest)
+    rounding = rule.spread(_largest(a), _largest(b))
+    radius = radius * (1 + 8 * gamma) + 8 * gamma * basis.lebesgue * rounding
+    there = rule.spread(*(((x.largest > 0) | (x.radius > 0)).astype(np.float64) for x in (a, b)))
+    radius = np.where(there == 0, radius, radius + TINY)  # NaN stays
+    if rule.offset is not None:
+        radius = radius + 4 * basis.lebesgue * UNIT * np.abs(rule.offset)
+    return Polynomial(basis=basis, values=values, radius=radius)
+
+
+def _largest(x: Polynomial) -> Array:
+    return x.largest * UP
+
+
+def gated(rule: Gated, xs: Sequence[Polynomial]) -> Polynomial:
+    """A product of gates, constant on the cell but for rounding, and at most one other tensor."""
+    assert rule.product is not None, "a gate that selects is the domain's own"
+    basis, gates = xs[0].basis, set(rule.gates)
+    values = rule.evaluate(*(x.values for x in xs))
+    sizes = [x.size for x in xs]
+    absolute = [np.abs(weight) for weight in rule.weights]
+    gamma = UNIT * (rule.terms + len(xs) + len(absolute) + 4)
+    radius = 8 * gamma * basis.lebesgue * rule.product(*sizes, *absolute)
+    for i, x in enumerate(xs):
+        off = x.radius + 2 * basis.lebesgue * x.spread if i in gates else x.radius
+        radius = radius + rule.product(*sizes[:i], off, *sizes[i + 1 :], *absolute) * (1 + 8 * gamma)
+    there = rule.product(*((size != 0).astype(np.float64) for size in (*sizes, *absolute)))
+    radius = np.where(there == 0, radius, radius + TINY)
+    if rule.offset is not None:
+        radius = radius + 4 * basis.lebesgue * UNIT * np.abs(rule.offset)
+    return Polynomial(basis=basis, values=values, radius=radius)

@@ -1,0 +1,208 @@
+"""What smooth ops of several elements are made of: sums, products, and smooth functions of one element.
+
+For whoever follows smooth rules; values themselves are computed in one go.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from onnx_si.kernels import series
+from onnx_si.kernels.arrays import broadcast_shape, operands
+from onnx_si.kernels.series import Coefficients
+from onnx_si.ops.elementwise import scale, smooth, weighted_sum
+from onnx_si.ops.reduction import length_of, summed
+from onnx_si.rules.registry import Variable
+from onnx_si.rules.rules import Affine, Array, Bilinear, Composition, Kinked, Rule, Smooth, Stage
+
+MOST_PAIRS = 64  # of a softmax's elements, whose differences are all computed: what they share cancels
+
+
+@dataclass
+class Sketch:
+    """An op in the making: tensors by number, its changing inputs first."""
+
+    shapes: list[tuple[int, ...]]
+    inputs: int = field(init=False)
+    stages: list[Stage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.inputs = len(self.shapes)
+
+    def finish(self) -> Composition:
+        """The last tensor is the op's output."""
+        return Composition(tuple(self.stages))
+
+    def of(self, tensor: int) -> Variable:
+        """A tensor as an input of rules."""
+        return Variable(self.shapes[tensor])
+
+    def add(self, rule: Rule, reads: tuple[int, ...], shape: tuple[int, ...]) -> int:
+        """A tensor by a rule."""
+        self.stages.append(Stage(rule, reads))
+        self.shapes.append(shape)
+        return len(self.shapes) - 1
+
+    def each(self, rule: Smooth | Kinked, x: int) -> int:
+        """A function of one element."""
+        return self.add(rule, (x,), self.shapes[x])
+
+    def moved(self, move: Callable[[Array], Array], x: int) -> int:
+        """A view, or a copy, of the elements; `move` keeps the axis of points in front."""
+        shape = move(np.empty((1, *self.shapes[x]))).shape[1:]
+        return self.add(Affine(linear=move), (x,), shape)
+
+    def mean(self, x: int, axes: tuple[int, ...], divided: bool = True) -> int:
+        """The mean over axes that stay, or the sum."""
+        count = length_of(self.of(x), axes) if divided else 1
+        shape = tuple(1 if axis in axes else n for axis, n in enumerate(self.shapes[x]))
+        return self.add(summed(self.of(x), axes, True, float(count)), (x,), shape)
+
+    def combined(self, a: int, b: int, factors: tuple[float, float]) -> int:
+        """A weighted sum."""
+        pair = (self.of(a), self.of(b))
+        return self.add(weighted_sum(pair, factors), (a, b), broadcast_shape(*pair))
+
+    def shifted(self, x: int, constant: Array, factor: float = 1.0) -> int:
+        """factor * x plus a constant."""
+        pair = (self.of(x), constant)
+        return self.add(weighted_sum(pair, (factor, 1.0)), (x,), broadcast_shape(*pair))
+
+    def scaled(self, x: int, factor: Array) -> int:
+        """A constant times x."""
+        return self.add(scale(self.of(x), factor), (x,), broadcast_shape(self.of(x), factor))
+
+    def product(self, a: int, b: int) -> int:
+        """The product, element by element."""
+        pair = (self.of(a), self.of(b))
+        line_up = operands(*pair)
+        rule = Bilinear(product=lambda *xs: np.multiply(*line_up(*xs)), elementwise=True)
+        return self.add(rule, (a, b), broadcast_shape(*pair))
+
+    def square(self, x: int) -> int:
+        """x * x."""
+        return self.add(Bilinear(product=np.multiply, elementwise=True), (x,), self.shapes[x])
+
+
+def powers(exponent: float, shift: float = 0.0) -> Smooth:
+    """(x + shift) ** exponent."""
+    of_powers = series.of_powers(exponent)
+
+    def taylor(x: Any, order: int) -> Coefficients:
+        return of_powers(x + shift if shift else x, order)
+
+    return smooth(lambda x: np.power(x + shift, exponent), taylor)
+
+
+RECIPROCAL = smooth(np.reciprocal, series.of_powers(-1.0))
+EXPONENTIAL = smooth(np.exp, series.of_cycle(np.exp))
+LOGARITHM = smooth(np.log, series.of_integral(np.log, series.of_powers(-1.0)))
+ROOT = powers(0.5)
+SHIFTED_EXPONENTIAL = smooth(np.expm1, series.of_integral(np.expm1, series.of_cycle(np.exp)))
+ABSOLUTE = Kinked(np.abs, (np.zeros(()),))
+
+
+def swish(alpha: float) -> Smooth:
+    """x / (1 + exp(-alpha x))."""
+
+    def taylor(x: Any, order: int) -> Coefficients:
+        t = series.variable(x, order)
+        return series.times(t, series.logistic(series.scaled(alpha, t)))
+
+    return smooth(lambda x: x * special.expit(alpha * x), taylor, abs(alpha) <= 4.0)
+
+
+def centred(sketch: Sketch, x: int, axes: tuple[int, ...]) -> int:
+    """x less its mean."""
+    return sketch.combined(x, sketch.mean(x, axes), (1.0, -1.0))
+
+
+def standardised(sketch: Sketch, x: int, axes: tuple[int, ...], epsilon: float) -> int:
+    """(x - mean) / sqrt(variance + epsilon)."""
+    return over_size(sketch, centred(sketch, x, axes), axes, epsilon)
+
+
+def over_size(sketch: Sketch, x: int, axes: tuple[int, ...], epsilon: float) -> int:
+    """x / sqrt(mean of squares + epsilon)."""
+    squares = sketch.mean(sketch.square(x), axes)
+    return sketch.product(x, sketch.each(powers(-0.5, epsilon), squares))
+
+
+def with_constants(sketch: Sketch, x: int, factor: Array, constant: Array | None) -> Composition:
+    """Times a constant, plus another."""
+    x = sketch.scaled(x, factor)
+    if constant is not None:
+        sketch.shifted(x, constant)
+    return sketch.finish()
+
+
+def softmax_of_rows(
+    shape: tuple[int, ...],
+    to_rows: Callable[[Array], Array],
+    back: Callable[[Array], Array],
+    log: bool = False,
+) -> Composition:
+    """Of the last axis behind a move: 1 / sum of exp(x_j - x_i), or minus its logarithm."""
+    sketch = Sketch([shape])
+    rows = sketch.moved(to_rows, 0)
+    last = len(sketch.shapes[rows]) - 1
+    count = sketch.shapes[rows][last]
+    if count <= MOST_PAIRS:
+        others = sketch.moved(lambda x: x[..., None, :], rows)
+        own = sketch.moved(lambda x: x[..., :, None], rows)
+        apart = sketch.combined(others, own, (1.0, -1.0))
+        total = sketch.mean(sketch.each(EXPONENTIAL, apart), (last + 1,), divided=False)
+        total = sketch.moved(lambda x: x[..., 0], total)
+        if log:
+            made = sketch.scaled(sketch.each(LOGARITHM, total), np.asarray(-1.0))
+        else:
+            made = sketch.each(RECIPROCAL, total)
+    else:
+        sizes = sketch.each(EXPONENTIAL, rows)
+        total = sketch.mean(sizes, (last,), divided=False)
+        if log:
+            made = sketch.combined(rows, sketch.each(LOGARITHM, total), (1.0, -1.0))
+        else:
+            made = sketch.product(sizes, sketch.each(RECIPROCAL, total))
+    sketch.moved(back, made)
+    return sketch.finish()
+
+
+def reduced(x: Variable, axes: tuple[int, ...], keepdims: bool, before: str, after: Smooth) -> Composition:
+    """A function of a sum of squares, exponentials, or the numbers themselves."""
+    sketch = Sketch([x.shape])
+    terms = 0
+    if before:
+        terms = sketch.square(0) if before == "square" else sketch.each(EXPONENTIAL, 0)
+    total = sketch.mean(terms, axes, divided=False)
+    if not keepdims:
+        rest = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
+        total = sketch.moved(lambda y: y.reshape(len(y), *rest), total)
+    sketch.each(after, total)
+    return sketch.finish()
+
+
+def bent_below_zero(x: Variable, bend: Smooth, factor: float, slope: float) -> Composition:
+    """slope * x above zero, factor * bend(x) below, where bend(0) is 0."""
+    sketch, zero = Sketch([x.shape]), (np.zeros(()),)
+    above = sketch.each(Kinked(lambda x: np.maximum(x, 0.0), zero), 0)
+    below = sketch.each(bend, sketch.each(Kinked(lambda x: np.minimum(x, 0.0), zero), 0))
+    sketch.combined(above, below, (slope, factor))
+    return sketch.finish()
+
+
+def times_bent(x: Variable, gate: Kinked) -> Composition:
+    """x times a function of it with bends."""
+    sketch = Sketch([x.shape])
+    sketch.product(0, sketch.each(gate, 0))
+    return sketch.finish()
+
+
+def softsign(x: Variable) -> Composition:
+    """x / (1 + |x|)."""
+    sketch = Sketch([x.shape])
+    sketch.product(0, sketch.each(powers(-1.0, 1.0), sketch.each(ABSOLUTE, 0)))
+    return sketch.finish()
