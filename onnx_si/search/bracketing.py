@@ -103,7 +103,7 @@ class Brackets(Ledger):
     def ends_known(self, inside: Intervals) -> list[Array]:
         """All ends, where they were found: how far they may lie from there is undecided."""
         ends = inside.bounds[np.isfinite(inside.bounds)]
-        return [np.stack([ends, ends], axis=1)]
+        return [np.stack([np.nextafter(ends, -np.inf), np.nextafter(ends, np.inf)], axis=1)]
 
 
 def bracketed(

@@ -103,7 +103,18 @@ def parted(margins: Signed) -> Parted:
                 todo.append((low_, high_, rest, depth + 1))
             else:
                 open_.append((low_, high_))
-    return Parted(tuple(sorted(inside)), tuple(sorted(open_)))
+    return Parted(_joined(inside), _joined(open_))
+
+
+def _joined(stretches: list[Stretch]) -> tuple[Stretch, ...]:
+    """In their order, those that touch as one."""
+    joined = list[Stretch]()
+    for low, high in sorted(stretches):
+        if joined and low <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return tuple(joined)
 
 
 def _look(
