@@ -10,8 +10,9 @@ from onnx_si.domains.enclosure.certified import EnclosureDomain
 from onnx_si.domains.enclosure.value import Enclosure
 from onnx_si.domains.polynomial.bent import kinked, maximum
 from onnx_si.domains.polynomial.curves import curved
+from onnx_si.domains.polynomial.gains import Gains
 from onnx_si.domains.polynomial.sums import affine, bilinear, gated
-from onnx_si.domains.polynomial.value import Polynomial, constant
+from onnx_si.domains.polynomial.value import Polynomial, bounded, constant
 from onnx_si.kernels.balls import UNIT, UP
 from onnx_si.program.ranges import Limits, beyond
 from onnx_si.rules.rules import (
@@ -37,6 +38,7 @@ class PolynomialDomain:
     """
 
     size: int
+    gains: Gains = field(default_factory=Gains)
     lost: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,11 +61,11 @@ class PolynomialDomain:
     def _apply(self, rule: Rule, xs: list[Polynomial]) -> Polynomial:
         match rule:
             case Affine():
-                return affine(rule, xs)
+                return affine(rule, xs, self.gains)
             case Kinked():
                 return kinked(rule, xs[0])
             case Maximum():
-                return maximum(rule, xs)
+                return maximum(rule, xs, self.gains)
             case Step() | Winner():
                 return self._decided(rule, xs)
             case Gated():
@@ -96,7 +98,7 @@ class PolynomialDomain:
             for i, (at, x) in enumerate(zip(first, xs, strict=True))
         ]
         radius = np.abs(rule.evaluate(*grown) - base) * UP + 8 * UNIT * np.abs(base)
-        return Polynomial(basis=xs[0].basis, values=rule.evaluate(*(x.values for x in xs)), radius=radius)
+        return bounded(xs[0].basis, rule.evaluate(*(x.values for x in xs)), radius)
 
     def _opaque(self, rule: Opaque, xs: Sequence[Polynomial]) -> Polynomial:
         """By its parts; of one that has none nothing is known."""

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnx_si.domains.polynomial.basis import coefficients
-from onnx_si.domains.polynomial.value import Polynomial
+from onnx_si.domains.polynomial.gains import Gains
+from onnx_si.domains.polynomial.gains import norm as norm_of
+from onnx_si.domains.polynomial.value import Polynomial, bounded
 from onnx_si.kernels.balls import TINY, UNIT, UP
 from onnx_si.rules.rules import Kinked, Maximum
 
@@ -29,12 +31,13 @@ def kinked(rule: Kinked, x: Polynomial) -> Polynomial:
     largest = np.maximum(np.abs(low), np.abs(high))
     rounding = 8 * UNIT * lebesgue * (steep * largest + np.abs(at_low) + np.abs(at_high))
     # a flat piece gives the same number to the last bit: a dead unit is exactly zero
-    radius = (steep * x.radius + spread) * UP + rounding + TINY * ((steep > 0) | (spread > 0))
+    own = spread * UP + rounding + TINY * ((steep > 0) | (spread > 0))
     values = (chord * x.stack + shift).reshape(x.values.shape)
-    return Polynomial(basis=x.basis, values=values, radius=radius)
+    norm = (steep.reshape(x.cells, -1).max(axis=1) * x.norm + norm_of(own)) * UP
+    return bounded(x.basis, values, steep * x.radius * UP + own, norm)
 
 
-def maximum(rule: Maximum, xs: Sequence[Polynomial]) -> Polynomial:
+def maximum(rule: Maximum, xs: Sequence[Polynomial], gains: Gains) -> Polynomial:
     """The candidate that leads in the middle, and half of what another may exceed it by."""
     basis, cells = xs[0].basis, xs[0].cells
     values = rule.sign * np.asarray(rule.candidates(*(x.values for x in xs)))
@@ -57,8 +60,9 @@ def maximum(rule: Maximum, xs: Sequence[Polynomial]) -> Polynomial:
         ahead = np.where(lacks | (index[0] == i), ahead, np.maximum(ahead, most))  # NaN stays
     shifted = lead + 0.5 * ahead
     rounding = 4 * UNIT * basis.lebesgue * (np.abs(lead).max(axis=0) + ahead)
-    return Polynomial(
-        basis=basis,
-        values=rule.sign * shifted.reshape(-1, *shifted.shape[2:]),
-        radius=(lead_radius + 0.5 * ahead) * UP + np.where(ahead > 0, rounding, 0.0),
-    )
+    own = 0.5 * ahead * UP + np.where(ahead > 0, rounding, 0.0)
+    norms = gains.of(rule, [x.radius.shape[1:] for x in xs]).norms
+    assert norms is not None, "candidates are moved"
+    norm = (sum(gain * x.norm for gain, x in zip(norms, xs, strict=True)) + norm_of(own)) * UP
+    values = rule.sign * shifted.reshape(-1, *shifted.shape[2:])
+    return bounded(basis, values, lead_radius * UP + own, norm)

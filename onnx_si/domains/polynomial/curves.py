@@ -3,7 +3,8 @@
 import numpy as np
 
 from onnx_si.domains.polynomial.derivatives import bounds, reach, value
-from onnx_si.domains.polynomial.value import Polynomial
+from onnx_si.domains.polynomial.gains import norm as norm_of
+from onnx_si.domains.polynomial.value import Polynomial, bounded
 from onnx_si.kernels.balls import TINY, UP
 from onnx_si.rules.rules import Array, Smooth
 
@@ -22,13 +23,15 @@ def curved(rule: Smooth, x: Polynomial) -> Polynomial:
     values, off = value(rule, x.values)
     off = basis.lebesgue * off.reshape(x.stack.shape).max(axis=0)
     cut = composed(sizes, (np.tensordot(basis.derivatives, _sizes_of(x), axes=1) * UP)[1:])
-    remainder = (cut * 2.0**-basis.order + sizes[1] * x.radius) * UP
-    remainder = np.where(np.isnan(remainder), np.inf, remainder)
+    cut = cut * 2.0**-basis.order * UP
+    remainder = np.nan_to_num(cut + sizes[1] * x.radius * UP, nan=np.inf, posinf=np.inf)
+    steepest = sizes[1].reshape(x.cells, -1).max(axis=1)
+    norm = (steepest * x.norm + norm_of(cut + off)) * UP
     poor = remainder > POOR * sizes[1] * (x.swing + x.radius)
     if poor.any():
         most = (1 + basis.lebesgue) * reach(rule, low[poor], high[poor])
         remainder[poor] = np.minimum(remainder[poor], most * UP)
-    return Polynomial(basis=basis, values=values, radius=(remainder + off) * UP + TINY)
+    return bounded(basis, values, (remainder + off) * UP + TINY, norm)
 
 
 def _sizes_of(x: Polynomial) -> Array:

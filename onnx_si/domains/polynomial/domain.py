@@ -1,7 +1,7 @@
 """Polynomials with remainders as a domain of a search: what is settled is proven, rounding included."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from onnx_si.domains.domain import Bracket, Cost
 from onnx_si.domains.polynomial.apply import PolynomialDomain
 from onnx_si.domains.polynomial.basis import basis
+from onnx_si.domains.polynomial.gains import Gains
 from onnx_si.domains.polynomial.value import Polynomial, cells
 from onnx_si.domains.polynomial.verdict import OPEN, Parted, parted, signed
 from onnx_si.domains.task import Task
@@ -23,6 +24,7 @@ class Polynomials:
     """Carries values at Chebyshev points of a cell and a remainder."""
 
     order: int = ORDER
+    gains: Gains = field(default_factory=Gains, compare=False)
     guarantee: ClassVar[str] = "certified"
 
     @property
@@ -37,7 +39,7 @@ class Polynomials:
 
     def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:
         """Tell where on each cell the event holds, does not hold, and is open."""
-        values = PolynomialDomain(len(ends))
+        values = PolynomialDomain(len(ends), self.gains)
         (outputs,) = walk(task.program, values.apply, self.start(task, ends), tally, values.watch)
         margin = outputs[task.margin]
         found = zip(ends, values.lost, signed(task.event, margin), strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from onnx_si.domains.enclosure.value import wide
 from onnx_si.domains.polynomial.basis import Basis, coefficients
+from onnx_si.domains.polynomial.gains import norm as norm_of
 from onnx_si.kernels.balls import TINY, UNIT, UP
 from onnx_si.rules.rules import Array
 
@@ -14,12 +15,14 @@ from onnx_si.rules.rules import Array
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Polynomial:
     """On each cell the tensor is within `radius` (cells, *shape) of the polynomial through its `values`
-    (points * cells, *shape), those of one point together.
+    (points * cells, *shape), those of one point together; what is left has a Euclidean norm of at most `norm`
+    (cells,). Make one by `bounded`.
     """
 
     basis: Basis
     values: Array
     radius: Array
+    norm: Array
 
     @property
     def cells(self) -> int:
@@ -102,11 +105,18 @@ class Polynomial:
         return np.asarray(self.stack.max(axis=0) - self.stack.min(axis=0)) * UP
 
 
+def bounded(basis: Basis, values: Array, radius: Array, norm: Array | None = None) -> Polynomial:
+    """A value whose remainder is bounded element by element, and as a whole: each bounds the other."""
+    whole = norm_of(radius)
+    if norm is not None:
+        whole = np.fmin(whole, norm)
+        radius = np.fmin(radius, wide(whole, radius))
+    return Polynomial(basis=basis, values=values, radius=radius, norm=whole)
+
+
 def constant(basis: Basis, values: Array) -> Polynomial:
     """A tensor (cells, *shape) that is known exactly and does not change on a cell."""
-    return Polynomial(
-        basis=basis, values=np.concatenate([values] * basis.count), radius=np.zeros(values.shape)
-    )
+    return bounded(basis, np.concatenate([values] * basis.count), np.zeros(values.shape))
 
 
 def cells(basis: Basis, start: Array, direction: Array, low: Array, high: Array) -> Polynomial:
@@ -116,6 +126,4 @@ def cells(basis: Basis, start: Array, direction: Array, low: Array, high: Array)
     half = half * (1 + 8 * UNIT) + 2 * UNIT * np.abs(middle)
     places = (middle + half * basis.points[:, None]).reshape(-1, *(1,) * start.ndim)
     size = np.abs(start) + np.abs(direction) * wide(np.abs(middle) + half, np.zeros((1, *start.shape)))
-    return Polynomial(
-        basis=basis, values=start + direction * places, radius=16 * basis.lebesgue * UNIT * size
-    )
+    return bounded(basis, start + direction * places, 16 * basis.lebesgue * UNIT * size)
