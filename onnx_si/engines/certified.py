@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from onnx_si.domains.domain import Bracketing
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.polynomial.domain import Polynomials
+from onnx_si.domains.polynomial.fusing import fused
 from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.program.program import Program
 from onnx_si.search import SearchOptions, bracketed
@@ -34,7 +35,7 @@ class Certified:
         UnsupportedModel
             If nothing but rounding decides the region where it was observed.
         """
-        found = bracketed(self.domain, self.program, self.margin, line, event, how, progress)
+        found = bracketed(self.domain, fused(self.program), self.margin, line, event, how, progress)
         return Answer(
             guarantee=self.guarantee,
             p_value=found.p_value,

@@ -161,10 +161,15 @@ def smooth(function: Callable[[Array], Array], series: Series, everywhere: bool 
 
 
 def opaque(
-    function: Callable[..., Array], kind: str = "smooth", reason: str = "", parts: Composition | None = None
+    function: Callable[..., Array],
+    kind: str = "smooth",
+    reason: str = "",
+    parts: Composition | None = None,
+    steepness: Callable[[Array], Array] | None = None,
 ) -> Opaque:
     """A function that is not piecewise linear, known by its values, and by its parts if it has some."""
-    return Opaque(evaluate=silent(function), kind=kind, reason=reason, steady=True, parts=parts)
+    evaluate = silent(function)
+    return Opaque(evaluate=evaluate, kind=kind, reason=reason, steady=True, parts=parts, steepness=steepness)
 
 
 def computed(

@@ -7,7 +7,6 @@ import numpy as np
 from onnx_si.kernels.arrays import double, malformed, shape_of, size
 from onnx_si.ops.elementwise import computed, opaque
 from onnx_si.ops.parts import ABSOLUTE, ROOT, Sketch, over_size, powers, standardised, with_constants
-from onnx_si.ops.parts import centred as centred_parts
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, axis_of, constant, handles, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule
@@ -157,7 +156,7 @@ def mean_variance_normalization(x: Input, *, axes: list[int] | None = None) -> R
 
     sketch = Sketch([variable(x, "X").shape])
     axes_ = tuple(axis - 1 for axis in over)
-    made = centred_parts(sketch, 0, axes_)
+    made = sketch.centred(0, axes_)
     size_ = sketch.each(ROOT, sketch.mean(sketch.square(made), axes_))
     sketch.product(made, sketch.each(powers(-1.0, 1e-9), size_))
     return opaque(evaluate, parts=sketch.finish())

@@ -12,9 +12,10 @@ from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import broadcast_shape, operands
+from onnx_si.kernels.pools import LessMean, MeanByAxis
 from onnx_si.kernels.series import Coefficients
-from onnx_si.ops.elementwise import scale, smooth, weighted_sum
-from onnx_si.ops.reduction import length_of, summed
+from onnx_si.ops.elementwise import opaque, scale, smooth, weighted_sum
+from onnx_si.ops.reduction import length_of
 from onnx_si.rules.registry import Variable
 from onnx_si.rules.rules import Affine, Array, Bilinear, Composition, Kinked, Rule, Smooth, Stage
 
@@ -59,7 +60,20 @@ class Sketch:
         """The mean over axes that stay, or the sum."""
         count = length_of(self.of(x), axes) if divided else 1
         shape = tuple(1 if axis in axes else n for axis, n in enumerate(self.shapes[x]))
-        return self.add(summed(self.of(x), axes, True, float(count)), (x,), shape)
+        linear = MeanByAxis(tuple(axis + 1 for axis in axes))
+        share = np.asarray(1.0 / count)
+        return self.add(Affine(linear=linear, weights=(share,), terms=self._terms(x, axes)), (x,), shape)
+
+    def centred(self, x: int, axes: tuple[int, ...]) -> int:
+        """x less its mean."""
+        share = np.asarray(-1.0 / length_of(self.of(x), axes))
+        linear = LessMean(tuple(axis + 1 for axis in axes))
+        rule = Affine(linear=linear, weights=(np.ones(()), share), terms=self._terms(x, axes))
+        return self.add(rule, (x,), self.shapes[x])
+
+    def _terms(self, x: int, axes: tuple[int, ...]) -> int:
+        """Roundings of a sum axis by axis, of its weight, and of what it is added to."""
+        return sum(self.shapes[x][axis] for axis in axes) + 2
 
     def combined(self, a: int, b: int, factors: tuple[float, float]) -> int:
         """A weighted sum."""
@@ -115,20 +129,29 @@ def swish(alpha: float) -> Smooth:
     return smooth(lambda x: x * special.expit(alpha * x), taylor, abs(alpha) <= 4.0)
 
 
-def centred(sketch: Sketch, x: int, axes: tuple[int, ...]) -> int:
-    """x less its mean."""
-    return sketch.combined(x, sketch.mean(x, axes), (1.0, -1.0))
-
-
 def standardised(sketch: Sketch, x: int, axes: tuple[int, ...], epsilon: float) -> int:
     """(x - mean) / sqrt(variance + epsilon)."""
-    return over_size(sketch, centred(sketch, x, axes), axes, epsilon)
+    return over_size(sketch, sketch.centred(x, axes), axes, epsilon)
 
 
 def over_size(sketch: Sketch, x: int, axes: tuple[int, ...], epsilon: float) -> int:
-    """x / sqrt(mean of squares + epsilon)."""
-    squares = sketch.mean(sketch.square(x), axes)
-    return sketch.product(x, sketch.each(powers(-0.5, epsilon), squares))
+    """x / sqrt(mean of squares + epsilon). Its derivative is (1 - y y' / n) over that root: no error of x
+    becomes larger than the inverse of the root.
+    """
+    shape = sketch.shapes[x]
+    inner, behind_batch = Sketch([shape]), tuple(axis + 1 for axis in axes)
+    squares = inner.mean(inner.square(0), axes)
+    inner.product(0, inner.each(powers(-0.5, epsilon), squares))
+
+    def evaluate(x: Array) -> Array:
+        return np.asarray(x / np.sqrt(np.mean(x * x, axis=behind_batch, keepdims=True) + epsilon))
+
+    def steepness(least: Array) -> Array:
+        smallest = np.mean(least * least, axis=behind_batch, keepdims=True).reshape(len(least), -1)
+        return np.asarray((smallest.min(axis=1) * (1 - 1e-9) + epsilon) ** -0.5 * (1 + 1e-9))
+
+    rule = opaque(evaluate, parts=inner.finish(), steepness=steepness)
+    return sketch.add(rule, (x,), shape)
 
 
 def with_constants(sketch: Sketch, x: int, factor: Array, constant: Array | None) -> Composition:

@@ -22,6 +22,11 @@ def _log_softmax_of_rows(x: Array) -> Array:
     return np.asarray(special.log_softmax(x, axis=-1))
 
 
+def _a_half(least: Array) -> Array:
+    """The derivative of p is diag(p) - p p', whose norm is no larger."""
+    return np.full(len(least), 0.5)
+
+
 def _rows(
     x: Input, axis: int | None, version: int
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
@@ -41,7 +46,7 @@ def _rows(
 def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
     parts = softmax_of_rows(variable(x, "input").shape, to_rows, back)
-    return opaque(lambda x: back(_softmax_of_rows(to_rows(x))), parts=parts)
+    return opaque(lambda x: back(_softmax_of_rows(to_rows(x))), parts=parts, steepness=_a_half)
 
 
 @handles("LogSoftmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.LOG_SOFTMAX)

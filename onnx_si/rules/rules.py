@@ -281,7 +281,8 @@ class Opaque:
     """y = evaluate(*xs), of which no more is known than its values.
 
     `reason` says why, where it is not just the kind of function. One that is `steady` is followed where its
-    inputs are constant on pieces; else nothing holds along a line, not even of steps. `parts` make the same.
+    inputs are constant on pieces; else nothing holds along a line, not even of steps. `parts` make the same;
+    `steepness` bounds how much an error grows, in norms, by the least sizes of the elements of the one input.
     """
 
     evaluate: Callable[..., Array]
@@ -289,6 +290,7 @@ class Opaque:
     reason: str = "the shape of its output depends on the image"
     steady: bool = False
     parts: "Composition | None" = None
+    steepness: Callable[[Array], Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from onnx_si.domains.polynomial.bent import kinked, maximum
 from onnx_si.domains.polynomial.curves import curved
 from onnx_si.domains.polynomial.gains import Gains
 from onnx_si.domains.polynomial.sums import affine, bilinear, gated
-from onnx_si.domains.polynomial.value import Polynomial, bounded, constant
+from onnx_si.domains.polynomial.value import Polynomial, bounded, constant, without_remainder
 from onnx_si.kernels.balls import UNIT, UP
 from onnx_si.program.ranges import Limits, beyond
 from onnx_si.rules.rules import (
@@ -105,7 +105,15 @@ class PolynomialDomain:
         if rule.parts is None:
             self.lost[:] = True
             return constant(xs[0].basis, rule.evaluate(*(x.stack[0] for x in xs)))
-        return self._composed(rule.parts, xs)
+        made = self._composed(rule.parts, xs)
+        if rule.steepness is None:
+            return made
+        (x,) = xs
+        low, high = x.bounds
+        least = np.maximum(np.maximum(low, -high), 0.0)
+        alone = self._composed(rule.parts, [without_remainder(x)])
+        norm = (alone.norm + rule.steepness(least) * x.norm) * UP
+        return bounded(x.basis, made.values, made.radius, norm)
 
     def _composed(self, parts: Composition, xs: Sequence[Polynomial]) -> Polynomial:
         made = list(xs)

@@ -21,7 +21,7 @@ import numpy as np
 from onnx_si.kernels.correlation import Correlation, Spreading
 from onnx_si.kernels.interpolation import AlongAxes
 from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
-from onnx_si.kernels.pools import DividedSum, WindowMean
+from onnx_si.kernels.pools import DividedSum, LessMean, MeanByAxis, WindowMean
 from onnx_si.kernels.products import TimesLeft, TimesRight
 from onnx_si.rules.rules import Affine, Array, Maximum
 
@@ -153,7 +153,13 @@ def _of_mean(
     linear: Any, weights: tuple[Array, ...], shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]
 ) -> tuple[float, ...]:
     count = math.prod(shapes[0]) / max(1, math.prod(out))
-    return (math.sqrt(count) / float(np.abs(weights[0]).min()),)
+    share = weights[0] if isinstance(linear, MeanByAxis) else 1.0 / weights[0]
+    return (math.sqrt(count) * float(np.abs(share).max()),)
+
+
+def _of_projection(*_: Any) -> tuple[float, ...]:
+    """What is less its mean is a projection, but for the rounding of the weights."""
+    return (1.0,)
 
 
 def _of_windows(
@@ -182,6 +188,8 @@ _NORMS: dict[type, Callable[..., tuple[float, ...] | None]] = {
     Divided: _of_scale,
     WeightedSum: _of_sum,
     DividedSum: _of_mean,
+    MeanByAxis: _of_mean,
+    LessMean: _of_projection,
     WindowMean: _of_windows,
     AlongAxes: _along_axes,
 }

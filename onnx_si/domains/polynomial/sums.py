@@ -27,7 +27,7 @@ def affine(rule: Affine, xs: Sequence[Polynomial], gains: Gains) -> Polynomial:
         return bounded(basis, values, rule.spread(*(x.radius for x in xs)), _normed(gain, xs))
     pairs = []
     for x in xs:
-        rounding = 2 * gamma * (basis.lebesgue * x.largest + x.radius)
+        rounding = 0.5 * gamma * (basis.lebesgue * x.largest + x.radius) * (1 + 1e-3)
         np.maximum(rounding, LEAST, out=rounding, where=(x.largest > 0) | (x.radius > 0))
         pairs.append(np.concatenate([x.radius * (1 + 2 * gamma), rounding]))
     radius, rounding = above_underflow(rule, rule.spread(*pairs)).reshape(2, xs[0].cells, *values.shape[1:])

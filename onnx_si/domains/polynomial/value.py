@@ -114,6 +114,11 @@ def bounded(basis: Basis, values: Array, radius: Array, norm: Array | None = Non
     return Polynomial(basis=basis, values=values, radius=radius, norm=whole)
 
 
+def without_remainder(x: Polynomial) -> Polynomial:
+    """The polynomial alone."""
+    return bounded(x.basis, x.values, np.zeros_like(x.radius))
+
+
 def constant(basis: Basis, values: Array) -> Polynomial:
     """A tensor (cells, *shape) that is known exactly and does not change on a cell."""
     return bounded(basis, np.concatenate([values] * basis.count), np.zeros(values.shape))
