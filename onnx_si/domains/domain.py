@@ -67,11 +67,13 @@ class Claim:
 @dataclass(frozen=True)
 class Bracket:
     """Of a cell: stretches on which the event holds for certain, and such on which it is open; on the rest it
-    does not hold.
+    does not hold. `remainder` is what margins are uncertain by: one that a narrower cell has as well is
+    rounding.
     """
 
     inside: tuple[tuple[float, float], ...]
     open: tuple[tuple[float, float], ...]
+    remainder: float = 0.0
 
 
 class Domain(Protocol):

@@ -24,6 +24,7 @@ from onnx_si.statistics.line import ImageLine
 
 LIKELY = 0.5  # chance of success from which a cell is looked at before it is halved
 NARROWED = 0.6  # share of a cell that may be open if it counts as a success
+SHRINKS = 0.75  # of what is left of a remainder in half of a cell, or a stretch of it: all else is rounding
 LEAST_ULPS = 16  # a cell as narrow as this is left: rounding of its ends is all there is
 LARGEST = 4  # as many caches' size may the tensors of a batch take
 
@@ -38,6 +39,7 @@ class Brackets(Ledger):
     asked: Bracketing
     batch: int
     chances: Chances = field(default_factory=lambda: Chances(harder=+1))
+    remainders: dict[tuple[float, float], float] = field(default_factory=dict)
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left."""
@@ -54,7 +56,7 @@ class Brackets(Ledger):
             if cell.width <= self._least(cell):
                 self.unclear.append(np.array([[cell.low, cell.high]]))
             elif self.chances.of(cell.width) < LIKELY:
-                self._split(cell)
+                self._split(cell, self.remainders.pop((cell.low, cell.high), math.inf))
                 splits += 1
             else:
                 batch.append(cell)
@@ -75,25 +77,31 @@ class Brackets(Ledger):
             self.inside.append(np.array(bracket.inside))
         left = sum(high - low for low, high in bracket.open)
         success = left <= NARROWED * cell.width
+        before = self.remainders.pop((cell.low, cell.high), math.inf)
+        rounding = bracket.remainder > SHRINKS * before  # nothing is gained by narrower cells
         self.chances.learn(cell.width, success)
         self.fates["undecided" if bracket.open else "accepted" if bracket.inside else "discarded"] += 1
         for low, high in bracket.open:
             part = replace(cell, low=low, high=high)
-            if success:
-                self._push(part)
+            if rounding and not success:
+                self.unclear.append(np.array([[low, high]]))
+            elif success:
+                self._push(part, bracket.remainder)
             else:
-                self._split(part)
+                self._split(part, bracket.remainder)
 
-    def _split(self, cell: Cell) -> None:
-        """Both halves; the one that holds the statistic stays first."""
+    def _split(self, cell: Cell, remainder: float = math.inf) -> None:
+        """Both halves."""
         if cell.low < cell.middle < cell.high:
             for low, high in itertools.pairwise((cell.low, cell.middle, cell.high)):
-                self._push(replace(cell, low=low, high=high))
+                self._push(replace(cell, low=low, high=high), remainder)
             self.fates["split"] += 1
         else:
             self.unclear.append(np.array([[cell.low, cell.high]]))
 
-    def _push(self, cell: Cell) -> None:
+    def _push(self, cell: Cell, remainder: float) -> None:
+        """Put a cell back; one that holds the statistic comes first."""
+        self.remainders[cell.low, cell.high] = remainder
         at = self.task.line.statistic
         self.frontier.push(cell, first=cell.low <= at <= cell.high)
 

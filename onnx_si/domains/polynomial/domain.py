@@ -1,5 +1,6 @@
 """Polynomials with remainders as a domain of a search: what is settled is proven, rounding included."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -16,7 +17,7 @@ from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.kernels.balls import UNIT
 
-ORDER = 4
+ORDER = 6
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,13 @@ class Polynomials:
         (outputs,) = walk(task.program, values.apply, self.start(task, ends), tally, values.watch)
         margin = outputs[task.margin]
         found = zip(ends, values.lost, signed(task.event, margin), strict=True)
-        return [_placed(cell, OPEN if lost else parted(margins)) for cell, lost, margins in found]
+        return [
+            _placed(cell, OPEN if lost else parted(margins), math.inf if lost else margins.largest_remainder)
+            for cell, lost, margins in found
+        ]
 
 
-def _placed(cell: tuple[float, float], found: Parted) -> Bracket:
+def _placed(cell: tuple[float, float], found: Parted, remainder: float) -> Bracket:
     """Stretches of [-1, 1] as stretches of the line: what is certain is made smaller by rounding."""
     low, high = cell
     off = 8 * UNIT * (abs(low) + abs(high))
@@ -58,4 +62,4 @@ def _placed(cell: tuple[float, float], found: Parted) -> Bracket:
 
     inside = [(place(a, off), place(b, -off)) for a, b in found.inside]
     open_ = [(place(a, -off), place(b, off)) for a, b in found.open]
-    return Bracket(tuple((a, b) for a, b in inside if a < b), tuple(open_))
+    return Bracket(tuple((a, b) for a, b in inside if a < b), tuple(open_), remainder)

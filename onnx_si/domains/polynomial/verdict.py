@@ -48,6 +48,11 @@ class Signed:
         return Signed(self.coefficients[:, pixels], self.radius[pixels])
 
     @property
+    def largest_remainder(self) -> float:
+        """The largest remainder."""
+        return float(self.radius.max(initial=0.0))
+
+    @property
     def bounds(self) -> tuple[Array, Array]:
         """Lowest and highest value on the whole cell."""
         reach = (np.abs(self.coefficients[1:]).sum(axis=0) + self.radius) * UP
