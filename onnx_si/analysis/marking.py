@@ -13,9 +13,8 @@ from onnx_si.analysis.padding import require_fitting
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
 from onnx_si.domains.again import at_image
-from onnx_si.domains.polynomial.followed import require_followed
-from onnx_si.engines.certified import Certified
 from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.ground.machine import cores
@@ -128,7 +127,6 @@ class Marking:
             With every node that stands in the way.
         """
         if self.certified:
-            require_followed(program)
             return Certified(program, margin)
         program.require_exact()
         return Exact(program, margin)

@@ -11,9 +11,9 @@ from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.shown import engine_of, event_of, parity_of_itself
 from onnx_si.domains.event import RegionEvent, TopEvent
-from onnx_si.engines.certified import Certified
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates

@@ -14,9 +14,9 @@ from onnx_si.analysis.question import Question
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.precision import rounded_at
-from onnx_si.engines.certified import Certified
 from onnx_si.engines.engine import Answer
 from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import Contradicted, UnsupportedModel
 from onnx_si.ground.deadline import GRACE, Deadline
 from onnx_si.ground.intervals import Intervals

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
 from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
 
 
@@ -108,6 +109,14 @@ class Claiming(Domain, Protocol):
 
 class Bracketing(Domain, Protocol):
     """Tells where in cells the event holds, does not hold, and is open, so that narrower cells tell more."""
+
+    def require_followed(self, program: Program) -> None:
+        """Raise one `UnsupportedOp` with every node of which nothing can be proven."""
+        ...
+
+    def prepared(self, program: Program) -> Program:
+        """The same program as it is followed best."""
+        ...
 
     def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:
         """Look at cells in one batch."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnx_si.kernels.arrays import double, malformed, shape_of, size
 from onnx_si.ops.elementwise import computed, opaque
-from onnx_si.ops.parts import ABSOLUTE, ROOT, Sketch, over_size, powers, standardised, with_constants
+from onnx_si.ops.made_of import ABSOLUTE, ROOT, Sketch, over_size, powers, standardised, with_constants
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, axis_of, constant, handles, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule

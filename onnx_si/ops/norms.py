@@ -7,7 +7,7 @@ from scipy import special
 
 from onnx_si.ops.activation import absolute
 from onnx_si.ops.elementwise import opaque, squared
-from onnx_si.ops.parts import LOGARITHM, ROOT, reduced
+from onnx_si.ops.made_of import LOGARITHM, ROOT, reduced
 from onnx_si.ops.reduction import reduced_axes, summed
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain

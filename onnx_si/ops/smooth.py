@@ -9,7 +9,7 @@ from scipy import special
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
 from onnx_si.kernels.series import Coefficients, Series
-from onnx_si.ops import crops, parts
+from onnx_si.ops import crops, made_of
 from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
@@ -85,7 +85,7 @@ for _op, (_versions, _function, _series) in PLAIN.items():
 @handles("Softsign", since=(1, 22), axes=axis_rules.elementwise)
 def softsign(x: Input) -> Rule:
     """Its second derivative jumps at zero."""
-    return opaque(lambda x: x / (1 + np.abs(x)), parts=parts.softsign(variable(x, "input")))
+    return opaque(lambda x: x / (1 + np.abs(x)), parts=made_of.softsign(variable(x, "input")))
 
 
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
@@ -104,8 +104,8 @@ def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) ->
 
 @handles("Elu", since=(6, 22), axes=axis_rules.elementwise)
 def elu(x: Input, *, alpha: float = 1.0) -> Rule:
-    made_of = parts.bent_below_zero(variable(x, "X"), parts.SHIFTED_EXPONENTIAL, alpha, 1.0)
-    return opaque(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)), parts=made_of)
+    parts = made_of.bent_below_zero(variable(x, "X"), made_of.SHIFTED_EXPONENTIAL, alpha, 1.0)
+    return opaque(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)), parts=parts)
 
 
 @handles("Celu", since=(12, 28), axes=axis_rules.elementwise)
@@ -119,15 +119,15 @@ def celu(x: Input, *, alpha: float = 1.0) -> Rule:
 def selu(
     x: Input, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
 ) -> Rule:
-    made_of = parts.bent_below_zero(variable(x, "X"), parts.SHIFTED_EXPONENTIAL, gamma * alpha, gamma)
-    return opaque(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma), parts=made_of)
+    parts = made_of.bent_below_zero(variable(x, "X"), made_of.SHIFTED_EXPONENTIAL, gamma * alpha, gamma)
+    return opaque(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma), parts=parts)
 
 
 @handles("HardSwish", since=(14, 22), axes=axis_rules.elementwise)
 def hard_swish(x: Input) -> Rule:
     gate = Kinked(lambda x: np.clip(x / 6 + 0.5, 0.0, 1.0), (np.asarray(-3.0), np.asarray(3.0)))
-    made_of = parts.times_bent(variable(x, "X"), gate)
-    return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0), parts=made_of)
+    parts = made_of.times_bent(variable(x, "X"), gate)
+    return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0), parts=parts)
 
 
 def _gelu(x: Any, order: int) -> Coefficients:
@@ -160,7 +160,7 @@ def gelu(x: Input, *, approximate: str = "none") -> Rule:
 
 @handles("Swish", since=(24,), axes=axis_rules.elementwise)
 def swish(x: Input, *, alpha: float = 1.0) -> Rule:
-    return parts.swish(alpha)
+    return made_of.swish(alpha)
 
 
 @handles("SwiGLU", since=(28,))
@@ -170,12 +170,12 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     if not isinstance(gate, Variable):  # the gate is a constant factor
         factor = double(constant(gate, "A"))
         return scale(variable(x, "B"), factor * special.expit(alpha * factor))
-    made_of = None
+    parts = None
     if isinstance(x, Variable):
-        sketch = parts.Sketch([gate.shape, x.shape])
-        sketch.product(sketch.each(parts.swish(alpha), 0), 1)
-        made_of = sketch.finish()
-    return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x, parts=made_of)
+        sketch = made_of.Sketch([gate.shape, x.shape])
+        sketch.product(sketch.each(made_of.swish(alpha), 0), 1)
+        parts = sketch.finish()
+    return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x, parts=parts)
 
 
 @handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)

@@ -7,7 +7,7 @@ from scipy import special
 
 from onnx_si.kernels.arrays import size
 from onnx_si.ops.elementwise import opaque
-from onnx_si.ops.parts import softmax_of_rows
+from onnx_si.ops.made_of import softmax_of_rows
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
 from onnx_si.rules.rules import Array, Composition, Gated, Rule, Stage, Winner

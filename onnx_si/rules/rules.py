@@ -265,8 +265,8 @@ class Bilinear:
 class Smooth:
     """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
 
-    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order; of
-    balls (`kernels/balls.py`) those at every number in them. `everywhere`: smooth on the whole line.
+    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order, of
+    balls (`kernels/balls.py`) at every number in them; `everywhere`: it is smooth on the whole line.
     """
 
     evaluate: Callable[[Array], Array]
@@ -278,11 +278,10 @@ class Smooth:
 
 @dataclass(frozen=True, kw_only=True)
 class Opaque:
-    """y = evaluate(*xs), of which no more is known than its values.
+    """y = evaluate(*xs), of which no more is known than its values, or its `parts`, which make the same.
 
-    `reason` says why, where it is not just the kind of function. One that is `steady` is followed where its
-    inputs are constant on pieces; else nothing holds along a line, not even of steps. `parts` make the same;
-    `steepness` bounds how much an error grows, in norms, by the least sizes of the elements of the one input.
+    `reason` says why. One that is `steady` is followed where its inputs are constant on pieces; else nothing
+    holds along a line. `steepness` bounds, by least sizes, how much the norm of an error may grow.
     """
 
     evaluate: Callable[..., Array]
@@ -319,9 +318,7 @@ def loosely(rule: Rule, *xs: Array) -> Array:
 
 
 def typed(rule: Rule, *xs: Array) -> Array:
-    """What a rule gives at a single image in the arithmetic of the model's own element types, as far as that
-    decides.
-    """
+    """What a rule gives at a single image in the arithmetic of the model's own types, where that decides."""
     return rule.typed(*xs) if isinstance(rule, Step) and rule.typed is not None else loosely(rule, *xs)
 
 

@@ -20,7 +20,7 @@ from onnx_si.kernels.balls import UNIT, UP
 from onnx_si.rules.rules import Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Basis:
     """The points of one order, and what follows from them.
 

@@ -8,14 +8,17 @@ from typing import ClassVar
 import numpy as np
 
 from onnx_si.domains.domain import Bracket, Cost
-from onnx_si.domains.polynomial.apply import PolynomialDomain
 from onnx_si.domains.polynomial.basis import basis
+from onnx_si.domains.polynomial.followed import require_followed
+from onnx_si.domains.polynomial.fusing import fused
 from onnx_si.domains.polynomial.gains import Gains
+from onnx_si.domains.polynomial.remainders import PolynomialDomain
 from onnx_si.domains.polynomial.value import Polynomial, cells
 from onnx_si.domains.polynomial.verdict import OPEN, Parted, parted, signed
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.kernels.balls import UNIT
+from onnx_si.program.program import Program
 
 ORDER = 6
 
@@ -37,6 +40,14 @@ class Polynomials:
         """The images on cells."""
         low, high = np.array(ends).T
         return cells(basis(self.order), task.line.start, task.line.direction, low, high)
+
+    def require_followed(self, program: Program) -> None:
+        """Raise one `UnsupportedOp` with every node of which nothing can be proven."""
+        require_followed(program)
+
+    def prepared(self, program: Program) -> Program:
+        """With products that are one smooth function."""
+        return fused(program)
 
     def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:
         """Tell where on each cell the event holds, does not hold, and is open."""

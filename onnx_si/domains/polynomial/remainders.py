@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from onnx_si.domains.enclosure.certified import EnclosureDomain
 from onnx_si.domains.enclosure.value import Enclosure
 from onnx_si.domains.polynomial.bent import kinked, maximum
-from onnx_si.domains.polynomial.curves import curved
 from onnx_si.domains.polynomial.gains import Gains
-from onnx_si.domains.polynomial.sums import affine, bilinear, gated
+from onnx_si.domains.polynomial.interpolated import curved
 from onnx_si.domains.polynomial.value import Polynomial, bounded, constant, without_remainder
+from onnx_si.domains.polynomial.weighted import affine, bilinear, gated
 from onnx_si.kernels.balls import UNIT, UP
 from onnx_si.program.ranges import Limits, beyond
 from onnx_si.rules.rules import (

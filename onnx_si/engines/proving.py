@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 from onnx_si.domains.domain import Bracketing
 from onnx_si.domains.event import RegionEvent
-from onnx_si.domains.polynomial.domain import Polynomials
-from onnx_si.domains.polynomial.fusing import fused
+from onnx_si.domains.standard import smooth
 from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.program.program import Program
 from onnx_si.search import SearchOptions, bracketed
@@ -18,7 +17,17 @@ class Certified:
 
     program: Program
     margin: str
-    domain: Bracketing = field(default_factory=Polynomials)
+    domain: Bracketing = field(default_factory=smooth)
+
+    def __post_init__(self) -> None:
+        """Refuse a program of which nothing can be proven.
+
+        Raises
+        ------
+        UnsupportedOp
+            With every node that stands in the way.
+        """
+        self.domain.require_followed(self.program)
 
     @property
     def guarantee(self) -> str:
@@ -35,7 +44,9 @@ class Certified:
         UnsupportedModel
             If nothing but rounding decides the region where it was observed.
         """
-        found = bracketed(self.domain, fused(self.program), self.margin, line, event, how, progress)
+        found = bracketed(
+            self.domain, self.domain.prepared(self.program), self.margin, line, event, how, progress
+        )
         return Answer(
             guarantee=self.guarantee,
             p_value=found.p_value,
