@@ -34,7 +34,8 @@ LARGEST = 1 << 22  # numbers of a Fourier transform, and of a matrix whose singu
 class Gain:
     """`norms` bound what each input's error becomes, in the norm of the whole; None where nothing is known.
 
-    `rows` (1, *shape) are the norms of what one element of the output is made of, by all inputs.
+    `rows` (1, *shape) are the norms of what one element of the output is made of, by all inputs; infinite where
+    nothing is known.
     """
 
     norms: tuple[float, ...] | None
@@ -64,21 +65,19 @@ def norm(errors: Array) -> Array:
 
 
 def _gain(rule: Affine, shapes: Sequence[tuple[int, ...]]) -> Gain:
+    ones, known = [np.ones((1, *shape)) for shape in shapes], _NORMS.get(type(rule.linear))
+    moves = not rule.weights and rule.terms == 1
+    if known is None and not moves:  # one that reads an element twice adds weights, not their squares
+        return Gain(None, np.full(1, np.inf))
     squares = [np.square(weight) for weight in rule.weights]
-    ones = [np.ones((1, *shape)) for shape in shapes]
     rows = np.sqrt(rule.linear(*ones, *squares)) * ENOUGH + 1e-150
-    if not rule.weights:
-        found = _of_moves(rule, shapes)
+    if moves:
+        found: tuple[float, ...] | None = _how_often(rule.linear, shapes)
     else:
-        known = _NORMS.get(type(rule.linear))
-        found = None if known is None else known(rule.linear, rule.weights, shapes, rows.shape[1:])
+        assert known is not None, "a rule with weights is known here"
+        found = known(rule.linear, rule.weights, shapes, rows.shape[1:])
     norms = None if found is None else tuple(value * ENOUGH for value in found)
     return Gain(norms, rows)
-
-
-def _of_moves(rule: Affine, shapes: Sequence[tuple[int, ...]]) -> tuple[float, ...] | None:
-    """Of elements that are moved. Sums of them tell nothing."""
-    return _how_often(rule.linear, shapes) if rule.terms == 1 else None
 
 
 def _how_often(move: Callable[..., Any], shapes: Sequence[tuple[int, ...]]) -> tuple[float, ...]:

@@ -34,7 +34,8 @@ def affine(rule: Affine, xs: Sequence[Polynomial], gains: Gains) -> Polynomial:
     if rule.offset is not None:
         rounding = rounding + 4 * basis.lebesgue * UNIT * np.abs(rule.offset)
     whole = sum(x.norm for x in xs)
-    radius = np.fmin(radius, gain.rows * wide(np.asarray(whole), radius)) + rounding
+    by_rows = gain.rows.reshape(gain.rows.shape if gain.rows.ndim > 1 else (1,) * radius.ndim)
+    radius = np.fmin(radius, by_rows * wide(np.asarray(whole), radius)) + rounding
     norm = _normed(gain, xs)
     return bounded(basis, values, radius, None if norm is None else (norm + norm_of(rounding)) * UP)
 
