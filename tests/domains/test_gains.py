@@ -44,9 +44,7 @@ def test_a_norm_is_no_smaller_than_that_of_the_matrix(case):
         shapes = [program.shapes[name] for name in step.inputs]
         gain, found = gains.of(step.rule, shapes), list(matrices(step.rule, shapes))
         together = np.concatenate(found)
-        assert np.all(
-            np.sqrt((together**2).sum(axis=0)) <= gain.rows.ravel()
-        )  # what is not known is infinite
+        assert np.all(np.sqrt((together**2).sum(axis=0)) <= gain.rows.ravel())
         if gain.norms is not None:
             for bound, matrix in zip(gain.norms, found, strict=True):
                 assert np.linalg.norm(matrix, 2) <= bound

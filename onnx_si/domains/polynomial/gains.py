@@ -34,8 +34,8 @@ LARGEST = 1 << 22  # numbers of a Fourier transform, and of a matrix whose singu
 class Gain:
     """`norms` bound what each input's error becomes, in the norm of the whole; None where nothing is known.
 
-    `rows` (1, *shape) are the norms of what one element of the output is made of, by all inputs; infinite where
-    nothing is known.
+    `rows` (1, *shape) are the norms of what one element of the output is made of, by all inputs; infinite
+    where nothing is known.
     """
 
     norms: tuple[float, ...] | None
