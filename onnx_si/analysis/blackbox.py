@@ -93,11 +93,13 @@ def distance(marker: Marker, shown: Array, event: RegionEvent, pixels: Mask) -> 
     """
     if not np.isfinite(shown).all():
         return NOWHERE
-    wrong = (marker.region_of(shown) != event.observed) & pixels
-    if marker.threshold.kind == ARGMAX:
+    kind = marker.threshold.kind
+    off = marker.distance(shown, ~event.observed if kind == "top" else None)
+    region = marker.region_of(shown) if kind == "top" else marker.above(off)
+    wrong = (region != event.observed) & pixels
+    if kind == ARGMAX:
         return float(np.count_nonzero(wrong))
-    top = ~event.observed if marker.threshold.kind == "top" else None
-    far = np.abs(marker.distance(shown, top))
+    far = np.abs(off)
     if not wrong.any():
         return -float(far[pixels].min())
     return max(float(far[wrong].max()), SMALLEST)

@@ -84,7 +84,11 @@ class Marker:
         """The region that the map itself means, by the threshold as it was written."""
         if self.threshold.kind == "top":
             return top_region(shown, self.threshold, self.mask, self.ranked)
-        above: Mask = self.distance(shown) > 0
+        return self.above(self.distance(shown))
+
+    def above(self, distance: Array) -> Mask:
+        """The region that distances from the threshold mean, which is none of kind `top`."""
+        above: Mask = distance > 0
         return above if self.mask is None else above & self.mask
 
 
@@ -171,11 +175,6 @@ class Marking:
         """
         frame = self.frame
         made = self.saliency
-        if self.bound is not None and not frame.loaded.inputs[0].is_floating:
-            raise UnsupportedModel(
-                f"the model's input is {frame.loaded.inputs[0].type}: the runtime rounds the image, the "
-                "analysis does not"
-            )
         return FileMap(
             frame.loaded,
             made.model,

@@ -282,18 +282,25 @@ def _mask(values: ArrayLike, space: tuple[int, ...]) -> Mask | None:
 
 
 def pixels_of(values: ArrayLike, space: tuple[int, ...], what: str = "mask") -> Mask:
-    """The pixels that are not zero.
+    """The pixels that are not zero, of truth values or of whole numbers, as labels are.
 
     Raises
     ------
     InputError
-        If it is not of the image's size in space, or holds no numbers.
+        If it is not of the image's size in space, or holds anything else: a map of probabilities does not
+        say by itself which pixels it means.
     """
     array = np.asarray(values)
     require_mask_shape(array.shape, space, what)
     if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
         raise InputError(
             f"the {what} holds {array.dtype}, or NaN; give truth values, or numbers with 0 for no"
+        )
+    if array.dtype.kind in "if" and array.size and (array.min() < 0 or (array != np.rint(array)).any()):
+        raise InputError(
+            f"the {what} holds numbers from {array.min():.4g} to {array.max():.4g} that are fractions, or "
+            "below 0; give truth values, 0 and 1 (or 0 and 255), or labels of which 0 is no: cut a map of "
+            "probabilities first"
         )
     return np.asarray((array != 0).reshape(space))
 

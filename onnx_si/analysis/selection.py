@@ -189,7 +189,13 @@ def compare_deployed(marking: Marking, scene: Scene, region: Mask, shown: Array)
     obstacle.
     """
     try:
-        (deployed,) = marking.file.run(scene.seen[None])
+        file = marking.file
+        if not file.takes(scene.seen):
+            kind = marking.frame.loaded.inputs[0].type
+            raise UnsupportedModel(
+                f"the model's input is {kind}: the runtime rounds the image, the analysis does not"
+            )
+        (deployed,) = file.run(scene.seen[None])
     except UnsupportedModel as error:
         return Parity(runtime=RUNTIME, pixels=None, max_difference=None, problem=str(error))
     differs = np.argwhere(region != marking.marker.region_of(deployed))

@@ -10,6 +10,7 @@ from pathlib import Path
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.analysis.settings import settle
+from onnx_si.auditing.apart import require_apart
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import Entry, entries
 from onnx_si.auditing.of_files import Files
@@ -56,6 +57,7 @@ def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
     UsageError, InputError
         If there are no images, or the model can't be read.
     """
+    require_apart(wish, entries(wish), folder)
     model = load(wish.place(wish.model))
     found = inspect_model(model, layout=wish.options.get("layout"))
     options = Options(**wish.options)

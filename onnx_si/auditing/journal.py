@@ -11,7 +11,8 @@ from typing import Any
 from onnx_si.errors import InputError, UsageError
 
 ROWS, TIMINGS, LOCK, RUNNING = "results.jsonl", "timings.jsonl", "audit.lock.json", ".running"
-
+PICTURES = "pictures"
+MADE = (ROWS, TIMINGS, LOCK, "summary.json", "results.csv", "results.parquet", "junit.xml", "report.html")
 
 STRANGE = "backslashreplace"  # what becomes of the parts of a file's name that are no UTF-8
 

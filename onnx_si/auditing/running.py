@@ -11,10 +11,13 @@ from typing import Any
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
+from onnx_si.auditing.apart import require_apart
 from onnx_si.auditing.gates import judge
 from onnx_si.auditing.images import Entry, entries
 from onnx_si.auditing.journal import (
     LOCK,
+    MADE,
+    PICTURES,
     ROWS,
     TIMINGS,
     Journal,
@@ -37,8 +40,6 @@ from onnx_si.report.documents import AUDIT
 from onnx_si.report.documents.shape import plain
 
 Advance = Callable[[int, int], None]  # finished, of so many
-PICTURES = "pictures"
-MADE = (ROWS, TIMINGS, LOCK, "summary.json", "results.csv", "results.parquet", "junit.xml", "report.html")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,7 @@ def run_audit(
         in its row.
     """
     place = Path(folder)
+    require_apart(wish, entries(wish), place)
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
     count = processes(jobs)

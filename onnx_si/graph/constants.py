@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnx_si.errors import Refusal
+from onnx_si.graph.dag import is_copy
 from onnx_si.graph.refused import refuse_by_name
 from onnx_si.graph.schema import MOST_AXES, Malformed, require_survivable
 from onnx_si.ground.budget import excess
@@ -35,12 +36,9 @@ Arrays = tuple[NDArray[Any] | None, ...]
 def affordable(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape itself; refuses one whose tensor in double precision would not fit into memory."""
     # numpy makes no array of a huge axis either, be it beside an axis of length 0
-    elements = math.prod(max(n, 1) for n in shape)
-    why = (
-        excess(8 * elements)
-        if min(shape, default=0) >= 0 and elements < MOST_ELEMENTS
-        else "there is no such tensor"
-    )
+    least = min(shape, default=1)
+    elements = math.prod(shape) if least > 0 else math.prod(max(n, 1) for n in shape)
+    why = excess(8 * elements) if least >= 0 and elements < MOST_ELEMENTS else "there is no such tensor"
     if why is not None or len(shape) > MOST_AXES:
         raise Refusal(f"a tensor of shape {shown(tuple(shape))}", why or f"at most {MOST_AXES} axes are read")
     return shape
@@ -118,27 +116,6 @@ def stored(node: onnx.NodeProto) -> NDArray[Any] | None:
     return np.asarray(value, kinds[attribute.name]) if attribute.name in kinds else None
 
 
-def _bounded(node: onnx.NodeProto, given: Mapping[str, NDArray[Any]]) -> onnx.NodeProto:
-    """The node itself, or one that means the same and that the evaluator ends on.
-
-    No run of a tensor is longer than the tensor, whatever the file allows.
-    """
-    if node.op_type != "TfIdfVectorizer":
-        return node
-    longest = max(value.size for value in given.values())
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    counts = next((len(a.ints) for a in copy.attribute if a.name == "ngram_counts"), 0)
-    for attribute in copy.attribute:
-        if attribute.name == "max_gram_length":
-            attribute.i = min(attribute.i, max(longest, counts))
-        if attribute.name == "max_skip_count":
-            attribute.i = min(attribute.i, longest)
-        if attribute.name == "ngram_indexes":
-            affordable((longest, max(attribute.ints, default=0) + 1))
-    return copy
-
-
 def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger: bool = False) -> Arrays:
     """Outputs of one node whose inputs are all constant.
 
@@ -152,14 +129,14 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
     refuse_by_name(node)
     if is_constant(node) and (held := stored(node)) is not None:
         return (held,)
-    if node.op_type == "Identity" and not node.domain:
+    if is_copy(node):
         return inputs
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
     if not no_larger:
         for shape in inferred_shapes(node, given, opsets).values():
             affordable(shape)
     graph = onnx.helper.make_graph(
-        [_bounded(node, given)],
+        [node],
         "constant",
         [onnx.ValueInfoProto(name=name) for name in given],
         [onnx.ValueInfoProto(name=name) for name in node.output if name],

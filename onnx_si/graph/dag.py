@@ -15,6 +15,11 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
             yield from attribute.graphs
 
 
+def is_copy(node: onnx.NodeProto) -> bool:
+    """Whether it hands its input on as it is."""
+    return bool(node.op_type == "Identity" and node.domain in ("", "ai.onnx"))
+
+
 def read_by(node: onnx.NodeProto) -> Iterator[str]:
     """Tensors that a node reads, those that its subgraphs capture included."""
     yield from (name for name in node.input if name)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 from onnx import helper, inliner
 
-from onnx_si.graph.dag import subgraphs
+from onnx_si.graph.dag import is_copy, subgraphs
 
 Key = tuple[str, str, str]
 """A function's domain, name and overload."""
@@ -102,5 +102,5 @@ def _name_outputs(function: onnx.FunctionProto) -> None:
 
 def _import_standard(function: onnx.FunctionProto) -> None:
     """Identity is of the standard op set, which a function need not import."""
-    if any(node.op_type == "Identity" and not node.domain for node in function.node):
+    if any(is_copy(node) and not node.domain for node in function.node):
         function.opset_import.append(helper.make_opsetid("", 17))

@@ -11,7 +11,7 @@ from onnx import helper
 from onnx_si.errors import Refusal
 from onnx_si.graph.inline import renamed
 from onnx_si.graph.stacking import constant_node, stacked
-from onnx_si.ground.budget import NODE_BYTES, excess
+from onnx_si.graph.turns import body_of, count_decides, nodes_of, require_few_in_all, scanned
 from onnx_si.ground.terminal import shown
 
 VERSIONS = {
@@ -20,8 +20,6 @@ VERSIONS = {
 }
 """Schema versions that were read; `each_image` makes such nodes of a Scan with a batch axis (version 8)."""
 BATCHED = 8
-MOST_NODES = 20_000  # of one loop's turns together; each is bound and kept like any other node
-MOST_NODES_OF_ALL = 40_000  # ... and of all loops of a model
 MOST_TURNS = 5_000  # of a loop that only a computed condition ends, so that no one knows before
 
 
@@ -85,7 +83,7 @@ def first_turn(node: onnx.NodeProto, version: int) -> Turn:
 
 def _check(node: onnx.NodeProto, state: tuple[str, ...]) -> None:
     """Body and node must have inputs and outputs that fit each other; the checker does not compare them."""
-    body, alone = _body(node), 0 if node.op_type == "Scan" else 1
+    body, alone = body_of(node), 0 if node.op_type == "Scan" else 1
     read = len(node.input) if node.op_type == "Scan" else 2 + len(state)
     written, stacked = len(body.output) - alone, len(body.output) - alone - len(state)
     lists = {"scan_input_axes": read - len(state), "scan_input_directions": read - len(state)}
@@ -159,8 +157,8 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
     Refusal
         If the loop is too long.
     """
-    body = _body(node)
-    if at.done >= MOST_TURNS and not _count_decides(node):
+    body = body_of(node)
+    if at.done >= MOST_TURNS and not count_decides(node):
         raise Refusal(f"a loop that goes on after {MOST_TURNS} turns", "export with fewer turns")
     stem = _stem(node)
     prefix = f"{stem}/turn_{at.done}"
@@ -185,17 +183,6 @@ def one_turn(node: onnx.NodeProto, at: Turn, turns: int) -> tuple[list[onnx.Node
     )
 
 
-def _require_turns(turns: int, body: onnx.GraphProto) -> int:
-    """How many nodes some turns stand for; refuses too many."""
-    count = turns * max(1, len(body.node))
-    why = excess(count * NODE_BYTES) if count <= MOST_NODES else f"at most {MOST_NODES} nodes are written out"
-    if why is not None:
-        raise Refusal(
-            f"a loop of {shown(turns)} turns of {len(body.node)} nodes ({why})", "export with fewer turns"
-        )
-    return count
-
-
 def require_few(node: onnx.NodeProto, at: Turn, turns: int, before: int) -> int:
     """The nodes that all loops of a model stand for so far, with the turns that are certain to follow.
 
@@ -213,29 +200,10 @@ def require_few(node: onnx.NodeProto, at: Turn, turns: int, before: int) -> int:
     Refusal
         If there are too many, before any is made.
     """
-    sure = turns if _count_decides(node) else 1
+    sure = turns if count_decides(node) else 1
     if at.done >= turns or 0 < at.done < sure:
         return before
-    total = before + _require_turns(sure if at.done == 0 else 1, _body(node))
-    if total > MOST_NODES_OF_ALL:
-        raise Refusal(
-            f"with this loop, loops stand for {total} nodes (at most {MOST_NODES_OF_ALL} are written out)",
-            "export with fewer turns",
-        )
-    return total
-
-
-def _count_decides(node: onnx.NodeProto) -> bool:
-    """Whether no turn of a loop computes a condition of its own, so that it makes as many as it says."""
-    if node.op_type == "Scan":
-        return True
-    if not node.input or not node.input[0]:
-        return False
-    body = _body(node)
-    name, makers = body.output[0].name, {name: inner for inner in body.node for name in inner.output}
-    while name in makers and makers[name].op_type == "Identity":
-        name = makers[name].input[0]
-    return name not in makers or makers[name].op_type == "Constant"
+    return require_few_in_all(before + nodes_of(node, sure if at.done == 0 else 1))
 
 
 def one_number(value: NDArray[Any], name: str) -> float:
@@ -295,10 +263,6 @@ def after_last_turn(node: onnx.NodeProto, at: Turn, opset: int) -> list[onnx.Nod
     return nodes
 
 
-def _body(node: onnx.NodeProto) -> onnx.GraphProto:
-    return next(attribute.g for attribute in node.attribute if attribute.name == "body")
-
-
 def _stem(node: onnx.NodeProto) -> str:
     return str(next(name for name in node.output if name))
 
@@ -311,14 +275,13 @@ def _listed(node: onnx.NodeProto, name: str, place: int) -> int:
 
 def _states(node: onnx.NodeProto) -> int:
     """How many of a Scan's inputs are carried."""
-    scanned = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
-    return len(node.input) - int(scanned)
+    return len(node.input) - scanned(node)
 
 
 def _given(node: onnx.NodeProto, at: Turn, prefix: str, turns: int) -> tuple[list[str], list[onnx.NodeProto]]:
     """What the body's inputs are in this turn, and the nodes that make them."""
     if node.op_type == "Loop":
-        number, condition = _body(node).input[:2]
+        number, condition = body_of(node).input[:2]
         nodes = [constant_node(f"{prefix}:number", np.full(_ones(number), at.done, np.int64))]
         if not at.condition:
             nodes.append(constant_node(f"{prefix}:condition", np.full(_ones(condition), True)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from onnx_si.errors import UnsupportedModel
-from onnx_si.graph.dag import subgraphs
+from onnx_si.graph.dag import is_copy, subgraphs
 from onnx_si.ground.terminal import shown
 
 STANDARD = ("", "ai.onnx")
@@ -139,7 +139,7 @@ def _never_ends(node: onnx.NodeProto) -> bool:
     body = next(subgraphs(node), None)
     if body is None or len(body.input) < 2 or not body.output:
         return False
-    copies = {n.output[0]: n.input[0] for n in body.node if n.op_type == "Identity" and n.input and n.output}
+    copies = {n.output[0]: n.input[0] for n in body.node if is_copy(n) and n.input and n.output}
     name = body.output[0].name
     for _ in copies:
         name = copies.get(name, name)

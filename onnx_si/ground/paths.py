@@ -41,6 +41,14 @@ def writable(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def resolved(path: str | os.PathLike[str]) -> Path | None:
+    """Where a path leads to, links followed; None for one that can't be a path."""
+    try:
+        return Path(path).resolve()
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
 def same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two paths lead to one file, be it there or not."""
     try:

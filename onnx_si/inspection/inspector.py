@@ -1,7 +1,6 @@
 """What a model is made of, which saliency methods fit it, and which guarantee its p-values can have."""
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,9 +24,10 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
-from onnx_si.graph.doorway import PREFIX
+from onnx_si.ground.asked import asking
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
+from onnx_si.inspection.ops_used import OpUse, ops_used
 from onnx_si.inspection.planned import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
 from onnx_si.maps import ARGMAX, build, default_threshold, methods, parse_threshold, with_margin
@@ -36,18 +36,6 @@ from onnx_si.maps.trace import input_layout, trace
 from onnx_si.program.program import Program, bind
 from onnx_si.report.documents import INSPECTION
 from onnx_si.runtime.session import INPUT_TYPES, run_deployed
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpUse:
-    """All nodes of one op that are the same kind of function here; `nodes` names the unsupported ones."""
-
-    op: str
-    domain: str
-    since_version: int | None
-    kind: str
-    count: int
-    nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +113,18 @@ def inspect_model(
     UsageError
         If a size or the layout does not fit the model.
     """
-    model = loaded = as_model(model)
+    with asking():
+        return _inspected(as_model(model), sizes, layout, inputs, tensors)
+
+
+def _inspected(
+    loaded: Model,
+    sizes: Mapping[str, int] | None,
+    layout: str | None,
+    inputs: Mapping[str, Any] | None,
+    tensors: bool,
+) -> Inspection:
+    model = loaded
     settings = settle(Options(layout=layout, dims=sizes, inputs=inputs), model.metadata, has_reference=False)
     trial, program, fitting = None, None, []
     planned, told = tuple[Choice, ...](), tuple[str, ...]()
@@ -156,7 +155,7 @@ def inspect_model(
         inputs=tuple(_input(loaded, info, settings.layout) for info in loaded.inputs),
         outputs=tuple(_output(model, info, program, trial) for info in model.outputs),
         plan=planned,
-        ops=_ops(model, program),
+        ops=ops_used(model, program),
         saliency=tuple(vars(found) for found in fitting),
         guarantee=guarantee,
         reasons=reasons,
@@ -232,45 +231,6 @@ def _ones(info: TensorInfo, sizes: Mapping[str, int]) -> NDArray[Any]:
     known = info.type.upper() in element
     kind = onnx.TensorProto.DataType.Value(info.type.upper()) if known else onnx.TensorProto.FLOAT
     return np.ones(shape, onnx.helper.tensor_dtype_to_np_dtype(kind))
-
-
-def _ops(model: Model, program: Program | None) -> tuple[OpUse, ...]:
-    """Every op with the kind of function that it is in this model, most frequent first."""
-    kinds = {} if program is None else program.kinds
-    folded = frozenset[str]() if program is None else program.folded
-    groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
-    for node in model.proto.graph.node:
-        if isinstance(node.name, str) and node.name.startswith(PREFIX):  # bytes are no UTF-8
-            continue  # of ours, not of the file
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
-        groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
-    uses = [
-        OpUse(
-            op=op,
-            domain=domain,
-            since_version=version,
-            kind=kind,
-            count=len(names),
-            nodes=tuple(names) if kind == "unsupported" else (),
-        )
-        for (op, domain, version, kind), names in groups.items()
-    ]
-    return tuple(sorted(uses, key=lambda use: (-use.count, use.op, use.kind)))
-
-
-def _kind(node: onnx.NodeProto, kinds: Mapping[str, str], folded: frozenset[str]) -> str:
-    named = [name for name in node.output if name]
-    if named and all(name in folded for name in named):
-        return "constant"
-    return next((kinds[name] for name in named if name in kinds), "unsupported")
-
-
-def _since_version(node: onnx.NodeProto, domain: str, model: Model) -> int | None:
-    try:
-        return int(onnx.defs.get_schema(node.op_type, model.opsets.get(domain, 1), domain).since_version)
-    except onnx.defs.SchemaError:
-        return None
 
 
 def _require_one_image(model: Model, trial: Probe) -> None:

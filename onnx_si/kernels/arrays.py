@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -65,30 +66,78 @@ def broadcast_shape(*inputs: Input) -> tuple[int, ...]:
     return common_shape(*map(shape_of, inputs))
 
 
-def filled(*inputs: Input) -> Callable[..., list[Any]]:
-    """Make the function (*xs) -> every input with a batch axis: a constant has a batch of one, None stays."""
-    fixed = [
-        None if value is None or isinstance(value, Variable) else double(value)[None] for value in inputs
-    ]
-    changes = [isinstance(value, Variable) for value in inputs]
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """(*xs) -> every input of an op with a batch axis: a constant has a batch of one, None stays."""
 
-    def fill(*xs: Array) -> list[Any]:
+    changes: tuple[bool, ...]
+    fixed: tuple[Array | None, ...]
+
+    def __call__(self, *xs: Array) -> list[Any]:
         changing = iter(xs)
-        return [next(changing) if varies else value for varies, value in zip(changes, fixed, strict=True)]
+        return [
+            next(changing) if varies else value
+            for varies, value in zip(self.changes, self.fixed, strict=True)
+        ]
 
-    return fill
+
+def filled(*inputs: Input) -> Filled:
+    """Inputs, of which the constant ones are kept."""
+    fixed = (
+        None if value is None or isinstance(value, Variable) else double(value)[None] for value in inputs
+    )
+    return Filled(tuple(isinstance(value, Variable) for value in inputs), tuple(fixed))
 
 
-def operands(*inputs: Input) -> Callable[..., list[Array]]:
-    """Make the function (*xs) -> all inputs lined up for broadcasting; constants have a batch of one."""
+@dataclass(frozen=True, eq=False)
+class LinedUp:
+    """(*xs) -> all inputs of an op lined up for broadcasting; constants have a batch of one."""
+
+    ndim: int
+    fixed: tuple[Array | None, ...]
+
+    def __call__(self, *xs: Array) -> list[Array]:
+        changing = iter(xs)
+        return [align(next(changing), self.ndim) if value is None else value for value in self.fixed]
+
+
+def operands(*inputs: Input) -> LinedUp:
+    """Inputs that broadcast against each other, of which the constant ones are kept."""
     ndim = len(broadcast_shape(*inputs))
-    fixed = [
+    fixed = (
         None if isinstance(value, Variable) else align(double(constant(value, "of the op"))[None], ndim)
         for value in inputs
-    ]
+    )
+    return LinedUp(ndim, tuple(fixed))
 
-    def line_up(*xs: Array) -> list[Array]:
-        changing = iter(xs)
-        return [align(next(changing), ndim) if value is None else value for value in fixed]
 
-    return line_up
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """A function of all inputs of an op, as one of those that change."""
+
+    function: Callable[..., Array]
+    inputs: Filled | LinedUp
+
+    def __call__(self, *xs: Array) -> Array:
+        return self.function(*self.inputs(*xs))
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """The same array, whatever an op reads."""
+
+    value: Array
+
+    def __call__(self, *xs: Array) -> Array:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Outside its domain a function gives inf or nan, without a warning."""
+
+    function: Callable[..., Array]
+
+    def __call__(self, *xs: Any) -> Array:
+        with np.errstate(all="ignore"):
+            return self.function(*xs)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.kernels.arrays import align, expand
 from onnx_si.rules.rules import Array
@@ -78,6 +79,49 @@ class Bounded:
 
     def __call__(self, x: Array) -> Array:
         return np.maximum(x, self.bound) if self.sign > 0 else np.minimum(x, self.bound)
+
+
+@dataclass(frozen=True, eq=False)
+class AllOf:
+    """xs that broadcast to a shape, and constants."""
+
+    shape: tuple[int, ...]
+    fixed: tuple[Array, ...]
+
+    def __call__(self, *xs: Array) -> list[Array]:
+        whole = (xs[0].shape[0], *self.shape)
+        return [expand(x, self.shape) for x in xs] + [np.broadcast_to(v, whole) for v in self.fixed]
+
+
+def whole_quotient(a: Array, b: Array) -> Array:
+    """a / b cut towards zero."""
+    return np.trunc(np.divide(a, b))
+
+
+def chosen_of(condition: Array, if_true: Array, if_false: Array) -> Array:
+    """Either, as numbers say that are zero or not."""
+    return np.where(condition != 0, if_true, if_false)
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """x where a mask is true, y elsewhere, both broadcast to a shape."""
+
+    mask: NDArray[np.bool_]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        return np.where(self.mask, expand(x, self.shape), expand(y, self.shape))
+
+
+def thinned(x: Array, kept: Array, share: float) -> Array:
+    """What is kept of x, made larger by the share that is not."""
+    return kept * x / (1 - share)
+
+
+def repeated(x: Array, values: Array) -> Array:
+    """The same values at every point."""
+    return values + np.zeros_like(x)
 
 
 @dataclass(frozen=True, kw_only=True)

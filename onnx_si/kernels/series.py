@@ -6,6 +6,7 @@ balls (`balls.py`): of a ball the coefficients enclose those at every number in 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,15 +99,15 @@ def _solved(a: Coefficients, start: Any, slope: Callable[[Coefficients, int], An
 
 def of_powers(exponent: Array | float) -> Series:
     """x ** exponent."""
+    return partial(_power_of, exponent=exponent)
 
-    def series(x: Any, order: int) -> Coefficients:
-        coefficients, share = list[Any](), np.ones(np.shape(exponent))
-        for k in range(order + 1):
-            coefficients.append(share * np.power(x, np.where(share == 0, 0.0, exponent - k)))
-            share = share * (exponent - k) / (k + 1)
-        return coefficients
 
-    return series
+def _power_of(x: Any, order: int, exponent: Array | float) -> Coefficients:
+    coefficients, share = list[Any](), np.ones(np.shape(exponent))
+    for k in range(order + 1):
+        coefficients.append(share * np.power(x, np.where(share == 0, 0.0, exponent - k)))
+        share = share * (exponent - k) / (k + 1)
+    return coefficients
 
 
 def of_integral(function: Callable[[Any], Any], slope: Series) -> Series:

@@ -1,4 +1,4 @@
-"""Values in another order: the linear parts of rules that only move."""
+"""Values in another order: the linear parts of rules that only move; and the nearest of sorted numbers."""
 
 from dataclasses import dataclass
 
@@ -70,6 +70,19 @@ class Sliced:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """xs behind each other along an axis, the batch axis counted, with zeros in gaps of some shapes."""
+
+    gaps: tuple[tuple[int, ...] | None, ...]
+    axis: int
+
+    def __call__(self, *xs: Array) -> Array:
+        changing, batch = iter(xs), xs[0].shape[:1]
+        parts = (next(changing) if gap is None else np.broadcast_to(0.0, (*batch, *gap)) for gap in self.gaps)
+        return np.concatenate(list(parts), axis=self.axis)
+
+
+@dataclass(frozen=True)
 class Repeated:
     """So many copies along each axis, the batch axis not counted."""
 
@@ -77,3 +90,30 @@ class Repeated:
 
     def __call__(self, x: Array) -> Array:
         return np.tile(x, (1, *self.times))
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The nearest of sorted levels, of two equally near the one with the even position; the ends saturate.
+
+    `borders` lie half way between them; `missing` stands for what is no number.
+    """
+
+    levels: Array
+    borders: Array
+    missing: float
+
+    def __call__(self, x: Array) -> Array:
+        levels, borders = self.levels, self.borders
+        position = np.searchsorted(borders, x, side="left")  # on a border the one below it
+        on_border = (position < len(borders)) & (x == borders[np.minimum(position, len(borders) - 1)])
+        nearest = levels[np.minimum(position + (on_border & self._odd(levels[position])), len(levels) - 1)]
+        return np.where(np.isnan(x), self.missing, nearest)
+
+    def _odd(self, below: Array) -> NDArray[np.bool_]:
+        zero = int(np.searchsorted(self.levels, 0.0))
+        return np.asarray((np.searchsorted(self.levels, below) - zero) % 2 == 1)
+
+    def switches(self, x: Array) -> tuple[Array, ...]:
+        """What changes its sign at each border."""
+        return tuple(x - border for border in self.borders)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.choices import saliency as choices
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
+from onnx_si.ground.asked import asking
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.coarse import in_blocks
@@ -85,7 +86,19 @@ def build(
     SaliencyUnavailable
         If it does not fit the model.
     """
-    model = on_scores(model, image) if followed else model
+    with asking():
+        return _chosen(on_scores(model, image) if followed else model, image, method, target, view, argmax)
+
+
+def _chosen(
+    model: Model,
+    image: NDArray[np.float64],
+    method: str,
+    target: int | str,
+    view: View,
+    argmax: bool | None,
+) -> SaliencyMap:
+    """The map of one class, or of whatever class a pixel has."""
     if target != EACH:
         return in_blocks(_built(model, image, method, target, view, argmax), view.blocks)
     if view.blocks is not None:

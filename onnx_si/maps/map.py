@@ -13,9 +13,15 @@ from onnx_si.graph import Editor, Model
 from onnx_si.ground.layout import Layout
 from onnx_si.kernels.interpolation import linear_matrix
 from onnx_si.maps.pixel_blocks import Blocks
+from onnx_si.rules.registry import ops_where
+from onnx_si.rules.traits import Increasing
 
 LINKS = {"probability": 0.5, "log-probability": math.log(0.5)}
 """What a map behind Sigmoid, Softmax or LogSoftmax is, and where it is as likely as not."""
+LINKED = {
+    "probability": {Increasing.SIGMOID, Increasing.SOFTMAX},
+    "log-probability": {Increasing.LOG_SOFTMAX},
+}
 ROOT = "root"
 """The link of a map that is the root of something: a threshold is applied to that."""
 TOLD_APART = 1e-6  # a probability nearer to 0 or 1 is a matter of the deployed precision
@@ -102,14 +108,19 @@ class SaliencyMap:
         """
         log = self.link == "log-probability"
         if not (level < 0 if log else 0 < level < 1):
-            lies, ends = ("below 0", "LogSoftmax") if log else ("between 0 and 1", "Sigmoid or Softmax")
+            lies, ends = "below 0" if log else "between 0 and 1", _named(self.link)
             raise UsageError(f"threshold {level:g}; the map ends in {ends} and lies {lies}")
         if not log and not TOLD_APART <= level <= 1 - TOLD_APART:
             raise UsageError(
-                f"threshold {level!r}; the map ends in Sigmoid or Softmax, which single precision tells "
-                f"apart from {TOLD_APART:g} to 1 - {TOLD_APART:g} only: take the scores in front of it"
+                f"threshold {level!r}; the map ends in {_named(self.link)}, which single precision "
+                f"tells apart from {TOLD_APART:g} to 1 - {TOLD_APART:g} only: take the scores in front of it"
             )
         return level - math.log(-math.expm1(level)) if log else float(logit(level))
+
+
+def _named(link: str) -> str:
+    """The ops that a link stands for."""
+    return " or ".join(ops_where(lambda traits: traits.increasing in LINKED[link]))
 
 
 def to_map(

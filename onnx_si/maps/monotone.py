@@ -59,7 +59,8 @@ def squared_tensor(editor: Editor, tail: Tail) -> str:
     if tail.link is Increasing.ROOT:
         return _moved(editor, tail, tail.op.input[0])
     squares = _copy(tail.op)
-    squares.op_type, squares.name = "ReduceSumSquare", editor.fresh("squares")
+    squares.op_type = "ReduceSumSquare"
+    squares.name = editor.fresh("squares")
     squares.output[0] = editor.fresh("squares")
     editor.proto.graph.node.append(squares)
     return _moved(editor, tail, squares.output[0])

@@ -13,12 +13,14 @@ from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model, function_body, nodes_between, read_by, renamed
 from onnx_si.maps.backward.nodes import reshaped, row_sums
 from onnx_si.maps.map import SaliencyMap, View, name_map, resize_map, single_precision
+from onnx_si.maps.token_layer import is_plain_product
 from onnx_si.maps.tokens import Row, on_grid, row_of
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import Program, bind
 from onnx_si.rules.axes import Axes
+from onnx_si.rules.registry import traits_of
+from onnx_si.rules.traits import IN_ORDER, Combination, Increasing
 
-PASSED_ON = frozenset({"Cast", "Dropout", "Identity", "Reshape"})  # between Softmax and the product
 OTHERWISE = "choose gradcam, or output:NAME"
 
 Makers = Mapping[str, onnx.NodeProto]
@@ -123,9 +125,10 @@ def find_attention(model: Model, image: NDArray[np.float64], view: View) -> tupl
 
 def _attention(makers: Makers, node: onnx.NodeProto) -> str | None:
     """The tensor of weights that a node adds values up by; "" where the node makes it itself."""
-    if node.op_type == "Attention" and node.domain in ("", "ai.onnx"):
+    combines = traits_of(node).combines
+    if combines is Combination.ATTENTION:
         return ""
-    return _softmaxed(makers, node.input[0]) if node.op_type == "MatMul" else None
+    return _softmaxed(makers, node.input[0]) if is_plain_product(node) else None
 
 
 def _softmaxed(makers: Makers, name: str) -> str | None:
@@ -133,11 +136,12 @@ def _softmaxed(makers: Makers, name: str) -> str | None:
     node = makers.get(name)
     if node is None:
         return None
-    if node.op_type == "Softmax":
+    traits = traits_of(node)
+    if traits.increasing is Increasing.SOFTMAX:
         return name
-    if node.op_type == "Where":  # rows without any key are set to zero
+    if traits.combines is Combination.CHOICE:  # rows without any key are set to zero
         return _softmaxed(makers, node.input[1]) or _softmaxed(makers, node.input[2])
-    return _softmaxed(makers, node.input[0]) if node.op_type in PASSED_ON else None
+    return _softmaxed(makers, node.input[0]) if traits.moves in IN_ORDER else None
 
 
 def _is_over_keys(node: onnx.NodeProto, traced: Mapping[str, Axes], opset: int) -> bool:
@@ -217,7 +221,7 @@ def _inner_softmax(editor: Editor, model: Model, node: onnx.NodeProto, program: 
     for copy in copies:
         copy.name = editor.fresh(f"{copy.op_type}_node")
     editor.proto.graph.node.extend(copies)
-    weights = [copy.output[0] for copy in copies if copy.op_type == "Softmax"]
+    weights = [copy.output[0] for copy in copies if traits_of(copy).increasing is Increasing.SOFTMAX]
     if len(weights) != 1:
         raise SaliencyUnavailable(f"no attention rollout: '{node.output[0]}' has no Softmax; {OTHERWISE}")
     return str(weights[0])

@@ -15,9 +15,15 @@ from onnx_si.maps.map import View
 from onnx_si.maps.tokens import features_of, rows_of
 from onnx_si.program.program import Program
 from onnx_si.rules.axes import Axes
+from onnx_si.rules.registry import traits_of
 from onnx_si.rules.rules import Affine
+from onnx_si.rules.traits import Combination
 
-MIXES = {"MatMul": (1,), "Gemm": (1,), "Attention": (1, 2), "Einsum": (1,)}
+MIXES = {
+    Combination.MATRIX_PRODUCT: (1,),
+    Combination.SUM_OF_PRODUCTS: (1,),
+    Combination.ATTENTION: (1, 2),
+}
 """Inputs of an op whose rows are added up, so that each row of the output holds all of them."""
 
 Flows = Mapping[str, onnx.NodeProto]
@@ -34,7 +40,7 @@ def token_layer(flows: Flows, program: Program, traced: Traced, score: str, view
     widths = [
         program.values[name].shape[channel]
         for name, (_, channel) in features.items()
-        if flows[name].op_type == "Add"
+        if traits_of(flows[name]).combines is Combination.SUM
         and all(part in traced and part in flows for part in flows[name].input)
     ]
     matter = places_that_matter(flows, program, traced, score, view)
@@ -97,10 +103,17 @@ def places_that_matter(flows: Flows, program: Program, traced: Traced, score: st
 
 def _mixes(node: onnx.NodeProto, position: int, axes: Axes, view: View) -> bool:
     """Whether the op adds up the tokens of an input."""
-    if position in MIXES.get(node.op_type, ()):
+    combines = traits_of(node).combines
+    if combines is not None and position in MIXES.get(combines, ()):
         return True
     at_rows = any(row.axis == len(axes) - 2 for row in rows_of(axes, view))
-    return node.op_type == "MatMul" and not at_rows and len(axes) > 1
+    return is_plain_product(node) and not at_rows and len(axes) > 1
+
+
+def is_plain_product(node: onnx.NodeProto) -> bool:
+    """Whether an op is the product of two tensors as they are, and nothing else."""
+    product = traits_of(node).combines is Combination.MATRIX_PRODUCT
+    return product and len(node.input) == 2 and not node.attribute
 
 
 def _picks_no_place(name: str, rule: object, program: Program, traced: Traced, view: View) -> bool:

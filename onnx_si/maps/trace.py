@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from onnx_si.graph import Model, TensorInfo, nodes_between
 from onnx_si.graph.constants import inferred_shapes, is_constant, stored
+from onnx_si.ground.asked import asked
 from onnx_si.ground.layout import Layout, layout_of
 from onnx_si.program.sizes import sizes
 from onnx_si.rules import axis_rules
@@ -33,7 +34,7 @@ LARGEST = 2**60  # of a shape that NumPy makes an array of, in no memory
 Shape = tuple[int | str | None, ...]
 
 
-def trace(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> dict[str, Axes]:
+def trace(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> Mapping[str, Axes]:
     """Axes of every tensor in front of some outputs for which the nodes tell them.
 
     Parameters
@@ -44,6 +45,10 @@ def trace(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> dict[str
     outputs : iterable of str
     """
     wanted = tuple(outputs)
+    return asked((model, image), ("trace", wanted), lambda: _traced(model, image, wanted))
+
+
+def _traced(model: Model, image: NDArray[Any], wanted: tuple[str, ...]) -> Mapping[str, Axes]:
     known = sizes(model, image, wanted)
     found: dict[str, Axes] = {known.image: _whole(np.shape(image))}
     for node in nodes_between(model.proto.graph, wanted):
@@ -189,4 +194,5 @@ def input_layout(model: Model, info: TensorInfo, wanted: str | None) -> Layout:
     shape = info.shape or ()
     if wanted is not None or not 2 <= len(shape) <= 5:
         return layout_of(shape, wanted)
-    return layout_of(shape, None, tuple(readings(model, info.name, shape)))
+    read = asked((model,), ("read", info.name, shape), lambda: tuple(readings(model, info.name, shape)))
+    return layout_of(shape, None, read)

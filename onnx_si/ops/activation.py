@@ -1,11 +1,11 @@
 """Piecewise-linear functions of one element, and the largest or smallest of several tensors."""
 
-from collections.abc import Callable
+import functools
 
 import numpy as np
 
-from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed
-from onnx_si.kernels.pointwise import Bounded, Clipped, Leaky, Ramp, rectified
+from onnx_si.kernels.arrays import broadcast_shape, double, malformed
+from onnx_si.kernels.pointwise import AllOf, Bounded, Clipped, Leaky, Ramp, rectified
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import identity
 from onnx_si.rules import axis_rules
@@ -80,21 +80,13 @@ def extreme(inputs: tuple[Input, ...], sign: int) -> Rule:
     """Largest (sign +1) or smallest of inputs that broadcast against each other."""
     if len(inputs) == 1:
         return identity(inputs[0])
-    pick: Callable[..., Array] = np.maximum if sign > 0 else np.minimum
     shape = broadcast_shape(*inputs)
     changing = [value for value in inputs if isinstance(value, Variable)]
     fixed = [double(constant(value, "of the op")) for value in inputs if not isinstance(value, Variable)]
     if len(changing) == 1 and changing[0].shape == shape:
-        bound = fixed[0]
-        for value in fixed[1:]:
-            bound = pick(bound, value)
+        bound = functools.reduce(np.maximum if sign > 0 else np.minimum, fixed)
         return Kinked(Bounded(bound, sign), (bound,))
-
-    def candidates(*xs: Array) -> list[Array]:
-        batch = xs[0].shape[0]
-        return [expand(x, shape) for x in xs] + [np.broadcast_to(v, (batch, *shape)) for v in fixed]
-
-    return Maximum(candidates, sign, passes_nan=True)
+    return Maximum(AllOf(shape, tuple(fixed)), sign, passes_nan=True)
 
 
 @handles(

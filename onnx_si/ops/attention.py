@@ -7,11 +7,12 @@ import onnx
 from numpy.typing import NDArray
 from scipy import special
 
-from onnx_si.kernels.arrays import double, filled, malformed, shape_of
-from onnx_si.ops.elementwise import jointly_linear, opaque
+from onnx_si.kernels.arrays import double, malformed, shape_of
+from onnx_si.ops.elementwise import computed, jointly_linear
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
 from onnx_si.rules.rules import Array, Composition, Rule, Stage
+from onnx_si.rules.traits import Combination
 
 
 def heads(x: Array, count: int | None) -> Array:
@@ -69,7 +70,7 @@ def _with_mask(mask: Array | None, truth: bool, seen: NDArray[np.bool_], ndim: i
     return added.reshape(len(added), *(1,) * (5 - added.ndim), *added.shape[1:]) + barred
 
 
-@handles("Attention", since=(23, 24, 25), axes=axis_rules.attended)
+@handles("Attention", since=(23, 24, 25), axes=axis_rules.attended, combines=Combination.ATTENTION)
 def attention(
     q: Input,
     k: Input,
@@ -99,25 +100,56 @@ def attention(
     valid = optional(nonpad_kv_seqlen, "nonpad_kv_seqlen")
     rows = None if valid is None else valid.astype(np.intp)
     sight = Visible(causal=bool(is_causal), left=left_window_size, right=right_window_size, valid=rows)
-    truth, fill = _is_truth(mask), filled(q, k, v, mask, past_key, past_value)
+    attended = _Attended(
+        sight=sight,
+        truth=_is_truth(mask),
+        ndim=ndim,
+        heads=(q_num_heads, kv_num_heads),
+        scale=scale,
+        softcap=softcap,
+        stage=qk_matmul_output_mode if context.output == 3 else None,
+    )
+    return computed(attended, q, k, v, mask, past_key, past_value)
 
-    def evaluate(*xs: Array) -> Array:
-        q, k, v, mask, past_key, past_value = fill(*xs)
-        q, k, v = heads(q, q_num_heads), heads(k, kv_num_heads), heads(v, kv_num_heads)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Attended:
+    """The values mixed, or the scores at a stage.
+
+    `truth` says whether a mask is one of truth values, `heads` and `ndim` how many heads and axes there are.
+    """
+
+    sight: Visible
+    truth: bool
+    ndim: int
+    heads: tuple[int | None, int | None]
+    scale: float | None
+    softcap: float
+    stage: int | None
+
+    def __call__(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        mask: Array | None,
+        past_key: Array | None,
+        past_value: Array | None,
+    ) -> Array:
+        q, k, v = heads(q, self.heads[0]), heads(k, self.heads[1]), heads(v, self.heads[1])
         past = 0 if past_key is None else past_key.shape[3]
         k, v = (new if old is None else _behind(old, new) for old, new in ((past_key, k), (past_value, v)))
         repeats = q.shape[2] // k.shape[2]
         k, v = (np.repeat(x, repeats, axis=2) for x in (k, v))
-        scores = np.matmul(q, k.swapaxes(-1, -2)) * (1 / np.sqrt(q.shape[-1]) if scale is None else scale)
+        scale = 1 / np.sqrt(q.shape[-1]) if self.scale is None else self.scale
+        scores = np.matmul(q, k.swapaxes(-1, -2)) * scale
         stages = [scores]
-        stages.append(np.tanh(scores / softcap) * softcap if softcap else scores)
-        bias = _with_mask(mask, truth, sight.allowed(q.shape[3], k.shape[3], past), ndim)
+        stages.append(np.tanh(scores / self.softcap) * self.softcap if self.softcap else scores)
+        bias = _with_mask(mask, self.truth, self.sight.allowed(q.shape[3], k.shape[3], past), self.ndim)
         stages.append(stages[1] + bias)
         nothing = np.isneginf(bias.max(axis=-1, keepdims=True))
         stages.append(np.where(nothing, 0.0, special.softmax(stages[2], axis=-1)))
-        return stages[qk_matmul_output_mode] if context.output == 3 else joined(np.matmul(stages[3], v), ndim)
-
-    return opaque(evaluate)
+        return joined(np.matmul(stages[3], v), self.ndim) if self.stage is None else stages[self.stage]
 
 
 def _behind(old: Array, new: Array) -> Array:

@@ -1,13 +1,14 @@
 """Bits of integers: shifts, logic bit by bit, and the same bits read as another type."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from onnx_si.kernels.arrays import malformed, operands
+from onnx_si.kernels.arrays import Applied, malformed, operands
 from onnx_si.ops.casting import name_of
 from onnx_si.ops.elementwise import opaque
 from onnx_si.rules import axis_rules
@@ -21,13 +22,20 @@ def _of_integers(inputs: tuple[Input, ...], function: Callable[..., NDArray[Any]
     if not all(value.integer for value in changing):
         raise malformed("bits of a tensor that holds no integers")
     dtype = helper.tensor_dtype_to_np_dtype(changing[0].element)
-    line_up = operands(*inputs)
-
-    def evaluate(*xs: Array) -> Array:
-        whole = [x.astype(np.uint64 if dtype == np.uint64 else np.int64).astype(dtype) for x in line_up(*xs)]
-        return function(*whole).astype(np.float64)
-
+    evaluate = Applied(_InType(function, dtype), operands(*inputs))
     return Gated(evaluate=evaluate, gates=tuple(range(len(changing))))
+
+
+@dataclass(frozen=True)
+class _InType:
+    """A function of whole numbers, computed in their own type."""
+
+    function: Callable[..., NDArray[Any]]
+    dtype: np.dtype[Any]
+
+    def __call__(self, *xs: Array) -> Array:
+        wide = np.uint64 if self.dtype == np.uint64 else np.int64
+        return self.function(*(x.astype(wide).astype(self.dtype) for x in xs)).astype(np.float64)
 
 
 @handles("BitwiseAnd", since=(18,), axes=axis_rules.elementwise)

@@ -9,6 +9,7 @@ from onnx import helper
 
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.kernels.arrays import double
+from onnx_si.kernels.sorting import Nearest
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import identity, opaque
 from onnx_si.ops.rounding import stairs
@@ -156,16 +157,5 @@ def rounded_to(levels: Array, missing: float) -> Step:
 
     `missing` stands for what is no number.
     """
-    borders = 0.5 * (levels[:-1] + levels[1:])
-
-    def evaluate(x: Array) -> Array:
-        position = np.searchsorted(borders, x, side="left")  # on a border the one below it
-        on_border = (position < len(borders)) & (x == borders[np.minimum(position, len(borders) - 1)])
-        nearest = levels[np.minimum(position + (on_border & _odd(levels[position])), len(levels) - 1)]
-        return np.where(np.isnan(x), missing, nearest)
-
-    def _odd(below: NDArray[np.float64]) -> NDArray[np.bool_]:
-        zero = int(np.searchsorted(levels, 0.0))
-        return np.asarray((np.searchsorted(levels, below) - zero) % 2 == 1)
-
-    return Step(switches=lambda x: tuple(x - border for border in borders), evaluate=evaluate)
+    nearest = Nearest(levels, 0.5 * (levels[:-1] + levels[1:]), missing)
+    return Step(switches=nearest.switches, evaluate=nearest)

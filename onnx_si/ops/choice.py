@@ -1,6 +1,7 @@
 """Ops that pick values: Slice, Split, Gather."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ def gather(x: Input, indices: Input, *, axis: int = 0) -> Rule:
         return Gated(evaluate=lambda x, i: _pick_each(x, inside(i, shape[where]), where), gates=(1,))
     table = double(constant(x, "data"))
     return Gated(
-        evaluate=lambda i: np.moveaxis(np.take(table, inside(i, shape[where]), axis=where), where, 0),
+        evaluate=partial(_taken_from, table=table, axis=where),
         gates=(0,),
     )
 
@@ -150,6 +151,12 @@ def inside(indices: NDArray[Any], length: int) -> NDArray[np.intp]:
         found = f"indices from {indices.min():g} to {indices.max():g} on {length} elements"
         raise Undefined(found, "clip them in front of the op")
     return indices.astype(np.intp)
+
+
+def _taken_from(indices: Array, table: Array, axis: int) -> Array:
+    """Slices of a constant, other ones at each point of the batch."""
+    found = np.take(table, inside(indices, table.shape[axis]), axis=axis)
+    return np.moveaxis(found, axis, 0)
 
 
 def _pick_each(x: Array, indices: NDArray[np.intp], axis: int) -> Array:

@@ -1,11 +1,12 @@
 """Comparisons and logic: constant on pieces of the line, with jumps."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from onnx_si.errors import Refusal
-from onnx_si.kernels.arrays import operands
+from onnx_si.kernels.arrays import Applied, LinedUp, operands
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, handles
@@ -19,24 +20,32 @@ def compare(a: Input, b: Input, relation: Callable[[Array, Array], Array]) -> Ru
     At an image, numbers that differ by nothing but rounding are equal: so are two that are equal as real
     numbers, but were computed in two ways.
     """
-    line_up, tie = operands(a, b), min(value.tie for value in (a, b) if isinstance(value, Variable))
-    among_equals = bool(relation(np.zeros(1), np.zeros(1))[0])
+    tie = min(value.tie for value in (a, b) if isinstance(value, Variable))
+    related = _Related(relation, operands(a, b), tie)
+    return Step(switches=related.difference, evaluate=related, loosely=related.loosely if tie else None)
 
-    def difference(*xs: Array) -> tuple[Array, ...]:
-        left, right = line_up(*xs)
+
+@dataclass(frozen=True, eq=False)
+class _Related:
+    """A relation as numbers; `loosely` takes what differs by the share `tie` for equal."""
+
+    relation: Callable[[Array, Array], Array]
+    inputs: LinedUp
+    tie: float
+
+    def __call__(self, *xs: Array) -> Array:
+        return self.relation(*self.inputs(*xs)).astype(np.float64)
+
+    def difference(self, *xs: Array) -> tuple[Array, ...]:
+        left, right = self.inputs(*xs)
         return (left - right,)
 
-    def evaluate(*xs: Array) -> Array:
-        return relation(*line_up(*xs)).astype(np.float64)
-
-    def loosely(*xs: Array) -> Array:
-        left, right = line_up(*xs)
-        size = np.abs(left) + np.abs(right)
+    def loosely(self, *xs: Array) -> Array:
+        left, right = self.inputs(*xs)
+        size, among_equals = np.abs(left) + np.abs(right), self.relation(np.zeros(1), np.zeros(1))
         with np.errstate(invalid="ignore"):  # infinities
-            equals = (np.abs(left - right) <= tie * size) & np.isfinite(size)
-        return np.where(equals, among_equals, relation(left, right)).astype(np.float64)
-
-    return Step(switches=difference, evaluate=evaluate, loosely=loosely if tie else None)
+            equals = (np.abs(left - right) <= self.tie * size) & np.isfinite(size)
+        return np.where(equals, among_equals, self.relation(left, right)).astype(np.float64)
 
 
 @handles(
@@ -81,12 +90,18 @@ def logic(inputs: tuple[Input, ...], function: Callable[..., Array]) -> Rule:
     changing = [value for value in inputs if isinstance(value, Variable)]
     if not all(value.stepwise for value in changing):
         raise Refusal("logic on a tensor that changes continuously", "compare it first")
-    line_up = operands(*inputs)
-
-    def evaluate(*xs: Array) -> Array:
-        return function(*(value != 0 for value in line_up(*xs))).astype(np.float64)
-
+    evaluate = Applied(_OfTruths(function), operands(*inputs))
     return Gated(evaluate=evaluate, gates=tuple(range(len(changing))))
+
+
+@dataclass(frozen=True)
+class _OfTruths:
+    """A truth function of numbers, of which zero is false."""
+
+    function: Callable[..., Array]
+
+    def __call__(self, *xs: Array) -> Array:
+        return self.function(*(x != 0 for x in xs)).astype(np.float64)
 
 
 @handles("Not", since=(1,), axes=axis_rules.elementwise, crop=crops.elementwise)

@@ -7,6 +7,7 @@ from onnx_si.kernels.arrays import double, malformed, shape_of, size
 from onnx_si.ops.elementwise import bilinear, opaque
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
 from onnx_si.rules.rules import Affine, Array, Rule
+from onnx_si.rules.traits import Combination
 
 
 def _terms(equation: str, count: int) -> tuple[list[str], str]:
@@ -42,7 +43,7 @@ def spelled_out(equation: str, shapes: list[tuple[int, ...]]) -> tuple[list[str]
     return _spelled_out(*_terms(equation, len(shapes)), shapes)
 
 
-@handles("Einsum", since=(12, 28))
+@handles("Einsum", since=(12, 28), combines=Combination.SUM_OF_PRODUCTS)
 def einsum(*inputs: Input, equation: str) -> Rule:
     shapes = [shape_of(value) for value in inputs]
     terms, right = spelled_out(equation, shapes)

@@ -2,15 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
-from onnx_si.kernels.arrays import broadcast_shape, double, expand, filled, operands, shape_of
+from onnx_si.kernels.arrays import Applied, Silent, broadcast_shape, double, filled, operands, shape_of
 from onnx_si.kernels.balls import Ball
-from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
+from onnx_si.kernels.pointwise import (
+    Divided,
+    Scaled,
+    Selected,
+    WeightedSum,
+    chosen_of,
+    repeated,
+    thinned,
+    whole_quotient,
+)
 from onnx_si.kernels.series import Series, of_powers
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
@@ -131,18 +141,8 @@ def squared(x: Variable) -> Rule:
     return opaque(np.square, "bilinear") if x.stepwise else Bilinear(product=np.multiply, elementwise=True)
 
 
-def silent(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Outside its domain a function gives inf or nan, without a warning."""
-
-    def evaluate(*xs: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return function(*xs)
-
-    return evaluate
-
-
 @dataclass(frozen=True)
-class Silent:
+class Expanded:
     """A series without warnings: of an array one array, of balls balls. Equal ones are of one function."""
 
     series: Series
@@ -157,7 +157,7 @@ class Silent:
 
 def smooth(function: Callable[[Array], Array], series: Series, everywhere: bool = False) -> Smooth:
     """A function of one element, with its Taylor series; `everywhere`: on the whole line."""
-    return Smooth(silent(function), Silent(series), everywhere)
+    return Smooth(Silent(function), Expanded(series), everywhere)
 
 
 def opaque(
@@ -168,7 +168,7 @@ def opaque(
     steepness: Callable[[Array], Array] | None = None,
 ) -> Opaque:
     """A function that is not piecewise linear, known by its values, and by its parts if it has some."""
-    evaluate = silent(function)
+    evaluate = Silent(function)
     return Opaque(evaluate=evaluate, kind=kind, reason=reason, steady=True, parts=parts, steepness=steepness)
 
 
@@ -176,18 +176,17 @@ def computed(
     function: Callable[..., Array], *inputs: Input, kind: str = "smooth", parts: Composition | None = None
 ) -> Opaque:
     """A function of several inputs, each with a batch axis (of one if constant), or None if left out."""
-    fill = filled(*inputs)
-    return opaque(lambda *xs: function(*fill(*xs)), kind, parts=parts)
+    return opaque(Applied(function, filled(*inputs)), kind, parts=parts)
 
 
 def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 1) -> Affine:
     """A function that only moves and adds values of its inputs; the constant ones make the offset."""
     zeros = [value if isinstance(value, Variable) else np.zeros(shape_of(value)) for value in inputs]
-    fill, offset = filled(*zeros), None
+    offset = None
     if not all(isinstance(value, Variable) for value in inputs):
         nothing = (np.zeros((1, *value.shape)) for value in inputs if isinstance(value, Variable))
         offset = function(*filled(*inputs)(*nothing))[0]
-    return Affine(linear=lambda *xs: function(*fill(*xs)), offset=offset, terms=terms)
+    return Affine(linear=Applied(function, filled(*zeros)), offset=offset, terms=terms)
 
 
 @handles(
@@ -199,8 +198,7 @@ def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 
 )
 def multiply(a: Input, b: Input) -> Rule:
     if isinstance(a, Variable) and isinstance(b, Variable):
-        line_up = operands(a, b)
-        return bilinear(lambda *xs: np.multiply(*line_up(*xs)), (a, b), elementwise=True)
+        return bilinear(Applied(np.multiply, operands(a, b)), (a, b), elementwise=True)
     x, factor = (a, b) if isinstance(a, Variable) else (b, a)
     return scale(variable(x, "A"), double(constant(factor, "B")))
 
@@ -214,18 +212,16 @@ def multiply(a: Input, b: Input) -> Rule:
 )
 def divide(a: Input, b: Input) -> Rule:
     if holds_integers(a):
-        line_up = operands(a, b)
         gates = tuple(range(sum(isinstance(value, Variable) for value in (a, b))))
-        return Gated(evaluate=lambda *xs: np.trunc(np.divide(*line_up(*xs))), gates=gates)
+        return Gated(evaluate=Applied(whole_quotient, operands(a, b)), gates=gates)
     if isinstance(a, Variable) and not isinstance(b, Variable):
         divisor = double(constant(b, "B"))
         if not np.all(divisor) and not a.stepwise:
             raise Refusal("division by a constant zero", "remove the zero from the divisor")
         if np.all(divisor):
             return quotient(a, divisor)
-    line_up = operands(a, b)
     parts = _by_reciprocal(a, b) if isinstance(b, Variable) else None
-    return opaque(lambda *xs: np.divide(*line_up(*xs)), parts=parts)
+    return opaque(Applied(np.divide, operands(a, b)), parts=parts)
 
 
 def _by_reciprocal(a: Input, b: Variable) -> Composition:
@@ -233,8 +229,7 @@ def _by_reciprocal(a: Input, b: Variable) -> Composition:
     inverse = smooth(np.reciprocal, of_powers(-1.0))
     if not isinstance(a, Variable):
         return compose(1, (inverse, (0,)), (scale(b, double(constant(a, "A"))), (1,)))
-    line_up = operands(a, b)
-    product = Bilinear(product=lambda *xs: np.multiply(*line_up(*xs)), elementwise=True)
+    product = Bilinear(product=Applied(np.multiply, operands(a, b)), elementwise=True)
     return compose(2, (inverse, (1,)), (product, (0, 2)))
 
 
@@ -295,27 +290,27 @@ def _dropped(x: Variable, ratio: Input | float, seed: int | None, output: int) -
     kept = (drawn >= share).astype(np.float64)
     why = "dropout in training mode: runtimes draw other numbers from the same seed"
     return Disputed(
-        evaluate=(lambda x: kept * x / (1 - share)) if output == 0 else (lambda x: kept + np.zeros_like(x)),
+        evaluate=partial(thinned, kept=kept, share=share) if output == 0 else partial(repeated, values=kept),
         reason=why,
     )
 
 
-@handles("Where", since=(9, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
+@handles(
+    "Where",
+    since=(9, 16),
+    axes=axis_rules.elementwise,
+    crop=crops.elementwise,
+    combines=Combination.CHOICE,
+)
 def where(condition: Input, x: Input, y: Input) -> Rule:
     if isinstance(condition, Variable):
         if not condition.stepwise:
             raise Refusal("the condition changes continuously", "only conditions that jump are exact")
-        line_up = operands(condition, x, y)
-
-        def choose(*values: Array) -> Array:
-            chosen, if_true, if_false = line_up(*values)
-            return np.where(chosen != 0, if_true, if_false)
-
-        return Gated(evaluate=choose, gates=(0,))
+        return Gated(evaluate=Applied(chosen_of, operands(condition, x, y)), gates=(0,))
     return _selected(constant(condition, "condition").astype(bool), x, y)
 
 
 def _selected(chosen: NDArray[np.bool_], x: Input, y: Input) -> Affine:
     """A constant choice between two tensors, element by element; what is not chosen may be anything."""
     shape = broadcast_shape(chosen, x, y)
-    return jointly_linear(lambda x, y: np.where(chosen, expand(x, shape), expand(y, shape)), x, y, terms=1)
+    return jointly_linear(Selected(chosen, shape), x, y, terms=1)

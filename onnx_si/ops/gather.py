@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
-from onnx_si.kernels.arrays import double, malformed, shape_of
+from onnx_si.kernels.arrays import Applied, filled, malformed, shape_of
 from onnx_si.kernels.sorting import Picked
 from onnx_si.ops.choice import inside
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles
@@ -62,25 +64,30 @@ def picked(x: Input, index: Input, to_places: Callable[[Index], Index]) -> Rule:
         return Affine(linear=Picked(at))
     if not index.stepwise:
         raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
+    gates = (1,) if isinstance(x, Variable) else (0,)
+    return Gated(evaluate=Applied(PickedEach(to_places), filled(x, index)), gates=gates)
 
-    def each(data: Array, indices: Array) -> Array:
+
+@dataclass(frozen=True, eq=False)
+class PickedEach:
+    """Elements at flat places, other ones at each point of the batch."""
+
+    to_places: Callable[[Index], Index]
+
+    def __call__(self, data: Array, indices: Array) -> Array:
         flat = np.broadcast_to(data.reshape(len(data), -1), (len(indices), data[0].size))
-        return np.stack([row[to_places(i.astype(np.intp))] for row, i in zip(flat, indices, strict=True)])
-
-    if isinstance(x, Variable):
-        return Gated(evaluate=each, gates=(1,))
-    table = double(constant(x, "data"))[None]
-    return Gated(evaluate=lambda i: each(table, i), gates=(0,))
+        rows = zip(flat, indices, strict=True)
+        return np.stack([row[self.to_places(i.astype(np.intp))] for row, i in rows])
 
 
 @handles("GatherElements", since=(11, 13), gradient=Gradient.MOVED)
 def gather_elements(x: Input, indices: Input, *, axis: int = 0) -> Rule:
     shape = shape_of(x)
     where = axis_of(axis, len(shape))
-    return picked(x, indices, lambda index: along_axis(index, shape, where))
+    return picked(x, indices, partial(along_axis, shape=shape, axis=where))
 
 
 @handles("GatherND", since=(11, 12, 13), gradient=Gradient.MOVED)
 def gather_nd(x: Input, indices: Input, *, batch_dims: int = 0) -> Rule:
     shape = shape_of(x)
-    return picked(x, indices, lambda index: along_first_axes(index, shape, batch_dims))
+    return picked(x, indices, partial(along_first_axes, shape=shape, batch_dims=batch_dims))

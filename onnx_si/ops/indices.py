@@ -1,9 +1,11 @@
 """Masks and picks that constants steer: OneHot, Trilu, Compress, ReverseSequence."""
 
+from functools import partial
+
 import numpy as np
 
 from onnx_si.graph.constants import affordable
-from onnx_si.kernels.arrays import filled, malformed, shape_of, size
+from onnx_si.kernels.arrays import Applied, filled, malformed, shape_of, size
 from onnx_si.kernels.sorting import Masked, Picked, PickedAlong
 from onnx_si.ops.opaque import at_one_point
 from onnx_si.ops.rounding import stairs
@@ -18,25 +20,20 @@ def one_hot(indices: Input, depth: Input, values: Input, *, axis: int = -1) -> R
     where = axis_of(axis, len(shape_of(indices)) + 1)
     if isinstance(depth, Variable):
         return at_one_point(
-            lambda i, n, v: _marked(i[None], int(n.item()), v[None], where)[0], indices, depth, values
+            lambda i, n, v: _marked(i[None], v[None], int(n.item()), where)[0], indices, depth, values
         )
     (length,) = integers(depth, "depth")
     affordable((*shape_of(indices), length))
-    fill = filled(indices, values)
-
-    def write(*xs: Array) -> Array:
-        at, pair = fill(*xs)
-        return _marked(at, length, pair, where)
-
+    write = Applied(partial(_marked, length=length, axis=where), filled(indices, values))
     if not isinstance(indices, Variable):
-        return Affine(linear=lambda values: write(values))
+        return Affine(linear=write)
     cut = Stage(stairs(np.trunc), (0,))
     both = isinstance(values, Variable)
     marks = Gated(evaluate=write, gates=(0,))
     return Composition((cut, Stage(marks, (2, 1) if both else (1,))))
 
 
-def _marked(at: Array, length: int, values: Array, axis: int) -> Array:
+def _marked(at: Array, values: Array, length: int, axis: int) -> Array:
     """values[:, 1] where the index along the new axis is `at`, elsewhere values[:, 0]."""
     positions, cut = np.arange(length), np.trunc(at)[..., None]
     marked = np.moveaxis((cut == positions) | (cut == positions - length), -1, axis + 1)

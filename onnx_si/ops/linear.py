@@ -139,6 +139,7 @@ def _part_per_channel(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: B
     axes=axis_rules.same,
     crop=_part_per_channel,
     channels_second=True,
+    running="training_mode",
 )
 def batch_normalization(
     x: Input,

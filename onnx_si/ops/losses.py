@@ -1,5 +1,7 @@
 """Losses against known labels: affine in logarithms of probabilities, smooth in scores."""
 
+from functools import partial
+
 import numpy as np
 from scipy import special
 
@@ -66,4 +68,8 @@ def softmax_cross_entropy(
     if context.output == 1:
         return opaque(lambda x: np.asarray(special.log_softmax(x, axis=2)))
     loss = _loss(_weights(shape, labels, weight, ignore_index), reduction)
-    return opaque(lambda x: loss.evaluate(np.asarray(special.log_softmax(x, axis=2))))
+    return opaque(partial(_of_log_softmax, loss=loss))
+
+
+def _of_log_softmax(x: Array, loss: Affine) -> Array:
+    return loss.evaluate(np.asarray(special.log_softmax(x, axis=2)))

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from onnx_si.kernels import series
-from onnx_si.kernels.arrays import broadcast_shape, operands
+from onnx_si.kernels.arrays import Applied, broadcast_shape, operands
 from onnx_si.kernels.pools import LessMean, MeanByAxis
 from onnx_si.kernels.series import Coefficients
 from onnx_si.ops.elementwise import opaque, scale, smooth, weighted_sum
@@ -92,8 +92,7 @@ class Sketch:
     def product(self, a: int, b: int) -> int:
         """The product, element by element."""
         pair = (self.of(a), self.of(b))
-        line_up = operands(*pair)
-        rule = Bilinear(product=lambda *xs: np.multiply(*line_up(*xs)), elementwise=True)
+        rule = Bilinear(product=Applied(np.multiply, operands(*pair)), elementwise=True)
         return self.add(rule, (a, b), broadcast_shape(*pair))
 
     def square(self, x: int) -> int:

@@ -9,14 +9,14 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
-from onnx_si.kernels.sorting import Permuted, Repeated, Reshaped
+from onnx_si.kernels.sorting import Joined, Permuted, Repeated, Reshaped
 from onnx_si.ops import crops
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
 from onnx_si.rules.boxes import Box, Part, whole
 from onnx_si.rules.boxes import shape_of as lengths
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, variable
-from onnx_si.rules.rules import Affine, Array, Rule
+from onnx_si.rules.rules import Affine, Rule
 from onnx_si.rules.traits import Gradient, Moves
 
 
@@ -202,18 +202,9 @@ def concat(*inputs: Input, axis: int) -> Rule:
     if len({(*shape[:where], *shape[where + 1 :], len(shape)) for shape in shapes}) > 1:
         raise malformed(f"concat of shapes {' and '.join(map(str, shapes))} on axis {where}")
     affordable((*shapes[0][:where], sum(shape[where] for shape in shapes), *shapes[0][where + 1 :]))
-    zeros = [
-        None if isinstance(value, Variable) else np.zeros(value.shape)
-        for value in inputs
-        if value is not None
-    ]
-
-    def join(*xs: Array) -> Array:
-        changing, batch = iter(xs), xs[0].shape[:1]
-        parts = [next(changing) if z is None else np.broadcast_to(z, (*batch, *z.shape)) for z in zeros]
-        return np.concatenate(parts, axis=where + 1)
-
-    if all(z is None for z in zeros):
+    gaps = tuple(None if isinstance(value, Variable) else shape_of(value) for value in inputs)
+    join = Joined(gaps, where + 1)
+    if all(gap is None for gap in gaps):
         return Affine(linear=join)
     at_zero = [
         np.zeros(v.shape) if isinstance(v, Variable) else double(constant(v, "inputs")) for v in inputs

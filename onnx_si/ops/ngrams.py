@@ -1,9 +1,11 @@
 """TfIdfVectorizer: counts of the runs of whole numbers that a table lists."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import onnx
 
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed
@@ -39,7 +41,22 @@ def _runs(row: Array, lengths: range, most_skipped: int) -> Iterator[Run]:
                     yield tuple(row[at : at + (n - 1) * step + 1 : step])
 
 
-@handles("TfIdfVectorizer", since=(9,))
+def _ending(node: onnx.NodeProto, longest: int) -> onnx.NodeProto:
+    """No run of a tensor is longer than the tensor, whatever the file allows."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    counts = next((len(a.ints) for a in copy.attribute if a.name == "ngram_counts"), 0)
+    for attribute in copy.attribute:
+        if attribute.name == "max_gram_length":
+            attribute.i = min(attribute.i, max(longest, counts))
+        if attribute.name == "max_skip_count":
+            attribute.i = min(attribute.i, longest)
+        if attribute.name == "ngram_indexes":
+            affordable((longest, max(attribute.ints, default=0) + 1))
+    return copy
+
+
+@handles("TfIdfVectorizer", since=(9,), bounded=_ending)
 def tf_idf_vectorizer(
     x: Input,
     *,
@@ -63,19 +80,34 @@ def tf_idf_vectorizer(
     if min(ngram_indexes, default=0) < 0:
         raise malformed(f"places {min(ngram_indexes)}")
     affordable((math.prod(shape[:-1]), max(ngram_indexes, default=0) + 1))
-    at, width = dict(zip(runs, ngram_indexes, strict=True)), max(ngram_indexes, default=-1) + 1
-    scale = np.ones(width)
+    scale = np.ones(max(ngram_indexes, default=-1) + 1)
     if mode != "TF":
         scale[ngram_indexes] = factors
-    lengths = range(min_gram_length, max_gram_length + 1)
+    counted = _Counted(
+        at=dict(zip(runs, ngram_indexes, strict=True)),
+        lengths=range(min_gram_length, max_gram_length + 1),
+        most_skipped=max_skip_count,
+        once=mode == "IDF",
+        scale=scale,
+    )
+    return opaque(counted, "discrete", "it counts whole numbers")
 
-    def count(x: Array) -> Array:
-        rows = x.reshape(-1, x.shape[-1])
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Counted:
+    """How often each listed run occurs, or whether it does (`once`), times a scale at its place."""
+
+    at: Mapping[Run, int]
+    lengths: range
+    most_skipped: int
+    once: bool
+    scale: Array
+
+    def __call__(self, x: Array) -> Array:
+        rows, width = x.reshape(-1, x.shape[-1]), len(self.scale)
         found = np.zeros((len(rows), width), x.dtype)
         for row, counts in zip(rows, found, strict=True):
-            for run in _runs(row, lengths, max_skip_count):
-                if run in at:
-                    counts[at[run]] += 1
-        return (np.minimum(found, 1) if mode == "IDF" else found).reshape(*x.shape[:-1], width) * scale
-
-    return opaque(count, "discrete", "it counts whole numbers")
+            for run in _runs(row, self.lengths, self.most_skipped):
+                if run in self.at:
+                    counts[self.at[run]] += 1
+        return (np.minimum(found, 1) if self.once else found).reshape(*x.shape[:-1], width) * self.scale

@@ -1,28 +1,32 @@
 """Ops that give a tensor whose shape depends on values: computed at the image, never along a line."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.graph.constants import affordable
-from onnx_si.kernels.arrays import filled, malformed
-from onnx_si.ops.elementwise import silent
+from onnx_si.kernels.arrays import Filled, Silent, filled, malformed
 from onnx_si.rules.registry import Context, Input, handles
 from onnx_si.rules.rules import Array, Opaque, comparable
 
 
 def at_one_point(function: Callable[..., Array], *inputs: Input) -> Opaque:
     """A function of whole inputs (None where one is left out) whose output's shape depends on them."""
-    fill = filled(*inputs)
+    return Opaque(evaluate=Silent(_AtOnePoint(function, filled(*inputs))))
 
-    def evaluate(*xs: Array) -> Array:
+
+@dataclass(frozen=True, eq=False)
+class _AtOnePoint:
+    function: Callable[..., Array]
+    inputs: Filled
+
+    def __call__(self, *xs: Array) -> Array:
         if any(len(x) != 1 for x in xs):
             raise AssertionError("an output without a fixed shape was asked for at several points")
-        values = (None if value is None else value[0] for value in fill(*xs))
-        return np.asarray(function(*values), dtype=np.float64)[None]
-
-    return Opaque(evaluate=silent(evaluate))
+        values = (None if value is None else value[0] for value in self.inputs(*xs))
+        return np.asarray(self.function(*values), dtype=np.float64)[None]
 
 
 @handles("NonZero", since=(9, 13))

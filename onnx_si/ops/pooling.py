@@ -1,5 +1,7 @@
 """MaxPool, AveragePool, their global forms, and LpPool."""
 
+from functools import partial
+
 import numpy as np
 
 from onnx_si.errors import Refusal
@@ -12,7 +14,7 @@ from onnx_si.ops.elementwise import opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, handles, variable
-from onnx_si.rules.rules import Affine, Composition, Gated, Kinked, Maximum, Rule, Winner
+from onnx_si.rules.rules import Affine, Array, Composition, Gated, Kinked, Maximum, Rule, Winner
 from onnx_si.rules.traits import Average, Gradient
 
 
@@ -48,11 +50,13 @@ def max_pool(
     places = np.stack(list(win.taps_of(win.pad(flat, -1.0))))
     return chain(
         Winner(WindowEntries(win), tie=x.tie),
-        Gated(
-            evaluate=lambda i: np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0],
-            gates=(0,),
-        ),
+        Gated(evaluate=partial(_place_of, places=places), gates=(0,)),
     )
+
+
+def _place_of(i: Array, places: Array) -> Array:
+    """The i-th of the places that each window has."""
+    return np.asarray(np.take_along_axis(places[:, None], i.astype(np.intp)[None], axis=0)[0])
 
 
 @handles(

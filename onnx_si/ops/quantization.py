@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import onnx
 from onnx import helper
 
 from onnx_si.errors import Refusal
-from onnx_si.kernels.arrays import double, filled, malformed, shape_of, size
+from onnx_si.kernels.arrays import Constant, double, malformed, shape_of, size
+from onnx_si.kernels.pointwise import Clipped
 from onnx_si.ops.casting import RANGES, SMALL_FLOATS, name_of, representable, rounded_to
-from onnx_si.ops.elementwise import computed, opaque, quotient
+from onnx_si.ops.elementwise import computed, quotient
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain, compose
 from onnx_si.rules.registry import (
@@ -69,6 +71,10 @@ class Granularity:
             raise malformed(f"scales of shape {values.shape[1:]} in blocks of {self.block} on {self.shape}")
         return np.asarray(repeated)
 
+    def dequantized(self, x: Array, width: Array, zero: Array | None) -> Array:
+        """(x - zero) * width."""
+        return np.asarray((x if zero is None else x - self.spread(zero)) * self.spread(width))
+
     def constant(self, value: Input, name: str) -> Array:
         """The same of a constant, without the batch axis."""
         return np.asarray(self.spread(double(constant(value, name))[None])[0])
@@ -105,17 +111,32 @@ def rounded(
 def steps_of(
     x: Callable[..., Array], width: Callable[..., Array], zero: Array, ends: tuple[float, float], kind: int
 ) -> Step:
-    """`rounded` of two functions of what the op reads."""
+    """The step of `rounded` of two functions of what the op reads."""
+    made = Steps(x=x, width=width, zero=zero, ends=ends, kind=kind)
+    return Step(switches=made.switches, evaluate=made, spacing=made.spacing, typed=made.typed)
 
-    def by(typed: bool) -> Callable[..., Array]:
-        return lambda *xs: rounded(x(*xs), width(*xs), zero, ends, kind, typed)
 
-    return Step(
-        switches=lambda *xs: (x(*xs) - width(*xs) / 2,),
-        evaluate=by(False),
-        spacing=lambda *xs: np.broadcast_to(width(*xs), x(*xs).shape),
-        typed=by(True),
-    )
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Steps:
+    """`rounded` of two functions of what an op reads."""
+
+    x: Callable[..., Array]
+    width: Callable[..., Array]
+    zero: Array
+    ends: tuple[float, float]
+    kind: int
+
+    def __call__(self, *xs: Array) -> Array:
+        return rounded(self.x(*xs), self.width(*xs), self.zero, self.ends, self.kind)
+
+    def typed(self, *xs: Array) -> Array:
+        return rounded(self.x(*xs), self.width(*xs), self.zero, self.ends, self.kind, typed=True)
+
+    def switches(self, *xs: Array) -> tuple[Array, ...]:
+        return (self.x(*xs) - self.width(*xs) / 2,)
+
+    def spacing(self, *xs: Array) -> Array:
+        return np.broadcast_to(self.width(*xs), self.x(*xs).shape)
 
 
 def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Composition:
@@ -123,11 +144,11 @@ def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Co
     if np.any(width <= 0):
         raise malformed("a scale that is not positive")
     ends = RANGES[element]
-    step = steps_of(lambda x: x, lambda x: width, zero, ends, x.element)
+    step = steps_of(lambda x: x, Constant(width), zero, ends, x.element)
     if x.stepwise:
         return step
     low, high = ((end - zero + one) * width for end, one in zip(ends, (-1, 1), strict=True))
-    return chain(Kinked(lambda x: np.minimum(np.maximum(x, low), high), (low, high)), step)
+    return chain(Kinked(Clipped(low, high), (low, high)), step)
 
 
 @handles("QuantizeLinear", since=(10, 13, 19, 21, 23, 24, 25, 28), axes=axis_rules.elementwise)
@@ -148,11 +169,8 @@ def quantize(
         if element not in RANGES:
             raise Refusal(f"{name_of(element)} with a scale that changes", "export with constant scales")
 
-        def evaluate(x: Array, width: Array, zero: Array | None) -> Array:
-            shift = np.zeros((1, 1)) if zero is None else zero
-            return rounded(x, grain.spread(width), grain.spread(shift), RANGES[element], element_of(y_scale))
-
-        return computed(evaluate, x, y_scale, zero_point)
+        by = partial(_by_grain, grain=grain, ends=RANGES[element], kind=element_of(y_scale))
+        return computed(by, x, y_scale, zero_point)
     width = grain.constant(y_scale, "y_scale")
     zero = optional(zero_point, "y_zero_point")
     if element in RANGES:
@@ -161,6 +179,13 @@ def quantize(
     if element not in SMALL_FLOATS or not saturate or (zero is not None and np.any(double(zero))):
         raise Refusal(f"quantisation to {name_of(element)}, saturate {saturate}", "quantise to integers")
     return chain(quotient(x, width), rounded_to(*representable(element)))
+
+
+def _by_grain(
+    x: Array, width: Array, zero: Array | None, grain: Granularity, ends: tuple[float, float], kind: int
+) -> Array:
+    shift = np.zeros((1, 1)) if zero is None else zero
+    return rounded(x, grain.spread(width), grain.spread(shift), ends, kind)
 
 
 def element_of(zero_point: Input) -> int:
@@ -183,12 +208,6 @@ def dequantize(
     output_dtype: int = 0,
 ) -> Rule | Composition:
     grain = Granularity(shape_of(x), axis, block_size)
-    fill = filled(x, x_scale, zero_point)
-
-    def evaluate(*xs: Array) -> Array:
-        x, width, zero = fill(*xs)
-        return np.asarray((x if zero is None else x - grain.spread(zero)) * grain.spread(width))
-
     if not isinstance(x_scale, Variable) and not isinstance(zero_point, Variable):
         width = grain.constant(x_scale, "x_scale")
         shift = None if zero_point is None else -grain.constant(zero_point, "x_zero_point") * width
@@ -199,7 +218,7 @@ def dequantize(
         steps = steps if zero_point is None else steps - grain.constant(zero_point, "x_zero_point")
         return Affine(linear=lambda width, w: grain.spread(width) * w, weights=(steps,))
     if not all(value.stepwise for value in changing if value is not x_scale):
-        return opaque(evaluate, "bilinear")
+        return computed(grain.dequantized, x, x_scale, zero_point, kind="bilinear")
     named = [
         name for name, v in (("x", x), ("scale", x_scale), ("zero", zero_point)) if isinstance(v, Variable)
     ]

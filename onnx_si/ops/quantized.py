@@ -1,14 +1,15 @@
 """Matrix products and convolutions of quantised tensors: exact in integers, then rounded once."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx
 
-from onnx_si.kernels.arrays import double, filled, shape_of
+from onnx_si.kernels.arrays import double, shape_of
 from onnx_si.ops.casting import RANGES
 from onnx_si.ops.convolution import conv
-from onnx_si.ops.elementwise import opaque
+from onnx_si.ops.elementwise import computed
 from onnx_si.ops.linear import matmul
 from onnx_si.ops.quantization import element_of, quantized, rounded
 from onnx_si.rules import axis_rules
@@ -69,23 +70,29 @@ def quantized_matmul(
     scales = (a_scale, b_scale, y_scale)
     changing = sum(isinstance(value, Variable) for value in (a, b))
     if any(isinstance(value, Variable) for value in scales):
-        fill = filled(a, a_scale, b, b_scale, y_scale)
-
-        def evaluate(*xs: Array) -> Array:
-            a, a_scale, b, b_scale, y_scale = fill(*xs)
-            product = np.matmul(a - zeros[0], b - zeros[1])
-            rows, columns = (s.reshape(len(s), *w) for s, w in ((a_scale, (-1, 1)), (b_scale, (1, -1))))
-            return rounded(
-                product * (rows * columns), y_scale.reshape(len(y_scale), -1, 1), zero, RANGES[element]
-            )
-
-        return opaque(evaluate)
+        by = partial(_scaled_product, zeros=(*zeros, zero), ends=RANGES[element])
+        return computed(by, a, a_scale, b, b_scale, y_scale)
     width = _spread(y_scale, "y_scale", -2) / (
         _spread(a_scale, "a_scale", -2) * _spread(b_scale, "b_scale", -1)
     )
     parts = _product(a, b, zeros)
     step = quantized(Variable((), stepwise=True, element=EXACT), width, zero, element)
     return compose(changing, *parts, (step, (changing + len(parts) - 1,)))
+
+
+def _scaled_product(
+    a: Array,
+    a_scale: Array,
+    b: Array,
+    b_scale: Array,
+    y_scale: Array,
+    zeros: tuple[Array, Array, Array],
+    ends: tuple[float, float],
+) -> Array:
+    """A product whose scales change with the image; the zero points are those of a, b and the output."""
+    product = np.matmul(a - zeros[0], b - zeros[1])
+    rows, columns = (s.reshape(len(s), *w) for s, w in ((a_scale, (-1, 1)), (b_scale, (1, -1))))
+    return rounded(product * (rows * columns), y_scale.reshape(len(y_scale), -1, 1), zeros[2], ends)
 
 
 @handles("ConvInteger", since=(10,), axes=axis_rules.windowed, channels_second=True)
@@ -121,18 +128,29 @@ def quantized_conv(
     axis = 1 - weight.ndim  # of the output channels, from the end
     scales = (x_scale, w_scale, y_scale)
     if any(isinstance(value, Variable) for value in scales):
-        fill = filled(x, *scales)
-
-        def evaluate(*xs: Array) -> Array:
-            x, x_scale, w_scale, y_scale = fill(*xs)
-            sums = convolution.evaluate(x - below)
-            first, last = (s.reshape(len(s), *(1,) * weight.ndim) for s in (x_scale, y_scale))
-            channels = w_scale.reshape(len(w_scale), 1, -1, *(1,) * (weight.ndim - 2))
-            return rounded(sums * (first * channels), last, zero, RANGES[element])
-
-        return opaque(evaluate)
+        by = partial(
+            _scaled_sums, convolution=convolution, zeros=(below, zero), ends=RANGES[element], ndim=weight.ndim
+        )
+        return computed(by, x, *scales)
     width = _spread(y_scale, "y_scale", -1) / (
         _spread(x_scale, "x_scale", -1) * _spread(w_scale, "w_scale", axis)
     )
     step = quantized(Variable((), stepwise=True, element=EXACT), width, zero, element)
     return chain(shifted(below), convolution, step)
+
+
+def _scaled_sums(
+    x: Array,
+    x_scale: Array,
+    w_scale: Array,
+    y_scale: Array,
+    convolution: Rule,
+    zeros: tuple[Array, Array],
+    ends: tuple[float, float],
+    ndim: int,
+) -> Array:
+    """A convolution whose scales change with the image; the zero points are those of x and the output."""
+    sums = convolution.evaluate(x - zeros[0])
+    first, last = (s.reshape(len(s), *(1,) * ndim) for s in (x_scale, y_scale))
+    channels = w_scale.reshape(len(w_scale), 1, -1, *(1,) * (ndim - 2))
+    return rounded(sums * (first * channels), last, zeros[1], ends)

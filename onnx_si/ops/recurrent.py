@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from onnx_si.errors import Refusal
-from onnx_si.kernels.arrays import filled, malformed, shape_of
-from onnx_si.ops.elementwise import opaque
+from onnx_si.kernels.arrays import malformed, shape_of
+from onnx_si.ops.elementwise import computed
 from onnx_si.rules.registry import Context, Input, handles, optional
 from onnx_si.rules.rules import Array, Disputed, Rule
 
@@ -121,38 +122,46 @@ class Layer:
         backwards = DIRECTIONS.get(self.direction, ())
         if len(shape_of(x)) != 3 or len(shape_of(w)) != 3 or shape_of(w)[0] != len(backwards):
             raise malformed(f"direction '{self.direction}', W of shape {shape_of(w)} on shape {shape_of(x)}")
-        functions, fill = self.functions(len(backwards)), filled(x, w, r, b, *initial, p)
-        gates, hidden = shape_of(r)[1:]
-        each = optional(lengths, "sequence_lens")
+        functions, each = self.functions(len(backwards)), optional(lengths, "sequence_lens")
+        return computed(partial(self._all_steps, functions=functions, each=each), x, w, r, b, *initial, p)
 
-        def evaluate(*xs: Array) -> Array:
-            x, w, r, b, *initial, p = fill(*xs)
-            x = x.swapaxes(1, 2) if self.layout else x
-            initial = [v.swapaxes(1, 2) if self.layout and v is not None else v for v in initial]
-            images = x.shape[2]
-            counts = np.full(images, x.shape[1]) if each is None else each.astype(np.intp)
-            biases = np.zeros((1, len(backwards), 2 * gates)) if b is None else b
-            holes = np.zeros((1, len(backwards), 3 * hidden)) if p is None else p
-            found = []
-            for d, back in enumerate(backwards):
-                peepholes = [hole[:, None] for hole in np.split(holes[:, d], 3, axis=-1)]
-                weights = Weights(
-                    w=w[:, d],
-                    r=r[:, d],
-                    wb=biases[:, d, :gates],
-                    rb=biases[:, d, gates:],
-                    peepholes=peepholes,
-                )
-                states = [np.zeros((1, images, hidden)) if v is None else v[:, d] for v in initial]
-                y, last = self._run(_turned(x, counts) if back else x, weights, states, counts, functions[d])
-                found.append((_turned(y, counts) if back else y, last))
-            if self.output == 0:
-                every = np.stack([y for y, _ in found], axis=2)
-                return every.transpose(0, 3, 1, 2, 4) if self.layout else every
-            final = np.stack([last[self.output - 1] for _, last in found], axis=1)
-            return final.swapaxes(1, 2) if self.layout else final
-
-        return opaque(evaluate)
+    def _all_steps(
+        self,
+        x: Array,
+        w: Array,
+        r: Array,
+        b: Array | None,
+        *others: Array | None,
+        functions: list[list[Function]],
+        each: NDArray[Any] | None,
+    ) -> Array:
+        """The wanted output; `others` are the initial states and the peepholes, `each` the rows' lengths."""
+        *initial, p = others
+        backwards, (gates, hidden) = DIRECTIONS[self.direction], r.shape[2:]
+        x = x.swapaxes(1, 2) if self.layout else x
+        initial = [v.swapaxes(1, 2) if self.layout and v is not None else v for v in initial]
+        images = x.shape[2]
+        counts = np.full(images, x.shape[1]) if each is None else each.astype(np.intp)
+        biases = np.zeros((1, len(backwards), 2 * gates)) if b is None else b
+        holes = np.zeros((1, len(backwards), 3 * hidden)) if p is None else p
+        found = []
+        for d, back in enumerate(backwards):
+            peepholes = [hole[:, None] for hole in np.split(holes[:, d], 3, axis=-1)]
+            weights = Weights(
+                w=w[:, d],
+                r=r[:, d],
+                wb=biases[:, d, :gates],
+                rb=biases[:, d, gates:],
+                peepholes=peepholes,
+            )
+            states = [np.zeros((1, images, hidden)) if v is None else v[:, d] for v in initial]
+            y, last = self._run(_turned(x, counts) if back else x, weights, states, counts, functions[d])
+            found.append((_turned(y, counts) if back else y, last))
+        if self.output == 0:
+            every = np.stack([y for y, _ in found], axis=2)
+            return every.transpose(0, 3, 1, 2, 4) if self.layout else every
+        final = np.stack([last[self.output - 1] for _, last in found], axis=1)
+        return final.swapaxes(1, 2) if self.layout else final
 
     def _run(
         self, x: Array, weights: Weights, states: list[Array], counts: NDArray[np.intp], f: list[Function]

@@ -1,8 +1,11 @@
 """Pooling over regions of interest, and convolution at shifted places: exact where those are constant."""
 
 import math
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
@@ -78,17 +81,29 @@ def roi_align(
             weight[row] /= max(here // 4, 1)
         elif here:  # nothing beyond the region's own samples counts
             index[row, :, here:], weight[row, :, here:] = taps.index[:, :1], taps.weight[:, :1]
-
-    def tapped(x: Array, w: Array) -> Array:
-        flat = x.reshape(*x.shape[:3], size(spatial))
-        y = np.zeros((len(x), len(images), shape[1], size(bins), most), x.dtype)
-        for i, (image, at, share) in enumerate(zip(images, index, w, strict=True)):
-            y[:, i] = flat[:, image][..., at] * share
-        return y.reshape(*y.shape[:3], *bins, most)
-
+    tapped = _Tapped(images, index, bins)
     if mode == "avg":
-        return Affine(linear=lambda x, w: tapped(x, w).sum(axis=-1), weights=(weight,), terms=most)
+        return Affine(linear=tapped.summed, weights=(weight,), terms=most)
     return chain(Affine(linear=tapped, weights=(weight,)), Maximum(lambda x: np.moveaxis(x, -1, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Tapped:
+    """Weighted pixels around the samples of each region: (batch, regions, channels, *bins, taps)."""
+
+    images: NDArray[np.intp]
+    index: NDArray[np.intp]
+    bins: tuple[int, int]
+
+    def __call__(self, x: Array, w: Array) -> Array:
+        flat = x.reshape(*x.shape[:3], size(x.shape[3:]))
+        y = np.zeros((len(x), len(self.images), x.shape[2], *self.index.shape[1:]), x.dtype)
+        for i, (image, at, share) in enumerate(zip(self.images, self.index, w, strict=True)):
+            y[:, i] = flat[:, image][..., at] * share
+        return y.reshape(*y.shape[:3], *self.bins, y.shape[-1])
+
+    def summed(self, x: Array, w: Array) -> Array:
+        return np.asarray(self(x, w).sum(axis=-1))
 
 
 def _bins(first: float, last: float, count: int, limit: int) -> list[range]:
@@ -133,17 +148,25 @@ def max_roi_pool(x: Input, rois: Input, *, pooled_shape: list[int], spatial_scal
         for bin_, (rows, columns) in enumerate(bins):
             places = np.add.outer(np.array(rows) * shape[3], np.array(columns)).ravel()
             index[box, bin_, : places.size] = places
-    empty = (index == size(shape[2:])).all(axis=-1)
+    return Maximum(_InBins(images, index, (pooled_shape[0], pooled_shape[1])))
 
-    def candidates(x: Array) -> Array:
-        flat = x.reshape(*x.shape[:3], size(shape[2:]))
+
+@dataclass(frozen=True, eq=False)
+class _InBins:
+    """The pixels in each bin of each region on a new first axis; 0 in an empty bin."""
+
+    images: NDArray[np.intp]
+    index: NDArray[np.intp]
+    bins: tuple[int, int]
+
+    def __call__(self, x: Array) -> Array:
+        flat = x.reshape(*x.shape[:3], size(x.shape[3:]))
+        empty = (self.index == flat.shape[-1]).all(axis=-1)
         padded = np.concatenate([flat, np.full((*flat.shape[:3], 1), -np.inf, x.dtype)], axis=-1)
-        y = np.zeros((len(x), len(boxes), shape[1], *index.shape[1:]), x.dtype)
-        for i, (image, at) in enumerate(zip(images, index, strict=True)):
+        y = np.zeros((len(x), len(self.images), x.shape[2], *self.index.shape[1:]), x.dtype)
+        for i, (image, at) in enumerate(zip(self.images, self.index, strict=True)):
             y[:, i] = np.where(empty[i, :, None], 0.0, padded[:, image][..., at])
-        return np.moveaxis(y.reshape(len(x), len(boxes), shape[1], *pooled_shape, index.shape[2]), -1, 0)
-
-    return Maximum(candidates)
+        return np.moveaxis(y.reshape(*y.shape[:3], *self.bins, y.shape[-1]), -1, 0)
 
 
 @handles("DeformConv", since=(19, 22), axes=axis_rules.windowed, channels_second=True)
@@ -175,41 +198,67 @@ def deform_conv(
     reach = [np.arange(axis.taps) * axis.dilation for axis in win.axes]
     first = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(1, places, rank)
     within = np.stack(np.meshgrid(*reach, indexing="ij"), -1).reshape(taps, 1, rank)
-    sampler = Sampler("linear", "zeros", True)
-
-    def taps_of(offset: Array, mask: Array | None) -> Taps:
-        """(batch, images * offset groups, taps * places, corners)"""
-        shifts = offset.reshape(len(offset), shape[0] * offset_group, taps, rank, places).swapaxes(3, 4)
-        found = sampler.taps(shifts + first + within, shape[2:])
-        factor = 1.0 if mask is None else mask.reshape(len(mask), shape[0] * offset_group, taps, places, 1)
-        flat = (shape[0] * offset_group, taps * places, found.index.shape[-1])
-        weight = found.weight * factor
-        index = np.broadcast_to(found.index, weight.shape)
-        return Taps(index.reshape(-1, *flat), weight.reshape(-1, *flat))
-
-    def convolved(x: Array, sampled: Taps, factors: Array, kernel: Array) -> Array:
-        grouped = x.reshape(len(x), shape[0] * offset_group, shape[1] // offset_group, size(shape[2:]))
-        columns = sampled.collect(grouped, factors)
-        columns = columns.reshape(len(columns), shape[0], group, -1, places)
-        matrices = kernel.reshape(len(kernel), 1, group, kernel.shape[1] // group, -1)
-        y = np.matmul(matrices, columns)
-        return np.asarray(y.reshape(len(y), shape[0], kernel.shape[1], *win.output))
-
+    shifted = Shifted(
+        first=first, within=within, spatial=shape[2:], out=win.output, groups=(group, offset_group)
+    )
     bias = optional(b, "B")
     addend = None if bias is None else double(bias).reshape(-1, *(1,) * rank)
     if any(isinstance(value, Variable) for value in (offset, mask, w)):
-
-        def evaluate(x: Array, w: Array, offset: Array, mask: Array | None) -> Array:
-            sampled = taps_of(offset, mask)
-            return convolved(x, sampled, sampled.weight, w) + (0.0 if addend is None else addend)
-
-        return computed(evaluate, x, w, offset, mask)
+        return computed(partial(_with_own_taps, shifted=shifted, addend=addend), x, w, offset, mask)
     factor = optional(mask, "mask")
-    fixed = taps_of(
+    fixed = shifted.taps(
         double(constant(offset, "offset"))[None], None if factor is None else double(factor)[None]
     )
     weights = (fixed.weight, double(constant(w, "W")))
     terms = shape_of(w)[1] * taps * 2**rank + 1
-    return Affine(
-        linear=lambda x, f, w: convolved(x, fixed, f, w[None]), weights=weights, offset=addend, terms=terms
-    )
+    linear = partial(_with_fixed_taps, shifted=shifted, taps=fixed)
+    return Affine(linear=linear, weights=weights, offset=addend, terms=terms)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shifted:
+    """A convolution whose taps are each moved by an offset of their own.
+
+    They lie at `first` (1, out, rank) + `within` (taps, 1, rank); `groups` are those of the convolution and
+    those of the offsets.
+    """
+
+    first: NDArray[np.intp]
+    within: NDArray[np.intp]
+    spatial: tuple[int, ...]
+    out: tuple[int, ...]
+    groups: tuple[int, int]
+
+    def taps(self, offset: Array, mask: Array | None) -> Taps:
+        """(batch, images * offset groups, taps * places, corners)"""
+        taps, (places, rank) = len(self.within), self.first.shape[1:]
+        sets = offset.shape[1] * self.groups[1]
+        shifts = offset.reshape(len(offset), sets, taps, rank, places).swapaxes(3, 4)
+        found = Sampler("linear", "zeros", True).taps(shifts + self.first + self.within, self.spatial)
+        factor = 1.0 if mask is None else mask.reshape(len(mask), sets, taps, places, 1)
+        flat = (sets, taps * places, found.index.shape[-1])
+        weight = found.weight * factor
+        index = np.broadcast_to(found.index, weight.shape)
+        return Taps(index.reshape(-1, *flat), weight.reshape(-1, *flat))
+
+    def convolved(self, x: Array, sampled: Taps, factors: Array, kernel: Array) -> Array:
+        group, offset_group = self.groups
+        images, channels = x.shape[1:3]
+        grouped = x.reshape(len(x), images * offset_group, channels // offset_group, size(self.spatial))
+        columns = sampled.collect(grouped, factors)
+        columns = columns.reshape(len(columns), images, group, -1, size(self.out))
+        matrices = kernel.reshape(len(kernel), 1, group, kernel.shape[1] // group, -1)
+        y = np.matmul(matrices, columns)
+        return np.asarray(y.reshape(len(y), images, kernel.shape[1], *self.out))
+
+
+def _with_own_taps(
+    x: Array, w: Array, offset: Array, mask: Array | None, shifted: Shifted, addend: Array | None
+) -> Array:
+    """Offsets for each point of the batch."""
+    sampled = shifted.taps(offset, mask)
+    return shifted.convolved(x, sampled, sampled.weight, w) + (0.0 if addend is None else addend)
+
+
+def _with_fixed_taps(x: Array, factors: Array, w: Array, shifted: Shifted, taps: Taps) -> Array:
+    return shifted.convolved(x, taps, factors, w[None])

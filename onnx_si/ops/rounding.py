@@ -1,10 +1,11 @@
 """Rounding to whole numbers and what is made of it: Floor, Ceil, Round, Mod; and Sign, IsInf, IsNaN."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from onnx_si.kernels.arrays import broadcast_shape, double, expand, malformed, operands
+from onnx_si.kernels.arrays import Applied, broadcast_shape, double, expand, malformed, operands
 from onnx_si.ops.elementwise import holds_integers, opaque
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles
@@ -64,15 +65,28 @@ def mod(a: Input, b: Input, *, context: Context, fmod: int = 0) -> Rule | Compos
     if not (fmod or context.version >= 28 or holds_integers(a)):
         raise malformed("Mod of floating-point numbers needs fmod = 1 before opset 28")
     if not isinstance(a, Variable) or isinstance(b, Variable) or a.stepwise or not np.all(b):
-        line_up, remainder = operands(a, b), np.fmod if fmod else np.mod
-        return opaque(lambda *xs: remainder(*line_up(*xs)))
+        return opaque(Applied(np.fmod if fmod else np.mod, operands(a, b)))
     divisor = double(constant(b, "B"))
     shape = broadcast_shape(a, b)
-    cut = np.trunc if fmod else np.floor
-    quotient = Step(
-        switches=lambda x: (expand(x, shape),),
-        evaluate=lambda x: cut(expand(x, shape) / divisor),
-        spacing=lambda x: np.broadcast_to(np.abs(divisor), (len(x), *shape)),
-    )
+    times = _Times(np.trunc if fmod else np.floor, divisor, shape)
+    quotient = Step(switches=times.switches, evaluate=times, spacing=times.spacing)
     rest = Affine(linear=lambda x, q, w: expand(x, shape) + q * w, weights=(-divisor,), terms=2)
     return Composition((Stage(quotient, (0,)), Stage(rest, (0, 1))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Times:
+    """How many times a constant goes into x, both broadcast to a shape."""
+
+    cut: Callable[[Array], Array]
+    divisor: Array
+    shape: tuple[int, ...]
+
+    def __call__(self, x: Array) -> Array:
+        return self.cut(expand(x, self.shape) / self.divisor)
+
+    def switches(self, x: Array) -> tuple[Array, ...]:
+        return (expand(x, self.shape),)
+
+    def spacing(self, x: Array) -> Array:
+        return np.broadcast_to(np.abs(self.divisor), (len(x), *self.shape))

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ KERNELS: dict[str, tuple[tuple[int, ...], Callable[[Array], Array]]] = {
 """Pixels read beside the one below a place, and their weights by distance."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Taps:
     """For every place the flat positions that it reads and their weights, both (..., taps)."""
 
@@ -123,29 +124,33 @@ def grid_sample(
         raise malformed(f"a grid of shape {places} on a tensor of shape {shape}")
     affordable((*shape[:2], *out, 4 ** len(spatial)))
     sampler = Sampler(MODES[mode], padding_mode, bool(align_corners))
-
-    def taps_of(grid: Array) -> Taps:
-        at = sampler.pixels(grid.reshape(*grid.shape[:2], size(out), len(spatial)), spatial)
-        return sampler.taps(at, spatial)
-
-    def read(x: Array, taps: Taps, weight: Array) -> Array:
-        y = taps.collect(x.reshape(*x.shape[:3], size(spatial)), weight)
-        return y.reshape(*y.shape[:3], *out)
-
     if sampler.mode == "cubic" and padding_mode == "border":
         raise Refusal("mode cubic with padding_mode border", "runtimes differ outside the image; use linear")
     if isinstance(grid, Variable):
-
-        def evaluate(x: Array, grid: Array) -> Array:
-            taps = taps_of(grid)
-            return read(x, taps, taps.weight)
-
-        return computed(evaluate, x, grid)
+        return computed(partial(_sampled, sampler=sampler), x, grid)
     fixed = double(constant(grid, "grid"))[None]
     if sampler.mode == "nearest":
         _require_clear_rounding(sampler, fixed, spatial)
-    taps = taps_of(fixed)
-    return Affine(linear=lambda x, w: read(x, taps, w), weights=(taps.weight,), terms=taps.index.shape[-1])
+    taps = _taps_of(fixed, sampler, spatial)
+    read = partial(_read, taps=taps, out=out)
+    return Affine(linear=read, weights=(taps.weight,), terms=taps.index.shape[-1])
+
+
+def _taps_of(grid: Array, sampler: Sampler, spatial: Shape) -> Taps:
+    """Taps of a grid (batch, images, *out, rank)."""
+    count = size(grid.shape[2:-1])
+    return sampler.taps(sampler.pixels(grid.reshape(*grid.shape[:2], count, len(spatial)), spatial), spatial)
+
+
+def _read(x: Array, weight: Array, taps: Taps, out: Shape) -> Array:
+    y = taps.collect(x.reshape(*x.shape[:3], size(x.shape[3:])), weight)
+    return y.reshape(*y.shape[:3], *out)
+
+
+def _sampled(x: Array, grid: Array, sampler: Sampler) -> Array:
+    """A grid for each point of the batch."""
+    taps = _taps_of(grid, sampler, x.shape[3:])
+    return _read(x, taps.weight, taps, grid.shape[2:-1])
 
 
 def _require_clear_rounding(sampler: Sampler, grid: Array, spatial: Shape) -> None:

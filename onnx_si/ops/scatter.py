@@ -1,14 +1,16 @@
 """Elements written by index: ScatterElements, ScatterND, TensorScatter, MaxUnpool."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from onnx_si.errors import Refusal, Undefined
 from onnx_si.graph.constants import affordable
-from onnx_si.kernels.arrays import filled, malformed, shape_of, size
-from onnx_si.ops.elementwise import jointly_linear, opaque
-from onnx_si.ops.gather import Index, along_axis, along_first_axes
+from onnx_si.kernels.arrays import Applied, filled, malformed, shape_of, size
+from onnx_si.ops.elementwise import computed, jointly_linear
+from onnx_si.ops.gather import Index, Shape, along_axis, along_first_axes
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Input, Variable, axis_of, constant, handles, integers, optional
 from onnx_si.rules.rules import Array, Composition, Disputed, Gated, Maximum, Rule, Stage
@@ -30,13 +32,7 @@ def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> 
     if at.shape != shape_of(updates):
         raise malformed(f"updates of shape {shape_of(updates)} for places of shape {at.shape}")
     most = int(np.bincount(flat).max(initial=0))
-
-    def write(base: Array, new: Array) -> Array:
-        batch = max(len(base), len(new))
-        start = np.broadcast_to(base.reshape(len(base), -1), (batch, size(shape)))
-        new = np.broadcast_to(new.reshape(len(new), -1), (batch, flat.size))
-        return put(start, flat, new, reduction).reshape(batch, *shape)
-
+    write = partial(_put_into, flat=flat, shape=shape, reduction=reduction)
     match reduction:
         case "none" if most > 1:
             raise Refusal("several updates of one element", "runtimes differ; use a reduction")
@@ -45,9 +41,15 @@ def written(data: Input, updates: Input, at: Index, reduction: str = "none") -> 
         case "max" | "min":
             return _extreme(data, updates, flat, most, +1 if reduction == "max" else -1)
         case "mul":
-            fill = filled(data, updates)
-            return opaque(lambda *xs: write(*fill(*xs)), "bilinear")
+            return computed(write, data, updates, kind="bilinear")
     raise malformed(f"reduction '{reduction}' is not in the specification")
+
+
+def _put_into(base: Array, new: Array, flat: Index, shape: Shape, reduction: str) -> Array:
+    batch = max(len(base), len(new))
+    start = np.broadcast_to(base.reshape(len(base), -1), (batch, size(shape)))
+    new = np.broadcast_to(new.reshape(len(new), -1), (batch, flat.size))
+    return put(start, flat, new, reduction).reshape(batch, *shape)
 
 
 def scattered(
@@ -58,46 +60,55 @@ def scattered(
         return written(data, updates, to_places(constant(indices, "indices").astype(np.intp)), reduction)
     if not indices.stepwise:
         raise Refusal("the indices change continuously", "only indices from ArgMax or comparisons are exact")
-    shape, fill = shape_of(data), filled(data, indices, updates)
-
-    def row(base: Array, index: Array, new: Array) -> Array:
-        at = to_places(index.astype(np.intp))
-        if at.shape != new.shape:
-            raise malformed(f"updates of shape {new.shape} for places of shape {at.shape}")
-        flat, values = at.ravel(), new.reshape(1, -1)
-        y = put(base.reshape(1, -1), flat, values, reduction)
-        if reduction == "none" and not np.array_equal(y[:, flat], values):
-            raise Undefined("several updates of one element that differ", "runtimes differ; use a reduction")
-        return y.reshape(shape)
-
-    def each(*xs: Array) -> Array:
-        values = fill(*xs)
-        batch = max(map(len, values))
-        return np.stack([row(*(v[min(i, len(v) - 1)] for v in values)) for i in range(batch)])
-
+    each = Applied(_WrittenEach(to_places, shape_of(data), reduction), filled(data, indices, updates))
     gate = int(isinstance(data, Variable))
     return Gated(evaluate=each, gates=(gate,), terms=size(shape_of(updates)) + 1)
 
 
+@dataclass(frozen=True, eq=False)
+class _WrittenEach:
+    """Updates at flat places, other ones at each point of the batch."""
+
+    to_places: Callable[[Index], Index]
+    shape: Shape
+    reduction: str
+
+    def __call__(self, *values: Array) -> Array:
+        batch = max(map(len, values))
+        return np.stack([self._one(*(v[min(i, len(v) - 1)] for v in values)) for i in range(batch)])
+
+    def _one(self, base: Array, index: Array, new: Array) -> Array:
+        at = self.to_places(index.astype(np.intp))
+        if at.shape != new.shape:
+            raise malformed(f"updates of shape {new.shape} for places of shape {at.shape}")
+        flat, values = at.ravel(), new.reshape(1, -1)
+        y = put(base.reshape(1, -1), flat, values, self.reduction)
+        if self.reduction == "none" and not np.array_equal(y[:, flat], values):
+            raise Undefined("several updates of one element that differ", "runtimes differ; use a reduction")
+        return y.reshape(self.shape)
+
+
 def _extreme(data: Input, updates: Input, flat: Index, most: int, sign: int) -> Maximum:
     """Candidates of each element: the data, its first update, its second one, ..."""
-    shape, fill = shape_of(data), filled(data, updates)
+    shape = shape_of(data)
     affordable((most + 1, *shape))
     order = np.argsort(flat, kind="stable")
     fresh = np.append(True, np.diff(flat[order]) != 0)
     first = np.maximum.accumulate(np.where(fresh, np.arange(flat.size), 0)) if flat.size else order
     rank = np.empty(flat.size, dtype=np.intp)
     rank[order] = np.arange(flat.size) - first
+    rivals = partial(_rivals, shape=shape, flat=flat, rank=rank, most=most, missing=-np.inf * sign)
+    return Maximum(Applied(rivals, filled(data, updates)), sign)
 
-    def candidates(*xs: Array) -> Array:
-        base, new = fill(*xs)
-        batch = max(len(base), len(new))
-        y = np.full((most + 1, batch, size(shape)), -np.inf * sign, np.result_type(base, new))
-        y[0] = base.reshape(len(base), -1)
-        y[1 + rank, :, flat] = new.reshape(len(new), -1).T
-        return y.reshape(most + 1, batch, *shape)
 
-    return Maximum(candidates, sign)
+def _rivals(
+    base: Array, new: Array, shape: Shape, flat: Index, rank: Index, most: int, missing: float
+) -> Array:
+    batch = max(len(base), len(new))
+    y = np.full((most + 1, batch, size(shape)), missing, np.result_type(base, new))
+    y[0] = base.reshape(len(base), -1)
+    y[1 + rank, :, flat] = new.reshape(len(new), -1).T
+    return y.reshape(most + 1, batch, *shape)
 
 
 @handles("ScatterElements", since=(11, 13, 16, 18), axes=axis_rules.same)
@@ -106,7 +117,7 @@ def scatter_elements(
 ) -> Rule:
     shape = shape_of(data)
     where = axis_of(axis, len(shape))
-    return scattered(data, indices, updates, lambda index: along_axis(index, shape, where), reduction)
+    return scattered(data, indices, updates, partial(along_axis, shape=shape, axis=where), reduction)
 
 
 @handles("Scatter", since=(9,))
@@ -116,8 +127,8 @@ def scatter(data: Input, indices: Input, updates: Input, *, axis: int = 0) -> Ru
 
 @handles("ScatterND", since=(11, 13, 16, 18), axes=axis_rules.same)
 def scatter_nd(data: Input, indices: Input, updates: Input, *, reduction: str = "none") -> Rule:
-    shape = shape_of(data)
-    return scattered(data, indices, updates, lambda index: along_first_axes(index, shape, 0), reduction)
+    to_places = partial(along_first_axes, shape=shape_of(data), batch_dims=0)
+    return scattered(data, indices, updates, to_places, reduction)
 
 
 @handles("TensorScatter", since=(24,))
@@ -165,18 +176,25 @@ def max_unpool(
         raise malformed(f"output_shape {given} for values in a tensor of shape {inferred}")
     holds = all(np.greater_equal(given, inferred))
     counted_in = inferred if holds else given  # where it holds them not, only runtimes have a reading
-
-    def places(at: Index) -> Index:
-        if at.size and not 0 <= at.min() <= at.max() < size(counted_in):
-            raise Undefined(f"indices up to {at.max()} in an output of shape {counted_in}", "export it again")
-        return at
-
+    places = partial(_counted_in, shape=counted_in)
     rule = scattered(np.zeros(counted_in), indices, x, places)  # reads the indices first
     both = isinstance(x, Variable) and isinstance(indices, Variable)
     if given == inferred:
         return Composition((Stage(rule, (1, 0)),)) if both else rule
-    behind = [(0, more) for more in np.subtract(given, counted_in).tolist()]
+    behind = tuple((0, more) for more in np.subtract(given, counted_in).tolist())
     return Disputed(
-        evaluate=lambda *xs: np.pad(rule.evaluate(*(xs[::-1] if both else xs)), [(0, 0), *behind]),
+        evaluate=partial(_padded, rule=rule, turned=both, pads=((0, 0), *behind)),
         reason=f"output_shape {given}: runtimes count places in it, the standard in {inferred}",
     )
+
+
+def _counted_in(at: Index, shape: Shape) -> Index:
+    """Places that are inside of an output of a shape."""
+    if at.size and not 0 <= at.min() <= at.max() < size(shape):
+        raise Undefined(f"indices up to {at.max()} in an output of shape {shape}", "export it again")
+    return at
+
+
+def _padded(*xs: Array, rule: Rule, turned: bool, pads: tuple[tuple[int, int], ...]) -> Array:
+    """What a rule gives, with zeros behind; `turned`, it reads the inputs in the other order."""
+    return np.pad(rule.evaluate(*(xs[::-1] if turned else xs)), pads)

@@ -1,9 +1,13 @@
 """Layers over sequences of steps: RotaryEmbedding, CausalConvWithState, LinearAttention."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from onnx_si.kernels.arrays import double, filled, malformed, shape_of
+from onnx_si.kernels.arrays import double, malformed, shape_of
 from onnx_si.ops.attention import heads, joined
 from onnx_si.ops.convolution import conv
 from onnx_si.ops.elementwise import computed, jointly_linear, opaque
@@ -43,16 +47,8 @@ def rotary_embedding(
     positions = optional(position_ids, "position_ids")
     size = shape[-1] if len(shape) == 4 else shape[-1] // max(num_heads, 1)
     half = (rotary_embedding_dim or size) // 2
-
-    def angles(cache: Array) -> Array:
-        rows = cache if positions is None else cache[:, positions.astype(np.intp)]
-        if rows.shape[-1] != half or rows.ndim != 4:
-            raise malformed(f"a cache of shape {cache.shape[1:]} for {half} angles")
-        return rows[:, :, None]
-
-    def turn(x: Array, cos: Array, sin: Array, minus_sin: Array) -> Array:
-        return joined(_rotated(heads(x, num_heads), cos, sin, minus_sin, bool(interleaved)), len(shape))
-
+    angles = partial(_angles, positions=positions, half=half)
+    turn = partial(_turned, heads_of=num_heads, interleaved=bool(interleaved), ndim=len(shape))
     if (
         isinstance(x, Variable)
         and not isinstance(cos_cache, Variable)
@@ -60,9 +56,28 @@ def rotary_embedding(
     ):
         cos, sin = (angles(double(constant(c, "a cache"))[None]) for c in (cos_cache, sin_cache))
         return Affine(linear=turn, weights=(cos, sin, -sin), terms=2)
-    return computed(
-        lambda x, c, s: turn(x, angles(c), angles(s), -angles(s)), x, cos_cache, sin_cache, kind="bilinear"
-    )
+    by_caches = partial(_turned_by_caches, turn=turn, angles=angles)
+    return computed(by_caches, x, cos_cache, sin_cache, kind="bilinear")
+
+
+def _angles(cache: Array, positions: NDArray[np.generic] | None, half: int) -> Array:
+    """The rows of a cache for each step."""
+    rows = cache if positions is None else cache[:, positions.astype(np.intp)]
+    if rows.shape[-1] != half or rows.ndim != 4:
+        raise malformed(f"a cache of shape {cache.shape[1:]} for {half} angles")
+    return rows[:, :, None]
+
+
+def _turned(
+    x: Array, cos: Array, sin: Array, minus_sin: Array, heads_of: int, interleaved: bool, ndim: int
+) -> Array:
+    return joined(_rotated(heads(x, heads_of), cos, sin, minus_sin, interleaved), ndim)
+
+
+def _turned_by_caches(
+    x: Array, cos: Array, sin: Array, turn: Callable[..., Array], angles: Callable[[Array], Array]
+) -> Array:
+    return turn(x, angles(cos), angles(sin), -angles(sin))
 
 
 @handles("CausalConvWithState", since=(27,))
@@ -120,10 +135,15 @@ def linear_attention(
         raise malformed(f"update_rule '{update_rule}' with decay and beta as they are given")
     if min(q_num_heads, kv_num_heads) < 1 or q_num_heads % kv_num_heads:
         raise malformed(f"{q_num_heads} heads of queries on {kv_num_heads} heads of keys")
-    fill = filled(query, key, value, past_state, decay, beta)
 
-    def evaluate(*xs: Array) -> Array:
-        query, key, value, state, decay, beta = fill(*xs)
+    def evaluate(
+        query: Array,
+        key: Array,
+        value: Array,
+        state: Array | None,
+        decay: Array | None,
+        beta: Array | None,
+    ) -> Array:
         q, k, v = heads(query, q_num_heads), heads(key, kv_num_heads), heads(value, kv_num_heads)
         fade = None if decay is None else heads(decay, kv_num_heads)
         rate = None if beta is None else heads(beta, beta.shape[-1])
@@ -142,4 +162,4 @@ def linear_attention(
         factor = scale or 1 / np.sqrt(q.shape[-1])
         return state if context.output == 1 else joined(factor * np.stack(read, axis=3), 3)
 
-    return opaque(evaluate)
+    return computed(evaluate, query, key, value, past_state, decay, beta)

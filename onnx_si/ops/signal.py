@@ -1,8 +1,10 @@
 """Fourier transforms, linear in the signal, and the windows and mel weights that go with them."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import double, malformed, shape_of
@@ -79,24 +81,24 @@ def stft(
         raise malformed(f"frames of {length} of a signal of {shape[1]}, window {shape_of(window)}")
     matrix = transform_matrix(length, shape[2], length, False, bool(onesided))
     places = step * np.arange(1 + (shape[1] - length) // step)[:, None] + np.arange(length)
-
-    def framed(x: Array, matrix: Array) -> Array:
-        return np.asarray(np.einsum("zbfnp,...npkq->zbfkq", x[:, :, places], matrix, optimize=True))
-
+    framed = partial(_framed, places=places)
     if isinstance(window, Variable):
-        spread = matrix
-        return computed(
-            lambda x, w: np.stack(
-                [framed(a[None], spread * b[:, None, None, None])[0] for a, b in _paired(x, w)]
-            ),
-            x,
-            window,
-            kind="bilinear",
-        )
+        return computed(partial(_tapered, matrix=matrix, places=places), x, window, kind="bilinear")
     taper = optional(window, "window")
     weighted = matrix if taper is None else matrix * double(taper)[:, None, None, None]
     variable(x, "signal")
     return Affine(linear=framed, weights=(weighted,), terms=length * shape[2])
+
+
+def _framed(x: Array, matrix: Array, places: NDArray[np.intp]) -> Array:
+    """The transform of each frame, whose elements lie at some places."""
+    return np.asarray(np.einsum("zbfnp,...npkq->zbfkq", x[:, :, places], matrix, optimize=True))
+
+
+def _tapered(x: Array, window: Array, matrix: Array, places: NDArray[np.intp]) -> Array:
+    """The same with a window for each point of the batch."""
+    pairs = _paired(x, window)
+    return np.stack([_framed(a[None], matrix * b[:, None, None, None], places)[0] for a, b in pairs])
 
 
 def _paired(a: Array, b: Array) -> list[tuple[Array, Array]]:

@@ -1,13 +1,14 @@
 """Smooth functions of one element, with their Taylor series: evaluated in float64, never analysed exactly."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from onnx_si.kernels import series
-from onnx_si.kernels.arrays import broadcast_shape, double, malformed, operands, shape_of
+from onnx_si.kernels.arrays import Applied, broadcast_shape, double, malformed, operands, shape_of
 from onnx_si.kernels.series import Coefficients, Series
 from onnx_si.ops import crops, made_of
 from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
@@ -188,7 +189,13 @@ def power(x: Input, exponent: Input) -> Rule:
             return squared(x)
         if not holds_integers(x) and broadcast_shape(x, exponent) == x.shape:
             fixed = double(exponent)
-            return smooth(lambda x: np.power(x, fixed), series.of_powers(fixed))
-    line_up = operands(x, exponent)
-    cut = np.trunc if holds_integers(x) else np.positive
-    return opaque(lambda *xs: cut(np.power(*line_up(*xs))))
+            return smooth(partial(_raised, exponent=fixed), series.of_powers(fixed))
+    return opaque(Applied(_whole_power if holds_integers(x) else np.power, operands(x, exponent)))
+
+
+def _raised(x: Array, exponent: Array) -> Array:
+    return np.asarray(np.power(x, exponent))
+
+
+def _whole_power(x: Array, exponent: Array) -> Array:
+    return np.trunc(np.power(x, exponent))

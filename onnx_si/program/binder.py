@@ -16,6 +16,7 @@ from onnx_si.graph import function_body, refuse_by_name
 from onnx_si.graph.constants import affordable, inferred_shapes
 from onnx_si.graph.schema import type_problem
 from onnx_si.ground.budget import budget, ceiling
+from onnx_si.kernels.arrays import Constant
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.folding import at_one_image, folded
 from onnx_si.program.gate import as_refusal
@@ -63,7 +64,8 @@ class Binder(Known):
             self._run(nodes, outputs)
 
     def _run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
-        pending = [Work(node=node, named=node, top=node) for node in nodes][::-1]
+        self.nodes = tuple(nodes)
+        pending = [Work(node=node, named=node, top=node) for node in reversed(self.nodes)]
         self.remaining.update(outputs)
         self._will_read(pending)
         while pending:
@@ -180,7 +182,7 @@ class Binder(Known):
     @staticmethod
     def _at_this_image(made: NDArray[Any]) -> Counted:
         """What is computed from a shape that depends on the image is no constant: it holds at this image."""
-        return Counted(evaluate=lambda *xs: np.asarray(made, dtype=np.float64)[None])
+        return Counted(evaluate=Constant(np.asarray(made, dtype=np.float64)[None]))
 
     def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
         """Element type of each input."""

@@ -105,5 +105,5 @@ def _slice(name: str, has: Box, wants: Box, output: str) -> Instruction | None:
     shape = shape_of(wants)
     rule = Affine(linear=lambda x: x[(slice(None), *inside)])
     return Instruction(
-        output=output, rule=rule, inputs=(name,), shape=shape, node=output, op="Slice", cost=math.prod(shape)
+        output=output, rule=rule, inputs=(name,), shape=shape, node=output, op="cut", cost=math.prod(shape)
     )

@@ -1,6 +1,7 @@
 """Evaluate a node whose inputs are all constant."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def folded(
     if made is not None:
         return made
     try:
-        found = fold(node, tuple(inputs), dict(opsets), _is_no_larger(node))
+        found = fold(_ending(node, inputs), tuple(inputs), dict(opsets), _is_no_larger(node))
     except Refusal:
         try:
             made = _by_handler(node, inputs, opsets, NUMBERS, wanted)
@@ -77,6 +78,13 @@ def folded(
         return made
     pairs = zip(node.output, found, strict=True)
     return {name: value for name, value in pairs if name and value is not None}
+
+
+def _ending(node: onnx.NodeProto, inputs: Constants) -> onnx.NodeProto:
+    """The node, or one that means the same of these inputs and that the evaluator ends on."""
+    bounded = traits_of(node).bounded
+    sizes = [value.size for value in inputs if value is not None]
+    return node if bounded is None or not sizes else bounded(node, max(sizes))
 
 
 def _is_no_larger(node: onnx.NodeProto) -> bool:
@@ -111,19 +119,33 @@ def at_one_image(
     """
     read = [name for name in node.input if name in changing]
     output = node.output[position]
-
-    def evaluate(*xs: Array) -> Array:
-        values = {name: _typed(x[0], changing[name]) for name, x in zip(read, xs, strict=True)}
-        doubled = [_doubled((dict(fixed) | values)[name]) if name else None for name in node.input]
-        try:
-            made = _by_handler(node, doubled, opsets, NUMBERS, (output,))
-        except Refusal as other:
-            raise refusal from other
-        if made is None:
-            raise refusal
-        return np.asarray(made[output], dtype=np.float64)[None]
-
+    evaluate = _AtOneImage(
+        node=node, read=read, output=output, changing=changing, fixed=fixed, opsets=opsets, refusal=refusal
+    )
     return Opaque(evaluate=evaluate, reason=refusal.reason)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _AtOneImage:
+    node: onnx.NodeProto
+    read: Sequence[str]
+    output: str
+    changing: Mapping[str, int]
+    fixed: Mapping[str, NDArray[Any]]
+    opsets: Mapping[str, int]
+    refusal: Mixed
+
+    def __call__(self, *xs: Array) -> Array:
+        values = {name: _typed(x[0], self.changing[name]) for name, x in zip(self.read, xs, strict=True)}
+        known = dict(self.fixed) | values
+        doubled = [_doubled(known[name]) if name else None for name in self.node.input]
+        try:
+            made = _by_handler(self.node, doubled, self.opsets, NUMBERS, (self.output,))
+        except Refusal as other:
+            raise self.refusal from other
+        if made is None:
+            raise self.refusal
+        return np.asarray(made[self.output], dtype=np.float64)[None]
 
 
 def _typed(value: Array, kind: int) -> NDArray[Any]:

@@ -63,7 +63,11 @@ def without_copies(instructions: Iterable[Instruction], outputs: Iterable[str]) 
             written[inputs[0]] = step.output
         else:
             made.add(step.output)
-            result.append(dataclasses.replace(step, inputs=inputs, rule=_own(step.rule)))
+            rule = _own(step.rule)
+            same = inputs == step.inputs and rule is step.rule
+            result.append(step if same else dataclasses.replace(step, inputs=inputs, rule=rule))
+    if not written:
+        return result
     return [
         dataclasses.replace(
             step,

@@ -1,5 +1,6 @@
 """What the walk over the nodes knows so far of each tensor, and of what it can't bind."""
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, Refusal
 from onnx_si.graph import Model, Turn, read_by
 from onnx_si.graph.constants import declared_shapes
+from onnx_si.graph.turns import foreseen
 from onnx_si.ground.terminal import shown
 from onnx_si.program.instruction import Instruction
 from onnx_si.program.node import domain_of
@@ -23,19 +25,29 @@ from onnx_si.rules.rules import KINDS
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """A node to be bound, the one that is named if it can't be, and the model's node that it is a part of;
-    of a loop, how far it is unrolled.
+    of a loop, how far it is unrolled, and the work on it before its first turn.
     """
 
     node: onnx.NodeProto
     named: onnx.NodeProto
     top: onnx.NodeProto
     turn: Turn | None = None
+    before: "Work | None" = None
+
+    @functools.cached_property
+    def own(self) -> frozenset[str]:
+        """What the node itself reads, which its turns do not change."""
+        return frozenset(read_by(self.node)) if self.before is None else self.before.own
 
     @functools.cached_property
     def reads(self) -> frozenset[str]:
         """Every tensor that the node needs, what its subgraphs capture included."""
-        own = frozenset(read_by(self.node))
-        return own if self.turn is None else own | self.turn.reads
+        return self.own if self.turn is None else self.own | self.turn.reads
+
+    def after(self, turn: Turn) -> "Work":
+        """The rest of a loop behind a turn."""
+        first = self if self.before is None else self.before
+        return dataclasses.replace(self, turn=turn, before=first)
 
     def parts(self, nodes: Iterable[onnx.NodeProto]) -> list["Work"]:
         """The nodes that this one stands for; each is named by itself."""
@@ -55,7 +67,7 @@ class Known:
     whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
     `remaining` counts who will still read a tensor. `curves` are polynomials of degree 2, each with the
     products of changing tensors that it is made of. `untyped` are tensors whose element type is a guess,
-    `written_out` counts the nodes of turns of loops.
+    `written_out` counts the nodes of turns of loops; `nodes` are those that are walked over.
     """
 
     def __init__(self, model: Model, image_name: str, image: NDArray[Any], given: Mapping[str, NDArray[Any]]):
@@ -79,7 +91,13 @@ class Known:
         self.decided: dict[str, str] = {}
         self.untyped: set[str] = set()
         self.written_out = 0
+        self.nodes: tuple[onnx.NodeProto, ...] = ()
         self.remaining: Counter[str] = Counter()
+
+    @functools.cached_property
+    def foreseen(self) -> int:
+        """Nodes of turns that there will be for certain; asked for at the first loop."""
+        return foreseen(self.nodes, self.constants)
 
     def find(self, work: Work, refusal: Refusal, kind: str, *outputs: str) -> None:
         """Keep the reason why the values of a node's outputs (by default all) are not exact."""

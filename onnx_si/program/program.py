@@ -3,7 +3,7 @@ the image.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
+from onnx_si.ground.asked import asked
 from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+from onnx_si.rules.placing import Place, placed
+
+KEPT_BYTES = 64 << 20  # of values in a program that is kept for whoever asks for it again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,22 @@ class Program:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every tensor that changes."""
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
+    def on(self, place: Place) -> "Program":
+        """The same program with every constant of its rules as `place` gives it: in a device's memory, or an
+        array of another library. What is made again for a part of a tensor begins from the file's own.
+        """
+        kept: dict[int, NDArray[Any]] = {}
+
+        def once(array: NDArray[Any]) -> NDArray[Any]:
+            if id(array) not in kept:
+                kept[id(array)] = place(array)
+            return kept[id(array)]
+
+        def moved(steps: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+            return tuple(replace(step, rule=placed(step.rule, once)) for step in steps)
+
+        return replace(self, instructions=moved(self.instructions), evaluation=moved(self.evaluation))
 
     def require_exact(self) -> None:
         """Raise one `UnsupportedOp` with every node that stands in the way of an exact analysis.
@@ -108,6 +128,25 @@ def bind(
     given = dict(given or {})
     free = (info.name for info in model.inputs if info.name not in given)
     name = next(free) if input_name is None else input_name
+    if given:
+        return _bound(model, image, outputs, shown, name, given)
+    return asked(
+        (model, image),
+        ("bind", outputs, shown, name),
+        lambda: _bound(model, image, outputs, shown, name, given),
+        keep=lambda made: sum(value.nbytes for value in made.values.values()) <= KEPT_BYTES,
+    )
+
+
+def _bound(
+    model: Model,
+    image: NDArray[Any],
+    outputs: tuple[str, ...],
+    shown: tuple[str, ...],
+    name: str,
+    given: Mapping[str, NDArray[Any]],
+) -> Program:
+    """One walk over the nodes that are needed, and what of it was asked for."""
     missing = [info.name for info in model.inputs if info.name != name and info.name not in given]
     wanted = tuple(dict.fromkeys((*outputs, *shown)))
     nodes = nodes_between(model.proto.graph, wanted)
@@ -130,6 +169,7 @@ def bind(
     used = needed(binder.sources, outputs)
     found = {output: finding for output, finding in binder.findings.items() if output in used}
     instructions = _kept(binder.instructions, used, outputs)
+    alone = set(wanted) == set(outputs)
     return Program(
         input=name,
         shape=tuple(np.shape(image)),
@@ -141,7 +181,9 @@ def bind(
         folded=frozenset(binder.constants),
         gaps=_once(finding for output, finding in found.items() if output in binder.gaps),
         kinds=binder.kinds,
-        evaluation=_kept(binder.instructions, needed(binder.sources, wanted), wanted),
+        evaluation=instructions
+        if alone
+        else _kept(binder.instructions, needed(binder.sources, wanted), wanted),
         repeatable=not binder.particular,
         words={name: words for name, words in binder.words.items() if name in known},
         elements={name: binder.element(name) for name in known},

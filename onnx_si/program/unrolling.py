@@ -19,6 +19,7 @@ from onnx_si.graph import (
     scanned_axes,
 )
 from onnx_si.graph.loops import length_of, one_number, require_few
+from onnx_si.graph.turns import require_few_in_all
 from onnx_si.program.known import Known, Work
 from onnx_si.program.node import domain_of, schema_version
 
@@ -64,6 +65,7 @@ def unroll(known: Known, work: Work) -> list[Work]:
         return []
     turns = _turns(known, work, at)
     known.written_out = require_few(node, at, turns, known.written_out)
+    require_few_in_all(known.foreseen)
     if at.done >= turns:
         return work.parts(after_last_turn(node, at, known.opsets[""]))
     nodes, following = one_turn(node, at, turns)
@@ -71,7 +73,7 @@ def unroll(known: Known, work: Work) -> list[Work]:
     made = {name for inner in nodes for name in inner.output if name}
     if any(name in known.values or name in known.constants for name in made):
         raise Refusal("tensors of its turns have names that are taken", "rename the loop's outputs")
-    return [*work.parts(nodes), dataclasses.replace(work, turn=following)]
+    return [*work.parts(nodes), work.after(following)]
 
 
 def _unbatch(known: Known, work: Work) -> list[Work]:

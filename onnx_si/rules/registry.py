@@ -15,6 +15,7 @@ from onnx_si.rules.rules import TIE, Composition, Rule
 from onnx_si.rules.traits import (
     NOTHING,
     Average,
+    Bounded,
     Combination,
     Crop,
     Decision,
@@ -125,6 +126,8 @@ def handles(
     combines: Combination | None = None,
     gradient: Gradient | None = None,
     no_larger: bool = False,
+    running: str = "",
+    bounded: Bounded | None = None,
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Register the decorated function as the handler of an op.
 
@@ -134,7 +137,8 @@ def handles(
         Names as in the ONNX operator specification.
     since : tuple of int
         The schema versions ("since version" in the specification) that the handler was read against.
-    axes, crop, channels_second, moves, increasing, decides, averages, combines, gradient, no_larger
+    axes, crop, channels_second, moves, increasing, decides, averages, combines, gradient, no_larger, running,
+    bounded
         Facts about the op, see `Traits`; none is claimed by default.
 
     Raises
@@ -154,6 +158,8 @@ def handles(
         combines=combines,
         gradient=gradient,
         no_larger=no_larger,
+        running=running,
+        bounded=bounded,
     )
 
     def register(function: Callable[..., Built]) -> Callable[..., Built]:
@@ -206,9 +212,14 @@ def registered() -> Iterator[Handler]:
     yield from (_HANDLERS[key] for key in sorted(_HANDLERS))
 
 
+def ops_where(fact: Callable[[Traits], bool]) -> tuple[str, ...]:
+    """Ops of the standard's own domain of which something is claimed, in alphabetical order."""
+    return tuple(h.op for h in registered() if fact(h.traits) and not h.domain)
+
+
 def with_gradient(kind: Gradient) -> tuple[str, ...]:
     """Ops of the standard's own domain that share a gradient rule."""
-    return tuple(h.op for h in registered() if h.traits.gradient is kind and not h.domain)
+    return ops_where(lambda traits: traits.gradient is kind)
 
 
 def constant(value: Input, name: str) -> NDArray[Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import onnx
+
 from onnx_si.rules.axis_rules import AxisRule
 from onnx_si.rules.boxes import Box, Part
 from onnx_si.rules.rules import Rule
@@ -15,6 +17,10 @@ from onnx_si.rules.rules import Rule
 Crop = Callable[[Any, Rule, tuple[int, ...], Box], Part | None]
 """What a box of a node's output needs: (recipe, rule, shape of the output, box) -> the part, or None where it
 needs everything."""
+
+
+Bounded = Callable[[onnx.NodeProto, int], onnx.NodeProto]
+"""A node, and how many elements each of its inputs has at most."""
 
 
 class Moves(Enum):
@@ -58,12 +64,15 @@ class Average(Enum):
 
 
 class Combination(Enum):
-    """How an op combines its first two inputs."""
+    """How an op combines its inputs: the first two, if nothing else is said."""
 
     SUM = "sum"
     PRODUCT = "product"
     QUOTIENT = "quotient"
     MATRIX_PRODUCT = "matrix product"  # of its first two inputs, plus the third if there is one
+    SUM_OF_PRODUCTS = "sum of products"  # over axes that a formula names
+    CHOICE = "choice"  # of the second and the third, element by element, by the first
+    ATTENTION = "attention"  # the third, added up by weights that it makes of the first two
 
 
 class Gradient(Enum):
@@ -99,6 +108,11 @@ class Traits:
         None: the rule, if there is one, is the op's own.
     no_larger : bool
         Whether its output never has more elements than its inputs together have elements and axes.
+    running : str
+        The attribute under which the outputs behind the first are statistics that it keeps; "": it has none.
+    bounded : callable or None
+        (node, elements of its inputs at most) -> a node that means the same of them, on which an evaluator
+        ends; None: it ends on every node.
     """
 
     axes: AxisRule | None = None
@@ -111,6 +125,8 @@ class Traits:
     combines: Combination | None = None
     gradient: Gradient | None = None
     no_larger: bool = False
+    running: str = ""
+    bounded: Bounded | None = None
 
 
 NOTHING = Traits()

@@ -6,7 +6,6 @@ behind it in a second session.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from onnx import helper
 
 import onnx_si.ops  # noqa: F401 - registers what is known of each op
 from onnx_si.errors import UnsupportedModel
-from onnx_si.graph import Model, read_by
+from onnx_si.graph import Model
 from onnx_si.graph.dag import subgraphs
-from onnx_si.graph.fused import is_part
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.traits import Moves
+from onnx_si.runtime.behind import behind_file
 from onnx_si.runtime.providers import CPU
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
 
@@ -49,16 +48,6 @@ UNITS = {
 }
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Behind:
-    """The appended nodes between the file's tensors and the map: what they read, and what they are."""
-
-    borrowed: tuple[str, ...]
-    nodes: tuple[onnx.NodeProto, ...]
-    constants: tuple[onnx.TensorProto, ...]
-    reads_image: bool
 
 
 class FileMap:
@@ -105,13 +94,14 @@ class FileMap:
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
         self._providers, self.on_cpu, self._threads = providers, providers == (CPU,), threads
         self._type = input_type(loaded, self._given)
-        self._behind = _behind(loaded, made, tensor, image_name)
+        self._behind = behind_file(loaded, made, tensor, image_name)
         self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
         self._file = session_of(_showing(file, self._behind.borrowed), providers, threads)
-        self._second = self._joined(made)
+        self._view = self._behind.view(tensor)
+        self._second = self._joined(made) if self._view is None else None
         self._separate: bool | None = None
         declared = next(value for value in file.graph.input if value.name == self._given)
         first = declared.type.tensor_type.shape.dim[:1]
@@ -149,6 +139,13 @@ class FileMap:
         """Whether the file takes nothing but whole numbers: most points of a line can't be given to it."""
         return issubclass(self._type, np.integer)
 
+    def takes(self, image: Array) -> bool:
+        """Whether the file can be given an image as it is: one of whole numbers, where it takes no others."""
+        if not self.whole_numbers:
+            return True
+        done = applied(self._steps, self.rounded(image), self._layout)
+        return bool(np.array_equal(as_type(done, self._type), done))
+
     def rounded(self, images: Array) -> NDArray[Any]:
         """Images (n, *shape) in the precision that the preprocessing is done in."""
         if np.issubdtype(self._type, np.integer):
@@ -158,6 +155,12 @@ class FileMap:
     def _as_input(self, image: NDArray[Any]) -> NDArray[Any]:
         """What the file itself is given: whole numbers are rounded to, within their range."""
         return as_type(applied(self._steps, image, self._layout), self._type)
+
+    def _as_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Several images in one array, along the batch that each of them has in front."""
+        if self._steps:
+            return np.concatenate([self._as_input(image) for image in images])
+        return as_type(images.reshape(-1, *images.shape[2:]), self._type)
 
     def run(self, images: NDArray[Any], *, alone: bool = False) -> Array:
         """The map for each image (n, *shape), stacked, as float64.
@@ -180,6 +183,8 @@ class FileMap:
         return np.array(parts, dtype=np.float64)
 
     def _map(self, image: NDArray[Any], outputs: dict[str, Any]) -> NDArray[Any]:
+        if self._view is not None:
+            return self._view(np.asarray(outputs[self._behind.borrowed[0]]))
         if self._second is None:
             return np.asarray(outputs[self._tensor])
         given = {self._image_name: image} if self._behind.reads_image else {}
@@ -213,10 +218,10 @@ class FileMap:
     def _batch(self, images: NDArray[Any]) -> list[tuple[NDArray[Any], dict[str, Any]]] | None:
         """What the map needs for each of the images, of one call; None where the file mixes a batch."""
         try:
-            given = [self._as_input(image) for image in images]
             # one image is run beside a copy: some kernels sum in another order for a single row, and the
             # region of an image must not depend on what else is asked at the same time
-            stacked = np.concatenate(given if len(given) > 1 else given * 2)
+            several = images if len(images) > 1 else np.concatenate([images, images])
+            stacked = self._as_inputs(several)
             values = self._through(stacked)
         except Exception:  # a batch that the file can't take; alone it says why
             return None
@@ -249,51 +254,6 @@ def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
     )
 
 
-def _behind(loaded: Model, made: Model, tensor: str, image_name: str) -> Behind:
-    """Walk back from the map to what the file's own graph holds."""
-    graph, held = made.proto.graph, _held(loaded.file)
-    makers = {name: node for node in graph.node for name in node.output if name}
-    stored = {constant.name: constant for constant in graph.initializer}
-    of_file = {constant.name: constant for constant in loaded.file.graph.initializer}
-    rewritten = {name for node in loaded.proto.graph.node for name in node.output if name} - held
-    borrowed: dict[str, None] = {}
-    needed: set[str] = set()
-    constants: dict[str, onnx.TensorProto] = {}
-    queue = [tensor]
-    while queue:
-        name = queue.pop()
-        if name in needed or name in borrowed or name in constants:
-            continue
-        if name in of_file or (name in stored and name not in held):
-            constants[name] = of_file.get(name) or stored[name]
-        elif name == image_name:
-            needed.add(name)
-        elif name in held:
-            borrowed[name] = None
-        elif name not in makers or (name in rewritten and not is_part(loaded.file, name)):
-            raise UnsupportedModel(
-                f"the map needs the tensor '{name}', which the file's own graph does not hold by that name "
-                "(it is inside a function, or of an opset before 7)"
-            )
-        else:
-            needed.add(name)
-            queue += read_by(makers[name])
-    nodes = tuple(node for node in graph.node if needed.intersection(node.output))
-    return Behind(
-        borrowed=tuple(borrowed),
-        nodes=nodes,
-        constants=tuple(constants.values()),
-        reads_image=image_name in needed,
-    )
-
-
-def _held(file: onnx.ModelProto) -> set[str]:
-    """Tensors that the file's own graph makes at its top."""
-    return {name for node in file.graph.node for name in node.output if name} | {
-        v.name for v in file.graph.input
-    }
-
-
 def _coarsest(graph: onnx.GraphProto) -> float:
     """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 if it does not."""
     kinds = {tensor.data_type for tensor in graph.initializer}
@@ -306,12 +266,11 @@ def _coarsest(graph: onnx.GraphProto) -> float:
 
 
 def _running(graph: onnx.GraphProto) -> list[str]:
-    """Running statistics that a graph's batch normalisations write."""
+    """Running statistics that a graph's nodes write."""
     return [
         name
         for node in graph.node
-        if node.op_type == "BatchNormalization"
-        and any(a.name == "training_mode" and a.i for a in node.attribute)
+        if (mode := traits_of(node).running) and any(a.name == mode and a.i for a in node.attribute)
         for name in node.output[1:]
         if name
     ]

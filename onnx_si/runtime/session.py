@@ -28,6 +28,10 @@ INPUT_TYPES: dict[str, type[np.number[Any]]] = {
     "int8": np.int8,
     "uint16": np.uint16,
     "int16": np.int16,
+    "uint32": np.uint32,
+    "int32": np.int32,
+    "uint64": np.uint64,
+    "int64": np.int64,
 }
 BFLOAT16_UNIT = 2.0**-7
 SCAN_SINCE = 9  # opset of Scan as it is used here
@@ -172,8 +176,12 @@ def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
     """Values in the type of a model's input; whole numbers are rounded to, within their range."""
     if not np.issubdtype(kind, np.integer):
         return np.asarray(values.astype(kind))
-    limits = np.iinfo(cast("type[np.integer[Any]]", kind))
-    return np.asarray(np.clip(np.rint(values), limits.min, limits.max).astype(kind))
+    limits, rounded = np.iinfo(cast("type[np.integer[Any]]", kind)), np.rint(values)
+    most = np.asarray(limits.max, rounded.dtype)[()]
+    if int(most) > limits.max:  # of 32 and 64 bits it lies between two numbers of a floating-point type
+        most = np.nextafter(most, most.dtype.type(0))
+    held = np.clip(rounded, limits.min, most).astype(kind)
+    return np.asarray(np.where(rounded > most, kind(limits.max), held))
 
 
 def session_of(

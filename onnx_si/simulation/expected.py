@@ -8,15 +8,22 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnx_si.analysis.settings import Settings
+from onnx_si.errors import Refusal
 from onnx_si.graph import Model
+from onnx_si.graph.constants import is_constant, stored
+from onnx_si.program.node import attributes_of, domain_of, schema_version
+from onnx_si.rules import axis_rules
+from onnx_si.rules.registry import Context, Input, Variable, find, traits_of
+from onnx_si.rules.rules import Affine
+from onnx_si.rules.traits import ALL_VALUES
 
 SMALL = 0.1
 """A factor below that turns the values of a file into numbers of order one: they start at 0."""
 AWAY = 1.0  # units of what the network sees from which on its images are others
 MOST_NODES = 12  # at a model's start
 BYTES = 255.0
-PASSED = frozenset({"Cast", "Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze"})
 Array = NDArray[np.float64]
+Constants = dict[str, NDArray[np.generic] | None]
 
 
 @dataclass(frozen=True)
@@ -68,72 +75,45 @@ def warning_of(found: Expected | None, sigma: float) -> str | None:
 def _through_first_nodes(model: Model, factor: Array, offset: Array) -> tuple[Array, Array, list[str]]:
     """What constants do to the image on its way in, value by value, and the ops that did it."""
     graph, seen = model.proto.graph, list[str]()
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    constants |= {node.output[0]: _stored(node) for node in graph.node if node.op_type == "Constant"}
+    constants: Constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants |= {node.output[0]: stored(node) for node in graph.node if is_constant(node)}
     tensor = model.inputs[0].name
     for _ in range(MOST_NODES):
         readers = [node for node in graph.node if tensor in node.input]
         if len(readers) != 1:
             break
         (node,) = readers
-        if node.op_type not in PASSED:
-            changed = _changed(node, tensor, constants, factor, offset)
-            if changed is None:
+        if traits_of(node).moves not in ALL_VALUES:
+            rule = _arithmetic(model, node, tensor, constants, len(factor))
+            if rule is None:
                 break
-            factor, offset = changed
+            factor, offset = rule.slope(factor[None])[0].ravel(), rule.evaluate(offset[None])[0].ravel()
             seen.append(node.op_type)
         tensor = node.output[0]
     return factor, offset, seen
 
 
-def _stored(node: onnx.NodeProto) -> NDArray[np.generic] | None:
-    value = next((a for a in node.attribute if a.name == "value"), None)
-    return None if value is None else numpy_helper.to_array(value.t)
-
-
-def _changed(
-    node: onnx.NodeProto,
-    tensor: str,
-    constants: dict[str, NDArray[np.generic] | None],
-    factor: Array,
-    offset: Array,
-) -> tuple[Array, Array] | None:
-    """Factor and offset behind a node, one number for each channel; None: it is no such node."""
-    if node.op_type == "BatchNormalization" and tensor == node.input[0]:
-        return _normalised(node, constants, factor, offset)
-    others = [constants.get(name) for name in node.input if name != tensor]
-    if len(others) != 1 or others[0] is None or others[0].dtype.kind != "f":
+def _arithmetic(
+    model: Model, node: onnx.NodeProto, tensor: str, constants: Constants, count: int
+) -> Affine | None:
+    """The rule of a node for one number of each channel, of which there are so many (1: any); None: it is no
+    arithmetic with constants that treats all places of the image alike.
+    """
+    traits = traits_of(node)
+    inputs: list[Input] = [constants.get(name) for name in node.input if name != tensor]
+    numbers = [value for value in inputs if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
+    if traits.axes not in (axis_rules.elementwise, axis_rules.same) or len(numbers) != len(node.input) - 1:
         return None
-    value = others[0].astype(np.float64).ravel()
-    first = node.input[0] == tensor
+    if traits.axes is axis_rules.elementwise:
+        inputs = [value.ravel() for value in numbers]
+    channels = max((count, *(value.size for value in numbers)))
+    place = list(node.input).index(tensor)
+    inputs.insert(place, Variable((1, channels) if traits.channels_second else (channels,)))
+    domain = domain_of(node)
+    version = schema_version(node.op_type, domain, model.opsets.get(domain, 1))
     try:
-        if node.op_type == "Mul":
-            return factor * value, offset * value
-        if node.op_type == "Div" and first and value.all():
-            return factor / value, offset / value
-        if node.op_type == "Add":
-            return factor + 0 * value, offset + value
-        if node.op_type == "Sub" and first:
-            return factor + 0 * value, offset - value
-    except ValueError:  # not one number for each channel
+        handler = find(node.op_type, domain, version)
+        made = handler.build(tuple(inputs), attributes_of(node), Context(0, 1, version))
+    except (Refusal, ValueError):  # not one number for each channel
         return None
-    return None
-
-
-def _normalised(
-    node: onnx.NodeProto, constants: dict[str, NDArray[np.generic] | None], factor: Array, offset: Array
-) -> tuple[Array, Array] | None:
-    """A normalisation by stored mean and variance."""
-    stored = [constants.get(name) for name in node.input[1:5]]
-    scale, shift, mean, variance = (None if s is None else s.astype(np.float64).ravel() for s in stored)
-    if (
-        scale is None
-        or shift is None
-        or mean is None
-        or variance is None
-        or len(factor) not in (1, len(scale))
-    ):
-        return None
-    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
-    gain = scale / np.sqrt(variance + epsilon)
-    return factor * gain, (offset - mean) * gain + shift
+    return made if isinstance(made, Affine) else None

@@ -1,7 +1,6 @@
 """Killed at any moment and started again, an audit ends as if nothing had happened."""
 
 import errno
-import gc
 import itertools
 import json
 import os
@@ -341,15 +340,12 @@ def test_a_worker_holds_no_more_than_its_share(place, monkeypatch):
 
 def peak_of(place, folder, count):
     """Bytes that the coordinator of so many rows takes at most."""
-    gc.freeze()  # cycles are collected by their share of all that lives: what earlier tests left is out
-    gc.collect()
     tracemalloc.start()
     try:
         found = run_audit(audits.wish(place), folder, jobs=0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-        gc.unfreeze()
     assert found.document["groups"][0]["failed"] == count
     return peak
 
@@ -373,11 +369,12 @@ def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
 
     monkeypatch.setattr(run, "rows", stubs)
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 50)
-    peaks = []
-    for number, count in enumerate((200, 200, 1200)):  # the first imports what it needs
+    peaks = {200: [], 1200: []}
+    for number, count in enumerate((200, 200, 1200, 1200)):
         manifest(place, count)
-        peaks.append(peak_of(place, tmp_path / f"out{number}", count))
-    assert peaks[2] - peaks[1] < 1000 * 400  # a row as it is written has some 2,000
+        peaks[count].append(peak_of(place, tmp_path / f"out{number}", count))
+    # the lesser of two: what is imported, and the interpreter's table of names when it doubles, count once
+    assert min(peaks[1200]) - min(peaks[200]) < 1000 * 400  # a row as it is written has some 2,000
 
 
 RESIDENT = """

@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from support.extras import needed
 
 from onnx_si.cli.main import main
 
-torch = pytest.importorskip("torch", reason="PyTorch isn't installed: nothing to export")
-pytest.importorskip("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
-pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own notices
+torch = needed("torch", reason="PyTorch isn't installed: nothing to export")
+needed("onnxscript", reason="onnxscript isn't installed: PyTorch's exporter needs it")
+pytestmark = [pytest.mark.converters, pytest.mark.filterwarnings("ignore")]  # the frameworks' own notices
 
 from . import zoo_torch  # noqa: E402
 from .test_gradients import exported  # noqa: E402
@@ -164,8 +165,8 @@ def keras_zoo():
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
         patch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-        pytest.importorskip("tensorflow", reason="TensorFlow isn't installed: nothing to export")
-        pytest.importorskip("tf2onnx", reason="tf2onnx isn't installed: Keras models can't be exported")
+        needed("tensorflow", reason="TensorFlow isn't installed: nothing to export")
+        needed("tf2onnx", reason="tf2onnx isn't installed: Keras models can't be exported")
         from . import zoo_keras
 
         assert set(zoo_keras.ZOO) == set(KERAS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from support.pages import browser
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("mkdocs", "material", "mkdocstrings")
@@ -93,3 +94,37 @@ def test_the_public_names_have_their_docstrings(site):
 def test_the_tutorial_shows_what_it_printed(site):
     text = next(path for path in site if path.name == "tutorial.html").read_text(encoding="utf-8")
     assert "selective 0.30, naive 0.0069" in text
+
+
+SEARCH = """<script>addEventListener("load", async () => {
+  const box = document.querySelector("input[name=query]");
+  const wait = (time) => new Promise((done) => setTimeout(done, time));
+  const found = () => [...document.querySelectorAll(".md-search-result__item a")].map((each) => each.href);
+  document.querySelector("label[for=__search]").click();
+  for (let turn = 0; turn < 60 && !found().length; turn++) {
+    box.focus();
+    box.value = "truncation";
+    box.dispatchEvent(new Event("keyup", { bubbles: true }));
+    await wait(250);
+  }
+  const seen = document.createElement("textarea");
+  seen.id = "seen";
+  seen.textContent = found().join(" ");
+  document.body.append(seen);
+});</script></body>"""
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium here")
+def test_the_search_works_from_the_disk(site, tmp_path):
+    page = next(path for path in site if path.name == "gallery.html")
+    copy = page.with_name("watched.html")
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", SEARCH), encoding="utf-8")
+    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=30000"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    try:
+        done = subprocess.run([*command, copy.as_uri()], capture_output=True, text=True, timeout=240)
+    finally:
+        copy.unlink()
+    seen = re.search(r'<textarea id="seen">(.*?)</textarea>', done.stdout)
+    assert seen, done.stderr[-2000:]
+    assert "method.html" in seen[1]

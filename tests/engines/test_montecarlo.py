@@ -141,6 +141,34 @@ def test_a_sliver_far_out_is_told_from_the_rest_of_the_line():
     assert found.estimate.contains(at)
 
 
+@pytest.mark.parametrize("start", [9.1, 15.9, 40.0])
+def test_a_place_far_out_in_a_wide_stretch_is_left(start):
+    """The outer cells of the grid are wide and the law falls by much in each: chains have to get away."""
+    places = Intervals.of([(start * SE, (start + 14) * SE)])
+    line = line_of(Normal(0.0, SE), (start + 1.1) * SE)
+    values = [
+        monte_carlo(line, outside(places), Plan(draws=199, steps=2), np.random.default_rng(seed)).p_value
+        for seed in range(30)
+    ]
+    assert np.mean(np.array(values) <= 0.05) > 0.85
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_proposals_have_the_density_that_they_say(name):
+    law, centre = LAWS[name]
+    places = random_set(np.random.default_rng(4), centre).union(Intervals.of([(12 * SE, 25 * SE)]))
+    standard, _ = law_of(line_of(law, 0.5 * SE))
+    grid = look(standard, Asker(outside(places), standard.place, standard.low, standard.high))
+    proposals = Proposals.of(grid, standard)
+    ends = np.linspace(grid.nodes[0], grid.nodes[-1], 800_001)
+    x, width = 0.5 * (ends[1:] + ends[:-1]), ends[1] - ends[0]
+    below = np.cumsum(np.exp(proposals.log_density(x))) * width
+    assert below[-1] == pytest.approx(1.0, abs=2e-3)
+    drawn = proposals.draw(4000, np.random.default_rng(6))
+    assert stats.kstest(drawn, lambda at: np.interp(at, ends[1:], below)).pvalue > 0.001
+    assert (proposals.log_density(np.array([grid.nodes[0] - 1, grid.nodes[-1] + 1])) < -1e200).all()
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_the_grid_does_not_know_the_observed_place(name, monkeypatch):
     """Moving the observed place within S leaves every place that the grid asks about as it was."""

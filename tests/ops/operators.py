@@ -62,14 +62,14 @@ below, with a warning, since runtimes compute something else. A p-value is refus
 - **facts**: what else its handler states, for the saliency methods and the cones of the search: `axes` (where
   the output's axes come from: the rule's name in `onnx_si/rules/axis_rules.py`), `crop` (a part of the output
   needs a part of the inputs only), `channels second`, how it `moves` values if it does nothing else, which
-  `increasing` function it is, what it `decides`, what it `averages` over, how it `combines` its inputs, and
-  whether its output is `no larger` than its inputs.
+  `increasing` function it is, what it `decides`, what it `averages` over, how it `combines` its inputs,
+  whether its output is `no larger` than its inputs, and the mode in which it has `running` statistics.
 - **cases**: node cases with this op that pass, of all that hold it (some hold ops without a handler too).
 
 """
 
 
-NAMED = [field.name for field in fields(Traits) if field.name not in ("axes", "crop")]
+NAMED = [field.name for field in fields(Traits) if field.name not in ("axes", "crop", "bounded")]
 
 
 def facts(traits):
@@ -78,7 +78,9 @@ def facts(traits):
     stated += ["crop"] if traits.crop else []
     for name in NAMED:
         value, word = getattr(traits, name), name.replace("_", " ")
-        stated += [] if not value else [word if value is True else f"{word}: {value.value}"]
+        stated += (
+            [] if not value else [word if value is True else f"{word}: {getattr(value, 'value', value)}"]
+        )
     return "; ".join(stated)
 
 

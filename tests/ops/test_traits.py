@@ -4,7 +4,6 @@ import ast
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import helper
 
@@ -13,7 +12,7 @@ from onnx_si.ops.crops import elementwise
 from onnx_si.rules import axis_rules
 from onnx_si.rules.axes import Part, size_of
 from onnx_si.rules.registry import registered, traits_of
-from onnx_si.rules.traits import ALL_VALUES, IN_ORDER, Decision, Increasing, Moves
+from onnx_si.rules.traits import ALL_VALUES, IN_ORDER, Combination, Decision, Increasing, Moves
 
 from .node_cases import all_cases
 
@@ -134,39 +133,59 @@ def test_decisions_are_what_they_say(node, given, made):
     np.testing.assert_array_equal(taken, best(given[0], axis=axis, keepdims=True))
 
 
-LISTS = {
-    "graph/constants.py": "a Constant node holds its value, it is no op on values",
-    "graph/functions.py": "nodes around an inlined function",
-    "graph/fused.py": "what ops that onnxruntime fused are written out as",
+COMBINED = {
+    Combination.SUM: np.add,
+    Combination.PRODUCT: np.multiply,
+    Combination.QUOTIENT: np.divide,
+    Combination.CHOICE: np.where,
+}
+
+
+@pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.combines in COMBINED))
+def test_inputs_are_combined_as_it_says(node, given, made):
+    combined = COMBINED[traits_of(node).combines](*given)
+    whole = made[0].dtype.kind in "iu"
+    np.testing.assert_allclose(made[0], np.trunc(combined) if whole else combined, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("node", "given", "made"), stating(lambda traits: traits.running))
+def test_running_statistics_follow_the_batch(node, given, made):
+    if not attribute(node, traits_of(node).running, 0):
+        assert len(made) == 1
+        return
+    x, old, share = given[0], given[3:], attribute(node, "momentum", 0.9)
+    axes = (0, *range(2, x.ndim))
+    for before, new, after in zip(old, (x.mean(axis=axes), x.var(axis=axes)), made[1:], strict=True):
+        np.testing.assert_allclose(after, before * share + new * (1 - share), rtol=1e-4)
+
+
+BEFORE_THE_OPS = {
+    "graph/dag.py": "which op hands its input on",
+    "graph/fused.py": "ops and activations that onnxruntime fused, and what they are written out as",
     "graph/lift.py": "what ops of old opsets are lifted to",
-    "graph/loops.py": "Loop and Scan have no handler: they stand for the nodes of their bodies",
     "graph/mend.py": "what runtimes run but the checker refuses",
     "graph/schema.py": "inputs on which onnx's own native inference dies",
-    "graph/refused.py": "ops that have no handler, and why",
-    "maps/map.py": "words of a message",
-    "maps/monotone.py": "the sum of squares that a norm is the root of, as a node of its own",
-    "maps/rollout.py": "attention is a pattern of several ops: a Softmax and a product, or all in one",
-    "maps/token_layer.py": "which input of such a pattern is added up over tokens",
-    "program/cone.py": "the label of a cut that no node of the model makes",
-    "program/unrolling.py": "If, Loop and Scan have no handler: they stand for the nodes of their bodies",
-    "runtime/deployed.py": "a node that onnxruntime changes the model's own constants by",
-    "runtime/single.py": "Loop, whose count of turns onnxruntime reads from nowhere",
-    "simulation/expected.py": "arithmetic with constants at a model's start, read for a warning only",
-    "report/documents/shape.py": "a type whose name is an op's as well",
 }
-"""Modules outside `ops/` and `maps/backward/` that name ops other than those of nodes that they make."""
+"""Modules outside `ops/` and `maps/backward/` that name ops other than those of nodes that they make.
+
+They read a file before any handler is asked."""
 
 
 def op_names():
-    return {schema.name for schema in onnx.defs.get_all_schemas()} | {h.op for h in registered()}
+    """Ops with a handler: what is known of them stands there. `If`, `Loop` and `Constant` have none."""
+    return {handler.op for handler in registered()}
 
 
 def named_in(file):
-    """Op names among a module's strings, but for those of nodes that it makes (`add("Mul", ...)`)."""
+    """Op names among a module's strings, but for those of nodes that it makes: `add("Mul", ...)`, or
+    `node.op_type = "Mul"`.
+    """
     tree = ast.parse(file.read_text(encoding="utf-8"))
     calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and call.args]
-    makes = [call for call in calls if getattr(call.func, "attr", "") in ("add", "make_node")]
-    made = {id(string) for call in makes for string in ast.walk(call.args[0])}
+    makes = [call.args[0] for call in calls if getattr(call.func, "attr", "") in ("add", "make_node")]
+    sets = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    makes += [node.value for node in sets if getattr(node.targets[0], "attr", "") == "op_type"]
+    made = {id(string) for part in makes for string in ast.walk(part)}
     strings = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in made)
     return {string.value for string in strings if isinstance(string.value, str)} & op_names()
 
@@ -180,7 +199,8 @@ def test_no_other_module_lists_ops():
         name: file for name, file in modules().items() if not name.startswith(("ops/", "maps/backward/"))
     }
     found = {name: named for name, file in outside.items() if (named := named_in(file))}
-    assert found.keys() == LISTS.keys(), "state it where the op is: a trait of its handler"
+    assert found.keys() == BEFORE_THE_OPS.keys(), "state it where the op is: a trait of its handler"
+    assert all(name.startswith("graph/") for name in found)
 
 
 def test_a_family_s_file_names_its_own_ops_only():

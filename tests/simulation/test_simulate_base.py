@@ -113,6 +113,12 @@ def normalised(net, x):
     return net.add("Div", net.add("Sub", x, net.const(np.array(128.0))), net.const(np.array(20.0)))
 
 
+def inverted(net, x):
+    """By ops that no list knows: their rules tell what they do."""
+    turned = net.add("Sub", net.const(np.array(128.0)), net.add("Dropout", x))
+    return net.add("Sum", net.add("Div", turned, net.const(np.array(20.0))), net.const(np.array(0.0)))
+
+
 def rescaled(net, x):
     return net.add("Mul", x, net.const(np.array(1 / 255)))
 
@@ -130,6 +136,7 @@ def batch_normalised(net, x):
     ("first", "options", "words"),
     [
         (normalised, {}, "Sub, Div.*around 128 .- 20"),
+        (inverted, {}, "Sub, Div, Sum.*around 128 .- 20"),
         (rescaled, {}, "Mul.*around 12[78] .- 12[78]"),
         (centred, {}, "Mul, Add.*around 12[78] .- 12[78]"),
         (batch_normalised, {}, "BatchNormalization.*around 128 .- 20"),

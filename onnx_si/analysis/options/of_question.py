@@ -38,7 +38,12 @@ class QuestionFiles(TypedDict, total=False):
         ),
     ]
     mask: Annotated[
-        Any, Option(kind=FILE, help="pixels that may count: those that are not 0 in FILE", metavar="FILE")
+        Any,
+        Option(
+            kind=FILE,
+            help="pixels that may count: those that are not 0 in FILE (truth values or whole numbers)",
+            metavar="FILE",
+        ),
     ]
 
 

@@ -19,7 +19,8 @@ Array = NDArray[np.float64]
 
 REACH, SPACING = 8.0, 0.1  # of the even part of the grid, in units of the law
 FAR, OUTER = 64.0, 12  # how far places lie outside it, and how many on each side
-HALVINGS = 6  # of a cell in which S begins or ends
+HALVINGS = 6  # at least, of a cell in which S begins or ends
+NARROW = SPACING / 2**HALVINGS  # and its width then, but for rounding, at most
 ROUNDS, SPLIT = 8, 16  # cells outside S that are looked at once more: so often, so many each time
 STEEPER = 1.5  # times what is seen around a cell, for how fast the map may change in it
 MOST = math.log(4.0)  # odds of what lies between places of S against what lies beside one
@@ -74,9 +75,7 @@ class Grid:
 
     def cell_of(self, x: Array) -> NDArray[np.intp]:
         """Number of the cell that holds each coordinate; -1 outside the grid."""
-        cell = np.searchsorted(self.nodes, x, side="right") - 1
-        cell = np.where(x == self.nodes[-1], len(self.nodes) - 2, cell)
-        return np.where((cell < 0) | (cell > len(self.nodes) - 2), -1, cell)
+        return cell_of(x, self.nodes)
 
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
@@ -100,6 +99,13 @@ class Grid:
         """The grid with more places."""
         nodes, first = np.unique(np.concatenate([self.nodes, more]), return_index=True)
         return Grid(nodes, np.concatenate([self.off, ask(more)])[first])
+
+
+def cell_of(x: Array, nodes: Array) -> NDArray[np.intp]:
+    """Number of the cell between neighbouring nodes that holds each coordinate; -1 outside all."""
+    cell = np.searchsorted(nodes, x, side="right") - 1
+    cell = np.where(x == nodes[-1], len(nodes) - 2, cell)
+    return np.where((cell < 0) | (cell > len(nodes) - 2), -1, cell)
 
 
 def first_places(law: Law) -> Array:
@@ -128,17 +134,17 @@ def look(law: Law, ask: Asker) -> Grid:
 def _with_ends(grid: Grid, ask: Asker) -> Grid:
     """The grid with the ends of S bisected."""
     edges = np.flatnonzero(grid.inside[1:] != grid.inside[:-1])
-    wide = edges[np.diff(grid.nodes)[edges] > SPACING / 2**HALVINGS]  # the others were bisected before
-    if not len(wide):
-        return grid
+    wide = edges[np.diff(grid.nodes)[edges] > NARROW]  # the others were bisected before
     low, high, starts_inside = grid.nodes[wide], grid.nodes[wide + 1], grid.inside[wide]
-    asked = []
-    for _ in range(HALVINGS):
+    asked = list[Array]()
+    while len(low):
         middle = 0.5 * (low + high)
         same = ask.inside(middle) == starts_inside
         low, high = np.where(same, middle, low), np.where(same, high, middle)
         asked.append(middle)
-    return grid.with_nodes(np.concatenate(asked), ask)
+        left = high - low > (1.001 * NARROW if len(asked) >= HALVINGS else 0.0)
+        low, high, starts_inside = low[left], high[left], starts_inside[left]
+    return grid.with_nodes(np.concatenate(asked), ask) if asked else grid
 
 
 def _promising(grid: Grid, law: Law) -> Array:

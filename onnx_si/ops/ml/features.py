@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,12 @@ def normalizer(x: Input, *, norm: str = "MAX") -> Rule:
     if norm not in ("MAX", "L1", "L2") or x.ndim not in (1, 2):
         raise malformed(f"norm {norm} of a tensor of shape {x.shape}")
 
-    def divided(x: Array) -> Array:
-        norms = _norm(x, norm)
-        return np.asarray(x / np.where(norms == 0, 1.0, norms))
+    return opaque(partial(_divided, norm=norm))
 
-    return opaque(divided)
+
+def _divided(x: Array, norm: str) -> Array:
+    norms = _norm(x, norm)
+    return np.asarray(x / np.where(norms == 0, 1.0, norms))
 
 
 @handles("Binarizer", since=(1,), domain=DOMAIN, axes=axis_rules.same)
@@ -82,8 +84,12 @@ def imputer(
         found = never_on_a_line(lambda x: np.isnan(x).astype(np.float64))
     else:
         found = Step(switches=lambda x: (x - wanted,), evaluate=lambda x: (x == wanted).astype(np.float64))
-    kept = Gated(evaluate=lambda x, gate: np.where(gate != 0, imputed, x), gates=(1,))
+    kept = Gated(evaluate=partial(_replaced, by=imputed), gates=(1,))
     return Composition((Stage(found, (0,)), Stage(kept, (0, 1))))
+
+
+def _replaced(x: Array, gate: Array, by: Array) -> Array:
+    return np.where(gate != 0, by, x)
 
 
 @handles("ArrayFeatureExtractor", since=(1,), domain=DOMAIN)
@@ -95,14 +101,15 @@ def array_feature_extractor(x: Input, indices: Input) -> Rule | Worded:
         return Worded(places, tuple(map(str, x.ravel())))
     *lead, features = shape_of(x) or (0,)
     rows = np.arange(math.prod(lead)).reshape(*(lead or (1,)), 1) * features
+    return picked(x, indices, partial(_of_rows, rows=rows, features=features))
 
-    def to_places(index: NDArray[np.intp]) -> NDArray[np.intp]:
-        flat = index.ravel()
-        if not flat.size or flat.min() < 0 or flat.max() >= features:
-            raise malformed(f"features {flat.tolist()} of {features}")
-        return np.asarray(rows + flat)
 
-    return picked(x, indices, to_places)
+def _of_rows(index: NDArray[np.intp], rows: NDArray[np.intp], features: int) -> NDArray[np.intp]:
+    """Flat places of features, in rows that start at some places."""
+    flat = index.ravel()
+    if not flat.size or flat.min() < 0 or flat.max() >= features:
+        raise malformed(f"features {flat.tolist()} of {features}")
+    return np.asarray(rows + flat)
 
 
 @handles("FeatureVectorizer", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
@@ -134,22 +141,30 @@ def one_hot_encoder(
     if cats_strings or not cats_int64s:
         raise Refusal("its categories are strings", "encode text outside the exported model")
     categories = np.asarray(cats_int64s, dtype=np.float64)
-    last = [category not in cats_int64s[i + 1 :] for i, category in enumerate(cats_int64s)]
-
-    def marked(x: Array) -> Array:
-        return np.asarray((np.trunc(x)[..., None] == categories) & last, dtype=np.float64)
-
-    def known(x: Array) -> Array:
-        found = marked(x)
-        if not np.all(found.any(axis=-1)):
-            raise Refusal("a value is of no category", "export with zeros=1 (unknown categories ignored)")
-        return found
-
+    last = np.array([category not in cats_int64s[i + 1 :] for i, category in enumerate(cats_int64s)])
+    marked = partial(_marked, categories=categories, last=last)
     if not zeros:
+        known = partial(_known, categories=categories, last=last)
         return Opaque(evaluate=known, kind="discrete", reason="a value of no category is an error")
     low = np.where(categories > 0, categories, categories - 1)
     high = np.where(categories < 0, categories, categories + 1)
-    return Step(switches=lambda x: (x[..., None] - low, x[..., None] - high), evaluate=marked)
+    return Step(switches=partial(_above_each, levels=(low, high)), evaluate=marked)
+
+
+def _marked(x: Array, categories: Array, last: NDArray[np.bool_]) -> Array:
+    return np.asarray((np.trunc(x)[..., None] == categories) & last, dtype=np.float64)
+
+
+def _known(x: Array, categories: Array, last: NDArray[np.bool_]) -> Array:
+    found = _marked(x, categories, last)
+    if not np.all(found.any(axis=-1)):
+        raise Refusal("a value is of no category", "export with zeros=1 (unknown categories ignored)")
+    return found
+
+
+def _above_each(x: Array, levels: tuple[Array, ...]) -> tuple[Array, ...]:
+    """How far each value lies above each level of some rows of levels."""
+    return tuple(x[..., None] - row for row in levels)
 
 
 def _table(name: str, attributes: dict[str, Any]) -> NDArray[Any] | None:
@@ -191,12 +206,13 @@ def label_encoder(
         default = np.ravel(default_tensor)[0]
     levels, first = np.unique(keys.astype(np.float64), return_index=True)
     given = values.astype(np.float64)[first]
+    looked_up = partial(_looked_up, levels=levels, given=given, default=float(default))
+    return Step(switches=partial(_above_each, levels=(levels,)), evaluate=looked_up)
 
-    def looked_up(x: Array) -> Array:
-        place = np.minimum(np.searchsorted(levels, x), len(levels) - 1)
-        return np.where(levels[place] == x, given[place], float(default))
 
-    return Step(switches=lambda x: (x[..., None] - levels,), evaluate=looked_up)
+def _looked_up(x: Array, levels: Array, given: Array, default: float) -> Array:
+    place = np.minimum(np.searchsorted(levels, x), len(levels) - 1)
+    return np.where(levels[place] == x, given[place], default)
 
 
 @handles("ZipMap", since=(1,), domain=DOMAIN)

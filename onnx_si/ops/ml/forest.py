@@ -23,7 +23,7 @@ RELATIONS = {
 """How a branch compares its feature with its threshold."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Forest:
     """Nodes of all trees; of a leaf both successors are the leaf itself, and `mode` is -1.
 
@@ -91,6 +91,10 @@ class Forest:
         for tree in range(len(self.roots)):
             result += self.weights[places[..., tree]]
         return result
+
+    def average(self, x: Array) -> Array:
+        """The mean of the trees."""
+        return self.total(x) / len(self.roots)
 
     def extreme(self, x: Array, sign: int) -> Array:
         """Largest (sign +1) or smallest weight among the leaves that have one, else 0."""

@@ -1,6 +1,7 @@
 """LinearRegressor and LinearClassifier of the domain ai.onnx.ml."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy import special
@@ -92,17 +93,28 @@ def linear_classifier(
 def best(labels: Array) -> tuple[Winner, Gated]:
     """From scores (samples, classes) to the label of the largest, the first one among equals."""
     place = Winner(lambda scores: np.moveaxis(scores, -1, 0))
-    return place, Gated(evaluate=lambda i: labels[i.astype(np.intp)], gates=(0,))
+    return place, Gated(evaluate=partial(_labelled, labels=labels), gates=(0,))
+
+
+def _labelled(i: Array, labels: Array) -> Array:
+    return np.asarray(labels[i.astype(np.intp)])
 
 
 def _sign(labels: Array) -> Step:
-    return Step(switches=lambda s: (s,), evaluate=lambda s: np.where(s[..., 0] > 0, labels[1], labels[0]))
+    return Step(switches=lambda s: (s,), evaluate=partial(_by_sign, labels=labels))
+
+
+def _by_sign(score: Array, labels: Array) -> Array:
+    return np.asarray(np.where(score[..., 0] > 0, labels[1], labels[0]))
+
+
+def _logistic_of_both(score: Array) -> Array:
+    return np.asarray(special.expit(score * np.array([-1.0, 1.0])))
 
 
 def _two_scores(score: Affine, post_transform: str) -> Composition:
     """1 - s and s as they are, or the logistic functions of -s and s."""
     if post_transform == "LOGISTIC":
-        signs = np.array([-1.0, 1.0])
-        return chain(score, opaque(lambda s: np.asarray(special.expit(s * signs))))
+        return chain(score, opaque(_logistic_of_both))
     both = Affine(linear=lambda s, w: s * w, weights=(np.array([-1.0, 1.0]),), offset=np.array([1.0, 0.0]))
     return chain(score, both)

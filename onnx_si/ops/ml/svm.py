@@ -1,6 +1,8 @@
 """SVMRegressor and SVMClassifier of the domain ai.onnx.ml."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +16,8 @@ from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, Worded, handles, variable
 from onnx_si.rules.rules import Affine, Array, Composition, Rule, Step
 
-KERNELS: dict[str, Callable[[Array, Array, tuple[float, float, float]], Array]] = {
+Kernel = Callable[[Array, Array, tuple[float, float, float]], Array]
+KERNELS: dict[str, Kernel] = {
     "POLY": lambda x, v, p: np.power(p[0] * (x @ v.T) + p[1], p[2]),
     "RBF": lambda x, v, p: np.exp(-p[0] * np.sum((x[..., None, :] - v) ** 2, axis=-1)),
     "SIGMOID": lambda x, v, p: np.tanh(p[0] * (x @ v.T) + p[1]),
@@ -31,8 +34,29 @@ def _decisions(
     if kernel not in KERNELS or len(parameters) != 3:
         raise malformed(f"kernel {kernel} with {len(parameters)} parameters")
     gamma, offset, degree = parameters
-    samples, function = rows(x), KERNELS[kernel]
-    return opaque(lambda x: function(samples(x), vectors, (gamma, offset, degree)) @ weights.T + rho)
+    return opaque(
+        _OfKernel(
+            samples=rows(x),
+            kernel=KERNELS[kernel],
+            parameters=(gamma, offset, degree),
+            vectors=vectors,
+            weights=weights,
+            rho=rho,
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _OfKernel:
+    samples: Callable[[Array], Array]
+    kernel: Kernel
+    parameters: tuple[float, float, float]
+    vectors: Array
+    weights: Array
+    rho: Array
+
+    def __call__(self, x: Array) -> Array:
+        return self.kernel(self.samples(x), self.vectors, self.parameters) @ self.weights.T + self.rho
 
 
 @handles("SVMRegressor", since=(1,), domain=DOMAIN, axes=axis_rules.row_by_row)
@@ -108,14 +132,14 @@ def svm_classifier(
     )
     if context.output == 0:
         labels = numbers(classlabels_ints, classlabels_strings)
-        label = chain(
-            decisions,
-            Step(switches=lambda d: (d,), evaluate=lambda d: labels[_most_votes(d, pairs, classes)]),
-        )
+        voted = partial(_voted, labels=labels, pairs=pairs)
+        label = chain(decisions, Step(switches=lambda d: (d,), evaluate=voted))
         return worded(label, classlabels_strings)
     if prob_a:
         a, b = np.asarray(prob_a, dtype=np.float64), np.asarray(prob_b, dtype=np.float64)
-        return chain(decisions, opaque(lambda d: _probabilities(d * a + b, pairs, classes)))
+        return chain(
+            decisions, opaque(partial(_probabilities, slope=a, shift=b, pairs=pairs, classes=classes))
+        )
     if classes > 2:
         return decisions
     return chain(decisions, Affine(linear=lambda d, w: d * w, weights=(np.array([-1.0, 1.0]),)))
@@ -131,6 +155,11 @@ def _weights_of_pairs(weights: Array, pairs: list[tuple[int, int]], sizes: Seque
     return result
 
 
+def _voted(decisions: Array, labels: Array, pairs: list[tuple[int, int]]) -> Array:
+    """The label of most votes."""
+    return np.asarray(labels[_most_votes(decisions, pairs, len(labels))])
+
+
 def _most_votes(decisions: Array, pairs: list[tuple[int, int]], classes: int) -> np.ndarray:
     votes = np.zeros((*decisions.shape[:-1], classes))
     for k, (i, j) in enumerate(pairs):
@@ -139,8 +168,11 @@ def _most_votes(decisions: Array, pairs: list[tuple[int, int]], classes: int) ->
     return np.asarray(np.argmax(votes, axis=-1))
 
 
-def _probabilities(logits: Array, pairs: list[tuple[int, int]], classes: int) -> Array:
+def _probabilities(
+    decisions: Array, slope: Array, shift: Array, pairs: list[tuple[int, int]], classes: int
+) -> Array:
     """Pairwise probabilities coupled as in LIBSVM (Wu, Lin, Weng, JMLR 2004, algorithm 2)."""
+    logits = decisions * slope + shift
     r = np.zeros((*logits.shape[:-1], classes, classes))
     for k, (i, j) in enumerate(pairs):
         r[..., i, j] = np.clip(1 / (1 + np.exp(logits[..., k])), 1e-7, 1 - 1e-7)

@@ -1,6 +1,8 @@
 """TreeEnsembleRegressor and TreeEnsembleClassifier of the domain ai.onnx.ml: step functions."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,9 +99,9 @@ def _aggregated(forest: Forest, how: str) -> Callable[[Array], Array]:
         case "SUM":
             return forest.total
         case "AVERAGE":
-            return lambda x: forest.total(x) / len(forest.roots)
+            return forest.average
         case "MIN" | "MAX":
-            return lambda x: forest.extreme(x, 1 if how == "MAX" else -1)
+            return partial(forest.extreme, sign=1 if how == "MAX" else -1)
     raise malformed(f"aggregate_function {how}")
 
 
@@ -117,11 +119,18 @@ def regression(x: Variable, forest: Forest, how: str, base: Array, post_transfor
             f"post_transform {post_transform} of one target", "runtimes leave it out; export with NONE"
         )
     start = base if len(base) else np.zeros(targets)
-    rule = _step(x, forest, lambda x: function(aggregate(x) + start))
+    rule = _step(x, forest, partial(_scores, aggregate=aggregate, start=start, function=function))
     if np.any(forest.avoidable() & (start != 0)):
         why = "base values of a target that no reached leaf may have a weight for: runtimes leave them out"
         return Disputed(evaluate=rule.evaluate, reason=why)
     return rule
+
+
+def _scores(
+    x: Array, aggregate: Callable[[Array], Array], start: Array, function: Callable[[Array], Array]
+) -> Array:
+    """What the leaves give and base values, transformed."""
+    return function(aggregate(x) + start)
 
 
 @handles("TreeEnsembleRegressor", since=(1, 3), domain=DOMAIN, axes=axis_rules.row_by_row)
@@ -157,8 +166,12 @@ def tree_ensemble_classifier(
     if context.output:
         return _step(variable(x, "X"), forest, scores[1])
     labels = numbers(classlabels_int64s, classlabels_strings)
-    label = _step(variable(x, "X"), forest, lambda x: labels[scores[0](x).astype(np.intp)])
+    label = _step(variable(x, "X"), forest, partial(_labelled, place=scores[0], labels=labels))
     return worded(label, classlabels_strings)
+
+
+def _labelled(x: Array, place: Callable[[Array], Array], labels: Array) -> Array:
+    return np.asarray(labels[place(x).astype(np.intp)])
 
 
 def _several(
@@ -169,13 +182,14 @@ def _several(
     if len(base) not in (0, targets):
         raise malformed(f"{len(base)} base values for {targets} classes")
     start = base if len(base) else np.zeros(targets)
+    place = partial(_largest, forest=forest, start=start, all_able=len(base) > 0)
+    return place, partial(_scores, aggregate=forest.total, start=start, function=function)
 
-    def place(x: Array) -> Array:
-        scores = forest.total(x) + start
-        able = scores if len(base) else np.where(forest.touched(x), scores, -np.inf)
-        return np.asarray(np.argmax(able, axis=-1))
 
-    return place, lambda x: function(forest.total(x) + start)
+def _largest(x: Array, forest: Forest, start: Array, all_able: bool) -> Array:
+    scores = forest.total(x) + start
+    able = scores if all_able else np.where(forest.touched(x), scores, -np.inf)
+    return np.asarray(np.argmax(able, axis=-1))
 
 
 def _single(
@@ -189,14 +203,29 @@ def _single(
         )
     start = float(base[0]) if len(base) else 0.0
     probability = bool(np.all(forest.weights >= 0))
+    single = _Single(forest, start, probability)
+    return single.second, single.logistic if post_transform == "LOGISTIC" else single.both
 
-    def score(x: Array) -> Array:
-        return forest.total(x)[..., 0] + start
 
-    def both(x: Array) -> Array:
-        s = score(x)
-        if post_transform == "LOGISTIC":
-            return np.stack([special.expit(-s), special.expit(s)], axis=-1)
-        return np.stack([1 - s if probability else -s, s], axis=-1)
+@dataclass(frozen=True, eq=False)
+class _Single:
+    """One score of two classes."""
 
-    return lambda x: (score(x) > (0.5 if probability else 0.0)).astype(np.float64), both
+    forest: Forest
+    start: float
+    probability: bool
+
+    def score(self, x: Array) -> Array:
+        return self.forest.total(x)[..., 0] + self.start
+
+    def second(self, x: Array) -> Array:
+        """Whether it is the second class."""
+        return (self.score(x) > (0.5 if self.probability else 0.0)).astype(np.float64)
+
+    def both(self, x: Array) -> Array:
+        s = self.score(x)
+        return np.stack([1 - s if self.probability else -s, s], axis=-1)
+
+    def logistic(self, x: Array) -> Array:
+        s = self.score(x)
+        return np.stack([special.expit(-s), special.expit(s)], axis=-1)

@@ -1,8 +1,8 @@
 """The documents of an audit: its summary, and one row for each image."""
 
-from onnx_si.report.documents.shape import Document, Leaf, Shape, free, listed, number, text, truth, whole
+from onnx_si.report.documents.shape import Document, Form, Leaf, free, listed, number, text, truth, whole
 
-GATE: dict[str, Shape] = {
+GATE: dict[str, Form] = {
     "gate": text("its name", always=True),
     "group": text("of images; all for all of them", always=True),
     "allowed": Leaf(type="any", what="the limit"),
@@ -10,7 +10,7 @@ GATE: dict[str, Shape] = {
     "passed": truth("whether it holds", always=True),
     "words": text("what was found", always=True),
 }
-GROUP: dict[str, Shape] = {
+GROUP: dict[str, Form] = {
     "group": text("of images; all for all of them", always=True),
     "images": whole("in the group", always=True),
     "tested": whole("with a p-value", always=True),

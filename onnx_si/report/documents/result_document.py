@@ -2,8 +2,8 @@
 
 from onnx_si.report.documents.shape import (
     Document,
+    Form,
     Leaf,
-    Shape,
     free,
     listed,
     number,
@@ -20,14 +20,14 @@ BOX = listed(
 )
 INTERVALS = "as a list of [low, high], in units of the statistic; null for an infinite end"
 
-MODEL: dict[str, Shape] = {
+MODEL: dict[str, Form] = {
     "path": text("of the file"),
     "sha256": text("of the file's bytes"),
     "producer": text("the tool that wrote it"),
     "opset": whole("version of the standard op set"),
 }
 
-COMPONENT: dict[str, Shape] = {
+COMPONENT: dict[str, Form] = {
     "pixels": whole("how many pixels touch each other", always=True),
     "bbox": BOX,
     "p_value": number("given that this set of pixels is a component of the region"),
@@ -37,7 +37,7 @@ COMPONENT: dict[str, Shape] = {
     "standard_error": number("of the statistic, without selection"),
 }
 
-CLASS: dict[str, Shape] = {
+CLASS: dict[str, Form] = {
     "target": whole("the class", always=True),
     "pixels": whole("how many pixels have it", always=True),
     "p_value": number("given the region of this class"),
@@ -47,7 +47,7 @@ CLASS: dict[str, Shape] = {
     "standard_error": number("of the statistic, without selection"),
 }
 
-FINDING: dict[str, Shape] = {
+FINDING: dict[str, Form] = {
     "node": text("name of the node", always=True),
     "op": text("its op", always=True),
     "opset": whole("version of the op set that the model uses", always=True),
@@ -57,7 +57,7 @@ FINDING: dict[str, Shape] = {
 
 FATES = ("exact", "discarded", "accepted", "undecided", "sieved", "in_parts", "split")
 
-KEYS: dict[str, Shape] = {
+KEYS: dict[str, Form] = {
     "status": text("tested, no_region or refused"),
     "reason": text("why there was no test"),
     "findings": listed("nodes of the model that stand in the way of a test", FINDING, always=True),

@@ -37,8 +37,8 @@ class Leaf:
         return found
 
 
-Shape = Leaf | Mapping[str, "Shape"]
-Keys = Mapping[str, Shape]
+Form = Leaf | Mapping[str, "Form"]
+Keys = Mapping[str, Form]
 
 
 def text(what: str, *, always: bool = False) -> Leaf:
@@ -66,7 +66,7 @@ def pair(what: str) -> Leaf:
     return Leaf(type="array", what=what, empty=[None, None], of=number(""))
 
 
-def listed(what: str, of: Shape, *, always: bool = False) -> Leaf:
+def listed(what: str, of: Form, *, always: bool = False) -> Leaf:
     """A list; empty, if it is `always` known, where there is nothing."""
     return Leaf(type="array", what=what, empty=[] if always else None, of=of, always=always)
 
@@ -76,7 +76,7 @@ def free(what: str) -> Leaf:
     return Leaf(type="object", what=what)
 
 
-def schema_of(shape: Shape) -> dict[str, Any]:
+def schema_of(shape: Form) -> dict[str, Any]:
     """A shape as JSON Schema: all keys are there, and no others."""
     if isinstance(shape, Leaf):
         return shape.schema()
@@ -159,7 +159,7 @@ class Document:
             raise KeyError(f"not in {self.name}: {', '.join(f'{place}{key}' for key in strange)}")
         return {key: self._fill(shape, known.get(key), f"{place}{key}.") for key, shape in keys.items()}
 
-    def _fill(self, shape: Shape, value: Any, place: str) -> Any:
+    def _fill(self, shape: Form, value: Any, place: str) -> Any:
         if not isinstance(shape, Leaf):
             return self._filled(shape, value or {}, place)
         if value is None:

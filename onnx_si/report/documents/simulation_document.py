@@ -1,9 +1,9 @@
 """The document of a simulation."""
 
 from onnx_si.report.documents.result_document import MODEL
-from onnx_si.report.documents.shape import Document, Shape, free, listed, number, pair, text, truth, whole
+from onnx_si.report.documents.shape import Document, Form, free, listed, number, pair, text, truth, whole
 
-ROW: dict[str, Shape] = {
+ROW: dict[str, Form] = {
     "signal": number("mean of the square that is added", always=True),
     "method": text("of the p-value", always=True),
     "trials": whole("images drawn", always=True),
@@ -16,7 +16,7 @@ ROW: dict[str, Shape] = {
     "ks_p_value": number("of the Kolmogorov-Smirnov test of uniform p-values"),
     "reasons": free("why a value is null"),
 }
-PART: dict[str, Shape] = {
+PART: dict[str, Form] = {
     "signal": number("mean of the square that is added", always=True),
     "touches": truth("whether these components touch the square", always=True),
     "tested": whole("components tested", always=True),
@@ -29,7 +29,7 @@ PART: dict[str, Shape] = {
     "image_interval": pair("of that rate"),
     "reason": text("why a value is null"),
 }
-KEYS: dict[str, Shape] = {
+KEYS: dict[str, Form] = {
     "model": MODEL,
     "image": {
         "shape": listed("of the images that are drawn", whole(""), always=True),
