@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.enclosure.certified import EnclosureDomain
-from onnx_si.domains.enclosure.value import Enclosure
+from onnx_si.domains.enclosure.value import Enclosure, wide
 from onnx_si.domains.polynomial.bent import kinked, maximum
 from onnx_si.domains.polynomial.gains import Gains
 from onnx_si.domains.polynomial.interpolated import curved
@@ -105,15 +105,15 @@ class PolynomialDomain:
         if rule.parts is None:
             self.lost[:] = True
             return constant(xs[0].basis, rule.evaluate(*(x.stack[0] for x in xs)))
-        made = self._composed(rule.parts, xs)
         if rule.steepness is None:
-            return made
+            return self._composed(rule.parts, xs)
         (x,) = xs
         low, high = x.bounds
         least = np.maximum(np.maximum(low, -high), 0.0)
         alone = self._composed(rule.parts, [without_remainder(x)])
-        norm = (alone.norm + rule.steepness(least) * x.norm) * UP
-        return bounded(x.basis, made.values, made.radius, norm)
+        norm = rule.steepness(least) * x.norm * UP
+        radius = (alone.radius + wide(norm, alone.radius)) * UP
+        return bounded(x.basis, alone.values, radius, (alone.norm + norm) * UP)
 
     def _composed(self, parts: Composition, xs: Sequence[Polynomial]) -> Polynomial:
         made = list(xs)
