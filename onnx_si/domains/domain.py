@@ -114,8 +114,8 @@ class Bracketing(Domain, Protocol):
         """Raise one `UnsupportedOp` with every node of which nothing can be proven."""
         ...
 
-    def prepared(self, program: Program) -> Program:
-        """The same program as it is followed best."""
+    def prepared(self, program: Program) -> tuple["Bracketing", Program]:
+        """The domain and the program as the one follows the other best."""
         ...
 
     def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:

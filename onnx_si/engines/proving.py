@@ -44,9 +44,8 @@ class Certified:
         UnsupportedModel
             If nothing but rounding decides the region where it was observed.
         """
-        found = bracketed(
-            self.domain, self.domain.prepared(self.program), self.margin, line, event, how, progress
-        )
+        domain, program = self.domain.prepared(self.program)
+        found = bracketed(domain, program, self.margin, line, event, how, progress)
         return Answer(
             guarantee=self.guarantee,
             p_value=found.p_value,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,8 +19,11 @@ from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.kernels.balls import UNIT
 from onnx_si.program.program import Program
+from onnx_si.rules.rules import Kinked, Maximum
 
 ORDER = 6
+BENT = 2  # order where more than a share of the numbers come from functions with bends
+MANY = 0.02
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,16 @@ class Polynomials:
         """Raise one `UnsupportedOp` with every node of which nothing can be proven."""
         require_followed(program)
 
-    def prepared(self, program: Program) -> Program:
-        """With products that are one smooth function."""
-        return fused(program)
+    def prepared(self, program: Program) -> tuple["Polynomials", Program]:
+        """With products that are one smooth function, and in a low order where there are many bends: what a
+        chord is off by shrinks with the square of a cell's width in any order.
+        """
+        made, units, bends = fused(program), 0, 0
+        for step in made.instructions:
+            size = math.prod(step.shape)
+            units += size
+            bends += size if isinstance(step.rule, Kinked | Maximum) else 0
+        return (replace(self, order=min(self.order, BENT)) if bends > MANY * units else self), made
 
     def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:
         """Tell where on each cell the event holds, does not hold, and is open."""
