@@ -3,9 +3,9 @@
     python -m benchmarks.smooth [--images 3] [--time-limit 120] [--only NAME]
 
 Random weights, images of noise with standard deviation 1, a value threshold that marks a part of the image;
-InstanceNorm or GroupNorm after each of eight convolutions of a U-Net with one level, 8 and 16 channels. The
-vision transformer is the trained one of the attention benchmark, its map attention rollout. Passes are multiply-adds over those of
-one forward pass in float64; of chains, runs of the model in onnxruntime (float32).
+InstanceNorm or GroupNorm after each of six convolutions of a U-Net with one level, 8 and 16 channels. The
+vision transformer is the trained one of the attention benchmark, its map attention rollout. Passes are
+multiply-adds over those of a forward pass in float64; of chains, runs of the model in onnxruntime (float32).
 """
 
 import argparse
@@ -28,9 +28,10 @@ PRECISIONS = (1e-3, 1e-6)
 HEAD = """\
 # Smooth networks
 
-Made by `python -m benchmarks.smooth`, on one core beside other work: read seconds as ratios. Certified p-values have
-proven bounds; the table has the widest of all images, and means of the rest. A pass is the arithmetic of one forward pass in float64, of chains a
-run in onnxruntime. Rows that ended at their time limit have no p-value to the wanted width; their bounds are true.
+Made by `python -m benchmarks.smooth`, on one core beside other work: read seconds as ratios. Certified
+p-values have proven bounds; the table has the widest of all images, and means of the rest. A pass is the
+arithmetic of one forward pass in float64, of chains a run in onnxruntime. A search that ended early, at its
+time limit or because only rounding was left, has true bounds that are wider than wanted.
 
 | network | engine | wanted | images | widest bounds | passes | cells | seconds | ended early |
 |---|---|---|---|---|---|---|---|---|

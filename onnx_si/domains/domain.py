@@ -68,8 +68,8 @@ class Claim:
 @dataclass(frozen=True)
 class Bracket:
     """Of a cell: stretches on which the event holds for certain, and such on which it is open; on the rest it
-    does not hold. `remainder` is what margins are uncertain by: one that a narrower cell has as well is
-    rounding.
+    does not hold. `remainder` is what margins are uncertain by, as a share of the largest: a small one that
+    a narrower cell has as well is rounding.
     """
 
     inside: tuple[tuple[float, float], ...]

@@ -28,7 +28,7 @@ _EXTREME = {
 }
 _GUARANTEE = {
     "exact": "the network is followed piece by piece, and the bounds are true to rounding error",
-    "certified": "the bounds are proven by enclosures",
+    "certified": "the bounds are proven on cells of the line, rounding included",
     "monte-carlo": "the level is exact whatever the network is made of; the p-value itself carries chance of "
     "drawing",
     "thinned": "an ordinary test of the part of the image that is independent of the selection",
@@ -263,9 +263,10 @@ def _search(search: Mapping[str, Any]) -> str:
         )
     if search["engine"] == "none":
         return f"none: {search['forward_passes']:.0f} runs of the model, seed {search['seed']}"
+    pieces = "" if search["pieces"] is None else f"{search['pieces']} linear pieces in "
     return (
         f"{search['seconds']:.2g} s, the cost of {search['forward_passes']:.0f} forward passes, "
-        f"{search['pieces']} linear pieces in {search['cells']} cells"
+        f"{pieces}{search['cells']} cells"
     )
 
 

@@ -25,6 +25,7 @@ from onnx_si.statistics.line import ImageLine
 LIKELY = 0.5  # chance of success from which a cell is looked at before it is halved
 NARROWED = 0.6  # share of a cell that may be open if it counts as a success
 SHRINKS = 0.75  # of what is left of a remainder in half of a cell, or a stretch of it: all else is rounding
+SMALL = 1e-3  # remainders that may be rounding alone
 LEAST_ULPS = 16  # a cell as narrow as this is left: rounding of its ends is all there is
 LARGEST = 4  # as many caches' size may the tensors of a batch take
 
@@ -72,13 +73,13 @@ class Brackets(Ledger):
 
     def _learn(self, cell: Cell, bracket: Bracket) -> None:
         """Take over what is certain; what is open goes back, in halves where that is most of the cell."""
-        self.examiner.pieces += 1
         if bracket.inside:
             self.inside.append(np.array(bracket.inside))
         left = sum(high - low for low, high in bracket.open)
         success = left <= NARROWED * cell.width
         before = self.remainders.pop((cell.low, cell.high), math.inf)
-        rounding = bracket.remainder > SHRINKS * before  # nothing is gained by narrower cells
+        # then nothing is gained by narrower cells; a large one may be what the range of a function allows
+        rounding = SMALL >= bracket.remainder > SHRINKS * before
         self.chances.learn(cell.width, success)
         self.fates["undecided" if bracket.open else "accepted" if bracket.inside else "discarded"] += 1
         for low, high in bracket.open:

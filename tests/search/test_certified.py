@@ -194,6 +194,13 @@ def test_a_lost_remainder_is_noticed(lost, monkeypatch):
         test_s_is_what_a_dense_scan_finds("Sin", monkeypatch, 1)
 
 
+def test_a_large_remainder_that_stays_is_not_taken_for_rounding():
+    """That of a bounded function does not shrink at first; cells are narrowed until it does."""
+    result = certified(functools.partial(U_NET, act="Tanh"), 3, precision=1e-3, threshold=0.5)
+    assert result.search.complete
+    assert result.search.cells < 1000
+
+
 def test_one_analysis_serves_many_images():
     make, options = NETS["Gelu"]
     analysis = prepare(make(0), sigma=1.0, engine="certified", **options)

@@ -66,7 +66,7 @@ class Polynomials:
         margin = outputs[task.margin]
         found = zip(ends, values.lost, signed(task.event, margin), strict=True)
         return [
-            _placed(cell, OPEN if lost else parted(margins), math.inf if lost else margins.largest_remainder)
+            _placed(cell, OPEN if lost else parted(margins), math.inf if lost else margins.share_left_out)
             for cell, lost, margins in found
         ]
 

@@ -4,6 +4,7 @@ The polynomials alone are looked at on ever finer parts of the cell, which costs
 on each part a margin is within its value and slope in the middle, its second derivative and its remainder.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -48,9 +49,10 @@ class Signed:
         return Signed(self.coefficients[:, pixels], self.radius[pixels])
 
     @property
-    def largest_remainder(self) -> float:
-        """The largest remainder."""
-        return float(self.radius.max(initial=0.0))
+    def share_left_out(self) -> float:
+        """The largest remainder, as a share of the largest margin."""
+        largest = float(np.abs(self.coefficients).max(initial=0.0))
+        return float(self.radius.max(initial=0.0)) / largest if largest else math.inf
 
     @property
     def bounds(self) -> tuple[Array, Array]:
