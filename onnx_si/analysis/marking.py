@@ -66,19 +66,23 @@ class Marker:
         """How far the map itself is above the threshold; for one of kind `top`, above its largest value on
         the other pixels `outside` the region.
         """
+        if self.threshold.kind != "top":
+            return np.asarray(self.distances(shown[None])[0])
+        others = ~self.region_of(shown) if outside is None else outside
+        ranked = self.ranked
+        return _above_others(shown, others if ranked is None else others & ranked)
+
+    def distances(self, maps: Array) -> Array:
+        """How far each of several maps (n, *space) is above the threshold, which is none of kind `top`."""
         kind, level = self.threshold.kind, self.threshold.level
-        chosen = shown if self.mask is None else shown[self.mask]
-        if kind == "top":
-            others = ~self.region_of(shown) if outside is None else outside
-            ranked = self.ranked
-            return _above_others(shown, others if ranked is None else others & ranked)
         if kind in ("value", ARGMAX):
-            bound = level
-        elif self.threshold.chosen and not chosen.min() > level * chosen.max():
-            bound = chosen.min() - 1.0  # the choice would be another one
-        else:
-            bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
-        return np.asarray(shown - bound)
+            return np.asarray(maps - level)
+        chosen = (maps if self.mask is None else maps[:, self.mask]).reshape(len(maps), -1)
+        low, high = chosen.min(axis=1), chosen.max(axis=1)
+        bound = level * high + (0.0 if kind == "max" else (1 - level) * low)
+        if self.threshold.chosen:
+            bound = np.where(low > level * high, bound, low - 1.0)  # else the choice would be another one
+        return np.asarray(maps - bound.reshape(-1, *(1,) * (maps.ndim - 1)))
 
     def region_of(self, shown: Array) -> Mask:
         """The region that the map itself means, by the threshold as it was written."""

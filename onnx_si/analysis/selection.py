@@ -129,7 +129,7 @@ def _require_unsaturated(
     saliency: SaliencyMap, threshold: Threshold, values: Array, region: Mask, mask: Mask | None
 ) -> None:
     """Refuse a region that depends on probabilities which the deployed precision can't tell apart."""
-    if not saliency.is_logit:
+    if not saliency.is_logit or not saliency.behind(threshold.kind):
         return
     log, mask = (
         saliency.link == "log-probability",

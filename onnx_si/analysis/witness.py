@@ -199,15 +199,16 @@ class Witness:
         if open_[0] and self._agrees_farther(point, line, event, found):
             return None
         margin, allowed = outputs[engine.margin].values[0], outputs[engine.margin].errors[0]
+        behind = saliency.behind(marker.threshold.kind)
         if (
-            saliency.is_logit
-        ):  # the map is a function of the margin, of this slope at most, and rounded itself
+            saliency.is_logit and behind
+        ):  # a function of the margin, of this slope at most, and rounded itself
             slope = 0.25 if saliency.link == "probability" else 1.0
             allowed = slope * allowed + 4 * self.map.unit * (1 + abs(marker.threshold.level))
         top = ~event.observed if marker.threshold.kind == "top" else None
         above = np.array([marker.distance(shown, top) for shown in maps])
         distances = np.abs(above)
-        if saliency.is_root:  # roots differ by what their squares do, over the sum of both
+        if saliency.is_root and behind:  # roots differ by what their squares do, over the sum of both
             levels = (maps - above).min(axis=0)
             allowed = allowed / np.maximum(levels, TINY) + 4 * self.map.unit * (levels + maps.max(axis=0))
         constructed = (distances == 0).all(axis=0) & (margin == 0)

@@ -58,11 +58,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is proven of one cell: never in S; which pixels may be on the wrong side; units left open."""
+    """What is proven of one cell: never in S; which pixels may be on the wrong side; units left open.
+
+    `clear` is how far a pixel is on the wrong side in the middle of the cell, in what it can move on the way
+    to its ends: the most of any pixel, above 1 where that is a proof. Where none is, it is how far the least
+    clear one is on its own side.
+    """
 
     outside: bool
     open: NDArray[np.bool_]
     undecided: int
+    clear: float = 0.0
 
 
 @dataclass(frozen=True)

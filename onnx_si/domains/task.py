@@ -5,6 +5,7 @@ from functools import cached_property
 
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.judge import Judge
+from onnx_si.program.continuous import Continuous, continuous
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Step, Winner
 from onnx_si.statistics.line import ImageLine
@@ -35,6 +36,11 @@ class Task:
                 carried=self.whole.judge.carried,
             )
         return Judge.of(self.program, line.start, line.direction, line.statistic, line.standard_error)
+
+    @cached_property
+    def distance(self) -> Continuous | None:
+        """A continuous margin of the same sign, where this one jumps between classes."""
+        return continuous(self.program, self.margin) if self.jumps else None
 
     @cached_property
     def jumps(self) -> bool:

@@ -280,10 +280,18 @@ def require_survivable(node: onnx.NodeProto, known: Mapping[str, NDArray[Any]] |
         parts = parts if sizes is None else int(sizes.size)
         if parts is not None and parts != len(node.output):
             raise Malformed(f"{parts} sizes for {len(node.output)} parts")
+        counted = next((a.i for a in node.attribute if a.name == "num_outputs"), len(node.output))
+        if counted != len(node.output):
+            raise Malformed(f"num_outputs {counted} for {len(node.output)} parts")
     if node.op_type == "GatherND" and next((a.i for a in node.attribute if a.name == "batch_dims"), 0) < 0:
         raise Malformed("batch_dims is below 0")
     if node.op_type == "Scan":
         _require_scan(node)
+    for attribute in node.attribute:
+        named = attribute.name if attribute.name in ("axis", "axes", "batch_axis", "time_axis") else ""
+        strange = [n for n in (attribute.i, *attribute.ints) if named and not -MOST_AXES <= n <= MOST_AXES]
+        if strange:
+            raise Malformed(f"{named} {strange[0]}: at most {MOST_AXES} axes are read")
 
 
 def _require_scan(node: onnx.NodeProto) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -151,6 +151,9 @@ class Correlation:
     def __call__(self, x: Array, w: Array) -> Array:
         return correlate(x, w, self.win, self.group)
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (spread_out(y, w, self.win, self.group),)
+
 
 @dataclass(frozen=True)
 class Spreading:
@@ -161,3 +164,6 @@ class Spreading:
 
     def __call__(self, x: Array, w: Array) -> Array:
         return spread_out(x, w, self.win, self.group)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (correlate(y, w, self.win, self.group),)

@@ -1,7 +1,7 @@
 """Interpolation along axes: one constant matrix or list of places for each."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,11 @@ class AlongAxes:
             x = _apply(x, matrix, axis + 1)
         return x
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], *matrices: Array) -> tuple[Array, ...]:
+        for axis, matrix in zip(self.axes, matrices, strict=True):
+            y = _apply(y, matrix.T, axis + 1)
+        return (y,)
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -77,3 +82,8 @@ class Taken:
         for axis, index in self.indices.items():
             x = np.take(x, index, axis=axis + 1)
         return x
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        for axis, index in self.indices.items():
+            y = _apply(y, np.eye(shapes[0][axis])[:, index], axis + 1)
+        return (y,)

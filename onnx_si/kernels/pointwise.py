@@ -1,11 +1,13 @@
 """Arithmetic element by element: the linear parts of rules, and functions with bends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.kernels.arrays import align, expand
+from onnx_si.rules.reversible import folded
 from onnx_si.rules.rules import Array
 
 
@@ -23,6 +25,9 @@ class WeightedSum:
             result = result + align(x if w == 1 else w * x, len(self.shape))
         return result
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], *weights: Array) -> tuple[Array, ...]:
+        return tuple(folded(y if w == 1 else w * y, shape) for shape, w in zip(shapes, weights, strict=True))
+
 
 @dataclass(frozen=True)
 class Scaled:
@@ -33,6 +38,9 @@ class Scaled:
     def __call__(self, x: Array, w: Array) -> Array:
         return align(x, self.ndim) * w
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (folded(y * w, shapes[0]),)
+
 
 @dataclass(frozen=True)
 class Divided:
@@ -42,6 +50,9 @@ class Divided:
 
     def __call__(self, x: Array, w: Array) -> Array:
         return align(x, self.ndim) / w
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], w: Array) -> tuple[Array, ...]:
+        return (folded(y / w, shapes[0]),)
 
 
 def rectified(x: Array) -> Array:

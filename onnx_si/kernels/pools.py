@@ -1,5 +1,6 @@
 """Sums and entries of windows, of all of space, or along axes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,14 @@ def window_sum(x: Array, win: Window) -> Array:
     return total
 
 
+def spread_sum(y: Array, win: Window) -> Array:
+    """The transpose of `window_sum`: what every window gets, at each of its places."""
+    padded = np.zeros((*y.shape[: -win.rank], *win.padded), y.dtype)
+    for view in win.taps_of(padded):
+        view += y
+    return padded[win.crop]
+
+
 @dataclass(frozen=True)
 class WindowSum:
     """`window_sum` as the linear part of a rule."""
@@ -25,6 +34,9 @@ class WindowSum:
 
     def __call__(self, x: Array) -> Array:
         return window_sum(x, self.win)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        return (spread_sum(y, self.win),)
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,9 @@ class WindowMean:
 
     def __call__(self, x: Array, counts: Array) -> Array:
         return window_sum(x, self.win) / counts
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], counts: Array) -> tuple[Array, ...]:
+        return (spread_sum(y / counts, self.win),)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,10 @@ class DividedSum:
 
     def __call__(self, x: Array, divisor: Array) -> Array:
         return np.asarray(x.sum(axis=self.axes, keepdims=self.keepdims) / divisor)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]], divisor: Array) -> tuple[Array, ...]:
+        kept = y if self.keepdims else np.expand_dims(y, self.axes)
+        return (np.broadcast_to(kept / divisor, (len(y), *shapes[0])),)
 
 
 @dataclass(frozen=True)

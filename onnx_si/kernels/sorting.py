@@ -1,5 +1,6 @@
 """Values in another order: the linear parts of rules that only move; and the nearest of sorted numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ class Reshaped:
     def __call__(self, x: Array) -> Array:
         return x.reshape(x.shape[0], *self.shape)
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        return (y.reshape(len(y), *shapes[0]),)
+
 
 @dataclass(frozen=True)
 class Permuted:
@@ -26,6 +30,9 @@ class Permuted:
 
     def __call__(self, x: Array) -> Array:
         return x.transpose(self.order)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        return (y.transpose(np.argsort(self.order)),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,9 @@ class Masked:
     def __call__(self, x: Array) -> Array:
         return np.where(self.kept, x, 0.0)
 
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        return (np.where(self.kept, y, 0.0),)
+
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
@@ -67,6 +77,28 @@ class Sliced:
 
     def __call__(self, x: Array) -> Array:
         return x[self.cuts]
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        x = np.zeros((len(y), *shapes[0]), y.dtype)
+        x[self.cuts] = y
+        return (x,)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A slice of every axis between zeros, the batch axis counted."""
+
+    cuts: tuple[slice, ...]
+    widths: tuple[tuple[int, int], ...]
+
+    def __call__(self, x: Array) -> Array:
+        return np.pad(x[self.cuts], self.widths)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        x = np.zeros((len(y), *shapes[0]), y.dtype)
+        inside = (slice(before, n - after) for (before, after), n in zip(self.widths, y.shape, strict=True))
+        x[self.cuts] = y[tuple(inside)]
+        return (x,)
 
 
 @dataclass(frozen=True)
@@ -80,6 +112,12 @@ class Joined:
         changing, batch = iter(xs), xs[0].shape[:1]
         parts = (next(changing) if gap is None else np.broadcast_to(0.0, (*batch, *gap)) for gap in self.gaps)
         return np.concatenate(list(parts), axis=self.axis)
+
+    def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+        changing = iter(shapes)
+        lengths = [(next(changing) if gap is None else gap)[self.axis - 1] for gap in self.gaps]
+        parts = np.split(y, np.cumsum(lengths)[:-1], axis=self.axis)
+        return tuple(part for part, gap in zip(parts, self.gaps, strict=True) if gap is None)
 
 
 @dataclass(frozen=True)

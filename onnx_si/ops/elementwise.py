@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import Applied, Silent, broadcast_shape, double, filled, operands, shape_of
 from onnx_si.kernels.balls import Ball
+from onnx_si.kernels.bounded import Root
 from onnx_si.kernels.pointwise import (
     Divided,
     Scaled,
@@ -25,6 +26,7 @@ from onnx_si.kernels.series import Series, of_powers
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import compose
+from onnx_si.rules.curved import Reach
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.rules.rules import (
     SAME,
@@ -35,6 +37,7 @@ from onnx_si.rules.rules import (
     Disputed,
     Gated,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Stage,
@@ -155,9 +158,18 @@ class Expanded:
         return np.array([np.broadcast_to(c, np.shape(x)) for c in coefficients])
 
 
-def smooth(function: Callable[[Array], Array], series: Series, everywhere: bool = False) -> Smooth:
-    """A function of one element, with its Taylor series; `everywhere`: on the whole line."""
-    return Smooth(Silent(function), Expanded(series), everywhere)
+def root(x: Variable) -> Smooth:
+    """The square root of each element."""
+    return smooth(np.sqrt, of_powers(0.5), None if x.stepwise else Root())
+
+
+def smooth(
+    function: Callable[[Array], Array], series: Series, reach: Reach | None = None, everywhere: bool = False
+) -> Smooth:
+    """A function of one element, with its Taylor series, and how far it reaches where that is known;
+    `everywhere`: it is smooth on the whole line.
+    """
+    return Smooth(Silent(function), Expanded(series), reach, everywhere)
 
 
 def opaque(
@@ -220,17 +232,10 @@ def divide(a: Input, b: Input) -> Rule:
             raise Refusal("division by a constant zero", "remove the zero from the divisor")
         if np.all(divisor):
             return quotient(a, divisor)
-    parts = _by_reciprocal(a, b) if isinstance(b, Variable) else None
-    return opaque(Applied(np.divide, operands(a, b)), parts=parts)
-
-
-def _by_reciprocal(a: Input, b: Variable) -> Composition:
-    """a / b as a product."""
-    inverse = smooth(np.reciprocal, of_powers(-1.0))
-    if not isinstance(a, Variable):
-        return compose(1, (inverse, (0,)), (scale(b, double(constant(a, "A"))), (1,)))
-    product = Bilinear(product=Applied(np.multiply, operands(a, b)), elementwise=True)
-    return compose(2, (inverse, (1,)), (product, (0, 2)))
+    changing = [value for value in (a, b) if isinstance(value, Variable)]
+    if all(value.stepwise for value in changing) or not isinstance(b, Variable):
+        return opaque(Applied(np.divide, operands(a, b)))
+    return Quotient(line_up=operands(a, b), divides_changing=isinstance(a, Variable))
 
 
 def holds_integers(value: Input) -> bool:

@@ -3,7 +3,7 @@
 For whoever follows smooth rules; values themselves are computed in one go.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +12,23 @@ from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import Applied, broadcast_shape, operands
+from onnx_si.kernels.pointwise import Scaled
 from onnx_si.kernels.pools import LessMean, MeanByAxis
 from onnx_si.kernels.series import Coefficients
 from onnx_si.ops.elementwise import opaque, scale, smooth, weighted_sum
 from onnx_si.ops.reduction import length_of
 from onnx_si.rules.registry import Variable
-from onnx_si.rules.rules import Affine, Array, Bilinear, Composition, Kinked, Rule, Smooth, Stage
+from onnx_si.rules.rules import (
+    Affine,
+    Array,
+    Bilinear,
+    Composition,
+    Kinked,
+    Quotient,
+    Rule,
+    Smooth,
+    Stage,
+)
 
 MOST_PAIRS = 64  # of a softmax's elements, whose differences are all computed: what they share cancels
 
@@ -118,6 +129,29 @@ SHIFTED_EXPONENTIAL = smooth(np.expm1, series.of_integral(np.expm1, series.of_cy
 ABSOLUTE = Kinked(np.abs, (np.zeros(()),))
 
 
+@dataclass(frozen=True)
+class _Product:
+    """The product of tensors that are lined up."""
+
+    line_up: Callable[..., Sequence[Array]]
+
+    def __call__(self, *xs: Array) -> Array:
+        return np.asarray(np.multiply(*self.line_up(*xs)))
+
+
+def by_reciprocal(rule: Quotient, divisor: tuple[int, ...]) -> Composition:
+    """A quotient as the product of its dividend and the reciprocal of its divisor, which has a shape."""
+    last = int(rule.divides_changing)
+    inverse = Stage(RECIPROCAL, (last,))
+    if rule.divides_changing:
+        return Composition(
+            (inverse, Stage(Bilinear(product=_Product(rule.line_up), elementwise=True), (0, 2)))
+        )
+    dividend, lined_up = rule.line_up(np.ones((1, *divisor)))
+    factor = np.broadcast_to(dividend[0], np.broadcast_shapes(dividend.shape, lined_up.shape)[1:])
+    return Composition((inverse, Stage(Affine(linear=Scaled(factor.ndim), weights=(factor,)), (1,))))
+
+
 def swish(alpha: float) -> Smooth:
     """x / (1 + exp(-alpha x))."""
 
@@ -125,7 +159,7 @@ def swish(alpha: float) -> Smooth:
         t = series.variable(x, order)
         return series.times(t, series.logistic(series.scaled(alpha, t)))
 
-    return smooth(lambda x: x * special.expit(alpha * x), taylor, abs(alpha) <= 4.0)
+    return smooth(lambda x: x * special.expit(alpha * x), taylor, everywhere=abs(alpha) <= 4.0)
 
 
 def standardised(sketch: Sketch, x: int, axes: tuple[int, ...], epsilon: float) -> int:
@@ -194,11 +228,9 @@ def softmax_of_rows(
 
 
 def reduced(x: Variable, axes: tuple[int, ...], keepdims: bool, before: str, after: Smooth) -> Composition:
-    """A function of a sum of squares, exponentials, or the numbers themselves."""
+    """A function of a sum of exponentials, or of the numbers themselves."""
     sketch = Sketch([x.shape])
-    terms = 0
-    if before:
-        terms = sketch.square(0) if before == "square" else sketch.each(EXPONENTIAL, 0)
+    terms = sketch.each(EXPONENTIAL, 0) if before else 0
     total = sketch.mean(terms, axes, divided=False)
     if not keepdims:
         rest = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)

@@ -9,7 +9,7 @@ import numpy as np
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import common_shape, double, expand, malformed, shape_of, size
-from onnx_si.kernels.sorting import Joined, Permuted, Repeated, Reshaped
+from onnx_si.kernels.sorting import Joined, Padded, Permuted, Repeated, Reshaped
 from onnx_si.ops import crops
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
@@ -273,7 +273,7 @@ def pad(
         return Affine(linear=lambda x: np.pad(x, widths, mode=cast(Literal["edge"], mode)))
     fill = value if value_input is None else float(double(constant(value_input, "constant_value")).sum())
     offset = np.pad(np.zeros(x.shape)[crop[1:]], widths[1:], constant_values=fill) if fill else None
-    return Affine(linear=lambda x: np.pad(x[crop], widths), offset=offset)
+    return Affine(linear=Padded(crop, tuple(widths)), offset=offset)
 
 
 def _check_pads(mode: str, length: int, before: int, after: int) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import special
 
 from onnx_si.ops.activation import absolute
-from onnx_si.ops.elementwise import opaque, squared
-from onnx_si.ops.made_of import LOGARITHM, ROOT, reduced
+from onnx_si.ops.elementwise import opaque, root, squared
+from onnx_si.ops.made_of import LOGARITHM, reduced
 from onnx_si.ops.reduction import reduced_axes, summed
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain
@@ -65,7 +65,6 @@ def reduce_sum_square(
 
 
 MADE_OF: dict[Reduce, tuple[str, Smooth]] = {
-    _l2: ("square", ROOT),
     _log_sum: ("", LOGARITHM),
     _log_sum_exp: ("exp", LOGARITHM),
 }
@@ -93,11 +92,13 @@ def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> 
         axes: list[int] | None = None,
         keepdims: int = 1,
         noop_with_empty_axes: int = 0,
-    ) -> Rule:
-        data = variable(x, "data")
-        over = reduced_axes(data, axes_input, axes, noop_with_empty_axes)
+    ) -> Rule | Composition:
+        x = variable(x, "data")
+        over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
+        if reduce is _l2 and over and not x.stepwise:
+            return chain(squared(x), summed(x, over, bool(keepdims)), root(x))
         behind_batch = tuple(axis + 1 for axis in over)
-        parts = reduced(data, over, bool(keepdims), *MADE_OF[reduce]) if reduce in MADE_OF else None
+        parts = reduced(x, over, bool(keepdims), *MADE_OF[reduce]) if reduce in MADE_OF else None
         return opaque(lambda x: reduce(x, behind_batch, bool(keepdims)), kind, parts=parts)
 
 

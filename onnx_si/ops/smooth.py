@@ -9,15 +9,31 @@ from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import Applied, broadcast_shape, double, malformed, operands, shape_of
+from onnx_si.kernels.bounded import Logistic, Reciprocal
 from onnx_si.kernels.series import Coefficients, Series
 from onnx_si.ops import crops, made_of
-from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
+from onnx_si.ops.elementwise import (
+    computed,
+    holds_integers,
+    identity,
+    multiply,
+    opaque,
+    root,
+    scale,
+    smooth,
+    squared,
+)
+from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
+from onnx_si.rules.composing import compose
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Kinked, Rule
+from onnx_si.rules.rules import Array, Composition, Kinked, Rule, Smooth
 from onnx_si.rules.traits import Increasing
 
 Function = Callable[[Array], Array]
+WHOLE = (3, 4, 5, 6, 7, 8)
+"""Exponents that are multiplied out: powers of what is affine are polynomials that are followed."""
 
 
 def _integral(function: Function, constant: float, factor: float, sign: float = 1.0) -> Series:
@@ -61,7 +77,6 @@ PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
     "Exp": ((6, 13), np.exp, series.of_cycle(np.exp)),
     "Log": ((6, 13), np.log, series.of_integral(np.log, series.of_powers(-1.0))),
     "Mish": ((18, 22), lambda x: x * np.tanh(np.logaddexp(x, 0.0)), _mish),
-    "Reciprocal": ((6, 13), np.reciprocal, series.of_powers(-1.0)),
     "Sin": ((7, 22), np.sin, TRIGONOMETRIC["sin"]),
     "Sinh": ((9, 22), np.sinh, series.of_cycle(np.sinh, np.cosh)),
     "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0), SOFTPLUS),
@@ -76,7 +91,7 @@ EVERYWHERE = frozenset({"Atan", "Erf", "Mish", "Softplus", "Tanh"})
 def _register(op: str, versions: tuple[int, ...], function: Function, taylor: Series) -> None:
     @handles(op, since=versions, axes=axis_rules.elementwise)
     def plain(x: Input) -> Rule:
-        return smooth(function, taylor, op in EVERYWHERE)
+        return smooth(function, taylor, everywhere=op in EVERYWHERE)
 
 
 for _op, (_versions, _function, _series) in PLAIN.items():
@@ -91,12 +106,19 @@ def softsign(x: Input) -> Rule:
 
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
 def sigmoid(x: Input) -> Rule:
-    return smooth(special.expit, _logistic, True)
+    reach = None if variable(x, "X").stepwise else Logistic()
+    return smooth(special.expit, _logistic, reach, everywhere=True)
 
 
 @handles("Sqrt", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.ROOT)
-def root(x: Input) -> Rule:
-    return smooth(np.sqrt, series.of_powers(0.5))
+def square_root(x: Input) -> Rule:
+    return root(variable(x, "X"))
+
+
+@handles("Reciprocal", since=(6, 13), axes=axis_rules.elementwise)
+def reciprocal(x: Input) -> Rule:
+    reach = None if variable(x, "X").stepwise else Reciprocal()
+    return smooth(np.reciprocal, series.of_powers(-1.0), reach)
 
 
 def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:
@@ -149,12 +171,12 @@ def _gelu_by_tanh(x: Any, order: int) -> Coefficients:
 def gelu(x: Input, *, approximate: str = "none") -> Rule:
     match approximate:
         case "none":
-            return smooth(lambda x: x * special.ndtr(x), _gelu, True)
+            return smooth(lambda x: x * special.ndtr(x), _gelu, everywhere=True)
         case "tanh":
             return smooth(
                 lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
                 _gelu_by_tanh,
-                True,
+                everywhere=True,
             )
     raise malformed(f"approximate '{approximate}' is not in the specification")
 
@@ -179,14 +201,35 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x, parts=parts)
 
 
-@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)
-def power(x: Input, exponent: Input) -> Rule:
+def whole_power(x: Variable, exponent: int) -> Composition:
+    """A power by squares and products of powers before."""
+    times = multiply(x, x)
+    parts: list[tuple[Rule | Composition, tuple[int, ...]]] = []
+    at = 0
+    for bit in bin(exponent)[3:]:
+        parts.append((squared(x), (at,)))
+        at += 1
+        if bit == "1":
+            parts.append((times, (at, 0)))
+            at += 1
+    return compose(1, *parts)
+
+
+def _crop(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Of exponents that differ a part may be one that is multiplied out."""
+    return None if isinstance(rule, Smooth) else crops.elementwise(recipe, rule, shape, box)
+
+
+@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=_crop)
+def power(x: Input, exponent: Input) -> Rule | Composition:
     """An integer base gives an integer, cut towards zero."""
     if isinstance(x, Variable) and isinstance(exponent, np.ndarray):
         if np.all(exponent == 1) and broadcast_shape(x, exponent) == x.shape:
             return identity(x)
         if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
             return squared(x)
+        if not x.stepwise and exponent.size == 1 and float(np.ravel(exponent)[0]) in WHOLE:
+            return whole_power(x, int(np.ravel(exponent)[0]))
         if not holds_integers(x) and broadcast_shape(x, exponent) == x.shape:
             fixed = double(exponent)
             return smooth(partial(_raised, exponent=fixed), series.of_powers(fixed))

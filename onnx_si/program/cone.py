@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from onnx_si.kernels.sorting import Sliced
 from onnx_si.ops.crops import crop
 from onnx_si.program.instruction import Instruction, cost_of, with_deaths
 from onnx_si.program.program import Program
@@ -101,9 +102,9 @@ def _slice(name: str, has: Box, wants: Box, output: str) -> Instruction | None:
     """A cut from the box that there is to the one that is wanted; None where they are the same."""
     if has == wants:
         return None
-    inside = tuple(slice(w.start - h.start, w.stop - h.start) for h, w in zip(has, wants, strict=True))
+    inside = (slice(w.start - h.start, w.stop - h.start) for h, w in zip(has, wants, strict=True))
     shape = shape_of(wants)
-    rule = Affine(linear=lambda x: x[(slice(None), *inside)])
+    rule = Affine(linear=Sliced((slice(None), *inside)))
     return Instruction(
         output=output, rule=rule, inputs=(name,), shape=shape, node=output, op="cut", cost=math.prod(shape)
     )

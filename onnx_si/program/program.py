@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
-from onnx_si.ground.asked import asked
+from onnx_si.ground.once import asked
 from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+from onnx_si.program.ways_back import WaysBack, ways_back
 from onnx_si.rules.placing import Place, placed
 
 KEPT_BYTES = 64 << 20  # of values in a program that is kept for whoever asks for it again
@@ -58,6 +59,11 @@ class Program:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every tensor that changes."""
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
+    @cached_property
+    def ways_back(self) -> WaysBack:
+        """How its tensors are followed back to the image."""
+        return ways_back(self.instructions, self.shapes)
 
     def on(self, place: Place) -> "Program":
         """The same program with every constant of its rules as `place` gives it: in a device's memory, or an

@@ -7,12 +7,14 @@ points of the line. A value domain (`onnx_si.domains`) needs to know these class
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Undefined
+from onnx_si.rules.curved import Quotient as Quotient
+from onnx_si.rules.curved import Smooth as Smooth
 
 Array = NDArray[np.float64]
 Candidates = Array | Sequence[Array]
@@ -137,8 +139,9 @@ class Step:
     loosely : callable or None
         (*xs) -> the value at single images, where it is another: of numbers that are equal but for rounding.
     typed : callable or None
-        (*xs) -> the value with decisions in the arithmetic of the op's element type, where nothing is said of
-        a line.
+        (*xs) -> the value with decisions in the arithmetic of the element type, where no line is asked of.
+    halves : callable or None
+        (*xs) -> where a value lies half way between two that it may become.
     """
 
     switches: Callable[..., tuple[Array, ...]]
@@ -146,6 +149,7 @@ class Step:
     spacing: Callable[..., Array] | None = None
     loosely: Callable[..., Array] | None = None
     typed: Callable[..., Array] | None = None
+    halves: Callable[..., NDArray[np.bool_]] | None = None
     kind: ClassVar[str] = "discrete"
 
 
@@ -261,21 +265,6 @@ class Bilinear:
         return self.product(a, b, *map(np.abs, self.weights))
 
 
-@dataclass(frozen=True)
-class Smooth:
-    """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
-
-    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order, of
-    balls (`kernels/balls.py`) at every number in them; `everywhere`: it is smooth on the whole line.
-    """
-
-    evaluate: Callable[[Array], Array]
-    series: Callable[[Any, int], Any]
-    everywhere: bool = False
-    kind: ClassVar[str] = "smooth"
-    reason: ClassVar[str] = ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Opaque:
     """y = evaluate(*xs), of which no more is known than its values, or its `parts`, which make the same.
@@ -304,7 +293,7 @@ class Counted(Opaque):
     reason: str = "it reads a shape that depends on the image"
 
 
-Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Opaque
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Quotient | Opaque
 
 
 def loosely(rule: Rule, *xs: Array) -> Array:

@@ -77,4 +77,6 @@ class Examiner:
 
     def wrong(self, task: Task, places: Sequence[float]) -> Array:
         """How far pixels are on the wrong side at single points: (points, *map)."""
+        if task.distance is not None:  # tells how far; it is asked for a guess only
+            task = replace(task, program=task.distance.program, margin=task.distance.margin)
         return task.event.wrong(self.domains.pointing.margins(task, places, self.tally))

@@ -7,12 +7,15 @@ some tens of knots it says all that is asked, at a tenth of the price of followi
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from onnx_si.search.examine import Examiner
 from onnx_si.search.parts import Part
 from onnx_si.search.policy import Policy
 
 Stretch = tuple[float, float]
+GROWS = 0.3  # what the width grows by as a cell is clearer
+CLOSE = 0.3  # a cell that clear was far too wide
 
 
 @dataclass(kw_only=True)
@@ -49,23 +52,18 @@ class Screen:
         before, allowed = self.credit, tuning.at_stake * saved * (high - low)
         while todo and self.credit > max(0.0, before - allowed):
             cells = _next_cells(todo, width, batch if self.width is not None else 1)
-            settled = 0
+            wide = list[float]()
             for (start, end), seen in zip(cells, self.examiner.claim(part.task, cells), strict=True):
-                middle = 0.5 * (start + end)
-                settles = seen.outside or not seen.open.any()
+                settles, fits = seen.outside or not seen.open.any(), _that_fits(end - start, seen.clear)
                 if settles and not seen.outside:
                     inside.append((start, end))
-                elif not settles and end - start > 2 * least and start < middle < end:
-                    todo += [(middle, end), (start, middle)]
+                elif not settles and end - start > 2 * least:
+                    todo += _pieces(start, end, max(fits, least))
                 elif not settles:
                     left.append((start, end))
                 self.credit += settles * saved * (end - start) - price
-                settled += settles
-            if settled == len(cells):
-                width *= 2
-            elif 2 * settled < len(cells):
-                width = max(least, 0.5 * width)
-            self.width = width
+                wide.append(fits)
+            self.width = width = max(least, sorted(wide)[len(wide) // 4])
         return inside, sorted(left + todo)
 
     def learn(self, part: Part, knots: int) -> None:
@@ -93,3 +91,19 @@ def _next_cells(todo: list[Stretch], width: float, count: int) -> list[Stretch]:
             end = stop
         cells.append((start, end))
     return cells
+
+
+def _that_fits(width: float, clear: float) -> float:
+    """The width at which a cell would just have been settled, by how clear one was: what speaks against it
+    grows with a power of the width.
+    """
+    if clear >= 1:
+        return width * float(min(4.0, clear**GROWS))
+    return width * (max(0.25, (clear - CLOSE) / (1 - CLOSE)) if clear > 0 else 0.5)
+
+
+def _pieces(start: float, end: float, width: float) -> list[Stretch]:
+    """A stretch in equal pieces of about a width, two at least, the first one last."""
+    count = max(2, math.ceil((end - start) / width))
+    places = [start + (end - start) * i / count for i in range(count)] + [end]
+    return [(low, high) for low, high in pairwise(places) if low < high][::-1]

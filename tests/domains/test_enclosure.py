@@ -3,6 +3,7 @@
 `numpy.longdouble` carries 64 bits of mantissa against 53; the rules compute in the type that they are given.
 """
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ops.cases import CASES, model_of
 from support import nets
 
 import onnx_si
+from onnx_si.domains.enclosure.backwards import Trace, followed_back
 from onnx_si.domains.enclosure.certified import EnclosureDomain
 from onnx_si.domains.enclosure.value import Enclosure, cells
 from onnx_si.domains.walker import Tally, walk
@@ -21,7 +23,8 @@ from onnx_si.ops.elementwise import multiply
 from onnx_si.ops.linear import gemm
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import Variable
-from onnx_si.rules.rules import Step, Winner
+from onnx_si.rules.reversible import Reversible
+from onnx_si.rules.rules import Affine, Step, Winner
 
 CASES_OF_FAULTS = Path(__file__).parents[3] / "shared" / "cases"
 EXTENDED = pytest.mark.skipif(
@@ -38,14 +41,21 @@ NETS = {
 
 def enclosed(program, start, direction, low, high):
     """Every tensor's enclosure by name, and the domain that made them."""
-    domain, seen = EnclosureDomain(len(low)), []
+    domain = EnclosureDomain(len(low), program, Trace())
+    list(walk(program, domain.apply, cells(start, direction, low, high), Tally()))
+    return dict(zip((step.output for step in program.instructions), domain.trace.made, strict=True)), domain
 
-    def apply(rule, inputs):
-        seen.append(domain.apply(rule, inputs))
-        return seen[-1]
 
-    list(walk(program, apply, cells(start, direction, low, high), Tally()))
-    return dict(zip((step.output for step in program.instructions), seen, strict=True)), domain
+def followed(program, start, direction, low, high, domain, rng):
+    """A random element of each output for every cell, and its radius by following it back."""
+    first, chosen, found = cells(start, direction, low, high), np.flatnonzero(~domain.lost), {}
+    if not len(chosen):
+        return {}
+    for name in set(program.outputs) & {step.output for step in program.instructions}:
+        element = rng.integers(math.prod(program.shapes[name]), size=len(chosen))
+        radius = followed_back(program, first, domain.trace, name, chosen, element)
+        found[name] = {int(c): (int(e), float(r)) for c, e, r in zip(chosen, element, radius, strict=True)}
+    return found
 
 
 def truth(program, start, direction, z):
@@ -65,7 +75,7 @@ def assert_enclosed(program, start, direction, rng):
     half = 10.0 ** rng.uniform(-9, 0.5, size=12)
     low, high = middle - half, middle + half
     tensors, domain = enclosed(program, start, direction, low, high)
-    checked = 0
+    checked, back = 0, followed(program, start, direction, low, high, domain, rng)
     for cell in np.nonzero(~domain.lost)[0]:
         z = np.concatenate([[low[cell], high[cell]], rng.uniform(low[cell], high[cell], size=6)])
         values = truth(program, start, direction, z)
@@ -77,6 +87,10 @@ def assert_enclosed(program, start, direction, rng):
             along = t.reshape(-1, *(1,) * (value.ndim - 1))
             off = np.abs(value - box.centre[cell].astype(np.longdouble) - box.slope[cell] * along)
             assert np.all(off <= box.radius[cell]), (name, float((off - box.radius[cell]).max()))
+            if name in back:
+                element, radius = back[name][int(cell)]
+                assert np.all(off.reshape(len(off), -1)[:, element] <= radius), (name, "followed back")
+                assert radius == math.inf or radius <= box.radius[cell].flat[element]
             lowest, highest = box.bounds()
             assert np.all((value >= lowest[cell]) & (value <= highest[cell])), name
             checked += value.size
@@ -104,6 +118,46 @@ def test_every_op_stays_inside(case):
     if program.findings:
         pytest.skip("the op is smooth: the exact domain and enclosures refuse it")
     assert_enclosed(program, start, rng.normal(size=start.shape), rng)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_linear_parts_are_followed_back(case):
+    """The sum of y * linear(*xs) is that of back * x: exactly but for rounding, for every op that has one."""
+    rng = np.random.default_rng(12)
+    model = model_of(case, case.opsets()[-1], bent=True)
+    start = rng.normal(size=model.inputs[0].shape)
+    program = bind(model, start, tuple(info.name for info in model.outputs))
+    affine = [step for step in program.instructions if isinstance(step.rule, Affine)]
+    known = [step for step in affine if isinstance(step.rule.linear, Reversible)]
+    if not known:
+        pytest.skip("the op has no linear part that is followed back")
+    for step in known:
+        xs = [rng.normal(size=(3, *program.shapes[name])) for name in step.inputs]
+        y = rng.normal(size=(3, *step.shape))
+        back = step.rule.linear.back(y, [x.shape[1:] for x in xs], *step.rule.weights)
+        assert [part.shape for part in back] == [x.shape for x in xs]
+        forth = (y * step.rule.slope(*xs)).reshape(3, -1).sum(axis=1)
+        gone = sum((b * x).reshape(3, -1).sum(axis=1) for b, x in zip(back, xs, strict=True))
+        assert gone == pytest.approx(forth, rel=1e-10, abs=1e-10)
+
+
+def test_following_back_cancels():
+    """Behind x, -x and a sum nothing is left of what a Relu in front is off by; forward it counts twice."""
+    net = nets.Net(0, (1, 2))
+    unit = net.add("Relu", "x")
+    shift = net.const(np.full(2, 5.0))
+    one, other = (
+        net.add("Relu", net.add("Add", net.add("Mul", unit, net.const(np.array(sign))), shift))
+        for sign in (1.0, -1.0)
+    )
+    net.add("Add", one, other, out="y")
+    start, direction = np.zeros((1, 2)), np.ones((1, 2))
+    program = bind(net.finish("y"), start, ("y",))
+    low, high = np.array([-1.0]), np.array([1.0])
+    tensors, domain = enclosed(program, start, direction, low, high)
+    first, place = cells(start, direction, low, high), np.array([0])
+    radius = followed_back(program, first, domain.trace, "y", place, place)
+    assert tensors["y"].radius[0, 0, 0] > 0.4 and radius[0] < 1e-12
 
 
 def test_narrow_cells_are_tight():

@@ -203,6 +203,19 @@ def test_native_inference_is_not_asked_what_kills_it():
     assert inferred_shapes(parts, values, {"": 13}) == {}
     pairs = node("GatherND", ["x", "i"], batch_dims=-3)
     assert inferred_shapes(pairs, {"x": np.zeros((2, 3)), "i": np.zeros((4, 1, 1), np.int64)}, {"": 13}) == {}
+    parts = node("Split", ["x"], ["a", "b", "c"], num_outputs=2)
+    assert inferred_shapes(parts, {"x": np.zeros(3)}, {"": 18}) == {}
+    norm = node("LayerNormalization", ["x", "s"], ["y"], axis=2**63 - 1)
+    assert inferred_shapes(norm, {"x": np.zeros((2, 3)), "s": np.zeros(3)}, {"": 17}) == {}
+
+
+def test_whatever_native_inference_raises_tells_no_shape():
+    """Of a loop with more outputs than its body gives it is a RuntimeError."""
+    body = branch(node("Neg", ["i"], ["b"]), outputs=["b", "b"])
+    body.input.append(helper.make_tensor_value_info("i", INT, []))
+    loop = node("Loop", ["n", "x", "a", "b", "c", "d"], ["y", "z"], body=body)
+    values = {name: np.zeros(3, np.float32) for name in "xabcd"} | {"n": np.array([1], np.int8)}
+    assert inferred_shapes(loop, values, {"": 21}) == {}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ class Line:
             told = high - low <= self.sees
             wrong = all(high <= a or low >= b for a, b in self.right)
             fine = any(a <= low and high <= b for a, b in self.right)
-            found.append(Claim(told and wrong, np.array([not (told and fine)]), 0))
+            clear = (self.sees / (high - low)) ** 2 if wrong else 0.0
+            found.append(Claim(told and wrong, np.array([not (told and fine)]), 0, clear))
         return found
 
 

@@ -10,9 +10,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.enclosure.spreading import affine, bilinear, constant, gated_product, ranges
-from onnx_si.domains.enclosure.value import TINY, UNIT, Enclosure, proven, wide
+from onnx_si.domains.enclosure import bends
+from onnx_si.domains.enclosure.backwards import Trace
+from onnx_si.domains.enclosure.bending import quotient, smooth
+from onnx_si.domains.enclosure.bends import Bent
+from onnx_si.domains.enclosure.spreading import (
+    affine,
+    affine_by_gain,
+    bilinear,
+    constant,
+    gated_product,
+    ranges,
+)
+from onnx_si.domains.enclosure.value import LEAST, UNIT, Enclosure, proven, wide
+from onnx_si.kernels.pointwise import rectified
+from onnx_si.program.program import Program
 from onnx_si.program.ranges import Limits, beyond
+from onnx_si.program.ways_back import WaysBack
 from onnx_si.rules.rules import (
     Affine,
     Array,
@@ -21,6 +35,7 @@ from onnx_si.rules.rules import (
     Kinked,
     Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -36,10 +51,15 @@ MATERIAL = (
 class EnclosureDomain:
     """Applies rules to `Enclosure` values of one batch; counts the units that stay undecided in each cell.
 
-    `lost` marks cells in which a gate is undecided: nothing is claimed of them.
+    `lost` marks cells in which a gate is undecided: nothing is claimed of them. With the `program` whose
+    rules they are, all in order, more is known of them. A `trace` is told what following single elements
+    back takes.
     """
 
     size: int
+    program: Program | None = None
+    trace: Trace | None = None
+    position: int = field(default=0, init=False)
     undecided: NDArray[np.int64] = field(init=False)
     lost: NDArray[np.bool_] = field(init=False)
 
@@ -51,8 +71,23 @@ class EnclosureDomain:
         """The rule's output on every cell; a cell on which an input is no number is lost."""
         with np.errstate(over="ignore", invalid="ignore"):
             for x in inputs:
-                self._lose(~np.isfinite(x.centre + x.slope + x.radius))
-            return self._apply(rule, inputs)
+                self.lost |= ~x.finite
+            made = self._apply(rule, inputs)
+        self.position += 1
+        if self.trace is not None:
+            self.trace.made.append(made)
+        return made
+
+    @property
+    def ways(self) -> WaysBack | None:
+        """What is known of the program's instructions."""
+        return None if self.program is None else self.program.ways_back
+
+    @property
+    def output(self) -> str:
+        """What the next instruction makes."""
+        assert self.program is not None
+        return self.program.instructions[self.position].output
 
     def watch(self, x: Enclosure, limits: Limits) -> None:
         """A cell on which whole numbers may leave their type's range is lost."""
@@ -61,7 +96,8 @@ class EnclosureDomain:
     def _apply(self, rule: Rule, inputs: list[Enclosure]) -> Enclosure:
         match rule:
             case Affine():
-                return affine(rule, inputs)
+                gain = self.ways.gains.get(self.output) if self.ways is not None and self.ways.plain else None
+                return affine(rule, inputs) if gain is None else affine_by_gain(rule, inputs, gain)
             case Kinked():
                 return self._kinked(rule, inputs[0])
             case Maximum():
@@ -74,6 +110,10 @@ class EnclosureDomain:
                 return self._gated(rule, inputs)
             case Bilinear():
                 return bilinear(rule, inputs)
+            case Smooth(reach=reach) if reach is not None:
+                return smooth(reach, inputs[0])
+            case Quotient():
+                return quotient(rule, inputs)
             case Smooth() | Opaque():
                 return self._curved(rule, inputs)
 
@@ -81,35 +121,19 @@ class EnclosureDomain:
         self.undecided += np.count_nonzero(undecided.reshape(self.size, -1), axis=1)
 
     def _kinked(self, rule: Kinked, x: Enclosure) -> Enclosure:
-        low, high = x.bounds()
-        at_low, at_high = rule.function(low), rule.function(high)
-        inside = [(low < point) & (point < high) for point in rule.breakpoints]
-        undecided = inside[0] if len(inside) == 1 else np.logical_or.reduce(inside)
-        self._count(undecided & (high - low > MATERIAL * np.abs(x.centre).max(initial=0.0)))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            chord = (at_high - at_low) / (high - low)
-        chord = np.where(np.isfinite(chord), chord, 0.0)
-        # function(x) - chord * x takes its extremes at the ends or at a breakpoint
-        rest_low, rest_high = at_low - chord * low, at_high - chord * high
-        least, most = np.minimum(rest_low, rest_high), np.maximum(rest_low, rest_high)
-        for point, within in zip(rule.breakpoints, inside, strict=True):
-            rest = rule.function(np.asarray(point)) - chord * point
-            least = np.where(within, np.minimum(least, rest), least)
-            most = np.where(within, np.maximum(most, rest), most)
-        shift, spread = 0.5 * (least + most), 0.5 * (most - least)
-        steep = np.abs(chord)
-        rounding = (
-            8 * UNIT * (steep * np.maximum(np.abs(low), np.abs(high)) + np.abs(at_low) + np.abs(at_high))
-        )
-        return Enclosure(
-            centre=chord * x.centre + shift,
-            slope=chord * x.slope,
-            # a flat piece gives the same number to the last bit: a dead unit is exactly zero
-            radius=(steep * x.radius + spread) * (1 + 4 * UNIT)
-            + rounding
-            + TINY * ((steep > 0) | (spread > 0)),
-            half_width=x.half_width,
-        )
+        least = MATERIAL * x.largest[0].max(initial=0.0)
+        if rule.function is rectified:
+            value, bent, reaches = bends.rectified(x)
+            self.undecided += np.bincount(bent.places[0][reaches > least], minlength=self.size)
+        else:
+            value, bent, open_, reaches = bends.kinked(rule, x)
+            self._count(open_ & (reaches > least))
+        self._note(bent)
+        return value
+
+    def _note(self, bent: Bent) -> None:
+        if self.trace is not None:
+            self.trace.note(bent)
 
     def _leader(
         self, rule: Maximum | Winner, xs: Sequence[Enclosure]
@@ -136,16 +160,22 @@ class EnclosureDomain:
         return index[0], lead[0][0], lead[1][0], lead[2][0], np.maximum(ahead.max(axis=0), 0.0)
 
     def _maximum(self, rule: Maximum, xs: Sequence[Enclosure]) -> Enclosure:
-        _, centre, slope, radius, excess = self._leader(rule, xs)
-        self._count(excess > MATERIAL * np.abs(centre).max(initial=0.0))
-        shifted = centre + 0.5 * excess
-        rounding = 4 * UNIT * (np.abs(shifted) + excess)
-        return Enclosure(
-            centre=rule.sign * shifted,
-            slope=rule.sign * slope,
-            radius=radius + 0.5 * excess + rounding,
-            half_width=xs[0].half_width,
-        )
+        sources = None if self.ways is None else self.ways.sources.get(self.output)
+        if sources is not None:
+            value, bent, excess = bends.largest_of(rule, xs, sources)
+            self._note(bent)
+        else:
+            _, centre, slope, radius, excess = self._leader(rule, xs)
+            shifted = centre + 0.5 * excess
+            local = 0.5 * excess + 4 * UNIT * (np.abs(shifted) + excess) + LEAST * (shifted != 0)
+            value = Enclosure(
+                centre=rule.sign * shifted,
+                slope=rule.sign * slope,
+                radius=radius + local * (1 + 4 * UNIT),
+                half_width=xs[0].half_width,
+            )
+        self._count(excess > MATERIAL * value.largest[0].max(initial=0.0))
+        return value
 
     def _winner(self, rule: Winner, xs: Sequence[Enclosure]) -> Enclosure:
         index, *_, excess = self._leader(rule, xs)

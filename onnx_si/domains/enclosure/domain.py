@@ -1,24 +1,40 @@
 """Enclosures as a domain of the search: what is proven of a cell is proven with all rounding."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.domain import Claim, Cost
+from onnx_si.domains.enclosure.backwards import Trace, followed_back
 from onnx_si.domains.enclosure.certified import EnclosureDomain
 from onnx_si.domains.enclosure.value import Enclosure, cells
-from onnx_si.domains.enclosure.verdict import certify
+from onnx_si.domains.enclosure.verdict import certify, clarity, clearer
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
+from onnx_si.program.program import Program
+from onnx_si.rules.rules import Array
+
+ARRAYS = 5  # of every tensor that following one back needs: centre, slope, radius, factor, what it is off by
 
 
 @dataclass(frozen=True)
 class Enclosures:
-    """Carries a centre, a slope and a radius on every cell."""
+    """Carries a centre, a slope and a radius on every cell.
 
-    guarantee: ClassVar[str] = "certified"
+    Where no pixel is proven to be on the wrong side, but one is so in the middle of the cell and would be if
+    its radius were smaller by a factor of `hope`, that one is followed back, if the tensors of all cells fit
+    into `trace_bytes`; and so are those that are not proven to be on their own side, where they are `few`.
+    """
+
+    hope: float = 32.0
+    few: int = 4
+    trace_bytes: int = 128 << 20
+    guarantee: ClassVar[str] = CERTIFIED.name
     cost: ClassVar[Cost] = Cost(passes=3.0, calls=2.0)  # centre, slope, radius
 
     def start(self, task: Task, ends: Sequence[tuple[float, float]]) -> Enclosure:
@@ -28,13 +44,52 @@ class Enclosures:
 
     def claim(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Claim]:
         """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed."""
-        values = EnclosureDomain(len(ends))
-        (outputs,) = walk(task.program, values.apply, self.start(task, ends), tally, values.watch)
-        outside, open_ = certify(task.event, outputs[task.margin])
-        open_[values.lost] = True
+        distance = task.distance
+        program = task.program if distance is None else distance.program
+        name = task.margin if distance is None else distance.margin
+        trace = Trace() if self._fits(program, len(ends)) else None
+        values, first = EnclosureDomain(len(ends), program, trace), self.start(task, ends)
+        (outputs,) = walk(program, values.apply, first, tally, values.watch)
+        margin = outputs[name]
+        outside, open_ = certify(task.event, margin, zero=distance is None)
+        open_[values.lost], found = True, clarity(task.event, margin)
+        flat = open_.reshape(len(ends), -1)
+        if trace is not None:
+            cell, pixel = self._hopeful(found, flat, outside | values.lost)
+            radius = followed_back(program, first, trace, name, cell, pixel)
+            tally.operations += len(cell) * program.cost
+            clear = clearer(margin, cell, pixel, radius)
+            found[cell, pixel] = np.copysign(clear, found[cell, pixel])
+            proven = clear > 1
+            outside[cell[proven & (found[cell, pixel] > 0)]] = True
+            flat[cell[proven], pixel[proven]] &= found[cell[proven], pixel[proven]] > 0
+        wrong, right = found.max(axis=1, initial=0.0), -np.where(found == 0, -np.inf, found).max(axis=1)
         return [
-            Claim(bool(out and not lost), pixels, int(undecided))
-            for out, lost, pixels, undecided in zip(
-                outside, values.lost, open_, values.undecided, strict=True
+            Claim(bool(out and not lost), pixels, int(undecided), float(how))
+            for out, lost, pixels, undecided, how in zip(
+                outside,
+                values.lost,
+                open_,
+                values.undecided,
+                np.where(wrong > 0, wrong, np.where(np.isfinite(right), right, 0.0)),
+                strict=True,
             )
         ]
+
+    def _hopeful(
+        self, found: Array, open_: NDArray[np.bool_], done: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Cells and pixels that are worth following back: the most clearly wrong one where one is wrong in
+        the middle; all that are open where none is, and they are few.
+        """
+        near = np.abs(found) * self.hope > 1
+        rows, worst = np.arange(len(found)), found.argmax(axis=1)
+        wrong = np.zeros_like(near)
+        wrong[rows, worst] = near[rows, worst] & (found[rows, worst] > 0)
+        few = (open_.sum(axis=1) <= self.few) & ~(found > 0).any(axis=1) & (near | ~open_).all(axis=1)
+        cell, pixel = np.nonzero((wrong | (few[:, None] & open_)) & ~done[:, None])
+        return cell, pixel
+
+    def _fits(self, program: Program, count: int) -> bool:
+        elements = sum(math.prod(step.shape) for step in program.instructions)
+        return 8 * ARRAYS * count * elements <= self.trace_bytes

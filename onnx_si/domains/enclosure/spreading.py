@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from onnx_si.domains.enclosure.value import TINY, UNIT, Enclosure, wide
+from onnx_si.domains.enclosure.value import LEAST, TINY, UNIT, Enclosure, wide
+from onnx_si.rules.reversible import moves
 from onnx_si.rules.rules import (
     Affine,
     Array,
@@ -12,7 +13,6 @@ from onnx_si.rules.rules import (
     Gated,
 )
 
-LEAST = 1e-250  # smallest error that an affine op spreads; times a weight it stays above zero
 LEAST_WEIGHT = 1e-50
 
 
@@ -77,6 +77,27 @@ def affine(rule: Affine, xs: Sequence[Enclosure]) -> Enclosure:
     radius = above_underflow(rule, rule.spread(*(grown(x, gamma) for x in xs)))
     if rule.offset is not None:
         radius = radius + 4 * UNIT * np.abs(rule.offset)
+    return Enclosure(centre=centre, slope=slope, radius=radius, half_width=xs[0].half_width)
+
+
+def affine_by_gain(rule: Affine, xs: Sequence[Enclosure], gain: float) -> Enclosure:
+    """The same by the largest sum of absolute weights of one output, where a radius is zero only of what is
+    zero to the last bit: the rounding is that of the largest input.
+    """
+    centre = rule.evaluate(*(x.centre for x in xs))
+    slope = rule.slope(*(x.slope for x in xs))
+    radius = rule.spread(*(x.radius for x in xs))
+    if not moves(rule):
+        size = np.max([x.size for x in xs], axis=0)
+        error = wide(8 * UNIT * (rule.terms + 4) * gain * size + LEAST, radius)
+        fresh = radius.flags.writeable and not any(np.may_share_memory(radius, x.radius) for x in xs)
+        radius = radius if fresh else radius.copy()
+        if rule.offset is not None:
+            radius += 4 * UNIT * np.abs(rule.offset)
+        if radius.min(initial=np.inf) > 0:
+            radius += error
+        else:
+            radius = np.where(radius == 0, 0.0, radius + error)  # NaN stays
     return Enclosure(centre=centre, slope=slope, radius=radius, half_width=xs[0].half_width)
 
 

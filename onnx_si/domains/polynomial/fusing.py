@@ -63,4 +63,4 @@ def _times_itself(factor: Smooth) -> Smooth:
         return x * factor.evaluate(x)
 
     taylor: Series = TimesItself(factor.series)
-    return smooth(evaluate, taylor, factor.everywhere)
+    return smooth(evaluate, taylor, everywhere=factor.everywhere)

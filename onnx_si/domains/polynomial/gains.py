@@ -23,7 +23,8 @@ from onnx_si.kernels.interpolation import AlongAxes
 from onnx_si.kernels.pointwise import Divided, Scaled, WeightedSum
 from onnx_si.kernels.pools import DividedSum, LessMean, MeanByAxis, WindowMean
 from onnx_si.kernels.products import TimesLeft, TimesRight
-from onnx_si.rules.rules import Affine, Array, Maximum
+from onnx_si.ops.made_of import by_reciprocal
+from onnx_si.rules.rules import Affine, Array, Composition, Maximum, Quotient
 
 ENOUGH = 1 + 1e-9  # rounding of norms and of singular values
 FREQUENCIES = 32  # of a kernel with three taps, along each axis
@@ -47,6 +48,13 @@ class Gains:
     """Gains of rules, each found once."""
 
     known: dict[int, tuple[Affine | Maximum, Gain]] = field(default_factory=dict)
+    quotients: dict[int, tuple[Quotient, Composition]] = field(default_factory=dict)
+
+    def parts_of(self, rule: Quotient, divisor: tuple[int, ...]) -> Composition:
+        """A quotient as a product, whose rules are the same every time."""
+        if id(rule) not in self.quotients:
+            self.quotients[id(rule)] = rule, by_reciprocal(rule, divisor)
+        return self.quotients[id(rule)][1]
 
     def of(self, rule: Affine | Maximum, shapes: Sequence[tuple[int, ...]]) -> Gain:
         """The gain of a rule on inputs of some shapes: of a maximum, that of all its candidates."""

@@ -23,6 +23,7 @@ from onnx_si.rules.rules import (
     Kinked,
     Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -74,6 +75,8 @@ class PolynomialDomain:
                 return bilinear(rule, xs)
             case Smooth():
                 return curved(rule, xs[0])
+            case Quotient():
+                return self._composed(self.gains.parts_of(rule, xs[-1].radius.shape[1:]), xs)
             case Opaque():
                 return self._opaque(rule, xs)
 

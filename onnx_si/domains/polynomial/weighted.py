@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onnx_si.domains.enclosure.spreading import LEAST, above_underflow
-from onnx_si.domains.enclosure.value import wide
+from onnx_si.domains.enclosure.spreading import above_underflow
+from onnx_si.domains.enclosure.value import LEAST, wide
 from onnx_si.domains.polynomial.gains import ENOUGH, Gain, Gains
 from onnx_si.domains.polynomial.gains import norm as norm_of
 from onnx_si.domains.polynomial.value import Polynomial, bounded
