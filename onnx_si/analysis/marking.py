@@ -12,6 +12,7 @@ from onnx_si.analysis.frame import Frame
 from onnx_si.analysis.padding import require_fitting
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.again import at_image
 from onnx_si.engines.exact import Exact
 from onnx_si.engines.proving import Certified
@@ -241,7 +242,7 @@ def marked(
         bound_at=image,
         open_threshold=given is None,
         provider=settings.provider,
-        certified=settings.engine == "certified",
+        certified=settings.engine == CERTIFIED.name,
     )
     kind = frame.loaded.inputs[0]
     if settings.may_draw and not kind.is_floating:

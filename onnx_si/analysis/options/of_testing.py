@@ -16,14 +16,15 @@ from onnx_si.analysis.options.option import (
     within,
 )
 from onnx_si.choices.compared import METHODS, chosen
+from onnx_si.choices.guarantees import CERTIFIED, DRAWN, EXACT
 from onnx_si.statistics.truncated import LEAST_SHARE, Alternative
 
-ENGINES = ("auto", "exact", "certified", "monte-carlo")
+ENGINES = ("auto", EXACT.name, CERTIFIED.name, DRAWN.name)
 CHAINS = Need(
     lambda values: (
         values["thin"] is None
         and (
-            values["engine"] not in ("exact", "certified")
+            values["engine"] not in (EXACT.name, CERTIFIED.name)
             or any(each.chains for each in chosen(values["methods"]))
         )
     ),

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.domain import Bracket, Cost
 from onnx_si.domains.polynomial.basis import basis
 from onnx_si.domains.polynomial.followed import require_followed
@@ -32,7 +33,7 @@ class Polynomials:
 
     order: int = ORDER
     gains: Gains = field(default_factory=Gains, compare=False)
-    guarantee: ClassVar[str] = "certified"
+    guarantee: ClassVar[str] = CERTIFIED.name
 
     @property
     def cost(self) -> Cost:

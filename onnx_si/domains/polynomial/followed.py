@@ -1,5 +1,6 @@
 """Which programs the smooth domain follows."""
 
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.errors import Finding, UnsupportedOp
 from onnx_si.program.instruction import Instruction
 from onnx_si.program.program import Program
@@ -14,7 +15,7 @@ def require_followed(program: Program) -> None:
     if not found and lost:
         found = [_told(step) for step in program.instructions if step.node in lost]
     if found:
-        raise UnsupportedOp(tuple(dict.fromkeys(found)), "certified")
+        raise UnsupportedOp(tuple(dict.fromkeys(found)), CERTIFIED.name)
 
 
 def is_followed(program: Program) -> bool:
