@@ -452,8 +452,8 @@ KNOWN = {
     "a loop without end": (endless_loop, (3,)),
     "an image that is stored": (no_input_left, (3,)),
     "doublings": (doubling(16), (3,)),
-    "doublings that are allowed": (inspected(doubling(14)), (0,)),
-    "a loop that is allowed": (inspected(loop(tensor("n", 9_000))), (0,)),
+    "doublings that are allowed": (inspected(doubling(13)), (0,)),
+    "a loop that is allowed": (inspected(loop(tensor("n", 3_000))), (0,)),
     # malformed
     "more actual than formal": (function_call, (3,)),
     "a reference outside": (reference_attribute, (3,)),
