@@ -12,7 +12,10 @@ from onnx_si.analysis.frame import Frame
 from onnx_si.analysis.padding import require_fitting
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.again import at_image
+from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.ground.machine import cores
@@ -111,7 +114,7 @@ class Marking:
 
     Nothing here depends on an image's values, except `bound` where it is not repeatable. `open_threshold`:
     nobody chose the threshold. Without `bound` the deployed runtime alone is asked for the map; `why` says
-    why, where that was left open.
+    why, where that was left open. A `certified` one is followed by proven bounds, any other exactly.
     """
 
     frame: Frame
@@ -122,6 +125,20 @@ class Marking:
     open_threshold: bool = False
     provider: str | None = None
     why: str = ""
+    certified: bool = False
+
+    def follow(self, program: Program, margin: str) -> Exact | Certified:
+        """What follows a margin along lines.
+
+        Raises
+        ------
+        UnsupportedOp
+            With every node that stands in the way.
+        """
+        if self.certified:
+            return Certified(program, margin)
+        program.require_exact()
+        return Exact(program, margin)
 
     def at(self, image: Array) -> Program:
         """The bound margin at an image of the frame's shape."""
@@ -225,6 +242,7 @@ def marked(
         bound_at=image,
         open_threshold=given is None,
         provider=settings.provider,
+        certified=settings.engine == CERTIFIED.name,
     )
     kind = frame.loaded.inputs[0]
     if settings.may_draw and not kind.is_floating:

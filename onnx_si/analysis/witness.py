@@ -16,6 +16,7 @@ from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.precision import rounded_at
 from onnx_si.engines.engine import Answer
 from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import Contradicted, UnsupportedModel
 from onnx_si.ground.deadline import GRACE, Deadline
 from onnx_si.ground.intervals import Intervals
@@ -74,7 +75,7 @@ class Witness:
     @classmethod
     def of(cls, test: Question, rng: np.random.Generator) -> "Witness | None":
         """None where nothing is to be asked, or the runtime can't run the file (its parity says why)."""
-        if not test.settings.verify or not isinstance(test.selection.engine, Exact):
+        if not test.settings.verify or not isinstance(test.selection.engine, Exact | Certified):
             return None  # where the runtime alone was asked there is nothing that it could contradict
         try:
             file = test.selection.marking.file
@@ -192,8 +193,8 @@ class Witness:
         if any(self._holds(shown, event) == point.inside for shown in maps):
             return None
         engine = selection.engine
-        if not isinstance(engine, Exact):
-            raise TypeError("only an exact engine has rounding errors of its own")
+        if not isinstance(engine, Exact | Certified):
+            raise TypeError("only what follows the network has rounding errors of its own")
         outputs, open_ = rounded_at(engine.program, image[None], self.map.unit)
         if open_[0] and self._agrees_farther(point, line, event, found):
             return None

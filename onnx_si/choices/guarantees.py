@@ -35,7 +35,7 @@ THINNED = Guarantee(
     words="an ordinary test of the part of the image that is independent of the selection",
     followed=False,
 )
-CERTIFIED = Guarantee(name="certified", words="the bounds are proven by enclosures")
+CERTIFIED = Guarantee(name="certified", words="the bounds are proven on cells of the line, rounding included")
 EXACT = Guarantee(
     name="exact",
     words="the network is followed piece by piece, and the bounds are true to rounding error",

@@ -60,7 +60,12 @@ class RoundingDomain:
     open: NDArray[np.bool_]
 
     def apply(self, rule: Rule, xs: list[Rounded]) -> Rounded:
-        """The rule's output at every point, with its errors."""
+        """The rule's output at every point, with its errors; by its parts where it has some."""
+        if isinstance(rule, Opaque) and rule.parts is not None:
+            made = list(xs)
+            for stage in rule.parts.stages:
+                made.append(self.apply(stage.rule, [made[i] for i in stage.inputs]))
+            return made[-1]
         values = rule.evaluate(*(x.values for x in xs))
         match rule:
             case Affine():

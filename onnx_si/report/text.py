@@ -254,9 +254,10 @@ def _search(search: Mapping[str, Any]) -> str:
         )
     if search["engine"] == "none":
         return f"none: {search['forward_passes']:.0f} runs of the model, seed {search['seed']}"
+    pieces = "" if search["pieces"] is None else f"{search['pieces']} linear pieces in "
     return (
         f"{search['seconds']:.2g} s, the cost of {search['forward_passes']:.0f} forward passes, "
-        f"{search['pieces']} linear pieces in {search['cells']} cells"
+        f"{pieces}{search['cells']} cells"
     )
 
 

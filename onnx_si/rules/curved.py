@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,15 @@ class Reach(Protocol):
 class Smooth:
     """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
 
-    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order,
-    `reach` bounds of the values and slopes on intervals, where they are stated.
+    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order, of
+    balls (`kernels/balls.py`) those at every number in them; `reach` bounds of the values and slopes on
+    intervals, where they are stated; `everywhere`: it is smooth on the whole line.
     """
 
     evaluate: Callable[[Array], Array]
-    series: Callable[[Array, int], Array]
+    series: Callable[[Any, int], Any]
     reach: Reach | None = None
+    everywhere: bool = False
     kind: ClassVar[str] = "smooth"
     reason: ClassVar[str] = ""
 

@@ -267,16 +267,18 @@ class Bilinear:
 
 @dataclass(frozen=True, kw_only=True)
 class Opaque:
-    """y = evaluate(*xs), of which no more is known than its values.
+    """y = evaluate(*xs), of which no more is known than its values, or its `parts`, which make the same.
 
-    `reason` says why, where it is not just the kind of function. One that is `steady` is followed where its
-    inputs are constant on pieces; else nothing holds along a line, not even of steps.
+    `reason` says why. One that is `steady` is followed where its inputs are constant on pieces; else nothing
+    holds along a line. `steepness` bounds, by least sizes, how much the norm of an error may grow.
     """
 
     evaluate: Callable[..., Array]
     kind: str = "unsupported"
     reason: str = "the shape of its output depends on the image"
     steady: bool = False
+    parts: "Composition | None" = None
+    steepness: Callable[[Array], Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,9 +307,7 @@ def loosely(rule: Rule, *xs: Array) -> Array:
 
 
 def typed(rule: Rule, *xs: Array) -> Array:
-    """What a rule gives at a single image in the arithmetic of the model's own element types, as far as that
-    decides.
-    """
+    """What a rule gives at a single image in the arithmetic of the model's own types, where that decides."""
     return rule.typed(*xs) if isinstance(rule, Step) and rule.typed is not None else loosely(rule, *xs)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
-from onnx_si.errors import UnsupportedModel
-from onnx_si.ground.budget import excess
+from onnx_si.errors import Undefined, UnsupportedModel
+from onnx_si.ground.budget import LEAST, budget, excess
 from onnx_si.ground.deadline import GRACE, Deadline, TimeUp
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
@@ -16,12 +16,14 @@ from onnx_si.search.ends import ends_of
 from onnx_si.search.examine import Examiner
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
+from onnx_si.search.ledger import Ledger
 from onnx_si.search.parts import Parts
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
 from onnx_si.search.screen import Screen
 from onnx_si.search.settling import settle_interval
 from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED
+from onnx_si.search.tuning import Tuning
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
@@ -29,16 +31,31 @@ from onnx_si.statistics.truncated import decided
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
 
 
-def _require_room(program: Program) -> None:
+def require_room(program: Program, points: int) -> None:
     """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
-    shapes, alive, peak = program.shapes, math.prod(program.shape), math.prod(program.shape)
-    for step in program.instructions:
-        alive += math.prod(step.shape)
-        peak = max(peak, alive)
-        alive -= sum(math.prod(shapes[name]) for name in step.dead)
-    why = excess(8 * LEAST_POINTS * peak)
+    why = excess(8 * points * max(program.held, default=math.prod(program.shape)))
     if why is not None:
         raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
+
+
+def _room(options: SearchOptions) -> int:
+    """Bytes that tensors may take together."""
+    with budget() as whole:
+        return min(options.budget_bytes, max(whole.left(), LEAST))
+
+
+def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> float:
+    """The width of a first cell of a large network that holds as many knots as one step may follow, by how
+    many units change their piece between its ends, if that is less.
+    """
+    line, cost = task.line, examiner.domains.resolving.cost
+    half = 0.5 * width * line.standard_error
+    try:
+        count = examiner.changes(task, line.statistic - half, line.statistic + half)
+    except Undefined:
+        return width
+    knots = max(1.0, (tuning.step_work / task.program.cost - cost.passes) / cost.per_knot)
+    return float(width * min(1.0, knots / max(count, 1)))
 
 
 def search(
@@ -73,16 +90,19 @@ def search(
         If nothing but rounding decides the region where it was observed, or the smallest step of the search
         does not fit into memory.
     """
-    _require_room(program)
+    require_room(program, LEAST_POINTS)
     task, examiner = (
         Task(program=program, margin=margin, line=line, event=event),
-        Examiner(domains=options.domains, budget_bytes=options.budget_bytes, deadline=options.deadline),
+        Examiner(domains=options.domains, budget_bytes=_room(options), deadline=options.deadline),
     )
     costs, tuning = options.costs, options.tuning
     overhead = costs.per_call * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
     width = first_width(program, overhead, options.domains.resolving.cost, tuning)
-    first = max(tuning.first_width, width)
+    first, together = max(tuning.first_width, width), 1
+    if program.cost >= tuning.large:
+        first = _measured(task, first, examiner, tuning)
+        together = max(2, min(tuning.together, int(tuning.step_work / (tuning.few_knots * program.cost))))
     parts, frontier = (
         Parts(task=task, domains=options.domains, tuning=tuning),
         Frontier(line, event.pixels, first, tuning.far),
@@ -92,7 +112,6 @@ def search(
     policy = Policy(
         domains=options.domains, overhead=overhead, batch=batch, shares=shares, costs=costs, tuning=tuning
     )
-    together = tuning.together if program.cost >= tuning.large else 1
     run = Run(
         task=task,
         options=options,
@@ -103,6 +122,13 @@ def search(
         together=together,
         screen=Screen(examiner=examiner, policy=policy, whole_cost=program.cost),
     )
+    return carried_out(run, progress)
+
+
+def carried_out(run: Ledger, progress: Callable[[Progress], None] | None = None) -> Search:
+    """Make steps until the bounds are as close as they are wanted, or nothing or no time is left."""
+    task, options, examiner = run.task, run.options, run.examiner
+    line, program, tuning = task.line, task.program, options.tuning
     bounds, complete, why = (0.0, 1.0), False, None
     after = options.deadline.later(tuning.for_ends)
     dog = Watchdog(left=lambda: line.distribution.log_mass(run.sets()[1]), tuning=tuning)
@@ -134,7 +160,7 @@ def search(
         inside, undecided = run.sets()
     p_value = bounds[1]
     try:
-        blur = ends_of(inside, undecided, run.blurred, task, examiner, after)
+        blur = ends_of(inside, undecided, run.ends_known(inside), task, examiner, after)
     except TimeUp:  # nothing is known for certain
         complete, why, p_value = False, why or TIME_OVER, 1.0
         inside, undecided, blur = Intervals.empty(), Intervals.line(), Intervals.empty()

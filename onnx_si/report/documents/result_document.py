@@ -125,7 +125,7 @@ KEYS: dict[str, Form] = {
     },
     "reference": {"paths": listed("of the files", text("")), "count": whole("how many there are")},
     "search": {
-        "engine": text("what followed the region: exact, monte-carlo, or none"),
+        "engine": text("what followed the region: exact, certified, monte-carlo, or none"),
         "seconds": number("that it took"),
         "forward_passes": number("what it cost, in passes through the network"),
         "pieces": whole("linear pieces of the line that were seen"),
