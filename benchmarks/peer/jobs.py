@@ -59,13 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--core",
         type=harness.cores,
-        default=_last_core(),
+        default=last_core(),
         help="CPU core to pin all to (default: the last allowed), or several: 0,1",
     )
     add("--workdir", type=Path, default=HERE / "work", help="for the jobs and the peer's environment")
 
 
-def _last_core() -> tuple[int, ...]:
+def last_core() -> tuple[int, ...]:
     return (max(os.sched_getaffinity(0)),) if hasattr(os, "sched_getaffinity") else ()
 
 

@@ -82,24 +82,31 @@ class BlackBox:
 
     def _asked(self, line: ImageLine, event: RegionEvent, pixels: Mask, places: Array) -> Array:
         images = line.start + line.direction * places.reshape(-1, *(1,) * line.start.ndim)
-        return np.array([distance(self._marker, shown, event, pixels) for shown in self.maps(images)])
+        return distances(self._marker, self.maps(images), event, pixels)
 
 
-def distance(marker: Marker, shown: Array, event: RegionEvent, pixels: Mask) -> float:
-    """How far a map is from an event: at most zero where it holds, else the largest distance from the
-    threshold of a pixel that is on the wrong side, or their number where the map has two values only.
+def distances(marker: Marker, maps: Array, event: RegionEvent, pixels: Mask) -> Array:
+    """How far each of several maps (n, *space) is from an event: at most zero where it holds, else the
+    largest distance from the threshold of a pixel that is on the wrong side, or their number where the map
+    has two values only.
 
     A map that is not finite holds no event: such an image would have been refused.
     """
-    if not np.isfinite(shown).all():
-        return NOWHERE
-    kind = marker.threshold.kind
-    off = marker.distance(shown, ~event.observed if kind == "top" else None)
-    region = marker.region_of(shown) if kind == "top" else marker.above(off)
-    wrong = (region != event.observed) & pixels
+    kind, count = marker.threshold.kind, len(maps)
+    finite = np.isfinite(maps).reshape(count, -1).all(axis=1)
+    if not finite.all():
+        maps = np.where(finite.reshape(-1, *(1,) * (maps.ndim - 1)), maps, 0.0)
+    if kind == "top":
+        off = np.array([marker.distance(shown, ~event.observed) for shown in maps])
+        regions = np.array([marker.region_of(shown) for shown in maps])
+    else:
+        off = marker.distances(maps)
+        regions = marker.above(off)
+    wrong = ((regions != event.observed) & pixels).reshape(count, -1)
     if kind == ARGMAX:
-        return float(np.count_nonzero(wrong))
-    far = np.abs(off)
-    if not wrong.any():
-        return -float(far[pixels].min())
-    return max(float(far[wrong].max()), SMALLEST)
+        found = np.count_nonzero(wrong, axis=1).astype(np.float64)
+    else:
+        far, inside = np.abs(off).reshape(count, -1), ~wrong.any(axis=1)
+        found = np.where(wrong, far, SMALLEST).max(axis=1)
+        found[inside] = -far[inside][:, pixels.ravel()].min(axis=1, initial=np.inf)
+    return np.where(finite, found, NOWHERE)

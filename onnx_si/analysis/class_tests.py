@@ -17,7 +17,6 @@ from onnx_si.analysis.shown import engine_of
 from onnx_si.analysis.witness import Witness
 from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Engine, Watch
-from onnx_si.engines.exact import Exact
 from onnx_si.errors import NoBackground, NothingToTest, UnsupportedModel
 from onnx_si.maps import agreement_map, labels_map, parse_threshold
 from onnx_si.program.program import bind
@@ -77,7 +76,7 @@ def _labels(test: Question) -> Labels:
     found = labels_map(frame.model, seen, _name(test), frame.view)
     if test.selection.marking.bound is not None:
         program = bind(found.model, seen, (found.tensor,))
-        program.require_exact()
+        test.selection.marking.follow(program, found.tensor)
         values = program.values[found.tensor]
     else:
         marker = Marker(
@@ -108,8 +107,7 @@ def _given_labels(test: Question, labels: Labels) -> tuple[Engine, RegionEvent]:
     if marking.bound is None:
         return engine_of(scene, settings, BlackBox(marking)), RegionEvent(region, scene.mask)
     program = marking.at(scene.seen)
-    program.require_exact()
-    return Exact(program, marking.marker.tensor), RegionEvent(region, scene.mask)
+    return marking.follow(program, marking.marker.tensor), RegionEvent(region, scene.mask)
 
 
 def _tested(

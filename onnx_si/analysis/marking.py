@@ -12,7 +12,10 @@ from onnx_si.analysis.frame import Frame
 from onnx_si.analysis.padding import require_fitting
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.again import at_image
+from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.ground.machine import cores
@@ -64,19 +67,23 @@ class Marker:
         """How far the map itself is above the threshold; for one of kind `top`, above its largest value on
         the other pixels `outside` the region.
         """
+        if self.threshold.kind != "top":
+            return np.asarray(self.distances(shown[None])[0])
+        others = ~self.region_of(shown) if outside is None else outside
+        ranked = self.ranked
+        return _above_others(shown, others if ranked is None else others & ranked)
+
+    def distances(self, maps: Array) -> Array:
+        """How far each of several maps (n, *space) is above the threshold, which is none of kind `top`."""
         kind, level = self.threshold.kind, self.threshold.level
-        chosen = shown if self.mask is None else shown[self.mask]
-        if kind == "top":
-            others = ~self.region_of(shown) if outside is None else outside
-            ranked = self.ranked
-            return _above_others(shown, others if ranked is None else others & ranked)
         if kind in ("value", ARGMAX):
-            bound = level
-        elif self.threshold.chosen and not chosen.min() > level * chosen.max():
-            bound = chosen.min() - 1.0  # the choice would be another one
-        else:
-            bound = level * chosen.max() + (0.0 if kind == "max" else (1 - level) * chosen.min())
-        return np.asarray(shown - bound)
+            return np.asarray(maps - level)
+        chosen = (maps if self.mask is None else maps[:, self.mask]).reshape(len(maps), -1)
+        low, high = chosen.min(axis=1), chosen.max(axis=1)
+        bound = level * high + (0.0 if kind == "max" else (1 - level) * low)
+        if self.threshold.chosen:
+            bound = np.where(low > level * high, bound, low - 1.0)  # else the choice would be another one
+        return np.asarray(maps - bound.reshape(-1, *(1,) * (maps.ndim - 1)))
 
     def region_of(self, shown: Array) -> Mask:
         """The region that the map itself means, by the threshold as it was written."""
@@ -107,7 +114,7 @@ class Marking:
 
     Nothing here depends on an image's values, except `bound` where it is not repeatable. `open_threshold`:
     nobody chose the threshold. Without `bound` the deployed runtime alone is asked for the map; `why` says
-    why, where that was left open.
+    why, where that was left open. A `certified` one is followed by proven bounds, any other exactly.
     """
 
     frame: Frame
@@ -118,6 +125,20 @@ class Marking:
     open_threshold: bool = False
     provider: str | None = None
     why: str = ""
+    certified: bool = False
+
+    def follow(self, program: Program, margin: str) -> Exact | Certified:
+        """What follows a margin along lines.
+
+        Raises
+        ------
+        UnsupportedOp
+            With every node that stands in the way.
+        """
+        if self.certified:
+            return Certified(program, margin)
+        program.require_exact()
+        return Exact(program, margin)
 
     def at(self, image: Array) -> Program:
         """The bound margin at an image of the frame's shape."""
@@ -221,6 +242,7 @@ def marked(
         bound_at=image,
         open_threshold=given is None,
         provider=settings.provider,
+        certified=settings.engine == CERTIFIED.name,
     )
     kind = frame.loaded.inputs[0]
     if settings.may_draw and not kind.is_floating:

@@ -13,6 +13,7 @@ from onnx_si.analysis.shown import engine_of, event_of, parity_of_itself
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates
@@ -66,6 +67,7 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
         return _by_the_runtime(scene, marking, settings)
     saliency, marker = marking.saliency, marking.marker
     bound = marking.at(scene.seen)
+    marking.follow(bound, marker.tensor)
     values = _finite(bound, marker.tensor)
     region, shown = marker.region(values), bound.values[saliency.tensor]
     _require_unsaturated(saliency, marker.threshold, values, region, scene.mask)
@@ -127,7 +129,7 @@ def _require_unsaturated(
     saliency: SaliencyMap, threshold: Threshold, values: Array, region: Mask, mask: Mask | None
 ) -> None:
     """Refuse a region that depends on probabilities which the deployed precision can't tell apart."""
-    if not saliency.is_logit:
+    if not saliency.is_logit or not saliency.behind(threshold.kind):
         return
     log, mask = (
         saliency.link == "log-probability",
@@ -146,29 +148,29 @@ def _require_unsaturated(
         )
 
 
-def _followed(marking: Marking, bound: Program, region: Mask, scene: Scene) -> tuple[Exact, RegionEvent]:
+def _followed(
+    marking: Marking, bound: Program, region: Mask, scene: Scene
+) -> tuple[Exact | Certified, RegionEvent]:
     """What follows the margin along the line, and the event that it looks for."""
     saliency, marker = marking.saliency, marking.marker
     threshold, mask = marker.threshold, marker.mask
     if threshold.kind != "top":
-        return Exact(bound, marker.tensor), RegionEvent(region, mask)
+        return marking.follow(bound, marker.tensor), RegionEvent(region, mask)
     model, margin = with_margin(saliency, threshold, region.size, mask, region)
     ranked = np.ones(region.shape, np.bool_) if marker.ranked is None else marker.ranked
     program = bind(model, scene.seen, (margin,))
-    program.require_exact()
     ties = threshold.count(int(np.count_nonzero(ranked))) + 1 - int(np.count_nonzero(region & ranked))
-    return Exact(program, margin), TopEvent(region, region, ties, marker.ranked)
+    return marking.follow(program, margin), TopEvent(region, region, ties, marker.ranked)
 
 
 def _finite(program: Program, tensor: str) -> Array:
-    """The value of an output that has an exact rule all the way.
+    """The value of an output that is followed all the way.
 
     Raises
     ------
     UnsupportedModel
-        If it has none, is not finite, or does not depend on the image.
+        If it is not finite, or does not depend on the image.
     """
-    program.require_exact()
     if tensor in program.folded:
         raise UnsupportedModel(
             "the map does not depend on the image: its region is the same for every image, so an ordinary "

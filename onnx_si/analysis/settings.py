@@ -9,6 +9,7 @@ from onnx_si.analysis.options.of_image import ImageSettings
 from onnx_si.analysis.options.of_noise import NoiseSettings
 from onnx_si.analysis.options.of_question import QuestionSettings
 from onnx_si.analysis.options.of_testing import TestingSettings
+from onnx_si.choices.guarantees import CERTIFIED, EXACT
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES
@@ -36,13 +37,13 @@ class Settings(QuestionSettings, NoiseSettings, ImageSettings, TestingSettings):
 
     @property
     def asks_exact(self) -> bool:
-        """Whether the network is followed exactly where it can be."""
+        """Whether the network is followed where it can be."""
         return self.engine != "monte-carlo" and self.thin is None
 
     @property
     def may_draw(self) -> bool:
         """Whether the deployed runtime is asked alone where the network can't be followed exactly."""
-        return self.engine != "exact"
+        return self.engine not in (EXACT.name, CERTIFIED.name)
 
     def config(self) -> dict[str, Any]:
         """The values alone: enough, with model and images, to run the same test again. What has no effect

@@ -16,6 +16,7 @@ from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.precision import rounded_at
 from onnx_si.engines.engine import Answer
 from onnx_si.engines.exact import Exact
+from onnx_si.engines.proving import Certified
 from onnx_si.errors import Contradicted, UnsupportedModel
 from onnx_si.ground.deadline import GRACE, Deadline
 from onnx_si.ground.intervals import Intervals
@@ -74,7 +75,7 @@ class Witness:
     @classmethod
     def of(cls, test: Question, rng: np.random.Generator) -> "Witness | None":
         """None where nothing is to be asked, or the runtime can't run the file (its parity says why)."""
-        if not test.settings.verify or not isinstance(test.selection.engine, Exact):
+        if not test.settings.verify or not isinstance(test.selection.engine, Exact | Certified):
             return None  # where the runtime alone was asked there is nothing that it could contradict
         try:
             file = test.selection.marking.file
@@ -192,21 +193,22 @@ class Witness:
         if any(self._holds(shown, event) == point.inside for shown in maps):
             return None
         engine = selection.engine
-        if not isinstance(engine, Exact):
-            raise TypeError("only an exact engine has rounding errors of its own")
+        if not isinstance(engine, Exact | Certified):
+            raise TypeError("only what follows the network has rounding errors of its own")
         outputs, open_ = rounded_at(engine.program, image[None], self.map.unit)
         if open_[0] and self._agrees_farther(point, line, event, found):
             return None
         margin, allowed = outputs[engine.margin].values[0], outputs[engine.margin].errors[0]
+        behind = saliency.behind(marker.threshold.kind)
         if (
-            saliency.is_logit
-        ):  # the map is a function of the margin, of this slope at most, and rounded itself
+            saliency.is_logit and behind
+        ):  # a function of the margin, of this slope at most, and rounded itself
             slope = 0.25 if saliency.link == "probability" else 1.0
             allowed = slope * allowed + 4 * self.map.unit * (1 + abs(marker.threshold.level))
         top = ~event.observed if marker.threshold.kind == "top" else None
         above = np.array([marker.distance(shown, top) for shown in maps])
         distances = np.abs(above)
-        if saliency.is_root:  # roots differ by what their squares do, over the sum of both
+        if saliency.is_root and behind:  # roots differ by what their squares do, over the sum of both
             levels = (maps - above).min(axis=0)
             allowed = allowed / np.maximum(levels, TINY) + 4 * self.map.unit * (levels + maps.max(axis=0))
         constructed = (distances == 0).all(axis=0) & (margin == 0)

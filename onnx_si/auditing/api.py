@@ -6,11 +6,12 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from onnx_si.analysis.options import AllOptions
 from onnx_si.auditing.journal import ROWS, write_whole, writing
 from onnx_si.auditing.running import Audit, run_audit
 from onnx_si.auditing.wish import Wish, read_wish, wish_of
@@ -46,7 +47,7 @@ def audit(
     jobs: int = -1,
     scheduler: str | None = None,
     restart: bool = False,
-    **options: Any,
+    **options: Unpack[AllOptions],
 ) -> Audit:
     """Test many images and judge them together.
 
@@ -77,7 +78,7 @@ def audit(
     restart : bool
         Begin anew, whatever the folder holds of an audit.
     **options
-        The fields of `onnx_si.analysis.options.Options`.
+        Those of `onnx_si.test`, for every image.
 
     Returns
     -------

@@ -14,7 +14,8 @@ from onnx_si.auditing.apart import require_apart
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import Entry, entries
 from onnx_si.auditing.of_files import Files
-from onnx_si.auditing.wish import KEYS, Wish
+from onnx_si.auditing.own_options import KEYS
+from onnx_si.auditing.wish import Wish
 from onnx_si.auditing.workers import processes
 from onnx_si.errors import InputError, OnnxSIError
 from onnx_si.graph import load
@@ -37,7 +38,9 @@ def commented(model: str, images: Sequence[str]) -> str:
     lines = ["# An audit: onnx-si audit THIS_FILE. Paths are relative to this file.", ""]
     for key, one in KEYS.items():
         value = given.get(key)
-        lines += [f"# {one.what}", f"{key} = {value}" if value else f"# {key} = {one.example}", ""]
+        example = one.example or json.dumps(one.default)
+        choices = f": {', '.join(one.kind.choices)}" if one.kind.choices else ""
+        lines += [f"# {one.help}{choices}", f"{key} = {value}" if value else f"# {key} = {example}", ""]
     lines += ["# options of the test, the same for every image: see onnx-si --help", "[test]"]
     lines += ["# sigma = 1.0", '# threshold = "max:0.5"', '# hypothesis = "background"', ""]
     lines += [

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnx_si.auditing.summary import ALL, Counts, Summary
-
-GUARANTEES = ("monte-carlo", "thinned", "certified", "exact")  # from the weakest to the strongest
+from onnx_si.choices.guarantees import GUARANTEES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +119,7 @@ def _weakest(summary: Summary, counts: Counts, allowed: str) -> tuple[Any, bool,
 
 def _strength(guarantee: str) -> int:
     """A guarantee that is not known here is the weakest."""
-    return GUARANTEES.index(guarantee) if guarantee in GUARANTEES else -1
+    return list(GUARANTEES).index(guarantee) if guarantee in GUARANTEES else -1
 
 
 def _known(summary: Summary, counts: Counts, allowed: bool) -> tuple[Any, bool, str]:

@@ -4,19 +4,17 @@ import contextlib
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.auditing.gates import GATES, Limit, limits_of
+from onnx_si.auditing.own_options import KEYS
 from onnx_si.errors import UsageError
 
-CONTROLS = ("benjamini-hochberg", "benjamini-yekutieli", "holm")
 LARGEST_FILE = 1 << 24  # bytes of a TOML file
-
-Check = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +36,9 @@ class Wish:
     noise_from: tuple[str, ...] = ()
     sigma_from: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    control: str = "benjamini-hochberg"
-    rate: float = 0.05
-    pictures: bool = True
+    control: str = KEYS["control"].default
+    rate: float = KEYS["rate"].default
+    pictures: bool = KEYS["pictures"].default
     gates: tuple[Limit, ...] = ()
 
     def place(self, path: str) -> Path:
@@ -57,67 +55,6 @@ class Faults(UsageError):
         super().__init__("\n".join([f"{where}: {count}", *(f"  {fault}" for fault in faults)]))
 
 
-def _is_text(value: Any) -> Any:
-    if not isinstance(value, str) or not value:
-        raise ValueError("give a text in quotes")
-    return value
-
-
-def _is_texts(value: Any) -> Any:
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
-        raise ValueError("give a text, or a list of texts")
-    return tuple(value)
-
-
-def _is_control(value: Any) -> Any:
-    if value not in CONTROLS:
-        raise ValueError(f"allowed are {', '.join(CONTROLS)}")
-    return value
-
-
-def _is_rate(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise ValueError("give a number between 0 and 1")
-    return float(value)
-
-
-def _is_truth(value: Any) -> Any:
-    if not isinstance(value, bool):
-        raise ValueError("give true or false")
-    return value
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of an audit's file: how its value is read, what it says, and an example in TOML."""
-
-    read: Check
-    what: str
-    example: str
-
-
-KEYS: Mapping[str, Key] = {
-    "model": Key(_is_text, "the .onnx file", '"model.onnx"'),
-    "images": Key(_is_texts, "files, folders or patterns such as scans/*.npy", '["images/*.npy"]'),
-    "manifest": Key(
-        _is_text,
-        "a .csv or .parquet file in place of images: a column image, and any of reference, mask, target, "
-        "sigma, group; other columns are kept",
-        '"images.csv"',
-    ),
-    "reference": Key(_is_text, "one image for all that the manifest gives none", '"reference.npy"'),
-    "mask": Key(_is_text, "one mask for all that the manifest gives none", '"mask.npy"'),
-    "covariance": Key(_is_text, "of the noise, as for --covariance", '"covariance.npz"'),
-    "noise_from": Key(_is_texts, "images of pure background, as for --noise-from", '["background/*.npy"]'),
-    "sigma_from": Key(
-        _is_text, "pixels that are background in every image, as for --sigma-from", '"background.npy"'
-    ),
-    "control": Key(_is_control, f"of the error over images: {', '.join(CONTROLS)}", '"benjamini-hochberg"'),
-    "rate": Key(_is_rate, "at which it rejects", "0.05"),
-    "pictures": Key(_is_truth, "whether a picture of each result is drawn", "true"),
-}
 TABLES = ("test", "gates")
 
 
@@ -189,10 +126,11 @@ def wish_of(content: Mapping[str, Any], *, base: Path, where: str, lines: Lines 
         if key not in KEYS:
             faults.append(f"{known.of(key)}{key}: there is no such key{_nearest(key, (*KEYS, *TABLES))}")
             continue
-        try:
-            values[key] = KEYS[key].read(value)
-        except ValueError as error:
-            faults.append(f"{known.of(key)}{key} = {value!r:.80}: {error}")
+        fault = KEYS[key].fault_of(value)
+        if fault is None:
+            values[key] = KEYS[key].kind.accept(value)
+        else:
+            faults.append(f"{known.of(key)}{key} = {value!r:.80}: {fault}")
     values["options"] = _options(content.get("test", {}), known, faults)
     values["gates"] = _gates(content.get("gates", {}), known, faults)
     faults += _missing(values, base)

@@ -3,7 +3,8 @@
 import argparse
 
 from onnx_si.analysis.options import FILES, OPTIONS, Option
-from onnx_si.analysis.options.option import INSPECT, SALIENCY, SIMULATE, TEST
+from onnx_si.analysis.options.option import AUDIT, INSPECT, SALIENCY, SIMULATE, TEST
+from onnx_si.auditing.own_options import FOR_ALL
 from onnx_si.cli.options import Group, Parser, add_option, add_options
 from onnx_si.ground.files import MEDICAL
 from onnx_si.ground.foreign import SUFFIXES
@@ -26,6 +27,8 @@ def options_of(verb: str) -> dict[str, Option]:
     """The records that a verb's command line takes."""
     if verb == SIMULATE:
         return dict(ALL)
+    if verb == AUDIT:
+        return {**options_of(TEST), **FOR_ALL}
     return {name: option for name, option in {**FILES, **OPTIONS}.items() if verb in option.verbs}
 
 
@@ -45,7 +48,7 @@ def test_parser(version: str) -> Parser:
         help=f"the image: {', '.join((*SUFFIXES, *MEDICAL))}, or a folder of a DICOM series",
     )
     parser.add_argument("--version", action="version", version=f"onnx-si {version}")
-    add_test(parser)
+    add_options(parser, options_of(TEST).values())
     written = parser.add_argument_group("what is written")
     _add_output(written, "picture of image, saliency, region and p-value", html=True)
     written.add_argument(
@@ -55,11 +58,6 @@ def test_parser(version: str) -> Parser:
         "--dicom-seg", metavar="FILE.dcm", help="the region of a DICOM image as a DICOM segmentation"
     )
     return parser
-
-
-def add_test(parser: Parser) -> None:
-    """The options of a test."""
-    add_options(parser, options_of(TEST).values())
 
 
 def simulate_parser() -> Parser:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnx_si.analysis.options import OPTIONS
-from onnx_si.auditing.wish import CONTROLS, Wish, read_wish, wish_of
-from onnx_si.cli.arguments import add_test
-from onnx_si.cli.options import Parser, given_options
+from onnx_si.analysis.options.option import AUDIT
+from onnx_si.auditing.own_options import FOR_ALL, JUDGED, OWN, WORK
+from onnx_si.auditing.wish import Wish, read_wish, wish_of
+from onnx_si.cli.arguments import options_of
+from onnx_si.cli.options import Parser, add_options, given_options
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown_line
 
@@ -32,27 +34,22 @@ def audit_parser() -> Parser:
         help="a configuration, or the .onnx file and then the images",
     )
     parser.add_argument("images", metavar="IMAGES", nargs="*", help="images, folders, patterns in quotes")
-    group = parser.add_argument_group("the audit")
+    add_options(parser, OWN.values())
+    group = parser.add_argument_group("what is written")
     group.add_argument("--output", metavar="DIR", help="the audit's folder; default beside AUDIT.toml")
     group.add_argument("--init", action="store_true", help="write a commented configuration to stdout")
     group.add_argument("--dry-run", action="store_true", help="say what would be done, and time one image")
-    group.add_argument("--jobs", type=int, default=-1, help="worker processes; -1 all cores, 0 this process")
-    group.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do it")
-    group.add_argument("--restart", action="store_true", help="begin anew, whatever the folder holds")
-    group.add_argument("--control", choices=CONTROLS, help="of the error over images")
-    group.add_argument("--rate", type=float, help="at which it rejects; default 0.05")
     group.add_argument(
         "--isolate",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="check and run the model in a child process first: one that kills it is refused",
     )
-    group.add_argument("--no-pictures", action="store_true", help="draw no picture of each result")
     group.add_argument("--mlflow", action="store_true", help="log it to MLflow's store of the environment")
     group.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
     group.add_argument("--quiet", action="store_true", help="only errors on stderr")
     group.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="on stderr")
-    add_test(parser)
+    add_options(parser, options_of(AUDIT).values())
     return parser
 
 
@@ -73,19 +70,19 @@ def audit(arguments: argparse.Namespace) -> int:
     if arguments.isolate:
         model = str(wish.place(wish.model))
         isolated(try_out, model, what=model)
+    how = {name: one.default for name, one in WORK.items()} | given_options(arguments, WORK)
     if arguments.dry_run:
-        print("\n".join(map(shown_line, plan(wish, folder, arguments.jobs).split("\n"))))
+        print("\n".join(map(shown_line, plan(wish, folder, how["jobs"]).split("\n"))))
         return 0
     if arguments.mlflow:
         require_mlflow()
     shows = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
     bar = Bar(sys.stderr, "images") if shows else None
-    how: dict[str, Any] = {"jobs": arguments.jobs, "scheduler": arguments.scheduler}
     if bar is None:
-        found = run_audit(wish, folder, restart=arguments.restart, **how)
+        found = run_audit(wish, folder, **how)
     else:
         with bar:
-            found = run_audit(wish, folder, restart=arguments.restart, advance=bar, **how)
+            found = run_audit(wish, folder, advance=bar, **how)
     _write(found, arguments)
     if arguments.mlflow:
         log_to_mlflow(found)
@@ -94,13 +91,11 @@ def audit(arguments: argparse.Namespace) -> int:
 
 def _wish(arguments: argparse.Namespace) -> Wish:
     """From the file, or from the options."""
-    options = given_options(arguments, OPTIONS)
-    own = {"control": arguments.control, "rate": arguments.rate}
-    given = {name: value for name, value in own.items() if value is not None}
-    given |= {"pictures": False} if arguments.no_pictures else {}
+    options, judged = given_options(arguments, OPTIONS), given_options(arguments, JUDGED)
+    for_all = given_options(arguments, FOR_ALL)
     if arguments.what.endswith(".toml"):
-        if arguments.images or options or given:
-            strange = [*arguments.images, *(f"--{name}" for name in (*options, *given))]
+        flags = [{**FOR_ALL, **OPTIONS, **JUDGED}[name].flag for name in (*options, *for_all, *judged)]
+        if strange := [*arguments.images, *flags]:
             raise UsageError(f"{', '.join(strange)}: {arguments.what} says what is audited; write it there")
         return read_wish(arguments.what)
     files: dict[str, Any] = {"model": arguments.what}
@@ -109,19 +104,8 @@ def _wish(arguments: argparse.Namespace) -> Wish:
         files["manifest"] = manifests[0]
     elif arguments.images:
         files["images"] = list(arguments.images)
-    references, noise = arguments.reference or [], arguments.noise_from or []
-    if len(references) > 1:
-        raise UsageError("an audit takes one --reference for all images; a manifest has a column for more")
-    for name, value in (
-        ("reference", references[0] if references else None),
-        ("mask", arguments.mask),
-        ("covariance", arguments.covariance),
-        ("noise_from", list(noise) or None),
-        ("sigma_from", arguments.sigma_from),
-    ):
-        if value is not None:
-            files[name] = value
-    return wish_of({**files, **given, "test": options}, base=Path(), where="the command line")
+    asked = {**files, **for_all, **judged, "test": options}
+    return wish_of(asked, base=Path(), where="the command line")
 
 
 def _folder(arguments: argparse.Namespace) -> Path:

@@ -63,7 +63,8 @@ def add_option(group: Group, option: Option) -> None:
     common: dict[str, Any] = {"dest": option.name, "default": None, "required": option.required}
     help_text = _help(option)
     if option.kind is SWITCH:
-        group.add_argument(option.flag, action="store_true", help=help_text, **common)
+        action = "store_false" if option.default is True else "store_true"
+        group.add_argument(option.flag, action=action, help=help_text, **common)
         return
     common["choices"] = option.kind.choices or None
     common["metavar"] = option.metavar
@@ -92,6 +93,7 @@ def _help(option: Option) -> str:
     if default is None and option.default is not None and option.kind is not SWITCH:
         default = str(option.default)
     words = option.help if option.kind.choices == () or option.metavar is None else _with_choices(option)
+    words = f"do not {words}" if option.kind is SWITCH and option.default is True else words
     return f"{words} (default: {default})".replace("%", "%%") if default else words.replace("%", "%%")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.program.instruction import Instruction
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Affine, Array, Bilinear, Gated, Opaque, Rule, Smooth, Step, Winner
+from onnx_si.rules.rules import Affine, Array, Bilinear, Gated, Opaque, Quotient, Rule, Smooth, Step, Winner
 
 CHANGE = 2.0**-30  # relative, at most
 SHORT = np.uint64((1 << 12) - 1)  # no number that ends in as many zero bits was rounded
@@ -88,7 +88,7 @@ def _rounds(rule: Rule) -> bool:
         case Gated():
             return rule.terms > 1 or rule.product is not None
         case _:
-            return isinstance(rule, Bilinear | Smooth | Opaque)
+            return isinstance(rule, Bilinear | Smooth | Quotient | Opaque)
 
 
 def _factors(values: Array, name: str) -> Array:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
 from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import Program
 from onnx_si.rules.rules import Array
 
 
@@ -55,7 +56,7 @@ class Seen:
         return self.knots if self.paid is None else self.paid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """What is proven of one cell: never in S; which pixels may be on the wrong side; units left open.
 
@@ -68,6 +69,18 @@ class Claim:
     open: NDArray[np.bool_]
     undecided: int
     clear: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Of a cell: stretches on which the event holds for certain, and such on which it is open; on the rest it
+    does not hold. `remainder` is what margins are uncertain by, as a share of the largest: a small one that
+    a narrower cell has as well is rounding.
+    """
+
+    inside: tuple[tuple[float, float], ...]
+    open: tuple[tuple[float, float], ...]
+    remainder: float = 0.0
 
 
 class Domain(Protocol):
@@ -98,6 +111,22 @@ class Claiming(Domain, Protocol):
     def claim(
         self, task: Task, ends: Sequence[tuple[float, float]], budget_bytes: int, tally: Tally
     ) -> list[Claim]:
+        """Look at cells in one batch."""
+        ...
+
+
+class Bracketing(Domain, Protocol):
+    """Tells where in cells the event holds, does not hold, and is open, so that narrower cells tell more."""
+
+    def require_followed(self, program: Program) -> None:
+        """Raise one `UnsupportedOp` with every node of which nothing can be proven."""
+        ...
+
+    def prepared(self, program: Program) -> tuple["Bracketing", Program]:
+        """The domain and the program as the one follows the other best."""
+        ...
+
+    def bracket(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Bracket]:
         """Look at cells in one batch."""
         ...
 

@@ -22,9 +22,10 @@ from onnx_si.domains.points.value import Points
 from onnx_si.domains.rational import Inexact, Objects, exact, rounded
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
+from onnx_si.program.forms import growth_of
 from onnx_si.program.instruction import needed, with_deaths
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Affine, Array, Bilinear, Rule, Step, Winner
+from onnx_si.rules.rules import Affine, Array, Rule, Step, Winner
 
 INSIDE = (0.38196601125010515, 0.6909830056250526)  # shares of an interval: no knot and no symmetry is there
 WHOLE = 300_000  # multiply-adds of a program at most that is evaluated in rational numbers,
@@ -68,9 +69,13 @@ class Judge:
     @classmethod
     def of(cls, program: Program, start: Array, direction: Array, at: float, error: float) -> "Judge":
         """A judge of the line start + direction * z: `at` is the statistic, `error` its standard error."""
-        products = any(isinstance(step.rule, Bilinear) for step in program.instructions)
         carried = Carried(
-            program=program, start=start, direction=direction, at=at, scale=error, degree=2 if products else 1
+            program=program,
+            start=start,
+            direction=direction,
+            at=at,
+            scale=error,
+            degree=growth_of(program.instructions),
         )
         return cls(program=program, start=start, direction=direction, carried=carried)
 

@@ -21,6 +21,7 @@ from onnx_si.rules.rules import (
     Kinked,
     Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -59,7 +60,12 @@ class RoundingDomain:
     open: NDArray[np.bool_]
 
     def apply(self, rule: Rule, xs: list[Rounded]) -> Rounded:
-        """The rule's output at every point, with its errors."""
+        """The rule's output at every point, with its errors; by its parts where it has some."""
+        if isinstance(rule, Opaque) and rule.parts is not None:
+            made = list(xs)
+            for stage in rule.parts.stages:
+                made.append(self.apply(stage.rule, [made[i] for i in stage.inputs]))
+            return made[-1]
         values = rule.evaluate(*(x.values for x in xs))
         match rule:
             case Affine():
@@ -77,7 +83,7 @@ class RoundingDomain:
                 errors = self._gated(rule, xs)
             case Bilinear():
                 errors = self._product(rule, xs)
-            case Kinked() | Smooth() | Opaque():
+            case Kinked() | Smooth() | Quotient() | Opaque():
                 errors = _by_difference(rule, values, xs) + 4 * self.unit * np.abs(values)
         return Rounded(values, np.broadcast_to(errors, values.shape))
 
@@ -176,7 +182,7 @@ def _moved(function: Callable[..., tuple[Array, ...]], errors: Sequence[Array]) 
     return total
 
 
-def _by_difference(rule: Kinked | Smooth | Opaque, values: Array, xs: list[Rounded]) -> Array:
+def _by_difference(rule: Kinked | Smooth | Quotient | Opaque, values: Array, xs: list[Rounded]) -> Array:
     above = rule.evaluate(*(x.values + x.errors for x in xs))
     below = rule.evaluate(*(x.values - x.errors for x in xs))
     return np.maximum(np.abs(above - values), np.abs(below - values))

@@ -15,6 +15,7 @@ from onnx_si.rules.rules import (
     Kinked,
     Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -54,6 +55,9 @@ class Exact:
 
     def __truediv__(self, other: Any) -> "Exact":
         return Exact(self.value / _fraction(other))
+
+    def __rtruediv__(self, other: Any) -> "Exact":
+        return Exact(_fraction(other) / self.value)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -127,7 +131,7 @@ def apply(rule: Rule, inputs: Sequence[Objects]) -> Objects:
         case Gated():
             gated = [rounded(x) if i in rule.gates else x for i, x in enumerate(inputs)]
             return _unrounded(rule.evaluate, gated, all(i in rule.gates for i in range(len(inputs))))
-        case Affine() | Kinked() | Maximum() | Bilinear():
+        case Affine() | Kinked() | Maximum() | Bilinear() | Quotient():
             return _unrounded(rule.evaluate, inputs, False)
         case Smooth() | Opaque():
             raise Inexact(rule.reason or rule.kind)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from onnx_si.choices.guarantees import THINNED
 from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.ground.intervals import Intervals
@@ -24,7 +25,7 @@ class Thinned:
 
     passes: int
     seed: int
-    guarantee: ClassVar[str] = "thinned"
+    guarantee: ClassVar[str] = THINNED.name
 
     def answer(
         self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None

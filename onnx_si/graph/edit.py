@@ -24,6 +24,7 @@ class Editor:
         self.proto = onnx.ModelProto()
         self.proto.CopyFrom(model.proto)
         self._prefix = prefix
+        self._counts: dict[str, int] = {}
         self._taken = {
             name for node in self.proto.graph.node for name in (*node.input, *node.output, node.name)
         }
@@ -34,10 +35,11 @@ class Editor:
     def fresh(self, hint: str) -> str:
         """An unused name."""
         stem = name = f"{self._prefix}/{hint}"
-        count = 1
+        count = self._counts.get(stem, 1)  # thousands of nodes may share a hint
         while name in self._taken:
             count += 1
             name = f"{stem}_{count}"
+        self._counts[stem] = count
         self._taken.add(name)
         return name
 

@@ -280,10 +280,18 @@ def require_survivable(node: onnx.NodeProto, known: Mapping[str, NDArray[Any]] |
         parts = parts if sizes is None else int(sizes.size)
         if parts is not None and parts != len(node.output):
             raise Malformed(f"{parts} sizes for {len(node.output)} parts")
+        counted = next((a.i for a in node.attribute if a.name == "num_outputs"), len(node.output))
+        if counted != len(node.output):
+            raise Malformed(f"num_outputs {counted} for {len(node.output)} parts")
     if node.op_type == "GatherND" and next((a.i for a in node.attribute if a.name == "batch_dims"), 0) < 0:
         raise Malformed("batch_dims is below 0")
     if node.op_type == "Scan":
         _require_scan(node)
+    for attribute in node.attribute:
+        named = attribute.name if attribute.name in ("axis", "axes", "batch_axis", "time_axis") else ""
+        strange = [n for n in (attribute.i, *attribute.ints) if named and not -MOST_AXES <= n <= MOST_AXES]
+        if strange:
+            raise Malformed(f"{named} {strange[0]}: at most {MOST_AXES} axes are read")
 
 
 def _require_scan(node: onnx.NodeProto) -> None:
@@ -320,4 +328,18 @@ def type_problem(op: str, domain: str, opset: int, kinds: tuple[int | None, ...]
         first = variables.setdefault(formal.type_str, kind) if formal.is_homogeneous else kind
         if first != kind:
             return f"its input {place + 1} ('{formal.name}') is {name}, unlike another that must be the same"
+    return None
+
+
+def shape_problem(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """What is wrong with the shapes of a node's inputs; None where nothing is known to be.
+
+    Only of ops whose rule would take other shapes without a word, or stumble over them.
+    """
+    singles = {"Range": ("start", "limit", "delta")}.get(node.op_type, ())
+    for name, what in zip(node.input, singles, strict=False):
+        if math.prod(shapes.get(name, ())) != 1:
+            return f"{what} '{shown(name)}' of shape {shown(shapes[name])} is not one number"
+    if node.op_type == "Compress" and len(node.input) > 1 and len(shapes.get(node.input[1], (1,))) != 1:
+        return f"condition '{shown(node.input[1])}' of shape {shown(shapes[node.input[1]])} has not one axis"
     return None

@@ -71,7 +71,7 @@ def require_few_in_all(total: int) -> int:
     return total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Scope:
     """What a graph's names stand for, without computing anything."""
 
@@ -107,7 +107,7 @@ def foreseen(nodes: Iterable[onnx.NodeProto], constants: Mapping[str, NDArray[An
         What its tensors hold that are known already.
     """
     listed = list(nodes)
-    return _within(listed, _Scope(constants, _makers(listed)))
+    return _within(listed, _Scope(constants=constants, makers=_makers(listed)))
 
 
 def _makers(nodes: Iterable[onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
@@ -130,5 +130,6 @@ def _of_loop(node: onnx.NodeProto, scope: _Scope) -> int:
     body = body_of(node)
     stored_inside = {tensor.name: numpy_helper.to_array(tensor) for tensor in body.initializer}
     own = frozenset(value.name for value in body.input)
-    inside = _within(body.node, _Scope(stored_inside, _makers(body.node), scope, own))
+    within = _Scope(constants=stored_inside, makers=_makers(body.node), outer=scope, own=own)
+    inside = _within(body.node, within)
     return max(0, int(turns.ravel()[0])) * (max(1, len(body.node)) + inside)

@@ -24,9 +24,9 @@ from onnx_si.errors import (
     UsageError,
 )
 from onnx_si.graph import Loadable, Model, TensorInfo, as_model
-from onnx_si.ground.asked import asking
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
+from onnx_si.ground.once import asking
 from onnx_si.inspection.ops_used import OpUse, ops_used
 from onnx_si.inspection.planned import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
@@ -114,18 +114,11 @@ def inspect_model(
         If a size or the layout does not fit the model.
     """
     with asking():
-        return _inspected(as_model(model), sizes, layout, inputs, tensors)
+        return _inspected(as_model(model), Options(layout=layout, dims=sizes, inputs=inputs), tensors)
 
 
-def _inspected(
-    loaded: Model,
-    sizes: Mapping[str, int] | None,
-    layout: str | None,
-    inputs: Mapping[str, Any] | None,
-    tensors: bool,
-) -> Inspection:
-    model = loaded
-    settings = settle(Options(layout=layout, dims=sizes, inputs=inputs), model.metadata, has_reference=False)
+def _inspected(loaded: Model, options: Options, tensors: bool) -> Inspection:
+    model, settings = loaded, settle(options, loaded.metadata, has_reference=False)
     trial, program, fitting = None, None, []
     planned, told = tuple[Choice, ...](), tuple[str, ...]()
     try:

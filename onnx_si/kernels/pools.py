@@ -78,6 +78,30 @@ class DividedSum:
 
 
 @dataclass(frozen=True)
+class MeanByAxis:
+    """The sum over some axes, one after the other (so that rounding grows by their lengths, not by their
+    product), times a weight; the axes, the batch axis counted, stay.
+    """
+
+    axes: tuple[int, ...]
+
+    def __call__(self, x: Array, share: Array) -> Array:
+        for axis in self.axes:
+            x = x.sum(axis=axis, keepdims=True)
+        return x * share
+
+
+@dataclass(frozen=True)
+class LessMean:
+    """A weight times x, plus another times its sum over some axes."""
+
+    axes: tuple[int, ...]
+
+    def __call__(self, x: Array, one: Array, share: Array) -> Array:
+        return x * one + MeanByAxis(self.axes)(x, share)
+
+
+@dataclass(frozen=True)
 class SpaceEntries:
     """All entries of space on a new first axis, for each channel."""
 

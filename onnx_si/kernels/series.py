@@ -1,70 +1,99 @@
-"""Taylor series of smooth functions, element by element: arrays (order + 1, ...) of coefficients.
+"""Taylor series of smooth functions, element by element: lists of order + 1 coefficients.
 
 Every function of a variable is a recurrence over its coefficients, found from a differential equation that it
-solves (Moore, "Methods and Applications of Interval Analysis", 1979, section 3.4).
+solves (Moore, "Methods and Applications of Interval Analysis", 1979, section 3.4). Numbers are arrays, or
+balls (`balls.py`): of a ball the coefficients enclose those at every number in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 Array = NDArray[np.float64]
-Series = Callable[[Array, int], Array]
+Coefficients = list[Any]
+Series = Callable[[Any, int], Coefficients]
 
 
-def variable(x: Array, order: int) -> Array:
+def variable(x: Any, order: int) -> Coefficients:
     """x + t."""
-    coefficients = np.zeros((order + 1, *np.shape(x)))
-    coefficients[0] = x
-    coefficients[1:2] = 1.0
-    return coefficients
+    return [x, 1.0, *[0.0] * (order - 1)][: order + 1]
 
 
-def times(a: Array, b: Array) -> Array:
+def _is_zero(x: Any) -> bool:
+    return isinstance(x, float) and x == 0.0
+
+
+def _sum_of_products(pairs: Sequence[tuple[Any, Any]]) -> Any:
+    total: Any = 0.0
+    for a, b in pairs:
+        if not (_is_zero(a) or _is_zero(b)):
+            total = a * b if _is_zero(total) else total + a * b
+    return total
+
+
+def times(a: Coefficients, b: Coefficients) -> Coefficients:
     """The product of two series."""
-    return np.array([sum(a[j] * b[k - j] for j in range(k + 1)) for k in range(len(a))])
+    return [_sum_of_products([(a[j], b[k - j]) for j in range(k + 1)]) for k in range(len(a))]
 
 
-def integral(of: Array, start: Array) -> Array:
+def scaled(factor: Any, a: Coefficients) -> Coefficients:
+    """A number times a series."""
+    return [0.0 if _is_zero(c) else factor * c for c in a]
+
+
+def plus(a: Coefficients, b: Coefficients) -> Coefficients:
+    """The sum of two series."""
+    return [y if _is_zero(x) else x if _is_zero(y) else x + y for x, y in zip(a, b, strict=True)]
+
+
+def integral(of: Coefficients, start: Any) -> Coefficients:
     """The series whose derivative is given, with its first coefficient."""
-    steps = np.arange(1, len(of)).reshape(-1, *(1,) * (of.ndim - 1))
-    return np.concatenate([np.asarray(start)[None], of[:-1] / steps])
+    return [start, *(c / (k + 1) for k, c in enumerate(of[:-1]))]
 
 
-def exponential(a: Array) -> Array:
+def exponential(a: Coefficients) -> Coefficients:
     """exp of a series: its derivative is a' times itself."""
     return _solved(a, np.exp(a[0]), lambda c, k: c[k])
 
 
-def hyperbolic_tangent(a: Array) -> Array:
+def hyperbolic_tangent(a: Coefficients) -> Coefficients:
     """tanh of a series: its derivative is a' (1 - tanh * tanh)."""
-    return _solved(a, np.tanh(a[0]), lambda c, k: (k == 0) - sum(c[i] * c[k - i] for i in range(k + 1)))
+    return _solved(
+        a,
+        np.tanh(a[0]),
+        lambda c, k: float(k == 0) - _sum_of_products([(c[i], c[k - i]) for i in range(k + 1)]),
+    )
 
 
-def logistic(a: Array) -> Array:
+def logistic(a: Coefficients) -> Coefficients:
     """1 / (1 + exp(-a)): its derivative is a' s (1 - s)."""
-    return _solved(a, special.expit(a[0]), lambda c, k: c[k] - sum(c[i] * c[k - i] for i in range(k + 1)))
+    return _solved(
+        a,
+        special.expit(a[0]),
+        lambda c, k: c[k] - _sum_of_products([(c[i], c[k - i]) for i in range(k + 1)]),
+    )
 
 
-def power(a: Array, exponent: Array | float) -> Array:
+def power(a: Coefficients, exponent: Any) -> Coefficients:
     """A power of a series whose first coefficient is no zero (J. C. P. Miller's recurrence)."""
-    c = np.zeros_like(a)
-    c[0] = a[0] ** exponent
+    c = [np.power(a[0], exponent)]
     for k in range(1, len(a)):
-        c[k] = sum((exponent * j - (k - j)) * a[j] * c[k - j] for j in range(1, k + 1)) / (k * a[0])
+        terms = [((exponent * j - (k - j)) * a[j], c[k - j]) for j in range(1, k + 1) if not _is_zero(a[j])]
+        c.append(_sum_of_products(terms) / (k * a[0]))
     return c
 
 
-def _solved(a: Array, start: Array, slope: Callable[[Array, int], Array]) -> Array:
+def _solved(a: Coefficients, start: Any, slope: Callable[[Coefficients, int], Any]) -> Coefficients:
     """The c with c' = a' * slope(c), coefficient by coefficient; `slope` reads those of c up to the k-th."""
-    c, slopes = np.zeros_like(a), np.zeros_like(a)
-    c[0] = start
+    c, slopes = [start], list[Any]()
     for k in range(1, len(a)):
-        slopes[k - 1] = slope(c, k - 1)
-        c[k] = sum(j * a[j] * slopes[k - j] for j in range(1, k + 1)) / k
+        slopes.append(slope(c, k - 1))
+        terms = [(j * a[j], slopes[k - j]) for j in range(1, k + 1) if not _is_zero(a[j])]
+        c.append(_sum_of_products(terms) / k)
     return c
 
 
@@ -73,20 +102,24 @@ def of_powers(exponent: Array | float) -> Series:
     return partial(_power_of, exponent=exponent)
 
 
-def _power_of(x: Array, order: int, exponent: Array | float) -> Array:
-    return power(variable(x, order), exponent)
+def _power_of(x: Any, order: int, exponent: Array | float) -> Coefficients:
+    coefficients, share = list[Any](), np.ones(np.shape(exponent))
+    for k in range(order + 1):
+        coefficients.append(share * np.power(x, np.where(share == 0, 0.0, exponent - k)))
+        share = share * (exponent - k) / (k + 1)
+    return coefficients
 
 
-def of_integral(function: Callable[[Array], Array], slope: Series) -> Series:
+def of_integral(function: Callable[[Any], Any], slope: Series) -> Series:
     """A function whose derivative has a series."""
     return lambda x, order: integral(slope(x, order), function(x))
 
 
-def of_cycle(*functions: Callable[[Array], Array]) -> Series:
+def of_cycle(*functions: Callable[[Any], Any]) -> Series:
     """A function, its derivatives, and these again from the start."""
 
-    def series(x: Array, order: int) -> Array:
-        return np.array([functions[k % len(functions)](x) / special.factorial(k) for k in range(order + 1)])
+    def series(x: Any, order: int) -> Coefficients:
+        return [functions[k % len(functions)](x) / float(special.factorial(k)) for k in range(order + 1)]
 
     return series
 
@@ -94,9 +127,9 @@ def of_cycle(*functions: Callable[[Array], Array]) -> Series:
 def bell(scale: float, width: float) -> Series:
     """scale * exp(-width * x * x)."""
 
-    def series(x: Array, order: int) -> Array:
+    def series(x: Any, order: int) -> Coefficients:
         t = variable(x, order)
-        return scale * exponential(-width * times(t, t))
+        return scaled(scale, exponential(scaled(-width, times(t, t))))
 
     return series
 
@@ -104,10 +137,10 @@ def bell(scale: float, width: float) -> Series:
 def root_of_square(constant: float, factor: float, exponent: float) -> Series:
     """(constant + factor * x * x) ** exponent."""
 
-    def series(x: Array, order: int) -> Array:
+    def series(x: Any, order: int) -> Coefficients:
         t = variable(x, order)
-        inside = factor * times(t, t)
-        inside[0] += constant
+        inside = scaled(factor, times(t, t))
+        inside[0] = inside[0] + constant
         return power(inside, exponent)
 
     return series

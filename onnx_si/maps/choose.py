@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.choices import saliency as choices
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
-from onnx_si.ground.asked import asking
+from onnx_si.ground.once import asking
 from onnx_si.maps.cam import cam, find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.coarse import in_blocks
@@ -25,7 +25,7 @@ from onnx_si.maps.rollout import rollout
 from onnx_si.maps.scale import is_truth
 from onnx_si.maps.scores import Undecided
 from onnx_si.maps.trace import trace
-from onnx_si.program.program import bind
+from onnx_si.program.program import Program, bind
 
 PREDICTED, EACH = "predicted", "all"
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
@@ -151,16 +151,20 @@ class MapOutput:
     truth: bool = False
 
 
-def map_outputs(model: Model, image: NDArray[np.float64], view: View) -> list[MapOutput]:
+def _outputs(model: Model, image: NDArray[np.float64]) -> Program:
+    """The model bound to the image."""
+    return bind(model, image, tuple(info.name for info in model.outputs))
+
+
+def map_outputs(model: Model, image: NDArray[np.float64], view: View, program: Program) -> list[MapOutput]:
     """Graph outputs that are maps: their sizes are the image's, or what the graph's strides make of them.
 
     An output that does not depend on the image is none. A vector of another length than the image's is taken
     for class scores, not for a coarse map.
     """
-    names = tuple(info.name for info in model.outputs)
-    program, axes = bind(model, image, names), trace(model, image, names)
+    axes = trace(model, image, program.outputs)
     found = []
-    for name in names:
+    for name in program.outputs:
         if name not in program.values or name in program.folded or name in program.words:
             continue
         shape = program.values[name].shape
@@ -221,11 +225,12 @@ def _output(
     target: int | str,
     view: View,
     argmax: bool | None,
+    bound: Program | None = None,
 ) -> SaliencyMap:
     """The map of a tensor: where a class wins, or its values; probabilities are split at one half."""
     if argmax:
         return class_map(model, image, name, target, view)
-    made = output_map(model, image, name, target, view)
+    made = output_map(model, image, name, target, view, bound=bound)
     if argmax is None and not made.is_logit and is_class_map(model, image, name, view):
         return class_map(model, image, name, target, view)
     return made
@@ -234,7 +239,8 @@ def _output(
 def _automatic(
     model: Model, image: NDArray[np.float64], target: int | str, view: View, argmax: bool | None
 ) -> SaliencyMap:
-    maps = map_outputs(model, image, view)
+    bound = _outputs(model, image)
+    maps = map_outputs(model, image, view, bound)
     single = _single(maps, view)
     classes = [found for found in maps if found.channels > 1 and found.size == view.space]
     if argmax:
@@ -242,7 +248,7 @@ def _automatic(
             raise UsageError("threshold argmax: no output has a channel for each class at the image's pixels")
         return _with_classes(model, image, classes, target, view, argmax)
     if single:
-        made = _output(model, image, single[0].name, target, view, argmax)
+        made = _output(model, image, single[0].name, target, view, argmax, bound)
         return replace(made, why=_why(single[0], single, view))
     reasons: dict[str, str] = {}
     for method in choices.AUTOMATIC:
@@ -309,7 +315,7 @@ def _one_line(error: Exception) -> str:
 
 def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availability]:
     """Every method with whether it fits the model."""
-    outputs = map_outputs(model, image, view)
+    outputs = map_outputs(model, image, view, _outputs(model, image))
     maps = _single(outputs, view)
     found = [Availability(f"output:{m.name}", True, _what(m)) for m in maps]
     found += [
@@ -317,9 +323,8 @@ def methods(model: Model, image: NDArray[np.float64], view: View) -> list[Availa
         for m in outputs
         if m not in maps and m.size == view.space
     ]
-    found += [
-        _tried(method, model, image, view) for method in choices.SALIENCY_METHODS.values() if method.fits
-    ]
+    fitting = (method for method in choices.SALIENCY_METHODS.values() if method.fits)
+    found += [_tried(method, model, image, view) for method in fitting]
     if not maps:
         found.append(Availability("output:NAME", True, "any inner tensor that is a map"))
     return found

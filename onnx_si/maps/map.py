@@ -84,6 +84,12 @@ class SaliencyMap:
         """Whether the margin tensor is the square of the map."""
         return self.link == ROOT
 
+    def behind(self, kind: str) -> bool:
+        """Whether a threshold of a kind is applied to what is in front of the map's Sigmoid or root: a level
+        that is made of several values of the map needs the map itself.
+        """
+        return (self.is_logit and kind not in ("max", "minmax")) or (self.is_root and kind != "minmax")
+
     def on_margin(self, level: float) -> float:
         """The margin tensor's value where the map is at a level.
 

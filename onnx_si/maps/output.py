@@ -19,13 +19,19 @@ from onnx_si.maps.monotone import (
 from onnx_si.maps.reading import read_tensor
 from onnx_si.maps.scale import middle
 from onnx_si.maps.trace import trace
-from onnx_si.program.program import bind
+from onnx_si.program.program import Program, bind
 from onnx_si.program.squares import never_negative
 from onnx_si.rules.traits import Increasing
 
 
 def output_map(
-    model: Model, image: NDArray[np.float64], name: str, target: int | str, view: View
+    model: Model,
+    image: NDArray[np.float64],
+    name: str,
+    target: int | str,
+    view: View,
+    *,
+    bound: Program | None = None,
 ) -> SaliencyMap:
     """Make the map out of a tensor of the model.
 
@@ -40,6 +46,8 @@ def output_map(
         A channel, or a class of a tensor of classes (from an ArgMax); by default the only one, class 1 of a
         Softmax over two, every class but 0, or the mean of all channels (said in the notes).
     view : View
+    bound : Program, optional
+        The model bound to the image, where somebody has looked at it already.
 
     Raises
     ------
@@ -57,8 +65,9 @@ def output_map(
         return _class_map(model, image, name, choice, target, view)
     tail = find_tail(model, name)
     root = find_root(model, name)
-    wanted = (name, tail.op.input[0]) if tail is not None else (name,)
-    program = bind(model, image, wanted)
+    wanted = (name, *(found.op.input[0] for found in (tail, root) if found is not None))
+    enough = bound is not None and set(wanted) <= set(bound.outputs)
+    program = bound if bound is not None and enough else bind(model, image, wanted)
     if name not in program.values:
         program.require_exact()
     if name in program.words:
@@ -79,10 +88,10 @@ def output_map(
     if tail is not None and unmixed:
         margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
         link = "log-probability" if tail.link is Increasing.LOG_SOFTMAX else "probability"
-    if root is not None and unmixed and _of_squares(model, image, root):
+    if root is not None and unmixed and _of_squares(program, root):
         margin, link = to_map(editor, squared_tensor(editor, root), shape, layout, channel, view), ROOT
     split = LINKS.get(link)
-    if split is None and (scale := middle(model, image, name)) is not None:
+    if split is None and (scale := middle(model, program, name)) is not None:
         split, told = scale
         notes += told
     return SaliencyMap(
@@ -97,12 +106,11 @@ def output_map(
     )
 
 
-def _of_squares(model: Model, image: NDArray[np.float64], root: Tail) -> bool:
+def _of_squares(program: Program, root: Tail) -> bool:
     """Whether a root is one of a number that is not negative wherever the image is."""
     if root.link is Increasing.NORM:
         return True
-    read = root.op.input[0]
-    return never_negative(bind(model, image, (read,)).instructions, read)
+    return never_negative(program.instructions, root.op.input[0])
 
 
 def _class_map(

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from onnx_si.graph import Model
 from onnx_si.program.instruction import Instruction
-from onnx_si.program.program import bind
+from onnx_si.program.program import Program
 from onnx_si.rules.registry import traits_of
 from onnx_si.rules.rules import Kinked
 
@@ -22,20 +21,19 @@ def is_truth(model: Model, name: str) -> bool:
     return any(info.name == name and info.type == "bool" for info in model.outputs)
 
 
-def middle(model: Model, image: NDArray[np.float64], name: str) -> tuple[float, tuple[str, ...]] | None:
+def middle(model: Model, program: Program, name: str) -> tuple[float, tuple[str, ...]] | None:
     """The level halfway between the two ends of a map's scale, and what to tell; None: it has no such scale.
 
     Parameters
     ----------
     model : Model
-    image : array
-        In the model's input shape.
+    program : Program
+        The model bound to an image, with the map among its outputs.
     name : str
         The tensor that is the map.
     """
     if is_truth(model, name):
         return 0.5, (f"'{name}' holds truth values: the region is where it is true",)
-    program = bind(model, image, (name,))
     steps = {step.output: step for step in program.instructions}
     makers = {tensor: node for node in model.proto.graph.node for tensor in node.output}
     low, high = _range(name, makers, steps)

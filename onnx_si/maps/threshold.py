@@ -140,7 +140,8 @@ def with_margin(
         If it lies outside the map's range.
     """
     editor = Editor(saliency.model)
-    scores = _double(editor, saliency.margin_tensor)
+    scored = _scored(editor, saliency, threshold)
+    scores = _double(editor, scored)
     if saliency.blocks is not None:
         mask = saliency.blocks.firsts(mask)
     if threshold.kind in ("value", ARGMAX):
@@ -150,24 +151,36 @@ def with_margin(
             raise ValueError("a threshold of kind top needs the observed region")
         others = _Chosen(editor, saliency.margin_tensor, pixels, ~top if mask is None else mask & ~top)
         bound = others.shaped(_double(editor, others.largest()))
-    elif saliency.is_logit:
-        raise NotLinear(
-            f"threshold {threshold} of a map that ends in Sigmoid or Softmax is not piecewise linear; "
-            "give a value such as 0.5 or a share such as top:0.1, or choose the tensor in front of it with "
-            "--saliency output:NAME"
-        )
-    elif saliency.is_root and threshold.kind == "minmax":
-        raise NotLinear(
-            f"threshold {threshold} of a map that ends in a root is not a polynomial; give a value, "
-            "max:0.5 or top:0.1, or choose the tensor in front of it with --saliency output:NAME"
-        )
     else:
-        factor = saliency.on_margin(threshold.level)  # sqrt(s) > F sqrt(m) where s > F * F * m
-        chosen = _Chosen(editor, saliency.margin_tensor, pixels, mask)
+        behind = saliency.behind(threshold.kind)  # sqrt(s) > F sqrt(m) where s > F * F * m
+        factor = saliency.on_margin(threshold.level) if behind else threshold.level
+        chosen = _Chosen(editor, scored, pixels, mask)
         bound = _relative_bound(editor, chosen, replace(threshold, level=factor))
     margin = editor.add("Sub", [scores, bound], output=editor.fresh("margin"))
     editor.expose(margin, onnx.TensorProto.DOUBLE)
     return editor.finish(), margin
+
+
+def _scored(editor: Editor, saliency: SaliencyMap, threshold: Threshold) -> str:
+    """The tensor that a threshold is applied to: the map itself where its smallest and largest value have a
+    part in the level and it ends in a Sigmoid or a root, else what is in front of these.
+
+    Raises
+    ------
+    NotLinear
+        If the map ends in a LogSoftmax.
+    """
+    if saliency.behind(threshold.kind) or not (saliency.is_logit or saliency.is_root):
+        return saliency.margin_tensor
+    if saliency.is_root:
+        return editor.add("Sqrt", [saliency.margin_tensor])
+    if saliency.link != "probability":
+        raise NotLinear(
+            f"threshold {threshold} of a map that ends in LogSoftmax is not piecewise linear; give a value "
+            "such as -0.7 or a share such as top:0.1, or choose the tensor in front of it with "
+            "--saliency output:NAME"
+        )
+    return editor.add("Sigmoid", [saliency.margin_tensor])
 
 
 def _double(editor: Editor, tensor: str) -> str:

@@ -11,8 +11,8 @@ from onnx import numpy_helper
 
 from onnx_si.graph import Model, TensorInfo, nodes_between
 from onnx_si.graph.constants import inferred_shapes, is_constant, stored
-from onnx_si.ground.asked import asked
 from onnx_si.ground.layout import Layout, layout_of
+from onnx_si.ground.once import asked
 from onnx_si.program.sizes import sizes
 from onnx_si.rules import axis_rules
 from onnx_si.rules.axes import Axes, Part, size_of

@@ -1,13 +1,17 @@
 """Arithmetic element by element: sums, products with constants, gates."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.arrays import Applied, Silent, broadcast_shape, double, filled, operands, shape_of
+from onnx_si.kernels.balls import Ball
+from onnx_si.kernels.bounded import Root
 from onnx_si.kernels.pointwise import (
     Divided,
     Scaled,
@@ -18,10 +22,11 @@ from onnx_si.kernels.pointwise import (
     thinned,
     whole_quotient,
 )
-from onnx_si.kernels.series import Series
+from onnx_si.kernels.series import Series, of_powers
 from onnx_si.ops import crops
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import compose
+from onnx_si.rules.curved import Reach
 from onnx_si.rules.registry import Context, Input, Variable, constant, first_only, handles, variable
 from onnx_si.rules.rules import (
     SAME,
@@ -32,6 +37,7 @@ from onnx_si.rules.rules import (
     Disputed,
     Gated,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Stage,
@@ -138,19 +144,51 @@ def squared(x: Variable) -> Rule:
     return opaque(np.square, "bilinear") if x.stepwise else Bilinear(product=np.multiply, elementwise=True)
 
 
-def smooth(function: Callable[[Array], Array], series: Series) -> Smooth:
-    """A function of one element, with its Taylor series."""
-    return Smooth(Silent(function), Silent(series))
+@dataclass(frozen=True)
+class Expanded:
+    """A series without warnings: of an array one array, of balls balls. Equal ones are of one function."""
+
+    series: Series
+
+    def __call__(self, x: Any, order: int) -> Any:
+        with np.errstate(all="ignore"):
+            coefficients = self.series(x, order)
+        if isinstance(x, Ball):
+            return coefficients
+        return np.array([np.broadcast_to(c, np.shape(x)) for c in coefficients])
 
 
-def opaque(function: Callable[..., Array], kind: str = "smooth", reason: str = "") -> Opaque:
-    """A function that is not piecewise linear, known by its values only."""
-    return Opaque(evaluate=Silent(function), kind=kind, reason=reason, steady=True)
+def root(x: Variable) -> Smooth:
+    """The square root of each element."""
+    return smooth(np.sqrt, of_powers(0.5), None if x.stepwise else Root())
 
 
-def computed(function: Callable[..., Array], *inputs: Input, kind: str = "smooth") -> Opaque:
+def smooth(
+    function: Callable[[Array], Array], series: Series, reach: Reach | None = None, everywhere: bool = False
+) -> Smooth:
+    """A function of one element, with its Taylor series, and how far it reaches where that is known;
+    `everywhere`: it is smooth on the whole line.
+    """
+    return Smooth(Silent(function), Expanded(series), reach, everywhere)
+
+
+def opaque(
+    function: Callable[..., Array],
+    kind: str = "smooth",
+    reason: str = "",
+    parts: Composition | None = None,
+    steepness: Callable[[Array], Array] | None = None,
+) -> Opaque:
+    """A function that is not piecewise linear, known by its values, and by its parts if it has some."""
+    evaluate = Silent(function)
+    return Opaque(evaluate=evaluate, kind=kind, reason=reason, steady=True, parts=parts, steepness=steepness)
+
+
+def computed(
+    function: Callable[..., Array], *inputs: Input, kind: str = "smooth", parts: Composition | None = None
+) -> Opaque:
     """A function of several inputs, each with a batch axis (of one if constant), or None if left out."""
-    return opaque(Applied(function, filled(*inputs)), kind)
+    return opaque(Applied(function, filled(*inputs)), kind, parts=parts)
 
 
 def jointly_linear(function: Callable[..., Array], *inputs: Input, terms: int = 1) -> Affine:
@@ -194,7 +232,10 @@ def divide(a: Input, b: Input) -> Rule:
             raise Refusal("division by a constant zero", "remove the zero from the divisor")
         if np.all(divisor):
             return quotient(a, divisor)
-    return opaque(Applied(np.divide, operands(a, b)))
+    changing = [value for value in (a, b) if isinstance(value, Variable)]
+    if all(value.stepwise for value in changing) or not isinstance(b, Variable):
+        return opaque(Applied(np.divide, operands(a, b)))
+    return Quotient(line_up=operands(a, b), divides_changing=isinstance(a, Variable))
 
 
 def holds_integers(value: Input) -> bool:

@@ -4,11 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from onnx_si.kernels.arrays import malformed, shape_of
+from onnx_si.kernels.arrays import double, malformed, shape_of, size
 from onnx_si.ops.elementwise import computed, opaque
+from onnx_si.ops.made_of import ABSOLUTE, ROOT, Sketch, over_size, powers, standardised, with_constants
 from onnx_si.rules import axis_rules
-from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
-from onnx_si.rules.rules import Array, Rule
+from onnx_si.rules.registry import Context, Input, Variable, axis_of, constant, handles, variable
+from onnx_si.rules.rules import Affine, Array, Composition, Rule
+
+
+def doubled(value: Input) -> Array:
+    """A constant input in float64."""
+    return double(constant(value, "of the op"))
 
 
 def standardized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
@@ -32,7 +38,21 @@ def instance_normalization(x: Input, scale: Input, bias: Input, *, epsilon: floa
         axes = tuple(range(3, x.ndim))
         return standardized(x, axes, epsilon) * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
 
-    return computed(evaluate, x, scale, bias)
+    return computed(evaluate, x, scale, bias, parts=_channel_parts(x, scale, bias, shape, epsilon))
+
+
+def _channel_parts(
+    x: Input, factor: Input, shift: Input, grouped: tuple[int, ...], epsilon: float
+) -> Composition | None:
+    """Groups (images, groups, ...) standardised, then a factor and a constant for each channel."""
+    if not isinstance(x, Variable) or isinstance(factor, Variable) or isinstance(shift, Variable):
+        return None
+    sketch, shape = Sketch([x.shape]), x.shape
+    groups = sketch.moved(lambda y: y.reshape(len(y), *grouped), 0)
+    made = standardised(sketch, groups, tuple(range(2, len(grouped))), epsilon)
+    made = sketch.moved(lambda y: y.reshape(len(y), *shape), made)
+    behind = (-1, *(1,) * (len(shape) - 2))
+    return with_constants(sketch, made, doubled(factor).reshape(behind), doubled(shift).reshape(behind))
 
 
 @handles("GroupNormalization", since=(21,), axes=axis_rules.same, channels_second=True)
@@ -56,7 +76,8 @@ def group_normalization(
         y = standardized(grouped, (3,), epsilon).reshape(x.shape)
         return y * _per_channel(scale, x.ndim) + _per_channel(bias, x.ndim)
 
-    return computed(evaluate, x, scale, bias)
+    grouped = (shape[0], num_groups, size(shape[1:]) // num_groups)
+    return computed(evaluate, x, scale, bias, parts=_channel_parts(x, scale, bias, grouped, epsilon))
 
 
 @handles("LayerNormalization", since=(17,), axes=axis_rules.same)
@@ -85,7 +106,16 @@ def layer_normalization(
 
     if len(shape_of(scale)) > len(shape_of(x)) or rank < 1:
         raise malformed(f"scale {shape_of(scale)} on a tensor of shape {shape_of(x)}")
-    return computed(evaluate, x, scale, bias)
+    parts = None
+    if isinstance(x, Variable) and not context.output and _fixed(scale, bias):
+        sketch = Sketch([x.shape])
+        made = standardised(sketch, 0, tuple(range(first, x.ndim)), epsilon)
+        parts = with_constants(sketch, made, doubled(scale), None if bias is None else doubled(bias))
+    return computed(evaluate, x, scale, bias, parts=parts)
+
+
+def _fixed(*inputs: Input) -> bool:
+    return not any(isinstance(value, Variable) for value in inputs)
 
 
 def _behind(values: Array, ndim: int) -> Array:
@@ -106,7 +136,12 @@ def rms_normalization(
         y = x / np.sqrt(np.mean(x * x, axis=axes, keepdims=True) + epsilon)
         return np.asarray(y * _behind(scale, x.ndim))
 
-    return computed(evaluate, x, scale)
+    parts = None
+    if isinstance(x, Variable) and _fixed(scale):
+        sketch = Sketch([x.shape])
+        made = over_size(sketch, 0, tuple(range(first, x.ndim)), epsilon)
+        parts = with_constants(sketch, made, doubled(scale), None)
+    return computed(evaluate, x, scale, parts=parts)
 
 
 @handles("MeanVarianceNormalization", since=(9, 13), axes=axis_rules.same)
@@ -119,7 +154,12 @@ def mean_variance_normalization(x: Input, *, axes: list[int] | None = None) -> R
         deviation = np.sqrt(np.mean(centred * centred, axis=over, keepdims=True))
         return np.asarray(centred / (deviation + 1e-9))
 
-    return opaque(evaluate)
+    sketch = Sketch([variable(x, "X").shape])
+    axes_ = tuple(axis - 1 for axis in over)
+    made = sketch.centred(0, axes_)
+    size_ = sketch.each(ROOT, sketch.mean(sketch.square(made), axes_))
+    sketch.product(made, sketch.each(powers(-1.0, 1e-9), size_))
+    return opaque(evaluate, parts=sketch.finish())
 
 
 @handles("LpNormalization", since=(1, 22), axes=axis_rules.same)
@@ -133,7 +173,11 @@ def lp_normalization(x: Input, *, axis: int = -1, p: int = 2) -> Rule:
         norm = np.linalg.norm(x, ord=p, axis=where, keepdims=True)
         return np.asarray(x / np.where(norm == 0, 1.0, norm))
 
-    return opaque(evaluate)
+    sketch = Sketch([variable(x, "input").shape])
+    terms = sketch.square(0) if p == 2 else sketch.each(ABSOLUTE, 0)
+    total = sketch.mean(terms, (where - 1,), divided=False)
+    sketch.product(0, sketch.each(powers(-1.0 / p), total))
+    return opaque(evaluate, parts=sketch.finish())
 
 
 @handles("LRN", since=(1, 13), axes=axis_rules.same, channels_second=True)
@@ -152,4 +196,14 @@ def local_response_normalization(
         total = sum(squares[:, :, i : i + shape[1]] for i in range(before + after + 1))
         return np.asarray(x / (bias + alpha / size * total) ** beta)
 
-    return opaque(evaluate)
+    def near(x: Array) -> Array:
+        widths: list[Any] = [(0, 0)] * x.ndim
+        widths[2] = (before, after)
+        padded = np.pad(x, widths)
+        return np.asarray(sum(padded[:, :, i : i + shape[1]] for i in range(before + after + 1)))
+
+    sketch = Sketch([shape])
+    total = sketch.add(Affine(linear=near, terms=before + after + 1), (sketch.square(0),), shape)
+    total = sketch.scaled(total, np.asarray(alpha / size))
+    sketch.product(0, sketch.each(powers(-beta, bias), total))
+    return opaque(evaluate, parts=sketch.finish())

@@ -6,12 +6,13 @@ import numpy as np
 from scipy import special
 
 from onnx_si.ops.activation import absolute
-from onnx_si.ops.elementwise import opaque, squared
+from onnx_si.ops.elementwise import opaque, root, squared
+from onnx_si.ops.made_of import LOGARITHM, reduced
 from onnx_si.ops.reduction import reduced_axes, summed
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Input, handles, variable
-from onnx_si.rules.rules import Array, Composition, Rule
+from onnx_si.rules.rules import Array, Composition, Rule, Smooth
 from onnx_si.rules.traits import Increasing
 
 Reduce = Callable[[Array, tuple[int, ...], bool], Array]
@@ -63,6 +64,11 @@ def reduce_sum_square(
     return chain(squared(x), summed(x, over, bool(keepdims))) if over else squared(x)
 
 
+MADE_OF: dict[Reduce, tuple[str, Smooth]] = {
+    _log_sum: ("", LOGARITHM),
+    _log_sum_exp: ("exp", LOGARITHM),
+}
+"""What is summed, and the function of the sum."""
 CURVED: dict[str, tuple[tuple[int, ...], Reduce, str]] = {
     "ReduceL2": ((1, 11, 13, 18), _l2, "smooth"),
     "ReduceLogSum": ((1, 11, 13, 18, 28), _log_sum, "smooth"),
@@ -86,10 +92,14 @@ def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> 
         axes: list[int] | None = None,
         keepdims: int = 1,
         noop_with_empty_axes: int = 0,
-    ) -> Rule:
-        over = reduced_axes(variable(x, "data"), axes_input, axes, noop_with_empty_axes)
+    ) -> Rule | Composition:
+        x = variable(x, "data")
+        over = reduced_axes(x, axes_input, axes, noop_with_empty_axes)
+        if reduce is _l2 and over and not x.stepwise:
+            return chain(squared(x), summed(x, over, bool(keepdims)), root(x))
         behind_batch = tuple(axis + 1 for axis in over)
-        return opaque(lambda x: reduce(x, behind_batch, bool(keepdims)), kind)
+        parts = reduced(x, over, bool(keepdims), *MADE_OF[reduce]) if reduce in MADE_OF else None
+        return opaque(lambda x: reduce(x, behind_batch, bool(keepdims)), kind, parts=parts)
 
 
 for _op, (_versions, _reduce, _kind) in CURVED.items():

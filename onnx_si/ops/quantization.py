@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 
 from onnx_si.errors import Refusal
@@ -80,6 +81,18 @@ class Granularity:
         return np.asarray(self.spread(double(constant(value, name))[None])[0])
 
 
+def levels(x: Array, width: Array) -> Array:
+    """How many widths a value is; none where there is no width."""
+    return np.divide(
+        x, width, out=np.zeros(np.broadcast_shapes(x.shape, width.shape), x.dtype), where=width != 0
+    )
+
+
+def is_half(ratio: Array, share: float) -> NDArray[np.bool_]:
+    """Where a number lies half way between two whole ones, but for a share of it."""
+    return np.asarray(np.abs(ratio - np.floor(ratio) - 0.5) <= share * np.maximum(np.abs(ratio), 1.0))
+
+
 def rounded(
     x: Array,
     width: Array,
@@ -93,13 +106,10 @@ def rounded(
     A half, give or take what double precision makes of it, is decided by the quotient in the element type
     `kind`, as the model computes it. With `typed`, so is all that this type may take for a half.
     """
-    ratio = np.divide(
-        x, width, out=np.zeros(np.broadcast_shapes(x.shape, width.shape), x.dtype), where=width != 0
-    )
+    ratio = levels(x, width)
     if kind in NARROW and ratio.dtype == np.float64:
         narrow = NARROW[kind]
-        share = 2.0 * float(np.finfo(narrow).eps) if typed else TIE
-        half = np.abs(ratio - np.floor(ratio) - 0.5) <= share * np.maximum(np.abs(ratio), 1.0)
+        half = is_half(ratio, 2.0 * float(np.finfo(narrow).eps) if typed else TIE)
         if half.any():
             x, width = np.broadcast_arrays(x, width)
             with np.errstate(all="ignore"):
@@ -113,7 +123,13 @@ def steps_of(
 ) -> Step:
     """The step of `rounded` of two functions of what the op reads."""
     made = Steps(x=x, width=width, zero=zero, ends=ends, kind=kind)
-    return Step(switches=made.switches, evaluate=made, spacing=made.spacing, typed=made.typed)
+    return Step(
+        switches=made.switches,
+        evaluate=made,
+        spacing=made.spacing,
+        typed=made.typed,
+        halves=made.halves,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,6 +153,9 @@ class Steps:
 
     def spacing(self, *xs: Array) -> Array:
         return np.broadcast_to(self.width(*xs), self.x(*xs).shape)
+
+    def halves(self, *xs: Array) -> NDArray[np.bool_]:
+        return is_half(levels(self.x(*xs), self.width(*xs)), TIE)
 
 
 def quantized(x: Variable, width: Array, zero: Array, element: int) -> Rule | Composition:

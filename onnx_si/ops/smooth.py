@@ -2,43 +2,60 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import Applied, broadcast_shape, double, malformed, operands, shape_of
-from onnx_si.kernels.series import Series
-from onnx_si.ops import crops
-from onnx_si.ops.elementwise import computed, holds_integers, identity, opaque, scale, smooth, squared
+from onnx_si.kernels.bounded import Logistic, Reciprocal
+from onnx_si.kernels.series import Coefficients, Series
+from onnx_si.ops import crops, made_of
+from onnx_si.ops.elementwise import (
+    computed,
+    holds_integers,
+    identity,
+    multiply,
+    opaque,
+    root,
+    scale,
+    smooth,
+    squared,
+)
+from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
+from onnx_si.rules.boxes import Box, Part
+from onnx_si.rules.composing import compose
 from onnx_si.rules.registry import Input, Variable, constant, handles, variable
-from onnx_si.rules.rules import Array, Rule
+from onnx_si.rules.rules import Array, Composition, Kinked, Rule, Smooth
 from onnx_si.rules.traits import Increasing
 
 Function = Callable[[Array], Array]
+WHOLE = (3, 4, 5, 6, 7, 8)
+"""Exponents that are multiplied out: powers of what is affine are polynomials that are followed."""
 
 
 def _integral(function: Function, constant: float, factor: float, sign: float = 1.0) -> Series:
     """Of sign / sqrt(constant + factor * x * x)."""
     slope = series.root_of_square(constant, factor, -0.5)
-    return series.of_integral(function, lambda x, order: sign * slope(x, order))
+    return series.of_integral(function, lambda x, order: series.scaled(sign, slope(x, order)))
 
 
-def _tanh(x: Array, order: int) -> Array:
+def _tanh(x: Any, order: int) -> Coefficients:
     return series.hyperbolic_tangent(series.variable(x, order))
 
 
-def _logistic(x: Array, order: int) -> Array:
+def _logistic(x: Any, order: int) -> Coefficients:
     return series.logistic(series.variable(x, order))
 
 
-def _tangent(x: Array, order: int) -> Array:
+def _tangent(x: Any, order: int) -> Coefficients:
     sine, cosine = (TRIGONOMETRIC[name](x, order) for name in ("sin", "cos"))
     return series.times(sine, series.power(cosine, -1.0))
 
 
-def _mish(x: Array, order: int) -> Array:
+def _mish(x: Any, order: int) -> Coefficients:
     return series.times(series.variable(x, order), series.hyperbolic_tangent(SOFTPLUS(x, order)))
 
 
@@ -60,7 +77,6 @@ PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
     "Exp": ((6, 13), np.exp, series.of_cycle(np.exp)),
     "Log": ((6, 13), np.log, series.of_integral(np.log, series.of_powers(-1.0))),
     "Mish": ((18, 22), lambda x: x * np.tanh(np.logaddexp(x, 0.0)), _mish),
-    "Reciprocal": ((6, 13), np.reciprocal, series.of_powers(-1.0)),
     "Sin": ((7, 22), np.sin, TRIGONOMETRIC["sin"]),
     "Sinh": ((9, 22), np.sinh, series.of_cycle(np.sinh, np.cosh)),
     "Softplus": ((1, 22), lambda x: np.logaddexp(x, 0.0), SOFTPLUS),
@@ -68,12 +84,14 @@ PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
     "Tanh": ((6, 13), np.tanh, _tanh),
 }
 """Functions without attributes: schema versions, the function and its Taylor series."""
+EVERYWHERE = frozenset({"Atan", "Erf", "Mish", "Softplus", "Tanh"})
+"""Those that have no pole and don't outgrow their argument, so that bounds on a grid serve them."""
 
 
 def _register(op: str, versions: tuple[int, ...], function: Function, taylor: Series) -> None:
     @handles(op, since=versions, axes=axis_rules.elementwise)
     def plain(x: Input) -> Rule:
-        return smooth(function, taylor)
+        return smooth(function, taylor, everywhere=op in EVERYWHERE)
 
 
 for _op, (_versions, _function, _series) in PLAIN.items():
@@ -83,17 +101,24 @@ for _op, (_versions, _function, _series) in PLAIN.items():
 @handles("Softsign", since=(1, 22), axes=axis_rules.elementwise)
 def softsign(x: Input) -> Rule:
     """Its second derivative jumps at zero."""
-    return opaque(lambda x: x / (1 + np.abs(x)))
+    return opaque(lambda x: x / (1 + np.abs(x)), parts=made_of.softsign(variable(x, "input")))
 
 
 @handles("Sigmoid", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.SIGMOID)
 def sigmoid(x: Input) -> Rule:
-    return smooth(special.expit, _logistic)
+    reach = None if variable(x, "X").stepwise else Logistic()
+    return smooth(special.expit, _logistic, reach, everywhere=True)
 
 
 @handles("Sqrt", since=(6, 13), axes=axis_rules.elementwise, increasing=Increasing.ROOT)
-def root(x: Input) -> Rule:
-    return smooth(np.sqrt, series.of_powers(0.5))
+def square_root(x: Input) -> Rule:
+    return root(variable(x, "X"))
+
+
+@handles("Reciprocal", since=(6, 13), axes=axis_rules.elementwise)
+def reciprocal(x: Input) -> Rule:
+    reach = None if variable(x, "X").stepwise else Reciprocal()
+    return smooth(np.reciprocal, series.of_powers(-1.0), reach)
 
 
 def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) -> Array:
@@ -102,7 +127,8 @@ def _below_zero(x: Array, bend: Callable[[Array], Array], slope: float = 1.0) ->
 
 @handles("Elu", since=(6, 22), axes=axis_rules.elementwise)
 def elu(x: Input, *, alpha: float = 1.0) -> Rule:
-    return opaque(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)))
+    parts = made_of.bent_below_zero(variable(x, "X"), made_of.SHIFTED_EXPONENTIAL, alpha, 1.0)
+    return opaque(lambda x: _below_zero(x, lambda x: alpha * np.expm1(x)), parts=parts)
 
 
 @handles("Celu", since=(12, 28), axes=axis_rules.elementwise)
@@ -116,46 +142,48 @@ def celu(x: Input, *, alpha: float = 1.0) -> Rule:
 def selu(
     x: Input, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
 ) -> Rule:
-    return opaque(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma))
+    parts = made_of.bent_below_zero(variable(x, "X"), made_of.SHIFTED_EXPONENTIAL, gamma * alpha, gamma)
+    return opaque(lambda x: _below_zero(x, lambda x: gamma * alpha * np.expm1(x), gamma), parts=parts)
 
 
 @handles("HardSwish", since=(14, 22), axes=axis_rules.elementwise)
 def hard_swish(x: Input) -> Rule:
-    return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0))
+    gate = Kinked(lambda x: np.clip(x / 6 + 0.5, 0.0, 1.0), (np.asarray(-3.0), np.asarray(3.0)))
+    parts = made_of.times_bent(variable(x, "X"), gate)
+    return opaque(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0), parts=parts)
 
 
-def _gelu(x: Array, order: int) -> Array:
-    normal = series.of_integral(special.ndtr, series.bell(1 / np.sqrt(2 * np.pi), 0.5))
+def _gelu(x: Any, order: int) -> Coefficients:
+    normal = series.of_integral(special.ndtr, series.bell(float(1 / np.sqrt(2 * np.pi)), 0.5))
     return series.times(series.variable(x, order), normal(x, order))
 
 
-def _gelu_by_tanh(x: Array, order: int) -> Array:
+def _gelu_by_tanh(x: Any, order: int) -> Coefficients:
     t = series.variable(x, order)
-    inside = np.sqrt(2 / np.pi) * (t + 0.044715 * series.times(t, series.times(t, t)))
+    cube = series.times(t, series.times(t, t))
+    inside = series.scaled(float(np.sqrt(2 / np.pi)), series.plus(t, series.scaled(0.044715, cube)))
     bent = series.hyperbolic_tangent(inside)
-    bent[0] += 1.0
-    return 0.5 * series.times(t, bent)
+    bent[0] = bent[0] + 1.0
+    return series.scaled(0.5, series.times(t, bent))
 
 
 @handles("Gelu", since=(20,), axes=axis_rules.elementwise)
 def gelu(x: Input, *, approximate: str = "none") -> Rule:
     match approximate:
         case "none":
-            return smooth(lambda x: x * special.ndtr(x), _gelu)
+            return smooth(lambda x: x * special.ndtr(x), _gelu, everywhere=True)
         case "tanh":
             return smooth(
-                lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))), _gelu_by_tanh
+                lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+                _gelu_by_tanh,
+                everywhere=True,
             )
     raise malformed(f"approximate '{approximate}' is not in the specification")
 
 
 @handles("Swish", since=(24,), axes=axis_rules.elementwise)
 def swish(x: Input, *, alpha: float = 1.0) -> Rule:
-    def taylor(x: Array, order: int) -> Array:
-        t = series.variable(x, order)
-        return series.times(t, series.logistic(alpha * t))
-
-    return smooth(lambda x: x * special.expit(alpha * x), taylor)
+    return made_of.swish(alpha)
 
 
 @handles("SwiGLU", since=(28,))
@@ -165,17 +193,43 @@ def swiglu(gate: Input, x: Input, *, alpha: float = 1.0) -> Rule:
     if not isinstance(gate, Variable):  # the gate is a constant factor
         factor = double(constant(gate, "A"))
         return scale(variable(x, "B"), factor * special.expit(alpha * factor))
-    return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x)
+    parts = None
+    if isinstance(x, Variable):
+        sketch = made_of.Sketch([gate.shape, x.shape])
+        sketch.product(sketch.each(made_of.swish(alpha), 0), 1)
+        parts = sketch.finish()
+    return computed(lambda a, b: a * special.expit(alpha * a) * b, gate, x, parts=parts)
 
 
-@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=crops.elementwise)
-def power(x: Input, exponent: Input) -> Rule:
+def whole_power(x: Variable, exponent: int) -> Composition:
+    """A power by squares and products of powers before."""
+    times = multiply(x, x)
+    parts: list[tuple[Rule | Composition, tuple[int, ...]]] = []
+    at = 0
+    for bit in bin(exponent)[3:]:
+        parts.append((squared(x), (at,)))
+        at += 1
+        if bit == "1":
+            parts.append((times, (at, 0)))
+            at += 1
+    return compose(1, *parts)
+
+
+def _crop(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
+    """Of exponents that differ a part may be one that is multiplied out."""
+    return None if isinstance(rule, Smooth) else crops.elementwise(recipe, rule, shape, box)
+
+
+@handles("Pow", since=(7, 12, 13, 15), axes=axis_rules.elementwise, crop=_crop)
+def power(x: Input, exponent: Input) -> Rule | Composition:
     """An integer base gives an integer, cut towards zero."""
     if isinstance(x, Variable) and isinstance(exponent, np.ndarray):
         if np.all(exponent == 1) and broadcast_shape(x, exponent) == x.shape:
             return identity(x)
         if np.all(exponent == 2) and broadcast_shape(x, exponent) == x.shape:
             return squared(x)
+        if not x.stepwise and exponent.size == 1 and float(np.ravel(exponent)[0]) in WHOLE:
+            return whole_power(x, int(np.ravel(exponent)[0]))
         if not holds_integers(x) and broadcast_shape(x, exponent) == x.shape:
             fixed = double(exponent)
             return smooth(partial(_raised, exponent=fixed), series.of_powers(fixed))

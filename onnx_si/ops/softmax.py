@@ -7,6 +7,7 @@ from scipy import special
 
 from onnx_si.kernels.arrays import size
 from onnx_si.ops.elementwise import opaque
+from onnx_si.ops.made_of import softmax_of_rows
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, axis_of, handles, variable
 from onnx_si.rules.rules import Array, Composition, Gated, Rule, Stage, Winner
@@ -19,6 +20,11 @@ def _softmax_of_rows(x: Array) -> Array:
 
 def _log_softmax_of_rows(x: Array) -> Array:
     return np.asarray(special.log_softmax(x, axis=-1))
+
+
+def _a_half(least: Array) -> Array:
+    """The derivative of p is diag(p) - p p', whose norm is no larger."""
+    return np.full(len(least), 0.5)
 
 
 def _rows(
@@ -39,13 +45,15 @@ def _rows(
 @handles("Softmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.SOFTMAX)
 def softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
-    return opaque(lambda x: back(_softmax_of_rows(to_rows(x))))
+    parts = softmax_of_rows(variable(x, "input").shape, to_rows, back)
+    return opaque(lambda x: back(_softmax_of_rows(to_rows(x))), parts=parts, steepness=_a_half)
 
 
 @handles("LogSoftmax", since=(1, 11, 13), axes=axis_rules.same, increasing=Increasing.LOG_SOFTMAX)
 def log_softmax(x: Input, *, context: Context, axis: int | None = None) -> Rule:
     to_rows, back = _rows(x, axis, context.version)
-    return opaque(lambda x: back(_log_softmax_of_rows(to_rows(x))))
+    parts = softmax_of_rows(variable(x, "input").shape, to_rows, back, log=True)
+    return opaque(lambda x: back(_log_softmax_of_rows(to_rows(x))), parts=parts)
 
 
 @handles("Hardmax", since=(1, 11, 13), axes=axis_rules.same)

@@ -14,11 +14,12 @@ from onnx import helper
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import function_body, refuse_by_name
 from onnx_si.graph.constants import affordable, inferred_shapes
-from onnx_si.graph.schema import type_problem
+from onnx_si.graph.schema import shape_problem, type_problem
 from onnx_si.ground.budget import budget, ceiling
 from onnx_si.kernels.arrays import Constant
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.folding import at_one_image, folded
+from onnx_si.program.forms import STEADY, STRAIGHT, followed
 from onnx_si.program.gate import as_refusal
 from onnx_si.program.instruction import Instruction, cost_of
 from onnx_si.program.known import Known, Work
@@ -33,9 +34,8 @@ from onnx_si.rules.rules import (
     Counted,
     Disputed,
     Gated,
-    Kinked,
-    Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -51,8 +51,12 @@ _ADVICE = {
     "discrete": "choose a map in front of it, or compare in its place",
     "unsupported": "choose a map in front of it",
 }
-FOLLOWS = Affine | Kinked | Maximum | Gated
-"""Rules that are followed behind a product of changing tensors."""
+HALVES = (
+    "sums of whole levels lie half way between two others here, and the order in which a runtime adds "
+    "decides which they become"
+)
+HALF = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
+"""Element types in which a Sigmoid gives one number for many scores."""
 
 
 class Binder(Known):
@@ -106,7 +110,10 @@ class Binder(Known):
             return []
 
     def _require_types(self, node: onnx.NodeProto) -> None:
-        """Element types that the op takes, as far as they are certain."""
+        """Shapes and element types that the op takes, as far as they are certain."""
+        advice = "the model breaks the ONNX specification; export it again"
+        if not domain_of(node) and (why := shape_problem(node, self._shapes(node))) is not None:
+            raise Refusal(why, advice)
         if not self.untyped.isdisjoint(node.input):
             self.untyped.update(node.output)
             return
@@ -114,7 +121,7 @@ class Binder(Known):
         kinds = tuple(elements.get(name) for name in node.input)
         problem = type_problem(node.op_type, domain_of(node), self.opsets.get(domain_of(node), 1), kinds)
         if problem is not None:
-            raise Refusal(problem, "the model breaks the ONNX specification; export it again")
+            raise Refusal(problem, advice)
 
     def _blank(self, name: str) -> NDArray[Any]:
         """Zeros of a changing tensor's type and shape, in no memory."""
@@ -192,9 +199,13 @@ class Binder(Known):
         """Element type of a tensor."""
         return self.types[name] if name in self.values else element_of(self.constants[name])
 
-    def _type_protos(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
+    def _shapes(self, node: onnx.NodeProto) -> dict[str, tuple[int, ...]]:
+        """Shape of each input."""
         shapes = {name: self.values[name].shape[1:] for name in node.input if name in self.values}
-        shapes |= {name: self.constants[name].shape for name in node.input if name in self.constants}
+        return shapes | {name: self.constants[name].shape for name in node.input if name in self.constants}
+
+    def _type_protos(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
+        shapes = self._shapes(node)
         kinds = self._elements(node)
         return {name: helper.make_tensor_type_proto(kinds[name], shape) for name, shape in shapes.items()}
 
@@ -229,10 +240,14 @@ class Binder(Known):
         shape = affordable(value.shape[1:])
         alone = isinstance(rule, Opaque) and not rule.steady
         self.particular |= alone
-        if isinstance(rule, Smooth | Opaque) and (alone or not steady):
+        if not steady:
+            self._bend(output, rule, inputs)
+        followed_on = steady or output in self.forms
+        if isinstance(rule, Smooth | Quotient | Opaque) and (alone or not followed_on):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
             self.find(work, Refusal(why, _ADVICE[rule.kind]), rule.kind, output)
-        self._bend(work, output, rule, inputs)
+        self._blame(work, output, rule, inputs)
+        self._add_up(work, output, rule, inputs)
         if steady or isinstance(rule, Step | Winner):
             self.stepwise.add(output)
         if not self.loose.isdisjoint(inputs) or (alone and not isinstance(rule, Disputed | Counted)):
@@ -253,19 +268,44 @@ class Binder(Known):
             )
         )
 
-    def _bend(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
-        """Whether the output is a polynomial of degree 2, and a finding for its products where it is followed
-        no further.
+    def _add_up(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Whether the output is a sum, whose last digits a runtime's order of adding decides, and a finding
+        where a step of whole levels rounds one that is a half.
         """
+        if not isinstance(rule, Step | Winner):
+            adds = isinstance(rule, Affine | Bilinear | Gated) and rule.terms > 1
+            floating = any(self.types.get(name) not in WHOLE_NUMBERS for name in inputs)
+            if (adds and floating) or not self.summed.isdisjoint(inputs):
+                self.summed.add(output)
+        elif isinstance(rule, Step) and rule.halves is not None:
+            if self.summed.isdisjoint(inputs) or not all(name in self.stepwise for name in inputs):
+                return
+            self.particular = True  # another image has other halves
+            if rule.halves(*(self.values[name] for name in inputs)).any():
+                self.find(work, Refusal(HALVES, _ADVICE["discrete"]), "discrete", output)
+
+    def _bend(self, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Note what the output is along the line, where that is more than affine and followed."""
+        forms = [self.forms.get(name, STEADY if name in self.stepwise else STRAIGHT) for name in inputs]
+        bends = isinstance(rule, Bilinear | Quotient) or (isinstance(rule, Smooth) and rule.reach is not None)
+        if not bends and not any(form.curved for form in forms):
+            return
+        made = followed(rule, forms, [self.values[name].shape[1:] for name in inputs])
+        if made is not None and not (made.flat and self.types[output] in HALF):
+            self.forms[output] = made
+
+    def _blame(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+        """Keep what bends a tensor, and a finding for each where that is followed no further."""
         made = {name: by for read in inputs for name, by in self.curves.get(read, {}).items()}
-        if not made and isinstance(rule, Bilinear):
-            self.curves[output] = {output: work}
-        elif made and isinstance(rule, FOLLOWS):
-            self.curves[output] = made
+        if isinstance(rule, Step | Winner) and output in self.forms:
+            return
+        if output in self.forms:
+            bends = isinstance(rule, Bilinear | Quotient | Smooth)
+            self.curves[output] = made | ({output: (work, rule.kind)} if bends else {})
         elif made and output not in self.findings:
-            for by in made.values():
-                why = f"{by.node.op_type} is bilinear, not piecewise linear, and {work.node.op_type} reads it"
-                self.find(by, Refusal(why, _ADVICE["bilinear"]), "bilinear", output)
+            for by, kind in made.values():
+                why = f"{by.node.op_type} is {kind}, not piecewise linear, and {work.node.op_type} reads it"
+                self.find(by, Refusal(why, _ADVICE[kind]), kind, output)
 
     def _check_range(self, output: str, rule: Rule) -> None:
         """What a type can't hold is refused at the image; integers, which wrap, are watched on the line."""

@@ -16,6 +16,7 @@ from onnx_si.graph import Model, Turn, read_by
 from onnx_si.graph.constants import declared_shapes
 from onnx_si.graph.turns import foreseen
 from onnx_si.ground.terminal import shown
+from onnx_si.program.forms import Form
 from onnx_si.program.instruction import Instruction
 from onnx_si.program.node import domain_of
 from onnx_si.rules.registry import Input, Variable
@@ -65,8 +66,9 @@ class Known:
     `particular` tells whether a rule, or that there is none, was decided by this image's values, `words` what
     the numbers of a tensor of text stand for. `unknown` are tensors of which nothing is known, `loose` those
     whose shape may depend on the image, `decided` outputs of an If or a Loop, with what decides them, and
-    `remaining` counts who will still read a tensor. `curves` are polynomials of degree 2, each with the
-    products of changing tensors that it is made of. `untyped` are tensors whose element type is a guess,
+    `remaining` counts who will still read a tensor. `forms` tells of tensors that are more than affine
+    between knots what they are, `curves` which products and smooth functions they are made of. `untyped` are
+    tensors whose element type is a guess, `summed` are floating-point sums that no step has rounded yet.
     `written_out` counts the nodes of turns of loops; `nodes` are those that are walked over.
     """
 
@@ -87,9 +89,11 @@ class Known:
         self.declared = declared_shapes(model.proto.graph)
         self.unknown: set[str] = set()
         self.loose: set[str] = set()
-        self.curves: dict[str, dict[str, Work]] = {}
+        self.forms: dict[str, Form] = {}
+        self.curves: dict[str, dict[str, tuple[Work, str]]] = {}
         self.decided: dict[str, str] = {}
         self.untyped: set[str] = set()
+        self.summed: set[str] = set()
         self.written_out = 0
         self.nodes: tuple[onnx.NodeProto, ...] = ()
         self.remaining: Counter[str] = Counter()

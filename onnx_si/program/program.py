@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
-from onnx_si.ground.asked import asked
+from onnx_si.ground.once import asked
 from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies

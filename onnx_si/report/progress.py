@@ -70,12 +70,13 @@ class Watch:
 
     def __call__(self, progress: Progress) -> None:
         low, high = progress.bounds
+        pieces = f"{progress.pieces} linear pieces in " if progress.pieces else ""
         text = (
             f"drawing for {progress.seconds:.0f} s: p-value between {low:.3g} and {high:.3g}, "
             f"{progress.chains} chains, {progress.passes} runs of the model"
             if progress.chains
             else f"searching for {progress.seconds:.0f} s: p-value between {low:.3g} and {high:.3g}, "
-            f"{progress.pieces} linear pieces in {progress.cells} cells{self._ahead(progress)}"
+            f"{pieces}{progress.cells} cells{self._ahead(progress)}"
         )
         if self._status is not None:
             self._status.update(text)

@@ -5,11 +5,10 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from onnx_si.choices.guarantees import GUARANTEES
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
-DRAWN = "monte-carlo"
-ASKED = (DRAWN, "thinned")  # the runtime alone
 OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 BILLION, MILLION = (1e-9, "a billion"), (1e-6, "a million")
 LITTLE = 0.05  # share of the information that is almost nothing
@@ -25,13 +24,6 @@ _EXTREME = {
     "two-sided": "a difference as far out in its tail as this one",
     "greater": "a difference this far upwards",
     "less": "a difference this far downwards",
-}
-_GUARANTEE = {
-    "exact": "the network is followed piece by piece, and the bounds are true to rounding error",
-    "certified": "the bounds are proven by enclosures",
-    "monte-carlo": "the level is exact whatever the network is made of; the p-value itself carries chance of "
-    "drawing",
-    "thinned": "an ordinary test of the part of the image that is independent of the selection",
 }
 _AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
 
@@ -64,10 +56,9 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
 
 
 def _guarantee(result: Mapping[str, Any]) -> str:
-    text = (
-        f"{guarantee_text(result['guarantee'], result['noise']['level'])}: {_GUARANTEE[result['guarantee']]}"
-    )
-    if result["guarantee"] != DRAWN:
+    record = GUARANTEES[result["guarantee"]]
+    text = f"{guarantee_text(record.name, result['noise']['level'])}: {record.words}"
+    if not record.drawn:
         return text
     low, high = result["p_value_bounds"]
     return f"{text}: about +-{0.5 * (high - low):.2g} here"
@@ -152,7 +143,7 @@ def p_value_text(bounds: Sequence[float]) -> str:
 
 def _p_value(result: Mapping[str, Any]) -> str:
     low, high = result["p_value_bounds"]
-    if result["guarantee"] == DRAWN:
+    if GUARANTEES[result["guarantee"]].drawn:
         return (
             f"{result['p_value']:.3g} (99 % interval for what infinitely many chains would give: "
             f"{low:.3g} to {high:.3g})"
@@ -236,7 +227,7 @@ def noise_text(result: Mapping[str, Any]) -> str:
 
 def parity_text(result: Mapping[str, Any]) -> str:
     """What the deployed runtime said."""
-    if result["guarantee"] in ASKED:
+    if not GUARANTEES[result["guarantee"]].followed:
         return OWN_REGION
     parity = result["parity"]
     if parity["pixels"] is None:
@@ -263,16 +254,17 @@ def _search(search: Mapping[str, Any]) -> str:
         )
     if search["engine"] == "none":
         return f"none: {search['forward_passes']:.0f} runs of the model, seed {search['seed']}"
+    pieces = "" if search["pieces"] is None else f"{search['pieces']} linear pieces in "
     return (
         f"{search['seconds']:.2g} s, the cost of {search['forward_passes']:.0f} forward passes, "
-        f"{search['pieces']} linear pieces in {search['cells']} cells"
+        f"{pieces}{search['cells']} cells"
     )
 
 
 def in_words(result: Mapping[str, Any]) -> str:
     """What the p-value says, as a sentence."""
     low, high = result["p_value_bounds"]
-    if result["guarantee"] == DRAWN:  # it is valid as it stands
+    if GUARANTEES[result["guarantee"]].drawn:  # it is valid as it stands
         low = high = result["p_value"]
     level = 1 - result["confidence_level"]
     known = "" if result["noise"]["level"] == "exact" else " (approximately: the noise is only estimated)"

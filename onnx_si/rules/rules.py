@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Undefined
+from onnx_si.rules.curved import Quotient as Quotient
+from onnx_si.rules.curved import Smooth as Smooth
 
 Array = NDArray[np.float64]
 Candidates = Array | Sequence[Array]
@@ -137,8 +139,9 @@ class Step:
     loosely : callable or None
         (*xs) -> the value at single images, where it is another: of numbers that are equal but for rounding.
     typed : callable or None
-        (*xs) -> the value with decisions in the arithmetic of the op's element type, where nothing is said of
-        a line.
+        (*xs) -> the value with decisions in the arithmetic of the element type, where no line is asked of.
+    halves : callable or None
+        (*xs) -> where a value lies half way between two that it may become.
     """
 
     switches: Callable[..., tuple[Array, ...]]
@@ -146,6 +149,7 @@ class Step:
     spacing: Callable[..., Array] | None = None
     loosely: Callable[..., Array] | None = None
     typed: Callable[..., Array] | None = None
+    halves: Callable[..., NDArray[np.bool_]] | None = None
     kind: ClassVar[str] = "discrete"
 
 
@@ -261,31 +265,20 @@ class Bilinear:
         return self.product(a, b, *map(np.abs, self.weights))
 
 
-@dataclass(frozen=True)
-class Smooth:
-    """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
-
-    `series` gives the coefficients (order + 1, *x.shape) of the Taylor series at x, given x and the order.
-    """
-
-    evaluate: Callable[[Array], Array]
-    series: Callable[[Array, int], Array]
-    kind: ClassVar[str] = "smooth"
-    reason: ClassVar[str] = ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Opaque:
-    """y = evaluate(*xs), of which no more is known than its values.
+    """y = evaluate(*xs), of which no more is known than its values, or its `parts`, which make the same.
 
-    `reason` says why, where it is not just the kind of function. One that is `steady` is followed where its
-    inputs are constant on pieces; else nothing holds along a line, not even of steps.
+    `reason` says why. One that is `steady` is followed where its inputs are constant on pieces; else nothing
+    holds along a line. `steepness` bounds, by least sizes, how much the norm of an error may grow.
     """
 
     evaluate: Callable[..., Array]
     kind: str = "unsupported"
     reason: str = "the shape of its output depends on the image"
     steady: bool = False
+    parts: "Composition | None" = None
+    steepness: Callable[[Array], Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,7 +293,7 @@ class Counted(Opaque):
     reason: str = "it reads a shape that depends on the image"
 
 
-Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Opaque
+Rule = Affine | Kinked | Maximum | Step | Winner | Gated | Bilinear | Smooth | Quotient | Opaque
 
 
 def loosely(rule: Rule, *xs: Array) -> Array:
@@ -314,9 +307,7 @@ def loosely(rule: Rule, *xs: Array) -> Array:
 
 
 def typed(rule: Rule, *xs: Array) -> Array:
-    """What a rule gives at a single image in the arithmetic of the model's own element types, as far as that
-    decides.
-    """
+    """What a rule gives at a single image in the arithmetic of the model's own types, where that decides."""
     return rule.typed(*xs) if isinstance(rule, Step) and rule.typed is not None else loosely(rule, *xs)
 
 

@@ -24,6 +24,7 @@ from onnx_si.rules.traits import Moves
 from onnx_si.runtime.behind import behind_file
 from onnx_si.runtime.providers import CPU
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
+from onnx_si.runtime.showing import showing
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
 ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch
@@ -99,7 +100,7 @@ class FileMap:
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
-        self._file = session_of(_showing(file, self._behind.borrowed), providers, threads)
+        self._file = session_of(showing(file, self._behind.borrowed), providers, threads)
         self._view = self._behind.view(tensor)
         self._second = self._joined(made) if self._view is None else None
         self._separate: bool | None = None
@@ -154,7 +155,8 @@ class FileMap:
 
     def _as_input(self, image: NDArray[Any]) -> NDArray[Any]:
         """What the file itself is given: whole numbers are rounded to, within their range."""
-        return as_type(applied(self._steps, image, self._layout), self._type)
+        ready = applied(self._steps, image, self._layout) if self._steps else image
+        return as_type(ready, self._type)
 
     def _as_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
         """Several images in one array, along the batch that each of them has in front."""
@@ -263,30 +265,3 @@ def _coarsest(graph: onnx.GraphProto) -> float:
         for inner in subgraphs(node):
             kinds |= {kind for kind, unit in UNITS.items() if unit == _coarsest(inner)}
     return max((UNITS[kind] for kind in kinds if kind in UNITS), default=0.0)
-
-
-def _running(graph: onnx.GraphProto) -> list[str]:
-    """Running statistics that a graph's nodes write."""
-    return [
-        name
-        for node in graph.node
-        if (mode := traits_of(node).running) and any(a.name == mode and a.i for a in node.attribute)
-        for name in node.output[1:]
-        if name
-    ]
-
-
-def _showing(file: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
-    """The file itself, or with inner tensors declared as outputs and nothing else changed.
-
-    So are the running statistics of a normalisation in training mode: onnxruntime writes them over the
-    model's own where nobody reads them, and the next run would not be the same.
-    """
-    declared = {value.name for value in (*file.graph.input, *file.graph.output)}
-    inner = [name for name in (*names, *_running(file.graph)) if name not in declared]
-    if not inner:
-        return file
-    copy = onnx.ModelProto()
-    copy.CopyFrom(file)
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
-    return copy

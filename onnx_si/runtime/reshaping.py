@@ -69,6 +69,8 @@ def _cast(node: onnx.NodeProto) -> View | None:
     kind = helper.tensor_dtype_to_np_dtype(to)
 
     def cast(value: NDArray[Any]) -> NDArray[Any]:
+        if value.dtype == kind:
+            return value
         with np.errstate(over="ignore"):  # infinite then, as in the runtime
             return np.asarray(value, kind)
 

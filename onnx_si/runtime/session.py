@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx
@@ -174,9 +174,9 @@ def unit_of(kind: type[np.number[Any]]) -> float:
 
 def as_type(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
     """Values in the type of a model's input; whole numbers are rounded to, within their range."""
-    if not np.issubdtype(kind, np.integer):
-        return np.asarray(values.astype(kind))
-    limits, rounded = np.iinfo(cast("type[np.integer[Any]]", kind)), np.rint(values)
+    if not issubclass(kind, np.integer):
+        return np.asarray(values, kind)
+    limits, rounded = np.iinfo(kind), np.rint(values)
     most = np.asarray(limits.max, rounded.dtype)[()]
     if int(most) > limits.max:  # of 32 and 64 bits it lies between two numbers of a floating-point type
         most = np.nextafter(most, most.dtype.type(0))

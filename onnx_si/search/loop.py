@@ -16,6 +16,7 @@ from onnx_si.search.ends import ends_of
 from onnx_si.search.examine import Examiner
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
+from onnx_si.search.ledger import Ledger
 from onnx_si.search.parts import Parts
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
 from onnx_si.search.screen import Screen
@@ -30,9 +31,9 @@ from onnx_si.statistics.truncated import decided
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
 
 
-def _require_room(program: Program) -> None:
+def require_room(program: Program, points: int) -> None:
     """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
-    why = excess(8 * LEAST_POINTS * max(program.held, default=math.prod(program.shape)))
+    why = excess(8 * points * max(program.held, default=math.prod(program.shape)))
     if why is not None:
         raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
 
@@ -89,7 +90,7 @@ def search(
         If nothing but rounding decides the region where it was observed, or the smallest step of the search
         does not fit into memory.
     """
-    _require_room(program)
+    require_room(program, LEAST_POINTS)
     task, examiner = (
         Task(program=program, margin=margin, line=line, event=event),
         Examiner(domains=options.domains, budget_bytes=_room(options), deadline=options.deadline),
@@ -121,6 +122,13 @@ def search(
         together=together,
         screen=Screen(examiner=examiner, policy=policy, whole_cost=program.cost),
     )
+    return carried_out(run, progress)
+
+
+def carried_out(run: Ledger, progress: Callable[[Progress], None] | None = None) -> Search:
+    """Make steps until the bounds are as close as they are wanted, or nothing or no time is left."""
+    task, options, examiner = run.task, run.options, run.examiner
+    line, program, tuning = task.line, task.program, options.tuning
     bounds, complete, why = (0.0, 1.0), False, None
     after = options.deadline.later(tuning.for_ends)
     dog = Watchdog(left=lambda: line.distribution.log_mass(run.sets()[1]), tuning=tuning)
@@ -152,7 +160,7 @@ def search(
         inside, undecided = run.sets()
     p_value = bounds[1]
     try:
-        blur = ends_of(inside, undecided, run.blurred, task, examiner, after)
+        blur = ends_of(inside, undecided, run.ends_known(inside), task, examiner, after)
     except TimeUp:  # nothing is known for certain
         complete, why, p_value = False, why or TIME_OVER, 1.0
         inside, undecided, blur = Intervals.empty(), Intervals.line(), Intervals.empty()

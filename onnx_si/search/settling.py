@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable
 
 from onnx_si.ground.intervals import Intervals
-from onnx_si.search.books import Run
 from onnx_si.search.found import Progress
+from onnx_si.search.ledger import Ledger
 from onnx_si.search.watchdog import Watchdog
 from onnx_si.statistics.truncated import Alternative, Normal, confidence_interval
 
 
-def settle_interval(run: Run, level: float, progress: Callable[[Progress], None] | None) -> None:
+def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], None] | None) -> None:
     """Examine what still moves the confidence interval: the cells that are probable if the mean is at
     one of its ends.
     """
@@ -29,7 +29,7 @@ def settle_interval(run: Run, level: float, progress: Callable[[Progress], None]
 
 
 def _settle(
-    run: Run, distribution: Normal, allowed: int, progress: Callable[[Progress], None] | None
+    run: Ledger, distribution: Normal, allowed: int, progress: Callable[[Progress], None] | None
 ) -> bool:
     """Work until little is undecided under a distribution; True where nothing had to be done."""
     run.frontier.reorder(distribution)

@@ -3,6 +3,7 @@
 Those of the test are taken over; one that means something else here is written again.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 
 from onnx_si.analysis.options import FILES, OPTIONS, Option
@@ -125,6 +126,9 @@ class RunOptions(TypedDict, total=False):
     ]
 
 
-OWN = {**records_of(DrawOptions), **records_of(RunOptions)}
+OWN = {
+    name: replace(one, verbs=(SIMULATE,))
+    for name, one in {**records_of(DrawOptions), **records_of(RunOptions)}.items()
+}
 _SHARED = {name: one for name, one in {**FILES, **OPTIONS}.items() if SIMULATE in one.verbs}
 ALL = {**OWN, **{name: one for name, one in _SHARED.items() if name not in OWN}}

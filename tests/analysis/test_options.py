@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import json
+import tomllib
 import typing
 from pathlib import Path
 
@@ -13,14 +15,17 @@ from support import nets
 import onnx_si
 from onnx_si.analysis import baselines
 from onnx_si.analysis.options import FILES, METHODS, OPTIONS, AllOptions, Options, SharedOptions
-from onnx_si.analysis.options.option import EVERYWHERE, INSPECT, SALIENCY, SIMULATE, TEST, records_of
-from onnx_si.analysis.options.table import table
+from onnx_si.analysis.options.option import AUDIT, EVERYWHERE, INSPECT, SALIENCY, SIMULATE, TEST, records_of
 from onnx_si.analysis.settings import Settings, settle
+from onnx_si.auditing import own_options as audits
 from onnx_si.choices.compared import BASELINES
 from onnx_si.choices.saliency import SALIENCY_METHODS
 from onnx_si.cli import arguments as parsers
 from onnx_si.cli.arguments import options_of
+from onnx_si.cli.audit_verb import audit_parser
 from onnx_si.cli.main import main
+from onnx_si.cli.options import given_options
+from onnx_si.cli.table import table
 from onnx_si.errors import InputError, OnnxSIError, UsageError
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.maps.choose import MADE_BY
@@ -33,6 +38,7 @@ PARSERS = {
     SIMULATE: parsers.simulate_parser,
     INSPECT: parsers.inspect_parser,
     SALIENCY: parsers.saliency_parser,
+    AUDIT: audit_parser,
 }
 
 
@@ -68,12 +74,32 @@ def test_records_and_signatures_agree():
     assert named == (set(OWN) - set(records_of(SharedOptions))) | {"mask", "covariance"}
     for name in named & set(OWN):
         assert parameters[name].default == OWN[name].default, name
+    parameters = inspect.signature(onnx_si.audit).parameters
+    assert typing.get_args(parameters["options"].annotation) == (AllOptions,)
+    named = set(parameters) - {"model", "images", "folder", "gates", "options"}
+    assert named == set(audits.FOR_ALL) | set(audits.OWN) and set(audits.FOR_ALL) == set(FILES)
+    for name, option in audits.OWN.items():
+        assert parameters[name].default == option.default, name
 
 
-@pytest.mark.parametrize("verb", EVERYWHERE)
+def test_every_key_of_an_audit_s_file_has_an_example_that_is_allowed():
+    for name, option in audits.KEYS.items():
+        (value,) = tomllib.loads(f"x = {option.example or json.dumps(option.default)}").values()
+        assert option.fault_of(value) is None, name
+        assert option.fault_of(3.5) and option.fault_of([]), name
+
+
+def test_a_switch_that_is_on_is_turned_off():
+    parsed = audit_parser().parse(["a.toml", "--no-pictures"])
+    assert given_options(parsed, audits.OWN) == {"pictures": False}
+    assert "do not draw a picture" in audit_parser().format_help()
+
+
+@pytest.mark.parametrize("verb", [*EVERYWHERE, AUDIT])
 def test_every_record_of_a_verb_is_in_its_help(verb):
     text = " ".join(PARSERS[verb]().format_help().split())
-    for option in options_of(verb).values():
+    own = audits.OWN if verb == AUDIT else {}
+    for option in {**options_of(verb), **own}.values():
         assert option.flag in text or option.once in text
         assert option.help.split()[0] in text
 
@@ -91,7 +117,7 @@ def test_metadata_keys_and_titles_are_each_one():
 
 def test_the_table_in_the_documents_is_made_from_the_records():
     document = Path(__file__).parents[2] / "docs" / "options.md"
-    assert document.read_text(encoding="utf-8") == table(), "python -m onnx_si.analysis.options.table"
+    assert document.read_text(encoding="utf-8") == table(), "python -m onnx_si.cli.table"
 
 
 @pytest.mark.parametrize("text", ["1/255", "0.00392156862745098", "2/510"])

@@ -87,7 +87,7 @@ def test_a_witness_at_the_image_sees_another_region(monkeypatch):
         copy.graph.initializer[0].CopyFrom(other)
         return copy
 
-    monkeypatch.setattr("onnx_si.runtime.deployed._showing", shown)
+    monkeypatch.setattr("onnx_si.runtime.deployed.showing", shown)
     result = onnx_si.test(changed, image(), sigma=8.0, threshold="max:0.5", engine="exact")
     assert len(result.parity.pixels) > 0 and "pixels of the region differ" in " ".join(result.warnings)
 

@@ -81,6 +81,24 @@ def test_every_commented_example_is_valid(place, capsys, monkeypatch):
     assert len(read_wish(place / "audit.toml").gates) == len(GATES)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [["--reference", "a.npy"], ["--noise-from", "a.npy", "b.npy"], ["--rate", "0.1"], ["--no-pictures"]],
+)
+def test_nothing_is_said_beside_a_configuration(place, capsys, monkeypatch, more):
+    monkeypatch.chdir(place)
+    assert main(["audit", "audit.toml", *more]) == 2
+    assert f"{more[0]}: audit.toml says what is audited; write it there" in capsys.readouterr().err
+
+
+def test_one_reference_for_all_images(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    asked = ["audit", "model.onnx", "images", "--output", "out"]
+    assert main([*asked, "--reference", "images/scan0.npy", "--reference", "images/scan1.npy"]) == 2
+    assert "give one file for all images; a manifest has a column for more" in capsys.readouterr().err
+    assert not (place / "out").exists()
+
+
 def test_dry_run_writes_nothing(place, capsys, monkeypatch):
     monkeypatch.chdir(place)
     assert main(["audit", "model.onnx", "images", "--output", "out", "--dry-run", "--sigma", "1"]) == 0

@@ -12,8 +12,9 @@ import pytest
 
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import OWN
+from onnx_si.auditing.own_options import CONTROLS
 from onnx_si.auditing.running import MADE
-from onnx_si.auditing.wish import CONTROLS, read_wish
+from onnx_si.auditing.wish import read_wish
 from onnx_si.cli.main import main
 
 ROOT = Path(__file__).parents[2]

@@ -167,7 +167,28 @@ def test_maps_are_those_of_automatic_differentiation(name, exporter):
             np.testing.assert_allclose(runtime, wanted, rtol=0, atol=100 * tolerance)
 
 
-def test_maps_are_those_of_a_gradient_tape(monkeypatch):
+def bends(layers, x):
+    """Feature maps and scores of a network of Relu and pooling."""
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    x = layers.Conv2D(5, 3, strides=2, padding="same")(layers.UpSampling2D(2)(layers.MaxPooling2D(2)(x)))
+    features = layers.LeakyReLU(negative_slope=0.1)(layers.BatchNormalization()(x))
+    return features, layers.Dense(3)(layers.Dense(6, activation="relu")(layers.Flatten()(features)))
+
+
+def smooth(layers, x):
+    """And of one with attention, a gate, normalisations and smooth activations."""
+    x = layers.Conv2D(4, 3, padding="same", activation="swish")(x)
+    gate = layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.LayerNormalization()(layers.Multiply()([x, gate]))
+    x = layers.Conv2D(6, 3, strides=2, padding="same", activation="mish")(x)
+    tokens = layers.Reshape((16, 6))(x)
+    x = layers.Add()([x, layers.Reshape((4, 4, 6))(layers.MultiHeadAttention(2, 3)(tokens, tokens))])
+    features = layers.Activation("softplus")(layers.GroupNormalization(2)(x))
+    return features, layers.Dense(3)(layers.Dense(5, activation="tanh")(layers.Flatten()(features)))
+
+
+@pytest.mark.parametrize("net", [bends, smooth])
+def test_maps_are_those_of_a_gradient_tape(net, monkeypatch):
     """Channels behind space outside, in front of it inside, as tf2onnx writes it."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
@@ -176,11 +197,8 @@ def test_maps_are_those_of_a_gradient_tape(monkeypatch):
     layers = tf.keras.layers
     tf.keras.utils.set_random_seed(0)
     inside = tf.keras.Input((8, 8, 2))
-    x = layers.Conv2D(4, 3, padding="same", activation="relu")(inside)
-    x = layers.Conv2D(5, 3, strides=2, padding="same")(layers.UpSampling2D(2)(layers.MaxPooling2D(2)(x)))
-    features = layers.LeakyReLU(negative_slope=0.1)(layers.BatchNormalization()(x))
-    hidden = layers.Dense(6, activation="relu")(layers.Flatten()(features))
-    module = tf.keras.Model(inside, layers.Dense(3)(hidden))
+    features, scores = net(layers, inside)
+    module = tf.keras.Model(inside, scores)
     both = tf.keras.Model(inside, [features, module.output])
     spec = tf.TensorSpec((1, 8, 8, 2), tf.float32, name="x")
     function = tf.function(lambda x: tf.nn.softmax(module(x, training=False)))

@@ -57,6 +57,16 @@ def with_constant(folder, *nodes, initializers=(), opset=17, **more):
     return [str(folder / "m.onnx"), image(folder), "--sigma", "1", "--saliency", "output:y", *QUIET]
 
 
+def side_by_side(folder, count=3, size=50_000_000):
+    """Constants of which each fits into what a run may hold here, and all together do not."""
+    nodes = []
+    for i in range(count):
+        nodes.append(helper.make_node("ConstantOfShape", ["n"], [f"a{i}"], value=tensor("v", [1])))
+        nodes.append(helper.make_node("ReduceMin", [f"a{i}"], [f"c{i}"], keepdims=0))
+    nodes.append(helper.make_node("Max", [f"c{i}" for i in range(count)], ["c"]))
+    return with_constant(folder, *nodes, initializers=[tensor("n", [size])])
+
+
 def tensor(name, values, dtype=np.int64):
     return numpy_helper.from_array(np.array(values, dtype), name)
 
@@ -359,6 +369,7 @@ KNOWN = {
     "ConstantOfShape of rank 3": (folded_case("ConstantOfShape", ["n"], [("n", [1 << 10] * 3)]), (3,)),
     "Tile": (folded_case("Tile", ["a", "n"], [("a", [1.0] * 16, np.float32), ("n", [1 << 25])]), (3,)),
     "Range": (folded_case("Range", ["a", "b", "d"], [("a", 0), ("b", 1 << 29), ("d", 1)]), (3,)),
+    "constants side by side": (side_by_side, (3,)),
     "outer product": (
         folded_case("Mul", ["a", "b"], [("a", np.ones((1 << 15, 1)), np.float32), ("b", np.ones(1 << 14))]),
         (3,),
@@ -463,6 +474,15 @@ KNOWN = {
     ),
     "types differ": (node_case("Add", ["x", "d"], initializers=[("d", 1)]), (3,)),
     "Split": (node_case("Split", ["x"], ("y", "b", "c"), opset=11, split=[4], axis=2), (3,)),
+    "Split into another number": (
+        node_case("Split", ["x"], ("y", "b", "c"), opset=18, num_outputs=2, axis=2),
+        (3,),
+    ),
+    "axis 2^63 - 1": (
+        node_case("LayerNormalization", ["x", "s"], initializers=[("s", [1.0], np.float32)], axis=2**63 - 1),
+        (3,),
+    ),
+    "a product of all pixels": (inspected(node_case("ReduceProd", ["x"])), (0,)),
     "Split, old": (node_case("Split", ["x"], ("y", "b", "c"), opset=2, split=[4], axis=2), (3,)),
     "GatherND": (node_case("GatherND", ["x", "i"], initializers=[("i", [[0]])], batch_dims=-2), (3,)),
     "GatherND of constants": (

@@ -75,6 +75,26 @@ def test_every_room_is_in_the_contract_and_on_the_plan_in_one_order():
     ]
 
 
+def test_every_file_that_the_plan_names_is_there():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    paths = [f"/{path.relative_to(ROOT).as_posix()}" for path in SOURCES]
+    named = re.findall(r"`([\w/]+\.py)`", text)
+    assert len(named) > 80
+    for name in named:
+        assert (ROOT / name).is_file() or any(path.endswith(f"/{name}") for path in paths), name
+
+
+def test_what_a_p_value_may_be_is_told_in_one_place():
+    """Domains and engines take the record; every text and gate asks it."""
+    records, told = ROOT / "onnx_si/choices/guarantees.py", []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        told += [
+            path for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value == "certified"
+        ]
+    assert told == [records]
+
+
 SPREADS_WORK = [ROOT / "onnx_si" / place for place in ("simulation/pool.py", "auditing/workers.py")]
 
 

@@ -6,6 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,17 @@ def test_signatures():
     names += ["estimate_sigma", "noise_images", "seed", "mask", "covariance", "jobs", "resume", "progress"]
     names += ["notice", "options"]
     assert list(inspect.signature(onnx_si.simulate).parameters) == names
+    assert list(inspect.signature(onnx_si.prepare).parameters) == ["model", "options"]
+    names = ["model", "images", "folder", "reference", "mask", "covariance", "noise_from", "sigma_from"]
+    names += ["control", "rate", "gates", "pictures", "jobs", "scheduler", "restart", "options"]
+    assert list(inspect.signature(onnx_si.audit).parameters) == names
+
+
+def test_no_public_keyword_is_of_any_type():
+    """A type checker in a user's editor completes and checks them."""
+    for function in (onnx_si.prepare, onnx_si.test, onnx_si.simulate, onnx_si.audit):
+        options = inspect.signature(function).parameters["options"].annotation
+        assert typing.get_origin(options) is typing.Unpack and typing.is_typeddict(*typing.get_args(options))
 
 
 def test_a_model_takes_its_proto_first():

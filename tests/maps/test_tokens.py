@@ -1,6 +1,7 @@
 """Maps of vision transformers: tokens go back to their places, attention is rolled out."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper
 from support import nets
@@ -129,6 +130,43 @@ def test_rollout_is_its_definition(lead, blocks):
     np.testing.assert_allclose(values_of(model, image, "rollout"), wanted, rtol=0, atol=1e-6)
     found = saliency_of(model, image, "rollout")
     assert found.target is None and f"{blocks} layers of attention among {6 + lead} tokens" in found.notes[0]
+
+
+def handed_on(model, ops):
+    """The model, with ops between each Softmax and what reads it."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first"))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros((), np.float32), "none"))
+    nodes = []
+    for node in model.proto.graph.node:
+        nodes.append(copy := onnx.NodeProto.FromString(node.SerializeToString()))
+        if node.op_type == "Softmax":
+            wanted = node.output[0]
+            copy.output[0] = last = f"{wanted}/own"
+            for place, (op, *inputs) in enumerate(ops):
+                made = wanted if place == len(ops) - 1 else f"{wanted}/{place}"
+                read = [last if name == "x" else name for name in inputs]
+                nodes.append(helper.make_node(op, read, [made]))
+                last = made
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    return onnx_si.load(proto)
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        [("Dropout", "x")],
+        [("Unsqueeze", "x", "first"), ("Squeeze", "x", "first")],
+        [("Where", "yes", "x", "none")],
+    ],
+)
+def test_rollout_sees_attention_that_is_handed_on(ops):
+    model, image = vit(lead=1, blocks=1), image_of(4)
+    made = values_of(handed_on(model, ops), image, "rollout")
+    np.testing.assert_array_equal(made, values_of(model, image, "rollout"))
 
 
 def test_rollout_of_fused_attention():

@@ -45,17 +45,18 @@ def test_product_of_two_tensors_that_change():
 
 @pytest.mark.parametrize("op", ["Mul", "Pow", "ReduceSumSquare"])
 def test_a_square_is_a_product(op):
-    """It is followed to the end, but for a product of it."""
+    """It is followed to the end, and powers of it up to degree 8."""
     n = net()
     y = n.add(op, "x", *({"Mul": ["x"], "Pow": [n.const(np.array(2.0))]}.get(op, [])))
-    bind(n.finish(y), IMAGE.astype(np.float64), (y,)).require_exact()
-    (found,), _ = findings(n, n.add("Mul", y, "x"))
-    assert (found.op, found.reason) == (op, f"{op} is bilinear, not piecewise linear, and Mul reads it")
+    eighth = n.add("Pow", y, n.const(np.array(4.0)))
+    bind(n.finish(eighth), IMAGE.astype(np.float64), (eighth,)).require_exact()
+    (found,), _ = findings(n, n.add("Mul", eighth, "x"))
+    assert (found.op, found.reason) == ("Pow", "Pow is bilinear, not piecewise linear, and Mul reads it")
 
 
 @pytest.mark.parametrize(
     "op",
-    ["Exp", "Sigmoid", "Tanh", "Log", "Sqrt", "Erf", "Softplus", "Elu", "HardSwish", "Softmax", "LogSoftmax"],
+    ["Exp", "Tanh", "Log", "Erf", "Softplus", "Elu", "HardSwish", "Softmax", "LogSoftmax"],
 )
 def test_smooth_function(op):
     n = net()
@@ -64,10 +65,32 @@ def test_smooth_function(op):
     assert f"{op} is smooth, not piecewise linear; choose a map in front of it" in text
 
 
-def test_quotient():
+CURVES = {
+    "Div": lambda n, x: n.add("Div", n.const(np.ones(1)), x),
+    "Reciprocal": lambda n, x: n.add("Reciprocal", x),
+    "ReduceL2": lambda n, x: n.add("ReduceL2", x, axes=[2]),
+    "Sigmoid": lambda n, x: n.add("Sigmoid", x),
+    "Sqrt": lambda n, x: n.add("Sqrt", x),
+}
+
+
+@pytest.mark.parametrize("op", CURVES)
+def test_what_is_followed_as_a_curve(op):
+    """Between knots, to the end: not by an op that rounds it to whole numbers."""
     n = net()
-    (found,), _ = findings(n, n.add("Div", n.const(np.ones(1)), n.add("Abs", "x")))
-    assert "smooth" in found.reason
+    y = CURVES[op](n, n.add("Add", n.add("Abs", "x"), n.const(np.ones(1))))
+    bind(n.finish(y), IMAGE.astype(np.float64), (y,)).require_exact()
+    found, text = findings(n, n.add("Floor", y))
+    assert found[-1].op == op
+    assert f"{op} is smooth, not piecewise linear, and Floor reads it; choose a map in front of it" in text
+
+
+def test_nothing_is_decided_by_a_sigmoid():
+    """It gives one number for many scores where it is saturated."""
+    n = net()
+    other = n.add("Sigmoid", n.add("Add", "x", n.const(np.ones(1))))
+    found, _ = findings(n, n.add("Cast", n.add("Greater", n.add("Sigmoid", "x"), other), to=1))
+    assert {one.op for one in found} == {"Sigmoid"}
 
 
 def test_convolution_whose_weights_are_the_image():

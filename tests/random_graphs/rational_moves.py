@@ -209,6 +209,7 @@ OPS = {
     "ReduceMean": reduction(lambda row: sum(row) / len(row)),
     "ReduceMin": reduction(min),
     "ReduceSum": reduction(sum),
+    "ReduceSumSquare": reduction(lambda row: sum(v * v for v in row)),
     "Reshape": reshape,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,

@@ -179,7 +179,9 @@ OPS = {
     "Not": element(lambda a: not a),
     "Or": element(lambda a, b: a or b),
     "PRelu": prelu,
+    "Pow": element(lambda v, n: v ** int(n)),
     "QuantizeLinear": quantise,
+    "Reciprocal": element(lambda v: 1 / v),
     "Relu": element(lambda v: max(v, ZERO)),
     "Round": element(lambda v: Fraction(round(v))),  # halves to the even number, as ONNX has it
     "Shrink": shrink,

@@ -11,7 +11,7 @@ import pytest
 import onnx_si
 from onnx_si.cli.main import main
 from onnx_si.search import Stop
-from onnx_si.search import books as run
+from onnx_si.search import frontier as run
 from onnx_si.search.stop import WHY, Stopped
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -1,7 +1,8 @@
 """What a user may choose: one record for each option, grouped by theme, one file each.
 
 An option is one entry of a theme's TypedDict, annotated with its record, and one line of the theme's settled
-values. Command line, checks, metadata, the typed signatures and docs/options.md are made from them.
+values. Command line, checks, metadata, the typed signatures, an audit's TOML file and docs/options.md
+(`onnx_si.cli.table`) are made from them.
 """
 
 from collections.abc import Iterable

@@ -16,15 +16,19 @@ from onnx_si.analysis.options.option import (
     within,
 )
 from onnx_si.choices.compared import METHODS, chosen
+from onnx_si.choices.guarantees import CERTIFIED, DRAWN, EXACT
 from onnx_si.statistics.truncated import LEAST_SHARE, Alternative
 
-ENGINES = ("auto", "exact", "monte-carlo")
+ENGINES = ("auto", EXACT.name, CERTIFIED.name, DRAWN.name)
 CHAINS = Need(
     lambda values: (
         values["thin"] is None
-        and (values["engine"] != "exact" or any(each.chains for each in chosen(values["methods"])))
+        and (
+            values["engine"] not in (EXACT.name, CERTIFIED.name)
+            or any(each.chains for each in chosen(values["methods"]))
+        )
     ),
-    "chains: not --engine exact, nor --thin",
+    "chains: not --engine exact or certified, nor --thin",
 )
 ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 LEAST_BUDGET = 1 << 20
@@ -104,8 +108,8 @@ class TestingOptions(TypedDict, total=False):
         str | None,
         Option(
             kind=choice(ENGINES),
-            help="exact follows a piecewise-linear network; monte-carlo asks onnxruntime alone, whatever the "
-            "network is made of",
+            help="exact follows a piecewise-linear network; certified proves bounds for a smooth one; "
+            "monte-carlo asks onnxruntime alone, whatever the network is made of",
             default="auto",
             shown_default="auto: exact where it can be",
         ),

@@ -11,7 +11,7 @@ from onnx_si.errors import UsageError, WrongType
 from onnx_si.ground import terminal
 from onnx_si.ground.words import shown
 
-TEST, SIMULATE, SALIENCY, INSPECT = "test", "simulate", "saliency", "inspect"
+TEST, SIMULATE, SALIENCY, INSPECT, AUDIT = "test", "simulate", "saliency", "inspect", "audit"
 EVERYWHERE = (TEST, SIMULATE, SALIENCY, INSPECT)
 
 
@@ -69,9 +69,12 @@ class Option:
     once : str, optional
         Another flag, for one value at a time, of an option that takes several.
     verbs : tuple of str
-        Verbs of the command line that take it; none: it is of the programming interface only.
+        Verbs of the command line that take it; none: it is of the programming interface only. What `test`
+        takes, `audit` does.
     required : bool
         Of a verb's own options.
+    example : str
+        A value as a TOML file says it, where the default is none.
     name, title : str
         The keyword, and the heading of `--help` that it stands under: filled in by `records_of`.
     """
@@ -88,6 +91,7 @@ class Option:
     once: str | None = None
     verbs: tuple[str, ...] = (TEST, SIMULATE)
     required: bool = False
+    example: str = ""
     name: str = ""
     title: str = ""
 
@@ -97,8 +101,9 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As it is written on the command line."""
-        return f"--{self.name.replace('_', '-')}"
+        """As it is written on the command line; a switch that is on by default is turned off there."""
+        off = "no-" if self.default is True else ""
+        return f"--{off}{self.name.replace('_', '-')}"
 
     def accepted(self, value: Any) -> Any:
         """A value that was given in Python, in the form that settings hold.
@@ -114,6 +119,16 @@ class Option:
             raise WrongType(f"{self.name}: {self.kind.words}, not {shown(value)}") from error
         self.require_allowed(found)
         return found
+
+    def fault_of(self, value: Any) -> str | None:
+        """What is wrong with a value, without its name; None where nothing is."""
+        try:
+            found = self.kind.accept(value)
+        except (TypeError, ValueError):
+            return f"give {self.kind.words}"
+        if self.kind.choices and found not in self.kind.choices:
+            return f"allowed are {', '.join(self.kind.choices)}"
+        return None if self.check is None or self.check.passes(found) else self.check.words
 
     def require_allowed(self, value: Any) -> None:
         """Raise UsageError if a value of the right type is none of the choices, or fails the check."""

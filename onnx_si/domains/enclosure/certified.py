@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from onnx_si.domains.enclosure import bends
 from onnx_si.domains.enclosure.backwards import Trace
+from onnx_si.domains.enclosure.bending import quotient, smooth
 from onnx_si.domains.enclosure.bends import Bent
 from onnx_si.domains.enclosure.spreading import (
     affine,
@@ -34,6 +35,7 @@ from onnx_si.rules.rules import (
     Kinked,
     Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -108,6 +110,10 @@ class EnclosureDomain:
                 return self._gated(rule, inputs)
             case Bilinear():
                 return bilinear(rule, inputs)
+            case Smooth(reach=reach) if reach is not None:
+                return smooth(reach, inputs[0])
+            case Quotient():
+                return quotient(rule, inputs)
             case Smooth() | Opaque():
                 return self._curved(rule, inputs)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.domain import Claim, Cost
 from onnx_si.domains.enclosure.backwards import Trace, followed_back
 from onnx_si.domains.enclosure.certified import EnclosureDomain
@@ -34,7 +35,7 @@ class Enclosures:
     hope: float = 32.0
     few: int = 4
     trace_bytes: int = 128 << 20
-    guarantee: ClassVar[str] = "certified"
+    guarantee: ClassVar[str] = CERTIFIED.name
     cost: ClassVar[Cost] = Cost(passes=3.0, calls=2.0)  # centre, slope, radius
 
     def start(self, task: Task, ends: Sequence[tuple[float, float]]) -> Enclosure:
@@ -68,7 +69,7 @@ class Enclosures:
             flat[cell[proven], pixel[proven]] &= found[cell[proven], pixel[proven]] > 0
         wrong, right = found.max(axis=1, initial=0.0), -np.where(found == 0, -np.inf, found).max(axis=1)
         return [
-            Claim(bool(out and not lost), pixels, int(undecided), float(how))
+            Claim(outside=bool(out and not lost), open=pixels, undecided=int(undecided), clear=float(how))
             for out, lost, pixels, undecided, how in zip(
                 outside,
                 values.lost,

@@ -18,14 +18,16 @@ from onnx_si.domains.piecewise.crossings import (
     NO_CROSSINGS,
     Crossings,
     Refinement,
+    afford,
     concatenate,
     level_crossings,
     refine,
     zero_crossings,
 )
+from onnx_si.domains.piecewise.curves import following as curves
+from onnx_si.domains.piecewise.curves.curve import Curve, Shape
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic, resampled, together
 from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, between_jumps, from_pieces, merge
-from onnx_si.domains.walker import NeedsSplit
 from onnx_si.errors import Undefined
 from onnx_si.program.ranges import Limits, beyond
 from onnx_si.rules.rules import (
@@ -37,6 +39,7 @@ from onnx_si.rules.rules import (
     Kinked,
     Maximum,
     Opaque,
+    Quotient,
     Rule,
     Smooth,
     Step,
@@ -51,16 +54,6 @@ def _changes(rule: Step, knots: Array, switch: Array, xs: Sequence[PiecewiseLine
         return zero_crossings(knots, flat)
     spacing = rule.spacing(*(x.values for x in xs))
     return level_crossings(knots, flat, spacing.reshape(flat.shape))
-
-
-def _afford(knots: Array, crossings: Crossings, element_bytes: int, budget: float) -> None:
-    """Ask for a split where knots and crossings together would not fit."""
-    if (len(knots) + len(crossings.at)) * element_bytes <= budget:
-        return
-    places = np.unique(np.concatenate([knots, crossings.at]))
-    if (len(places)) * element_bytes <= budget or len(places) < 4:
-        return
-    raise NeedsSplit(float(places[len(places) // 2]))
 
 
 @dataclass(kw_only=True)
@@ -91,9 +84,9 @@ class ExactDomain:
         """Ask for a split where knots and crossings together would not fit; elements may take more than those
         of the tensor that has the points.
         """
-        _afford(knots, crossings, element_bytes, min(self.budget, self.room * (x_bytes or element_bytes)))
+        afford(knots, crossings, element_bytes, min(self.budget, self.room * (x_bytes or element_bytes)))
 
-    def apply(self, rule: Rule, inputs: Sequence[Pieces]) -> Pieces:
+    def apply(self, rule: Rule, inputs: Sequence[Shape]) -> Shape:
         """The rule's output on the inputs' part of the line.
 
         Raises
@@ -102,13 +95,25 @@ class ExactDomain:
             If it would not fit into the budget.
         """
         lines = [x for x in inputs if isinstance(x, PiecewiseLinear)]
-        if len(lines) == len(inputs):
+        bows = [x for x in inputs if not isinstance(x, Curve)]
+        if len(lines) == len(inputs) and not curves.bends(rule):
             return self._of_lines(rule, lines)
-        bows = together(inputs)
-        self._check(bows)
+        if len(bows) < len(inputs) or curves.bends(rule) or isinstance(rule, Bilinear | Step | Winner):
+            if isinstance(rule, Step | Winner):
+                return self._jumps(rule, inputs)
+            return curves.apply(rule, inputs, self.budget)
+        quadratics = together(bows)
+        self._check(quadratics)
         if not isinstance(rule, Kinked | Maximum):
-            return degree_two.apply(rule, bows)
-        return self._bent(rule, bows)
+            return degree_two.apply(rule, quadratics)
+        return self._bent(rule, quadratics)
+
+    def _jumps(self, rule: Step | Winner, inputs: Sequence[Shape]) -> PiecewiseLinear:
+        """A step or a choice of tensors that are more than affine between knots."""
+        found = curves.jumps_of(rule, inputs, self.judge, self.budget)
+        self._note(rule, found.changes)
+        self.undecided.extend((low, high) for low, high in found.unclear.tolist())
+        return found.value
 
     def _bent(self, rule: Kinked | Maximum, xs: list[PiecewiseQuadratic]) -> PiecewiseQuadratic:
         """A rule that adds knots, of tensors of degree 2."""
@@ -145,9 +150,11 @@ class ExactDomain:
             case Bilinear():
                 return degree_two.product(rule, xs)
             case Smooth() | Opaque():
-                return self._curved(rule, xs)
+                return self._smooth(rule, xs)
+            case Quotient():
+                raise AssertionError("a quotient is a curve")
 
-    def watch(self, x: Pieces, limits: Limits) -> None:
+    def watch(self, x: Shape, limits: Limits) -> None:
         """Refuse whole numbers that leave their type's range: a runtime wraps them around.
 
         Raises
@@ -155,9 +162,9 @@ class ExactDomain:
         Undefined
             If they do on a part of the line, not just at a point.
         """
-        out = beyond(x.values, x.values, limits)
-        if isinstance(x, PiecewiseQuadratic):  # whole numbers jump: no product of them changes in between
+        if not isinstance(x, PiecewiseLinear):  # whole numbers jump: no product of them changes in between
             raise AssertionError("whole numbers are no polynomials")
+        out = beyond(x.values, x.values, limits)
         rows = np.flatnonzero((out[:-1] | out[1:]) & (x.knots[:-1] < x.knots[1:]))
         if len(rows):
             raise Undefined(
@@ -275,6 +282,6 @@ class ExactDomain:
         values = [between_jumps(x) if i in rule.gates else x.values for i, x in enumerate(xs)]
         return PiecewiseLinear(xs[0].knots, rule.evaluate(*values))
 
-    def _curved(self, rule: Smooth | Opaque, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
+    def _smooth(self, rule: Smooth | Opaque, xs: list[PiecewiseLinear]) -> PiecewiseLinear:
         """Only of tensors that are constant on pieces; the binder refuses every other."""
         return PiecewiseLinear(xs[0].knots, rule.evaluate(*(x.values for x in xs)))

@@ -135,3 +135,13 @@ def concatenate(parts: Sequence[Crossings]) -> Crossings:
         at=np.concatenate([part.at for part in parts]),
         slope=np.concatenate([part.slope for part in parts]),
     )
+
+
+def afford(knots: Array, crossings: Crossings, element_bytes: int, budget: float) -> None:
+    """Ask for a split where knots and crossings together would not fit."""
+    if (len(knots) + len(crossings.at)) * element_bytes <= budget:
+        return
+    places = np.unique(np.concatenate([knots, crossings.at]))
+    if (len(places)) * element_bytes <= budget or len(places) < 4:
+        return
+    raise NeedsSplit(float(places[len(places) // 2]))

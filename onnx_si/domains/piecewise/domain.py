@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from onnx_si.choices.guarantees import EXACT
 from onnx_si.domains.domain import Cost, Seen
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.blur import at_jumps
+from onnx_si.domains.piecewise.curves.curve import Shape, image_between
 from onnx_si.domains.piecewise.one_piece import linear_piece
-from onnx_si.domains.piecewise.quadratic import Pieces, image_between
 from onnx_si.domains.piecewise.verdict import Arbiter, Verdict, blurred, verdict_on
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
@@ -51,10 +52,10 @@ class Piecewise:
 
     most_passes: int = MOST_PASSES
     most_work: float = MOST_WORK
-    guarantee: ClassVar[str] = "exact"
+    guarantee: ClassVar[str] = EXACT.name
     cost: ClassVar[Cost] = Cost(passes=2, per_knot=0.6)  # early layers have fewer knots than late ones
 
-    def start(self, task: Task, ends: tuple[float, float]) -> Pieces:
+    def start(self, task: Task, ends: tuple[float, float]) -> Shape:
         """The images between two points."""
         return image_between(task.line.start, task.line.direction, *ends)
 

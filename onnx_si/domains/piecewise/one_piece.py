@@ -3,7 +3,7 @@
 import math
 
 from onnx_si.domains.piecewise.apply import ExactDomain
-from onnx_si.domains.piecewise.quadratic import Pieces, image_between
+from onnx_si.domains.piecewise.curves.curve import Shape, image_between
 from onnx_si.domains.piecewise.verdict import Arbiter, verdict_on
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
@@ -54,7 +54,7 @@ def linear_piece(task: Task, reach: float, budget_bytes: int, most_passes: int) 
     )
 
 
-def _watch(task: Task, domain: ExactDomain, piece: Pieces) -> None:
+def _watch(task: Task, domain: ExactDomain, piece: Shape) -> None:
     """Refuse whole numbers that leave their type's range on the piece; beside it they may.
 
     Raises
@@ -69,7 +69,7 @@ def _watch(task: Task, domain: ExactDomain, piece: Pieces) -> None:
             pass
 
 
-def _piece_at(f: Pieces, at: float) -> Pieces | None:
+def _piece_at(f: Shape, at: float) -> Shape | None:
     """The one linear piece that holds a point; None where the point lies elsewhere on the line."""
     if not f.knots[0] <= at < f.knots[-1]:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, line_segment, merge
+from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, merge
 from onnx_si.rules.rules import Array
 
 
@@ -63,11 +63,6 @@ class PiecewiseQuadratic:
 
 
 Pieces = PiecewiseLinear | PiecewiseQuadratic
-
-
-def image_between(start: Array, direction: Array, low: float, high: float) -> Pieces:
-    """The input start + direction * z for low <= z <= high."""
-    return line_segment(start, direction, low, high)
 
 
 def bent(x: Pieces) -> PiecewiseQuadratic:

@@ -10,7 +10,9 @@ from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.judge import Found, Judge
 from onnx_si.domains.piecewise import bows, ties
 from onnx_si.domains.piecewise.blur import rows_around, uncertain
-from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
+from onnx_si.domains.piecewise.curves import sides
+from onnx_si.domains.piecewise.curves.curve import Curve, Shape
+from onnx_si.domains.piecewise.quadratic import PiecewiseQuadratic
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
@@ -26,9 +28,10 @@ class Arbiter:
     judge: Judge
     margin: str
 
-    def slacks(self, margin: Pieces) -> Iterator[float]:
+    def slacks(self, margin: Shape) -> Iterator[float]:
         """Bounds of that rounding, the cheapest to find first."""
-        return self.judge.slacks((self.margin,), margin.knots, [margin.values])
+        sizes = margin.sizes if isinstance(margin, Curve) else [margin.values]
+        return self.judge.slacks((self.margin,), margin.knots, sizes)
 
     @property
     def zeros_need_proof(self) -> bool:
@@ -40,13 +43,19 @@ class Arbiter:
         return self.judge.inside((self.margin,), None, low, high, prove_zeros=self.zeros_need_proof)
 
     def zeros(self, low: Array, high: Array, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which pixels of intervals are zero all along: by the judge, at several places."""
-        zero = pixels.copy()
+        """Which pixels of intervals are zero all along: by the judge, at several places.
+
+        An interval that is one place up to rounding is not asked about.
+        """
+        wide = np.flatnonzero(self.judge.wide(low, high))
+        zero = np.zeros_like(pixels)
+        zero[wide] = pixels[wide]
+        low, high = low[wide], high[wide]
         for end in (high, 0.5 * (low + high)) if len(low) else ():
             found = self.inside(low, end)
-            for i in range(len(low)):
+            for i, row in enumerate(wide):
                 ends = found.ends(0, i) if found.settled[i] else None
-                zero[i] &= ends is not None and (ends[0].ravel() == 0) & (ends[1].ravel() == 0)
+                zero[row] &= ends is not None and (ends[0].ravel() == 0) & (ends[1].ravel() == 0)
         return zero
 
 
@@ -62,13 +71,13 @@ class Verdict:
     slack: float = 0.0
 
 
-def verdict_on(event: RegionEvent, margin: Pieces, arbiter: Arbiter | None = None) -> Verdict:
+def verdict_on(event: RegionEvent, margin: Shape, arbiter: Arbiter | None = None) -> Verdict:
     """Where on this part of the line the event holds: each interval's pixels bound one common stretch.
 
     Parameters
     ----------
     event : RegionEvent
-    margin : Pieces
+    margin : Shape
         The margin of every pixel.
     arbiter : Arbiter, optional
         Tells on which side a pixel is whose margin may be nothing but rounding; without one, margins are
@@ -81,6 +90,8 @@ def verdict_on(event: RegionEvent, margin: Pieces, arbiter: Arbiter | None = Non
     """
     if isinstance(margin, PiecewiseQuadratic):
         return _judge_bows(event, margin, arbiter)
+    if isinstance(margin, Curve):
+        return _judge_curves(event, margin, arbiter)
     knots = margin.knots
     flat = margin.values.reshape(len(knots), -1)
     if not np.isfinite(max(flat.max(), -flat.min())):
@@ -99,13 +110,13 @@ def verdict_on(event: RegionEvent, margin: Pieces, arbiter: Arbiter | None = Non
     return Verdict(np.concatenate(inside), np.stack([knots[unclear], knots[unclear + 1]], axis=1), slack)
 
 
-def blurred(event: RegionEvent, margin: Pieces, verdict: Verdict, error: float) -> Array:
+def blurred(event: RegionEvent, margin: Shape, verdict: Verdict, error: float) -> Array:
     """Where it depends on rounding whether the event holds, around the ends of what was found.
 
     Parameters
     ----------
     event : RegionEvent
-    margin : Pieces
+    margin : Shape
         As given to `verdict_on`.
     verdict : Verdict
         What that found.
@@ -113,13 +124,19 @@ def blurred(event: RegionEvent, margin: Pieces, verdict: Verdict, error: float) 
         How far margins may be off.
     """
     found = _blurred(event, margin, verdict, error)
+    if event.tied is None:
+        return found
+    if isinstance(margin, Curve):
+        return np.concatenate([found, sides.untied(event.tied, margin, verdict.inside, error)])
     return np.concatenate([found, ties.untied(event.tied, margin, verdict.inside, error)])
 
 
-def _blurred(event: RegionEvent, margin: Pieces, verdict: Verdict, error: float) -> Array:
+def _blurred(event: RegionEvent, margin: Shape, verdict: Verdict, error: float) -> Array:
     """The same, of pixels on their sides."""
     if isinstance(margin, PiecewiseQuadratic):
         return bows.blurred(_bows(event, margin), verdict.inside, verdict.slack, error)
+    if isinstance(margin, Curve):
+        return sides.blurred(event, margin, verdict.inside, verdict.slack, error)
     knots = margin.knots
     inside = Intervals.of(verdict.inside).bounds
     rows = rows_around(knots, inside.ravel())
@@ -155,6 +172,14 @@ def _judge_bows(event: RegionEvent, margin: PiecewiseQuadratic, arbiter: Arbiter
     inside, unclear = bows.judge(_bows(event, margin).pick(nearly), slack, zeros)
     doubts = np.stack([margin.knots[:-1], margin.knots[1:]], axis=1)[nearly & ~tied]
     unclear = unclear.union(inside.intersect(Intervals.of(doubts)))
+    return Verdict(inside.subtract(unclear).bounds, unclear.bounds, slack)
+
+
+def _judge_curves(event: RegionEvent, margin: Curve, arbiter: Arbiter | None) -> Verdict:
+    """The same of other curves."""
+    *_, slack = (0.0,) if arbiter is None else arbiter.slacks(margin)
+    zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros, arbiter.zeros_need_proof)
+    inside, unclear = sides.judge(event, margin, slack, zeros)
     return Verdict(inside.subtract(unclear).bounds, unclear.bounds, slack)
 
 

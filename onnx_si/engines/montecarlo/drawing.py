@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from onnx_si.choices.guarantees import DRAWN
 from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
@@ -36,7 +37,7 @@ class MonteCarlo:
     plan: Plan
     seed: int
     rng: np.random.Generator
-    guarantee: ClassVar[str] = "monte-carlo"
+    guarantee: ClassVar[str] = DRAWN.name
 
     def answer(
         self, line: ImageLine, event: RegionEvent, how: SearchOptions, progress: Watch = None

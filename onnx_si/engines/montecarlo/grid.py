@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.engines.montecarlo import tilted
 from onnx_si.engines.montecarlo.asker import Asker
 from onnx_si.engines.montecarlo.laws import Law
 from onnx_si.ground.intervals import Intervals
@@ -18,9 +19,9 @@ from onnx_si.ground.intervals import Intervals
 Array = NDArray[np.float64]
 
 REACH, SPACING = 8.0, 0.1  # of the even part of the grid, in units of the law
-FAR, OUTER = 64.0, 12  # how far places lie outside it, and how many on each side
+FAR, OUTER = 1024.0, 16  # how far places lie outside it, and how many on each side
+DEEPEST = 1e6  # below the law's peak its logarithm counts as flat: more than at the grid's ends
 HALVINGS = 6  # at least, of a cell in which S begins or ends
-NARROW = SPACING / 2**HALVINGS  # and its width then, but for rounding, at most
 ROUNDS, SPLIT = 8, 16  # cells outside S that are looked at once more: so often, so many each time
 STEEPER = 1.5  # times what is seen around a cell, for how fast the map may change in it
 MOST = math.log(4.0)  # odds of what lies between places of S against what lies beside one
@@ -84,10 +85,11 @@ class Grid:
 
     def is_well_seen(self, law: Law) -> bool:
         """Whether most of what was seen of S lies between places of it, not beside a single one."""
-        widths = np.diff(self.nodes)
-        heights = law.log_density(self.nodes[:-1] + 0.5 * widths) + np.log(widths)
-        within = np.logaddexp.reduce(heights[self.certain], initial=-np.inf)
-        beside = np.logaddexp.reduce(heights[self.seen & ~self.certain], initial=-np.inf)
+        heights = law.log_density(self.nodes)
+        heights = np.maximum(heights, heights.max() - DEEPEST)
+        masses = heights[:-1] + tilted.log_mass(np.diff(self.nodes), np.diff(heights))
+        within = np.logaddexp.reduce(masses[self.certain], initial=-np.inf)
+        beside = np.logaddexp.reduce(masses[self.seen & ~self.certain], initial=-np.inf)
         return bool(within > beside + MOST)
 
     def holds(self, x: Array, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -122,29 +124,36 @@ def first_places(law: Law) -> Array:
 def look(law: Law, ask: Asker) -> Grid:
     """Ask along the line: evenly, then where S begins and ends, then where it may hide."""
     places = first_places(law)
-    grid = _with_ends(Grid(places, ask(places)), ask)
+    grid = _with_ends(Grid(places, ask(places)), law, ask)
     for _ in range(ROUNDS):
         middles = _promising(grid, law)
         if not len(middles):
             break
-        grid = _with_ends(grid.with_nodes(middles, ask), ask)
+        grid = _with_ends(grid.with_nodes(middles, ask), law, ask)
     return grid
 
 
-def _with_ends(grid: Grid, ask: Asker) -> Grid:
+def _with_ends(grid: Grid, law: Law, ask: Asker) -> Grid:
     """The grid with the ends of S bisected."""
     edges = np.flatnonzero(grid.inside[1:] != grid.inside[:-1])
-    wide = edges[np.diff(grid.nodes)[edges] > NARROW]  # the others were bisected before
-    low, high, starts_inside = grid.nodes[wide], grid.nodes[wide + 1], grid.inside[wide]
+    low, high, starts_inside = grid.nodes[edges], grid.nodes[edges + 1], grid.inside[edges]
+    left = high - low > _narrow(low, law)  # the others were bisected before
     asked = list[Array]()
-    while len(low):
+    while left.any():
+        low, high, starts_inside = low[left], high[left], starts_inside[left]
         middle = 0.5 * (low + high)
         same = ask.inside(middle) == starts_inside
         low, high = np.where(same, middle, low), np.where(same, high, middle)
         asked.append(middle)
-        left = high - low > (1.001 * NARROW if len(asked) >= HALVINGS else 0.0)
-        low, high, starts_inside = low[left], high[left], starts_inside[left]
+        left = (high - low > 1.001 * _narrow(low, law)) | (len(asked) < HALVINGS)
     return grid.with_nodes(np.concatenate(asked), ask) if asked else grid
+
+
+def _narrow(x: Array, law: Law) -> Array:
+    """How wide a cell may be, but for rounding, in which S begins or ends: the law falls the faster, the
+    farther out it is.
+    """
+    return np.asarray(SPACING / np.maximum(2**HALVINGS, np.abs(x - law.centre)))
 
 
 def _promising(grid: Grid, law: Law) -> Array:

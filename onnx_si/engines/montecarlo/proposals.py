@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from onnx_si.engines.montecarlo import tilted
 from onnx_si.engines.montecarlo.asker import Asker
-from onnx_si.engines.montecarlo.grid import Grid, cell_of
+from onnx_si.engines.montecarlo.grid import DEEPEST, Grid, cell_of
 from onnx_si.engines.montecarlo.laws import LOWEST, Law
 
 Array = NDArray[np.float64]
 ELSEWHERE = 0.15  # share of the proposals that lie where the grid saw nothing of S
 AT_END = 0.5  # weight of a cell with one end in S, beside one with both
 LEAST = 1e-3  # share of a cell's width that S may always have
-DEEPEST = 1e4  # below the law's peak its logarithm counts as flat: more than at the grid's ends
 WIDEST = 0.25  # units of the law over which its logarithm is as good as straight
 
 

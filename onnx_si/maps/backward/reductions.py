@@ -1,6 +1,8 @@
 """Sums, means and norms over axes, and over windows or all of space."""
 
 import math
+import operator
+from itertools import accumulate
 
 import numpy as np
 
@@ -68,12 +70,10 @@ def product(at: Site) -> str:
     rows = Rows(at.wanted, axes)
     x = rows.of(operand(at))
     columns = [at.add("Gather", [x.tensor, at.constant(np.array([i]))], axis=1) for i in range(count)]
-    others = []
-    for i in range(count):
-        total = Term(at, at.constant(np.ones((1, 1))))
-        for column in columns[:i] + columns[i + 1 :]:
-            total *= Term(at, column)
-        others.append(total.tensor)
+    terms = [Term(at, column) for column in columns]
+    before, after = (list(accumulate(row, operator.mul)) for row in (terms[:-1], terms[:0:-1]))
+    inner = [left * right for left, right in zip(before[:-1], after[-2::-1], strict=True)]
+    others = [term.tensor for term in (after[-1], *inner, before[-1])]
     joined = Term(at, at.add("Concat", others, axis=1))
     return (kept(at, given(at), axes) * rows.back(joined)).tensor
 

@@ -1,5 +1,6 @@
 """The document of one test, whatever came of it."""
 
+from onnx_si.choices.guarantees import GUARANTEES
 from onnx_si.report.documents.shape import (
     Document,
     Form,
@@ -61,7 +62,7 @@ KEYS: dict[str, Form] = {
     "status": text("tested, no_region or refused"),
     "reason": text("why there was no test"),
     "findings": listed("nodes of the model that stand in the way of a test", FINDING, always=True),
-    "guarantee": text("what kind of p-value this is: exact, certified, monte-carlo or thinned"),
+    "guarantee": text(f"what kind of p-value this is: {', '.join(reversed(GUARANTEES))}"),
     "p_value": number("the selective p-value; the upper bound where bounds are apart"),
     "p_value_bounds": pair(
         "bounds of the p-value; of monte-carlo the central 99 % interval for infinitely many chains"
@@ -124,7 +125,7 @@ KEYS: dict[str, Form] = {
     },
     "reference": {"paths": listed("of the files", text("")), "count": whole("how many there are")},
     "search": {
-        "engine": text("what followed the region: exact, monte-carlo, or none"),
+        "engine": text("what followed the region: exact, certified, monte-carlo, or none"),
         "seconds": number("that it took"),
         "forward_passes": number("what it cost, in passes through the network"),
         "pieces": whole("linear pieces of the line that were seen"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnx_si.ground.asked import asked, asking
+from onnx_si.ground.once import asked, asking
 
 
 class Thing:

@@ -1,0 +1,51 @@
+"""Enclosures of smooth functions, by bounds of their slopes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnx_si.domains.enclosure.spreading import bilinear
+from onnx_si.domains.enclosure.value import TINY, UNIT, Enclosure
+from onnx_si.kernels.bounded import Reciprocal
+from onnx_si.rules.curved import Reach
+from onnx_si.rules.rules import Array, Bilinear, Quotient
+
+PRODUCT = Bilinear(product=np.multiply, elementwise=True)
+ROUNDED = (
+    16 * UNIT
+)  # share of a smooth function's values, and of its slopes, that their rounding is less than
+
+
+def smooth(function: Reach, x: Enclosure) -> Enclosure:
+    """The line through the middle with the mean of the extreme slopes, and what the others leave it by."""
+    low, high = x.bounds()
+    flattest, steepest = function.slopes(low, high)
+    slope = 0.5 * (flattest + steepest)
+    spread = 0.5 * (steepest - flattest) + ROUNDED * (np.abs(flattest) + np.abs(steepest))
+    centre, reach = function(x.centre), x.reach
+    radius = np.abs(slope) * x.radius + spread * reach
+    least, most = function.values(low, high)
+    size = np.maximum(np.abs(least), np.abs(most)) + np.abs(slope) * reach
+    still = (x.slope == 0) & (x.radius == 0)
+    return Enclosure(
+        centre=centre,
+        slope=slope * x.slope,
+        radius=np.where(still, 0.0, radius * (1 + ROUNDED)) + ROUNDED * size + TINY,
+        half_width=x.half_width,
+    )
+
+
+def quotient(rule: Quotient, xs: Sequence[Enclosure]) -> Enclosure:
+    """The dividend times the reciprocal of the divisor."""
+    divisor = xs[-1]
+    given = [[getattr(x, part) for x in xs] for part in ("centre", "slope", "radius")]
+    above, below = ([rule.line_up(*values)[i] for values in given] for i in (0, 1))
+    if not rule.divides_changing:
+        above = [above[0], np.zeros_like(above[0]), np.zeros_like(above[0])]
+    shape = np.broadcast_shapes(above[0].shape, below[0].shape)
+
+    def made(parts: list[Array]) -> Enclosure:
+        centre, slope, radius = (np.broadcast_to(part, shape) for part in parts)
+        return Enclosure(centre=centre, slope=slope, radius=radius, half_width=divisor.half_width)
+
+    return bilinear(PRODUCT, [made(above), smooth(Reciprocal(), made(below))])

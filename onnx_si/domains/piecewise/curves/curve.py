@@ -1,0 +1,217 @@
+"""A tensor that is, between knots, a sum of polynomials and of polynomials times smooth functions.
+
+Each interval has its own polynomials, by their Bernstein coefficients: a jump is a knot like any other. A
+factor is a smooth function of elements of another such tensor, and `place` tells which one each element has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums
+from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
+from onnx_si.domains.piecewise.value import line_segment
+from onnx_si.kernels import bernstein
+from onnx_si.rules.curved import Reach
+from onnx_si.rules.rules import Array
+
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A smooth function of the elements of a row of others (knots - 1, elements)."""
+
+    function: Reach
+    of: Curve
+    place: Index
+
+
+@dataclass(frozen=True)
+class Term:
+    """Coefficients (degree + 1, knots - 1, *shape) of polynomials, and what they are multiplied by."""
+
+    over: Array
+    factors: tuple[Shared, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        return self.over.nbytes + sum(f.of.nbytes + f.place.nbytes for f in self.factors)
+
+    def mapped(self, change: Callable[[Array], Array], knots: Array) -> Term:
+        """On other knots, with all polynomials changed in what they are along the line."""
+        return Term(change(self.over), tuple(replace(f, of=f.of.mapped(change, knots)) for f in self.factors))
+
+    def rows(self, interval: Index, element: Index) -> Product:
+        """Some elements on some intervals; elements by their flat index."""
+        flat = self.over.reshape(*self.over.shape[:2], -1)
+        factors = tuple(
+            Factor(f.function, f.of.rows(interval, f.place.ravel()[element])) for f in self.factors
+        )
+        return Product(flat[:, interval, element], factors)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Strictly increasing knots (K,), and terms of which the first has no factors."""
+
+    knots: Array
+    terms: tuple[Term, ...]
+
+    @property
+    def polynomial(self) -> Array:
+        """The coefficients of the first term."""
+        return self.terms[0].over
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+        return tuple(self.polynomial.shape[2:])
+
+    @property
+    def points(self) -> int:
+        return sum(len(term.over) * term.over.shape[1] for term in self.terms)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(term.nbytes for term in self.terms)
+
+    @property
+    def sizes(self) -> list[Array]:
+        """Numbers as large as any of the tensor's."""
+        return [self.at_share(0.0), self.at_share(1.0), self.polynomial]
+
+    def mapped(self, change: Callable[[Array], Array], knots: Array) -> Curve:
+        """On other knots, with all polynomials changed in what they are along the line."""
+        return Curve(knots, tuple(term.mapped(change, knots) for term in self.terms))
+
+    def between(self, first: int, last: int | None = None) -> Curve:
+        """The tensor on one interval, or on some in a row."""
+        last = first + 1 if last is None else last
+        return self.mapped(lambda c: c[:, first:last], self.knots[first : last + 1])
+
+    def flat(self) -> Curve:
+        """The same elements in a row."""
+        terms = (
+            Term(
+                t.over.reshape(*t.over.shape[:2], -1),
+                tuple(replace(f, place=f.place.ravel()) for f in t.factors),
+            )
+            for t in self.terms
+        )
+        return Curve(self.knots, tuple(terms))
+
+    def gathered(self, index: Index) -> Curve:
+        """Of elements in a row, some on each interval: index (knots - 1, chosen)."""
+        terms = (
+            Term(
+                np.take_along_axis(t.over, index[None], axis=2),
+                tuple(
+                    Shared(f.function, f.of.gathered(f.place[index]), np.arange(index.shape[1]))
+                    for f in t.factors
+                ),
+            )
+            for t in self.terms
+        )
+        return Curve(self.knots, tuple(terms))
+
+    def reshaped(self, shape: tuple[int, ...]) -> Curve:
+        """Of elements in a row, as a tensor."""
+        terms = (
+            Term(
+                t.over.reshape(*t.over.shape[:2], *shape),
+                tuple(replace(f, place=f.place.reshape(shape)) for f in t.factors),
+            )
+            for t in self.terms
+        )
+        return Curve(self.knots, tuple(terms))
+
+    def split(self, at: float) -> tuple[Curve, Curve]:
+        """The same on both sides of a point inside."""
+        cut = int(self.knots.searchsorted(at))
+        whole = self if self.knots[cut] == at else resampled(self, np.insert(self.knots, cut, at))
+        return whole.between(0, cut), whole.between(cut, len(whole.knots) - 1)
+
+    def at_share(self, share: float) -> Array:
+        """Values (intervals, *shape) at a share of each interval."""
+        made = bernstein.value(self.polynomial, share)
+        with np.errstate(invalid="ignore"):
+            for term in self.terms[1:]:
+                value = bernstein.value(term.over, share)
+                for f in term.factors:
+                    value = value * f.function(f.of.at_share(share))[:, f.place]
+                made = made + value
+        return made
+
+    def rows(self, interval: Index, element: Index) -> Sums:
+        """Some elements on some intervals, as functions on [0, 1]; elements by their flat index."""
+        return Sums(tuple(term.rows(interval, element) for term in self.terms))
+
+    def bounds(self) -> tuple[Array, Array]:
+        """The least and the largest value (intervals, *shape), or less and more."""
+        least, most = self.polynomial.min(axis=0), self.polynomial.max(axis=0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for term in self.terms[1:]:
+                ends = term.over.min(axis=0), term.over.max(axis=0)
+                for f in term.factors:
+                    reach = f.function.values(*f.of.bounds())
+                    low, high = (end[:, f.place] for end in reach)
+                    corners = np.stack([x * y for x in ends for y in (low, high)])
+                    ends = corners.min(axis=0), corners.max(axis=0)
+                least, most = least + ends[0], most + ends[1]
+        unknown = np.isnan(least) | np.isnan(most)
+        return np.where(unknown, -np.inf, least), np.where(unknown, np.inf, most)
+
+
+Shape = Pieces | Curve
+
+
+def image_between(start: Array, direction: Array, low: float, high: float) -> Shape:
+    """The input start + direction * z for low <= z <= high."""
+    return line_segment(start, direction, low, high)
+
+
+def curved(x: Shape) -> Curve:
+    """A tensor as one of this kind."""
+    if isinstance(x, Curve):
+        return x
+    real = np.flatnonzero(x.knots[1:] > x.knots[:-1])
+    left, right = x.values[real], x.values[real + 1]
+    if isinstance(x, PiecewiseQuadratic):
+        coefficients = [left, 0.5 * (left + right) - 0.5 * x.bends[real], right]
+    else:
+        coefficients = [left] if np.array_equal(left, right) else [left, right]
+    return Curve(np.append(x.knots[real], x.knots[-1]), (Term(np.stack(coefficients)),))
+
+
+def together(tensors: Sequence[Shape]) -> list[Curve]:
+    """The same tensors on common knots."""
+    curves = [curved(x) for x in tensors]
+    knots = np.unique(np.concatenate([x.knots for x in curves]))
+    return [resampled(x, knots) for x in curves]
+
+
+def resampled(x: Curve, knots: Array) -> Curve:
+    """The tensor on more knots."""
+    if len(knots) == len(x.knots):
+        return x
+    interval = x.knots.searchsorted(knots[:-1], "right") - 1
+    start, length = x.knots[interval], x.knots[interval + 1] - x.knots[interval]
+    low, high = (knots[:-1] - start) / length, (knots[1:] - start) / length
+    high[knots[1:] == x.knots[interval + 1]] = 1.0
+    late, early = np.flatnonzero(low > 0), np.flatnonzero(high < 1)
+    ends = high[early] - low[early], 1 - low[early]
+
+    def change(c: Array) -> Array:
+        made = c[:, interval]
+        if len(c) > 1:
+            wide = (-1, *(1,) * (c.ndim - 2))
+            made[:, late] = bernstein.halved(made[:, late], low[late].reshape(wide))[1]
+            made[:, early] = bernstein.halved(made[:, early], (ends[0] / ends[1]).reshape(wide))[0]
+        return made
+
+    return x.mapped(change, knots)

@@ -1,0 +1,173 @@
+"""Single functions on [0, 1], many at once: sums of polynomials times smooth functions of such sums.
+
+What a sum reaches, and how steep it is, is bounded by the coefficients of its polynomials; on ever shorter
+parts of the interval the bounds close in on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.domains.carried import EPS
+from onnx_si.domains.judge import SELF
+from onnx_si.kernels import bernstein
+from onnx_si.rules.curved import Ends, Reach
+from onnx_si.rules.rules import Array
+
+Rows = NDArray[np.intp] | NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A smooth function of sums (rows)."""
+
+    function: Reach
+    of: Sums
+
+
+@dataclass(frozen=True)
+class Product:
+    """Polynomials (degree + 1, rows), times factors."""
+
+    polynomial: Array
+    factors: tuple[Factor, ...] = ()
+
+    def mapped(self, change: Callable[[Array], Array]) -> Product:
+        """With all polynomials changed."""
+        factors = tuple(replace(f, of=f.of.mapped(change)) for f in self.factors)
+        return Product(change(self.polynomial), factors)
+
+    def bounds(self) -> tuple[Ends, Ends]:
+        """Of values and of slopes."""
+        made = _of_polynomial(self.polynomial)
+        for factor in self.factors:
+            inner, steep = factor.of.bounds()
+            outer = factor.function.slopes(*inner)
+            made = _times(made, (factor.function.values(*inner), _multiplied(outer, steep)))
+        return made
+
+    def at(self, share: Array | float) -> Array:
+        """Values at shares (rows)."""
+        made = bernstein.value(self.polynomial, share)
+        with np.errstate(invalid="ignore"):
+            for factor in self.factors:
+                made = made * factor.function(factor.of.at(share))
+        return made
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Products to be added up; equal factors are equal in number and order for all rows."""
+
+    products: tuple[Product, ...]
+
+    @property
+    def count(self) -> int:
+        """Of rows."""
+        return int(self.products[0].polynomial.shape[1])
+
+    def mapped(self, change: Callable[[Array], Array]) -> Sums:
+        """With all polynomials changed."""
+        return Sums(tuple(one.mapped(change) for one in self.products))
+
+    def pick(self, rows: Rows) -> Sums:
+        """Some of the rows."""
+        return self.mapped(lambda c: c[:, rows])
+
+    def halves(self) -> Sums:
+        """All rows on the first half of the interval, then all on the second one."""
+        return self.mapped(lambda c: np.concatenate(bernstein.halved(c, 0.5), axis=1))
+
+    def plus(self, shift: Array | float) -> Sums:
+        """Higher values."""
+        first, *others = self.products
+        if first.factors:
+            constant = np.broadcast_to(np.asarray(shift, np.float64), (1, self.count))
+            return Sums((Product(constant), *self.products))
+        return Sums((Product(first.polynomial + shift), *others))
+
+    def times(self, factor: Array | float) -> Sums:
+        """Each row times a number."""
+        return Sums(tuple(replace(one, polynomial=one.polynomial * factor) for one in self.products))
+
+    def bounds(self) -> tuple[Ends, Ends]:
+        """Of values and of slopes."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = [one.bounds() for one in self.products]
+            values, slopes = ([one[i] for one in found] for i in (0, 1))
+            return _added(values), _added(slopes)
+
+    def rounding(self) -> Array:
+        """What numbers as large as the largest of each row carry at least; 0 of what has no bounds."""
+        (least, most), _ = self.bounds()
+        size = np.maximum(np.abs(least), np.abs(most))
+        return SELF * EPS * np.where(np.isfinite(size), size, 0.0)
+
+    def at(self, share: Array | float) -> Array:
+        """Values at shares (rows)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sum(one.at(share) for one in self.products))
+
+    def merged(self) -> Sums:
+        """Products with the same factors become one: what cancels is zero to the last bit."""
+        kept: list[Product] = []
+        for new in self.products:
+            polynomial = new.polynomial
+            for i, old in enumerate(kept):
+                same = _alike(old, new)
+                if same.any():
+                    degree = max(len(old.polynomial), len(polynomial)) - 1
+                    grown = bernstein.elevated(old.polynomial, degree)
+                    polynomial = bernstein.elevated(polynomial, degree)
+                    kept[i] = replace(old, polynomial=grown + np.where(same, polynomial, 0.0))
+                    polynomial = np.where(same, 0.0, polynomial)
+            if polynomial.any():
+                kept.append(replace(new, polynomial=polynomial))
+        return Sums(tuple(kept)) if kept else Sums((Product(np.zeros((1, self.count))),))
+
+    def nothing(self) -> NDArray[np.bool_]:
+        """Rows that are zero to the last bit."""
+        zero = [~one.polynomial.any(axis=0) for one in self.products]
+        return np.asarray(np.logical_and.reduce(zero))
+
+
+def _of_polynomial(c: Array) -> tuple[Ends, Ends]:
+    slope = bernstein.derivative(c)
+    return (c.min(axis=0), c.max(axis=0)), (slope.min(axis=0), slope.max(axis=0))
+
+
+def _times(a: tuple[Ends, Ends], b: tuple[Ends, Ends]) -> tuple[Ends, Ends]:
+    """Bounds of a product, and of its slope."""
+    parts = [_multiplied(a[0], b[1]), _multiplied(a[1], b[0])]
+    return _multiplied(a[0], b[0]), _added(parts)
+
+
+def _multiplied(a: Ends, b: Ends) -> Ends:
+    """Of zero times what is infinite nothing is known."""
+    corners = np.stack([x * y for x in a for y in b])
+    unknown = np.isnan(corners).any(axis=0)
+    return np.where(unknown, -np.inf, corners.min(axis=0)), np.where(unknown, np.inf, corners.max(axis=0))
+
+
+def _added(ends: list[Ends]) -> Ends:
+    """No number where infinities cancel: nothing follows from these."""
+    return np.asarray(sum(low for low, _ in ends)), np.asarray(sum(high for _, high in ends))
+
+
+def _alike(a: Product, b: Product) -> NDArray[np.bool_]:
+    """Rows on which two products have the same factors."""
+    same = np.ones(a.polynomial.shape[1], np.bool_)
+    if len(a.factors) != len(b.factors):
+        return ~same
+    for f, g in zip(a.factors, b.factors, strict=True):
+        if f.function != g.function or len(f.of.products) != len(g.of.products):
+            return np.zeros_like(same)
+        for p, q in zip(f.of.products, g.of.products, strict=True):
+            if len(p.polynomial) != len(q.polynomial):
+                return np.zeros_like(same)
+            same &= (p.polynomial == q.polynomial).all(axis=0) & _alike(p, q)
+    return same

@@ -1,0 +1,224 @@
+"""Which of many functions is the largest, on every interval, with all places where that changes.
+
+An interval is halved until few candidates are left that bounds don't exclude; between two neighbouring roots
+of their differences the order of these does not change.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.domains.carried import EPS
+from onnx_si.domains.judge import SELF
+from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings
+from onnx_si.domains.piecewise.curves.arithmetic import placed
+from onnx_si.domains.piecewise.curves.curve import Curve, Index, Shared, Term
+from onnx_si.domains.piecewise.curves.expressions import Sums
+from onnx_si.domains.piecewise.curves.signs import signs_of
+from onnx_si.errors import UnsupportedModel
+from onnx_si.kernels import bernstein
+from onnx_si.rules.rules import Array, Maximum, Winner
+
+Bools = NDArray[np.bool_]
+FEW = 4  # candidates that are compared in pairs
+DEEPEST = 20  # times that an interval is halved to have fewer
+GENERIC = (
+    0.137,
+    0.38196601125010515,
+    0.6909830056250526,
+)  # shares at which functions that agree are the same
+
+
+def candidates_of(rule: Maximum | Winner, xs: Sequence[Curve]) -> tuple[Curve, Bools]:
+    """Candidates (candidates, elements) in a row, times the rule's sign, and which of them are there.
+
+    Raises
+    ------
+    UnsupportedModel
+        If a constant one is infinite or not a number.
+    """
+    nothing = [np.zeros((1, *x.shape)) for x in xs]
+    still = np.asarray(rule.candidates(*nothing))[:, 0]
+    there = ~(still == -rule.sign * np.inf)
+    if not np.isfinite(still[there]).all():
+        raise UnsupportedModel("a maximum is taken over constants that are infinite or not a number")
+    still = np.where(there, still, 0.0)
+
+    def moved(coefficients: Sequence[Array]) -> Array:
+        made = np.asarray(rule.candidates(*coefficients))
+        return rule.sign * np.moveaxis(np.where(there[:, None], made, 0.0), 0, 1)
+
+    degree = max(len(x.polynomial) for x in xs)
+    raised = [bernstein.elevated(x.polynomial, degree - 1) for x in xs]
+    terms = [Term(np.stack([moved([c[k] for c in raised]) for k in range(degree)]))]
+    for i, x in enumerate(xs):
+        for term in x.terms[1:]:
+            rows = [np.zeros((term.over.shape[1], *one.shape)) for one in xs]
+            over = [moved([*rows[:i], c, *rows[i + 1 :]]) - rule.sign * still for c in term.over]
+            factors = tuple(
+                Shared(f.function, f.of, _places(rule, i, f.place, nothing, still, there))
+                for f in term.factors
+            )
+            terms.append(Term(np.stack(over), factors))
+    return Curve(xs[0].knots, tuple(terms)), there
+
+
+def _places(
+    rule: Maximum | Winner, i: int, place: Index, nothing: list[Array], still: Array, there: Bools
+) -> Index:
+    """A factor's places of the candidates; of constant ones they are of no account."""
+    given = [*nothing[:i], place[None].astype(np.float64), *nothing[i + 1 :]]
+    made = np.asarray(rule.candidates(*given))[:, 0]
+    return np.where(there, np.where(there, made, 0.0) - still, 0.0).astype(np.intp)
+
+
+def handovers(rule: Maximum | Winner, xs: Sequence[Curve]) -> Crossings:
+    """Where the largest candidate changes."""
+    every, there = candidates_of(rule, xs)
+    return _handovers(every.flat(), there.reshape(len(there), -1))
+
+
+def maximum(rule: Maximum, xs: Sequence[Curve]) -> Curve:
+    """The largest candidate, whose terms it has, on knots between which none overtakes another."""
+    every, there = candidates_of(rule, xs)
+    flat = every.flat()
+    middles = flat.at_share(0.5).reshape(len(flat.knots) - 1, len(there), -1)
+    with np.errstate(invalid="ignore"):
+        winner = np.where(there.reshape(len(there), -1), middles, -np.inf).argmax(axis=1)
+    elements = winner.shape[1]
+    made = flat.gathered(winner * elements + np.arange(elements)).reshaped(there.shape[1:])
+    first, *rest = made.terms
+    signed = [Term(rule.sign * term.over, term.factors) for term in (first, *rest)]
+    return Curve(made.knots, tuple(signed))
+
+
+def _handovers(every: Curve, there: Bools) -> Crossings:
+    """Where the largest changes; candidates (candidates, elements) in a row."""
+    count, elements = there.shape
+    least, most = (end.reshape(-1, count, elements) for end in every.bounds())
+    least = np.where(there, least, -np.inf)
+    best = least.max(axis=1, keepdims=True)
+    alive = there & ((most > best + _rounding(best)) | (least == best))
+    interval, candidate, element = np.nonzero(alive & (alive.sum(axis=1, keepdims=True) > 1))
+    order = np.lexsort((candidate, element, interval))
+    interval, candidate, element = interval[order], candidate[order], element[order]
+    group = (
+        np.cumsum(np.append(True, (np.diff(interval) != 0) | (np.diff(element) != 0))[: len(interval)]) - 1
+    )
+    rows = every.rows(interval, candidate * elements + element)
+    pieces = [
+        piece for some in _some(group) for piece in _crest(rows.pick(some), group[some], candidate[some])
+    ]
+    if not pieces:
+        return NO_CROSSINGS
+    at_group, start, winner = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    order = np.lexsort((start, at_group))
+    at_group, start, winner = at_group[order], start[order], winner[order]
+    change = np.flatnonzero((at_group[1:] == at_group[:-1]) & (winner[1:] != winner[:-1])) + 1
+    first = np.searchsorted(group, at_group[change])
+    return placed(every.knots, interval[first], element[first], start[change])
+
+
+def _some(group: Index) -> Iterator[Index]:
+    """Rows of whole groups, so many that they fit into memory."""
+    most = 1 << 16
+    start = 0
+    while start < len(group):
+        end = len(group)
+        if end - start > most:
+            end = max(
+                int(np.searchsorted(group, group[start + most])),
+                int(np.searchsorted(group, group[start], "right")),
+            )
+        yield np.arange(start, end)
+        start = end
+
+
+Piece = tuple[Index, Array, Index]
+
+
+def _crest(rows: Sums, group: Index, candidate: Index) -> Iterator[Piece]:
+    """Parts of [0, 1] by their group, start and largest candidate; rows are sorted by group."""
+    keep = _first_of_equals(rows, group)
+    rows, group, candidate = rows.pick(keep), group[keep], candidate[keep]
+    low, depth = np.zeros(len(group)), 0
+    while len(group):
+        rows, group, candidate, low, item = _still_alive(rows, group, candidate, low)
+        size = np.bincount(item)[item] if len(item) else item
+        few = (size <= FEW) | (depth >= DEEPEST)
+        yield from _in_pairs(rows.pick(few), group[few], candidate[few], low[few], item[few], 2.0**-depth)
+        rows, depth = rows.pick(~few).halves(), depth + 1
+        group, candidate = np.tile(group[~few], 2), np.tile(candidate[~few], 2)
+        low = np.concatenate([low[~few], low[~few] + 2.0**-depth])
+
+
+def _first_of_equals(rows: Sums, group: Index) -> Index:
+    """Rows without those that are the same as one before in their group."""
+    values = np.stack([rows.at(share) for share in GENERIC])
+    order = np.lexsort((np.arange(len(group)), *values, group))
+    same = (np.diff(values[:, order], axis=1) == 0).all(axis=0) & (np.diff(group[order]) == 0)
+    return np.sort(order[np.append(True, ~same)])
+
+
+def _still_alive(
+    rows: Sums, group: Index, candidate: Index, low: Array
+) -> tuple[Sums, Index, Index, Array, Index]:
+    """Rows that may be the largest by more than rounding on their part, and one that is the largest by less;
+    sorted by parts, and the number of each's part.
+    """
+    order = np.lexsort((candidate, low, group))
+    rows, group, candidate, low = rows.pick(order), group[order], candidate[order], low[order]
+    item = _numbered(group, low)
+    (least, most), _ = rows.bounds()
+    best = np.full(item[-1] + 1 if len(item) else 0, -np.inf)
+    np.maximum.at(best, item, np.where(np.isnan(least), -np.inf, least))
+    best = best[item]
+    alive = np.flatnonzero(~(most <= best + _rounding(best)) | (least == best))
+    group, low = group[alive], low[alive]
+    return rows.pick(alive), group, candidate[alive], low, _numbered(group, low)
+
+
+def _rounding(values: Array) -> Array:
+    return SELF * EPS * np.where(np.isfinite(values), np.abs(values), 0.0)
+
+
+def _numbered(group: Index, low: Array) -> Index:
+    """The number of each row's part, of rows that are sorted by parts."""
+    new = (np.diff(group) != 0) | (np.diff(low) != 0)
+    return np.concatenate([np.zeros(min(1, len(group)), np.intp), np.cumsum(new)])
+
+
+def _in_pairs(
+    rows: Sums, group: Index, candidate: Index, low: Array, item: Index, width: float
+) -> Iterator[Piece]:
+    """The same of parts with few candidates."""
+    if not len(item):
+        return
+    _, first, size = np.unique(item, return_index=True, return_counts=True)
+    for count in np.unique(size):
+        starts = first[size == count]
+        members = starts[:, None] + np.arange(count)
+        yield from _of_alike(rows, group[starts], candidate[members], members, low[starts], width)
+
+
+def _of_alike(
+    rows: Sums, group: Index, candidate: Index, members: Index, low: Array, width: float
+) -> Iterator[Piece]:
+    """Parts that all have as many candidates (parts, candidates)."""
+    parts, count = members.shape
+    found = [(np.arange(parts), np.zeros(parts)), (np.arange(parts), np.ones(parts))]
+    for a, b in combinations(range(count), 2):
+        apart = Sums((*rows.pick(members[:, a]).products, *rows.pick(members[:, b]).times(-1.0).products))
+        slack = rows.pick(members[:, a]).rounding() + rows.pick(members[:, b]).rounding()
+        found.append(signs_of(apart.merged(), slack).changes())
+    part, share = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.lexsort((share, part))
+    part, share = part[order], share[order]
+    inner = np.flatnonzero((part[1:] == part[:-1]) & (share[1:] > share[:-1]))
+    part, start, end = part[inner], share[inner], share[inner + 1]
+    middle = 0.5 * (start + end)
+    values = np.stack([rows.pick(members[part, i]).at(middle) for i in range(count)])
+    best = np.where(np.isnan(values), -np.inf, values).argmax(axis=0)
+    yield group[part], low[part] + width * start, candidate[part, best]

@@ -1,0 +1,166 @@
+"""Where functions on [0, 1] are above zero and where below, with every change of sign found.
+
+An interval is halved until bounds tell the sign of the function on it, or that it rises or falls all along:
+then there is at most one root, and the values at both ends tell whether there is. Where it turns back within
+the slack of zero, rounding makes two roots or none, and nothing is said.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnx_si.domains.piecewise.curves.expressions import Sums
+from onnx_si.rules.rules import Array
+
+Index = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+NARROWEST = 2.0**-44  # share of an interval on which no more is asked: a pole, or a root of many
+ROUNDS = 200  # of halving a bracket at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signs:
+    """Parts of [0, 1] by rows and in order: 1 above zero, -1 below, 0 where nothing is said."""
+
+    row: Index
+    low: Array
+    high: Array
+    sign: NDArray[np.int8]
+
+    def where(self, sign: int) -> tuple[Index, Array, Array]:
+        """Rows and ends of the parts of one sign."""
+        chosen = self.sign == sign
+        return self.row[chosen], self.low[chosen], self.high[chosen]
+
+    def changes(self) -> tuple[Index, Array]:
+        """Rows and shares at which the sign changes, or nothing is said any more."""
+        inner = (self.row[1:] == self.row[:-1]) & (self.sign[1:] != self.sign[:-1])
+        return self.row[1:][inner], self.low[1:][inner]
+
+
+@dataclass
+class _Found:
+    """Parts that are settled, as lists of arrays."""
+
+    parts: list[tuple[Index, Array, Array, NDArray[np.int8]]]
+
+    def add(self, chosen: Bools, row: Index, low: Array, high: Array, sign: NDArray[np.int8] | int) -> None:
+        """Keep chosen parts."""
+        if chosen.any():
+            signs = np.broadcast_to(np.asarray(sign, np.int8), row.shape)
+            self.parts.append((row[chosen], low[chosen], high[chosen], signs[chosen]))
+
+    def sorted(self) -> Signs:
+        row, low, high, sign = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        order = np.lexsort((low, row))
+        return Signs(row=row[order], low=low[order], high=high[order], sign=sign[order])
+
+
+def signs_of(sums: Sums, slack: Array | float) -> Signs:
+    """The signs of all rows on [0, 1]; their values may be off by the slack."""
+    found, row, slack = _Found([]), np.arange(sums.count), np.broadcast_to(slack, sums.count)
+    low, high, part = np.zeros(len(row)), np.ones(len(row)), sums
+    while len(row):
+        (least, most), (flattest, steepest) = part.bounds()
+        near = slack[row]
+        above, below = least > near, most < -near
+        steady = ((flattest > 0) | (steepest < 0)) & ~above & ~below
+        found.add(above, row, low, high, 1)
+        found.add(below, row, low, high, -1)
+        _settle(found, part.pick(steady), row[steady], low[steady], high[steady])
+        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST)
+        open_ = ~(above | below | steady)
+        last = open_ & within
+        found.add(last, row, low, high, 0)
+        rest = open_ & ~within
+        part, middle = part.pick(rest).halves(), 0.5 * (low[rest] + high[rest])
+        row = np.concatenate([row[rest]] * 2)
+        low, high = np.concatenate([low[rest], middle]), np.concatenate([middle, high[rest]])
+    if not found.parts:
+        nothing = np.empty(0)
+        return Signs(row=np.empty(0, np.intp), low=nothing, high=nothing, sign=np.empty(0, np.int8))
+    return _widened(found.sorted(), sums, slack)
+
+
+def _settle(found: _Found, part: Sums, row: Index, low: Array, high: Array) -> None:
+    """Functions that rise or fall all along have one root, or none."""
+    if not len(row):
+        return
+    first, last = part.at(0.0), part.at(1.0)
+    crosses = (first < 0) & (last > 0) | (first > 0) & (last < 0)
+    plain = np.where(first + last > 0, 1, -1).astype(np.int8)
+    found.add(~crosses, row, low, high, plain)
+    if crosses.any():
+        row, low, high = row[crosses], low[crosses], high[crosses]
+        start = np.where(first[crosses] > 0, 1, -1).astype(np.int8)
+        at = low + (high - low) * _root(part.pick(crosses), first[crosses], last[crosses])
+        every = np.ones(len(row), np.bool_)
+        found.add(every, row, low, at, start)
+        found.add(every, row, at, high, -start)
+
+
+def _root(part: Sums, left: Array, right: Array) -> Array:
+    """The root of functions with values of different sign at 0 and 1, by the secant (Illinois), and by halves
+    where that is slow.
+    """
+    a, b = np.zeros(part.count), np.ones(part.count)
+    width, share = b - a, np.zeros(part.count)
+    for turn in range(ROUNDS):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = b - right * ((b - a) / (right - left))
+        halving = ~((share > a) & (share < b)) | (turn % 3 == 2) & (b - a > 0.25 * width)
+        share = np.where(halving, 0.5 * (a + b), share)
+        if turn % 3 == 2:
+            width = b - a
+        value = part.at(share)
+        same = (value > 0) == (right > 0)
+        left, right = np.where(same, 0.5 * left, value), np.where(same, value, 0.5 * right)
+        a, b = np.where(same, a, share), np.where(same, share, b)
+        hit = value == 0
+        a, b = np.where(hit, share, a), np.where(hit, share, b)
+        if ((b - a) <= 2.0**-52).all():
+            break
+    return np.clip(share, 0.0, 1.0)
+
+
+def _widened(signs: Signs, sums: Sums, slack: Array) -> Signs:
+    """What is not told reaches as far as values stay within twice the slack of zero."""
+    unclear = np.flatnonzero(signs.sign == 0)
+    if not len(unclear):
+        return signs
+    row, ends = signs.row[unclear], [signs.low[unclear].copy(), signs.high[unclear].copy()]
+    functions, reach = sums.pick(row), 2 * slack[row]
+    for end, sign in zip(ends, (-1.0, 1.0), strict=True):
+        step = signs.high[unclear] - signs.low[unclear]
+        going = np.ones(len(row), np.bool_)
+        while going.any():
+            at = np.clip(end + sign * step, 0.0, 1.0)
+            end[going] = at[going]
+            going &= (at > 0) & (at < 1) & ~(np.abs(functions.at(at)) > reach)
+            step = step * 2
+    return _cut(signs, *_joined(row, *ends))
+
+
+def _joined(row: Index, low: Array, high: Array) -> tuple[Index, Array, Array]:
+    """Parts that overlap as one."""
+    kept: list[tuple[int, float, float]] = []
+    for r, a, b in sorted(zip(row.tolist(), low.tolist(), high.tolist(), strict=True)):
+        if kept and kept[-1][0] == r and a <= kept[-1][2]:
+            a, b = kept[-1][1], max(b, kept.pop()[2])
+        kept.append((r, a, b))
+    rows, starts, ends = zip(*kept, strict=True)
+    return np.array(rows), np.array(starts), np.array(ends)
+
+
+def _cut(signs: Signs, row: Index, low: Array, high: Array) -> Signs:
+    """Parts without what is not told, and that."""
+    found = _Found([])
+    starts, ends = signs.low.copy(), signs.high.copy()
+    for r, a, b in zip(row.tolist(), low.tolist(), high.tolist(), strict=True):
+        mine = signs.row == r
+        starts = np.where(mine & (starts >= a) & (starts < b), b, starts)
+        ends = np.where(mine & (ends > a) & (ends <= b), a, ends)
+    found.add((signs.sign != 0) & (ends > starts), signs.row, starts, ends, signs.sign)
+    found.add(np.ones(len(row), np.bool_), row, low, high, 0)
+    return found.sorted()

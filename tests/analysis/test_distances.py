@@ -1,0 +1,62 @@
+"""How far maps are from an event: many at once, as each of them alone by its definition."""
+
+import numpy as np
+import pytest
+
+from onnx_si.analysis.blackbox import NOWHERE, SMALLEST, counted, distances
+from onnx_si.analysis.marking import Marker
+from onnx_si.domains.event import RegionEvent, TopEvent
+from onnx_si.maps import Threshold, top_region
+
+SHAPE = (3, 4)
+KINDS = [
+    *(Threshold("value", 0.3), Threshold("max", 0.5), Threshold("minmax", 0.4)),
+    *(Threshold("minmax", 0.5, chosen=True), Threshold("top", 0.3), Threshold("argmax", 0.5)),
+]
+
+
+def bound_of(values, threshold):
+    """What a pixel has to exceed."""
+    low, high, level = values.min(), values.max(), threshold.level
+    match threshold.kind:
+        case "value" | "argmax":
+            return level
+        case "max":
+            return level * high
+    if threshold.chosen and not low > level * high:
+        return low - 1.0  # everything is the region
+    return level * high + (1 - level) * low
+
+
+def by_definition(shown, threshold, mask, observed):
+    """Of a map whose threshold is no share of the pixels."""
+    counting = np.ones(SHAPE, bool) if mask is None else mask
+    off = shown - bound_of(shown[counting], threshold)
+    wrong = ((off > 0) & counting) != observed
+    if threshold.kind == "argmax":
+        return np.count_nonzero(wrong)
+    return max(np.abs(off)[wrong].max(), SMALLEST) if wrong.any() else -np.abs(off).min()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("threshold", KINDS, ids=str)
+def test_many_as_one(threshold, masked):
+    rng = np.random.default_rng(2)
+    mask = rng.uniform(size=SHAPE) < 0.7 if masked else None
+    maps = rng.normal(0.6, 0.4, size=(40, *SHAPE))
+    maps[20:] = maps[0] + 0.02 * rng.normal(size=(20, *SHAPE))  # some have the region of the first
+    maps[0:2], maps[5, 1, 1], maps[6, 0, 2], maps[7, 2, 2] = maps[0], np.nan, np.inf, -np.inf
+    marker = Marker(model=None, tensor="", threshold=threshold, mask=mask, is_map=True)
+    observed = marker.region_of(maps[0])
+    event = (TopEvent if threshold.kind == "top" else RegionEvent)(observed)
+    together = distances(marker, maps, event, counted(event, mask))
+    alone = [distances(marker, shown[None], event, counted(event, mask))[0] for shown in maps]
+    np.testing.assert_array_equal(together, alone)
+    assert (together[5:8] == NOWHERE).all() and together[0] == together[1] <= 0
+    for number in (*range(5), *range(8, 40)):
+        if threshold.kind == "top":
+            same = np.array_equal(top_region(maps[number], threshold, mask, mask), observed)
+            assert (together[number] <= 0) == same
+        else:
+            assert together[number] == by_definition(maps[number], threshold, mask, observed)
+    assert 1 < np.count_nonzero(together <= 0) < 40
