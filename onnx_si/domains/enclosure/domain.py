@@ -51,7 +51,7 @@ class Enclosures:
         program = task.program if distance is None else distance.program
         name = task.margin if distance is None else distance.margin
         trace = Trace() if self._fits(program, len(ends), budget_bytes) else None
-        values, first = EnclosureDomain(len(ends), program, trace), self.start(task, ends)
+        values, first = EnclosureDomain(len(ends), program=program, trace=trace), self.start(task, ends)
         (outputs,) = walk(program, values.apply, first, tally, values.watch)
         margin = outputs[name]
         outside, open_ = certify(task.event, margin, zero=distance is None)
