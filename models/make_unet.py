@@ -21,6 +21,7 @@ import common
 import numpy as np
 import torch
 from torch import Tensor, nn
+from training import train_on_masks
 
 SEED = 0
 SIDE = 32
@@ -75,19 +76,6 @@ def draw(count: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
     return tuple(torch.from_numpy(array[:, None].astype(np.float32)) for array in (images, masks))
 
 
-def train(model: UNet, random: np.random.Generator) -> None:
-    optimizer = torch.optim.Adam(model.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=STEPS)
-    for _ in range(STEPS):
-        images, masks = draw(BATCH, random)
-        optimizer.zero_grad()
-        weight = 1 + (OBJECT_WEIGHT - 1) * masks
-        nn.functional.binary_cross_entropy(model(images), masks, weight).backward()
-        optimizer.step()
-        schedule.step()
-    model.eval()
-
-
 @torch.no_grad()
 def main() -> None:
     torch.manual_seed(SEED)
@@ -96,7 +84,7 @@ def main() -> None:
     random = np.random.default_rng(SEED)
     model = UNet()
     with torch.enable_grad():
-        train(model, random)
+        train_on_masks(model, draw, random, steps=STEPS, batch=BATCH, object_weight=OBJECT_WEIGHT)
 
     images, masks = draw(1000, random)
     found, truth = model(images) > 0.5, masks > 0.5

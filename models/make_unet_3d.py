@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
+from training import train_on_masks
 
 SEED = 0
 SIDE = 32
@@ -76,19 +77,6 @@ def draw(count: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
     return images, masks
 
 
-def train(model: UNet, random: np.random.Generator) -> None:
-    optimizer = torch.optim.Adam(model.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=STEPS)
-    for _ in range(STEPS):
-        images, masks = draw(BATCH, random)
-        optimizer.zero_grad()
-        weight = 1 + (OBJECT_WEIGHT - 1) * masks
-        nn.functional.binary_cross_entropy(model(images), masks, weight).backward()
-        optimizer.step()
-        schedule.step()
-    model.eval()
-
-
 def any_size(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Sides of space left free: no node holds them."""
     del proto.graph.value_info[:]
@@ -107,7 +95,7 @@ def main() -> None:
     random = np.random.default_rng(SEED)
     model = UNet()
     with torch.enable_grad():
-        train(model, random)
+        train_on_masks(model, draw, random, steps=STEPS, batch=BATCH, object_weight=OBJECT_WEIGHT)
 
     images, masks = draw(80, random)
     found, truth = model(images) > 0.5, masks > 0.5

@@ -25,6 +25,7 @@ ENOUGH = (
 )  # the same for the ends of S. Seen against 80 bits: up to 3 times, where 3 x 3 convolutions of
 GROWTH = 8.0  # 128 channels and more are done fast, 10; in this many standard errors errors may double
 EPS = float(np.finfo(np.float64).eps)
+ROOM = 64 << 20  # bytes of tensors of all images that are looked at
 LOOKS = (1.0, -2.5, 4.0)  # standard errors from the statistic to the images that are looked at
 
 
@@ -77,10 +78,21 @@ class Carried:
     def _seen(self) -> Mapping[str, Array]:
         """What is guessed at each image, the nearest first; nothing where none of them is defined."""
         images = np.stack([self.start + self.direction * (self.at + n * self.scale) for n in LOOKS])
-        for some in (images, *images[:, None]):
+        alone = images[:, None]
+        if 16 * len(images) * max(self.program.held, default=0) > ROOM:
+            return self._one_by_one(alone)
+        for some in (images, *alone):
             with suppress(Undefined):
                 return disturbed(self.program, some)
         return {}
+
+    def _one_by_one(self, alone: Array) -> Mapping[str, Array]:
+        """The same for a large network, whose tensors of several images are not held at the same time."""
+        found = list[Mapping[str, Array]]()
+        for image in alone:
+            with suppress(Undefined):
+                found.append(disturbed(self.program, image))
+        return {name: np.concatenate([seen[name] for seen in found]) for name in (found[0] if found else ())}
 
     @cached_property
     def _sizes(self) -> tuple[float, float]:

@@ -56,7 +56,7 @@ class Seen:
         return self.knots if self.paid is None else self.paid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """What is proven of one cell: never in S; which pixels may be on the wrong side; units left open.
 
@@ -97,7 +97,7 @@ class Resolving(Domain, Protocol):
     """Tells where in a cell the event holds."""
 
     def resolve(self, task: Task, ends: tuple[float, float], budget_bytes: int, tally: Tally) -> Seen:
-        """Examine a part of the line; no tensor grows beyond the budget while it can be split."""
+        """Examine a part of the line; its tensors together stay within the budget while it can be split."""
         ...
 
     def piece(self, task: Task, reach: float, budget_bytes: int) -> Intervals:
@@ -108,7 +108,9 @@ class Resolving(Domain, Protocol):
 class Claiming(Domain, Protocol):
     """Proves something of whole cells."""
 
-    def claim(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Claim]:
+    def claim(
+        self, task: Task, ends: Sequence[tuple[float, float]], budget_bytes: int, tally: Tally
+    ) -> list[Claim]:
         """Look at cells in one batch."""
         ...
 
@@ -134,6 +136,10 @@ class Pointing(Domain, Protocol):
 
     def margins(self, task: Task, places: Sequence[float], tally: Tally) -> Array:
         """The margins (places, *map)."""
+        ...
+
+    def changes(self, task: Task, places: tuple[float, float], tally: Tally) -> int:
+        """How many units are on another piece at the second of two places."""
         ...
 
 

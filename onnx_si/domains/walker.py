@@ -69,6 +69,7 @@ def walk(
     start: V,
     tally: Tally,
     watch: Callable[[V, Limits], None] | None = None,
+    enter: Callable[[int], None] | None = None,
 ) -> Iterator[dict[str, V]]:
     """Carry `start` (the image on a part of the line) through the program.
 
@@ -82,6 +83,8 @@ def walk(
         Grows by the multiply-adds done; its peak rises to the memory of one part's values.
     watch : callable, optional
         (value, limits), called for every tensor of integers that may leave its type's range.
+    enter : callable, optional
+        Called with the number of an instruction before its rule is applied.
 
     Yields
     ------
@@ -98,6 +101,8 @@ def walk(
         alive = sum(value.nbytes for value in live.values())
         for index in range(position, len(program.instructions)):
             step = program.instructions[index]
+            if enter is not None:
+                enter(index)
             try:
                 value = apply(step.rule, [live[name] for name in step.inputs])
                 if watch is not None and step.limits is not None:

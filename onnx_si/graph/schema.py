@@ -329,3 +329,17 @@ def type_problem(op: str, domain: str, opset: int, kinds: tuple[int | None, ...]
         if first != kind:
             return f"its input {place + 1} ('{formal.name}') is {name}, unlike another that must be the same"
     return None
+
+
+def shape_problem(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """What is wrong with the shapes of a node's inputs; None where nothing is known to be.
+
+    Only of ops whose rule would take other shapes without a word, or stumble over them.
+    """
+    singles = {"Range": ("start", "limit", "delta")}.get(node.op_type, ())
+    for name, what in zip(node.input, singles, strict=False):
+        if math.prod(shapes.get(name, ())) != 1:
+            return f"{what} '{shown(name)}' of shape {shown(shapes[name])} is not one number"
+    if node.op_type == "Compress" and len(node.input) > 1 and len(shapes.get(node.input[1], (1,))) != 1:
+        return f"condition '{shown(node.input[1])}' of shape {shown(shapes[node.input[1]])} has not one axis"
+    return None

@@ -14,7 +14,7 @@ from onnx import helper
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import function_body, refuse_by_name
 from onnx_si.graph.constants import affordable, inferred_shapes
-from onnx_si.graph.schema import type_problem
+from onnx_si.graph.schema import shape_problem, type_problem
 from onnx_si.ground.budget import budget, ceiling
 from onnx_si.kernels.arrays import Constant
 from onnx_si.ops.recipe import Recipe
@@ -110,7 +110,10 @@ class Binder(Known):
             return []
 
     def _require_types(self, node: onnx.NodeProto) -> None:
-        """Element types that the op takes, as far as they are certain."""
+        """Shapes and element types that the op takes, as far as they are certain."""
+        advice = "the model breaks the ONNX specification; export it again"
+        if not domain_of(node) and (why := shape_problem(node, self._shapes(node))) is not None:
+            raise Refusal(why, advice)
         if not self.untyped.isdisjoint(node.input):
             self.untyped.update(node.output)
             return
@@ -118,7 +121,7 @@ class Binder(Known):
         kinds = tuple(elements.get(name) for name in node.input)
         problem = type_problem(node.op_type, domain_of(node), self.opsets.get(domain_of(node), 1), kinds)
         if problem is not None:
-            raise Refusal(problem, "the model breaks the ONNX specification; export it again")
+            raise Refusal(problem, advice)
 
     def _blank(self, name: str) -> NDArray[Any]:
         """Zeros of a changing tensor's type and shape, in no memory."""
@@ -196,9 +199,13 @@ class Binder(Known):
         """Element type of a tensor."""
         return self.types[name] if name in self.values else element_of(self.constants[name])
 
-    def _type_protos(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
+    def _shapes(self, node: onnx.NodeProto) -> dict[str, tuple[int, ...]]:
+        """Shape of each input."""
         shapes = {name: self.values[name].shape[1:] for name in node.input if name in self.values}
-        shapes |= {name: self.constants[name].shape for name in node.input if name in self.constants}
+        return shapes | {name: self.constants[name].shape for name in node.input if name in self.constants}
+
+    def _type_protos(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
+        shapes = self._shapes(node)
         kinds = self._elements(node)
         return {name: helper.make_tensor_type_proto(kinds[name], shape) for name, shape in shapes.items()}
 

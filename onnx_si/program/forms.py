@@ -33,6 +33,7 @@ HIGHEST = 8  # degree that is followed
 MOST = 2.0**53  # whole numbers are exact up to it
 MOST_TERMS = 48  # that one is divided into where a sum mixes elements with different factors,
 MOST_POLYNOMIALS = 128  # and those that an element of a tensor is made of
+MOST_KINKS = 4  # behind factors: each unit's place of change is the root of a function that is no polynomial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +51,13 @@ class Bent:
 
 @dataclass(frozen=True)
 class Form:
-    """The degree of its polynomials (NO_POLYNOMIAL: there is none), and its terms with factors."""
+    """The degree of its polynomials (NO_POLYNOMIAL: there is none), and its terms with factors; how many
+    kinks and maxima in a row have been taken of such.
+    """
 
     degree: int
     terms: tuple[Bent, ...] = ()
+    kinks: int = 0
 
     @property
     def curved(self) -> bool:
@@ -85,7 +89,11 @@ def followed(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]
     made = _made(rule, forms, shapes)
     if made is None or max(made.degree, *(term.degree for term in made.terms), 0) > HIGHEST:
         return None
-    return made if made.size <= MOST_POLYNOMIALS else None
+    kinks = max(form.kinks for form in forms)
+    if isinstance(rule, Kinked | Maximum) and made.terms:
+        kinks += 1
+    allowed = made.size <= MOST_POLYNOMIALS and kinks <= MOST_KINKS
+    return replace(made, kinks=kinks) if allowed else None
 
 
 def growth_of(instructions: Iterable[Instruction]) -> int:
@@ -109,6 +117,8 @@ def growth_of(instructions: Iterable[Instruction]) -> int:
 def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) -> Form | None:
     degree, plain = max(form.degree for form in forms), not any(form.terms for form in forms)
     match rule:
+        case Step() | Winner() | Kinked() if any(form.flat for form in forms):
+            return None
         case Affine():
             return _affine(rule, forms, shapes)
         case Bilinear():
@@ -124,8 +134,6 @@ def _made(rule: Rule, forms: Sequence[Form], shapes: Sequence[tuple[int, ...]]) 
             return Form(NO_POLYNOMIAL, (Bent(degree=0, places=own, size=1 + forms[0].size, flat=flat),))
         case Quotient():
             return _quotient(rule, forms, shapes)
-        case Step() | Winner() if any(form.flat for form in forms):
-            return None
         case Step(spacing=None):
             every = [_affine(switch, forms, shapes) for switch in switches_of(rule, shapes)]
             return None if any(form is None for form in every) else STEADY
@@ -142,7 +150,7 @@ def _affine(rule: Affine, forms: Sequence[Form], shapes: Sequence[tuple[int, ...
             if found is not None:
                 terms.append(replace(term, places=found))
                 continue
-            layers = layers_of(rule, position, shapes, term.places, MOST_TERMS)
+            layers = layers_of(rule, position, shapes, term.places, MOST_TERMS) if not term.flat else None
             if layers is None:
                 return None
             terms += [replace(term, places=layer.places) for layer in layers]

@@ -2,6 +2,7 @@
 the image.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -59,6 +60,16 @@ class Program:
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of every tensor that changes."""
         return {self.input: self.shape} | {step.output: step.shape for step in self.instructions}
+
+    @cached_property
+    def held(self) -> tuple[int, ...]:
+        """Elements at one point that are alive when an instruction has made its tensor, for each of them."""
+        alive, found = math.prod(self.shape), list[int]()
+        for step in self.instructions:
+            alive += math.prod(step.shape)
+            found.append(alive)
+            alive -= sum(math.prod(self.shapes[name]) for name in step.dead)
+        return tuple(found)
 
     @cached_property
     def ways_back(self) -> WaysBack:

@@ -47,13 +47,15 @@ class Examiner:
         tallies = [self._new_tally() for _ in parts]
         judged = task.judge.tally.operations
 
+        at_once = min(len(parts), cores())
+
         def one(ends: tuple[float, float], tally: Tally) -> Seen:
-            return self.domains.resolving.resolve(task, ends, self.budget_bytes, tally)
+            return self.domains.resolving.resolve(task, ends, self.budget_bytes // at_once, tally)
 
         if len(parts) == 1:
             found = [one(parts[0], tallies[0])]
         else:
-            with ThreadPoolExecutor(min(len(parts), cores())) as pool:
+            with ThreadPoolExecutor(at_once) as pool:
                 found = list(pool.map(one, parts, tallies))
         self.tally.operations += sum(tally.operations for tally in tallies)
         self.tally.operations += task.judge.tally.operations - judged
@@ -73,7 +75,11 @@ class Examiner:
     def claim(self, task: Task, ends: Sequence[tuple[float, float]]) -> list[Claim]:
         """What is proven of cells."""
         assert self.domains.claiming is not None, "nobody claims anything"
-        return self.domains.claiming.claim(task, ends, self.tally)
+        return self.domains.claiming.claim(task, ends, self.budget_bytes, self.tally)
+
+    def changes(self, task: Task, low: float, high: float) -> int:
+        """How many units are on another piece at the second of two places."""
+        return self.domains.pointing.changes(task, (low, high), self.tally)
 
     def wrong(self, task: Task, places: Sequence[float]) -> Array:
         """How far pixels are on the wrong side at single points: (points, *map)."""

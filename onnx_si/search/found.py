@@ -17,7 +17,7 @@ FATES = (RESOLVED, "discarded", "accepted", "undecided", "sieved", "in_parts", "
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """When to stop, and how much memory one tensor may take.
+    """When to stop, and how much memory all tensors on the line may take together.
 
     `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
     both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
@@ -30,7 +30,7 @@ class SearchOptions:
     alternative: Alternative = "two-sided-abs"
     precision: float = 1e-4
     decide_at: float | None = None
-    budget_bytes: int = 64 << 20
+    budget_bytes: int = 1 << 30
     interval_level: float | None = None
     domains: Domains = STANDARD
     costs: Costs = field(default_factory=Costs)
@@ -41,7 +41,11 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """A look at a running search, or at chains that run: `passes` of the model so far."""
+    """A look at a running search, or at chains that run: `passes` of the model so far.
+
+    `settled` is the share of the line's probability that is decided, `precision` the width of the bounds that
+    is wanted.
+    """
 
     bounds: tuple[float, float]
     cells: int
@@ -49,6 +53,8 @@ class Progress:
     seconds: float
     chains: int = 0
     passes: int = 0
+    settled: float | None = None
+    precision: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The books of a search under way: what is known of S, and what it cost."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -73,8 +74,14 @@ class Ledger(ABC):
     def look(self) -> Progress:
         """Where the search stands."""
         seconds = time.perf_counter() - self.started
+        bounds = self.bounds()
         return Progress(
-            bounds=self.bounds(), cells=sum(self.fates.values()), pieces=self.examiner.pieces, seconds=seconds
+            bounds=bounds,
+            cells=sum(self.fates.values()),
+            pieces=self.examiner.pieces,
+            seconds=seconds,
+            settled=max(0.0, -math.expm1(self.task.line.distribution.log_mass(self.known[1]))),
+            precision=self.options.precision,
         )
 
     def require_observed(self) -> None:

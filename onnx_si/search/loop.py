@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
-from onnx_si.errors import UnsupportedModel
-from onnx_si.ground.budget import excess
+from onnx_si.errors import Undefined, UnsupportedModel
+from onnx_si.ground.budget import LEAST, budget, excess
 from onnx_si.ground.deadline import GRACE, Deadline, TimeUp
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
@@ -23,6 +23,7 @@ from onnx_si.search.screen import Screen
 from onnx_si.search.settling import settle_interval
 from onnx_si.search.stop import TIME_OVER, Stopped
 from onnx_si.search.stop import WHY as INTERRUPTED
+from onnx_si.search.tuning import Tuning
 from onnx_si.search.watchdog import WHY, Watchdog
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
@@ -32,14 +33,29 @@ LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same ti
 
 def require_room(program: Program, points: int) -> None:
     """Refuse a program whose tensors do not fit into memory at as many points as the smallest step has."""
-    shapes, alive, peak = program.shapes, math.prod(program.shape), math.prod(program.shape)
-    for step in program.instructions:
-        alive += math.prod(step.shape)
-        peak = max(peak, alive)
-        alive -= sum(math.prod(shapes[name]) for name in step.dead)
-    why = excess(8 * points * peak)
+    why = excess(8 * points * max(program.held, default=math.prod(program.shape)))
     if why is not None:
         raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
+
+
+def _room(options: SearchOptions) -> int:
+    """Bytes that tensors may take together."""
+    with budget() as whole:
+        return min(options.budget_bytes, max(whole.left(), LEAST))
+
+
+def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> float:
+    """The width of a first cell of a large network that holds as many knots as one step may follow, by how
+    many units change their piece between its ends, if that is less.
+    """
+    line, cost = task.line, examiner.domains.resolving.cost
+    half = 0.5 * width * line.standard_error
+    try:
+        count = examiner.changes(task, line.statistic - half, line.statistic + half)
+    except Undefined:
+        return width
+    knots = max(1.0, (tuning.step_work / task.program.cost - cost.passes) / cost.per_knot)
+    return float(width * min(1.0, knots / max(count, 1)))
 
 
 def search(
@@ -77,13 +93,16 @@ def search(
     require_room(program, LEAST_POINTS)
     task, examiner = (
         Task(program=program, margin=margin, line=line, event=event),
-        Examiner(domains=options.domains, budget_bytes=options.budget_bytes, deadline=options.deadline),
+        Examiner(domains=options.domains, budget_bytes=_room(options), deadline=options.deadline),
     )
     costs, tuning = options.costs, options.tuning
     overhead = costs.per_call * len(program.instructions) / max(1, program.cost)
     largest = 8 * max((math.prod(step.shape) for step in program.instructions), default=1)
     width = first_width(program, overhead, options.domains.resolving.cost, tuning)
-    first = max(tuning.first_width, width)
+    first, together = max(tuning.first_width, width), 1
+    if program.cost >= tuning.large:
+        first = _measured(task, first, examiner, tuning)
+        together = max(2, min(tuning.together, int(tuning.step_work / (tuning.few_knots * program.cost))))
     parts, frontier = (
         Parts(task=task, domains=options.domains, tuning=tuning),
         Frontier(line, event.pixels, first, tuning.far),
@@ -93,7 +112,6 @@ def search(
     policy = Policy(
         domains=options.domains, overhead=overhead, batch=batch, shares=shares, costs=costs, tuning=tuning
     )
-    together = tuning.together if program.cost >= tuning.large else 1
     run = Run(
         task=task,
         options=options,

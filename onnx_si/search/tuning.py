@@ -37,8 +37,10 @@ class Tuning:
     - `most_splits`: cells that are split in one step
     - `batch`: cells of which something is claimed together at most,
     - `batch_bytes`: as far as their largest tensor stays in the processor's cache
-    - `large`: multiply-adds of a forward pass from which a few cells are examined at the same time,
-    - `together`: as many on any machine, so that the path does not depend on its cores
+    - `large`: multiply-adds of a forward pass from which the first cell is measured, and a few cells are
+      examined at the same time,
+    - `together`: as many at most on any machine, so that the path does not depend on its cores
+    - `step_work`: multiply-adds of a step, about two seconds, after which its bounds are told
 
     Claims and parts of the network:
 
@@ -78,6 +80,7 @@ class Tuning:
     batch_bytes: int = 1 << 20
     large: int = 300_000_000
     together: int = 8
+    step_work: float = 8e9
     first_credit: float = 12.0
     lost_at_most: float = 0.05
     almost_free: float = 1.25

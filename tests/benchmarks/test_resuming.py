@@ -22,7 +22,7 @@ def test_attention_maps(tmp_path):
     """A test that was noted is not done again; a line that was cut off is."""
     from benchmarks.reproduction import attention
 
-    one = attention.Done("independent", 1.0, 0, 0, 0.01, 600, 0.5)
+    one = attention.Done(attention.ALTERNATIVE, "independent", 1.0, 0, 0, 0.01, 600, 0.5)
     done = [one, dataclasses.replace(one, number=1, p_value=0.5)]
     journal = tmp_path / "journal"
     lines = [json.dumps(dataclasses.asdict(each)) + "\n" for each in done]

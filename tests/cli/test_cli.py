@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -664,6 +665,18 @@ def test_progress_elsewhere_is_a_line_now_and_then(monkeypatch):
         stream.getvalue()
         == "onnx-si: searching for 3 s: p-value between 0.01 and 0.2, 30 linear pieces in 3 cells\n"
     )
+
+
+def test_progress_tells_how_long_it_may_take_by_how_the_bounds_halved(monkeypatch):
+    monkeypatch.setattr("onnx_si.report.progress.APART", 0.0)
+    stream = io.StringIO()
+    with Watch(stream) as watch:
+        for seconds, width in ((1, 0.8), (3, 0.4), (4, 0.39), (5, 0.2), (6, 0.1)):
+            watch(replace(progress_at(seconds), bounds=(0.0, width), settled=0.25, precision=0.1))
+    first, *_, third, last = stream.getvalue().splitlines()
+    assert first.endswith("; 25 % of the line's probability settled, how long it takes can't be told yet")
+    assert third.endswith("about 2 s left if it goes on so"), "2 s for each halving, one is left"
+    assert last.endswith("its confidence interval is left")
 
 
 def test_progress_says_nothing_of_a_short_search(monkeypatch):

@@ -11,7 +11,7 @@ from onnx_si.errors import UnsupportedModel, UnsupportedOp
 from onnx_si.graph import model_from_proto
 from onnx_si.graph.constants import inferred_shapes
 from onnx_si.graph.loops import MOST_TURNS, Turn, length_of, one_number, one_turn, require_few
-from onnx_si.graph.schema import MOST_AXES, type_problem
+from onnx_si.graph.schema import MOST_AXES, shape_problem, type_problem
 from onnx_si.program.program import bind
 
 FLOAT, DOUBLE, INT, BOOL, TEXT = (
@@ -265,3 +265,31 @@ def test_turns_are_counted_before_they_are_made():
         require_few(looping("Identity"), start, 9_000, 3_000)
     assert require_few(looping("Not"), start, 10**12, 5) == 7  # it may end at any turn
     assert require_few(looping("Not"), Turn(done=3, condition="more", state=("x",)), 10**12, 11) == 13
+
+
+@pytest.mark.parametrize(
+    ("made", "shapes", "said"),
+    [
+        (
+            node("Range", ["a", "b", "c"]),
+            {"a": (), "b": (2,), "c": (1,)},
+            "limit 'b' of shape .2,. is not one",
+        ),
+        (node("Range", ["a", "b", "c"]), {"a": (0,), "b": (), "c": ()}, "start 'a' of shape .0,. is not one"),
+        (node("Range", ["a", "b", "c"]), {"a": (), "b": (1,), "c": (1, 1)}, None),
+        (node("Compress", ["x", "c"]), {"x": (4,), "c": (2, 2)}, "condition 'c' of shape .2, 2. has not one"),
+        (node("Compress", ["x", "c"]), {"x": (4,), "c": ()}, "condition 'c' of shape .. has not one"),
+        (node("Compress", ["x", "c"]), {"x": (2, 2), "c": (2,)}, None),
+        (node("Add", ["x", "c"]), {"x": (2, 2), "c": (2,)}, None),
+    ],
+)
+def test_shapes_of_inputs(made, shapes, said):
+    found = shape_problem(made, shapes)
+    assert found is None if said is None else re.search(said, found)
+
+
+def test_a_condition_of_two_axes_is_told_with_node_and_input():
+    kept = node("Compress", ["x", "c"], name="keep", axis=1)
+    made = proto(kept, stored=[stored("c", np.ones((2, 2), bool), np.bool_)])
+    with pytest.raises(UnsupportedOp, match=r"node 'keep' \(Compress, opset 17\): condition 'c' of shape"):
+        bind(model_from_proto(made), np.ones((1, 4)), ("y",)).require_exact()

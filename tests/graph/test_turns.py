@@ -30,7 +30,7 @@ def relu(source, made):
     return helper.make_node("Relu", [source], [made])
 
 
-NUMBERS = {"n": np.array(100), "never": np.array(False), "some": np.array([1, 2])}
+NUMBERS = {"n": np.array(100), "i": np.array(50), "never": np.array(False), "some": np.array([1, 2])}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ NUMBERS = {"n": np.array(100), "never": np.array(False), "some": np.array([1, 2]
         ([constant("m", [7]), helper.make_node("Identity", ["m"], ["c"]), loop("c")], 14),
         ([loop(inner=[constant("m", 30), loop("m", state="s", output="t")])], 100 * (3 + 60)),
         ([loop(inner=[loop("n", state="s", output="t")])], 100 * (2 + 200)),  # captured
-        ([loop(inner=[loop("i", state="s", output="t")])], 200),  # the turn's own number: told by no one
+        ([loop(inner=[loop("i", state="s", output="t")])], 200),  # the turn's own number, not the one outside
         ([loop(condition="never")], 0),
         ([loop("some")], 0),
         ([loop("")], 0),

@@ -19,6 +19,7 @@ from onnx_si.graph import model_from_proto
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.registry import Variable
 from random_graphs.rational import Exact, exact
+from random_graphs.recipes_curves import RECIPES as CURVES
 from random_graphs.recipes_ties import ROUNDED
 from random_graphs.running import outcome_of, run
 from random_graphs.sample import TIES, sample_of
@@ -73,6 +74,18 @@ def test_quotients_that_only_round_to_one_number():
     found = run(OF_QUOTIENTS, ties=0.6, made_of=ROUNDED)
     assert not found.wrong, "\n".join(map(str, found.wrong))
     assert found.counts["tested"] > 0.4 * len(OF_QUOTIENTS)
+
+
+OF_CURVES = range(400_000, 400_000 + MODELS // 8)  # 38 by default
+LONGEST_CURVES = {400_054}  # a minute each, with the tests that are asked for
+
+
+def test_polynomials_and_ratios():
+    """Products, squares, powers, ratios and variances, and what is done with them."""
+    seeds = [seed for seed in OF_CURVES if MODELS > 300 or seed not in LONGEST_CURVES]
+    found = run(seeds, ties=0.8, made_of=CURVES)
+    assert not found.wrong, "\n".join(map(str, found.wrong))
+    assert found.counts["tested"] > 0.5 * len(seeds)
 
 
 @pytest.mark.parametrize("tie", [0.0, 0.05])

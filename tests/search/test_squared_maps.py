@@ -116,7 +116,7 @@ def test_a_small_memory_budget_gives_the_same_set():
         line = image_between(case.line.start, case.line.direction, *ends)
         domain = ExactDomain(budget=case.tight_budget())
         parts.append(len(list(walk(case.program, domain.apply, line, Tally()))))
-        full, small = (case.search(budget_bytes=b) for b in (64 << 20, case.tight_budget()))
+        full, small = (case.search(budget_bytes=b) for b in (1 << 30, 8 * case.tight_budget()))
         reach = Intervals.of([(-2 * case.line.standard_error, 2 * case.line.standard_error)])
         ours, theirs = (found.inside.intersect(reach).bounds for found in (small, full))
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-11)

@@ -193,8 +193,8 @@ class TestingOptions(TypedDict, total=False):
         int | None,
         Option(
             kind=WHOLE,
-            help="memory that one tensor may take on the line",
-            default=64 << 20,
+            help="memory that all tensors on the line may take together, within `memory`",
+            default=1 << 30,
             check=Check(lambda value: value >= LEAST_BUDGET, f"give at least {LEAST_BUDGET}"),
             verbs=(),
         ),

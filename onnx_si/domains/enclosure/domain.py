@@ -42,12 +42,14 @@ class Enclosures:
         low, high = np.array(ends).T
         return cells(task.line.start, task.line.direction, low, high)
 
-    def claim(self, task: Task, ends: Sequence[tuple[float, float]], tally: Tally) -> list[Claim]:
+    def claim(
+        self, task: Task, ends: Sequence[tuple[float, float]], budget_bytes: int, tally: Tally
+    ) -> list[Claim]:
         """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed."""
         distance = task.distance
         program = task.program if distance is None else distance.program
         name = task.margin if distance is None else distance.margin
-        trace = Trace() if self._fits(program, len(ends)) else None
+        trace = Trace() if self._fits(program, len(ends), budget_bytes) else None
         values, first = EnclosureDomain(len(ends), program, trace), self.start(task, ends)
         (outputs,) = walk(program, values.apply, first, tally, values.watch)
         margin = outputs[name]
@@ -65,7 +67,7 @@ class Enclosures:
             flat[cell[proven], pixel[proven]] &= found[cell[proven], pixel[proven]] > 0
         wrong, right = found.max(axis=1, initial=0.0), -np.where(found == 0, -np.inf, found).max(axis=1)
         return [
-            Claim(bool(out and not lost), pixels, int(undecided), float(how))
+            Claim(outside=bool(out and not lost), open=pixels, undecided=int(undecided), clear=float(how))
             for out, lost, pixels, undecided, how in zip(
                 outside,
                 values.lost,
@@ -90,6 +92,6 @@ class Enclosures:
         cell, pixel = np.nonzero((wrong | (few[:, None] & open_)) & ~done[:, None])
         return cell, pixel
 
-    def _fits(self, program: Program, count: int) -> bool:
+    def _fits(self, program: Program, count: int, budget_bytes: int) -> bool:
         elements = sum(math.prod(step.shape) for step in program.instructions)
-        return 8 * ARRAYS * count * elements <= self.trace_bytes
+        return 8 * ARRAYS * count * elements <= min(self.trace_bytes, budget_bytes // 4)

@@ -5,6 +5,7 @@ from the right.
 Nothing here steps by an epsilon; a tolerance occurs only where two values are equal up to rounding.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -55,10 +56,10 @@ def _changes(rule: Step, knots: Array, switch: Array, xs: Sequence[PiecewiseLine
     return level_crossings(knots, flat, spacing.reshape(flat.shape))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class ExactDomain:
     """Applies rules to `PiecewiseLinear` values; no tensor grows beyond `budget` bytes while it can be
-    split.
+    split, and none beyond the points that a walk through a program has room for, if that is told (`rooms`).
 
     With a `judge`, a step is nowhere decided by rounding: it tells what the step reads where that is in
     doubt, and `undecided` has the intervals (low, high) on which it can't tell. With `ends` as well, those of
@@ -71,6 +72,18 @@ class ExactDomain:
     ends: tuple[float, float] | None = None
     undecided: list[tuple[float, float]] = field(default_factory=list)
     places: list[tuple[Array, Array]] = field(default_factory=list)
+    rooms: tuple[float, ...] = ()
+    room: float = math.inf
+
+    def enter(self, position: int) -> None:
+        """The next rule is that of an instruction."""
+        self.room = self.rooms[position]
+
+    def _afford(self, knots: Array, crossings: Crossings, element_bytes: int, x_bytes: int = 0) -> None:
+        """Ask for a split where knots and crossings together would not fit; elements may take more than those
+        of the tensor that has the points.
+        """
+        afford(knots, crossings, element_bytes, min(self.budget, self.room * (x_bytes or element_bytes)))
 
     def apply(self, rule: Rule, inputs: Sequence[Shape]) -> Shape:
         """The rule's output on the inputs' part of the line.
@@ -106,9 +119,10 @@ class ExactDomain:
         knots, element_bytes = xs[0].knots, 2 * max(x.values[0].nbytes for x in xs)
         if isinstance(rule, Maximum):  # all candidates are there at the same time
             element_bytes += 2 * np.asarray(rule.candidates(*(x.values[:1] for x in xs))).nbytes
-        afford(knots, NO_CROSSINGS, element_bytes, self.budget)
+        x_bytes = max(x.values[0].nbytes for x in xs)
+        self._afford(knots, NO_CROSSINGS, element_bytes, x_bytes)
         crossings = degree_two.changes(rule, xs)
-        afford(knots, crossings, element_bytes, self.budget)
+        self._afford(knots, crossings, element_bytes, x_bytes)
         refinement = refine(xs[0].knots, crossings)
         refined = [resampled(x, refinement.knots) for x in xs]
         if isinstance(rule, Maximum):
@@ -160,8 +174,8 @@ class ExactDomain:
 
     def _check(self, xs: Sequence[Pieces]) -> None:
         for x in xs:
-            if x.nbytes > self.budget:
-                afford(x.knots, NO_CROSSINGS, x.values[0].nbytes, self.budget)
+            if x.nbytes > self.budget or x.points > self.room:
+                self._afford(x.knots, NO_CROSSINGS, x.values[0].nbytes)
 
     def _note(self, rule: Rule, crossings: Crossings) -> None:
         """Keep the places of crossings, and how far off they may be."""
@@ -181,7 +195,7 @@ class ExactDomain:
         crossings = concatenate(found)
         if not len(crossings.at):
             return PiecewiseLinear(x.knots, rule.evaluate(x.values))
-        afford(x.knots, crossings, x.values[0].nbytes, self.budget)
+        self._afford(x.knots, crossings, x.values[0].nbytes)
         self._note(rule, crossings)
         refinement = refine(x.knots, crossings)
         refined = refinement(x)
@@ -201,7 +215,8 @@ class ExactDomain:
         top, found = envelope.crossings(xs[0].knots, candidates, rule.sign)
         crossings = Crossings(interval=found.interval, element=found.element, at=found.at, slope=found.slope)
         copies = len(candidates) if len(candidates) > FEW_CANDIDATES else 1
-        afford(xs[0].knots, crossings, copies * top[0].nbytes, self.budget)
+        x_bytes = max(top[0].nbytes, *(x.values[0].nbytes for x in xs))
+        self._afford(xs[0].knots, crossings, copies * top[0].nbytes, x_bytes)
         self._note(rule, crossings)
         return top, refine(xs[0].knots, crossings), crossings, found.value
 
@@ -257,7 +272,7 @@ class ExactDomain:
         knots = xs[0].knots
         switches = rule.switches(*(x.values for x in xs))
         crossings = concatenate([_changes(rule, knots, s, xs) for s in switches])
-        afford(knots, crossings, max(x.values[0].nbytes for x in xs), self.budget)
+        self._afford(knots, crossings, max(x.values[0].nbytes for x in xs))
         self._note(rule, crossings)
         refinement = refine(knots, crossings)
         return self._pieces(rule, [refinement(x) for x in xs])

@@ -137,7 +137,7 @@ def concatenate(parts: Sequence[Crossings]) -> Crossings:
     )
 
 
-def afford(knots: Array, crossings: Crossings, element_bytes: int, budget: int) -> None:
+def afford(knots: Array, crossings: Crossings, element_bytes: int, budget: float) -> None:
     """Ask for a split where knots and crossings together would not fit."""
     if (len(knots) + len(crossings.at)) * element_bytes <= budget:
         return

@@ -1,6 +1,7 @@
 """Tensors that are polynomials between knots as a domain of the search: S is resolved to rounding."""
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,16 +18,36 @@ from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.deadline import TimeUp
 from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import Program
 
 NOTHING = np.empty((0, 2))
 MOST_PASSES = 20_000
+MOST_WORK = 8e9  # multiply-adds, about two seconds of one core
+LEAST_POINTS = 4  # of a part of the line that is not split
+COPIES = 4  # of a tensor that making another one of it takes at most: refined, and between its knots
+
+
+def rooms(program: Program, budget_bytes: int, most_work: float = math.inf) -> tuple[float, ...]:
+    """Points at each instruction at which all tensors that are alive then, and what making one takes besides,
+    fit into a budget together; and no more than so much work is for, in multiply-adds.
+    """
+    most = max(LEAST_POINTS, most_work / max(1, program.cost))
+    sizes = {name: math.prod(shape) for name, shape in program.shapes.items()}
+    found = []
+    for step, held in zip(program.instructions, program.held, strict=True):
+        largest = max(sizes[step.output], *(sizes[name] for name in step.inputs), 1)
+        found.append(min(most, budget_bytes / (8 * (held + COPIES * largest))))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
 class Piecewise:
-    """Carries knots and the values there. An examination ends where it is after `most_passes`."""
+    """Carries knots and the values there. An examination ends where it is after `most_passes`, or as much
+    work as takes some seconds.
+    """
 
     most_passes: int = MOST_PASSES
+    most_work: float = MOST_WORK
     guarantee: ClassVar[str] = EXACT.name
     cost: ClassVar[Cost] = Cost(passes=2, per_knot=0.6)  # early layers have fewer knots than late ones
 
@@ -38,14 +59,19 @@ class Piecewise:
         """Go through a part of the line as far as time and work allow."""
         low, high = ends
         values = ExactDomain(
-            budget=budget_bytes, judge=task.judge, ends=ends if task.jumps and task.whole is None else None
+            budget=budget_bytes,
+            judge=task.judge,
+            ends=ends if task.jumps and task.whole is None else None,
+            rooms=rooms(task.program, budget_bytes, self.most_work),
         )
         error, arbiter = task.judge.error((task.margin,), *ends), Arbiter(task.judge, task.margin)
         reached = low
         verdicts, around, pieces = [Verdict(NOTHING, NOTHING)], [NOTHING], 0
         # the event refuses a margin that is not a number
         with np.errstate(invalid="ignore"), contextlib.suppress(TimeUp):
-            for outputs in walk(task.program, values.apply, self.start(task, ends), tally, values.watch):
+            for outputs in walk(
+                task.program, values.apply, self.start(task, ends), tally, values.watch, values.enter
+            ):
                 margin = outputs[task.margin]
                 verdict = verdict_on(task.event, margin, arbiter)
                 pieces += len(margin.knots) - 1
@@ -53,7 +79,7 @@ class Piecewise:
                     around.append(blurred(task.event, margin, verdict, error))
                 verdicts.append(verdict)
                 reached = float(margin.knots[-1])
-                if tally.operations > self.most_passes * task.program.cost:
+                if tally.operations > min(self.most_passes * task.program.cost, self.most_work):
                     break
         inside = np.concatenate([verdict.inside for verdict in verdicts])
         unclear = np.concatenate([verdict.unclear for verdict in verdicts])

@@ -10,6 +10,7 @@ from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
 
+SHARES = 8  # of a budget for all tensors, for the one that has the points: a walk holds several
 SMALLER = 2.0**-40  # of the width where there are too many pieces
 
 
@@ -30,7 +31,7 @@ def linear_piece(task: Task, reach: float, budget_bytes: int, most_passes: int) 
     improve on).
     """
     line, program = task.line, task.program
-    at, domain = line.statistic, ExactDomain(budget=budget_bytes, judge=task.judge)
+    at, domain = line.statistic, ExactDomain(budget=budget_bytes // SHARES, judge=task.judge)
     width, too_wide = line.standard_error / 16, math.inf
     while width < too_wide:
         low, high = at - width, at + width

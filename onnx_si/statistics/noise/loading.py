@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,8 @@ def accepting(shape: tuple[int, ...], layout: Layout) -> Accept:
             _require_plain(given, shape)
         elif name == AUTOCOVARIANCE:
             _require_autocovariance(given, shape, layout)
+        elif name not in (*_axes(layout), VARIANCE):
+            raise _strange([name], layout)
         elif name in layout.axes and given != (shape[layout.axes.index(name)],) * 2:
             raise InputError(
                 f"a covariance of shape {shown(given)} along {name} does not fit an image of shape {shape}"
@@ -146,19 +148,26 @@ def _plain(array: NDArray[np.float64], shape: tuple[int, ...], layout: Layout) -
     return Diagonal(fit(array, shape, layout, "the array of variances"))
 
 
+def _axes(layout: Layout) -> list[str]:
+    return [name for name in layout.axes if name in "CDHW"]
+
+
+def _strange(names: Iterable[str], layout: Layout) -> InputError:
+    return InputError(
+        f"a covariance with the entries {[*map(shown, sorted(names))]}; allowed are "
+        f"one matrix for each of the axes {_axes(layout)} and `{VARIANCE}`, or `{AUTOCOVARIANCE}` alone"
+    )
+
+
 def _structured(arrays: Mapping[str, Any], shape: tuple[int, ...], layout: Layout) -> Covariance:
-    axes = [name for name in layout.axes if name in "CDHW"]
     if set(arrays) == {AUTOCOVARIANCE}:
         kernel = arrays[AUTOCOVARIANCE]
         sizes = [1] * len(shape)
         for axis, count in zip(layout.spatial_axes, kernel.shape, strict=True):
             sizes[axis] = count
         return Stationary(kernel.reshape(sizes), shape)
-    if not arrays or set(arrays) - {*axes, VARIANCE}:
-        raise InputError(
-            f"a covariance with the entries {[*map(shown, sorted(arrays))]}; allowed are "
-            f"one matrix for each of the axes {axes} and `{VARIANCE}`, or `{AUTOCOVARIANCE}` alone"
-        )
+    if not arrays or set(arrays) - {*_axes(layout), VARIANCE}:
+        raise _strange(arrays, layout)
     factors: list[NDArray[np.float64] | None] = [arrays.get(name) for name in layout.axes]
     factor = arrays.get(VARIANCE)
     if factor is not None:
