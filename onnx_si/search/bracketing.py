@@ -116,9 +116,9 @@ class Brackets(Ledger):
         """Refuse where nothing can be proven at the statistic itself, however narrow the cell."""
         if Intervals.of(np.concatenate([NOTHING, *self.unclear])).contains(self.task.line.statistic):
             raise UnsupportedModel(
-                "what rounding may do, as far as it can be bounded, is more than the distance of the observed "
-                "image from another region: the network is too deep for proven bounds, or the region is on an "
-                "edge; --engine monte-carlo asks the runtime alone"
+                "what rounding may do, as far as it can be bounded, is more than the distance of the image "
+                "from another region: the network is too deep for proven bounds, or the region is on "
+                "an edge; --engine monte-carlo asks the runtime alone"
             )
 
     def _found(self) -> tuple[Intervals, Array]:
