@@ -14,6 +14,7 @@ from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
 from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.again import at_image
+from onnx_si.domains.standard import smooth
 from onnx_si.engines.exact import Exact
 from onnx_si.engines.proving import Certified
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
@@ -269,7 +270,12 @@ def _not_linear(bound: Program) -> str:
     """Which nodes make the map more than piecewise linear."""
     first, count = bound.findings[0], len(bound.findings)
     others = f", and {count - 1} more nodes" if count > 1 else ""
-    return f"the network is not piecewise linear: node '{first.node}' ({first.op}): {first.reason}{others}"
+    why = f"the network is not piecewise linear: node '{first.node}' ({first.op}): {first.reason}{others}"
+    try:
+        smooth().require_followed(bound)
+    except UnsupportedModel:
+        return why
+    return f"{why}; if it is neither deep nor full of bends, --engine {CERTIFIED.name} proves bounds"
 
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.marking import Marker, Marking
@@ -70,7 +71,8 @@ def select(scene: Scene, marking: Marking, settings: Settings) -> Selection:
     marking.follow(bound, marker.tensor)
     values = _finite(bound, marker.tensor)
     region, shown = marker.region(values), bound.values[saliency.tensor]
-    _require_unsaturated(saliency, marker.threshold, values, region, scene.mask)
+    level = _level(saliency, marker.threshold, values, shown)
+    _require_unsaturated(saliency, marker.threshold, values, level, region, scene.mask)
     other = _other_threshold(marking, region, shown, scene.mask)
     if other is not None:
         return select(scene, other, settings)
@@ -125,12 +127,23 @@ def _other_threshold(marking: Marking, region: Mask, shown: Array, mask: Mask | 
     return None
 
 
+def _level(saliency: SaliencyMap, threshold: Threshold, values: Array, shown: Array) -> float:
+    """Where a map that ends in a Sigmoid or Softmax has its threshold, on the scores; 0 of other maps."""
+    if not saliency.is_logit or threshold.kind == "top":
+        return 0.0
+    if saliency.behind(threshold.kind):
+        return saliency.logit(threshold.level)
+    return float(logit(np.ravel(shown - values)[0]))  # the margin is what the map is above it
+
+
 def _require_unsaturated(
-    saliency: SaliencyMap, threshold: Threshold, values: Array, region: Mask, mask: Mask | None
+    saliency: SaliencyMap, threshold: Threshold, values: Array, level: float, region: Mask, mask: Mask | None
 ) -> None:
     """Refuse a region that depends on probabilities which the deployed precision can't tell apart."""
-    if not saliency.is_logit or not saliency.behind(threshold.kind):
+    if not saliency.is_logit:
         return
+    if not saliency.behind(threshold.kind):
+        values = logit(np.clip(values + expit(level), 0.0, 1.0)) - level
     log, mask = (
         saliency.link == "log-probability",
         np.ones(region.shape, np.bool_) if mask is None else mask,
@@ -138,7 +151,6 @@ def _require_unsaturated(
     if threshold.kind == "top":
         close = edge_saturates(values, region, mask, log=log)
     else:
-        level = saliency.logit(threshold.level)
         close = bool((alike(values + level, level, log=log) & mask).any())
     if close:
         raise UnsupportedModel(

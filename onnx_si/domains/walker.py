@@ -25,7 +25,7 @@ class Value(Protocol):
         ...
 
     def split(self, at: float) -> tuple[Self, Self]:
-        """The same on both sides of a point."""
+        """The same on both sides of a point; the second holds nothing of what the first is a part of."""
         ...
 
 
@@ -69,7 +69,7 @@ def walk(
     start: V,
     tally: Tally,
     watch: Callable[[V, Limits], None] | None = None,
-    enter: Callable[[int], None] | None = None,
+    enter: Callable[[int, int], None] | None = None,
 ) -> Iterator[dict[str, V]]:
     """Carry `start` (the image on a part of the line) through the program.
 
@@ -84,7 +84,8 @@ def walk(
     watch : callable, optional
         (value, limits), called for every tensor of integers that may leave its type's range.
     enter : callable, optional
-        Called with the number of an instruction before its rule is applied.
+        Called with the number of an instruction before its rule is applied, and with the memory of the parts
+        of the line that wait.
 
     Yields
     ------
@@ -97,20 +98,23 @@ def walk(
         If an op is not defined somewhere on the line; it names the node.
     """
 
-    def run(position: int, live: dict[str, V]) -> Iterator[dict[str, V]]:
+    def run(position: int, live: dict[str, V], waiting: int) -> Iterator[dict[str, V]]:
         alive = sum(value.nbytes for value in live.values())
         for index in range(position, len(program.instructions)):
             step = program.instructions[index]
             if enter is not None:
-                enter(index)
+                enter(index, waiting)
             try:
                 value = apply(step.rule, [live[name] for name in step.inputs])
                 if watch is not None and step.limits is not None:
                     watch(value, step.limits)
             except NeedsSplit as split:
-                parts = {name: tensor.split(split.at) for name, tensor in live.items()}
-                yield from run(index, {name: pair[0] for name, pair in parts.items()})
-                yield from run(index, {name: pair[1] for name, pair in parts.items()})
+                later = dict[str, V]()
+                for name, tensor in live.items():
+                    live[name], later[name] = tensor.split(split.at)
+                held = sum(value.nbytes for value in later.values())
+                yield from run(index, live, waiting + held)
+                yield from run(index, later, waiting)
                 return
             except Exception as error:
                 refusal = as_refusal(error)
@@ -125,4 +129,4 @@ def walk(
                     alive -= live.pop(name).nbytes
         yield {name: live[name] for name in program.outputs if name in live}
 
-    yield from run(0, {program.input: start})
+    yield from run(0, {program.input: start}, 0)

@@ -26,7 +26,7 @@ from onnx_si.ground.budget import budget, excess
 from onnx_si.ground.foreign import not_a_model
 from onnx_si.ground.guard import guarded, words_of
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
-from onnx_si.ground.terminal import shown
+from onnx_si.ground.terminal import shown, text_of
 from onnx_si.ground.words import shown as described
 
 UNUSED_OPSET = 17  # declared for a model that uses no op of the standard domain, for nodes that are appended
@@ -94,7 +94,7 @@ class Model:
     @cached_property
     def metadata(self) -> dict[str, str]:
         """Key-value pairs that the model's author stored in the file."""
-        return {_text(p.key): _text(p.value) for p in self.proto.metadata_props}
+        return {text_of(p.key): text_of(p.value) for p in self.proto.metadata_props}
 
     @property
     def producer(self) -> str:
@@ -108,11 +108,6 @@ class Model:
     def with_proto(self, proto: onnx.ModelProto) -> "Model":
         """The same file's identity with an edited graph."""
         return Model(proto=proto, path=self.path, sha256=self.sha256, source=self.file)
-
-
-def _text(value: str | bytes) -> str:
-    """A string of a file; protobuf gives bytes for one that is no UTF-8."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _info(value: onnx.ValueInfoProto) -> TensorInfo:

@@ -16,7 +16,7 @@ from onnx_si.graph.schema import STANDARD
 from onnx_si.ground.budget import NODE_BYTES, excess
 from onnx_si.ground.terminal import shown
 
-MOST_NODES = 20_000  # of all loops of a model together; each is bound and kept like any other node
+MOST_NODES = 20_000  # of all loops of a model together, with one for each turn itself
 
 
 def body_of(node: onnx.NodeProto) -> onnx.GraphProto:
@@ -52,7 +52,7 @@ def nodes_of(node: onnx.NodeProto, turns: int) -> int:
     """
     body = body_of(node)
     handed = 2 * scanned(node) if node.op_type == "Scan" else 0  # a slice and its place for each
-    count = turns * max(1, len(body.node), handed, len(body.output))
+    count = turns * (1 + max(len(body.node), handed, len(body.output)))
     why = excess(count * NODE_BYTES) if count <= MOST_NODES else f"at most {MOST_NODES} nodes are written out"
     if why is not None:
         raise Refusal(
@@ -132,4 +132,4 @@ def _of_loop(node: onnx.NodeProto, scope: _Scope) -> int:
     own = frozenset(value.name for value in body.input)
     within = _Scope(constants=stored_inside, makers=_makers(body.node), outer=scope, own=own)
     inside = _within(body.node, within)
-    return max(0, int(turns.ravel()[0])) * (max(1, len(body.node)) + inside)
+    return max(0, int(turns.ravel()[0])) * (1 + len(body.node) + inside)

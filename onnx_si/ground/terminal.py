@@ -6,6 +6,11 @@ ENDING = 20
 MOST_DIGITS = 30
 
 
+def text_of(value: str | bytes) -> str:
+    """A string of a file; protobuf gives bytes for one that is no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
 def shown(text: object, most: int = LONGEST_NAME) -> str:
     """A text on one line, with what could steer a terminal escaped, and cut where it is too long.
 

@@ -8,6 +8,8 @@ import onnx
 
 from onnx_si.graph import Model
 from onnx_si.graph.doorway import PREFIX
+from onnx_si.graph.schema import schema_of
+from onnx_si.ground.terminal import text_of
 from onnx_si.program.program import Program
 
 
@@ -29,11 +31,12 @@ def ops_used(model: Model, program: Program | None) -> tuple[OpUse, ...]:
     folded = frozenset[str]() if program is None else program.folded
     groups: dict[tuple[str, str, int | None, str], list[str]] = defaultdict(list)
     for node in model.proto.graph.node:
-        if isinstance(node.name, str) and node.name.startswith(PREFIX):  # bytes are no UTF-8
+        name = text_of(node.name)
+        if name.startswith(PREFIX):
             continue  # of ours, not of the file
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        key = (node.op_type, domain, _since_version(node, domain, model), _kind(node, kinds, folded))
-        groups[key].append(node.name or f"(unnamed, writes {next(iter(node.output), '?')})")
+        domain = "" if node.domain == "ai.onnx" else text_of(node.domain)
+        key = (text_of(node.op_type), domain, _since_version(node, domain, model), _kind(node, kinds, folded))
+        groups[key].append(name or f"(unnamed, writes {text_of(next(iter(node.output), '?'))})")
     uses = [
         OpUse(
             op=op,
@@ -56,7 +59,5 @@ def _kind(node: onnx.NodeProto, kinds: Mapping[str, str], folded: frozenset[str]
 
 
 def _since_version(node: onnx.NodeProto, domain: str, model: Model) -> int | None:
-    try:
-        return int(onnx.defs.get_schema(node.op_type, model.opsets.get(domain, 1), domain).since_version)
-    except onnx.defs.SchemaError:
-        return None
+    schema = schema_of(node.op_type, domain, model.opsets.get(domain, 1))
+    return None if schema is None else int(schema.since_version)

@@ -169,7 +169,7 @@ def smooth(
     """A function of one element, with its Taylor series, and how far it reaches where that is known;
     `everywhere`: it is smooth on the whole line.
     """
-    return Smooth(Silent(function), Expanded(series), reach, everywhere)
+    return Smooth(evaluate=Silent(function), series=Expanded(series), reach=reach, everywhere=everywhere)
 
 
 def opaque(

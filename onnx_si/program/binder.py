@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnx_si.errors import Mixed, Refusal
-from onnx_si.graph import function_body, refuse_by_name
+from onnx_si.graph import PREFIX, function_body, refuse_by_name
 from onnx_si.graph.constants import affordable, inferred_shapes
 from onnx_si.graph.schema import shape_problem, type_problem
 from onnx_si.ground.budget import budget, ceiling
@@ -55,8 +55,6 @@ HALVES = (
     "sums of whole levels lie half way between two others here, and the order in which a runtime adds "
     "decides which they become"
 )
-HALF = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
-"""Element types in which a Sigmoid gives one number for many scores."""
 
 
 class Binder(Known):
@@ -241,7 +239,7 @@ class Binder(Known):
         alone = isinstance(rule, Opaque) and not rule.steady
         self.particular |= alone
         if not steady:
-            self._bend(output, rule, inputs)
+            self._bend(work, output, rule, inputs)
         followed_on = steady or output in self.forms
         if isinstance(rule, Smooth | Quotient | Opaque) and (alone or not followed_on):
             why = rule.reason or f"{node.op_type} is {rule.kind}, not piecewise linear"
@@ -284,18 +282,27 @@ class Binder(Known):
             if rule.halves(*(self.values[name] for name in inputs)).any():
                 self.find(work, Refusal(HALVES, _ADVICE["discrete"]), "discrete", output)
 
-    def _bend(self, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
+    def _bend(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
         """Note what the output is along the line, where that is more than affine and followed."""
         forms = [self.forms.get(name, STEADY if name in self.stepwise else STRAIGHT) for name in inputs]
         bends = isinstance(rule, Bilinear | Quotient) or (isinstance(rule, Smooth) and rule.reach is not None)
         if not bends and not any(form.curved for form in forms):
             return
         made = followed(rule, forms, [self.values[name].shape[1:] for name in inputs])
-        if made is not None and not (made.flat and self.types[output] in HALF):
+        if made is not None and not (made.flat and not self._appended(work)):
             self.forms[output] = made
 
+    @staticmethod
+    def _appended(work: Work) -> bool:
+        """Whether a node is not the model's own, whose Sigmoids may be saturated: a threshold on these is one
+        on the scores, or on a Sigmoid of scores that is appended.
+        """
+        return bool(work.node.name.startswith(f"{PREFIX}/"))
+
     def _blame(self, work: Work, output: str, rule: Rule, inputs: tuple[str, ...]) -> None:
-        """Keep what bends a tensor, and a finding for each where that is followed no further."""
+        """Keep what bends a tensor, and a finding for the last of it, smooth functions before products, where
+        that is followed no further.
+        """
         made = {name: by for read in inputs for name, by in self.curves.get(read, {}).items()}
         if isinstance(rule, Step | Winner) and output in self.forms:
             return
@@ -303,9 +310,9 @@ class Binder(Known):
             bends = isinstance(rule, Bilinear | Quotient | Smooth)
             self.curves[output] = made | ({output: (work, rule.kind)} if bends else {})
         elif made and output not in self.findings:
-            for by, kind in made.values():
-                why = f"{by.node.op_type} is {kind}, not piecewise linear, and {work.node.op_type} reads it"
-                self.find(by, Refusal(why, _ADVICE[kind]), kind, output)
+            by, kind = max(reversed(made.values()), key=lambda one: one[1] != "bilinear")
+            why = f"{by.node.op_type} is {kind}, not piecewise linear, and {work.node.op_type} reads it"
+            self.find(by, Refusal(why, _ADVICE[kind]), kind, output)
 
     def _check_range(self, output: str, rule: Rule) -> None:
         """What a type can't hold is refused at the image; integers, which wrap, are watched on the line."""

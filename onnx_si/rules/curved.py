@@ -29,7 +29,7 @@ class Reach(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Smooth:
     """y = evaluate(x) of one tensor, element by element, with as many derivatives as anyone asks for.
 

@@ -55,7 +55,7 @@ class Brackets(Ledger):
                 self.frontier.push(cell, first=cell.priority == -np.inf)
                 break
             if cell.width <= self._least(cell):
-                self.unclear.append(np.array([[cell.low, cell.high]]))
+                self._leave(cell.low, cell.high)
             elif self.chances.of(cell.width) < LIKELY:
                 self._split(cell, self.remainders.pop((cell.low, cell.high), math.inf))
                 splits += 1
@@ -85,7 +85,7 @@ class Brackets(Ledger):
         for low, high in bracket.open:
             part = replace(cell, low=low, high=high)
             if rounding and not success:
-                self.unclear.append(np.array([[low, high]]))
+                self._leave(low, high)
             elif success:
                 self._push(part, bracket.remainder)
             else:
@@ -98,13 +98,28 @@ class Brackets(Ledger):
                 self._push(replace(cell, low=low, high=high), remainder)
             self.fates["split"] += 1
         else:
-            self.unclear.append(np.array([[cell.low, cell.high]]))
+            self._leave(cell.low, cell.high)
 
     def _push(self, cell: Cell, remainder: float) -> None:
         """Put a cell back; one that holds the statistic comes first."""
         self.remainders[cell.low, cell.high] = remainder
         at = self.task.line.statistic
         self.frontier.push(cell, first=cell.low <= at <= cell.high)
+
+    def _leave(self, low: float, high: float) -> None:
+        """A stretch that no narrower cell settles."""
+        self.unclear.append(np.array([[low, high]]))
+        if low <= self.task.line.statistic <= high:
+            self.require_observed()
+
+    def require_observed(self) -> None:
+        """Refuse where nothing can be proven at the statistic itself, however narrow the cell."""
+        if Intervals.of(np.concatenate([NOTHING, *self.unclear])).contains(self.task.line.statistic):
+            raise UnsupportedModel(
+                "what rounding may do, as far as it can be bounded, is more than the distance of the image "
+                "from another region: the network is too deep for proven bounds, or the region is on "
+                "an edge; --engine monte-carlo asks the runtime alone"
+            )
 
     def _found(self) -> tuple[Intervals, Array]:
         return Intervals.of(np.concatenate([NOTHING, *self.inside])), NOTHING

@@ -56,6 +56,8 @@ def expected(model: Model, settings: Settings) -> Expected | None:
         whole = model.inputs[0].type == "uint8"
         return Expected(BYTES / 2, BYTES / 2, "the model's input of type uint8") if whole else None
     size, shift = float(np.abs(factor).mean()), float(offset.mean())
+    if not (np.isfinite([size, shift]).all() and np.all(factor) and np.isfinite(1 / size)):
+        return None  # numbers of which nothing is left of an image
     if abs(shift) >= AWAY / 2:
         return Expected(float((-offset / factor).mean()), 1 / size, why)
     return Expected(0.5 / size, 0.5 / size, why) if size <= SMALL else None

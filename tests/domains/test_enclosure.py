@@ -41,7 +41,7 @@ NETS = {
 
 def enclosed(program, start, direction, low, high):
     """Every tensor's enclosure by name, and the domain that made them."""
-    domain = EnclosureDomain(len(low), program, Trace())
+    domain = EnclosureDomain(len(low), program=program, trace=Trace())
     list(walk(program, domain.apply, cells(start, direction, low, high), Tally()))
     return dict(zip((step.output for step in program.instructions), domain.trace.made, strict=True)), domain
 

@@ -354,6 +354,18 @@ def told_natively(folder):
     return with_constant(folder, node, initializers=[tensor("t", [1, 2, 3])])
 
 
+def no_text(folder):
+    """The name of a node that is not supported, and its op, hold bytes that are no text."""
+    proto = proto_of([helper.make_node("Relu", ["x"], ["q"]), helper.make_node("QQQQ", ["q"], ["y"])])
+    proto.graph.node[1].name, proto.graph.node[1].domain = "NNNN", "DDDD"
+    proto.opset_import.append(helper.make_opsetid("DDDD", 1))
+    content = proto.SerializeToString()
+    for name in (b"NNNN", b"QQQQ"):
+        content = content.replace(name, b"\xff\xfe\xff\xfe")
+    (folder / "m.onnx").write_bytes(content)
+    return ["inspect", str(folder / "m.onnx")]
+
+
 NASTY = "\x1b[31mred\x07\x9b2J\u202e" + "n" * 100_000
 LONG = "a" * 5_000
 KNOWN = {
@@ -452,8 +464,8 @@ KNOWN = {
     "a loop without end": (endless_loop, (3,)),
     "an image that is stored": (no_input_left, (3,)),
     "doublings": (doubling(16), (3,)),
-    "doublings that are allowed": (inspected(doubling(14)), (0,)),
-    "a loop that is allowed": (inspected(loop(tensor("n", 9_000))), (0,)),
+    "doublings that are allowed": (inspected(doubling(13)), (0,)),
+    "a loop that is allowed": (inspected(loop(tensor("n", 3_000))), (0,)),
     # malformed
     "more actual than formal": (function_call, (3,)),
     "a reference outside": (reference_attribute, (3,)),
@@ -558,6 +570,13 @@ KNOWN = {
         (3, 4),
     ),
     "sigma 1e-100": (lambda f: [good(f), image(f), "--sigma", "1e-100"], (2, 3, 4)),
+    "a scale of next to nothing": (
+        lambda f: (
+            ["simulate", good(f), "--trials", "1", "--jobs", "1", "--quiet", "--sigma", "1"]
+            + ["--scale", "1e-300", "--std", "1e308"]
+        ),
+        (2, 3, 4, 5),
+    ),
     # names
     **{
         f"names, {verb}": (named(NASTY, verb), codes)
@@ -568,6 +587,7 @@ KNOWN = {
             ("plot", (0, 2, 3, 5)),
         )
     },
+    "a name that is no UTF-8": (no_text, (0, 3)),
     "words of onnxruntime": (told_natively, (0,)),
     "file name": (lambda folder: [str(folder / "\x1b[31m.onnx"), image(folder)], (4,)),
     "metadata": (

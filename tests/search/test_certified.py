@@ -166,6 +166,23 @@ def test_what_is_known_by_its_values_only_is_refused_by_name():
         certified(functools.partial(smooth_nets.recurrent, size=6), threshold=0.2)
 
 
+def test_a_region_that_rounding_may_decide_is_refused_in_words(monkeypatch):
+    """As in a network so deep that its remainders never shrink below the margins."""
+    plain = interpolated.value
+
+    def coarse(rule, x):
+        values, off = plain(rule, x)
+        return values, off + 1e-6
+
+    monkeypatch.setattr(interpolated, "value", coarse)
+    make, _ = NETS["Gelu"]
+    model, image = make(0), np.random.default_rng([0, 7]).normal(size=(1, 1, 8, 8))
+    (values,) = onnx_si.evaluate(model, {"x": image}).values()
+    edge = float(np.sort(values.ravel())[-3]) - 1e-8
+    with pytest.raises(UnsupportedModel, match=r"what rounding may do.*--engine monte-carlo"):
+        certified(make, threshold=edge)
+
+
 def test_equal_values_at_the_edge_of_a_share_are_refused():
     """A map that is zero in many places: of equal numbers no bound says that they stay equal."""
     make = functools.partial(nets.map_net, size=6, last="Relu")

@@ -16,7 +16,7 @@ from onnx_si.search.stop import TIME_OVER
 
 MODELS = Path(__file__).parents[2] / "models"
 MODEL, IMAGE = str(MODELS / "paper_cam_16.onnx"), str(MODELS / "paper_cam_16_image.npy")
-FINE = {"precision": 1e-9, "budget_bytes": 1 << 20}
+FINE = {"precision": 1e-9, "budget_bytes": 8 << 20}
 LONG = 1e6
 
 

@@ -47,7 +47,7 @@ MATERIAL = (
 )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class EnclosureDomain:
     """Applies rules to `Enclosure` values of one batch; counts the units that stay undecided in each cell.
 
@@ -56,7 +56,7 @@ class EnclosureDomain:
     back takes.
     """
 
-    size: int
+    size: int = field(kw_only=False)
     program: Program | None = None
     trace: Trace | None = None
     position: int = field(default=0, init=False)

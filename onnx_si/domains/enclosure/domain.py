@@ -28,7 +28,8 @@ class Enclosures:
 
     Where no pixel is proven to be on the wrong side, but one is so in the middle of the cell and would be if
     its radius were smaller by a factor of `hope`, that one is followed back, if the tensors of all cells fit
-    into `trace_bytes`; and so are those that are not proven to be on their own side, where they are `few`.
+    into `trace_bytes`; and so are those of a part of the map that are not proven to be on their own side,
+    where they are `few`.
     """
 
     hope: float = 32.0
@@ -50,14 +51,15 @@ class Enclosures:
         program = task.program if distance is None else distance.program
         name = task.margin if distance is None else distance.margin
         trace = Trace() if self._fits(program, len(ends), budget_bytes) else None
-        values, first = EnclosureDomain(len(ends), program, trace), self.start(task, ends)
+        values, first = EnclosureDomain(len(ends), program=program, trace=trace), self.start(task, ends)
         (outputs,) = walk(program, values.apply, first, tally, values.watch)
         margin = outputs[name]
         outside, open_ = certify(task.event, margin, zero=distance is None)
         open_[values.lost], found = True, clarity(task.event, margin)
         flat = open_.reshape(len(ends), -1)
         if trace is not None:
-            cell, pixel = self._hopeful(found, flat, outside | values.lost)
+            few = self.few if task.whole is not None else 0
+            cell, pixel = self._hopeful(found, flat, outside | values.lost, few)
             radius = followed_back(program, first, trace, name, cell, pixel)
             tally.operations += len(cell) * program.cost
             clear = clearer(margin, cell, pixel, radius)
@@ -79,7 +81,7 @@ class Enclosures:
         ]
 
     def _hopeful(
-        self, found: Array, open_: NDArray[np.bool_], done: NDArray[np.bool_]
+        self, found: Array, open_: NDArray[np.bool_], done: NDArray[np.bool_], few: int
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Cells and pixels that are worth following back: the most clearly wrong one where one is wrong in
         the middle; all that are open where none is, and they are few.
@@ -88,8 +90,8 @@ class Enclosures:
         rows, worst = np.arange(len(found)), found.argmax(axis=1)
         wrong = np.zeros_like(near)
         wrong[rows, worst] = near[rows, worst] & (found[rows, worst] > 0)
-        few = (open_.sum(axis=1) <= self.few) & ~(found > 0).any(axis=1) & (near | ~open_).all(axis=1)
-        cell, pixel = np.nonzero((wrong | (few[:, None] & open_)) & ~done[:, None])
+        right = (open_.sum(axis=1) <= few) & ~(found > 0).any(axis=1) & (near | ~open_).all(axis=1)
+        cell, pixel = np.nonzero((wrong | (right[:, None] & open_)) & ~done[:, None])
         return cell, pixel
 
     def _fits(self, program: Program, count: int, budget_bytes: int) -> bool:

@@ -6,7 +6,7 @@ Nothing here steps by an epsilon; a tolerance occurs only where two values are e
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,12 +72,13 @@ class ExactDomain:
     ends: tuple[float, float] | None = None
     undecided: list[tuple[float, float]] = field(default_factory=list)
     places: list[tuple[Array, Array]] = field(default_factory=list)
-    rooms: tuple[float, ...] = ()
+    rooms: Callable[[int, int], float] | None = None
     room: float = math.inf
 
-    def enter(self, position: int) -> None:
-        """The next rule is that of an instruction."""
-        self.room = self.rooms[position]
+    def enter(self, position: int, waiting: int) -> None:
+        """The next rule is that of an instruction, while parts of the line wait that take some memory."""
+        if self.rooms is not None:
+            self.room = self.rooms(position, waiting)
 
     def _afford(self, knots: Array, crossings: Crossings, element_bytes: int, x_bytes: int = 0) -> None:
         """Ask for a split where knots and crossings together would not fit; elements may take more than those

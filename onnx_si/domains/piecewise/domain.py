@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,20 +25,23 @@ NOTHING = np.empty((0, 2))
 MOST_PASSES = 20_000
 MOST_WORK = 8e9  # multiply-adds, about two seconds of one core
 LEAST_POINTS = 4  # of a part of the line that is not split
-COPIES = 4  # of a tensor that making another one of it takes at most: refined, and between its knots
+COPIES = 8  # of a tensor that making another one of it takes at most: refined, and between its knots
 
 
-def rooms(program: Program, budget_bytes: int, most_work: float = math.inf) -> tuple[float, ...]:
-    """Points at each instruction at which all tensors that are alive then, and what making one takes besides,
-    fit into a budget together; and no more than so much work is for, in multiply-adds.
+def rooms(program: Program, budget_bytes: int, most_work: float) -> Callable[[int, int], float]:
+    """Makes the function (number of an instruction, bytes that wait) -> the points for which all tensors that
+    are alive then, and what making one takes besides, fit into a budget together; and no more than so much
+    work is for, in multiply-adds.
     """
     most = max(LEAST_POINTS, most_work / max(1, program.cost))
     sizes = {name: math.prod(shape) for name, shape in program.shapes.items()}
-    found = []
-    for step, held in zip(program.instructions, program.held, strict=True):
-        largest = max(sizes[step.output], *(sizes[name] for name in step.inputs), 1)
-        found.append(min(most, budget_bytes / (8 * (held + COPIES * largest))))
-    return tuple(found)
+    largest = [max(sizes[s.output], *(sizes[name] for name in s.inputs), 1) for s in program.instructions]
+
+    def room(position: int, waiting: int) -> float:
+        bytes_each = 8 * (program.held[position] + COPIES * largest[position])
+        return min(most, max(LEAST_POINTS, (budget_bytes - waiting) / bytes_each))
+
+    return room
 
 
 @dataclass(frozen=True)

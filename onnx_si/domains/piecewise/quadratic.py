@@ -42,7 +42,7 @@ class PiecewiseQuadratic:
             return (
                 PiecewiseQuadratic(self.knots[: left + 1], self.values[: left + 1], self.bends[:left]),
                 PiecewiseQuadratic(
-                    self.knots[right - 1 :], self.values[right - 1 :], self.bends[right - 1 :]
+                    self.knots[right - 1 :], self.values[right - 1 :].copy(), self.bends[right - 1 :].copy()
                 ),
             )
         cut = resampled(self, np.insert(self.knots, left, [at, at]))

@@ -33,7 +33,7 @@ class PiecewiseLinear:
         if left < right:
             return (
                 PiecewiseLinear(self.knots[: left + 1], self.values[: left + 1]),
-                PiecewiseLinear(self.knots[right - 1 :], self.values[right - 1 :]),
+                PiecewiseLinear(self.knots[right - 1 :], self.values[right - 1 :].copy()),
             )
         middle = interpolate(self, np.array([left - 1]), np.array([at]))
         end = np.array([at])

@@ -180,8 +180,8 @@ def _inverse(places: Floats, excess: Floats) -> float:
     """
     with np.errstate(all="ignore"):
         ratios = excess / (excess - excess[:, None])
-    np.fill_diagonal(ratios, 1.0)
-    return float(ratios.prod(axis=1) @ places)
+        np.fill_diagonal(ratios, 1.0)
+        return float(ratios.prod(axis=1) @ places)
 
 
 def _ladder(low: float, high: float, shortest: float) -> NDArray[np.float64]:
