@@ -48,7 +48,7 @@ def without_arbiter(monkeypatch):
     verdict_on = domain.verdict_on
     monkeypatch.setattr(domain, "verdict_on", lambda event, margin, arbiter=None: verdict_on(event, margin))
     loop = importlib.import_module("onnx_si.search.loop")
-    monkeypatch.setattr(importlib.import_module("onnx_si.search.books"), "require_around", lambda *_: None)
+    monkeypatch.setattr(importlib.import_module("onnx_si.search.ledger"), "require_around", lambda *_: None)
     monkeypatch.setattr(loop, "ends_of", lambda *_: Intervals.empty())
     monkeypatch.setattr(importlib.import_module("onnx_si.maps.threshold"), "TIE", 0.0)
 
