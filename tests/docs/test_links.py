@@ -79,3 +79,10 @@ def test_a_dead_link_is_found(tmp_path, monkeypatch, target):
     )
     page.write_text(f"# Page\n\n{good}\n```\n[f](no.md)\n```\n\n[g\nh]({target})\n", encoding="utf-8")
     assert dead(page) == [target]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_to_a_page_is_on_one_line(page):
+    """The site leads links to its own pages line by line; in others they would be dead."""
+    links = (found for found in LINK.finditer(prose(page.read_text(encoding="utf-8"))) if ":" not in found[1])
+    assert not [found[0] for found in links if "\n" in found[0]]
