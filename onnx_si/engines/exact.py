@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from onnx_si.domains.domain import Domains
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.standard import STANDARD
-from onnx_si.engines.engine import Answer, Spent, Watch
+from onnx_si.engines.engine import Answer, Watch
+from onnx_si.engines.searched import answered
 from onnx_si.ground.intervals import Intervals
 from onnx_si.program.program import Program
 from onnx_si.search import SearchOptions, linear_piece, search
@@ -36,18 +37,7 @@ class Exact:
             If nothing but rounding decides the region where it was observed.
         """
         found = search(self.program, self.margin, line, event, replace(how, domains=self.domains), progress)
-        costs = ("seconds", "forward_passes", "pieces", "cells", "fates", "peak_bytes", "complete")
-        return Answer(
-            guarantee=self.guarantee,
-            p_value=found.p_value,
-            p_value_bounds=found.p_value_bounds,
-            inside=found.inside,
-            undecided=found.undecided,
-            complete=found.complete,
-            costs=Spent(engine=self.guarantee, **{name: getattr(found, name) for name in costs}),
-            blur=found.blur,
-            why=found.why,
-        )
+        return answered(found, self.guarantee, pieces=found.pieces)
 
     def piece(self, line: ImageLine, event: RegionEvent, how: SearchOptions) -> Intervals:
         """The one linear piece around the statistic, for over-conditioning."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from onnx_si.domains.domain import Bracketing
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.standard import smooth
-from onnx_si.engines.engine import Answer, Spent, Watch
+from onnx_si.engines.engine import Answer, Watch
+from onnx_si.engines.searched import answered
 from onnx_si.program.program import Program
 from onnx_si.search import SearchOptions, bracketed
 from onnx_si.statistics.line import ImageLine
@@ -46,22 +47,4 @@ class Certified:
         """
         domain, program = self.domain.prepared(self.program)
         found = bracketed(domain, program, self.margin, line, event, how, progress)
-        return Answer(
-            guarantee=self.guarantee,
-            p_value=found.p_value,
-            p_value_bounds=found.p_value_bounds,
-            inside=found.inside,
-            undecided=found.undecided,
-            complete=found.complete,
-            costs=Spent(
-                engine=self.guarantee,
-                seconds=found.seconds,
-                forward_passes=found.forward_passes,
-                complete=found.complete,
-                cells=found.cells,
-                fates=found.fates,
-                peak_bytes=found.peak_bytes,
-            ),
-            blur=found.blur,
-            why=found.why,
-        )
+        return answered(found, self.guarantee)

@@ -18,7 +18,7 @@ from onnx_si.search.examine import Examiner
 from onnx_si.search.found import Progress, Search, SearchOptions
 from onnx_si.search.frontier import Cell, Frontier
 from onnx_si.search.ledger import NOTHING, Ledger
-from onnx_si.search.loop import carried_out, require_room
+from onnx_si.search.loop import carried_out, require_room, room
 from onnx_si.search.policy import Chances
 from onnx_si.statistics.line import ImageLine
 
@@ -162,7 +162,7 @@ def bracketed(
     tuning, points = options.tuning, round(asked.cost.passes)
     largest = max((math.prod(step.shape) for step in program.instructions), default=1)
     fitting = LARGEST * tuning.batch_bytes // (8 * largest * points)
-    examiner = Examiner(domains=options.domains, budget_bytes=options.budget_bytes, deadline=options.deadline)
+    examiner = Examiner(domains=options.domains, budget_bytes=room(options), deadline=options.deadline)
     run = Brackets(
         task=Task(program=program, margin=margin, line=line, event=event),
         options=options,

@@ -38,7 +38,7 @@ def require_room(program: Program, points: int) -> None:
         raise UnsupportedModel(f"the search does not fit: {why}; try a smaller image")
 
 
-def _room(options: SearchOptions) -> int:
+def room(options: SearchOptions) -> int:
     """Bytes that tensors may take together."""
     with budget() as whole:
         return min(options.budget_bytes, max(whole.left(), LEAST))
@@ -93,7 +93,7 @@ def search(
     require_room(program, LEAST_POINTS)
     task, examiner = (
         Task(program=program, margin=margin, line=line, event=event),
-        Examiner(domains=options.domains, budget_bytes=_room(options), deadline=options.deadline),
+        Examiner(domains=options.domains, budget_bytes=room(options), deadline=options.deadline),
     )
     costs, tuning = options.costs, options.tuning
     overhead = costs.per_call * len(program.instructions) / max(1, program.cost)
