@@ -160,6 +160,23 @@ def test_following_back_cancels():
     assert tensors["y"].radius[0, 0, 0] > 0.4 and radius[0] < 1e-12
 
 
+def test_following_back_counts_what_is_rounded():
+    """2^60 + 1 - 2^60 of ones is computed as 0: nothing in front of the sum is off by that 1."""
+    net = nets.Net(0, (1, 3, 1, 1))
+    ones = net.add("Add", net.add("Mul", "x", net.const(np.zeros(1))), net.const(np.ones(1)))
+    large = 2.0**60
+    kernel = np.array([large, 1.0, -large]).reshape(1, 3, 1, 1)
+    net.add("Conv", ones, net.const(kernel), out="y")
+    start, direction = np.ones((1, 3, 1, 1)), np.zeros((1, 3, 1, 1))
+    program = bind(net.finish("y"), start, ("y",))
+    low, high = np.array([-1.0]), np.array([1.0])
+    tensors, domain = enclosed(program, start, direction, low, high)
+    first, place = cells(start, direction, low, high), np.array([0])
+    assert program.ways_back.gains.keys() == {"y", *(step.output for step in program.instructions)}
+    radius = followed_back(program, first, domain.trace, "y", place, place)
+    assert abs(tensors["y"].centre.item() - 1.0) <= radius[0] < 1e6
+
+
 def test_narrow_cells_are_tight():
     """Radii shrink to rounding with the cell: otherwise every bound above would hold for a useless reason."""
     model = nets.cam_nchw(1)
