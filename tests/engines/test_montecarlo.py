@@ -153,6 +153,17 @@ def test_a_place_far_out_in_a_wide_stretch_is_left(start):
     assert np.mean(np.array(values) <= 0.05) > 0.85
 
 
+@pytest.mark.parametrize("start", [2.3, 30.0, 500.0])
+def test_ends_far_out_are_as_sharp_as_the_law_is_steep(start):
+    """Within the cell that holds an end of S the law changes by no more than nearby."""
+    places = Intervals.of([(start * SE, (start + 14) * SE)])
+    standard, _ = law_of(line_of(Normal(0.0, SE), (start + 1.1) * SE))
+    grid = look(standard, Asker(outside(places), standard.place, standard.low, standard.high))
+    ends = np.flatnonzero(grid.inside[1:] != grid.inside[:-1])
+    widths = np.diff(grid.nodes)[ends]
+    assert len(ends) == 2 and np.all(widths <= 0.1 / np.maximum(64, grid.nodes[ends]) * (1 + 1e-2))
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_proposals_have_the_density_that_they_say(name):
     law, centre = LAWS[name]
