@@ -24,7 +24,7 @@ class SearchOptions:
     until the confidence interval of that level is settled too, for at most the work done so far and a
     little more. `domains` are who is asked about the line, `costs` and `tuning` the
     numbers that choose what is asked next.
-    `stop` ends it at any moment, and so does the `deadline`.
+    `stop` ends it at any moment, and so does the `deadline`; a search by brackets ends after `most_cells`.
     """
 
     alternative: Alternative = "two-sided-abs"
@@ -32,6 +32,7 @@ class SearchOptions:
     decide_at: float | None = None
     budget_bytes: int = 1 << 30
     interval_level: float | None = None
+    most_cells: float = math.inf
     domains: Domains = STANDARD
     costs: Costs = field(default_factory=Costs)
     tuning: Tuning = field(default_factory=Tuning)
