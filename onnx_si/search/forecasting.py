@@ -24,6 +24,7 @@ SECONDS_A_PRODUCT, SECONDS_A_NUMBER, SECONDS_A_RULE = 2.5e-10, 2.5e-8, 3e-5
 
 ENDS = 120.0  # cells that the ends of S take, wherever they are
 SPAN = 16.0  # standard errors of the line that have to be settled, by cells as wide as those that were tried
+NEARER = 6.0  # times as many cells take the surroundings of S as the rest, where cells have to be narrow
 PLACES = (0.0, -1.0, 1.0, -2.0, 2.0)  # standard errors from the middle of the null law
 NARROWER = 4.0  # times, of the cells that are tried next
 
@@ -72,7 +73,7 @@ def forecast(asked: Bracketing, task: Task, limit: float, tuning: Tuning) -> For
         Seconds beyond which no more is to be known. Trying cells costs a small share of that.
     """
     each = seconds_a_cell(asked, task.program)
-    most = (limit / each - ENDS) / SPAN  # cells in a standard error
+    most = 1 + ((limit / each - ENDS) / SPAN - 1) / NEARER  # cells in a standard error
     if most < 1:
         return Forecast(math.inf, each)
     left, dense, per_error = places(task.line), list[float](), 1.0
@@ -85,7 +86,8 @@ def forecast(asked: Bracketing, task: Task, limit: float, tuning: Tuning) -> For
         per_error *= NARROWER
     if left:
         return Forecast(math.inf, each)
-    return Forecast(ENDS + SPAN * sum(dense) / len(dense), each)
+    mean = sum(dense) / len(dense)
+    return Forecast(ENDS + SPAN * (1 + NEARER * (mean - 1)), each)
 
 
 def places(line: ImageLine) -> list[float]:

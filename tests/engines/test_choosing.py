@@ -260,14 +260,14 @@ def test_wide_cells_are_few(second):
 
 def test_only_what_was_not_settled_is_tried_again(second):
     fake = Fake({-1.0: 0.3, 2.0: 0.1})
-    found = foretold.forecast(fake, task_of(), 1000.0, Tuning())
+    found = foretold.forecast(fake, task_of(), 3000.0, Tuning())
     assert len(fake.seen) == 5 + 2 + 1
-    assert found.cells == foretold.ENDS + foretold.SPAN * (3 * 1 + 4 + 16) / 5
+    assert found.cells == foretold.ENDS + foretold.SPAN * (1 + foretold.NEARER * 18 / 5)
 
 
 def test_cells_that_are_too_narrow_are_not_tried(second):
     fake = Fake({-1.0: 1e-3})
-    assert math.isinf(foretold.forecast(fake, task_of(), foretold.ENDS + 20 * foretold.SPAN, Tuning()).cells)
+    assert math.isinf(foretold.forecast(fake, task_of(), foretold.ENDS + 100 * foretold.SPAN, Tuning()).cells)
     assert min(high - low for low, high in fake.seen) == 1 / 16
     fake = Fake({})
     assert math.isinf(foretold.forecast(fake, task_of(), foretold.ENDS, Tuning()).cells) and not fake.seen
