@@ -108,6 +108,8 @@ def out_of_question(program: Program, margin: str, limit: float) -> str | None:
 def _too_long(expected: Forecast, limit: float) -> str:
     """In words."""
     name, each = f"--engine {CERTIFIED.name}", f"{expected.seconds_a_cell:.2g} s a cell"
+    if expected.too_coarse:
+        return f"no bounds are proven ({name}): rounding leaves {expected.rounding:.1g} of the margins open"
     if math.isinf(expected.seconds):
         return f"proven bounds ({name}) would take more than {limit:g} s, at {each}"
     return f"proven bounds ({name}) would take {expected.seconds:.2g} s, at {each}: more than {limit:g}"
