@@ -1,15 +1,25 @@
 """The standard deviation at which a decision turns, and those for which it certainly does not."""
 
+import dataclasses
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 from scipy import stats
 from support import nets
+from support.scenes import make_case
 
 import onnx_si
+from onnx_si.analysis import marking
+from onnx_si.engines.exact import Exact
 from onnx_si.ground.intervals import Intervals
+from onnx_si.report import OtherNoise
+from onnx_si.report.picture import NoiseScale, _noise
+from onnx_si.search.tuning import Tuning
 from onnx_si.statistics.tipping import REACH, tipping
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Student, p_value_bounds
 from onnx_si.statistics.truncated.scales import Scales
@@ -116,7 +126,7 @@ def test_what_is_undecided_as_it_is_has_no_turn():
 
 def test_what_hangs_on_undecided_parts_of_the_line_is_a_range():
     """Far away nothing is known; under a larger sigma that is where the mass is."""
-    far = [(9.0, math.inf), (-math.inf, -9.5)]
+    far = [(5.0, math.inf), (-math.inf, -9.5)]
     known = tipping(scales(3.9, "three"), 0.05)
     left = tipping(scales(3.9, "three", far), 0.05)
     assert known.rejects and known.nearest is not None
@@ -129,7 +139,7 @@ def test_what_hangs_on_undecided_parts_of_the_line_is_a_range():
     [
         {},
         {"alternative": "two-sided"},
-        {"alternative": "greater"},
+        {"alternative": "less"},
         {"hypothesis": "global"},
         {"randomise": 0.3},
     ],
@@ -172,9 +182,115 @@ def test_a_randomised_p_value_turns_where_the_result_says():
         assert (np.mean(np.abs(selected) >= 1.9) <= 0.05) == rejects
 
 
-def test_the_search_goes_on_for_it_and_only_where_it_is_asked_for():
-    """A significant p-value needs S far beyond what it needs itself."""
-    model, image, _ = nets.shipped("paper_cam_16")
-    image = image + np.pad(np.ones((8, 8)), 4)
-    whole = onnx_si.test(model, image, sigma=1.0)
-    assert whole.p_value < 0.05
+def scene():
+    """A model and an image whose decision turns nearby."""
+    image = np.random.default_rng(8).normal(size=(8, 8))
+    image[2:5, 2:5] += 2
+    return nets.map_net(seed=1, size=8), image
+
+
+def searched(share=None, **options):
+    """A region with a p-value of 4e-4, searched for it."""
+    image = np.random.default_rng(3).normal(size=(8, 8))
+    image[2:5, 2:5] += 3
+    case = make_case(nets.map_net(seed=1, size=8), image[None, None], threshold="minmax:0.5")
+    tuning = {} if share is None else {"tuning": Tuning(tipping_share=share)}
+    found = case.search(precision=1e-4, **tuning, **options)
+    known = Scales(
+        law=case.line.distribution,
+        inside=found.inside,
+        undecided=found.undecided,
+        statistic=case.line.statistic,
+        alternative="two-sided-abs",
+    )
+    return found, tipping(known, 0.05).holds[1]
+
+
+def test_the_search_goes_on_for_it():
+    """A significant p-value turns where S has its mass far beyond what the p-value needs of it."""
+    alone, known = searched()
+    more, farther = searched(tipping_at=0.05)
+    none, same = searched(0.0, tipping_at=0.05)
+    assert farther > 2 * known and same == known
+    assert alone.forward_passes == none.forward_passes < more.forward_passes < 1.75 * alone.forward_passes
+    assert more.p_value == pytest.approx(alone.p_value, abs=1e-4)
+
+
+def test_nobody_pays_for_it_who_does_not_see_it():
+    """The decision alone, and the parts of a region."""
+    model, image = scene()
+    asked = []
+
+    class Watched(Exact):
+        def answer(self, line, event, how, progress=None):
+            asked.append(how.tipping_at)
+            return super().answer(line, event, how, progress)
+
+    def test(**options):
+        asked.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(marking, "Exact", Watched)
+            onnx_si.test(model, image, **{"sigma": 1.0, "threshold": "minmax:0.5", **options})
+        return asked
+
+    assert test() == [0.05]
+    assert set(test(decide=True)) == set(test(p_value_only=True)) == set(test(sigma_df=9)) == {None}
+    first, *parts = test(components=True)
+    assert first == 0.05 and parts and set(parts) == {None}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"sigma": 1.0, "sigma_df": 9}, "allows for one that is estimated"),
+        ({"covariance": np.linspace(0.5, 1, 64).reshape(8, 8)}, "different standard deviations"),
+        ({"sigma": 1.0, "thin": 0.3}, "thinned"),
+        ({"sigma": 1.0, "engine": "monte-carlo", "draws": 19}, "not known to this engine"),
+    ],
+)
+def test_a_missing_number_has_its_reason(options, reason):
+    model, image = scene()
+    document = onnx_si.test(model, image, **{"threshold": "minmax:0.5", **options}).to_dict()
+    assert document["noise"]["tipping_std"] is None
+    assert re.search(reason, document["reasons"]["noise.tipping_std"])
+
+
+def test_a_decision_between_the_bounds_is_none():
+    model, image = scene()
+    first = onnx_si.test(model, image, sigma=1.0, threshold="minmax:0.5")
+    alpha = float(np.mean(first.p_value_bounds))
+    between = onnx_si.test(model, image, sigma=1.0, threshold="minmax:0.5", alpha=alpha)
+    assert between.other_noise == OtherNoise(reason="the decision at alpha is not certain as it is")
+    assert between.to_dict()["noise"]["decision_holds_for"] == [None, None]
+
+
+def test_words_and_picture_say_it_where_sigma_was_estimated(tmp_path):
+    model, image = scene()
+    known = onnx_si.test(model, image, threshold="minmax:0.5", sigma=1.0)
+    assert known.other_noise.tipping is not None and "turns at" not in known.summary()
+    estimated = onnx_si.test(model, image, threshold="minmax:0.5")
+    text = " ".join(estimated.summary().split())
+    tipping_std = estimated.to_dict()["noise"]["tipping_std"]
+    assert f"the decision at level 0.05 turns at a standard deviation of {tipping_std:.3g}" in text
+    far = dataclasses.replace(estimated, other_noise=OtherNoise(holds=(0.2, 31.0), reason="far"))
+    assert "certainly the same for all standard deviations from 0.2 to 31" in " ".join(far.summary().split())
+    heights = []
+    for name, one in (
+        ("with", estimated),
+        ("far", far),
+        ("without", dataclasses.replace(estimated, other_noise=OtherNoise())),
+    ):
+        one.plot(tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            heights.append(picture.height)
+    assert heights[0] == heights[1] == heights[2] + 108
+
+
+def test_the_scale_marks_what_was_taken_and_where_it_turns():
+    figure = Figure()
+    axes = figure.subplots()
+    _noise(axes, NoiseScale(decision="significant", std=1.0, holds=(0.01, 1.6), tipping=1.61))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "1.61"]
+    assert {line.get_xdata()[0] for line in axes.lines} == {1.0, 1.61}
+    shaded = axes.patches[0].get_extents().transformed(axes.transData.inverted())
+    assert (shaded.x0, shaded.x1) == pytest.approx((axes.get_xlim()[0], 1.6))
