@@ -45,6 +45,8 @@ def fixed(noise: Noise, settings: Settings) -> str | None:
         return "only the p-value was asked for"
     if settings.thin is not None:
         return "the parts of a thinned image are independent for the standard deviation that was taken only"
+    if settings.randomise is not None and settings.alternative != "two-sided-abs":
+        return "after --randomise it is known for --alternative two-sided-abs only"
     if noise.degrees_of_freedom is not None:
         return "the test holds for every standard deviation, since it allows for one that is estimated"
     if noise.std is None:

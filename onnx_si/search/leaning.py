@@ -30,8 +30,9 @@ def settle_tipping(
     """
     step, within = math.log(run.options.tuning.first_lean), run.options.tuning.tipping_within
     run.known = run.sets()
-    while run.operations < allowed:
-        found = tipping(_scales(run), alpha, ROUGHLY)
+    before = -1
+    while before < run.operations < allowed:  # what is known at a point need not be proven around it
+        before, found = run.operations, tipping(_scales(run), alpha, ROUGHLY)
         factor = None if found is None else _next(found, step, within)
         if factor is None or not _decided_at(run, factor, alpha, allowed, progress):
             return

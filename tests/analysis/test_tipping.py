@@ -216,6 +216,17 @@ def test_the_search_goes_on_for_it():
     assert more.p_value == pytest.approx(alone.p_value, abs=1e-4)
 
 
+def test_a_law_without_bounds_on_stretches_ends_the_search():
+    """Nothing is proven around a place, however much is known at it."""
+    model, image = scene()
+    case = make_case(model, image[None, None], threshold="minmax:0.5")
+    sd = case.line.standard_error / math.sqrt(1.3)
+    law = Randomised(sd, 0.3, case.line.statistic)
+    line = dataclasses.replace(case.line, distribution=law, tested=(case.line.statistic, sd))
+    found = dataclasses.replace(case, line=line).search(1e-4, alternative="two-sided", tipping_at=0.05)
+    assert found.complete
+
+
 def test_nobody_pays_for_it_who_does_not_see_it():
     """The decision alone, and the parts of a region."""
     model, image = scene()
@@ -245,6 +256,7 @@ def test_nobody_pays_for_it_who_does_not_see_it():
         ({"sigma": 1.0, "sigma_df": 9}, "allows for one that is estimated"),
         ({"covariance": np.linspace(0.5, 1, 64).reshape(8, 8)}, "different standard deviations"),
         ({"sigma": 1.0, "thin": 0.3}, "thinned"),
+        ({"sigma": 1.0, "randomise": 0.3, "alternative": "two-sided"}, "after --randomise"),
         ({"sigma": 1.0, "engine": "monte-carlo", "draws": 19}, "not known to this engine"),
     ],
 )
