@@ -118,8 +118,9 @@ def _noise(axes: Axes, scale: NoiseScale) -> None:
     axes.set_xlim(left, right)
     axes.set_xticks(sorted(marks), [f"{place:.3g}" for place in sorted(marks)], fontsize=8)
     if scale.tipping is not None:  # however near to each other
-        for label, side in zip(axes.get_xticklabels(), ("right", "left"), strict=True):
-            label.set_horizontalalignment(side)
+        first, second = axes.get_xticklabels()
+        first.set_horizontalalignment("right")
+        second.set_horizontalalignment("left")
     axes.minorticks_off()
     axes.set_yticks([])
     turns = "" if scale.tipping is None else ", red where it turns"
