@@ -1,7 +1,7 @@
 """The steps of a test: each gives its value and what it remarks, and tells nobody itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from onnx_si.analysis.selection import Selection, reasons, warnings
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.witness import Witness
 from onnx_si.choices.compared import chosen
+from onnx_si.engines.choosing import Either
 from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.ground.deadline import Deadline
@@ -116,6 +117,19 @@ def asked(
     question.require_told_apart(line)
     how = _how(line, noise, settings, stop, deadline)
     return Question(scene=scene, selection=selection, noise=noise, line=line, how=how, settings=settings)
+
+
+def settled_engine(tested: Question) -> tuple[Question, Remarks]:
+    """The question with the engine that answers it, where that was left to the line: see `Either`."""
+    selection = tested.selection
+    proving = selection.marking.proving
+    if proving is None or not isinstance(selection.engine, Either):
+        return tested, Remarks()
+    found = selection.engine.decided(tested.line, selection.event, tested.how)
+    marking = proving if found.proven else selection.marking
+    selection = replace(selection, engine=found.engine, marking=marking, why=found.why)
+    told = remarks(defaults=(f"engine {found.engine.guarantee}: {found.why}",))
+    return replace(tested, selection=selection, how=found.asking(tested.how)), told
 
 
 def answered(tested: Question, progress: Watch) -> tuple[Answer, Remarks]:

@@ -26,6 +26,9 @@ class SearchOptions:
     turns, for a part of the work done so far. `domains` are who is asked about the line, `costs` and
     `tuning` the numbers that choose what is asked next.
     `stop` ends it at any moment, and so does the `deadline`.
+    little more. `domains` are who is asked about the line, `costs` and `tuning` the
+    numbers that choose what is asked next.
+    `stop` ends it at any moment, and so does the `deadline`; a search by brackets ends after `most_cells`.
     """
 
     alternative: Alternative = "two-sided-abs"
@@ -34,6 +37,7 @@ class SearchOptions:
     budget_bytes: int = 1 << 30
     interval_level: float | None = None
     tipping_at: float | None = None
+    most_cells: float = math.inf
     domains: Domains = STANDARD
     costs: Costs = field(default_factory=Costs)
     tuning: Tuning = field(default_factory=Tuning)
