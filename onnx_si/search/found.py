@@ -25,9 +25,6 @@ class SearchOptions:
     little more; with `tipping_at` until it is known at which size of the noise the decision at that level
     turns, for a part of the work done so far. `domains` are who is asked about the line, `costs` and
     `tuning` the numbers that choose what is asked next.
-    `stop` ends it at any moment, and so does the `deadline`.
-    little more. `domains` are who is asked about the line, `costs` and `tuning` the
-    numbers that choose what is asked next.
     `stop` ends it at any moment, and so does the `deadline`; a search by brackets ends after `most_cells`.
     """
 
