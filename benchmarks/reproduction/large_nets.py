@@ -2,8 +2,8 @@
 
     python -m benchmarks.reproduction.large_nets FOLDER [NAME ...]
 
-Needs torch; benchmarks.reproduction.large tests what is written. Batch normalisations are calibrated on
-noise, so that no layer dies.
+Needs torch; benchmarks.reproduction.large and benchmarks.real test what is written. Batch normalisations are
+calibrated on noise, so that no layer dies.
 """
 
 import sys
@@ -215,6 +215,59 @@ class UNet(nn.Module):
         return self.scores(x)
 
 
+class Autoencoder(nn.Module):
+    """Channels 1, 32, 64, 128, 128 and back; the output is the absolute error of its reconstruction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (1, 32, 64, 128, 128)
+        down = [conv(a, b, stride=2) for a, b in pairwise(widths)]
+        up: list[nn.Module] = []
+        for a, b in pairwise(widths[:0:-1]):
+            up += [nn.Upsample(scale_factor=2), conv(a, b)]
+        self.body = nn.Sequential(*down, *up, nn.Upsample(scale_factor=2), nn.Conv2d(32, 1, 3, padding=1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.body(x)).abs()
+
+
+def vgg_16() -> nn.Module:
+    layers: list[nn.Module] = []
+    inside = 3
+    for outside, times in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(times):
+            layers.append(conv(inside, outside))
+            inside = outside
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, *head(512))
+
+
+class Dense(nn.Module):
+    """A layer of DenseNet: normalised first, 4 x 32 channels wide, 32 more come out."""
+
+    def __init__(self, inside: int) -> None:
+        super().__init__()
+        first = nn.Sequential(nn.BatchNorm2d(inside), nn.ReLU(), nn.Conv2d(inside, 128, 1, bias=False))
+        last = nn.Sequential(nn.BatchNorm2d(128), nn.ReLU(), nn.Conv2d(128, 32, 3, padding=1, bias=False))
+        self.body = nn.Sequential(first, last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, self.body(x)], 1)
+
+
+def densenet_121() -> nn.Module:
+    layers: list[nn.Module] = [conv(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)]
+    inside = 64
+    for times in (6, 12, 24, 16):
+        if inside != 64:
+            layers += [nn.BatchNorm2d(inside), nn.ReLU(), nn.Conv2d(inside, inside // 2, 1), nn.AvgPool2d(2)]
+            inside //= 2
+        for _ in range(times):
+            layers.append(Dense(inside))
+            inside += 32
+    return nn.Sequential(*layers, nn.BatchNorm2d(inside), nn.ReLU(), *head(inside))
+
+
 NETS: dict[str, tuple[Maker, tuple[int, ...]]] = {
     "mobilenet_v2": (mobilenet_v2, (1, 3, 224, 224)),
     "resnet_18": (resnet_18, (1, 3, 224, 224)),
@@ -222,6 +275,9 @@ NETS: dict[str, tuple[Maker, tuple[int, ...]]] = {
     "efficientnet_b0": (efficientnet_b0, (1, 3, 224, 224)),
     "convnext_t": (convnext_t, (1, 3, 224, 224)),
     "vit_b_16": (ViT, (1, 3, 224, 224)),
+    "autoencoder_256": (Autoencoder, (1, 1, 256, 256)),
+    "vgg_16": (vgg_16, (1, 3, 224, 224)),
+    "densenet_121": (densenet_121, (1, 3, 224, 224)),
 }
 
 

@@ -10,6 +10,7 @@ from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.class_tests import test_classes
 from onnx_si.analysis.components import test_components
+from onnx_si.analysis.other_noise import fixed
 from onnx_si.analysis.outcome import level_to_search, noise_document, search_warnings, time_warnings
 from onnx_si.analysis.question import Question
 from onnx_si.analysis.remarks import Remarks, remarks
@@ -114,7 +115,7 @@ def asked(
     """The question, on a line whose images can be told apart."""
     line = question.test_line(scene, selection.region, noise, settings)
     question.require_told_apart(line)
-    how = _how(line, settings, stop, deadline)
+    how = _how(line, noise, settings, stop, deadline)
     return Question(scene=scene, selection=selection, noise=noise, line=line, how=how, settings=settings)
 
 
@@ -160,7 +161,7 @@ def compared(tested: Question, rng: np.random.Generator) -> tuple[Comparison, Re
     return comparison, remarks(warnings=comparison.notes)
 
 
-def _how(line: ImageLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
+def _how(line: ImageLine, noise: Noise, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(
@@ -169,6 +170,7 @@ def _how(line: ImageLine, settings: Settings, stop: Stop, deadline: Deadline) ->
         decide_at=settings.alpha if settings.decide else None,
         budget_bytes=settings.budget_bytes,
         interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
+        tipping_at=settings.alpha if wants_interval and fixed(noise, settings) is None else None,
         stop=stop,
         deadline=deadline,
     )
