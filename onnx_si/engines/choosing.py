@@ -43,7 +43,7 @@ class Decision:
         return replace(how, most_cells=self.most_cells)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Either:
     """Proven bounds if they are expected to take at most `limit` seconds, else chains.
 
