@@ -14,8 +14,9 @@ from typing import Any
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.row import Done, Job, do, killed
 from onnx_si.errors import UsageError
-from onnx_si.ground.budget import budget, hold_at_most, share_of
+from onnx_si.ground.budget import budget, share_of
 from onnx_si.ground.machine import cores
+from onnx_si.ground.wall import hold_at_most
 
 DIED = (
     "the process that tested it was killed: by the system for want of memory, or by a fault of native code "
