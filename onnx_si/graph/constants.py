@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx_si.errors import Refusal
 from onnx_si.graph.dag import is_copy
 from onnx_si.graph.refused import refuse_by_name
-from onnx_si.graph.schema import MOST_AXES, require_survivable
+from onnx_si.graph.survivable import MOST_AXES, require_survivable
 from onnx_si.ground.budget import excess
 from onnx_si.ground.guard import words_of
 from onnx_si.ground.terminal import shown

@@ -21,7 +21,8 @@ from onnx_si.graph.functions import inlined
 from onnx_si.graph.fused import unfused
 from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
-from onnx_si.graph.schema import STANDARD, Malformed, require_tensor, require_well_formed
+from onnx_si.graph.schema import require_tensor, require_well_formed
+from onnx_si.graph.survivable import STANDARD, Malformed
 from onnx_si.ground.budget import budget, excess
 from onnx_si.ground.foreign import not_a_model
 from onnx_si.ground.guard import guarded, words_of

@@ -7,7 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from onnx_si.graph.dag import subgraphs
-from onnx_si.graph.schema import STANDARD
+from onnx_si.graph.survivable import STANDARD
 
 COUNTS = 2  # of a Loop's inputs: the number of turns, and whether it begins
 SINCE = 5  # opset in which Reshape takes a shape as an input

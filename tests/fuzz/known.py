@@ -484,6 +484,7 @@ KNOWN = {
         node_case("Mod", ["x", "d"], initializers=[("d", 1e-45, np.float32)], fmod=1),
         (0, 3, 5),
     ),
+    "a law that there is not": (node_case("RandomUniformLike", ["x"], low=np.nan, high=np.inf), (3,)),
     "types differ": (node_case("Add", ["x", "d"], initializers=[("d", 1)]), (3,)),
     "Split": (node_case("Split", ["x"], ("y", "b", "c"), opset=11, split=[4], axis=2), (3,)),
     "Split into another number": (

@@ -11,7 +11,8 @@ from onnx_si.errors import UnsupportedModel, UnsupportedOp
 from onnx_si.graph import model_from_proto
 from onnx_si.graph.constants import inferred_shapes
 from onnx_si.graph.loops import MOST_TURNS, Turn, length_of, one_number, one_turn, require_few
-from onnx_si.graph.schema import MOST_AXES, shape_problem, type_problem
+from onnx_si.graph.schema import shape_problem, type_problem
+from onnx_si.graph.survivable import MOST_AXES
 from onnx_si.program.program import bind
 
 FLOAT, DOUBLE, INT, BOOL, TEXT = (
@@ -141,6 +142,14 @@ BROKEN = {
         proto(node("Scan", body=FINE, num_scan_inputs=1, scan_input_directions=[2])),
         "neither 0 nor 1",
     ),
+    "between no number and one": (proto(node("RandomUniformLike", low=np.nan)), "is not finite"),
+    "up to infinity": (proto(node("RandomUniform", [], shape=[4], high=np.inf)), "is not finite"),
+    "from above": (proto(node("RandomUniformLike", low=2.0)), "it draws between 2 and 1"),
+    "no deviation": (
+        proto(node("RandomNormal", [], shape=[4], scale=0.0)),
+        "a standard deviation of 0",
+    ),
+    "a negative deviation": (proto(node("RandomNormalLike", scale=-1.0)), "a standard deviation of -1"),
 }
 
 
@@ -161,6 +170,8 @@ def test_what_is_fine():
         proto(node("Add", ["z", "x"]), node("Relu", outputs=["z"])),
         proto(node("Relu"), outputs=["y", "x"]),
         proto(node("NoSuchOp", ["x", "x", "x"], domain="f")),
+        proto(node("RandomUniformLike", low=2.0, high=2.0)),
+        proto(node("RandomNormalLike", scale=1e-30, mean=-1.0)),
     ]
     for model in fine:
         model_from_proto(model)
