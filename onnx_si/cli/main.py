@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         if starved(error):
-            say("error: out of memory (--memory allows more, if there is more); try a smaller image or model")
+            why = f" ({error})" if str(error) else ""
+            say(f"error: out of memory{why}; try a smaller image or model, or allow a run more (--memory)")
             return OUT_OF_MEMORY
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"

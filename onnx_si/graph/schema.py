@@ -90,7 +90,7 @@ class _Reader:
                 self._node(node, opsets, given)
                 self._require_single(node)
             except Malformed as problem:
-                raise Malformed(f"node {_called(node)}: {problem}") from problem
+                raise Malformed(f"node {called(node)}: {problem}") from problem
             for graph in subgraphs(node):
                 self._graph(graph, scopes, opsets, given)
 
@@ -150,7 +150,8 @@ def schema_of(op: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
         return None
 
 
-def _called(node: onnx.NodeProto) -> str:
+def called(node: onnx.NodeProto) -> str:
+    """A node's name and op, for a message."""
     name = node.name or f"(unnamed, writes {shown(next(iter(node.output), '?'))})"
     return f"'{shown(name)}' ({shown(node.op_type)})"
 
