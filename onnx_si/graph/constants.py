@@ -140,5 +140,7 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
         found = evaluator.run(None, given)
         made = dict(zip([name for name in node.output if name], found, strict=True))
         return tuple(np.asarray(made[name]) if name else None for name in node.output)
+    except MemoryError:
+        raise
     except Exception as error:  # the evaluator raises whatever numpy raises
         raise Refusal(f"can't be evaluated ({words_of(error)})", "export with constants folded") from error

@@ -17,16 +17,18 @@ UNKNOWN_FREE = 8 << 30  # where the system does not tell how much is free
 SMALL = 1 << 20  # a request that is never counted
 NODE_BYTES = 16 << 10  # of a node that is written out, bound and kept
 LEAST = 64 << 20
+MARGIN = 0.1  # of a limit that a run was told
 DATA = "RLIMIT_DATA"
 TAKEN = {"RLIMIT_AS": "VmSize", DATA: "VmData"}  # limits, and what of a process' status they are of
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit in bytes, and what the process held when the run began."""
+    """A limit in bytes, what the process held when the run began, and where the system itself says no."""
 
     limit: int
     start: int
+    wall: int
 
     def left(self) -> int:
         """Bytes that may still be taken."""
@@ -45,16 +47,29 @@ def budget(limit: int | None = None) -> Iterator[Budget]:
     limit : int, optional
         Bytes; default `SHARE` of what is free now.
     """
-    outer = _current.get()
-    if outer is None:
-        made = Budget(int(SHARE * free_memory()) if limit is None else limit, resident())
-    else:
-        made = outer if limit is None else Budget(min(limit, outer.limit), outer.start)
+    made = _within(_current.get(), limit)
     token = _current.set(made)
     try:
         yield made
     finally:
         _current.reset(token)
+
+
+def _within(outer: Budget | None, limit: int | None) -> Budget:
+    if limit is None:
+        if outer is not None:
+            return outer
+        free = free_memory()  # nobody said that the other half of it may not be touched
+        return Budget(limit=int(SHARE * free), start=resident(), wall=free)
+    if outer is None:
+        return Budget(limit=limit, start=resident(), wall=above(limit))
+    least = min(limit, outer.limit)
+    return Budget(limit=least, start=outer.start, wall=above(least))
+
+
+def above(limit: int) -> int:
+    """Where the system says no to a run that was told a limit: memory that is mapped need not be used."""
+    return limit + int(MARGIN * limit)
 
 
 def share_of(workers: int) -> int:

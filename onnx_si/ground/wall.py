@@ -5,16 +5,16 @@ import errno
 import threading
 from collections.abc import Iterator
 
-from onnx_si.ground.budget import DATA, budget, own_limits, status
+from onnx_si.ground.budget import DATA, budget, own_limits, resident, status
 
-MARGIN = 0.1  # of what is left: memory that is mapped, but not used
 FLOOR = 128 << 20  # that is never refused: libraries are loaded late
 STARVED = ("can't start new thread", "bad_alloc", "bad allocation", "Failed to allocate")
 
 
 @contextlib.contextmanager
 def ceiling() -> Iterator[None]:
-    """Inside, the system itself refuses memory beyond the limit, with MemoryError, where it can be told to.
+    """Inside, the system itself refuses memory beyond the limit, with MemoryError, where it can be told to;
+    of a run that was told no limit, memory beyond what was free.
 
     Only in the main thread: the ceiling is the whole process's.
     """
@@ -22,7 +22,7 @@ def ceiling() -> Iterator[None]:
         yield
         return
     with budget() as whole:
-        before = _bounded(whole.left())
+        before = _bounded(whole.wall - max(0, resident() - whole.start))
     try:
         yield
     finally:
@@ -53,12 +53,12 @@ def starved(error: BaseException) -> bool:
     return False
 
 
-def _bounded(left: int) -> tuple[int, int]:
+def _bounded(most: int) -> tuple[int, int]:
     """Let the system refuse more than so many bytes that the process may write to; gives the limit before."""
     import resource  # only where there is /proc
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = (status("VmData") or 0) + max(int(left * (1 + MARGIN)), FLOOR)
+    wanted = (status("VmData") or 0) + max(most, FLOOR)
     known = [limit for limit in (*before, wanted) if limit != resource.RLIM_INFINITY]
     _set((min(known), before[1]))
     return before

@@ -13,8 +13,8 @@ from onnx import helper
 from support.nets import Net
 
 from onnx_si.ground import wall
-from onnx_si.ground.budget import budget, own_limits, status
-from onnx_si.ground.wall import FLOOR, MARGIN, ceiling, hold_at_most, starved
+from onnx_si.ground.budget import above, budget, own_limits, status
+from onnx_si.ground.wall import FLOOR, ceiling, hold_at_most, starved
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(status("VmData") is None, reason="the system tells no memory of a process")
@@ -29,7 +29,7 @@ def bound():
 def test_the_system_keeps_the_limit_where_no_one_asked():
     before = bound()
     with budget(1 << 30), ceiling():
-        assert bound()[0] <= status("VmData") + (1 << 30) * (1 + MARGIN)
+        assert bound()[0] <= status("VmData") + above(1 << 30)
         with pytest.raises(MemoryError):
             np.ones((1 << 40) // 8)
     assert bound() == before
@@ -50,6 +50,16 @@ def test_an_inner_limit_is_never_larger():
         with ceiling():
             assert bound()[0] <= outer
         assert bound()[0] == outer
+
+
+def test_without_a_limit_all_that_is_free_may_be_needed(monkeypatch):
+    """Questions are answered by half of it, and what turns out to be needed may be the rest."""
+    monkeypatch.setattr("onnx_si.ground.budget.free_memory", lambda: 2 << 30)
+    with budget() as whole, ceiling():
+        assert whole.limit == 1 << 30
+        assert bound()[0] >= status("VmData") + (2 << 30) - 64 * MEGA
+        with budget(1 << 29), ceiling():
+            assert bound()[0] <= status("VmData") + above(1 << 29)
 
 
 def test_libraries_are_never_refused():
