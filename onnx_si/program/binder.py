@@ -102,9 +102,8 @@ class Binder(Known):
             refuse_by_name(node)
             return self._translate(work)
         except MemoryError as error:
-            raise MemoryError(
-                f"{called(work.named)}: {error}" if str(error) else called(work.named)
-            ) from error
+            words = f": {error}" if str(error) else ""
+            raise MemoryError(f"node {called(work.named)}{words}") from error
         except Exception as error:
             self.find(work, as_refusal(error), "unsupported")
             self.gaps.update(node.output)
