@@ -163,10 +163,11 @@ def _loaded(path: Source) -> Model:
         if foreign is not None:
             raise InputError(f"{where}: {foreign}")
         content = _content(file, where)
-        proto = _parsed(content, where)
+        proto, digest = _parsed(content, where), hashlib.sha256(content).hexdigest()
+        del content  # the checker makes two more copies
         with guarded(InputError, where, "export it again"):
             load_external_data(proto, file)
-        return model_from_proto(proto, path=str(path), sha256=hashlib.sha256(content).hexdigest())
+        return model_from_proto(proto, path=str(path), sha256=digest)
     if isinstance(path, bytes | bytearray | memoryview):
         content = bytes(path)
         proto, sha256 = _parsed(content, "the model's bytes"), hashlib.sha256(content).hexdigest()
