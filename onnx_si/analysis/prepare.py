@@ -143,15 +143,17 @@ class Analysis:
         draws = told.value(steps.streams(scene, settings))
         scene = question.with_extra_noise(scene, noise, settings, draws.added)
         selected = told.value(steps.selected(self.select, scene, noise, settings))
-        tested = steps.asked(scene, selected, noise, settings, stop, deadline)
+        tested = told.value(
+            steps.settled_engine(steps.asked(scene, selected, noise, settings, stop, deadline))
+        )
         found = told.value(steps.answered(tested, progress))
         witness = Witness.of(tested, draws.points)
         if witness is not None:
             witness.of_whole(found)
         parts = told.value(steps.parts_tested(tested, found, witness, self.select, draws.classes, progress))
         if witness is not None:
-            parity = witness.parity(selected.parity)
-            tested = replace(tested, selection=replace(selected, parity=parity))
+            parity = witness.parity(tested.selection.parity)
+            tested = replace(tested, selection=replace(tested.selection, parity=parity))
         comparison = told.value(steps.compared(tested, draws.permutations))
         result = result_of(tested, found, comparison, parts.components, told.so_far)
         return replace(result, class_tests=parts.classes, spacing=scene.spacing)

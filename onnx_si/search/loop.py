@@ -16,6 +16,7 @@ from onnx_si.search.ends import ends_of
 from onnx_si.search.examine import Examiner
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
+from onnx_si.search.leaning import settle_tipping
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.parts import Parts
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
@@ -150,8 +151,12 @@ def carried_out(run: Ledger, progress: Callable[[Progress], None] | None = None)
                     why = WHY
                     break
         run.require_observed()
+        paid = run.operations
         if complete and options.interval_level is not None:
             settle_interval(run, options.interval_level, progress)
+            bounds = run.bounds()
+        if complete and options.tipping_at is not None:
+            settle_tipping(run, options.tipping_at, run.operations + tuning.tipping_share * paid, progress)
             bounds = run.bounds()
     except Stopped:  # a step that was cut short may have lost cells; what was known before it is true
         complete, why, after = False, INTERRUPTED, Deadline.after(GRACE)
