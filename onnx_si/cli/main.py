@@ -81,12 +81,12 @@ def _dispatch(arguments: list[str]) -> int:
     with guarded(UsageError, "the command line", "see onnx-si --help"):
         parsed = _parser(verb).parse(arguments if verb is None else arguments[1:])
     with budget(parsed.memory):
-        if verb != "audit" and parsed.isolate:
-            from onnx_si.runtime.isolation import isolated, try_out
-
-            isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
         run = _runner(verb)
         with ceiling():
+            if verb != "audit" and parsed.isolate:
+                from onnx_si.runtime.isolation import isolated, try_out
+
+                isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
             return run(parsed)
 
 

@@ -12,17 +12,22 @@ STARVED = ("can't start new thread", "bad_alloc", "bad allocation", "Failed to a
 
 
 @contextlib.contextmanager
-def ceiling() -> Iterator[None]:
+def ceiling(most: int | None = None) -> Iterator[None]:
     """Inside, the system itself refuses memory beyond the limit, with MemoryError, where it can be told to;
     of a run that was told no limit, memory beyond what was free.
 
     Only in the main thread: the ceiling is the whole process's.
+
+    Parameters
+    ----------
+    most : int, optional
+        Bytes beside what the process holds, for one that has its share; default what the run's limit leaves.
     """
     if threading.current_thread() is not threading.main_thread() or not own_limits():
         yield
         return
     with budget() as whole:
-        before = _bounded(whole.wall - max(0, resident() - whole.start))
+        before = _bounded(whole.wall - max(0, resident() - whole.start) if most is None else most)
     try:
         yield
     finally:
