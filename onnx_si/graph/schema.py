@@ -186,9 +186,10 @@ def _require_count(what: str, count: int, least: int, most: int) -> None:
 def _require_arity(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
     _require_count("inputs", len(node.input), schema.min_input, schema.max_input)
     _require_count("outputs", len(node.output), schema.min_output, schema.max_output)
-    for name, formal in zip(node.input, schema.inputs, strict=False):
-        if not name and formal.option == onnx.defs.OpSchema.FormalParameterOption.Single:
-            raise Malformed(f"its input '{formal.name}' is left out")
+    for position, name in enumerate(node.input):
+        formal = schema.inputs[min(position, len(schema.inputs) - 1)]  # the last may stand for many
+        if not name and formal.option != onnx.defs.OpSchema.FormalParameterOption.Optional:
+            raise Malformed(f"its input {position + 1} ('{formal.name}') is left out")
 
 
 def _require_attributes(node: onnx.NodeProto, given: set[str] | None) -> None:

@@ -70,7 +70,7 @@ REFERENCE = {"name": "alpha", "type": AttributeProto.FLOAT, "ref_attr_name": "al
 BROKEN = {
     "too few inputs": (proto(node("Add")), "1 inputs where it has 2"),
     "too many inputs": (proto(node("Relu", ["x", "x"])), "2 inputs where it has 1"),
-    "an input left out": (proto(node("Add", ["x", ""])), "its input 'B' is left out"),
+    "an input left out": (proto(node("Add", ["x", ""])), r"its input 2 \('B'\) is left out"),
     "too many outputs": (proto(node("Relu", outputs=["y", "z"])), "2 outputs where it has 1"),
     "a kind": (proto(node("LeakyRelu", alpha="x")), "'alpha' is STRING, and must be FLOAT"),
     "a list": (proto(node("LeakyRelu", alpha=[1.0])), "'alpha' is FLOATS, and must be FLOAT"),
@@ -142,6 +142,12 @@ BROKEN = {
         proto(node("Scan", body=FINE, num_scan_inputs=1, scan_input_directions=[2])),
         "neither 0 nor 1",
     ),
+    "a gap among many": (proto(node("Min", ["x", ""])), r"its input 2 \('data_0'\) is left out"),
+    "a gap among many letters": (
+        proto(node("Einsum", ["x", ""], equation="ij,ij->ij")),
+        r"its input 2 \('Inputs'\) is left out",
+    ),
+    "a gap where a tensor must be": (proto(node("MatMul", ["", "x"])), r"its input 1 \('A'\) is left out"),
     "between no number and one": (proto(node("RandomUniformLike", low=np.nan)), "is not finite"),
     "up to infinity": (proto(node("RandomUniform", [], shape=[4], high=np.inf)), "is not finite"),
     "from above": (proto(node("RandomUniformLike", low=2.0)), "it draws between 2 and 1"),
