@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 STANDARD = ("", "ai.onnx")
 MOST_AXES = 32  # of a tensor; numpy has 64 at most, and some computations add axes
 
+MOST_SAMPLES = 1024  # of a bin of a region, along each axis
+
 
 class Malformed(Exception):
     """What breaks the specification, in words."""
@@ -47,6 +49,9 @@ def require_survivable(node: onnx.NodeProto, known: Mapping[str, NDArray[Any]] |
             raise Malformed(f"num_outputs {counted} for {len(node.output)} parts")
     if node.op_type == "GatherND" and next((a.i for a in node.attribute if a.name == "batch_dims"), 0) < 0:
         raise Malformed("batch_dims is below 0")
+    taken = next((a.i for a in node.attribute if a.name == "sampling_ratio"), 0)
+    if node.op_type == "RoiAlign" and not 0 <= taken <= MOST_SAMPLES:
+        raise Malformed(f"sampling_ratio {taken}: 0 to {MOST_SAMPLES} are read")
     if node.op_type == "Scan":
         _require_scan(node)
     if node.op_type.startswith("Random"):

@@ -148,6 +148,14 @@ BROKEN = {
         r"its input 2 \('Inputs'\) is left out",
     ),
     "a gap where a tensor must be": (proto(node("MatMul", ["", "x"])), r"its input 1 \('A'\) is left out"),
+    "samples without number": (
+        proto(
+            node("RoiAlign", ["x", "r", "i"], sampling_ratio=2**63 - 1),
+            stored=[stored("r", [[0.0, 0, 1, 1]]), stored("i", [0], np.int64)],
+            shape=(1, 1, 4, 4),
+        ),
+        "sampling_ratio 9223372036854775807",
+    ),
     "between no number and one": (proto(node("RandomUniformLike", low=np.nan)), "is not finite"),
     "up to infinity": (proto(node("RandomUniform", [], shape=[4], high=np.inf)), "is not finite"),
     "from above": (proto(node("RandomUniformLike", low=2.0)), "it draws between 2 and 1"),
