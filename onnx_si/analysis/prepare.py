@@ -92,9 +92,9 @@ class Analysis:
             sigma_from=sigma_from,
             how=self._settings(has_reference=False).how,
         )
-        keep_freed_memory()
         told = Joined(notice)
-        with budget(self.options.chosen.get("memory")), one_blas_thread():
+        with budget(self.options.chosen.get("memory")) as whole, one_blas_thread():
+            keep_freed_memory(whole.limit)
             accepts = Accepts(self._input, self._settings(has_reference=False))
             given = told.value((inputs.given(accepts), remarks(warnings=inputs.told())))
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
