@@ -1,7 +1,7 @@
 """The engine of a smooth network that nobody chose: proven bounds where they are cheap, else chains.
 
 Which of the two answers is decided for each line by a forecast that is a function of the line and the event
-alone (`search.forecast`), never of the statistic or of a clock. Given the region and the line, which is what
+alone (`search.forecasting`), never of the statistic or of a clock. Given region and line, which is what
 both engines condition on, the choice is therefore fixed, and the p-value of the engine that is chosen is what
 it would be if a user had named it beforehand: had the image lain elsewhere in S, the same one would have
 answered. Nothing that is found out later changes it: a search that takes longer than expected ends with the
@@ -108,6 +108,8 @@ def out_of_question(program: Program, margin: str, limit: float) -> str | None:
 def _too_long(expected: Forecast, limit: float) -> str:
     """In words."""
     name, each = f"--engine {CERTIFIED.name}", f"{expected.seconds_a_cell:.2g} s a cell"
+    if expected.too_coarse:
+        return f"no bounds are proven ({name}): rounding leaves {expected.rounding:.1g} of the margins open"
     if math.isinf(expected.seconds):
         return f"proven bounds ({name}) would take more than {limit:g} s, at {each}"
     return f"proven bounds ({name}) would take {expected.seconds:.2g} s, at {each}: more than {limit:g}"

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.door import at_door
-from onnx_si.analysis.frame import Input, frame_of
+from onnx_si.analysis.frame import Frame, Input, frame_of
 from onnx_si.analysis.marking import marking_of
+from onnx_si.analysis.offered import limit_of
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import Settings, settle
+from onnx_si.choices.guarantees import CERTIFIED, DRAWN
 from onnx_si.errors import (
     AmbiguousLayout,
     OnnxSIError,
@@ -39,6 +41,10 @@ from onnx_si.report.documents import INSPECTION
 from onnx_si.runtime.session import INPUT_TYPES, run_deployed
 
 UNEXPECTED = "malformed, or a case that is not handled"
+WHERE_PROVEN = (
+    "of a line on which a few cells show that it takes no more than {:g} s the bounds are proven; of others "
+    "the p-value is drawn by chains"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,9 +263,22 @@ def _drawn(
         BlackBox(marking).steady(trial.image)
     except OnnxSIError as error:
         return "refused", tuple(dict.fromkeys((*reasons, str(error)))), planned
-    engine = ("monte-carlo", "; ".join(reasons))
+    guarantee = DRAWN.name
+    if _may_be_proven(frame, trial, settings):
+        guarantee, reasons = CERTIFIED.name, (*reasons, WHERE_PROVEN.format(limit_of(settings)))
+    engine = (guarantee, "; ".join(reasons))
     planned = tuple(plan(trial, marking.saliency, marking.marker.threshold, settings, engine))
-    return "monte-carlo", reasons, planned
+    return guarantee, reasons, planned
+
+
+def _may_be_proven(frame: Frame, trial: Probe, settings: Settings) -> bool:
+    """Whether a test with these options proves bounds on lines that allow it."""
+    if not trial.info.is_floating:
+        return False
+    try:
+        return marking_of(frame, trial.image, None, settings).proving is not None
+    except OnnxSIError:
+        return False
 
 
 def _guarantee(

@@ -1,7 +1,7 @@
 """Which points of the line give the observed region."""
 
 from onnx_si.search.bracketing import bracketed
-from onnx_si.search.forecast import Forecast, forecast, least_cost
+from onnx_si.search.forecasting import Forecast, forecast, least_cost
 from onnx_si.search.found import Progress, Search, SearchOptions
 from onnx_si.search.loop import search
 from onnx_si.search.piece import linear_piece

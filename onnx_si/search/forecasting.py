@@ -24,16 +24,31 @@ SECONDS_A_PRODUCT, SECONDS_A_NUMBER, SECONDS_A_RULE = 2.5e-10, 2.5e-8, 3e-5
 
 ENDS = 120.0  # cells that the ends of S take, wherever they are
 SPAN = 16.0  # standard errors of the line that have to be settled, by cells as wide as those that were tried
+NEARER = 6.0  # times as many cells take the surroundings of S as the rest, where cells have to be narrow
 PLACES = (0.0, -1.0, 1.0, -2.0, 2.0)  # standard errors from the middle of the null law
 NARROWER = 4.0  # times, of the cells that are tried next
+NARROW, NARROW_PLACES = (
+    2.0**-12,
+    3,
+)  # standard errors: in such a cell nothing but rounding is left of a remainder
+MOST_LEFT = 3e-6  # of the largest margin: with more, too many images are as near as that to another region
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """`cells` that a search is expected to examine (infinite: more than a limit), at so many seconds each."""
+    """`cells` that a search is expected to examine (infinite: more than a limit), at so many seconds each.
+
+    `rounding` is the share of the largest margin that rounding leaves open in the narrowest cells.
+    """
 
     cells: float
     seconds_a_cell: float
+    rounding: float = 0.0
+
+    @property
+    def too_coarse(self) -> bool:
+        """Whether rounding alone leaves too much open, however many cells there are."""
+        return not self.rounding <= MOST_LEFT
 
     @property
     def seconds(self) -> float:
@@ -72,9 +87,12 @@ def forecast(asked: Bracketing, task: Task, limit: float, tuning: Tuning) -> For
         Seconds beyond which no more is to be known. Trying cells costs a small share of that.
     """
     each = seconds_a_cell(asked, task.program)
-    most = (limit / each - ENDS) / SPAN  # cells in a standard error
+    most = 1 + ((limit / each - ENDS) / SPAN - 1) / NEARER  # cells in a standard error
     if most < 1:
         return Forecast(math.inf, each)
+    rounding = _rounding(asked, task, tuning)
+    if not rounding <= MOST_LEFT:
+        return Forecast(math.inf, each, rounding)
     left, dense, per_error = places(task.line), list[float](), 1.0
     while left and per_error <= most:
         half = 0.5 * task.line.standard_error / per_error
@@ -84,8 +102,9 @@ def forecast(asked: Bracketing, task: Task, limit: float, tuning: Tuning) -> For
         left = [at for at, done in zip(left, settled, strict=True) if not done]
         per_error *= NARROWER
     if left:
-        return Forecast(math.inf, each)
-    return Forecast(ENDS + SPAN * sum(dense) / len(dense), each)
+        return Forecast(math.inf, each, rounding)
+    mean = sum(dense) / len(dense)
+    return Forecast(ENDS + SPAN * (1 + NEARER * (mean - 1)), each, rounding)
 
 
 def places(line: ImageLine) -> list[float]:
@@ -95,6 +114,13 @@ def places(line: ImageLine) -> list[float]:
         return [se * place for place in PLACES]
     middle = math.sqrt(line.degrees_of_freedom or 1)
     return [se * middle * (1 + place / 4) for place in PLACES]
+
+
+def _rounding(asked: Bracketing, task: Task, tuning: Tuning) -> float:
+    """What rounding leaves open: the least of a few places, as a bend may be at one."""
+    half = 0.5 * NARROW * task.line.standard_error
+    ends = [(at - half, at + half) for at in places(task.line)[:NARROW_PLACES]]
+    return min(bracket.remainder for bracket in _tried(asked, task, ends, tuning))
 
 
 def _tried(
