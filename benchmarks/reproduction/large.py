@@ -46,7 +46,7 @@ the engine's time that is not spent inside onnxruntime. The load average is besi
 above {cores}, the seconds say little, and half of the processor time is what two cores of one's own would
 take; passes, share and memory don't depend on it.
 
-| network (map) | test | p | passes | chains | ready | chains s | cpu s | besides | wanted s | peak GB | load |
+| network (map) | test | p | passes | chains | ready | chains s | cpu s | besides | wanted | peak GB | load |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
