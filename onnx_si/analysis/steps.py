@@ -22,6 +22,7 @@ from onnx_si.choices.compared import chosen
 from onnx_si.engines.choosing import Either
 from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel
+from onnx_si.graph import Model, told_of
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.guard import guarded
 from onnx_si.ground.seeds import WHY_MIXED, generator
@@ -58,12 +59,12 @@ class Parts:
 
 
 def open_choices(
-    settings: Settings, given: Given, covariance: Any, door: tuple[str, ...]
+    settings: Settings, given: Given, covariance: Any, door: tuple[str, ...], model: Model
 ) -> tuple[None, Remarks]:
     """What is settled before the image is looked at, where nobody said it; `door` is what the file told."""
     other = covariance is not None or given.says_the_noise or settings.noise is not None
     settled = (text for text in settings.reasons if not (other and text.startswith("sigma ")))
-    return None, remarks(defaults=(*settled, *door))
+    return None, remarks(defaults=(*settled, *door), warnings=told_of(model.file))
 
 
 def settled_scene(

@@ -29,6 +29,7 @@ from onnx_si.graph import Loadable, Model, TensorInfo, as_model
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
 from onnx_si.ground.once import asking
+from onnx_si.ground.wall import starved
 from onnx_si.inspection.ops_used import OpUse, ops_used
 from onnx_si.inspection.planned import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
@@ -39,6 +40,7 @@ from onnx_si.program.program import Program, bind
 from onnx_si.report.documents import INSPECTION
 from onnx_si.runtime.session import INPUT_TYPES, run_deployed
 
+UNEXPECTED = "malformed, or a case that is not handled"
 WHERE_PROVEN = (
     "of a line on which a few cells show that it takes no more than {:g} s the bounds are proven; of others "
     "the p-value is drawn by chains"
@@ -142,12 +144,11 @@ def _inspected(loaded: Model, options: Options, tensors: bool) -> Inspection:
         raise
     except OnnxSIError as error:
         guarantee, reasons = "refused", (str(error),)
-    except MemoryError:
-        guarantee, reasons = "refused", ("out of memory: try smaller sizes (--dim)",)
     except Exception as error:  # an inspection shows what goes wrong with a model
-        if is_ours(error):
+        if is_ours(error) and not starved(error):
             raise
-        guarantee, reasons = "refused", (f"malformed, or a case that is not handled ({words_of(error)})",)
+        why = "out of memory: try smaller sizes (--dim)" if starved(error) else UNEXPECTED
+        guarantee, reasons = "refused", (f"{why} ({words_of(error)})",)
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(

@@ -30,6 +30,9 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
 
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
+TENSORS = (
+    0.5  # of what is left is theirs; the rest is for what one computation takes, and for gaps in the heap
+)
 
 
 def require_room(program: Program, points: int) -> None:
@@ -42,7 +45,7 @@ def require_room(program: Program, points: int) -> None:
 def room(options: SearchOptions) -> int:
     """Bytes that tensors may take together."""
     with budget() as whole:
-        return min(options.budget_bytes, max(whole.left(), LEAST))
+        return min(options.budget_bytes, max(int(TENSORS * whole.left()), LEAST))
 
 
 def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> float:
