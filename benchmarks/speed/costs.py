@@ -53,7 +53,7 @@ def main() -> None:
     tally, places = Tally(), [small.line.statistic] * CELLS
     cells = [(at - 1e-6, at + 1e-6) for at in places]
     narrow = least(lambda: resolved(small, NARROW, Tally()))
-    claimed = least(lambda: STANDARD.claiming.claim(small, cells, Tally()))  # type: ignore[union-attr]
+    claimed = least(lambda: STANDARD.claiming.claim(small, cells, 64 << 20, Tally()))  # type: ignore[union-attr]
     pointed = least(lambda: STANDARD.pointing.margins(small, places, Tally()))
     made = least(lambda: Parts(task=small, domains=STANDARD, tuning=Tuning()).around([0, 0], 2))
     wide = least(lambda: resolved(large, 0.5, tally)) * TIMES / tally.operations  # seconds a multiply-add

@@ -3,29 +3,46 @@
 import math
 from collections.abc import Callable
 
-from onnx_si.ground.intervals import Intervals
 from onnx_si.search.found import Progress
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.watchdog import Watchdog
-from onnx_si.statistics.truncated import Alternative, Normal, confidence_interval
+from onnx_si.statistics.truncated import Alternative, Normal, interval_bounds
 
 
 def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], None] | None) -> None:
     """Examine what still moves the confidence interval: the cells that are probable if the mean is at
     one of its ends.
+
+    Of each end the nearest possible place is taken: what lies beyond matters only if S turns out not to go
+    on next to the statistic. It moves outwards while S is completed; where that takes long, in larger steps.
     """
-    at, se, tuning = run.task.line.statistic, run.task.line.standard_error, run.options.tuning
+    line, tuning = run.task.line, run.options.tuning
+    allowed = 2 * run.operations + tuning.interval_passes * run.task.program.cost
+    for number in range(tuning.interval_rounds):
+        settled = True
+        for near, far in _ends(run, level):
+            if not math.isfinite(near):
+                continue
+            before = run.operations
+            settled &= _settle(run, Normal(near, line.standard_error), allowed, progress)
+            ahead = line.statistic + tuning.leap * (near - line.statistic)
+            if number >= tuning.small_steps and run.operations > before:
+                ahead = max(ahead, far) if near < line.statistic else min(ahead, far)
+                _settle(run, Normal(ahead, line.standard_error), allowed, progress)
+        if settled:
+            return
+
+
+def _ends(run: Ledger, level: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The nearest and the farthest place where each end of the interval may be."""
+    line = run.task.line
     # The estimate needs both sides of the statistic where a one-sided interval has no end.
     two_sided = run.options.alternative == "two-sided-abs"
     asked: Alternative = "two-sided-abs" if two_sided else "two-sided"
-    allowed = 2 * run.operations + tuning.interval_passes * run.task.program.cost
-    for _ in range(tuning.interval_rounds):
-        ends = confidence_interval(run.sets()[0], Intervals.empty(), at, se, level, asked, tuning.roughly)
-        settled = True
-        for end in filter(math.isfinite, ends):
-            settled &= _settle(run, Normal(end, se), allowed, progress)
-        if settled:
-            return
+    lower, upper = interval_bounds(
+        *run.sets(), line.statistic, line.standard_error, level, asked, run.options.tuning.roughly
+    )
+    return (lower[1], lower[0]), upper
 
 
 def _settle(

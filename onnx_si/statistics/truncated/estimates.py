@@ -81,12 +81,13 @@ def interval_bounds(
     sd: float,
     level: float,
     alternative: Alternative = "two-sided-abs",
+    tolerance: float = TOLERANCE,
 ) -> tuple[Pair, Pair]:
     """Bound both ends of the confidence interval over all truncation sets that are still possible.
 
     Parameters
     ----------
-    inside, undecided, statistic, sd, level, alternative
+    inside, undecided, statistic, sd, level, alternative, tolerance
         As for `confidence_interval`.
 
     Returns
@@ -94,7 +95,8 @@ def interval_bounds(
     ((float, float), (float, float))
         Smallest and largest lower end; smallest and largest upper end.
     """
-    return _ends(*_shifted(inside, undecided, statistic, sd), statistic, sd, level, alternative)
+    sides = _shifted(inside, undecided, statistic, sd)
+    return _ends(*sides, statistic, sd, level, alternative, tolerance)
 
 
 def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:
