@@ -10,7 +10,7 @@ from onnx_si.errors import Refusal, UnsupportedModel
 from onnx_si.graph.constants import affordable
 from onnx_si.graph.dag import read_by, subgraphs
 from onnx_si.graph.lift import LIFTED
-from onnx_si.graph.schema import STANDARD
+from onnx_si.graph.survivable import STANDARD
 
 UNLISTED = 4  # the IR version from which on an initialiser need not be an input as well
 GROUPED = range(18, 21)  # opsets whose GroupNormalization is deprecated: a scale for each group
