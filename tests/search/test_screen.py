@@ -97,9 +97,9 @@ def deep_net(seed, size=40):
     net = nets.Net(seed, (1, 1, size, size))
     x, inside = "x", 1
     for _ in range(5):
-        weight = net.const(np.abs(net.rng.normal(size=(3, inside, 3, 3))) / (4 * inside))
-        x, inside = net.add("Relu", net.add("Conv", x, weight, net.normal(3, scale=0.1), pads=[1] * 4)), 3
-    net.add("Conv", x, net.const(np.full((1, 3, 1, 1), 0.3)), out="map")
+        weight = net.const(np.abs(net.rng.normal(size=(4, inside, 3, 3))) / (4 * inside))
+        x, inside = net.add("Relu", net.add("Conv", x, weight, net.normal(4, scale=0.1), pads=[1] * 4)), 4
+    net.add("Conv", x, net.const(np.full((1, 4, 1, 1), 0.3)), out="map")
     return net.finish("map")
 
 
