@@ -1,5 +1,6 @@
 """Enclosures of a part on short stretches: what they claim is so, the rest is left, and they pay."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -97,9 +98,9 @@ def deep_net(seed, size=40):
     net = nets.Net(seed, (1, 1, size, size))
     x, inside = "x", 1
     for _ in range(5):
-        weight = net.const(np.abs(net.rng.normal(size=(4, inside, 3, 3))) / (4 * inside))
-        x, inside = net.add("Relu", net.add("Conv", x, weight, net.normal(4, scale=0.1), pads=[1] * 4)), 4
-    net.add("Conv", x, net.const(np.full((1, 4, 1, 1), 0.3)), out="map")
+        weight = net.const(np.abs(net.rng.normal(size=(3, inside, 3, 3))) / (4 * inside))
+        x, inside = net.add("Relu", net.add("Conv", x, weight, net.normal(3, scale=0.1), pads=[1] * 4)), 3
+    net.add("Conv", x, net.const(np.full((1, 3, 1, 1), 0.3)), out="map")
     return net.finish("map")
 
 
@@ -123,7 +124,9 @@ def test_s_is_that_of_a_search_without_enclosures(monkeypatch):
         case = make_case(model, image, threshold=float(0.5 * shown.max()))
         if case is None or case.line.statistic < 8 * case.line.standard_error:
             continue
-        fast = case.search(1e-6, **AS_LARGE)
+        fast = case.search(
+            1e-6, costs=AS_LARGE["costs"], tuning=replace(AS_LARGE["tuning"], first_screen=0.5)
+        )
         plain = case.search(1e-6, domains=RESOLVING_ONLY)
         assert fast.p_value_bounds == pytest.approx(plain.p_value_bounds, abs=2e-6)
         both = fast.undecided.union(plain.undecided)
