@@ -41,12 +41,13 @@ HEAD = """\
 
 Written by `{command}` on a machine of {cores} cores;
 drawn weights. `ready` is the time of one test before its chains, mostly the map and the runtime's session;
-`chains s` what the engine took; `besides` the share of that which is not spent inside onnxruntime. The load
-average is beside each row: where it is far above {cores}, the seconds say little; passes, share and memory
-don't depend on it.
+`chains s` what the engine took, `cpu s` the processor time of that, of all threads; `besides` the share of
+the engine's time that is not spent inside onnxruntime. The load average is beside each row: where it is far
+above {cores}, the seconds say little, and half of the processor time is what two cores of one's own would
+take; passes, share and memory don't depend on it.
 
-| network (map) | test | p | passes | chains | ready s | chains s | besides | wanted s | peak GB | load |
-|---|---|---|---|---|---|---|---|---|---|---|
+| network (map) | test | p | passes | chains | ready | chains s | cpu s | besides | wanted | peak GB | load |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -63,14 +64,16 @@ class Timed(onnxruntime.InferenceSession):  # type: ignore[misc]
             Timed.spent += time.perf_counter() - started
 
 
-def watched(spent: list[float]) -> None:
-    """Note the seconds that each run of the engine, and nothing before it, spends in the runtime."""
+def watched(spent: list[tuple[float, float]]) -> None:
+    """Note the seconds that each run of the engine, and nothing before it, spends in the runtime, and those
+    of processor time in all.
+    """
     chains = drawing.monte_carlo
 
     def noting(*given: Any, **named: Any) -> Any:
-        before = Timed.spent
+        before, started = Timed.spent, time.process_time()
         found = chains(*given, **named)
-        spent.append(Timed.spent - before)
+        spent.append((Timed.spent - before, time.process_time() - started))
         return found
 
     drawing.monte_carlo = noting
@@ -79,7 +82,7 @@ def watched(spent: list[float]) -> None:
 def one(path: str, options: dict[str, Any]) -> dict[str, Any]:
     """One test, in this process."""
     onnxruntime.InferenceSession = Timed
-    spent: list[float] = []
+    spent: list[tuple[float, float]] = []
     watched(spent)
     model = onnx_si.load(path)
     shape = tuple(size if isinstance(size, int) else 1 for size in model.inputs[0].shape)
@@ -96,7 +99,8 @@ def one(path: str, options: dict[str, Any]) -> dict[str, Any]:
         "chains": result.search.get("draws"),
         "ready": whole - engine,
         "seconds": engine,
-        "runtime": sum(spent),
+        "runtime": sum(inside for inside, _ in spent),
+        "cpu": sum(cpu for _, cpu in spent),
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
 
@@ -119,7 +123,11 @@ def rows(arguments: argparse.Namespace) -> Iterator[str]:
             cells = (
                 *(f"{name.split(',')[0]} ({saliency})", way, f"{row['p']:.3g}", row["passes"]),
                 *(row["chains"] or "-", f"{row['ready']:.1f}", f"{row['seconds']:.1f}"),
-                *(f"{besides:.1%}" if chains else "-", wanted if wanted and chains else "-"),
+                *(
+                    f"{row['cpu']:.1f}" if chains else "-",
+                    f"{besides:.1%}" if chains else "-",
+                    wanted if wanted and chains else "-",
+                ),
                 *(f"{row['peak']:.2f}", f"{os.getloadavg()[0]:.0f}"),
             )
             yield f"| {' | '.join(map(str, cells))} |\n"

@@ -23,6 +23,7 @@ from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.domains.piecewise.verdict import verdict_on
 from onnx_si.domains.standard import RESOLVING_ONLY, STANDARD
 from onnx_si.domains.walker import Tally, walk
+from onnx_si.ground.budget import free_memory
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.machine import keep_freed_memory
 from onnx_si.search import Progress, SearchOptions, search
@@ -62,7 +63,7 @@ def ask(model: Model, image: Any, reference: Any, options: dict[str, Any]) -> Qu
     """Options, image, map, region and line, as in `onnx_si.test`."""
     references = () if reference is None else (reference,)
     settings = settle(Options(**options), model.metadata, bool(references))
-    keep_freed_memory()
+    keep_freed_memory(free_memory())
     analysis = Analysis(model, Options(**options))
     scene = analysis.scene(Given(image=image, references=references), settings)
     selection = analysis.select(scene, settings)

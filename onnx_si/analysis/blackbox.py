@@ -13,6 +13,7 @@ from onnx_si.statistics.line import ImageLine
 
 TOGETHER = 1 << 13  # values of an image from which a batch gains nothing and costs memory: one by one
 IMAGES = 1 << 15  # values of the images of one call: it can only be interrupted afterwards
+ALONE = 1 << 17  # values of the images that are made at once where they are run one by one
 NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
 FLICKER = 1e-5  # share of the map's largest value by which two runs may differ on an accelerator
 
@@ -70,19 +71,58 @@ class BlackBox:
 
     def outside(self, line: ImageLine, event: RegionEvent) -> Callable[[Array], Array]:
         """How far places of the line are from the event: see `distance`."""
-        pixels = counted(event, self._marker.ranked)
-        most = max(1, IMAGES // line.start.size)
+        judge = Judge(self._marker, event, counted(event, self._marker.ranked))
+        start, direction, each = line.start, line.direction, (-1, *(1,) * line.start.ndim)
+        most = max(1, (IMAGES if start.size <= TOGETHER else ALONE) // start.size)
+        room = np.empty((most, *start.shape))  # memory that is given back is slow to get again
 
         def ask(places: Array) -> Array:
-            starts = range(0, len(places), most)
-            parts = [self._asked(line, event, pixels, places[i : i + most]) for i in starts]
-            return np.concatenate(parts) if parts else np.zeros(0)
+            found = np.empty(len(places))
+            for i in range(0, len(places), most):
+                some = places[i : i + most].reshape(each)
+                images = np.multiply(direction, some, out=room[: len(some)])
+                images += start
+                found[i : i + most] = judge(self.maps(images))
+            return found
 
         return ask
 
-    def _asked(self, line: ImageLine, event: RegionEvent, pixels: Mask, places: Array) -> Array:
-        images = line.start + line.direction * places.reshape(-1, *(1,) * line.start.ndim)
-        return distances(self._marker, self.maps(images), event, pixels)
+
+class Judge:
+    """How far maps are from an event, as `distances` tells it; what is the same for all is made once.
+
+    Parameters
+    ----------
+    marker : Marker
+    event : RegionEvent
+    pixels : array of bool
+        Those of which the event says what they are.
+    """
+
+    def __init__(self, marker: Marker, event: RegionEvent, pixels: Mask):
+        self._marker, self._event, self._pixels = marker, event, pixels
+        by_pixel = marker.threshold.kind not in ("top", ARGMAX) and bool(pixels.any())
+        self._quick = by_pixel and (marker.mask is None or not (pixels & ~marker.mask).any())
+        self._chosen = None if pixels.all() else np.flatnonzero(pixels)
+        self._observed = event.observed[pixels]
+        self._signs = np.where(
+            self._observed, -1.0, 1.0
+        )  # of a distance from the threshold on the right side
+
+    def __call__(self, maps: Array) -> Array:
+        """Of each of several maps (n, *space)."""
+        if not self._quick or not np.isfinite(maps).all():
+            return distances(self._marker, maps, self._event, self._pixels)
+        beyond = self._marker.distances(maps).reshape(len(maps), -1)
+        if self._chosen is not None:
+            beyond = beyond[:, self._chosen]
+        beyond *= self._signs
+        found = np.asarray(beyond.max(axis=1))
+        at = found == 0
+        if at.any():  # a pixel of the region that is no more than at the threshold has left it
+            left = (beyond[at] == 0)[:, self._observed].any(axis=1)
+            found[at] = np.where(left, SMALLEST, 0.0)
+        return found
 
 
 def distances(marker: Marker, maps: Array, event: RegionEvent, pixels: Mask) -> Array:

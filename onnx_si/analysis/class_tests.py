@@ -147,4 +147,5 @@ def _tested(
 
 def _answer(test: Question, line: ImageLine, asked: tuple[Engine, RegionEvent], progress: Watch) -> Answer:
     engine, event = asked
-    return engine.answer(line, event, dataclasses.replace(test.how, interval_level=None), progress)
+    how = dataclasses.replace(test.how, interval_level=None, tipping_at=None)
+    return engine.answer(line, event, how, progress)

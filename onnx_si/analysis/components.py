@@ -122,7 +122,7 @@ def _tested(test: Question, component: Mask, progress: Watch, ask: Ask) -> tuple
 
 
 def _answer(test: Question, line: ImageLine, event: RegionEvent, progress: Watch, ask: Ask) -> Answer:
-    selection, how = test.selection, dataclasses.replace(test.how, interval_level=None)
+    selection, how = test.selection, dataclasses.replace(test.how, interval_level=None, tipping_at=None)
     found = selection.engine.answer(line, event, how, progress)
     if ask is not None:
         ask(line, event, found)

@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from onnx_si.analysis.frame import Frame
+from onnx_si.analysis.offered import against
 from onnx_si.analysis.padding import require_fitting
 from onnx_si.analysis.scene import Array, Mask
 from onnx_si.analysis.settings import Settings
 from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.again import at_image
-from onnx_si.domains.standard import smooth
 from onnx_si.engines.exact import Exact
 from onnx_si.engines.proving import Certified
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
@@ -115,7 +115,8 @@ class Marking:
 
     Nothing here depends on an image's values, except `bound` where it is not repeatable. `open_threshold`:
     nobody chose the threshold. Without `bound` the deployed runtime alone is asked for the map; `why` says
-    why, where that was left open. A `certified` one is followed by proven bounds, any other exactly.
+    why, where that was left open. A `certified` one is followed by proven bounds, any other exactly;
+    `proving` is such a one that may answer in the runtime's place.
     """
 
     frame: Frame
@@ -127,6 +128,7 @@ class Marking:
     provider: str | None = None
     why: str = ""
     certified: bool = False
+    proving: "Marking | None" = None
 
     def follow(self, program: Program, margin: str) -> Exact | Certified:
         """What follows a margin along lines.
@@ -165,7 +167,9 @@ class Marking:
             return None
         other = Threshold("minmax", threshold.level, chosen=True)
         if self.bound is None:
-            return dataclasses.replace(self, marker=dataclasses.replace(self.marker, threshold=other))
+            marker = dataclasses.replace(self.marker, threshold=other)
+            proving = None if self.proving is None else self.proving.by_range
+            return dataclasses.replace(self, marker=marker, proving=proving)
         marker = _marker(self.saliency, other, self.frame, self.marker.mask)
         bound = bind_margin(self.saliency, marker, self.bound_at)
         return dataclasses.replace(self, marker=marker, bound=bound)
@@ -262,20 +266,25 @@ def _bound_or_drawn(shown: Marking, settings: Settings) -> Marking:
             raise
         return dataclasses.replace(shown, why=str(error))
     if bound.findings and settings.may_draw:
-        return dataclasses.replace(shown, why=_not_linear(bound))
+        return _drawn_or_proven(shown, marker, bound, settings)
     return dataclasses.replace(shown, marker=marker, bound=bound)
+
+
+def _drawn_or_proven(shown: Marking, marker: Marker, bound: Program, settings: Settings) -> Marking:
+    """The runtime alone, with proven bounds beside it where they are not out of the question."""
+    why = _not_linear(bound)
+    without = against(bound, marker.tensor, shown.saliency, marker.threshold, settings)
+    if without is not None:
+        return dataclasses.replace(shown, why=f"{why}; {without}")
+    proving = dataclasses.replace(shown, marker=marker, bound=bound, certified=True)
+    return dataclasses.replace(shown, why=why, proving=proving)
 
 
 def _not_linear(bound: Program) -> str:
     """Which nodes make the map more than piecewise linear."""
     first, count = bound.findings[0], len(bound.findings)
     others = f", and {count - 1} more nodes" if count > 1 else ""
-    why = f"the network is not piecewise linear: node '{first.node}' ({first.op}): {first.reason}{others}"
-    try:
-        smooth().require_followed(bound)
-    except UnsupportedModel:
-        return why
-    return f"{why}; if it is neither deep nor full of bends, --engine {CERTIFIED.name} proves bounds"
+    return f"the network is not piecewise linear: node '{first.node}' ({first.op}): {first.reason}{others}"
 
 
 def _marker(saliency: SaliencyMap, threshold: Threshold, frame: Frame, mask: Mask | None) -> Marker:

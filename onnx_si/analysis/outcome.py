@@ -11,6 +11,7 @@ from typing import Any
 import scipy  # loads its parts when they are used
 
 from onnx_si.analysis.options import Options
+from onnx_si.analysis.other_noise import other_noise
 from onnx_si.analysis.question import Question
 from onnx_si.analysis.remarks import Remarks
 from onnx_si.analysis.selection import told_of
@@ -32,7 +33,7 @@ from onnx_si.report import (
     Result,
 )
 from onnx_si.search.stop import WHY as INTERRUPTED
-from onnx_si.statistics.fragility import distance_to_ends, information, tipping_factor
+from onnx_si.statistics.fragility import distance_to_ends, information
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
@@ -121,6 +122,7 @@ def result_of(
         config={**settings.config(), "threshold": selection.threshold},
         references=len(scene.references),
         fragility=_fragility(test, found),
+        other_noise=other_noise(test, found),
         defaults=said.defaults,
         warnings=said.warnings,
         versions=dict(versions()),
@@ -131,19 +133,11 @@ def result_of(
 
 
 def _fragility(test: Question, found: Answer) -> Fragility:
-    """What is left to test with; the size of the noise only where S does not depend on it."""
-    line, settings, noise = test.line, test.settings, test.noise
-    if settings.p_value_only or settings.thin is not None:
+    """What is left to test with."""
+    if test.settings.p_value_only or test.settings.thin is not None:
         return Fragility()
-    tipping = None
-    if not found.approximate and noise.std is not None and noise.degrees_of_freedom is None:
-        sets = found.inside, found.undecided
-        factor = tipping_factor(*sets, line, settings.alternative, settings.alpha)
-        tipping = None if factor is None else factor * noise.std
     return Fragility(
-        distance=distance_to_ends(found.inside, line),
-        information=information(found.inside, line),
-        tipping_std=tipping,
+        distance=distance_to_ends(found.inside, test.line), information=information(found.inside, test.line)
     )
 
 

@@ -23,6 +23,7 @@ from onnx_si.ground.budget import budget
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.kept import Kept
 from onnx_si.ground.machine import keep_freed_memory, one_blas_thread
+from onnx_si.ground.once import asking
 from onnx_si.report import Result
 from onnx_si.runtime.providers import providers
 from onnx_si.search import Progress, Stop
@@ -42,9 +43,10 @@ class Analysis:
         self.model, self.options = model, options
         providers(options.chosen.get("provider"))  # one that is not there is told now
         settings = self._settings(has_reference=False)
-        door = at_door(model, settings.inputs, settings.layout, settings.dims)
-        self.model, self._told = door.model, door.told
-        self._input = input_of(self.model, settings, door.layout)
+        with asking():
+            door = at_door(model, settings.inputs, settings.layout, settings.dims)
+            self.model, self._told = door.model, door.told
+            self._input = input_of(self.model, settings, door.layout)
         self._frames = Kept[tuple[Any, ...], Frame](SHAPES_KEPT)
         self._markings = Kept[tuple[Any, ...], Marking](SHAPES_KEPT)
 
@@ -90,9 +92,9 @@ class Analysis:
             sigma_from=sigma_from,
             how=self._settings(has_reference=False).how,
         )
-        keep_freed_memory()
         told = Joined(notice)
-        with budget(self.options.chosen.get("memory")), one_blas_thread():
+        with budget(self.options.chosen.get("memory")) as whole, one_blas_thread():
+            keep_freed_memory(whole.limit)
             accepts = Accepts(self._input, self._settings(has_reference=False))
             given = told.value((inputs.given(accepts), remarks(warnings=inputs.told())))
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
@@ -137,21 +139,23 @@ class Analysis:
     ) -> Result:
         """The test itself, with everything that was left open settled."""
         deadline = Deadline.after(settings.time_limit)
-        told.value(steps.open_choices(settings, given, covariance, self._told))
+        told.value(steps.open_choices(settings, given, covariance, self._told, self.model))
         scene = told.value(steps.settled_scene(self.scene, given, settings))
         noise = told.value(steps.settled_noise(scene, settings, covariance))
         draws = told.value(steps.streams(scene, settings))
         scene = question.with_extra_noise(scene, noise, settings, draws.added)
         selected = told.value(steps.selected(self.select, scene, noise, settings))
-        tested = steps.asked(scene, selected, noise, settings, stop, deadline)
+        tested = told.value(
+            steps.settled_engine(steps.asked(scene, selected, noise, settings, stop, deadline))
+        )
         found = told.value(steps.answered(tested, progress))
         witness = Witness.of(tested, draws.points)
         if witness is not None:
             witness.of_whole(found)
         parts = told.value(steps.parts_tested(tested, found, witness, self.select, draws.classes, progress))
         if witness is not None:
-            parity = witness.parity(selected.parity)
-            tested = replace(tested, selection=replace(selected, parity=parity))
+            parity = witness.parity(tested.selection.parity)
+            tested = replace(tested, selection=replace(tested.selection, parity=parity))
         comparison = told.value(steps.compared(tested, draws.permutations))
         result = result_of(tested, found, comparison, parts.components, told.so_far)
         return replace(result, class_tests=parts.classes, spacing=scene.spacing)

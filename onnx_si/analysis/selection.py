@@ -1,17 +1,19 @@
 """The salient region of a scene, in float64 and in the deployed runtime."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
 
 from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.marking import Marker, Marking
+from onnx_si.analysis.offered import limit_of
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.shown import engine_of, event_of, parity_of_itself
 from onnx_si.domains.event import RegionEvent, TopEvent
+from onnx_si.engines.choosing import Either
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.exact import Exact
 from onnx_si.engines.proving import Certified
@@ -30,7 +32,7 @@ class Selection:
     """The salient region of a scene and everything that decides it.
 
     `engine` follows the region along a line, `event` is what has to be the same there, `mask` the pixels
-    that may count (None: all).
+    that may count (None: all). `why` says why it is this engine, where nobody chose it and it is settled.
     """
 
     marking: Marking
@@ -40,6 +42,7 @@ class Selection:
     event: RegionEvent
     mask: Mask | None
     parity: Parity
+    why: str = ""
 
     @property
     def saliency(self) -> SaliencyMap:
@@ -99,7 +102,7 @@ def _by_the_runtime(scene: Scene, marking: Marking, settings: Settings) -> Selec
     other = _other_threshold(marking, region, shown, scene.mask)
     if other is not None:
         return select(scene, other, settings)
-    return Selection(
+    selection = Selection(
         marking=marking,
         engine=engine_of(scene, settings, box),
         map=shown,
@@ -107,7 +110,30 @@ def _by_the_runtime(scene: Scene, marking: Marking, settings: Settings) -> Selec
         event=event_of(marking.marker, region),
         mask=scene.mask,
         parity=parity_of_itself(),
+        why=marking.why,
     )
+    return selection if marking.proving is None else _or_proven(selection, marking.proving, scene, settings)
+
+
+def _or_proven(selection: Selection, proving: Marking, scene: Scene, settings: Settings) -> Selection:
+    """The same with an engine that proves bounds where the line allows it, if float64 marks this region too.
+
+    Where it does not, rounding alone decides the region, and the runtime's is the one that is tested.
+    """
+    region = selection.region
+    try:
+        bound = proving.at(scene.seen)
+        same = np.array_equal(proving.marker.region(_finite(bound, proving.marker.tensor)), region)
+        certified, event = _followed(proving, bound, region, scene) if same else (None, selection.event)
+    except UnsupportedModel as error:
+        return replace(selection, why=f"{selection.why}; no bounds can be proven: {error}")
+    if not isinstance(certified, Certified) or event.tied is not None:
+        why = "pixels are equal" if same else "float64 marks another region than the runtime"
+        return replace(selection, why=f"{selection.why}; no bounds are proven where {why}")
+    chosen = Either(certified=certified, chains=selection.engine, limit=limit_of(settings), why=selection.why)
+    difference = float(np.abs(bound.values[selection.saliency.tensor] - selection.map).max())
+    parity = replace(selection.parity, max_difference=difference)
+    return replace(selection, engine=chosen, parity=parity, why="")
 
 
 def _other_threshold(marking: Marking, region: Mask, shown: Array, mask: Mask | None) -> Marking | None:
@@ -242,8 +268,8 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
 
 def reasons(selection: Selection, settings: Settings) -> Iterator[str]:
     """Why this engine, map, class and threshold, where nobody chose them."""
-    if selection.marking.why:
-        yield f"engine {selection.engine.guarantee}: {selection.marking.why}"
+    if selection.why:
+        yield f"engine {selection.engine.guarantee}: {selection.why}"
     yield from reasons_of(selection.saliency, selection.marker.threshold, settings)
 
 

@@ -1,7 +1,7 @@
 """The steps of a test: each gives its value and what it remarks, and tells nobody itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.class_tests import test_classes
 from onnx_si.analysis.components import test_components
+from onnx_si.analysis.other_noise import fixed
 from onnx_si.analysis.outcome import level_to_search, noise_document, search_warnings, time_warnings
 from onnx_si.analysis.question import Question
 from onnx_si.analysis.remarks import Remarks, remarks
@@ -18,8 +19,10 @@ from onnx_si.analysis.selection import Selection, reasons, warnings
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.witness import Witness
 from onnx_si.choices.compared import chosen
+from onnx_si.engines.choosing import Either
 from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel
+from onnx_si.graph import Model, told_of
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.guard import guarded
 from onnx_si.ground.seeds import WHY_MIXED, generator
@@ -56,12 +59,12 @@ class Parts:
 
 
 def open_choices(
-    settings: Settings, given: Given, covariance: Any, door: tuple[str, ...]
+    settings: Settings, given: Given, covariance: Any, door: tuple[str, ...], model: Model
 ) -> tuple[None, Remarks]:
     """What is settled before the image is looked at, where nobody said it; `door` is what the file told."""
     other = covariance is not None or given.says_the_noise or settings.noise is not None
     settled = (text for text in settings.reasons if not (other and text.startswith("sigma ")))
-    return None, remarks(defaults=(*settled, *door))
+    return None, remarks(defaults=(*settled, *door), warnings=told_of(model.file))
 
 
 def settled_scene(
@@ -113,8 +116,21 @@ def asked(
     """The question, on a line whose images can be told apart."""
     line = question.test_line(scene, selection.region, noise, settings)
     question.require_told_apart(line)
-    how = _how(line, settings, stop, deadline)
+    how = _how(line, noise, settings, stop, deadline)
     return Question(scene=scene, selection=selection, noise=noise, line=line, how=how, settings=settings)
+
+
+def settled_engine(tested: Question) -> tuple[Question, Remarks]:
+    """The question with the engine that answers it, where that was left to the line: see `Either`."""
+    selection = tested.selection
+    proving = selection.marking.proving
+    if proving is None or not isinstance(selection.engine, Either):
+        return tested, Remarks()
+    found = selection.engine.decided(tested.line, selection.event, tested.how)
+    marking = proving if found.proven else selection.marking
+    selection = replace(selection, engine=found.engine, marking=marking, why=found.why)
+    told = remarks(defaults=(f"engine {found.engine.guarantee}: {found.why}",))
+    return replace(tested, selection=selection, how=found.asking(tested.how)), told
 
 
 def answered(tested: Question, progress: Watch) -> tuple[Answer, Remarks]:
@@ -146,7 +162,7 @@ def compared(tested: Question, rng: np.random.Generator) -> tuple[Comparison, Re
     return comparison, remarks(warnings=comparison.notes)
 
 
-def _how(line: ImageLine, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
+def _how(line: ImageLine, noise: Noise, settings: Settings, stop: Stop, deadline: Deadline) -> SearchOptions:
     """What the search is asked for."""
     wants_interval = not (settings.decide or settings.p_value_only)
     return SearchOptions(
@@ -155,6 +171,7 @@ def _how(line: ImageLine, settings: Settings, stop: Stop, deadline: Deadline) ->
         decide_at=settings.alpha if settings.decide else None,
         budget_bytes=settings.budget_bytes,
         interval_level=level_to_search(line, 1 - settings.alpha) if wants_interval else None,
+        tipping_at=settings.alpha if wants_interval and fixed(noise, settings) is None else None,
         stop=stop,
         deadline=deadline,
     )

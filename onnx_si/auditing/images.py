@@ -13,6 +13,7 @@ from onnx_si.auditing.wish import Wish
 from onnx_si.errors import InputError, UsageError
 from onnx_si.ground.files import MEDICAL
 from onnx_si.ground.foreign import SUFFIXES
+from onnx_si.ground.paths import FILE, FOLDER, what_is_at
 from onnx_si.ground.readers import dicom
 
 OWN = ("image", "reference", "mask", "target", "sigma", "group")  # columns that mean something here
@@ -61,10 +62,10 @@ def _files(wish: Wish) -> Iterator[dict[str, str]]:
     seen: set[str] = set()
     for pattern in wish.images:
         place = wish.place(pattern)
-        if place.is_dir():
+        if what_is_at(place) == FOLDER:
             inside = (file.name for file in place.iterdir() if file.name.lower().endswith(KNOWN))
             found = sorted(str(Path(pattern) / name) for name in inside)
-        elif place.is_file():
+        elif what_is_at(place) == FILE:
             found = [pattern]
         else:
             names = glob.iglob(pattern, root_dir=wish.base, recursive=True)  # noqa: PTH207 - may be absolute
@@ -79,7 +80,8 @@ def _files(wish: Wish) -> Iterator[dict[str, str]]:
 
 def _is_one(place: Path) -> bool:
     """Whether there is an image: a file, or the folder of a DICOM series."""
-    return place.is_file() or (place.is_dir() and dicom.is_dicom(place))
+    found = what_is_at(place)
+    return found == FILE or (found == FOLDER and dicom.is_dicom(place))
 
 
 def _rows(wish: Wish, manifest: str) -> Iterator[dict[str, str]]:

@@ -17,6 +17,7 @@ from onnx_si.auditing.of_files import Files
 from onnx_si.auditing.row import sha256_of
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, load
+from onnx_si.ground.paths import FILE, NOTHING, what_is_at
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
 from onnx_si.report.html.command import USUAL
@@ -72,12 +73,12 @@ def records(path: Path) -> Iterator[Record]:
         If it is neither.
     """
     if path.suffix.lower() == ".jsonl":
-        if not path.is_file():
+        if what_is_at(path) != FILE:
             raise InputError(f"{path}: is no file; give a RESULT.json or an audit's results.jsonl")
         yield from (_record(line, path) for line in read_lines(path))
         return
     try:
-        if not path.exists():
+        if what_is_at(path) == NOTHING:
             raise InputError(f"{path}: does not exist; give a RESULT.json or an audit's results.jsonl")
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path}: is larger than {LARGEST} bytes; a result is not")
@@ -109,7 +110,7 @@ def base_of(path: Path) -> Path:
         If the lock can't be read.
     """
     lock = path.parent / LOCK
-    if path.suffix.lower() != ".jsonl" or not lock.is_file():
+    if path.suffix.lower() != ".jsonl" or what_is_at(lock) != FILE:
         return Path()
     try:
         return path.parent / str(json.loads(lock.read_text(encoding="utf-8"))["base"])

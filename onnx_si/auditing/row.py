@@ -20,6 +20,7 @@ from onnx_si.auditing.of_files import Files
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.machine import one_core
+from onnx_si.ground.wall import starved
 from onnx_si.report import Refused, Result
 from onnx_si.report.documents import AUDIT_ROW
 
@@ -110,9 +111,9 @@ def _row(job: Job, entry: Entry) -> Mapping[str, Any]:
         return _made(entry, found.status, job.words(str(error)), sha256, document, None)
     except OnnxSIError as error:
         return _made(entry, "failed", job.words(str(error)), sha256, None, None)
-    except MemoryError:
-        raise
     except Exception as error:
+        if starved(error):
+            raise MemoryError from error
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         reason = f"a fault of onnx-si itself, please report it ({where}: {error})"

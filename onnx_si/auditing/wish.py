@@ -13,6 +13,8 @@ from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.auditing.gates import GATES, Limit, limits_of
 from onnx_si.auditing.own_options import KEYS
 from onnx_si.errors import UsageError
+from onnx_si.ground.paths import FILE, FOLDER, what_is_at
+from onnx_si.ground.terminal import shown
 
 LARGEST_FILE = 1 << 24  # bytes of a TOML file
 
@@ -70,8 +72,8 @@ def read_wish(path: str | Path) -> Wish:
     """
     file = Path(path)
     try:
-        if not file.is_file() or file.stat().st_size > LARGEST_FILE:
-            raise UsageError(f"{file}: is no file of at most {LARGEST_FILE} bytes")
+        if what_is_at(file) != FILE or file.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{shown(file)}: is no file of at most {LARGEST_FILE} bytes")
         source = file.read_text(encoding="utf-8")
         content = tomllib.loads(source)
     except (OSError, UnicodeDecodeError) as error:
@@ -204,8 +206,13 @@ def _missing(values: Mapping[str, Any], base: Path) -> Iterator[str]:
     if ("images" in values) == ("manifest" in values):
         yield "give either images or manifest"
     for key in ("model", "manifest", "reference", "mask", "covariance"):
-        if key in values and not (base / values[key]).is_file():
-            yield f"{key} = {values[key]!r}: {base / values[key]} is no file"
+        if key in values and what_is_at(base / values[key]) != FILE:
+            yield f"{key} = {shown(values[key])!r}: {shown(base / values[key])} is no file"
+    named = {"sigma_from": [values["sigma_from"]] if "sigma_from" in values else []}
+    for key, paths in (named | {"noise_from": values.get("noise_from", ())}).items():
+        for path in paths:
+            if what_is_at(base / path) not in (FILE, FOLDER):  # a DICOM series is a folder
+                yield f"{key} = {shown(path)!r}: {shown(base / path)} is no file"
 
 
 def _nearest(word: str, allowed: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.row import Done, Job, do, killed
 from onnx_si.errors import UsageError
-from onnx_si.ground.budget import budget, hold_at_most, share_of
+from onnx_si.ground.budget import above, budget, share_of
 from onnx_si.ground.machine import cores
+from onnx_si.ground.wall import hold_at_most
 
 DIED = (
     "the process that tested it was killed: by the system for want of memory, or by a fault of native code "
@@ -131,21 +132,26 @@ def _cluster() -> _Pool:
 
 def _processes(jobs: int, memory: int | None) -> _Pool:
     """Processes of this machine, each with its share of the memory that a run may hold."""
-    wall = Wall(coordinator=os.getpid(), memory=memory or share_of(jobs))
+    each = memory or share_of(jobs)
+    with budget() as whole:
+        most = above(memory) if memory else max(above(each), whole.wall // jobs)
+    wall = Wall(coordinator=os.getpid(), memory=each, most=most)
     return _Pool(jobs=jobs, work=functools.partial(wall.test, do), options={"initializer": wall.begin})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wall:
-    """What a worker keeps to: the process that began it, and the bytes that it may hold."""
+    """What a worker keeps to: the process that began it, the bytes that it may hold, and where the system
+    says no."""
 
     coordinator: int
     memory: int
+    most: int
 
     def begin(self) -> None:
         """At the start of a worker: it ends with its coordinator, and the system bounds its memory."""
         threading.Thread(target=self._watch, daemon=True).start()
-        hold_at_most(self.memory)
+        hold_at_most(self.most)
 
     def _watch(self) -> None:
         """End this process soon after the one that began it, however that ended, and even before this."""

@@ -12,7 +12,8 @@ from onnx_si.auditing.wish import Wish, read_wish, wish_of
 from onnx_si.cli.arguments import options_of
 from onnx_si.cli.options import Parser, add_options, given_options
 from onnx_si.errors import UsageError
-from onnx_si.ground.terminal import shown_line
+from onnx_si.ground.paths import resolved
+from onnx_si.ground.terminal import shown, shown_line
 
 if TYPE_CHECKING:
     from onnx_si.auditing.running import Audit
@@ -110,6 +111,8 @@ def _wish(arguments: argparse.Namespace) -> Wish:
 
 def _folder(arguments: argparse.Namespace) -> Path:
     if arguments.output is not None:
+        if resolved(arguments.output) is None:
+            raise UsageError(f"--output {shown(arguments.output)}: there can be no such folder; give another")
         return Path(arguments.output)
     if not arguments.what.endswith(".toml"):
         raise UsageError("--output DIR is missing: the folder that everything is written to")

@@ -18,6 +18,7 @@ from onnx_si.ground.budget import budget
 from onnx_si.ground.guard import guarded
 from onnx_si.ground.paths import NOTHING, what_is_at
 from onnx_si.ground.terminal import shown, shown_line
+from onnx_si.ground.wall import ceiling, starved
 from onnx_si.ground.words import did_you_mean
 
 VERBS = ("inspect", "saliency", "simulate", "audit", "replay")
@@ -55,10 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout has gone; python must not try to flush to it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError:
-        say("error: out of memory; try a smaller image or model")
-        return OUT_OF_MEMORY
     except Exception as error:
+        if starved(error):
+            why = f" ({error})" if str(error) else ""
+            say(f"error: out of memory{why}; try a smaller image or model, or allow a run more (--memory)")
+            return OUT_OF_MEMORY
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         say(f"error: a fault of onnx-si itself, please report it ({where}: {error})")
@@ -79,11 +81,13 @@ def _dispatch(arguments: list[str]) -> int:
     with guarded(UsageError, "the command line", "see onnx-si --help"):
         parsed = _parser(verb).parse(arguments if verb is None else arguments[1:])
     with budget(parsed.memory):
-        if verb != "audit" and parsed.isolate:
-            from onnx_si.runtime.isolation import isolated, try_out
+        run = _runner(verb)
+        with ceiling():
+            if verb != "audit" and parsed.isolate:
+                from onnx_si.runtime.isolation import isolated, try_out
 
-            isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
-        return _runner(verb)(parsed)
+                isolated(try_out, parsed.model, dict(parsed.dims or ()), what=parsed.model)
+            return run(parsed)
 
 
 def _parser(verb: str | None) -> Parser:

@@ -13,6 +13,7 @@ from onnx_si.graph.loops import (
     one_turn,
     scanned_axes,
 )
+from onnx_si.graph.mend import told_of
 from onnx_si.graph.model import Loadable, Model, TensorInfo, as_model, load, model_from_proto
 from onnx_si.graph.refused import refuse_by_name
 
@@ -39,4 +40,5 @@ __all__ = [
     "refuse_by_name",
     "renamed",
     "scanned_axes",
+    "told_of",
 ]

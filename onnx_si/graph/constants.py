@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx_si.errors import Refusal
 from onnx_si.graph.dag import is_copy
 from onnx_si.graph.refused import refuse_by_name
-from onnx_si.graph.schema import MOST_AXES, require_survivable
+from onnx_si.graph.survivable import MOST_AXES, require_survivable
 from onnx_si.ground.budget import excess
 from onnx_si.ground.guard import words_of
 from onnx_si.ground.terminal import shown
@@ -140,5 +140,7 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
         found = evaluator.run(None, given)
         made = dict(zip([name for name in node.output if name], found, strict=True))
         return tuple(np.asarray(made[name]) if name else None for name in node.output)
+    except MemoryError:
+        raise
     except Exception as error:  # the evaluator raises whatever numpy raises
         raise Refusal(f"can't be evaluated ({words_of(error)})", "export with constants folded") from error

@@ -11,14 +11,15 @@ from onnx_si.graph.dag import subgraphs
 
 LIFTED = 7
 ADVICE = f"export to opset {LIFTED} or later"
+IN_PLACE = "consumed_inputs"  # of the first versions of ops: which inputs may be written over
 
 
 @dataclass(frozen=True)
 class _Old:
-    """A node to be rewritten, the shapes that shape inference finds, and a name that no tensor has."""
+    """A node to be rewritten, the numbers of axes that are known, and a name that no tensor has."""
 
     node: onnx.NodeProto
-    shapes: Mapping[str, tuple[int, ...]]
+    ranks: Mapping[str, int]
     free_name: str
 
     def flag(self, name: str, default: int) -> int:
@@ -27,16 +28,16 @@ class _Old:
     def rank(self, position: int) -> int:
         """Number of axes of an input."""
         name = self.node.input[position]
-        if name not in self.shapes:
+        if name not in self.ranks:
             raise Refusal(f"the number of axes of '{name}' is not known", ADVICE)
-        return len(self.shapes[name])
+        return self.ranks[name]
 
     def without(self, *attributes: str) -> onnx.NodeProto:
         """A copy without some attributes."""
         copy = onnx.NodeProto()
         copy.CopyFrom(self.node)
         del copy.attribute[:]
-        copy.attribute.extend(a for a in self.node.attribute if a.name not in attributes)
+        copy.attribute.extend(a for a in self.node.attribute if a.name not in (*attributes, IN_PLACE))
         return copy
 
     def with_axes_behind(self, count: int, *attributes: str) -> list[onnx.NodeProto]:
@@ -70,6 +71,29 @@ def _same(old: _Old) -> list[onnx.NodeProto]:
     return [old.without("broadcast")]
 
 
+def _with_defaults(**values: float) -> Callable[[_Old], list[onnx.NodeProto]]:
+    """The op with what an attribute was where it is left out."""
+
+    def made(old: _Old) -> list[onnx.NodeProto]:
+        copy = old.without()
+        given = {a.name for a in copy.attribute}
+        copy.attribute.extend(helper.make_attribute(k, v) for k, v in values.items() if k not in given)
+        return [copy]
+
+    return made
+
+
+def _shape_as_input(old: _Old) -> list[onnx.NodeProto]:
+    """A Reshape's shape was an attribute."""
+    shape = next((list(a.ints) for a in old.node.attribute if a.name == "shape"), [])
+    if not shape:
+        raise Refusal("no shape", ADVICE)
+    kept = old.without("shape")
+    kept.input.append(old.free_name)
+    value = helper.make_tensor("", onnx.TensorProto.INT64, [len(shape)], shape)
+    return [helper.make_node("Constant", [], [old.free_name], value=value), kept]
+
+
 def _tested(old: _Old) -> list[onnx.NodeProto]:
     """Training and test mode were told by an attribute."""
     if not old.flag("is_test", 0) or not old.flag("spatial", 1):
@@ -77,11 +101,61 @@ def _tested(old: _Old) -> list[onnx.NodeProto]:
     return [old.without("is_test", "spatial")]
 
 
+_UNCHANGED = (
+    *(
+        "Relu",
+        "LeakyRelu",
+        "Elu",
+        "Sigmoid",
+        "HardSigmoid",
+        "Tanh",
+        "Clip",
+        "Abs",
+        "Neg",
+        "Exp",
+        "Log",
+        "Sqrt",
+    ),
+    *("Reciprocal", "Floor", "Ceil", "Sum", "Mean", "Max", "Min", "InstanceNormalization"),
+)
+"""Ops whose first version differs in types and in what may be written over alone."""
+_AS_MANY_AXES = frozenset(
+    {
+        *_UNCHANGED,
+        "Selu",
+        "PRelu",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "BatchNormalization",
+        "Dropout",
+        "Softmax",
+    }
+    | {
+        "Conv",
+        "MaxPool",
+        "AveragePool",
+        "GlobalMaxPool",
+        "GlobalAveragePool",
+        "LRN",
+        "LogSoftmax",
+        "Identity",
+    }
+)
+"""Ops whose first output has as many axes as their first input."""
 _REWRITTEN: dict[tuple[str, int], Callable[[_Old], list[onnx.NodeProto]]] = {
     **{(op, 6): _broadcast for op in ("Add", "Sub", "Mul", "Div")},
     **{(op, 1): _broadcast for op in ("Pow", "And", "Or", "Xor", "Equal", "Greater", "Less")},
     **{("PRelu", 6): _slopes, ("Gemm", 6): _same, ("AveragePool", 1): _same},
     **{(op, 6): _tested for op in ("BatchNormalization", "Dropout")},
+    **{(op, 1): _broadcast for op in ("Add", "Sub", "Mul", "Div")},
+    **{(op, 1): _same for op in _UNCHANGED},
+    **{(op, 1): _tested for op in ("BatchNormalization", "Dropout")},
+    **{("PRelu", 1): _slopes, ("Gemm", 1): _same, ("Reshape", 1): _shape_as_input},
+    ("Selu", 1): _with_defaults(alpha=1.6732, gamma=1.0507),
+    ("Concat", 1): _with_defaults(axis=1),
 }
 """Ops and their schema versions before opset 7."""
 
@@ -102,15 +176,17 @@ def lifted(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
     UnsupportedModel
         If the meaning of an op changed since and is not known here.
     """
-    shapes = _shapes(proto)
+    ranks = _ranks(proto)
     nodes = []
     for position, node in enumerate(proto.graph.node):
         try:
-            nodes += _lift(_Old(node, shapes, f"onnx_si/lifted_{position}"), opset)
+            nodes += _lift(_Old(node, ranks, f"onnx_si/lifted_{position}"), opset)
         except Refusal as refusal:
             raise UnsupportedModel(
                 f"{where}: opset {opset}, node '{node.name or node.output[0]}' ({node.op_type}): {refusal}"
             ) from refusal
+        if node.op_type in _AS_MANY_AXES and node.input and node.input[0] in ranks:
+            ranks.setdefault(node.output[0], ranks[node.input[0]])
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     del copy.graph.node[:]
@@ -138,15 +214,15 @@ def _lift(old: _Old, opset: int) -> list[onnx.NodeProto]:
     return _REWRITTEN[node.op_type, before](old)
 
 
-def _shapes(proto: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Shapes of tensors as far as they are known (0 where an axis is free)."""
+def _ranks(proto: onnx.ModelProto) -> dict[str, int]:
+    """Numbers of axes of tensors as far as shape inference tells them, which the first versions lack."""
     try:
         graph = onnx.shape_inference.infer_shapes(proto).graph
     except onnx.shape_inference.InferenceError:  # what is not declared is not known
         graph = proto.graph
     declared = {
-        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        value.name: len(value.type.tensor_type.shape.dim)
         for value in (*graph.input, *graph.value_info, *graph.output)
         if value.type.tensor_type.HasField("shape")
     }
-    return declared | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    return declared | {tensor.name: len(tensor.dims) for tensor in graph.initializer}

@@ -9,6 +9,8 @@ from onnx import helper, numpy_helper
 from onnx_si.errors import Refusal, UnsupportedModel
 from onnx_si.graph.constants import affordable
 from onnx_si.graph.dag import read_by, subgraphs
+from onnx_si.graph.lift import LIFTED
+from onnx_si.graph.survivable import STANDARD
 
 UNLISTED = 4  # the IR version from which on an initialiser need not be an input as well
 GROUPED = range(18, 21)  # opsets whose GroupNormalization is deprecated: a scale for each group
@@ -58,6 +60,24 @@ def mended(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
     _sort(copy.graph)
     copy.ir_version = max(copy.ir_version, UNLISTED)
     return copy
+
+
+def told_of(file: onnx.ModelProto) -> Iterator[str]:
+    """What the user should know of a file that is read as a newer one than it is."""
+    listed = {value.name for value in file.graph.input}
+    missing = [tensor.name for tensor in file.graph.initializer if tensor.name not in listed]
+    if file.ir_version < UNLISTED and missing:
+        yield (
+            f"the model's file, of IR version {file.ir_version}, does not list {len(missing)} of its stored "
+            f"tensors as inputs, as the ONNX specification wants before version {UNLISTED}: it is read as "
+            "onnxruntime reads it"
+        )
+    opset = next((o.version for o in file.opset_import if o.domain in STANDARD), LIFTED)
+    if opset < LIFTED:
+        yield (
+            f"the model's file is of opset {opset}: its ops are read as those of opset {LIFTED} that mean "
+            "the same; onnxruntime need not have the file's own"
+        )
 
 
 def _needed(proto: onnx.ModelProto, opset: int) -> bool:

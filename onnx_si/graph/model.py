@@ -21,7 +21,8 @@ from onnx_si.graph.functions import inlined
 from onnx_si.graph.fused import unfused
 from onnx_si.graph.lift import LIFTED, lifted
 from onnx_si.graph.mend import mended
-from onnx_si.graph.schema import STANDARD, Malformed, require_tensor, require_well_formed
+from onnx_si.graph.schema import require_tensor, require_well_formed
+from onnx_si.graph.survivable import STANDARD, Malformed
 from onnx_si.ground.budget import budget, excess
 from onnx_si.ground.foreign import not_a_model
 from onnx_si.ground.guard import guarded, words_of
@@ -162,10 +163,11 @@ def _loaded(path: Source) -> Model:
         if foreign is not None:
             raise InputError(f"{where}: {foreign}")
         content = _content(file, where)
-        proto = _parsed(content, where)
+        proto, digest = _parsed(content, where), hashlib.sha256(content).hexdigest()
+        del content  # the checker makes two more copies
         with guarded(InputError, where, "export it again"):
             load_external_data(proto, file)
-        return model_from_proto(proto, path=str(path), sha256=hashlib.sha256(content).hexdigest())
+        return model_from_proto(proto, path=str(path), sha256=digest)
     if isinstance(path, bytes | bytearray | memoryview):
         content = bytes(path)
         proto, sha256 = _parsed(content, "the model's bytes"), hashlib.sha256(content).hexdigest()

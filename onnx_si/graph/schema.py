@@ -1,7 +1,7 @@
 """What every node of a file must be before anything runs: arity, kinds of attributes, names, sizes.
 
 The checker of the ONNX package looks at some of this only, and its shape inference, which is native code,
-trusts the rest: what it dies of is refused here first.
+trusts the rest: what it dies of is refused first (`survivable.py`).
 """
 
 import functools
@@ -16,10 +16,9 @@ from onnx import helper, numpy_helper
 
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph.dag import is_copy, subgraphs
+from onnx_si.graph.survivable import MOST_AXES, STANDARD, Malformed, plain, require_survivable
 from onnx_si.ground.terminal import shown
 
-STANDARD = ("", "ai.onnx")
-MOST_AXES = 32  # of a tensor; numpy has 64 at most, and some computations add axes
 ELEMENT_TYPES = frozenset(onnx.TensorProto.DataType.values())
 TYPE_ATTRIBUTES = frozenset(("to", "dtype", "output_dtype", "output_datatype", "stash_type"))
 """Attributes that hold an element type."""
@@ -29,10 +28,6 @@ SINGLE = {"If": 1, "Loop": 2}
 
 Key = tuple[str, str]
 Opsets = Mapping[str, int]
-
-
-class Malformed(Exception):
-    """What breaks the specification, in words."""
 
 
 def require_well_formed(proto: onnx.ModelProto, where: str) -> None:
@@ -61,10 +56,10 @@ class _Reader:
         self._false = set[str]()  # stored conditions that don't hold, so that a loop does not begin
 
     def read(self) -> None:
-        opsets = {_plain(o.domain): o.version for o in self._proto.opset_import}
+        opsets = {plain(o.domain): o.version for o in self._proto.opset_import}
         self._graph(self._proto.graph, [], opsets, None)
         for function in self._proto.functions:
-            own = {_plain(o.domain): o.version for o in function.opset_import}
+            own = {plain(o.domain): o.version for o in function.opset_import}
             given = {*function.attribute, *(a.name for a in function.attribute_proto)}
             made = {name for node in function.node for name in node.output}
             scopes = [set(function.input), made]
@@ -95,7 +90,7 @@ class _Reader:
                 self._node(node, opsets, given)
                 self._require_single(node)
             except Malformed as problem:
-                raise Malformed(f"node {_called(node)}: {problem}") from problem
+                raise Malformed(f"node {called(node)}: {problem}") from problem
             for graph in subgraphs(node):
                 self._graph(graph, scopes, opsets, given)
 
@@ -119,7 +114,7 @@ class _Reader:
             _require_count("inputs", len(node.input), 0, len(function.input))
             _require_count("outputs", len(node.output), 0, len(function.output))
             return
-        schema = schema_of(node.op_type, _plain(node.domain), opsets.get(_plain(node.domain), 1))
+        schema = schema_of(node.op_type, plain(node.domain), opsets.get(plain(node.domain), 1))
         if schema is not None:
             _require_arity(node, schema)
             _require_kinds(node, schema)
@@ -146,10 +141,6 @@ def _never_ends(node: onnx.NodeProto) -> bool:
     return bool(name == body.input[1].name)
 
 
-def _plain(domain: str) -> str:
-    return "" if domain in STANDARD else domain
-
-
 @functools.cache
 def schema_of(op: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
     """The schema of an op in an opset; None where the standard has none."""
@@ -159,7 +150,8 @@ def schema_of(op: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
         return None
 
 
-def _called(node: onnx.NodeProto) -> str:
+def called(node: onnx.NodeProto) -> str:
+    """A node's name and op, for a message."""
     name = node.name or f"(unnamed, writes {shown(next(iter(node.output), '?'))})"
     return f"'{shown(name)}' ({shown(node.op_type)})"
 
@@ -194,9 +186,10 @@ def _require_count(what: str, count: int, least: int, most: int) -> None:
 def _require_arity(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
     _require_count("inputs", len(node.input), schema.min_input, schema.max_input)
     _require_count("outputs", len(node.output), schema.min_output, schema.max_output)
-    for name, formal in zip(node.input, schema.inputs, strict=False):
-        if not name and formal.option == onnx.defs.OpSchema.FormalParameterOption.Single:
-            raise Malformed(f"its input '{formal.name}' is left out")
+    for position, name in enumerate(node.input):
+        formal = schema.inputs[min(position, len(schema.inputs) - 1)]  # the last may stand for many
+        if not name and formal.option != onnx.defs.OpSchema.FormalParameterOption.Optional:
+            raise Malformed(f"its input {position + 1} ('{formal.name}') is left out")
 
 
 def _require_attributes(node: onnx.NodeProto, given: set[str] | None) -> None:
@@ -257,50 +250,6 @@ def _require_kinds(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
 
 def _has(node: onnx.NodeProto, name: str) -> bool:
     return any(attribute.name == name for attribute in node.attribute)
-
-
-def require_survivable(node: onnx.NodeProto, known: Mapping[str, NDArray[Any]] | None = None) -> None:
-    """Refuse what the native inference of the ONNX package, or a loop written out, does not survive.
-
-    Parameters
-    ----------
-    node : NodeProto
-    known : mapping of str to array, optional
-        Values of inputs, as far as they are known.
-
-    Raises
-    ------
-    Malformed
-    """
-    if _plain(node.domain):
-        return
-    if node.op_type == "Split":
-        parts = next((len(a.ints) for a in node.attribute if a.name == "split"), None)
-        sizes = (known or {}).get(node.input[1]) if len(node.input) > 1 else None
-        parts = parts if sizes is None else int(sizes.size)
-        if parts is not None and parts != len(node.output):
-            raise Malformed(f"{parts} sizes for {len(node.output)} parts")
-        counted = next((a.i for a in node.attribute if a.name == "num_outputs"), len(node.output))
-        if counted != len(node.output):
-            raise Malformed(f"num_outputs {counted} for {len(node.output)} parts")
-    if node.op_type == "GatherND" and next((a.i for a in node.attribute if a.name == "batch_dims"), 0) < 0:
-        raise Malformed("batch_dims is below 0")
-    if node.op_type == "Scan":
-        _require_scan(node)
-    for attribute in node.attribute:
-        named = attribute.name if attribute.name in ("axis", "axes", "batch_axis", "time_axis") else ""
-        strange = [n for n in (attribute.i, *attribute.ints) if named and not -MOST_AXES <= n <= MOST_AXES]
-        if strange:
-            raise Malformed(f"{named} {strange[0]}: at most {MOST_AXES} axes are read")
-
-
-def _require_scan(node: onnx.NodeProto) -> None:
-    scanned = next((a.i for a in node.attribute if a.name == "num_scan_inputs"), 0)
-    if not 1 <= scanned <= len(node.input):
-        raise Malformed(f"it scans {scanned} of {len(node.input)} inputs")
-    ways = [a for a in node.attribute if a.name.endswith("directions")]
-    if any(way not in (0, 1) for attribute in ways for way in attribute.ints):
-        raise Malformed("a direction is neither 0 nor 1")
 
 
 @functools.cache

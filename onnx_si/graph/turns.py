@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import is_constant, stored
 from onnx_si.graph.dag import is_copy
-from onnx_si.graph.schema import STANDARD
+from onnx_si.graph.survivable import STANDARD
 from onnx_si.ground.budget import NODE_BYTES, excess
 from onnx_si.ground.terminal import shown
 

@@ -7,7 +7,6 @@ is refused in words while it costs nothing.
 import contextlib
 import functools
 import os
-import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,17 +15,20 @@ from pathlib import Path
 SHARE = 0.5  # of the free memory, for a run that was not told a limit
 UNKNOWN_FREE = 8 << 30  # where the system does not tell how much is free
 SMALL = 1 << 20  # a request that is never counted
-SLACK = 1 << 30  # of addresses, for what libraries take by themselves
 NODE_BYTES = 16 << 10  # of a node that is written out, bound and kept
 LEAST = 64 << 20
+MARGIN = 0.1  # of a limit that a run was told
+DATA = "RLIMIT_DATA"
+TAKEN = {"RLIMIT_AS": "VmSize", DATA: "VmData"}  # limits, and what of a process' status they are of
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit in bytes, and what the process held when the run began."""
+    """A limit in bytes, what the process held when the run began, and where the system itself says no."""
 
     limit: int
     start: int
+    wall: int
 
     def left(self) -> int:
         """Bytes that may still be taken."""
@@ -45,16 +47,29 @@ def budget(limit: int | None = None) -> Iterator[Budget]:
     limit : int, optional
         Bytes; default `SHARE` of what is free now.
     """
-    outer = _current.get()
-    if outer is None:
-        made = Budget(int(SHARE * free_memory()) if limit is None else limit, resident())
-    else:
-        made = outer if limit is None else Budget(min(limit, outer.limit), outer.start)
+    made = _within(_current.get(), limit)
     token = _current.set(made)
     try:
         yield made
     finally:
         _current.reset(token)
+
+
+def _within(outer: Budget | None, limit: int | None) -> Budget:
+    if limit is None:
+        if outer is not None:
+            return outer
+        free = free_memory()  # nobody said that the other half of it may not be touched
+        return Budget(limit=int(SHARE * free), start=resident(), wall=free)
+    if outer is None:
+        return Budget(limit=limit, start=resident(), wall=above(limit))
+    least = min(limit, outer.limit)
+    return Budget(limit=least, start=outer.start, wall=above(least))
+
+
+def above(limit: int) -> int:
+    """Where the system says no to a run that was told a limit: memory that is mapped need not be used."""
+    return limit + int(MARGIN * limit)
 
 
 def share_of(workers: int) -> int:
@@ -83,51 +98,6 @@ def in_words(size: int) -> str:
     return f"{size} bytes"
 
 
-@contextlib.contextmanager
-def ceiling() -> Iterator[None]:
-    """Inside, the system itself refuses memory beyond the limit, with MemoryError, where it can be told to.
-
-    For computations whose size no one can tell before. Only in the main thread: the ceiling is the whole
-    process's.
-    """
-    addresses = _status("VmSize")
-    if addresses is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    import resource  # only where there is /proc
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    with budget() as whole:
-        wanted = addresses + whole.left() + SLACK
-    known = [limit for limit in (soft, hard, wanted) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def hold_at_most(limit: int) -> None:
-    """From now on the system refuses this process more than so many bytes beside what it holds, where it
-    can be told to, with MemoryError. For a process that is nobody else's; a later call sets another limit.
-    """
-    addresses = _status("VmSize")
-    if addresses is None:
-        return
-    import resource  # only where there is /proc
-
-    soft, hard = _limits()
-    known = [one for one in (soft, hard, addresses + limit + SLACK) if one != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
-
-
-@functools.cache  # before this process set its own
-def _limits() -> tuple[int, int]:
-    import resource  # only where there is /proc
-
-    return resource.getrlimit(resource.RLIMIT_AS)
-
-
 def resident() -> int:
     """Bytes that the process holds now; 0 where the system does not tell."""
     try:
@@ -139,8 +109,8 @@ def resident() -> int:
 
 def free_memory() -> int:
     """Bytes that can be taken without swapping, by the machine, the group that the process is in and its
-    own limit of addresses (`ulimit -v`)."""
-    found = [size for size in (_available(), _of_group(), _of_addresses()) if size is not None]
+    own limits (`ulimit -v`, `ulimit -d`)."""
+    found = [size for size in (_available(), _of_group(), _of_process()) if size is not None]
     return max(LEAST, min(found, default=UNKNOWN_FREE))
 
 
@@ -148,18 +118,24 @@ def _available() -> int | None:
     return _field(Path("/proc/meminfo"), "MemAvailable")
 
 
-def _of_addresses() -> int | None:
-    """What the limit of the process' addresses leaves, if it has one."""
-    taken = _status("VmSize")
-    if taken is None:
-        return None
+def _of_process() -> int | None:
+    """What the limits of the process leave, if it has any."""
+    left = [soft - (status(TAKEN[name]) or 0) for name, (soft, _) in own_limits().items() if soft >= 0]
+    return min(left, default=None)
+
+
+@functools.cache  # before this process set some itself
+def own_limits() -> dict[str, tuple[int, int]]:
+    """The limits that the process was started with; none where the system does not tell."""
+    if status("VmSize") is None:
+        return {}
     import resource  # only where there is /proc
 
-    soft, _ = _limits()
-    return None if soft == resource.RLIM_INFINITY else soft - taken
+    return {name: resource.getrlimit(getattr(resource, name)) for name in TAKEN}
 
 
-def _status(name: str) -> int | None:
+def status(name: str) -> int | None:
+    """A line of what the system says of this process, in bytes; None where it does not tell."""
     return _field(Path("/proc/self/status"), name)
 
 

@@ -4,7 +4,7 @@ import ctypes
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import cast
@@ -15,26 +15,36 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 LARGEST_ON_HEAP = 32 << 20  # the largest value that glibc takes
 KEPT = 1 << 30
 PAD = 64 << 20
+SHARE_KEPT = 4  # one part of so many
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
-@functools.cache
-def keep_freed_memory() -> bool:
-    """Let freed tensors up to 32 MiB, 1 GiB in all, stay with the process; False where there is no glibc.
+def keep_freed_memory(limit: int) -> bool:
+    """Let freed tensors up to 32 MiB, 1 GiB in all, stay with the process, less where that is more than a
+    share of what a run may hold; False where there is no glibc.
 
     A search makes and drops tensors of some megabytes by the thousand. By default glibc gives each of them
     back to the system at once, and getting zeroed pages again costs up to a third of the time.
     """
-    if not sys.platform.startswith("linux"):
+    mallopt = _mallopt()
+    if mallopt is None:
         return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    settings = ((M_MMAP_THRESHOLD, LARGEST_ON_HEAP), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, PAD))
+    kept = min(KEPT, limit // SHARE_KEPT)
+    largest, pad = LARGEST_ON_HEAP * kept // KEPT, PAD * kept // KEPT
+    settings = ((M_MMAP_THRESHOLD, largest), (M_TRIM_THRESHOLD, kept), (M_TOP_PAD, pad))
     taken = [mallopt(name, value) for name, value in settings]
     return all(taken)
+
+
+@functools.cache
+def _mallopt() -> Callable[[int, int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return cast("Callable[[int, int], int]", ctypes.CDLL("libc.so.6").mallopt)
+    except (OSError, AttributeError):
+        return None
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.door import at_door
-from onnx_si.analysis.frame import Input, frame_of
+from onnx_si.analysis.frame import Frame, Input, frame_of
 from onnx_si.analysis.marking import marking_of
+from onnx_si.analysis.offered import limit_of
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.settings import Settings, settle
+from onnx_si.choices.guarantees import CERTIFIED, DRAWN
 from onnx_si.errors import (
     AmbiguousLayout,
     OnnxSIError,
@@ -27,6 +29,7 @@ from onnx_si.graph import Loadable, Model, TensorInfo, as_model
 from onnx_si.ground.guard import is_ours, words_of
 from onnx_si.ground.layout import require_one_image
 from onnx_si.ground.once import asking
+from onnx_si.ground.wall import starved
 from onnx_si.inspection.ops_used import OpUse, ops_used
 from onnx_si.inspection.planned import Choice, plan
 from onnx_si.inspection.probe import Probe, probe
@@ -36,6 +39,12 @@ from onnx_si.maps.trace import input_layout, trace
 from onnx_si.program.program import Program, bind
 from onnx_si.report.documents import INSPECTION
 from onnx_si.runtime.session import INPUT_TYPES, run_deployed
+
+UNEXPECTED = "malformed, or a case that is not handled"
+WHERE_PROVEN = (
+    "of a line on which a few cells show that it takes no more than {:g} s the bounds are proven; of others "
+    "the p-value is drawn by chains"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +144,11 @@ def _inspected(loaded: Model, options: Options, tensors: bool) -> Inspection:
         raise
     except OnnxSIError as error:
         guarantee, reasons = "refused", (str(error),)
-    except MemoryError:
-        guarantee, reasons = "refused", ("out of memory: try smaller sizes (--dim)",)
     except Exception as error:  # an inspection shows what goes wrong with a model
-        if is_ours(error):
+        if is_ours(error) and not starved(error):
             raise
-        guarantee, reasons = "refused", (f"malformed, or a case that is not handled ({words_of(error)})",)
+        why = "out of memory: try smaller sizes (--dim)" if starved(error) else UNEXPECTED
+        guarantee, reasons = "refused", (f"{why} ({words_of(error)})",)
     if guarantee == "refused" and program is not None:
         reasons = tuple(dict.fromkeys((*reasons, *map(str, program.gaps))))
     return Inspection(
@@ -255,9 +263,22 @@ def _drawn(
         BlackBox(marking).steady(trial.image)
     except OnnxSIError as error:
         return "refused", tuple(dict.fromkeys((*reasons, str(error)))), planned
-    engine = ("monte-carlo", "; ".join(reasons))
+    guarantee = DRAWN.name
+    if _may_be_proven(frame, trial, settings):
+        guarantee, reasons = CERTIFIED.name, (*reasons, WHERE_PROVEN.format(limit_of(settings)))
+    engine = (guarantee, "; ".join(reasons))
     planned = tuple(plan(trial, marking.saliency, marking.marker.threshold, settings, engine))
-    return "monte-carlo", reasons, planned
+    return guarantee, reasons, planned
+
+
+def _may_be_proven(frame: Frame, trial: Probe, settings: Settings) -> bool:
+    """Whether a test with these options proves bounds on lines that allow it."""
+    if not trial.info.is_floating:
+        return False
+    try:
+        return marking_of(frame, trial.image, None, settings).proving is not None
+    except OnnxSIError:
+        return False
 
 
 def _guarantee(

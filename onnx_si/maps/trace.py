@@ -153,20 +153,38 @@ def _carry(node: onnx.NodeProto, found: dict[str, Axes], constants: "_Stored") -
     inputs = tuple(found.get(name) for name in node.input)
     if all(axes is None or math.prod(map(size_of, axes)) > LARGEST for axes in inputs):
         return
+    shape = _same_shape(node, inputs)
     known = {name: value for name in node.input if (value := constants.get(name)) is not None}
+    if shape is None:
+        shape = _inferred(node, inputs, known, constants.opsets)
+    if shape is not None:
+        axes = axes_of(Place(node=node, inputs=inputs, constants=known, shape=shape, position=0))
+        if axes is not None:
+            found[node.output[0]] = axes
+
+
+def _same_shape(node: onnx.NodeProto, inputs: tuple[Axes | None, ...]) -> tuple[int, ...] | None:
+    """The shape behind an op that looks at each element of its one input."""
+    if len(inputs) != 1 or inputs[0] is None or traits_of(node).axes is not axis_rules.elementwise:
+        return None
+    return tuple(map(size_of, inputs[0]))
+
+
+def _inferred(
+    node: onnx.NodeProto,
+    inputs: tuple[Axes | None, ...],
+    known: Mapping[str, NDArray[Any]],
+    opsets: Mapping[str, int],
+) -> tuple[int, ...] | None:
+    """The shape by the op's schema."""
     blank = np.zeros((), np.float32)
     shaped = {
         name: np.broadcast_to(blank, [size_of(axis) for axis in axes])
         for name, axes in zip(node.input, inputs, strict=True)
         if axes is not None and math.prod(map(size_of, axes)) <= LARGEST
     }
-    shapes = inferred_shapes(node, {**known, **shaped}, constants.opsets, unknown=shaped)
-    if node.output[0] in shapes:
-        axes = axes_of(
-            Place(node=node, inputs=inputs, constants=known, shape=shapes[node.output[0]], position=0)
-        )
-        if axes is not None:
-            found[node.output[0]] = axes
+    shapes = inferred_shapes(node, {**known, **shaped}, opsets, unknown=shaped)
+    return shapes.get(node.output[0])
 
 
 class _Stored:

@@ -14,8 +14,9 @@ from onnx import helper
 from onnx_si.errors import Mixed, Refusal
 from onnx_si.graph import PREFIX, function_body, refuse_by_name
 from onnx_si.graph.constants import affordable, inferred_shapes
-from onnx_si.graph.schema import shape_problem, type_problem
-from onnx_si.ground.budget import budget, ceiling
+from onnx_si.graph.schema import called, shape_problem, type_problem
+from onnx_si.ground.budget import budget
+from onnx_si.ground.wall import ceiling
 from onnx_si.kernels.arrays import Constant
 from onnx_si.ops.recipe import Recipe
 from onnx_si.program.folding import at_one_image, folded
@@ -100,6 +101,9 @@ class Binder(Known):
                 return []
             refuse_by_name(node)
             return self._translate(work)
+        except MemoryError as error:
+            words = f": {error}" if str(error) else ""
+            raise MemoryError(f"node {called(work.named)}{words}") from error
         except Exception as error:
             self.find(work, as_refusal(error), "unsupported")
             self.gaps.update(node.output)

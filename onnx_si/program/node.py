@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from onnx_si.graph.constants import NOT_INFERRED
-from onnx_si.graph.schema import require_survivable
+from onnx_si.graph.survivable import require_survivable
 
 LARGE = frozenset(
     {

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.ground.once import asked
-from onnx_si.program.binder import Binder
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+from onnx_si.program.walked import KEPT_BYTES, walked
 from onnx_si.program.ways_back import WaysBack, ways_back
 from onnx_si.rules.placing import Place, placed
-
-KEPT_BYTES = 64 << 20  # of values in a program that is kept for whoever asks for it again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +170,7 @@ def _bound(
         raise InputError(
             f"the model's inputs {sorted(read & set(missing))} have no value; one input takes the image"
         )
-    binder = Binder(model, name, image, given)
-    binder.run(nodes, wanted)
+    binder = walked(model, image, wanted, name, given)
     fixed = {output: binder.constants[output] for output in wanted if output in binder.constants}
     texts = [output for output, value in fixed.items() if value.dtype.kind in "OSU"]
     if texts:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.graph import Model, nodes_between
-from onnx_si.program.binder import Binder
+from onnx_si.graph import Model
+from onnx_si.program.walked import walked
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ def sizes(model: Model, image: NDArray[Any], outputs: Iterable[str]) -> Sizes:
     """
     wanted = tuple(outputs)
     name = model.inputs[0].name
-    binder = Binder(model, name, image, {})
-    binder.run(nodes_between(model.proto.graph, wanted), wanted)
+    binder = walked(model, image, wanted, name)
     shapes = {name: binder.declared[name][1] for name in binder.gaps & binder.declared.keys()}
     shapes |= {step.output: step.shape for step in binder.instructions}
     return Sizes(name, {name: np.shape(image), **shapes}, binder.constants)

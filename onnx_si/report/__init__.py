@@ -10,6 +10,7 @@ from onnx_si.report.pieces import (
     MapChosen,
     ModelIdentity,
     NoiseTaken,
+    OtherNoise,
     Parity,
     PartTest,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "MapChosen",
     "ModelIdentity",
     "NoiseTaken",
+    "OtherNoise",
     "Parity",
     "PartTest",
     "Refused",

@@ -28,16 +28,28 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class Fragility:
-    """What the selection leaves to test with, and how wrong the noise may be.
+    """What the selection leaves to test with.
 
     `distance` is that of the statistic from the nearest end of S, in standard errors, `information` the share
-    of the statistic's information on its mean that is left, `tipping_std` the standard deviation of the noise
-    at which the decision turns; None where there is none.
+    of the statistic's information on its mean that is left; None where there is none.
     """
 
     distance: float | None = None
     information: float | None = None
-    tipping_std: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherNoise:
+    """How wrong the standard deviation of the noise may be.
+
+    `holds` are the smallest and largest one between which the decision is certainly the same, at most a
+    factor of 100 away, `tipping` the nearest one at which it is another; None where there is none, for the
+    reason given.
+    """
+
+    holds: tuple[float, float] | None = None
+    tipping: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from onnx_si.report.pieces import (
     MapChosen,
     ModelIdentity,
     NoiseTaken,
+    OtherNoise,
     Parity,
     PartTest,
 )
@@ -61,7 +62,6 @@ _REASONS = {
     ),
     "region.components.*.*": "the region was tested as a whole, not component by component",
     "noise.std": "the values have different standard deviations, or are correlated",
-    "noise.tipping_std": "no such value within a factor of 100, or the search left open what it hangs on",
     "fragility.distance": "the region is the same on all of the line",
     "fragility.information": "the statistic is a length, or was not asked for",
     "noise.degrees_of_freedom": "the noise was not estimated from independent data",
@@ -84,6 +84,7 @@ _REASONS = {
 
 
 _NOT_TESTED = ComponentTest()
+_OTHER_NOISE = ("noise.tipping_std", "noise.decision_holds_for.*")
 _OPEN_END = {"less": 0, "greater": 1}  # of the interval of a one-sided test
 
 
@@ -120,6 +121,7 @@ class Result:
     config: Mapping[str, Any] = field(repr=False)
     references: int = field(default=0, repr=False)
     fragility: Fragility = field(default_factory=Fragility, repr=False)
+    other_noise: OtherNoise = field(default_factory=OtherNoise, repr=False)
     component_tests: tuple[ComponentTest, ...] = field(default=(), repr=False)
     class_tests: tuple[ClassTest, ...] = field(default=(), repr=False)
     approximate: bool = field(default=False, repr=False)
@@ -168,8 +170,12 @@ class Result:
             "image": {"path": self.image_path, "shape": self.image.shape},
             "reference": {"paths": self.reference_paths or None, "count": self.references},
             "parity": vars(self.parity),
-            "fragility": {"distance": self.fragility.distance, "information": self.fragility.information},
-            "noise": {**self.noise, "tipping_std": self.fragility.tipping_std},
+            "fragility": vars(self.fragility),
+            "noise": {
+                **self.noise,
+                "tipping_std": self.other_noise.tipping,
+                "decision_holds_for": self.other_noise.holds,
+            },
         }
         own = self._own_reasons()
         usual = {path: why for path, why in _REASONS.items() if path not in own}
@@ -194,6 +200,8 @@ class Result:
             if one.reason is not None
         }
         found = {**self.reasons, **compared, **without}
+        if self.other_noise.reason is not None:
+            found |= dict.fromkeys(_OTHER_NOISE, self.other_noise.reason)
         of_interval = ("confidence_interval.*", "confidence_interval_bounds.*.*")
         if self.estimated.reason is not None:
             paths = ("estimate", "estimate_bounds.*", *of_interval)
@@ -241,9 +249,8 @@ class Result:
         UsageError
             If it does not, or can't be written.
         """
-        from onnx_si.report.picture import (
-            save_png,
-        )  # matplotlib takes long to import, and few results are drawn
+        # matplotlib takes long to import, and few results are drawn
+        from onnx_si.report.picture import noise_scale, save_png
 
         if Path(path).suffix.lower() != ".png":
             raise UsageError(f"{path}: pictures are written as .png")
@@ -263,6 +270,7 @@ class Result:
                 title,
                 subtitle,
                 self.spacing,
+                noise_scale(self.to_dict()),
             )
         except OSError as error:
             raise UsageError(f"{path}: can't be written ({error.strerror})") from error

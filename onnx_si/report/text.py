@@ -219,10 +219,17 @@ def noise_text(result: Mapping[str, Any]) -> str:
     """What is taken for the noise, and where from."""
     noise, level = result["noise"], 1 - result["confidence_level"]
     text = f"{noise['model']} ({noise['source']})"
-    if noise["known"] or noise["tipping_std"] is None:
+    if noise["known"] or noise["std"] is None:
         return text
-    tipping = noise["tipping_std"]
-    return f"{text}; the decision at level {level:.3g} turns at a standard deviation of {tipping:.3g}"
+    (low, high), tipping = noise["decision_holds_for"], noise["tipping_std"]
+    if tipping is not None:
+        return f"{text}; the decision at level {level:.3g} turns at a standard deviation of {tipping:.3g}"
+    if low is None:
+        return text
+    return (
+        f"{text}; the decision at level {level:.3g} is certainly the same for all standard deviations from "
+        f"{low:.3g} to {high:.3g}"
+    )
 
 
 def parity_text(result: Mapping[str, Any]) -> str:

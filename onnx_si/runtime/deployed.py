@@ -5,7 +5,7 @@ not hold (a class activation map, a resize, gradients) are the nodes that were a
 behind it in a second session.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,8 @@ class FileMap:
         self.unit = max(self.input_unit, own, _coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
         self._file = session_of(showing(file, self._behind.borrowed), providers, threads)
+        self._asked = [name for name in self._behind.borrowed if name != self._given]
+        self._shows_given = self._given in self._behind.borrowed
         self._view = self._behind.view(tensor)
         self._second = self._joined(made) if self._view is None else None
         self._separate: bool | None = None
@@ -158,6 +160,10 @@ class FileMap:
         ready = applied(self._steps, image, self._layout) if self._steps else image
         return as_type(ready, self._type)
 
+    def _each_as_input(self, images: NDArray[Any]) -> Iterable[NDArray[Any]]:
+        """Several images, each as the file is given it by itself."""
+        return [self._as_input(image) for image in images] if self._steps else as_type(images, self._type)
+
     def _as_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
         """Several images in one array, along the batch that each of them has in front."""
         if self._steps:
@@ -181,8 +187,22 @@ class FileMap:
         """
         rounded = self.rounded(images)
         with as_unsupported():
-            parts = [self._map(image, outputs) for image, outputs in self._outputs(rounded, alone)]
-        return np.array(parts, dtype=np.float64)
+            found = np.empty(0)
+            for number, part in enumerate(self._maps(rounded, alone)):
+                if not number:
+                    found = np.empty((len(images), *part.shape))
+                found[number] = part
+        return found
+
+    def _maps(self, images: NDArray[Any], alone: bool) -> Iterator[NDArray[Any]]:
+        batched = self._in_batches and not alone
+        if batched or self._view is None or not self._asked:
+            for image, outputs in self._outputs(images, alone):
+                yield self._map(image, outputs)
+            return
+        run, view, names, given = self._file.run, self._view, self._asked, self._given
+        for ready in self._each_as_input(images):  # the same without what a small network would notice
+            yield view(run(names, {given: ready})[0])
 
     def _map(self, image: NDArray[Any], outputs: dict[str, Any]) -> NDArray[Any]:
         if self._view is not None:
@@ -205,17 +225,20 @@ class FileMap:
                     break
                 yield from found
                 done = start + len(found)
-        for image in images[done:]:
-            yield image, self._one(image)
+        if done < len(images):
+            left = images[done:]
+            for image, ready in zip(left, self._each_as_input(left), strict=True):
+                yield image, self._through(ready)
 
     def _one(self, image: NDArray[Any]) -> dict[str, Any]:
         return self._through(self._as_input(image))
 
     def _through(self, given: NDArray[Any]) -> dict[str, Any]:
-        names = [name for name in self._behind.borrowed if name != self._given]
-        values = self._file.run(names, {self._given: given}) if names else []
-        found = dict(zip(names, values, strict=True))
-        return {**found, self._given: given} if self._given in self._behind.borrowed else found
+        names = self._asked
+        found = dict(zip(names, self._file.run(names, {self._given: given}), strict=True)) if names else {}
+        if self._shows_given:
+            found[self._given] = given
+        return found
 
     def _batch(self, images: NDArray[Any]) -> list[tuple[NDArray[Any], dict[str, Any]]] | None:
         """What the map needs for each of the images, of one call; None where the file mixes a batch."""

@@ -15,7 +15,7 @@ from onnx_si.graph import Model
 from onnx_si.graph.inline import renamed
 from onnx_si.ground.terminal import shown
 from onnx_si.runtime.providers import CPU
-from onnx_si.runtime.single import with_single_counts
+from onnx_si.runtime.single import with_single_counts, without_gaps
 
 RUNTIME = "onnxruntime"
 MOST_TOLD = 300  # characters of its own message
@@ -188,7 +188,7 @@ def session_of(
     proto: onnx.ModelProto, providers: tuple[str, ...] = (CPU,), threads: int = 1
 ) -> onnxruntime.InferenceSession:
     """A session of so many threads, which sleep while they wait: others may need the core."""
-    proto = with_single_counts(_takes_float(proto))
+    proto = without_gaps(with_single_counts(_takes_float(proto)))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, and told with the names of a file escaped
     options.intra_op_num_threads = threads

@@ -1,4 +1,6 @@
-"""Loops whose number of turns is surely one number: onnxruntime reads an empty one from nowhere, and dies."""
+"""What onnxruntime dies of, in a form that it survives: loops whose number of turns is surely one number, as
+it reads an empty one from nowhere; no empty names behind the last input.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from onnx_si.graph.dag import subgraphs
-from onnx_si.graph.schema import STANDARD
+from onnx_si.graph.survivable import STANDARD
 
 COUNTS = 2  # of a Loop's inputs: the number of turns, and whether it begins
 SINCE = 5  # opset in which Reshape takes a shape as an input
@@ -27,6 +29,33 @@ def with_single_counts(proto: onnx.ModelProto) -> onnx.ModelProto:
     for body in (made.graph, *made.functions):
         _guard(body)
     return made
+
+
+def without_gaps(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, or, if nodes have empty names behind their last input, which mean nothing, one
+    without these: a LayerNormalization with one ends the process.
+    """
+    bodies = (proto.graph, *proto.functions)
+    if not any(_ends_open(node) for body in bodies for node in _all_nodes(body.node)):
+        return proto
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    for body in (made.graph, *made.functions):
+        for node in _all_nodes(body.node):
+            while _ends_open(node):
+                node.input.pop()
+    return made
+
+
+def _ends_open(node: onnx.NodeProto) -> bool:
+    return bool(node.input) and not node.input[-1]
+
+
+def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for graph in subgraphs(node):
+            yield from _all_nodes(graph.node)
 
 
 def _has_loop(nodes: Iterable[onnx.NodeProto]) -> bool:

@@ -20,6 +20,7 @@ from onnx_si.search.frontier import Cell, Frontier
 from onnx_si.search.ledger import NOTHING, Ledger
 from onnx_si.search.loop import carried_out, require_room, room
 from onnx_si.search.policy import Chances
+from onnx_si.search.tuning import Tuning
 from onnx_si.statistics.line import ImageLine
 
 LIKELY = 0.5  # chance of success from which a cell is looked at before it is halved
@@ -43,7 +44,9 @@ class Brackets(Ledger):
     remainders: dict[tuple[float, float], float] = field(default_factory=dict)
 
     def step(self) -> bool:
-        """Examine the most probable cells; False when nothing is left."""
+        """Examine the most probable cells; False when nothing is left, or so many cells are not allowed."""
+        if sum(self.fates.values()) >= self.options.most_cells:
+            return False
         batch, first = list[Cell](), None
         splits = 0
         while len(batch) < self.batch and splits < self.options.tuning.most_splits:
@@ -130,6 +133,13 @@ class Brackets(Ledger):
         return [np.stack([np.nextafter(ends, -np.inf), np.nextafter(ends, np.inf)], axis=1)]
 
 
+def batch_of(asked: Bracketing, program: Program, tuning: Tuning) -> int:
+    """How many cells are looked at together: their largest tensors shall not be too large for a cache."""
+    largest = max((math.prod(step.shape) for step in program.instructions), default=1)
+    fitting = LARGEST * tuning.batch_bytes // (8 * largest * round(asked.cost.passes))
+    return max(1, min(tuning.batch, fitting))
+
+
 def bracketed(
     asked: Bracketing,
     program: Program,
@@ -159,9 +169,7 @@ def bracketed(
             "equal; choose another threshold"
         )
     require_room(program, round(asked.cost.passes) + 1)
-    tuning, points = options.tuning, round(asked.cost.passes)
-    largest = max((math.prod(step.shape) for step in program.instructions), default=1)
-    fitting = LARGEST * tuning.batch_bytes // (8 * largest * points)
+    tuning = options.tuning
     examiner = Examiner(domains=options.domains, budget_bytes=room(options), deadline=options.deadline)
     run = Brackets(
         task=Task(program=program, margin=margin, line=line, event=event),
@@ -169,6 +177,6 @@ def bracketed(
         examiner=examiner,
         frontier=Frontier(line, event.pixels, tuning.first_width, tuning.far),
         asked=asked,
-        batch=max(1, min(tuning.batch, fitting)),
+        batch=batch_of(asked, program, tuning),
     )
     return carried_out(run, progress)

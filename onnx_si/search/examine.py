@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from onnx_si.domains.domain import Claim, Domains, Seen
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
+from onnx_si.ground.budget import LEAST
 from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.machine import cores
 from onnx_si.rules.rules import Array
@@ -43,7 +44,17 @@ class Examiner:
         return seen
 
     def resolve_each(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
-        """The same for several parts of the line, at the same time where there are cores for it."""
+        """The same for several parts of the line, at the same time where there are cores for it; in smaller
+        pieces where memory runs out."""
+        while True:
+            try:
+                return self._resolved(task, parts)
+            except MemoryError:
+                if self.budget_bytes <= LEAST:
+                    raise
+            self.budget_bytes //= 2  # here, where what was made is free again
+
+    def _resolved(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
         tallies = [self._new_tally() for _ in parts]
         judged = task.judge.tally.operations
 
@@ -73,9 +84,15 @@ class Examiner:
         return replace(seen, paid=max(seen.knots, round((passes - cost.passes) / per_knot)))
 
     def claim(self, task: Task, ends: Sequence[tuple[float, float]]) -> list[Claim]:
-        """What is proven of cells."""
+        """What is proven of cells; of half of them at a time where memory runs out."""
         assert self.domains.claiming is not None, "nobody claims anything"
-        return self.domains.claiming.claim(task, ends, self.budget_bytes, self.tally)
+        try:
+            return self.domains.claiming.claim(task, ends, self.budget_bytes, self.tally)
+        except MemoryError:
+            if len(ends) == 1:
+                raise
+        half = len(ends) // 2
+        return [*self.claim(task, ends[:half]), *self.claim(task, ends[half:])]
 
     def changes(self, task: Task, low: float, high: float) -> int:
         """How many units are on another piece at the second of two places."""

@@ -22,9 +22,10 @@ class SearchOptions:
     `precision` is the wanted width of the p-value's bounds; with `decide_at` the search also stops when
     both bounds lie on one side of that level. With `interval_level` it goes on from the wanted precision
     until the confidence interval of that level is settled too, for at most the work done so far and a
-    little more. `domains` are who is asked about the line, `costs` and `tuning` the
-    numbers that choose what is asked next.
-    `stop` ends it at any moment, and so does the `deadline`.
+    little more; with `tipping_at` until it is known at which size of the noise the decision at that level
+    turns, for a part of the work done so far. `domains` are who is asked about the line, `costs` and
+    `tuning` the numbers that choose what is asked next.
+    `stop` ends it at any moment, and so does the `deadline`; a search by brackets ends after `most_cells`.
     """
 
     alternative: Alternative = "two-sided-abs"
@@ -32,6 +33,8 @@ class SearchOptions:
     decide_at: float | None = None
     budget_bytes: int = 1 << 30
     interval_level: float | None = None
+    tipping_at: float | None = None
+    most_cells: float = math.inf
     domains: Domains = STANDARD
     costs: Costs = field(default_factory=Costs)
     tuning: Tuning = field(default_factory=Tuning)

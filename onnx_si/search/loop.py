@@ -16,6 +16,7 @@ from onnx_si.search.ends import ends_of
 from onnx_si.search.examine import Examiner
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
+from onnx_si.search.leaning import settle_tipping
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.parts import Parts
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
@@ -29,6 +30,9 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
 
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
+TENSORS = (
+    0.5  # of what is left is theirs; the rest is for what one computation takes, and for gaps in the heap
+)
 
 
 def require_room(program: Program, points: int) -> None:
@@ -41,7 +45,7 @@ def require_room(program: Program, points: int) -> None:
 def room(options: SearchOptions) -> int:
     """Bytes that tensors may take together."""
     with budget() as whole:
-        return min(options.budget_bytes, max(whole.left(), LEAST))
+        return min(options.budget_bytes, max(int(TENSORS * whole.left()), LEAST))
 
 
 def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> float:
@@ -147,8 +151,12 @@ def carried_out(run: Ledger, progress: Callable[[Progress], None] | None = None)
                     why = WHY
                     break
         run.require_observed()
+        paid = run.operations
         if complete and options.interval_level is not None:
             settle_interval(run, options.interval_level, progress)
+            bounds = run.bounds()
+        if complete and options.tipping_at is not None:
+            settle_tipping(run, options.tipping_at, run.operations + tuning.tipping_share * paid, progress)
             bounds = run.bounds()
     except Stopped:  # a step that was cut short may have lost cells; what was known before it is true
         complete, why, after = False, INTERRUPTED, Deadline.after(GRACE)

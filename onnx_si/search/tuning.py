@@ -64,6 +64,9 @@ class Tuning:
     - `leap`: then so many times as far from the statistic as that
     - `roughly`: of an end's distance, as near as it has to be known to tell what is probable under it
     - `log_negligible`: share of undecided mass that hardly moves an end of the interval
+    - `tipping_share`: share of the p-value's cost that the noise at which the decision turns may take,
+    - `tipping_within`: known as closely as this, relatively, it is known well enough
+    - `first_lean`: factor by which the noise is made larger or smaller at first
     - `for_ends`: share of a time limit that the ends of S may take after it
     - `step_passes`: forward passes that count as a step without progress,
     - `step_splits`: and so many cells that are split
@@ -102,6 +105,9 @@ class Tuning:
     leap: float = 2.0
     roughly: float = 1e-3
     log_negligible: float = math.log(1e-4)
+    tipping_share: float = 0.5
+    tipping_within: float = 0.005
+    first_lean: float = 1.2
     for_ends: float = 0.05
     step_passes: int = 1000
     step_splits: int = 16

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from onnx_si.analysis.options.of_noise import MOST_FREEDOM
 from onnx_si.errors import UsageError
 from onnx_si.simulation.draws import Noise, Signalled
 
@@ -51,6 +52,9 @@ class Wish:
             "--noise": self.noise is not None,
             "--sigma": options.get("sigma") is not None,
         }
+        freedom = options.get("sigma_df")
+        if freedom is not None and not 1 <= freedom <= MOST_FREEDOM:
+            raise UsageError(f"--sigma-df: give 1 to {MOST_FREEDOM:g} degrees of freedom")
         given = [name for name, there in of_sigma.items() if there]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} both say what the test knows of sigma; give one")
@@ -58,7 +62,7 @@ class Wish:
         signalled = isinstance(self.noise, Signalled)
         if signalled and "--sigma" in drawn:
             raise UsageError(f"--noise {self.noise} says how large the noise is; leave --sigma out")
-        if signalled and options.get("sigma_df") is not None:
+        if signalled and freedom is not None:
             raise UsageError("--sigma-df estimates one sigma, and this noise has many; leave it out")
         if self.covariance is not None and len(drawn) > 1:
             raise UsageError(f"{' and '.join(drawn)} both say what noise is drawn; give one")

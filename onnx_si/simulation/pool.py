@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from onnx_si.errors import NothingToTest, UsageError
 from onnx_si.ground.budget import budget, share_of
 from onnx_si.ground.machine import cores, one_core
+from onnx_si.ground.wall import ceiling
 from onnx_si.simulation.kept_trials import Journal
 from onnx_si.simulation.plan import Plan
 from onnx_si.simulation.trial import Outcome, run_trial
@@ -104,15 +105,16 @@ def _outcomes(plan: Plan, keys: Sequence[tuple[float, int]], jobs: int) -> Gener
     from joblib import Parallel, delayed  # takes long to import, and few imports of this package simulate
 
     pool = Parallel(n_jobs=count, return_as="generator_unordered")
-    each = share_of(count)
-    jobs_ = (delayed(_beside_others)(plan, signal, trial, each) for signal, trial in keys)
+    with budget() as whole:
+        each, most = share_of(count), whole.wall // count
+    jobs_ = (delayed(_beside_others)(plan, signal, trial, each, most) for signal, trial in keys)
     with contextlib.closing(pool(jobs_)) as found:
         yield from found
 
 
-def _beside_others(plan: Plan, signal: float, trial: int, memory: int) -> Outcome:
+def _beside_others(plan: Plan, signal: float, trial: int, memory: int, most: int) -> Outcome:
     """In a worker: a trial that leaves the other cores, and their memory, to the other workers."""
-    with one_core(), budget(memory):
+    with one_core(), budget(memory), ceiling(most):
         return run_trial(plan, signal, trial)
 
 

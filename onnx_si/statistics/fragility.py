@@ -1,22 +1,14 @@
-"""How much the conditioning leaves to test with, and how wrong a standard deviation may be."""
-
-import math
-from collections.abc import Callable
+"""How much the conditioning leaves to test with."""
 
 import numpy as np
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
 from onnx_si.statistics.line import ImageLine
-from onnx_si.statistics.truncated import Alternative, Normal, p_value_bounds
 
 FAR = 8.0  # standard errors around the statistic, beyond which the normal law has no mass to speak of
 STRETCH = 1.0  # standard errors on which one rule of so many nodes is exact to rounding:
 NODES = 16
-REACH = 100.0  # factor by which a standard deviation is moved at most
-PER_DECADE = 24  # steps in which it is moved
-HALVINGS = 40
-TOLD = 1e-6  # share of a standard deviation by which a turn is to be known
 
 
 def distance_to_ends(inside: Intervals, line: ImageLine) -> float | None:
@@ -63,41 +55,3 @@ def _variance(bounds: Array) -> float | None:
     total = mass.sum()
     mean = (mass * z).sum() / total
     return float(min(1.0, (mass * (z - mean) ** 2).sum() / total))
-
-
-def tipping_factor(
-    inside: Intervals, undecided: Intervals, line: ImageLine, alternative: Alternative, alpha: float
-) -> float | None:
-    """The factor nearest to 1 of the standard error at which the decision at alpha turns.
-
-    S does not depend on the size of the noise where it has one standard deviation, so the p-value is a
-    function of it. None where it does not turn within a factor of `REACH`, where it hangs on what the search
-    left undecided, or where the law is not normal.
-    """
-    if not isinstance(line.distribution, Normal) or line.tested is not None:
-        return None
-
-    def rejects(log_factor: float) -> bool | None:
-        law = Normal(0.0, line.standard_error * math.exp(log_factor))
-        low, high = p_value_bounds(law, inside, undecided, line.statistic, alternative)
-        return None if low <= alpha < high else high <= alpha
-
-    now, step = rejects(0.0), math.log(10) / PER_DECADE
-    open_ways = [1.0, -1.0] if now is not None else []
-    for number in range(1, math.ceil(PER_DECADE * math.log10(REACH)) + 1):
-        for sign in tuple(open_ways):
-            found = rejects(sign * number * step)
-            if found is None:
-                open_ways.remove(sign)
-            elif found != now:
-                return _turn(rejects, sign * (number - 1) * step, sign * number * step)
-    return None
-
-
-def _turn(rejects: Callable[[float], bool | None], near: float, far: float) -> float | None:
-    """The factor between two logarithms at which the decision is another one; None where it is not told."""
-    now, then = rejects(near), rejects(far)
-    for _ in range(HALVINGS):
-        middle = 0.5 * (near + far)
-        near, far = (middle, far) if rejects(middle) == now else (near, middle)
-    return math.exp(far) if rejects(far + math.copysign(TOLD, far - near)) == then else None

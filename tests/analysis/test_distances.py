@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnx_si.analysis.blackbox import NOWHERE, SMALLEST, counted, distances
+from onnx_si.analysis.blackbox import NOWHERE, SMALLEST, Judge, counted, distances
 from onnx_si.analysis.marking import Marker
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.maps import Threshold, top_region
@@ -60,3 +60,28 @@ def test_many_as_one(threshold, masked):
         else:
             assert together[number] == by_definition(maps[number], threshold, mask, observed)
     assert 1 < np.count_nonzero(together <= 0) < 40
+
+
+@pytest.mark.parametrize("matters", ["everything", "the mask", "one pixel more"])
+@pytest.mark.parametrize("threshold", KINDS, ids=str)
+def test_what_is_made_once_for_a_line_changes_no_distance(threshold, matters):
+    """With pixels exactly at the threshold, on both sides, and maps that are not finite."""
+    rng = np.random.default_rng(3)
+    mask = None if matters == "everything" else rng.uniform(size=SHAPE) < 0.7
+    maps = rng.normal(0.6, 0.4, size=(30, *SHAPE)).round(1)  # many are equal, and at a level
+    maps[10:] = maps[0]
+    for number in range(10, 30):
+        maps[number].flat[rng.integers(12)] = 0.3
+    maps[5, 1, 1], maps[6, 0, 2] = np.nan, -np.inf
+    marker = Marker(model=None, tensor="", threshold=threshold, mask=mask, is_map=True)
+    observed = marker.region_of(maps[0])
+    pixels = None if mask is None else mask.copy()
+    if matters == "one pixel more":
+        pixels.flat[np.flatnonzero(~mask)[0]] = True
+    top = threshold.kind == "top"
+    event = TopEvent(observed) if top else RegionEvent(observed, pixels)
+    judge = Judge(marker, event, counted(event, mask))
+    wanted = distances(marker, maps, event, counted(event, mask))
+    np.testing.assert_array_equal(judge(maps), wanted)
+    np.testing.assert_array_equal(judge(maps[10:]), wanted[10:])  # all of them finite
+    assert wanted[0] <= 0 < wanted.max()

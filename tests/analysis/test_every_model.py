@@ -316,8 +316,9 @@ def test_simulations_have_it(tmp_path):
 
 def test_what_an_inspection_promises():
     for make, promised in (
-        (smooth_nets.unet, "monte-carlo"),
-        (smooth_nets.fused, "monte-carlo"),
+        (smooth_nets.unet, "certified"),
+        (smooth_nets.recurrent, "monte-carlo"),
+        (smooth_nets.fused, "certified"),
         (smooth_nets.bytes_in, "monte-carlo"),
         (smooth_nets.random_model, "refused"),
         (lambda: nets.map_net(seed=2), "exact"),

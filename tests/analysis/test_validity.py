@@ -14,7 +14,7 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece
 from onnx_si.statistics.truncated import p_value_bounds
 
-DRAWS = 2000
+DRAWS = 1000
 LEVEL = 0.05
 PRECISION = 1e-4  # of the p-values
 ALTERNATIVES = ("two-sided", "two-sided-abs", "greater", "less")

@@ -319,7 +319,7 @@ def hungry(job, entry):
     def test(files, analysis, base, **options):
         if entry.number == 2:
             np.empty(1 << 28)
-        HELD.append(np.empty(100 << 20))
+        HELD.append(np.empty(50 << 20))
         raise NothingToTest("alive", pixels=0, size=1)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -331,7 +331,7 @@ def test_a_worker_holds_no_more_than_its_share(place, monkeypatch):
     """What an image leaves behind is no fault of the next; what one needs by itself is a row."""
     monkeypatch.setattr(workers, "do", hungry)
     sha256 = row.sha256_of(place / "model.onnx")
-    job = row.Job(text="x", model="model.onnx", sha256=sha256, options={"memory": 64 << 20}, base=str(place))
+    job = row.Job(text="x", model="model.onnx", sha256=sha256, options={"memory": 512 << 20}, base=str(place))
     images = [Entry(number=number, image=f"images/scan{number}.npy") for number in range(4)]
     found = [done.row for done in rows(job, images, 1)]
     assert [one["status"] for one in found] == ["no_region", "no_region", "failed", "no_region"]

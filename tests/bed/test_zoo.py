@@ -22,6 +22,7 @@ from .test_gradients import exported  # noqa: E402
 
 SIDE = 16
 EXACT = {"ResNet-18", "MobileNetV2", "DenseNet", "softmax segmentation"}  # classes need no Softmax
+NOT_EXACT = ("certified", "monte-carlo")  # which one, a forecast for the image's line says
 BY_DYNAMO = ("GroupNorm U-Net", "ConvNeXt", "ViT, PyTorch's attention", "Swin", "ResNet-18")
 KERAS = ("Xception, swish", "ViT", "softmax segmentation", "ConvNeXt")
 
@@ -58,7 +59,10 @@ def p_value_of(path, folder, capsys, shape=(1, 1, SIDE, SIDE)):
     document = json.loads(stdout)
     low, high = document["p_value_bounds"]
     assert 0 < document["p_value"] <= 1 and low <= document["p_value"] <= high
-    assert document["search"]["complete"] and document["warnings"] == []
+    if document["guarantee"] == "certified":
+        assert all("the search ended with bounds" in text for text in document["warnings"])
+    else:
+        assert document["search"]["complete"] and document["warnings"] == []
     return document
 
 
@@ -70,13 +74,13 @@ def saved(proto, folder):
 @pytest.mark.parametrize("name", zoo_torch.ZOO)
 def test_torch(name, tmp_path, capsys):
     document = p_value_of(saved(proto_of(name), tmp_path), tmp_path, capsys)
-    assert document["guarantee"] == ("exact" if name in EXACT else "monte-carlo")
+    assert document["guarantee"] in (("exact",) if name in EXACT else NOT_EXACT)
 
 
 @pytest.mark.parametrize("name", BY_DYNAMO)
 def test_the_other_exporter(name, tmp_path, capsys):
     document = p_value_of(saved(proto_of(name, "dynamo"), tmp_path), tmp_path, capsys)
-    assert document["guarantee"] == ("exact" if name in EXACT else "monte-carlo")
+    assert document["guarantee"] in (("exact",) if name in EXACT else NOT_EXACT)
 
 
 def test_the_zoo_is_large_enough():
@@ -91,7 +95,7 @@ def test_batch_norm_in_training_mode(tmp_path, capsys):
     torch.onnx.export(net, (x,), path, dynamo=False, training=mode, do_constant_folding=False)
     nodes = onnx.load(path).graph.node
     assert any(a.name == "training_mode" and a.i for node in nodes for a in node.attribute)
-    assert p_value_of(path, tmp_path, capsys)["guarantee"] == "monte-carlo"
+    assert p_value_of(path, tmp_path, capsys)["guarantee"] in NOT_EXACT
 
 
 @pytest.mark.parametrize("name", ["SiLU", "InstanceNorm U-Net", "ViT"])
@@ -99,7 +103,7 @@ def test_half_precision(name, tmp_path, capsys):
     net = module_of(name).half()
     proto = exported(net, torch.zeros(1, 1, SIDE, SIDE).half(), "torchscript", 17)
     assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    assert p_value_of(saved(proto, tmp_path), tmp_path, capsys)["guarantee"] == "monte-carlo"
+    assert p_value_of(saved(proto, tmp_path), tmp_path, capsys)["guarantee"] in NOT_EXACT
 
 
 @pytest.mark.parametrize("name", ["ViT", "MobileNetV2", "ConvNeXt"])
@@ -112,7 +116,7 @@ def test_as_a_runtime_fuses_it(name, tmp_path, capsys):
     onnxruntime.InferenceSession(saved(proto_of(name), tmp_path), options, ["CPUExecutionProvider"])
     assert any(node.domain == "com.microsoft" for node in onnx.load(path).graph.node)
     document = p_value_of(path, tmp_path, capsys)
-    assert document["guarantee"] == ("exact" if name in EXACT else "monte-carlo")
+    assert document["guarantee"] in (("exact",) if name in EXACT else NOT_EXACT)
 
 
 def test_as_its_transformer_optimizer_fuses_it(tmp_path, capsys):
@@ -123,7 +127,7 @@ def test_as_its_transformer_optimizer_fuses_it(tmp_path, capsys):
     assert any(node.domain == "com.microsoft" for node in made.model.graph.node)
     onnx.save(made.model, path)
     capsys.readouterr()  # what it had to say
-    assert p_value_of(path, tmp_path, capsys)["guarantee"] == "monte-carlo"
+    assert p_value_of(path, tmp_path, capsys)["guarantee"] in NOT_EXACT
 
 
 @pytest.mark.parametrize("name", ["softmax segmentation", "DeepLab"])
@@ -134,7 +138,7 @@ def test_quantised_as_it_runs(name, tmp_path, capsys):
     logging.getLogger().setLevel(logging.ERROR)
     quantize_dynamic(path, quantised)
     assert any("Quantize" in node.op_type for node in onnx.load(quantised).graph.node)
-    assert p_value_of(quantised, tmp_path, capsys)["guarantee"] == "monte-carlo"
+    assert p_value_of(quantised, tmp_path, capsys)["guarantee"] in NOT_EXACT
 
 
 def test_quantised_beforehand(tmp_path, capsys):
@@ -185,4 +189,4 @@ def test_keras(keras_zoo, name, tmp_path, capsys):
     function = tf.function(lambda x: module(x, training=False))
     proto, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=17)
     document = p_value_of(saved(proto, tmp_path), tmp_path, capsys, (1, *module.input_shape[1:]))
-    assert document["guarantee"] == "monte-carlo"
+    assert document["guarantee"] in NOT_EXACT

@@ -17,6 +17,7 @@ from onnx_si.domains.piecewise.curves.expressions import Product, Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.domains.piecewise.value import PiecewiseLinear
 from onnx_si.domains.piecewise.verdict import blurred, verdict_on
+from onnx_si.domains.walker import NeedsSplit
 from onnx_si.errors import Undefined
 from onnx_si.kernels import bernstein
 from onnx_si.kernels.bounded import Logistic, Reciprocal, Root
@@ -370,3 +371,25 @@ def test_rational_arithmetic_divides():
     a, b = exact(np.array([[1.0]])), exact(np.array([[3.0]]))
     assert exactly(RATIO, [a, b])[0, 0] == Fraction(1, 3)
     assert rounded(exactly(INVERSE, [b]))[0, 0] == 2 / 3
+
+
+def curve_and_line():
+    a, b = lines(0, knots=200)
+    return [b, apply(ABOVE, squares(a))]
+
+
+@pytest.mark.parametrize("points", [3.0, 30.0])
+def test_curves_take_no_more_than_the_walk_has_room_for(points):
+    """Of few points there is no room for a curve of hundreds; the domain's own budget is far from that."""
+    domain = ExactDomain(rooms=lambda position, waiting: points)
+    domain.enter(0, 0)
+    with pytest.raises(NeedsSplit):
+        domain.apply(RATIO, curve_and_line())
+    with pytest.raises(NeedsSplit):
+        domain.apply(Step(evaluate=np.sign, switches=lambda x: x), [apply(RATIO, *curve_and_line())])
+
+
+def test_curves_for_which_there_is_room_are_made_at_once():
+    domain = ExactDomain(rooms=lambda position, waiting: 10_000.0)
+    domain.enter(0, 0)
+    assert len(domain.apply(RATIO, curve_and_line()).knots) > 300

@@ -187,3 +187,26 @@ def test_a_remainder_that_is_left_out_is_seen(left_out, monkeypatch):
         monkeypatch.setattr(interpolated, "bounds", without_slope)
     with pytest.raises(AssertionError):
         test_a_smooth_function_stays_inside("Tanh", 4)
+
+
+@pytest.mark.parametrize("op", ["InstanceNormalization", "LayerNormalization", "Softmax"])
+def test_what_is_off_in_one_place_is_not_off_by_as_much_everywhere(op):
+    """An error of one number, as a bend leaves it, moves the others by what they share: mean and size.
+    Numbers that were moved by as much are inside, each by its own bound.
+    """
+    rng, handler, of = np.random.default_rng(1), HANDLERS[op], basis(2)
+    shape = (1, 2, 8, 8) if op == "InstanceNormalization" else (1, 64)
+    scale = () if op == "Softmax" else (np.ones(shape[1]), np.zeros(shape[1]))
+    attributes = {} if op == "InstanceNormalization" else {"axis": -1}
+    rule = handler.build((Variable(shape), *scale), attributes, Context(0, 1, handler.versions[-1]))
+    middle, radius = rng.normal(size=(1, *shape)), np.zeros((1, *shape))
+    values = np.concatenate([middle + 1e-3 * rng.normal(size=middle.shape) for _ in range(of.count)])
+    radius[(0,) * radius.ndim] = 1e-3
+    domain = PolynomialDomain(1)
+    y = domain.apply(rule, [bounded(of, values, radius)])
+    assert not domain.lost.any()
+    for share in (-1.0, -0.3, 1.0):
+        off = np.abs(rule.evaluate(values + share * radius) - y.values)
+        assert (off <= y.radius).all()
+    bounds = y.radius.ravel()
+    assert np.median(bounds) < 0.2 * bounds[0]

@@ -166,6 +166,16 @@ def loop(trips, count=1, body_nodes=2, **more):
     return make
 
 
+def audited(*more):
+    """Options of an audit of one image."""
+
+    def make(folder):
+        output = [] if "--output" in more else ["--output", str(folder / "audit")]
+        return ["audit", good(folder), image(folder), "--sigma", "1", "--jobs", "0", *output, *more]
+
+    return make
+
+
 def inspected(make):
     """A model of a case is looked at only."""
     return lambda folder: ["inspect", make(folder)[0]]
@@ -484,6 +494,7 @@ KNOWN = {
         node_case("Mod", ["x", "d"], initializers=[("d", 1e-45, np.float32)], fmod=1),
         (0, 3, 5),
     ),
+    "a law that there is not": (node_case("RandomUniformLike", ["x"], low=np.nan, high=np.inf), (3,)),
     "types differ": (node_case("Add", ["x", "d"], initializers=[("d", 1)]), (3,)),
     "Split": (node_case("Split", ["x"], ("y", "b", "c"), opset=11, split=[4], axis=2), (3,)),
     "Split into another number": (
@@ -506,6 +517,17 @@ KNOWN = {
         f"long {name}": (option(f"--{name}", "n" * 5_000 + ".png"), (2, 4))
         for name in ("reference", "mask", "covariance", "noise-from", "output", "plot")
     },
+    **{
+        f"audit, {what} {name}": (audited(f"--{name}", value), (2,))
+        for name in ("reference", "mask", "covariance", "noise-from", "sigma-from")
+        for what, value in (("long", "n" * 5_000), ("missing", "missing.npy"), ("byte 0 in", "a\0b"))
+        if what != "missing" or name.endswith("from")
+    },
+    "audit, byte 0": (audited("--output", "a\0b"), (2,)),
+    "simulate, sigma-df below 1": (
+        lambda folder: ["simulate", good(folder), "--trials", "1", "--jobs", "1", "--sigma-df", "-1", *QUIET],
+        (2,),
+    ),
     "long folder": (option("--output", "/".join(["n" * 200] * 40)), (2,)),
     "long image": (lambda folder: [good(folder), "n" * 5_000 + ".npy"], (4,)),
     "long model": (lambda folder: ["n" * 5_000, image(folder)], (4,)),

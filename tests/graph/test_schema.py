@@ -11,7 +11,8 @@ from onnx_si.errors import UnsupportedModel, UnsupportedOp
 from onnx_si.graph import model_from_proto
 from onnx_si.graph.constants import inferred_shapes
 from onnx_si.graph.loops import MOST_TURNS, Turn, length_of, one_number, one_turn, require_few
-from onnx_si.graph.schema import MOST_AXES, shape_problem, type_problem
+from onnx_si.graph.schema import shape_problem, type_problem
+from onnx_si.graph.survivable import MOST_AXES
 from onnx_si.program.program import bind
 
 FLOAT, DOUBLE, INT, BOOL, TEXT = (
@@ -69,7 +70,7 @@ REFERENCE = {"name": "alpha", "type": AttributeProto.FLOAT, "ref_attr_name": "al
 BROKEN = {
     "too few inputs": (proto(node("Add")), "1 inputs where it has 2"),
     "too many inputs": (proto(node("Relu", ["x", "x"])), "2 inputs where it has 1"),
-    "an input left out": (proto(node("Add", ["x", ""])), "its input 'B' is left out"),
+    "an input left out": (proto(node("Add", ["x", ""])), r"its input 2 \('B'\) is left out"),
     "too many outputs": (proto(node("Relu", outputs=["y", "z"])), "2 outputs where it has 1"),
     "a kind": (proto(node("LeakyRelu", alpha="x")), "'alpha' is STRING, and must be FLOAT"),
     "a list": (proto(node("LeakyRelu", alpha=[1.0])), "'alpha' is FLOATS, and must be FLOAT"),
@@ -141,6 +142,28 @@ BROKEN = {
         proto(node("Scan", body=FINE, num_scan_inputs=1, scan_input_directions=[2])),
         "neither 0 nor 1",
     ),
+    "a gap among many": (proto(node("Min", ["x", ""])), r"its input 2 \('data_0'\) is left out"),
+    "a gap among many letters": (
+        proto(node("Einsum", ["x", ""], equation="ij,ij->ij")),
+        r"its input 2 \('Inputs'\) is left out",
+    ),
+    "a gap where a tensor must be": (proto(node("MatMul", ["", "x"])), r"its input 1 \('A'\) is left out"),
+    "samples without number": (
+        proto(
+            node("RoiAlign", ["x", "r", "i"], sampling_ratio=2**63 - 1),
+            stored=[stored("r", [[0.0, 0, 1, 1]]), stored("i", [0], np.int64)],
+            shape=(1, 1, 4, 4),
+        ),
+        "sampling_ratio 9223372036854775807",
+    ),
+    "between no number and one": (proto(node("RandomUniformLike", low=np.nan)), "is not finite"),
+    "up to infinity": (proto(node("RandomUniform", [], shape=[4], high=np.inf)), "is not finite"),
+    "from above": (proto(node("RandomUniformLike", low=2.0)), "it draws between 2 and 1"),
+    "no deviation": (
+        proto(node("RandomNormal", [], shape=[4], scale=0.0)),
+        "a standard deviation of 0",
+    ),
+    "a negative deviation": (proto(node("RandomNormalLike", scale=-1.0)), "a standard deviation of -1"),
 }
 
 
@@ -161,6 +184,8 @@ def test_what_is_fine():
         proto(node("Add", ["z", "x"]), node("Relu", outputs=["z"])),
         proto(node("Relu"), outputs=["y", "x"]),
         proto(node("NoSuchOp", ["x", "x", "x"], domain="f")),
+        proto(node("RandomUniformLike", low=2.0, high=2.0)),
+        proto(node("RandomNormalLike", scale=1e-30, mean=-1.0)),
     ]
     for model in fine:
         model_from_proto(model)

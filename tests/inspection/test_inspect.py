@@ -100,7 +100,7 @@ def test_every_class_of_op():
         ("Mul", "piecewise-linear"),
     }
     assert wanted <= kinds
-    assert content["guarantee"] == "monte-carlo"
+    assert content["guarantee"] == "certified"
     assert any("Tanh" in reason for reason in content["reasons"])
     assert any("Erf" in reason for reason in content["reasons"])
 
@@ -281,7 +281,7 @@ def test_every_model_that_loads():
             path,
             content["reasons"],
         )
-        assert content["guarantee"] in ("exact", "monte-carlo", "refused")
+        assert content["guarantee"] in ("exact", "certified", "monte-carlo", "refused")
         assert content["reasons"] and shown(content)
         count += 1
     assert count >= 10

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnx_si.runtime.single import with_single_counts
+from onnx_si.runtime.single import with_single_counts, without_gaps
 
 COUNTS = {"trips": ("none", ""), "condition": ("", "off")}
 
@@ -71,3 +71,31 @@ def test_a_model_without_loops_is_left_as_it_is():
     proto = looping("none", "")
     del proto.graph.node[-1]
     assert with_single_counts(proto) is proto
+
+
+def normalised():
+    """A LayerNormalization with an empty name in the place of its bias, and all its outputs."""
+    outputs = ["y", "mean", "deviation"]
+    graph = helper.make_graph(
+        [helper.make_node("LayerNormalization", ["x", "scale", ""], outputs)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.ones(4, np.float32), "scale")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_an_empty_name_behind_the_last_input_kills_nothing(tmp_path):
+    path = tmp_path / "normalised.onnx"
+    path.write_bytes(normalised().SerializeToString())
+    done = subprocess.run([sys.executable, "-c", RUN, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and not done.stdout
+
+
+def test_only_empty_names_at_the_end_go():
+    proto = normalised()
+    assert list(without_gaps(proto).graph.node[0].input) == ["x", "scale"]
+    assert list(proto.graph.node[0].input) == ["x", "scale", ""]
+    proto.graph.node[0].input.append("bias")
+    assert without_gaps(proto) is proto

@@ -4,11 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 from support import nets
+
+from onnx_si.domains.domain import Seen
+from onnx_si.ground.budget import LEAST
+from onnx_si.search.examine import Examiner
 
 BUDGET = 160 << 20
 SCRIPT = """
@@ -88,3 +93,48 @@ def test_a_search_grows_by_its_budget(tmp_path):
     found = json.loads(done.stdout)
     assert found["passes"] > 2 and found["tensors"] > BUDGET // 16, "else there was little to hold"
     assert found["growth"] <= 1.5 * BUDGET, found
+
+
+NOTHING = np.empty((0, 2))
+TASK = SimpleNamespace(judge=SimpleNamespace(tally=SimpleNamespace(operations=0)), jumps=False)
+
+
+def examiner(most_bytes, most_cells=1):
+    """One of whose domains no memory is left for more than so many bytes, or cells at a time."""
+
+    def resolve(task, ends, budget_bytes, tally):
+        if budget_bytes > most_bytes:
+            raise MemoryError
+        return Seen(inside=NOTHING, unclear=NOTHING, blurred=NOTHING, knots=0, reached=ends[1])
+
+    def claim(task, ends, budget_bytes, tally):
+        if len(ends) > most_cells:
+            raise MemoryError
+        return list(ends)
+
+    domains = SimpleNamespace(
+        resolving=SimpleNamespace(resolve=resolve), claiming=SimpleNamespace(claim=claim)
+    )
+    return Examiner(domains=domains, budget_bytes=8 * LEAST)
+
+
+def test_where_memory_runs_out_smaller_pieces_are_taken():
+    looking = examiner(2 * LEAST)
+    assert looking.resolve(TASK, 0.0, 1.0).reached == 1.0
+    assert looking.budget_bytes == 2 * LEAST  # for whatever follows, too
+
+
+def test_the_smallest_pieces_that_do_not_fit_are_told():
+    with pytest.raises(MemoryError):
+        examiner(LEAST // 2).resolve(TASK, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_where_memory_runs_out_fewer_cells_are_claimed_at_a_time(most):
+    ends = [(float(i), float(i + 1)) for i in range(5)]
+    assert examiner(LEAST, most).claim(TASK, ends) == ends
+
+
+def test_one_cell_that_does_not_fit_is_told():
+    with pytest.raises(MemoryError):
+        examiner(LEAST, 0).claim(TASK, [(0.0, 1.0)])

@@ -17,6 +17,7 @@ from onnx_si.analysis.prepare import Analysis
 from onnx_si.cli.main import main
 from onnx_si.errors import InputError, NothingToTest, UsageError
 from onnx_si.ground import machine
+from onnx_si.ground.budget import budget, status
 from onnx_si.ground.intervals import Intervals
 from onnx_si.simulation import pool
 from onnx_si.simulation.asked import Wish
@@ -83,7 +84,7 @@ def test_a_worker_beside_others_uses_one_core_and_one_blas_thread(model, monkeyp
 
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(pool, "run_trial", look)
-    pool._beside_others("plan", 0.0, 3, 1 << 30)
+    pool._beside_others("plan", 0.0, 3, 1 << 30, 2 << 30)
     assert seen == {("plan", 0.0, 3): 1} and machine.cores() == 4
 
     def threads(*arguments, **options):
@@ -93,6 +94,24 @@ def test_a_worker_beside_others_uses_one_core_and_one_blas_thread(model, monkeyp
     monkeypatch.setattr(Analysis, "test", threads)
     plan, _, _ = plan_of(model, Wish(references=1))
     assert not run_trial(plan, 0.0, 0).tested
+
+
+def test_a_worker_holds_its_share(monkeypatch):
+    """Counted, and kept by the system."""
+    resource = pytest.importorskip("resource")
+    if status("VmData") is None:
+        pytest.skip("the system tells no memory of a process")
+    before, seen = resource.getrlimit(resource.RLIMIT_DATA), []
+
+    def look(*arguments):
+        with budget() as whole:
+            seen.append((whole.limit, resource.getrlimit(resource.RLIMIT_DATA)[0] - status("VmData")))
+
+    monkeypatch.setattr(pool, "run_trial", look)
+    pool._beside_others("plan", 0.0, 3, 1 << 30, 2 << 30)
+    ((limit, left),) = seen
+    assert limit == 1 << 30 and (2 << 30) - (64 << 20) < left <= 2 << 30
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 def test_a_model_that_was_used_before_gives_the_same(model):

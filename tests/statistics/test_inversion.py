@@ -232,8 +232,8 @@ def test_randomised_p_values_against_simulation():
 
 @pytest.mark.parametrize("kind", [normal, student])
 def test_intervals_cover_in_random_sets(kind):
-    """1500 sets, each with a statistic drawn from its truncated law: .95 within sampling error."""
-    rng, draws, level, covered = np.random.default_rng(11), 1500, 0.95, 0
+    """800 sets, each with a statistic drawn from its truncated law: .95 within sampling error."""
+    rng, draws, level, covered = np.random.default_rng(11), 800, 0.95, 0
     for _ in range(draws):
         ends = np.sort(rng.normal(scale=1.5, size=2 * int(rng.choice([1, 2, 4])))).reshape(-1, 2)
         mean = float(rng.normal())

@@ -91,7 +91,7 @@ def test_on_the_whole_line_it_is_the_plain_normal_distribution(share):
 
 def test_bounds_hold_for_every_subset():
     rng = np.random.default_rng(1)
-    for _ in range(40):
+    for _ in range(20):
         ends = np.sort(rng.normal(size=12) * 2).reshape(-1, 2)
         inside, undecided = Intervals(ends[::2]), Intervals(ends[1::2])
         distribution = Randomised(1.0, float(rng.choice(SHARES)), float(rng.normal()))

@@ -111,7 +111,7 @@ class TestingOptions(TypedDict, total=False):
             help="exact follows a piecewise-linear network; certified proves bounds for a smooth one; "
             "monte-carlo asks onnxruntime alone, whatever the network is made of",
             default="auto",
-            shown_default="auto: exact where it can be",
+            shown_default="auto: exact where it can be, else certified where that is cheap, else monte-carlo",
         ),
     ]
     draws: Annotated[

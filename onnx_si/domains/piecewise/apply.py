@@ -46,6 +46,8 @@ from onnx_si.rules.rules import (
     Winner,
 )
 
+COPIES = 8  # of a tensor that making another one of it takes at most: refined, and between its knots
+
 
 def _changes(rule: Step, knots: Array, switch: Array, xs: Sequence[PiecewiseLinear]) -> Crossings:
     """Where one switch of a step changes what the step gives."""
@@ -101,16 +103,21 @@ class ExactDomain:
         if len(bows) < len(inputs) or curves.bends(rule) or isinstance(rule, Bilinear | Step | Winner):
             if isinstance(rule, Step | Winner):
                 return self._jumps(rule, inputs)
-            return curves.apply(rule, inputs, self.budget)
+            return curves.apply(rule, inputs, self._for_curves(inputs))
         quadratics = together(bows)
         self._check(quadratics)
         if not isinstance(rule, Kinked | Maximum):
             return degree_two.apply(rule, quadratics)
         return self._bent(rule, quadratics)
 
+    def _for_curves(self, inputs: Sequence[Shape]) -> int:
+        """Bytes that they may take: what the walk has set aside for a tensor and what is made of it."""
+        largest = max(math.prod(x.shape) if isinstance(x, Curve) else x.values[0].nbytes // 8 for x in inputs)
+        return int(min(self.budget, self.room * 8 * COPIES * largest))
+
     def _jumps(self, rule: Step | Winner, inputs: Sequence[Shape]) -> PiecewiseLinear:
         """A step or a choice of tensors that are more than affine between knots."""
-        found = curves.jumps_of(rule, inputs, self.judge, self.budget)
+        found = curves.jumps_of(rule, inputs, self.judge, self._for_curves(inputs))
         self._note(rule, found.changes)
         self.undecided.extend((low, high) for low, high in found.unclear.tolist())
         return found.value

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnx_si.choices.guarantees import EXACT
 from onnx_si.domains.domain import Cost, Seen
-from onnx_si.domains.piecewise.apply import ExactDomain
+from onnx_si.domains.piecewise.apply import COPIES, ExactDomain
 from onnx_si.domains.piecewise.blur import at_jumps
 from onnx_si.domains.piecewise.curves.curve import Shape, image_between
 from onnx_si.domains.piecewise.one_piece import linear_piece
@@ -25,7 +25,6 @@ NOTHING = np.empty((0, 2))
 MOST_PASSES = 20_000
 MOST_WORK = 8e9  # multiply-adds, about two seconds of one core
 LEAST_POINTS = 4  # of a part of the line that is not split
-COPIES = 8  # of a tensor that making another one of it takes at most: refined, and between its knots
 
 
 def rooms(program: Program, budget_bytes: int, most_work: float) -> Callable[[int, int], float]:

@@ -116,6 +116,9 @@ class PolynomialDomain:
         alone = self._composed(rule.parts, [without_remainder(x)])
         norm = rule.steepness(least) * x.norm * UP
         radius = (alone.radius + wide(norm, alone.radius)) * UP
+        apart = self._composed(rule.parts, xs)  # by elements: what is off in one place is not off everywhere
+        if np.array_equal(apart.values, alone.values):
+            radius = np.fmin(radius, apart.radius)
         return bounded(x.basis, alone.values, radius, (alone.norm + norm) * UP)
 
     def _composed(self, parts: Composition, xs: Sequence[Polynomial]) -> Polynomial:

@@ -41,14 +41,15 @@ class Asker:
 
     def __call__(self, coordinates: Array) -> Array:
         """How far outside of S each coordinate is."""
-        wanted = coordinates.ravel().tolist()
-        beyond = [x for x in wanted if not self._low <= x <= self._high]
-        self._known.update(dict.fromkeys(beyond, math.inf))
-        new = [x for x in dict.fromkeys(wanted) if x not in self._known]
+        wanted, known = coordinates.ravel().tolist(), self._known
+        new = [x for x in dict.fromkeys(wanted) if x not in known]
+        if new and not (self._low <= min(new) and max(new) <= self._high):
+            known.update((x, math.inf) for x in new if not self._low <= x <= self._high)
+            new = [x for x in new if self._low <= x <= self._high]
         if new:
-            asked = np.array(new)
             self.passes += len(new)
-            answers = self._outside(self._place(asked)).tolist()
-            self._known.update(zip(new, answers, strict=True))
-        found = np.array([self._known[x] for x in wanted], dtype=np.float64)
-        return found.reshape(coordinates.shape)
+            answers = self._outside(self._place(np.array(new)))
+            known.update(zip(new, answers.tolist(), strict=True))
+            if len(new) == len(wanted):
+                return np.asarray(answers, dtype=np.float64).reshape(coordinates.shape)
+        return np.array([known[x] for x in wanted], dtype=np.float64).reshape(coordinates.shape)

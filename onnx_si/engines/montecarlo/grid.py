@@ -105,9 +105,10 @@ class Grid:
 
 def cell_of(x: Array, nodes: Array) -> NDArray[np.intp]:
     """Number of the cell between neighbouring nodes that holds each coordinate; -1 outside all."""
-    cell = np.searchsorted(nodes, x, side="right") - 1
-    cell = np.where(x == nodes[-1], len(nodes) - 2, cell)
-    return np.where((cell < 0) | (cell > len(nodes) - 2), -1, cell)
+    cell = np.asarray(nodes.searchsorted(x, side="right") - 1)
+    cell[x == nodes[-1]] = len(nodes) - 2
+    cell[cell > len(nodes) - 2] = -1
+    return cell
 
 
 def first_places(law: Law) -> Array:

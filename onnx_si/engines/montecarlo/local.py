@@ -66,30 +66,33 @@ class Stretches:
         """Grow cells to both sides as long as places are in S, and bisect where they end."""
         if not cells:
             return
-        levels = np.array([level for level, _ in cells], dtype=np.float64)
-        index = np.array([number for _, number in cells], dtype=np.float64)
-        size = 2.0**levels
-        ends = [self._end(index + up, size, 1.0 if up else -1.0) for up in (0, 1)]
-        for cell, low, high in zip(cells, ends[0].tolist(), ends[1].tolist(), strict=True):
-            self.known[cell] = low, high
+        levels, numbers = np.array(cells, dtype=np.float64).T
+        count, size = len(cells), 2.0 ** np.concatenate([levels, levels])
+        signs = np.repeat([-1.0, 1.0], count)
+        ends = self._ends(np.concatenate([numbers, numbers + 1.0]), size, signs).tolist()
+        self.known.update(zip(cells, zip(ends[:count], ends[count:], strict=True), strict=True))
 
-    def _end(self, index: Array, size: Array, sign: float) -> Array:
-        """The last place in S that was found going away from a cell."""
+    def _ends(self, index: Array, size: Array, sign: Array) -> Array:
+        """The last place in S that was found going away from each cell."""
         inside, outside = index, np.full(len(index), np.nan)
         for stride in range(STRIDES):
             growing = np.isnan(outside)
             beyond = inside + sign * 2.0**stride
-            good = np.zeros(len(index), dtype=bool)
-            good[growing] = self.ask.inside((beyond * size + self.shift)[growing])
+            good = self._are_in(beyond * size, growing)
             outside = np.where(growing & ~good, beyond, outside)
-            inside = np.where(growing & good, beyond, inside)
+            inside = np.where(good, beyond, inside)
+        open_ = ~np.isnan(outside)
         for _ in range(HALVINGS):
             middle = 0.5 * (inside + outside)
-            open_ = ~np.isnan(outside)
-            good = np.zeros(len(index), dtype=bool)
-            good[open_] = self.ask.inside((middle * size + self.shift)[open_])
-            inside, outside = np.where(open_ & good, middle, inside), np.where(open_ & ~good, middle, outside)
+            good = self._are_in(middle * size, open_)
+            inside, outside = np.where(good, middle, inside), np.where(open_ & ~good, middle, outside)
         return np.asarray(inside * size + self.shift)
+
+    def _are_in(self, unshifted: Array, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Of the places that are asked about, those in S."""
+        good = np.zeros(len(asked), dtype=bool)
+        good[asked] = self.ask.inside(unshifted[asked] + self.shift)
+        return good
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +119,10 @@ class Local:
         """
         way = rng.integers(2, size=len(x))
         u, log_u = rng.spawn(1)[0], np.log(rng.uniform(size=len(x)))
-        result = x.copy()
         outside = ~self.grid.holds(x, self.known)
+        if not outside.any():
+            return x
+        result = x.copy()
         for number, stretches in enumerate(self.stretches):
             rows = np.flatnonzero(outside & (way == number))
             if len(rows):

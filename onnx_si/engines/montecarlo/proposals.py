@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +55,15 @@ class Proposals:
             shares=np.exp(weighted - total),
         )
 
+    @cached_property
+    def _cumulated(self) -> Array:
+        """Of the shares, as numpy's own `choice` has it, which would make it anew for every step."""
+        cumulated = (self.shares / self.shares.sum()).cumsum()
+        return np.asarray(cumulated / cumulated[-1])
+
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Proposals, whatever the state is."""
-        piece = rng.choice(len(self.shares), count, p=self.shares / self.shares.sum())
+        piece = self._cumulated.searchsorted(rng.random(count), side="right")
         low = self.nodes[piece]
         return tilted.draw(low, self.nodes[piece + 1] - low, self.tilts[piece], rng)
 
@@ -83,9 +90,9 @@ def jump(x: Array, proposals: Proposals, law: Law, ask: Asker, rng: np.random.Ge
     """One step of each chain to a proposal that does not depend on where it is (Metropolis-Hastings)."""
     to = proposals.draw(len(x), rng)
     log_u = np.log(rng.uniform(size=len(x)))
-    gain = law.log_density(to) - proposals.log_density(to)
-    have = law.log_density(x) - proposals.log_density(x)
-    moves = np.flatnonzero(log_u < gain - have)
+    both = np.concatenate([to, x])  # one look at both costs what a look at one does
+    ratios = law.log_density(both) - proposals.log_density(both)
+    moves = np.flatnonzero(log_u < ratios[: len(x)] - ratios[len(x) :])
     moves = moves[ask.inside(to[moves])]
     result = x.copy()
     result[moves] = to[moves]

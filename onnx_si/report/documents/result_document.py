@@ -115,7 +115,12 @@ KEYS: dict[str, Form] = {
         "source": text("where it is from"),
         "known": truth("whether it was told, not estimated"),
         "degrees_of_freedom": whole("of an independent estimate"),
-        "tipping_std": number("standard deviation of the noise at which the decision at alpha turns"),
+        "tipping_std": number(
+            "the nearest standard deviation of the noise at which the decision at alpha is another one"
+        ),
+        "decision_holds_for": pair(
+            "the smallest and the largest standard deviation between which it is certainly the same"
+        ),
         "level": text("exact, or approximate where the noise was estimated from the image"),
     },
     "model": MODEL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -67,15 +67,43 @@ def p_value_bounds(
     """
     if isinstance(distribution, Randomised):
         return _randomised(distribution, inside, undecided, alternative, rounding)
-    (tail, rest), (wide_tail, wide_rest) = (
-        _grown(statistic, alternative, by) for by in (-rounding, rounding)
-    )
-    sides = [inside.intersect(tail), inside.intersect(rest)]
-    maybe = [undecided.intersect(wide_tail), undecided.intersect(wide_rest)]
-    if rounding > 0.0:
-        either = inside.intersect(wide_tail.intersect(wide_rest))
-        maybe = [part.union(either) for part in maybe]
-    return _from_odds(_log_odds_bounds(*_log_sums(distribution.log_masses, *sides, *maybe)), alternative)
+    return Cut.of(inside, undecided, statistic, alternative, rounding).p_value_bounds(distribution)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """S and what is undecided, cut at the statistic: what all laws of it have in common.
+
+    `sets` are S in the tail and in the rest, and what may be of it there.
+    """
+
+    sets: tuple[Intervals, Intervals, Intervals, Intervals]
+    alternative: Alternative
+
+    @classmethod
+    def of(
+        cls,
+        inside: Intervals,
+        undecided: Intervals,
+        statistic: float,
+        alternative: Alternative,
+        rounding: float = 0.0,
+    ) -> Cut:
+        """See `p_value_bounds`."""
+        (tail, rest), (wide_tail, wide_rest) = (
+            _grown(statistic, alternative, by) for by in (-rounding, rounding)
+        )
+        maybe = [undecided.intersect(wide_tail), undecided.intersect(wide_rest)]
+        if rounding > 0.0:
+            either = inside.intersect(wide_tail.intersect(wide_rest))
+            maybe = [part.union(either) for part in maybe]
+        return cls((inside.intersect(tail), inside.intersect(rest), maybe[0], maybe[1]), alternative)
+
+    def p_value_bounds(self, distribution: Distribution) -> tuple[float, float]:
+        """Bounds under a law that is not `Randomised`."""
+        return p_value_of(
+            _log_odds_bounds(*log_sums_of(distribution.log_masses, *self.sets)), self.alternative
+        )
 
 
 def _grown(statistic: float, alternative: str, by: float) -> tuple[Intervals, Intervals]:
@@ -105,7 +133,7 @@ def _randomised(
         _odds_of(replace(distribution, statistic=at), inside, undecided, alternative)
         for at in {distribution.statistic - rounding, distribution.statistic + rounding}
     ]
-    return _from_odds((min(low for low, _ in odds), max(high for _, high in odds)), alternative)
+    return p_value_of((min(low for low, _ in odds), max(high for _, high in odds)), alternative)
 
 
 def _odds_of(
@@ -120,7 +148,8 @@ def _odds_of(
     return _log_odds_bounds(sure[tail], sure[rest], maybe[tail], maybe[rest])
 
 
-def _from_odds(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
+def p_value_of(odds: tuple[float, float], alternative: Alternative) -> tuple[float, float]:
+    """The p-value's bounds, by those of the log odds of the tail."""
     if alternative == "two-sided":
         return _two_sided(*odds)
     return _probability_below(odds[0]), _probability_above(odds[1])
@@ -185,7 +214,7 @@ def tail_and_rest(statistic: float, alternative: str) -> tuple[Intervals, Interv
     raise ValueError(f"unknown alternative {alternative!r}")
 
 
-def _log_sums(log_masses: Callable[[Floats], Floats], *sets: Intervals) -> list[float]:
+def log_sums_of(log_masses: Callable[[Floats], Floats], *sets: Intervals) -> list[float]:
     """Return the log mass of several sets by one call."""
     masses = log_masses(np.concatenate([each.bounds for each in sets]))
     stops = np.cumsum([len(each) for each in sets]).tolist()
