@@ -118,9 +118,15 @@ class Run(Ledger):
 
     def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
-        screens = self.options.domains.claiming and self.policy.resolved.length
-        inside, left = self.screen(part, low, high) if screens else ([], [(low, high)])
-        found = [np.array(inside).reshape(-1, 2)]
+        found, policy = list[Array](), self.policy
+        inside, left = list[tuple[float, float]](), [(low, high)]
+        if self.options.domains.claiming and policy.resolved.length:
+            if not policy.parts.length:  # how many knots a part has is a guess so far
+                start = min(low + policy.tuning.first_knots / policy.part_density, high)
+                found.append(self._followed(part, cell, low, start))
+                low = start
+            inside, left = self.screen(part, low, high)
+        found.append(np.array(inside).reshape(-1, 2))
         for start, end in Intervals.of(left).bounds:
             found.append(self._followed(part, cell, float(start), float(end)))
         return Intervals.of(np.concatenate(found))

@@ -15,6 +15,7 @@ from onnx_si.search.policy import Policy
 
 Stretch = tuple[float, float]
 GROWS = 0.3  # what the width grows by as a cell is clearer
+FIRST_BATCH = 2  # cells that are enclosed together before any were settled
 CLOSE = 0.3  # a cell that clear was far too wide
 
 
@@ -49,10 +50,12 @@ class Screen:
         if not high - low > tuning.first_screen * least:
             return inside, todo
         width = max(least, tuning.first_screen * least if self.width is None else self.width)
-        before, allowed = self.credit, tuning.at_stake * saved * (high - low)
+        allowed = max(tuning.at_stake * saved * (high - low), tuning.screen_tries * price)
+        before = self.credit
+        count = 1 if self.width is None else FIRST_BATCH
         while todo and self.credit > max(0.0, before - allowed):
-            cells = _next_cells(todo, width, batch if self.width is not None else 1)
-            wide = list[float]()
+            cells = _next_cells(todo, width, min(count, batch))
+            wide, known = list[float](), self.credit
             for (start, end), seen in zip(cells, self.examiner.claim(part.task, cells), strict=True):
                 settles, fits = seen.outside or not seen.open.any(), _that_fits(end - start, seen.clear)
                 if settles and not seen.outside:
@@ -64,12 +67,21 @@ class Screen:
                 self.credit += settles * saved * (end - start) - price
                 wide.append(fits)
             self.width = width = max(least, sorted(wide)[len(wide) // 4])
-        return inside, sorted(left + todo)
+            count = 2 * count if self.credit > known else FIRST_BATCH
+            if width == least and len(cells) > 1 and self.credit < known:
+                break  # cells so narrow that they are worth next to nothing fail as often
+        left = _joined(left + todo)
+        self.credit -= max(0, len(left) - 1) * self._apart(share)
+        return inside, left
 
     def learn(self, part: Part, knots: int) -> None:
         """A part was resolved on a stretch."""
         passes = self._share(part) * self.examiner.domains.resolving.cost.of(knots)
         self.credit += self.policy.tuning.lost_at_most * passes
+
+    def _apart(self, share: float) -> float:
+        """What it costs that a stretch is resolved for itself."""
+        return self.examiner.domains.resolving.cost.passes * share + self.policy.overhead
 
     def _share(self, part: Part) -> float:
         return part.task.program.cost / max(1, self.whole_cost)
@@ -78,6 +90,16 @@ class Screen:
         tuning = self.policy.tuning
         largest = max((math.prod(step.shape) for step in part.task.program.instructions), default=1)
         return max(1, min(tuning.batch, tuning.batch_bytes // (8 * largest)))
+
+
+def _joined(stretches: list[Stretch]) -> list[Stretch]:
+    """In order, neighbours as one."""
+    found = list[Stretch]()
+    for low, high in sorted(stretches):
+        if found and found[-1][1] == low:
+            low = found.pop()[0]
+        found.append((low, high))
+    return found
 
 
 def _next_cells(todo: list[Stretch], width: float, count: int) -> list[Stretch]:

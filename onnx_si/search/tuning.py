@@ -50,8 +50,10 @@ class Tuning:
     - `part_of_probe`: or no more than this many forward passes
     - `worthwhile`: parts that cost a larger share of a forward pass are not used
     - `smallest_side`: of a box
+    - `first_knots`: expected where a part is followed for the first time, to know how many there are
     - `first_screen_credit`: forward passes that failed claims of parts may cost before any succeeded,
-    - `at_stake`: and this share of what resolving a stretch would cost
+    - `at_stake`: and this share of what resolving a stretch would cost,
+    - `screen_tries`: or so many claims, if that is more
     - `first_screen`: width of the first such cell, in those of the narrowest that is worth a claim
 
     When it is enough:
@@ -92,8 +94,10 @@ class Tuning:
     part_of_probe: float = 0.5
     worthwhile: float = 0.5
     smallest_side: int = 2
+    first_knots: float = 16.0
     first_screen_credit: float = 6.0
     at_stake: float = 0.15
+    screen_tries: int = 6
     first_screen: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12

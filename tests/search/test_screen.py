@@ -1,5 +1,6 @@
 """Enclosures of a part on short stretches: what they claim is so, the rest is left, and they pay."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -123,7 +124,9 @@ def test_s_is_that_of_a_search_without_enclosures(monkeypatch):
         case = make_case(model, image, threshold=float(0.5 * shown.max()))
         if case is None or case.line.statistic < 8 * case.line.standard_error:
             continue
-        fast = case.search(1e-6, **AS_LARGE)
+        fast = case.search(
+            1e-6, costs=AS_LARGE["costs"], tuning=replace(AS_LARGE["tuning"], first_screen=0.5)
+        )
         plain = case.search(1e-6, domains=RESOLVING_ONLY)
         assert fast.p_value_bounds == pytest.approx(plain.p_value_bounds, abs=2e-6)
         both = fast.undecided.union(plain.undecided)
