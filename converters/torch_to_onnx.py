@@ -186,6 +186,8 @@ def load(path: str | os.PathLike[str]) -> Any:
                 _check_torchscript(archive, entries, path)
                 loader = torch.jit.load
             else:
+                if "config.json" in archive.namelist():
+                    raise ConversionError(f"{path}: a Keras file; keras_to_onnx.py converts it")
                 raise ConversionError(
                     f"{path}: neither a torch.export program nor TorchScript; pickled modules and weights "
                     "run code when loaded and are refused. Save with torch.export.save"

@@ -25,6 +25,7 @@ from onnx_si.report import MapChosen, Parity
 from onnx_si.runtime.session import RUNTIME
 
 NOT_ASKED = "only the p-value was asked for"
+NEARLY_ALL = 0.9  # share of the image from which a region is more likely a wrong scale or threshold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,14 +253,25 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
     low, high = float(shown.min()), float(shown.max())
     what = "no pixel passes" if count == 0 else f"all {count} pixels pass"
     negative = threshold.kind == "max" and high <= 0
-    advice = "choose --threshold inside"
+    advice = (
+        "the model marks nothing here, so there is nothing to test; another --threshold has to be chosen "
+        "before the image is looked at"
+    )
+    if count:
+        advice = (
+            "all of the image is marked, so nothing is left to compare: are the values those that the model "
+            "was made for (--scale)? Else choose --threshold inside"
+        )
     if negative:
-        advice = "--threshold minmax:0.5 suits a map without positive values"
+        advice = (
+            "are the values those that the model was made for (--scale)? If so, --threshold minmax:0.5 suits "
+            "a map without positive values"
+        )
     if threshold.kind == "argmax":
         advice = "--target K takes another class, or with --threshold T the map of one channel"
     return NothingToTest(
         f"{what} the threshold {threshold}; the map ({saliency.method}) ranges from {low:.4g} to {high:.4g}: "
-        f"{advice}, or another --saliency",
+        f"{advice}",
         pixels=count,
         size=shown.size,
         saliency=told_of(saliency, str(threshold)),
@@ -301,7 +313,12 @@ def _why_automatic(method: str) -> str:
 
 def warnings(selection: Selection) -> Iterator[str]:
     """What the user should know about the map and its region."""
-    parity = selection.parity
+    parity, share = selection.parity, float(selection.region.mean())
+    if share > NEARLY_ALL:
+        yield (
+            f"the region is {share:.1%} of the image: are the values those that the model was made for "
+            "(--scale), and does the threshold suit the map?"
+        )
     if selection.marking.bound is None:
         return
     if parity.pixels is None:

@@ -89,6 +89,8 @@ def audit(
     UsageError, InputError, UnsupportedModel
         If the audit can't begin, or go on. What is wrong with one image is in its row.
     """
+    if "output" in options:
+        raise UsageError("output: in Python the folder is the third argument, folder=")
     kept = None
     if folder is None:
         kept = Temporary()

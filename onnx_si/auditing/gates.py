@@ -191,8 +191,15 @@ def limits_of(name: str, value: Any) -> list[Limit]:
 
 
 def judge(limits: tuple[Limit, ...], summary: Summary) -> tuple[Verdict, ...]:
-    """Every gate on an audit's counts. A group that no image is in holds no gate."""
-    return tuple(_judged(limit, summary) for limit in limits)
+    """Every gate on an audit's counts. A group that no image is in holds no gate.
+
+    Where nothing can be said of any image, no audit passes, asked or not.
+    """
+    verdicts = tuple(_judged(limit, summary) for limit in limits)
+    counts, limit = summary.groups[ALL], Limit(gate="max_failed", allowed=0)
+    asked = any(one.gate == limit.gate and one.group == ALL for one in verdicts)
+    nothing_known = counts.images > 0 and counts.failed + counts.refused == counts.images
+    return (*verdicts, _judged(limit, summary)) if nothing_known and not asked else verdicts
 
 
 def _judged(limit: Limit, summary: Summary) -> Verdict:

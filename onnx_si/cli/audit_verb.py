@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +79,8 @@ def audit(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.mlflow:
         require_mlflow()
-    shows = not arguments.quiet and sys.stderr.isatty() if arguments.progress is None else arguments.progress
-    bar = Bar(sys.stderr, "images") if shows else None
+    shows = not arguments.quiet if arguments.progress is None else arguments.progress
+    bar = Bar(sys.stderr, "images", asked=arguments.progress is True) if shows else None
     if bar is None:
         found = run_audit(wish, folder, **how)
     else:
@@ -126,5 +128,13 @@ def _write(found: "Audit", arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(to_json(found.document))
     else:
-        lines = [*verdict(found.document).split("\n"), f"written to {found.folder}"]
+        lines = [*verdict(found.document).split("\n"), *_why(found), f"written to {found.folder}"]
         print("\n".join(map(shown_line, lines)))
+
+
+def _why(found: "Audit") -> Iterator[str]:
+    """The commonest reason for which images were not tested."""
+    bad = ("failed", "refused")
+    counts: Counter[str] = Counter(str(row["reason"]) for row in found.rows() if row["status"] in bad)
+    for reason, count in counts.most_common(1):
+        yield f"{count} of them: {reason}" if len(counts) > 1 else f"why: {reason}"

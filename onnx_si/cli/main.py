@@ -72,6 +72,8 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"onnx-si {__version__}")
         return 0
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
+    if arguments[:1] == ["test"] and what_is_at("test") == NOTHING:
+        raise UsageError("a test has no verb: onnx-si MODEL IMAGE")
     if arguments and verb is None and what_is_at(arguments[0]) == NOTHING:
         near = did_you_mean(arguments[0], VERBS if arguments[0].startswith("-") else (*VERBS, *_ASKED))
         if near:

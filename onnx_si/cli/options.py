@@ -20,6 +20,8 @@ class Parser(argparse.ArgumentParser):
     """Usage errors are one line, like every other error; an unknown option is told with the nearest one."""
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments") and self.prog == "onnx-si":
+            message += " (one image is tested; onnx-si audit MODEL IMAGES --output DIR tests several)"
         words = re.sub(r"^argument (--[\w-]+): (?='.*; give )", r"\1 ", message)
         raise UsageError(f"{words}; see {self.prog} --help")
 

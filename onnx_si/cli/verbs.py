@@ -139,7 +139,9 @@ def simulate_verb(arguments: argparse.Namespace) -> int:
 
     require_outputs(arguments, options_of(SIMULATE).values())
     options = given_options(arguments, options_of(SIMULATE))
-    with Bar(sys.stderr) if _shows_progress(arguments) else nullcontext() as bar:
+    asked = arguments.progress is True
+    shows = _shows_progress(arguments, elsewhere=True)
+    with Bar(sys.stderr, asked=asked) if shows else nullcontext() as bar:
         told = _narration(arguments)
         try:
             simulation = simulate(arguments.model, progress=bar, notice=told, **options)

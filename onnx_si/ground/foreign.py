@@ -18,7 +18,10 @@ _CONVERTED = {
     ".pth": _TORCH,
     ".ts": _TORCH,
 }
-_WEIGHTS = "; a file that holds weights alone has no network in it: see that script's help"
+_WEIGHTS = (
+    "; what torch.save wrote is a pickle, which runs code when it is loaded: save the model with "
+    "torch.export.save (.pt2) or torch.jit.save where it is made"
+)
 
 
 def not_a_model(file: Path) -> str | None:

@@ -197,13 +197,19 @@ def interval_text(result: Mapping[str, Any]) -> str:
     return f"{start} to {end} at confidence {result['confidence_level']:g}{about}{estimate}"
 
 
+def _says_little(fragility: Mapping[str, Any]) -> bool:
+    """Whether the selection leaves so little that a large p-value is what must be expected."""
+    distance, left = fragility["distance"], fragility["information"]
+    return left is not None and distance is not None and left < LITTLE
+
+
 def _fragility(found: Mapping[str, Any], side: int) -> Iterator[tuple[str, str]]:
     """How much the selection leaves to test with, where that is little."""
     distance, left = found["distance"], found["information"]
     if left is None or distance is None:
         return
     share = f"{left:.2g} of the information on the difference is left by the selection"
-    if left >= LITTLE:
+    if not _says_little(found):
         yield "fragility", f"{share}; the nearest end of S is {distance:.2g} standard errors away"
         return
     yield (
@@ -277,6 +283,11 @@ def in_words(result: Mapping[str, Any]) -> str:
     known = "" if result["noise"]["level"] == "exact" else " (approximately: the noise is only estimated)"
     if high <= level:
         verdict = f"significant at level {level:.3g}{known}"
+    elif low > level and _says_little(result["fragility"]):
+        verdict = (
+            f"not significant at level {level:.3g}{known}, but the selection leaves almost nothing to test "
+            "with: this says neither that the region is real nor that it is noise (see fragility)"
+        )
     elif low > level:
         verdict = f"not significant at level {level:.3g}{known}: this region may well be noise"
     else:

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-LINES = 10  # on a stream that is no terminal, from start to end
+LINES = 10  # on a stream that is no terminal, from start to end,
+APART = 10.0  # and the seconds between them where nobody asked for lines
 
 
 class _Rate(ProgressColumn):
@@ -27,15 +28,20 @@ class Bar:
     stream : text stream
     what : str
         They are.
+    asked : bool
+        Whether somebody wants to see it; if not, a stream that is no terminal has a line only where it takes
+        long.
     """
 
-    def __init__(self, stream: TextIO, what: str = "trials"):
+    def __init__(self, stream: TextIO, what: str = "trials", *, asked: bool = True):
         self._console = Console(file=stream, markup=False, emoji=False, highlight=False)
         columns = (BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console, transient=True)
         self._task = self._bar.add_task(what, total=None)
         self._what, self._next = what, 0.0
         self._began: tuple[float, int] | None = None
+        self._apart = 0.0 if asked else APART
+        self._latest = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -51,11 +57,12 @@ class Bar:
     def __call__(self, finished: int, wanted: int) -> None:
         if self._console.is_terminal:
             self._bar.update(self._task, completed=finished, total=wanted)
-        elif finished >= self._next:
-            self._next = finished + wanted / LINES
-            self._console.print(
-                f"onnx-si: {finished} of {wanted} {self._what}{self._speed(finished, wanted)}"
-            )
+        elif finished >= self._next and time.monotonic() - self._latest >= self._apart:
+            self._next, self._latest = finished + wanted / LINES, time.monotonic()
+            speed = self._speed(finished, wanted)
+            self._console.print(f"onnx-si: {finished} of {wanted} {self._what}{speed}")
+        elif self._began is None:
+            self._speed(finished, wanted)
 
     def _speed(self, finished: int, wanted: int) -> str:
         """How fast it was since the first call, and how long the rest will take."""

@@ -69,7 +69,7 @@ def tipping(scales: Scales, alpha: float, nearest: float = NEAREST) -> Tipping |
     rejects = decision(scales.at(1.0), alpha)
     if rejects is None:
         return None
-    ways = [_Way(scales, alpha, rejects, sign, nearest) for sign in (-1, 1)]
+    ways = [_Way(scales=scales, alpha=alpha, rejects=rejects, sign=sign, nearest=nearest) for sign in (-1, 1)]
     ends = [way.held() for way in ways]
     turns = [way.turned(end) for way, end in zip(ways, ends, strict=True)]
     below, above = (way.factor(end) for way, end in zip(ways, ends, strict=True))
@@ -79,7 +79,7 @@ def tipping(scales: Scales, alpha: float, nearest: float = NEAREST) -> Tipping |
     return Tipping(rejects, (below, above), (first, second))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Way:
     """Towards larger or smaller sizes, in logarithms of factors."""
 

@@ -165,6 +165,7 @@ def _named(text: str) -> tuple[str, str]:
 
 
 NUMBER = Kind(words="a number", accept=_number, read=float)
+MEASURE = Kind(words="a number", accept=_number, read=_read_factor)  # 20/255 on the command line
 FACTOR = Kind(words="a number, or a fraction such as 1/255", accept=_factor, read=_read_factor)
 WHOLE = Kind(words="a whole number", accept=_whole, read=_read_whole)
 BYTES = Kind(words="a size such as 2G or 500M", accept=_whole, read=_bytes)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from onnx_si.analysis.options.kinds import FILE, FILES, NUMBER, TEXT, WHOLE, choice
+from onnx_si.analysis.options.kinds import FILE, FILES, MEASURE, TEXT, WHOLE, choice
 from onnx_si.analysis.options.option import TEST, Check, Option
 from onnx_si.errors import UsageError
 from onnx_si.statistics.noise import FORMS, INDEPENDENT, MODELS, parse_physical
@@ -52,8 +52,8 @@ class NoiseOptions(TypedDict, total=False):
     sigma: Annotated[
         float | None,
         Option(
-            kind=NUMBER,
-            help="standard deviation of the noise in the image's units",
+            kind=MEASURE,
+            help="standard deviation of the noise in the image's units; a fraction such as 20/255 as well",
             shown_default="the model's metadata, else a robust estimate from the image, which makes the "
             "p-value approximate",
             metadata="onnx_si.noise_std",

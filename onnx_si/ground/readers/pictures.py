@@ -89,12 +89,17 @@ def told(path: str | os.PathLike[str], how: How) -> tuple[str, ...]:
     """What a user must know of a picture's file; nothing of one that can't be read."""
     try:
         with Image.open(path, formats=["JPEG", "PNG"]) as picture:
-            orientation = _orientation(picture)
+            orientation, lossy = _orientation(picture), picture.format == "JPEG"
     except Exception:  # reading it says what is wrong with it
         return ()
+    compressed = (
+        f"{path}: JPEG changes the noise in blocks of 8 x 8, so that it is neither independent nor of the "
+        "size it was; take the image as it was before (.npy, PNG, TIFF)",
+    ) * lossy
     if orientation == UPRIGHT or how.exif:
-        return ()
+        return compressed
     return (
+        *compressed,
         f"{path}: its EXIF orientation is {orientation}, so viewers turn or flip it; the numbers are read as "
         "they are stored: --exif turns them",
     )

@@ -44,6 +44,8 @@ def sentences(document: Mapping[str, Any]) -> Iterator[str]:
             "region differs from what it is compared with by more than noise, and the choice of the region, "
             f"can explain: {control(document)}."
         )
+    elif counts["failed"] + counts["refused"] == counts["images"]:
+        yield f"None of the {counts['images']} images could be tested, so that nothing is known of them."
     else:
         yield f"In none of the {counts['images']} images was there a region to test."
     if tested > rejected:
