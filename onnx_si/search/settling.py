@@ -39,9 +39,8 @@ def _ends(run: Ledger, level: float) -> tuple[tuple[float, float], tuple[float, 
     # The estimate needs both sides of the statistic where a one-sided interval has no end.
     two_sided = run.options.alternative == "two-sided-abs"
     asked: Alternative = "two-sided-abs" if two_sided else "two-sided"
-    lower, upper = interval_bounds(
-        *run.sets(), line.statistic, line.standard_error, level, asked, run.options.tuning.roughly
-    )
+    known, near = (*run.sets(), line.statistic, line.standard_error), run.options.tuning.roughly
+    lower, upper = interval_bounds(*known, level, asked, near, proven=False)
     return (lower[1], lower[0]), upper
 
 

@@ -82,6 +82,8 @@ def interval_bounds(
     level: float,
     alternative: Alternative = "two-sided-abs",
     tolerance: float = TOLERANCE,
+    *,
+    proven: bool = True,
 ) -> tuple[Pair, Pair]:
     """Bound both ends of the confidence interval over all truncation sets that are still possible.
 
@@ -89,6 +91,8 @@ def interval_bounds(
     ----------
     inside, undecided, statistic, sd, level, alternative, tolerance
         As for `confidence_interval`.
+    proven : bool
+        False: places near these bounds, found quickly, which prove nothing.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def interval_bounds(
         Smallest and largest lower end; smallest and largest upper end.
     """
     sides = _shifted(inside, undecided, statistic, sd)
-    return _ends(*sides, statistic, sd, level, alternative, tolerance)
+    return _ends(*sides, statistic, sd, level, alternative, tolerance, proven=proven)
 
 
 def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:
@@ -214,8 +218,10 @@ def _ends(
     level: float,
     alternative: Alternative,
     tolerance: float = TOLERANCE,
+    *,
+    proven: bool = True,
 ) -> tuple[Pair, Pair]:
-    lower, upper = end_bounds(least, most, level, alternative, tolerance)
+    lower, upper = end_bounds(least, most, level, alternative, tolerance, proven=proven)
     return _in_units(lower, statistic, sd), _in_units(upper, statistic, sd)
 
 

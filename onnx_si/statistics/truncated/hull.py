@@ -59,6 +59,24 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOL
     return (-high, -low), _end_bounds(least, most, log_odds, tolerance)
 
 
+def likely_ends(least: Seen, most: Seen, log_odds: float, tolerance: float) -> tuple[Pair, Pair]:
+    """Roots near the ends that `hull_bounds` bounds, for a small part of its cost: they prove nothing, but
+    tell what is worth knowing of S.
+    """
+    low, high = _likely(least.flipped(), most.flipped(), log_odds, tolerance)
+    return (-high, -low), _likely(least, most, log_odds, tolerance)
+
+
+def _likely(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
+    how = {"log_odds": log_odds, "tolerance": tolerance}
+    near = far = math.inf
+    if most.has_above:
+        near = _Accepted(tail=least, rest=most, outwards=-1.0, **how).likely()
+    if least.has_above:
+        far = _Accepted(tail=most, rest=least, outwards=1.0, **how).likely()
+    return min(near, far), far
+
+
 def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
     """A mean that is accepted, and one beyond which none is, whatever is undecided."""
     inner, outer = math.inf, math.inf
@@ -122,6 +140,11 @@ class _Accepted:
                 parts = self._not_cut(_divided(first))
                 open_ones = np.concatenate([parts, open_ones[_AT_ONCE:]])
         return self._closest(accepted, stop), stop
+
+    def likely(self) -> float:
+        """An accepted mean next to one that is rejected; infinite where none is rejected far out."""
+        accepted, rejected, stop = self._bracket()
+        return stop if math.isinf(stop) else self._root(accepted, rejected)
 
     def _shortest(self, m: float) -> float:
         return self.tolerance * m + _SHORTEST
