@@ -165,6 +165,7 @@ MAY_NAME = {
     "graph/lift.py": "what ops of old opsets are lifted to",
     "graph/mend.py": "what runtimes run but the checker refuses",
     "graph/schema.py": "inputs on which onnx's own native inference dies",
+    "graph/survivable.py": "inputs and attributes of which a runtime dies",
     "runtime/reshaping.py": "the few nodes that a map is appended by, done to a tensor of the runtime",
 }
 """Modules outside `ops/` and `maps/backward/` that name ops other than those of nodes that they make.
