@@ -334,10 +334,14 @@ def test_an_exif_orientation_is_told_and_applied_if_asked_for(tmp_path, name):
     plain, turned = read_image(tmp_path / name), read_image(tmp_path / name, how=How(exif=True))
     assert plain.shape == (16, 8) and turned.shape == (8, 16)
     np.testing.assert_array_equal(turned, np.rot90(plain, -1))
-    assert ["orientation is 6" in text and "--exif" in text for text in told(tmp_path / name)] == [True]
-    assert told(tmp_path / name, How(exif=True)) == ()
+    (lossy, said) = [], list(told(tmp_path / name))
+    if name.endswith(".jpg"):
+        lossy = said[:1]
+        assert "JPEG changes the noise" in said.pop(0)
+    assert ["orientation is 6" in text and "--exif" in text for text in said] == [True]
+    assert list(told(tmp_path / name, How(exif=True))) == lossy
     Image.fromarray(array).save(tmp_path / f"b{name}")
-    assert told(tmp_path / f"b{name}") == ()
+    assert len(told(tmp_path / f"b{name}")) == len(lossy)
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 6])

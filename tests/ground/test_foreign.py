@@ -22,8 +22,8 @@ IMAGE = np.random.default_rng(5).normal(size=(8, 8))
         ("net.keras", "a Keras model; convert it: uv run converters/keras_to_onnx.py {} -o net.onnx"),
         ("net.h5", "a Keras model; convert it: uv run converters/keras_to_onnx.py {} -o net.onnx"),
         ("net.pt2", "a PyTorch model; convert it: uv run converters/torch_to_onnx.py {} -o net.onnx"),
-        ("net.pt", "a file that holds weights alone has no network in it"),
-        ("net.pth", "a file that holds weights alone has no network in it"),
+        ("net.pt", "what torch.save wrote is a pickle"),
+        ("net.pth", "what torch.save wrote is a pickle"),
         ("net.tflite", "python -m tf2onnx.convert --tflite {} --output net.onnx"),
     ],
 )
