@@ -27,10 +27,8 @@ SPAN = 16.0  # standard errors of the line that have to be settled, by cells as 
 NEARER = 6.0  # times as many cells take the surroundings of S as the rest, where cells have to be narrow
 PLACES = (0.0, -1.0, 1.0, -2.0, 2.0)  # standard errors from the middle of the null law
 NARROWER = 4.0  # times, of the cells that are tried next
-NARROW, NARROW_PLACES = (
-    2.0**-12,
-    3,
-)  # standard errors: in such a cell nothing but rounding is left of a remainder
+NARROW = 2.0**-12  # standard errors: in such a cell nothing but rounding is left of a remainder
+NARROW_PLACES = 3  # where such cells are tried
 MOST_LEFT = 3e-6  # of the largest margin: with more, too many images are as near as that to another region
 
 

@@ -30,9 +30,7 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
 
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
-TENSORS = (
-    0.5  # of what is left is theirs; the rest is for what one computation takes, and for gaps in the heap
-)
+TENSORS = 0.5  # of what is left is theirs; one computation takes some of the rest, and gaps in the heap
 
 
 def require_room(program: Program, points: int) -> None:
