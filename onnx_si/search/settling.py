@@ -6,7 +6,7 @@ from collections.abc import Callable
 from onnx_si.search.found import Progress
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.watchdog import Watchdog
-from onnx_si.statistics.truncated import Alternative, Normal, interval_bounds
+from onnx_si.statistics.truncated import Normal, interval_bounds, likely_ends
 
 
 def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], None] | None) -> None:
@@ -36,11 +36,11 @@ def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], No
 def _ends(run: Ledger, level: float) -> tuple[tuple[float, float], tuple[float, float]]:
     """The nearest and the farthest place where each end of the interval may be."""
     line = run.task.line
-    # The estimate needs both sides of the statistic where a one-sided interval has no end.
-    two_sided = run.options.alternative == "two-sided-abs"
-    asked: Alternative = "two-sided-abs" if two_sided else "two-sided"
-    known, near = (*run.sets(), line.statistic, line.standard_error), run.options.tuning.roughly
-    lower, upper = interval_bounds(*known, level, asked, near, proven=False)
+    known = (*run.sets(), line.statistic, line.standard_error, level)
+    if run.options.alternative == "two-sided-abs":
+        lower, upper = likely_ends(*known, run.options.tuning.roughly)
+    else:  # the estimate needs both sides of the statistic where a one-sided interval has no end
+        lower, upper = interval_bounds(*known, "two-sided")
     return (lower[1], lower[0]), upper
 
 

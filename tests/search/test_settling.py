@@ -7,7 +7,7 @@ import numpy as np
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import settling
 from onnx_si.search.tuning import Tuning
-from onnx_si.statistics.truncated import confidence_interval
+from onnx_si.statistics.truncated import interval_bounds
 
 LEVEL, AT, TRULY = 0.95, 0.1, Intervals.of([(-0.5, 2.0)])
 
@@ -23,6 +23,12 @@ def run(known, undecided):
     )
 
 
+def interval_of(inside):
+    """The confidence interval where S is known."""
+    (low, _), (_, high) = interval_bounds(inside, Intervals.empty(), AT, 1.0, LEVEL, "two-sided")
+    return low, high
+
+
 def test_no_mean_beyond_the_true_end_is_asked_about_first(monkeypatch):
     """S is known next to the statistic only: an end by that alone would be far out, and the work as well."""
     asked = []
@@ -33,8 +39,8 @@ def test_no_mean_beyond_the_true_end_is_asked_about_first(monkeypatch):
 
     monkeypatch.setattr(settling, "_settle", settled)
     settling.settle_interval(run((-0.5, 0.2), [(-np.inf, -0.5), (0.2, np.inf)]), LEVEL, None)
-    low, high = confidence_interval(TRULY, Intervals.empty(), AT, 1.0, LEVEL, "two-sided")
-    alone = confidence_interval(Intervals.of([(-0.5, 0.2)]), Intervals.empty(), AT, 1.0, LEVEL, "two-sided")
+    low, high = interval_of(TRULY)
+    alone = interval_of(Intervals.of([(-0.5, 0.2)]))
     assert len(asked) == 2 and low <= asked[0] <= AT <= asked[1] <= high
     assert alone[1] > 3 * high
 
@@ -55,5 +61,5 @@ def test_an_end_far_out_is_neared_in_leaps(monkeypatch):
 
     monkeypatch.setattr(settling, "_settle", settled)
     settling.settle_interval(stands, LEVEL, None)
-    end, _ = confidence_interval(Intervals.of([known]), Intervals.empty(), AT, 1.0, LEVEL, "two-sided")
+    end, _ = interval_of(Intervals.of([known]))
     assert 1.01 * end < min(asked) < 1.8 * asked[0] < 0

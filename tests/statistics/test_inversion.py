@@ -21,6 +21,7 @@ from onnx_si.statistics.truncated import (
     Randomised,
     Student,
     interval_bounds,
+    likely_ends,
     p_value_bounds,
     randomised_bounds,
     scaled_bounds,
@@ -251,6 +252,23 @@ def test_intervals_cover_in_random_sets(kind):
         covered += lower[0] <= mean <= upper[1]
     low, high = stats.binom.interval(0.999, draws, level)
     assert low <= covered <= high
+
+
+def test_likely_ends_are_near_the_proven_ones():
+    """S goes on without a gap, as far as it is known and beyond: one root each, which is the hull's end."""
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        low, high = np.sort(rng.normal(scale=2, size=2))
+        statistic = float(rng.uniform(low, high))
+        around = Intervals.of([(low - rng.exponential(), low), (high, high + rng.exponential())])
+        known = Intervals.of([(low, high)]), around, statistic, SD, 0.9
+        (far_low, near_low), (near_high, far_high) = likely_ends(*known, 1e-4)
+        proven = interval_bounds(*known)
+        for found, wanted in zip(
+            (far_low, near_low, near_high, far_high), (*proven[0], *proven[1]), strict=True
+        ):
+            assert found == pytest.approx(wanted, abs=1e-3 * (1 + abs(wanted - statistic)))
+        assert far_low <= near_low <= near_high <= far_high
 
 
 def test_where_the_accepted_differences_lie_on_both_sides_of_a_rejected_0_there_is_no_interval():

@@ -7,8 +7,8 @@ truncation set made of slivers, gives the same relative accuracy as a plain z-te
 from onnx_si.statistics.truncated.bounds import Alternative, decided, log_p_value, p_value_bounds
 from onnx_si.statistics.truncated.distributions import Chi, Distribution, Normal
 from onnx_si.statistics.truncated.estimates import (
-    confidence_interval,
     interval_bounds,
+    likely_ends,
     median_bounds,
     median_unbiased,
     randomised_bounds,
@@ -29,9 +29,9 @@ __all__ = [
     "Ratio",
     "Scaled",
     "Student",
-    "confidence_interval",
     "decided",
     "interval_bounds",
+    "likely_ends",
     "log_p_value",
     "median_bounds",
     "median_unbiased",

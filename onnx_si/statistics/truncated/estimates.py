@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import scipy  # loads its parts when they are used
+
 from onnx_si.ground.intervals import Intervals
 from onnx_si.statistics.truncated.bounds import Alternative
-from onnx_si.statistics.truncated.hull import TOLERANCE
+from onnx_si.statistics.truncated.hull import roots_of_ends
 from onnx_si.statistics.truncated.inversion import (
     ROOT_TOLERANCE,
     Sides,
@@ -22,18 +24,16 @@ from onnx_si.statistics.truncated.smoothed import Randomised
 Pair = tuple[float, float]
 
 
-def confidence_interval(
+def interval_bounds(
     inside: Intervals,
     undecided: Intervals,
     statistic: float,
     sd: float,
     level: float,
     alternative: Alternative = "two-sided-abs",
-    tolerance: float = TOLERANCE,
-) -> Pair:
-    """The interval of the means that a test of the truncated normal statistic does not reject.
-
-    With undecided mass its ends are the outermost over all truncation sets that are still possible.
+) -> tuple[Pair, Pair]:
+    """Bound both ends of the interval of the means that a test of the truncated normal statistic does not
+    reject, over all truncation sets that are still possible.
 
     Parameters
     ----------
@@ -51,14 +51,13 @@ def confidence_interval(
         Of the test that is inverted, as for `p_value_bounds`. With equal tails the ends are the means with
         F(t) = 1 - (1 - level) / 2 and F(t) = (1 - level) / 2; one-sided tests give one-sided intervals;
         `two-sided-abs` the hull of the means d with P_d(|T - d| >= |t - d|) > 1 - level.
-    tolerance : float
-        For `two-sided-abs`, by how much of its distance from the statistic an end may be too far out.
 
     Returns
     -------
-    (float, float)
-        Ends in units of the statistic. An end is infinite where the truncation set leaves it open, which
-        includes a statistic at the very end of the set: with no mass on one side there is nothing to invert.
+    ((float, float), (float, float))
+        Smallest and largest lower end; smallest and largest upper end, in units of the statistic. An end is
+        infinite where the truncation set leaves it open, which includes a statistic at the very end of the
+        set: with no mass on one side there is nothing to invert.
 
     Raises
     ------
@@ -69,38 +68,26 @@ def confidence_interval(
     ------
     Lee, Sun, Sun, Taylor: Exact post-selection inference, with application to the lasso, 2016 (equal tails).
     """
-    sides = _shifted(inside, undecided, statistic, sd)
-    (lowest, _), (_, highest) = _ends(*sides, statistic, sd, level, alternative, tolerance)
-    return lowest, highest
+    return _ends(*_shifted(inside, undecided, statistic, sd), statistic, sd, level, alternative)
 
 
-def interval_bounds(
-    inside: Intervals,
-    undecided: Intervals,
-    statistic: float,
-    sd: float,
-    level: float,
-    alternative: Alternative = "two-sided-abs",
-    tolerance: float = TOLERANCE,
-    *,
-    proven: bool = True,
+def likely_ends(
+    inside: Intervals, undecided: Intervals, statistic: float, sd: float, level: float, tolerance: float
 ) -> tuple[Pair, Pair]:
-    """Bound both ends of the confidence interval over all truncation sets that are still possible.
+    """Places near those that `interval_bounds` gives for the test of absolute values, by a root each.
+
+    They prove nothing, but cost a small part of it: enough to know what is worth knowing of S.
 
     Parameters
     ----------
-    inside, undecided, statistic, sd, level, alternative, tolerance
-        As for `confidence_interval`.
-    proven : bool
-        False: places near these bounds, found quickly, which prove nothing.
-
-    Returns
-    -------
-    ((float, float), (float, float))
-        Smallest and largest lower end; smallest and largest upper end.
+    inside, undecided, statistic, sd, level
+        As for `interval_bounds`.
+    tolerance : float
+        By how much of its distance from the statistic a place may be off.
     """
     sides = _shifted(inside, undecided, statistic, sd)
-    return _ends(*sides, statistic, sd, level, alternative, tolerance, proven=proven)
+    lower, upper = roots_of_ends(*sides, float(scipy.special.logit(1.0 - level)), tolerance)
+    return _in_units(lower, statistic, sd), _in_units(upper, statistic, sd)
 
 
 def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:
@@ -138,7 +125,7 @@ def median_bounds(
     Parameters
     ----------
     inside, undecided, statistic, sd
-        As for `confidence_interval`.
+        As for `interval_bounds`.
     """
     return _in_units(mean_bounds(*_shifted(inside, undecided, statistic, sd), 0.0), statistic, sd)
 
@@ -156,10 +143,10 @@ def randomised_bounds(
     Parameters
     ----------
     inside, undecided : Intervals
-        Of the place T + U, as for `confidence_interval`.
+        Of the place T + U, as for `interval_bounds`.
     distribution : Randomised
     level, alternative
-        As for `confidence_interval`.
+        As for `interval_bounds`.
 
     Source
     ------
@@ -185,7 +172,7 @@ def scaled_bounds(
     Parameters
     ----------
     inside, undecided, statistic, level, alternative
-        As for `confidence_interval`.
+        As for `interval_bounds`.
     se : float
         Estimated standard error of the statistic.
     df : int
@@ -217,11 +204,8 @@ def _ends(
     sd: float,
     level: float,
     alternative: Alternative,
-    tolerance: float = TOLERANCE,
-    *,
-    proven: bool = True,
 ) -> tuple[Pair, Pair]:
-    lower, upper = end_bounds(least, most, level, alternative, tolerance, proven=proven)
+    lower, upper = end_bounds(least, most, level, alternative)
     return _in_units(lower, statistic, sd), _in_units(upper, statistic, sd)
 
 

@@ -24,7 +24,8 @@ from onnx_si.statistics.truncated.absolute import Seen, odds_at, odds_from, uppe
 from onnx_si.statistics.truncated.slack import EPS, Floats
 
 Pair = tuple[float, float]
-# The shortest stretch, as a part of the distance from the statistic and in standard errors.
+# The shortest stretch, as a part of the distance from the statistic and in standard errors: by so much an end
+# may be too far out, by more where S has slivers half of whose distance is the end's, and never too far in.
 TOLERANCE = 1e-10
 _SHORTEST = 1e-14
 _CLOSER = 2.0**-6  # parts of the shortest into which it is divided where it can't be cut off
@@ -36,7 +37,7 @@ _PARTS, _AT_ONCE, _ROUNDS = 8, 16, 100  # how stretches are divided, how many at
 _EVENLY, _AROUND = np.arange(1, 8) / 8, 5  # places that are tried for a root, the latter on either side
 
 
-def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOLERANCE) -> tuple[Pair, Pair]:
+def hull_bounds(least: Seen, most: Seen, log_odds: float) -> tuple[Pair, Pair]:
     """Bounds of the ends of the hull of the means with log(p / (1 - p)) > `log_odds`.
 
     Parameters
@@ -45,9 +46,6 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOL
         With the masses that are certain, and with those that are undecided as well.
     log_odds : float
         Of the level of the test.
-    tolerance : float
-        By how much of its distance from the statistic an end may be too far out; more where S has slivers
-        half of whose distance is the end's, and never too far in.
 
     Returns
     -------
@@ -55,11 +53,11 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float = TOL
         Smallest and largest lower end, smallest and largest upper end, in standard errors from the
         statistic. The outer ones are proven, and the inner ones are accepted means.
     """
-    low, high = _end_bounds(least.flipped(), most.flipped(), log_odds, tolerance)
-    return (-high, -low), _end_bounds(least, most, log_odds, tolerance)
+    low, high = _end_bounds(least.flipped(), most.flipped(), log_odds, TOLERANCE)
+    return (-high, -low), _end_bounds(least, most, log_odds, TOLERANCE)
 
 
-def likely_ends(least: Seen, most: Seen, log_odds: float, tolerance: float) -> tuple[Pair, Pair]:
+def roots_of_ends(least: Seen, most: Seen, log_odds: float, tolerance: float) -> tuple[Pair, Pair]:
     """Roots near the ends that `hull_bounds` bounds, for a small part of its cost: they prove nothing, but
     tell what is worth knowing of S.
     """

@@ -11,7 +11,7 @@ import scipy  # loads its parts when they are used
 from onnx_si.statistics.truncated.absolute import Seen
 from onnx_si.statistics.truncated.bounds import Alternative
 from onnx_si.statistics.truncated.brent import find_root
-from onnx_si.statistics.truncated.hull import TOLERANCE, hull_bounds, likely_ends
+from onnx_si.statistics.truncated.hull import hull_bounds
 from onnx_si.statistics.truncated.slack import EPS, log_error
 
 # Ends of confidence intervals, in standard deviations: where the search gives up and returns infinity, and
@@ -58,13 +58,7 @@ def mean_bounds(least: Sides, most: Sides, target: float) -> tuple[float, float]
 
 
 def end_bounds(
-    least: Sides,
-    most: Sides,
-    level: float,
-    alternative: Alternative,
-    tolerance: float = TOLERANCE,
-    *,
-    proven: bool = True,
+    least: Sides, most: Sides, level: float, alternative: Alternative
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Bounds of both ends of the interval that inverts a test, in standard deviations from the statistic.
 
@@ -78,10 +72,6 @@ def end_bounds(
         As for `p_value_bounds`. F(t) falls in the mean, so the test with equal tails and the one-sided ones
         accept an interval, whose ends are roots; a one-sided test bounds the mean on one side only. The
         test of absolute values accepts what `hull_bounds` takes the hull of.
-    tolerance : float
-        For `two-sided-abs`, see `hull_bounds`.
-    proven : bool
-        False: of the test of absolute values `likely_ends` will do.
 
     Raises
     ------
@@ -92,8 +82,7 @@ def end_bounds(
         raise ValueError(f"level must be between 0 and 1, got {level}")
     alpha = 1.0 - level
     if alternative == "two-sided-abs":
-        ends = hull_bounds if proven else likely_ends
-        return ends(least, most, float(scipy.special.logit(alpha)), tolerance)
+        return hull_bounds(least, most, float(scipy.special.logit(alpha)))
     below, above = (-math.inf, -math.inf), (math.inf, math.inf)
     if alternative == "greater":
         return mean_bounds(least, most, -float(scipy.special.logit(alpha))), above
