@@ -105,9 +105,7 @@ class Judge:
         self._quick = by_pixel and (marker.mask is None or not (pixels & ~marker.mask).any())
         self._chosen = None if pixels.all() else np.flatnonzero(pixels)
         self._observed = event.observed[pixels]
-        self._signs = np.where(
-            self._observed, -1.0, 1.0
-        )  # of a distance from the threshold on the right side
+        self._signs = np.where(self._observed, -1.0, 1.0)  # so that what is positive is on the wrong side
 
     def __call__(self, maps: Array) -> Array:
         """Of each of several maps (n, *space)."""

@@ -102,47 +102,17 @@ def _tested(old: _Old) -> list[onnx.NodeProto]:
 
 
 _UNCHANGED = (
-    *(
-        "Relu",
-        "LeakyRelu",
-        "Elu",
-        "Sigmoid",
-        "HardSigmoid",
-        "Tanh",
-        "Clip",
-        "Abs",
-        "Neg",
-        "Exp",
-        "Log",
-        "Sqrt",
-    ),
-    *("Reciprocal", "Floor", "Ceil", "Sum", "Mean", "Max", "Min", "InstanceNormalization"),
+    *("Relu", "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "Tanh", "Clip", "Abs", "Neg", "Exp", "Log"),
+    *("Sqrt", "Reciprocal", "Floor", "Ceil", "Sum", "Mean", "Max", "Min", "InstanceNormalization"),
 )
 """Ops whose first version differs in types and in what may be written over alone."""
 _AS_MANY_AXES = frozenset(
-    {
+    (
         *_UNCHANGED,
-        "Selu",
-        "PRelu",
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "BatchNormalization",
-        "Dropout",
-        "Softmax",
-    }
-    | {
-        "Conv",
-        "MaxPool",
-        "AveragePool",
-        "GlobalMaxPool",
-        "GlobalAveragePool",
-        "LRN",
-        "LogSoftmax",
-        "Identity",
-    }
+        *("Selu", "PRelu", "Add", "Sub", "Mul", "Div", "Pow", "BatchNormalization", "Dropout", "LRN"),
+        *("Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"),
+        *("Softmax", "LogSoftmax", "Identity"),
+    )
 )
 """Ops whose first output has as many axes as their first input."""
 _REWRITTEN: dict[tuple[str, int], Callable[[_Old], list[onnx.NodeProto]]] = {

@@ -334,14 +334,21 @@ def test_an_exif_orientation_is_told_and_applied_if_asked_for(tmp_path, name):
     plain, turned = read_image(tmp_path / name), read_image(tmp_path / name, how=How(exif=True))
     assert plain.shape == (16, 8) and turned.shape == (8, 16)
     np.testing.assert_array_equal(turned, np.rot90(plain, -1))
-    (lossy, said) = [], list(told(tmp_path / name))
+    lossy, said = [], list(told(tmp_path / name))
     if name.endswith(".jpg"):
         lossy = said[:1]
-        assert "JPEG changes the noise" in said.pop(0)
+        assert "changes the noise in blocks" in said.pop(0)
     assert ["orientation is 6" in text and "--exif" in text for text in said] == [True]
     assert list(told(tmp_path / name, How(exif=True))) == lossy
     Image.fromarray(array).save(tmp_path / f"b{name}")
     assert len(told(tmp_path / f"b{name}")) == len(lossy)
+
+
+@pytest.mark.parametrize(("compression", "lossy"), [("jpeg", True), ("tiff_lzw", False), (None, False)])
+def test_what_a_tiff_s_compression_does_to_noise_is_told(tmp_path, compression, lossy):
+    array = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8)
+    Image.fromarray(array).save(tmp_path / "a.tif", compression=compression)
+    assert ["in blocks" in text for text in told(tmp_path / "a.tif")] == [True] * lossy
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 6])

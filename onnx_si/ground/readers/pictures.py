@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 from onnx_si.errors import InputError
 from onnx_si.ground.readers import ALL_PAGES, DROP, RGB, How
 
+LOSSY = ("jpeg", "tiff_jpeg", "webp")  # compressions of a TIFF
 UPRIGHT = 1
 WITHOUT_ALPHA = {"LA": "L", "La": "L", "RGBA": "RGB", "RGBa": "RGB", "PA": "RGB"}
 MOST_PAGE_BYTES = 2**30  # of all pages together
@@ -88,18 +89,24 @@ def _orientation(picture: Image.Image) -> int:
 def told(path: str | os.PathLike[str], how: How) -> tuple[str, ...]:
     """What a user must know of a picture's file; nothing of one that can't be read."""
     try:
-        with Image.open(path, formats=["JPEG", "PNG"]) as picture:
-            orientation, lossy = _orientation(picture), picture.format == "JPEG"
+        with Image.open(path, formats=["JPEG", "PNG", "TIFF"]) as picture:
+            orientation, lossy = _orientation(picture), _is_lossy(picture)
     except Exception:  # reading it says what is wrong with it
         return ()
-    compressed = (
-        f"{path}: JPEG changes the noise in blocks of 8 x 8, so that it is neither independent nor of the "
-        "size it was; take the image as it was before (.npy, PNG, TIFF)",
-    ) * lossy
-    if orientation == UPRIGHT or how.exif:
-        return compressed
-    return (
-        *compressed,
-        f"{path}: its EXIF orientation is {orientation}, so viewers turn or flip it; the numbers are read as "
-        "they are stored: --exif turns them",
-    )
+    found = []
+    if lossy:
+        found.append(
+            f"{path}: its compression (JPEG or the like) changes the noise in blocks, so that it is neither "
+            "independent nor of the size it was; take the image as it was before (.npy, PNG)"
+        )
+    if orientation != UPRIGHT and not how.exif:
+        found.append(
+            f"{path}: its EXIF orientation is {orientation}, so viewers turn or flip it; the numbers are "
+            "read as they are stored: --exif turns them"
+        )
+    return tuple(found)
+
+
+def _is_lossy(picture: Image.Image) -> bool:
+    """Whether what was saved is not what is read: JPEG, and a TIFF that holds such."""
+    return picture.format == "JPEG" or picture.info.get("compression") in LOSSY
