@@ -141,6 +141,17 @@ def test_the_choice_is_the_same_for_every_image_of_a_line(make, monkeypatch):
     assert len(set(seen.said)) == 1
 
 
+def test_asked_itself_it_answers_as_the_engine_that_is_chosen(monkeypatch):
+    """With the cells that this one is allowed, too."""
+    seen = Deciding(monkeypatch)
+    result = asked(GELU)
+    engine, *question = seen.asked[0]
+    found = engine.answer(*question)
+    assert found.guarantee == "certified" and found.p_value_bounds == result.p_value_bounds
+    monkeypatch.setattr(choosing, "SLACK", 1e-9)
+    assert found.complete and not engine.answer(*question).complete
+
+
 @pytest.mark.parametrize("wrong", [False, True], ids=["by the line", "by the statistic"])
 def test_the_statistic_is_not_read(wrong, monkeypatch):
     """Any place of the line, in S or not, gives the same words and figures; cells around the statistic would

@@ -198,6 +198,12 @@ def test_a_default_that_changed_is_the_file_s():
     np.testing.assert_allclose(onnx_si.evaluate(model, {"x": image})["y"], want, rtol=1e-14)
 
 
+def test_the_first_concat_joined_channels_where_no_axis_is_given():
+    model = onnx_si.load(proto(3, [node("Concat", "x", "x", to="y")]).SerializeToString())
+    image = IMAGE[None, None].astype(np.float64)
+    assert onnx_si.evaluate(model, {"x": image})["y"].shape == (1, 2, SIDE, SIDE)
+
+
 def test_training_mode_of_the_first_versions_is_refused():
     nodes = [CONV, node("Dropout", "a", to="d", ratio=0.3), LAST]
     with pytest.raises(onnx_si.UnsupportedModel, match="training mode"):
