@@ -287,8 +287,8 @@ def _advice(candidates: Sequence[tuple[int, ...]], declared: Shape, layout: Layo
     return "give one image of that size (--layout changes how the axes are read)"
 
 
-def _exceeds(have: int, want: int | str | None) -> bool:
-    return isinstance(want, int) and have > want
+def _exceeds(have: int | str | None, want: int | str | None) -> bool:
+    return isinstance(have, int) and isinstance(want, int) and have > want
 
 
 def _picture(array: NDArray[np.float64], layout: Layout, rank: int) -> NDArray[np.float64] | None:
