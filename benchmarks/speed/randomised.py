@@ -26,8 +26,8 @@ HEAD = """\
 # Randomised selection: work beside the plain test's
 
 Made by `python -m benchmarks.speed.randomised`. Medians of float64 forward passes of the p-value alone, over
-images of the shipped models' scenes with fresh noise, and of the trained U-Nets' images. In brackets ratios of
-single images, smallest to largest; `unfinished` counts searches that ended before the precision was reached.
+images of the shipped models' scenes with fresh noise, and of the trained U-Nets' images. In brackets ratios
+of single images, smallest to largest; `unfinished`: searches that ended before the precision was reached.
 
 | network | plain | --randomise 0.2 | --randomise 0.5 | ratios at 0.2 | ratios at 0.5 | unfinished |
 |---|---|---|---|---|---|---|
