@@ -6,6 +6,7 @@ from typing import Any
 from onnx_si.auditing.api import audit
 from onnx_si.auditing.running import Audit
 from onnx_si.report.audited import verdict
+from onnx_si.report.figures import p_value_of
 
 MOST_NAMED = 10
 
@@ -70,7 +71,7 @@ def _rest(found: Audit) -> str:
         if row["status"] != "tested":
             lines.append(f"  {row['image']}: {row['status']}: {row['reason']}")
         elif adjusted[row["number"]] > found.document["rate"]:
-            p_values = f"p-value {row['result']['p_value']:.3g}, adjusted {adjusted[row['number']]:.3g}"
+            p_values = f"p-value {p_value_of(row['result'])}, adjusted {adjusted[row['number']]:.3g}"
             lines.append(f"  {row['image']}: {p_values}")
     more = len(lines) - MOST_NAMED
     return "\n".join(lines[:MOST_NAMED] + ([f"  and {more} more"] if more > 0 else []))

@@ -118,8 +118,8 @@ def _tested(
     given_labels: tuple[Engine, RegionEvent],
     rng: np.random.Generator,
     progress: Watch,
-) -> tuple[ClassTest, float | None]:
-    """A class' test without adjustment, and its p-value given the class of every pixel."""
+) -> tuple[ClassTest, Answer | None]:
+    """A class' test without adjustment, and its answer given the class of every pixel."""
     one = ClassTest(target=target, pixels=pixels)
     settings = dataclasses.replace(test.settings, target=target, saliency=test.selection.saliency.method)
     try:
@@ -141,7 +141,7 @@ def _tested(
             statistic=line.observed,
             standard_error=line.error,
         ),
-        strict.p_value,
+        strict,
     )
 
 

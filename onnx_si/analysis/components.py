@@ -89,19 +89,25 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def with_holm(found: Sequence[tuple[Part, float | None]]) -> tuple[Part, ...]:
-    """Tests of parts with Holm's adjusted p-values: each part with its p-value given the whole family, None
-    where it has no test.
+def with_holm(found: Sequence[tuple[Part, Answer | None]]) -> tuple[Part, ...]:
+    """Tests of parts with Holm's adjusted p-values: each part with its answer given the whole family, None
+    where it has no test. The procedure is monotone: of bounds it makes bounds.
     """
-    adjusted = iter(holm([strict for _, strict in found if strict is not None]))
-    return tuple(
-        one if strict is None else dataclasses.replace(one, p_value_adjusted=next(adjusted))
-        for one, strict in found
-    )
+    answers = [strict for _, strict in found if strict is not None]
+    high = holm([one.p_value for one in answers])
+    low = holm([one.p_value if one.approximate else one.p_value_bounds[0] for one in answers])
+    adjusted = iter(zip(low, high, strict=True))
+    return tuple(one if strict is None else _adjusted(one, next(adjusted)) for one, strict in found)
 
 
-def _tested(test: Question, component: Mask, progress: Watch, ask: Ask) -> tuple[ComponentTest, float | None]:
-    """A component's test without adjustment, and its p-value given the whole region."""
+def _adjusted(one: Part, bounds: tuple[float, float]) -> Part:
+    return dataclasses.replace(one, p_value_adjusted=bounds[1], p_value_adjusted_bounds=bounds)
+
+
+def _tested(
+    test: Question, component: Mask, progress: Watch, ask: Ask
+) -> tuple[ComponentTest, Answer | None]:
+    """A component's test without adjustment, and its answer given the whole region."""
     selection, region_event = test.selection, test.selection.event
     try:
         line = test_line(test.scene, component, test.noise, test.settings)
@@ -118,7 +124,7 @@ def _tested(test: Question, component: Mask, progress: Watch, ask: Ask) -> tuple
         statistic=line.observed,
         standard_error=line.error,
     )
-    return one, given_region.p_value
+    return one, given_region
 
 
 def _answer(test: Question, line: ImageLine, event: RegionEvent, progress: Watch, ask: Ask) -> Answer:

@@ -19,7 +19,6 @@ from onnx_si.analysis.settings import Settings, settle
 from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
-from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.report import (
     ClassTest,
@@ -32,8 +31,10 @@ from onnx_si.report import (
     Refused,
     Result,
 )
+from onnx_si.report.pieces import LEFT_OPEN
+from onnx_si.search import SearchOptions
 from onnx_si.search.stop import WHY as INTERRUPTED
-from onnx_si.statistics.fragility import distance_to_ends, information
+from onnx_si.statistics.fragility import agree, distance_bounds, information_bounds
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.noise import Noise
 from onnx_si.statistics.truncated import (
@@ -51,6 +52,7 @@ GAP = (
     "the differences that this test does not reject are no interval: they lie on both sides of 0, which it "
     "does reject; --alternative two-sided always has one"
 )
+SIDE_OPEN = "the search ended before it was known on which side of 0 the interval lies"
 HIGHEST_LEVEL = 1 - 1e-9  # of an interval that a search settles
 ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the line may move the estimate
 
@@ -73,14 +75,17 @@ def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
 
 
 def time_warnings(
-    found: Answer, parts: tuple[ComponentTest | ClassTest, ...], deadline: Deadline, settings: Settings
+    found: Answer, parts: tuple[ComponentTest | ClassTest, ...], how: SearchOptions, settings: Settings
 ) -> Iterator[str]:
-    """What became of a time limit besides the search of the region."""
+    """What became of a time limit, or of an interrupt, besides the search of the region."""
     if settings.time_limit is not None and found.approximate:
         yield "--time-limit bounds exact searches; chains end by themselves, after --draws of them"
-    elif found.complete and parts and deadline.over():
+    elif found.complete and parts:
         what = "classes" if isinstance(parts[-1], ClassTest) else "components"
-        yield f"the time limit was over before all {what} were tested: their bounds are wide, and true"
+        if how.stop.asked:
+            yield f"{INTERRUPTED} before all {what} were tested: their bounds are wide, and true"
+        elif how.deadline.over():
+            yield f"the time limit was over before all {what} were tested: their bounds are wide, and true"
 
 
 def result_of(
@@ -133,21 +138,42 @@ def result_of(
 
 
 def _fragility(test: Question, found: Answer) -> Fragility:
-    """What is left to test with."""
+    """What is left to test with, as far as the search proved it."""
     if test.settings.p_value_only or test.settings.thin is not None:
         return Fragility()
+    ends = distance_bounds(found.inside, found.undecided, test.line)
+    shares = information_bounds(found.inside, found.undecided, test.line)
+    distance_open = information_open = None
+    if not agree(ends):
+        far = f"at least {ends[0]:.2g}" if math.isinf(ends[1]) else f"{ends[0]:.2g} to {ends[1]:.2g}"
+        distance_open = f"{LEFT_OPEN} where S ends: {far} standard errors away"
+    if shares is not None and not agree(shares):
+        share = f"{shares[0]:.2g} to {shares[1]:.2g}"
+        information_open = f"{LEFT_OPEN} how much of the information on the difference is left: {share} of it"
     return Fragility(
-        distance=distance_to_ends(found.inside, test.line), information=information(found.inside, test.line)
+        distance=None if distance_open is not None or math.isinf(ends[0]) else ends[0],
+        information=None if shares is None or information_open is not None else shares[1],
+        distance_open=distance_open,
+        information_open=information_open,
     )
 
 
 def _without_contradiction(found: Answer, estimated: Estimate, settings: Settings) -> Estimate:
-    """No interval where the hull of what is not rejected holds 0, which is rejected itself."""
+    """No interval where the hull of what is not rejected holds 0, which is rejected itself.
+
+    Bounds of its ends that a search left apart may hold 0 where the interval does not: then it is not known.
+    """
     if found.approximate or estimated.interval is None or found.p_value_bounds[1] > settings.alpha:
         return estimated
-    if not estimated.interval[0] <= 0 <= estimated.interval[1]:
+    low, high = estimated.interval
+    if not low <= 0 <= high:
         return estimated
-    return replace(estimated, interval=None, interval_bounds=None, interval_reason=GAP)
+    assert estimated.interval_bounds is not None
+    (_, inner_low), (inner_high, _) = estimated.interval_bounds
+    if inner_low <= 0 <= inner_high:
+        return replace(estimated, interval=None, interval_bounds=None, interval_reason=GAP)
+    at_most = " to ".join(f"{end:.4g}" if math.isfinite(end) else "unbounded" for end in (low, high))
+    return replace(estimated, interval=None, interval_reason=f"{SIDE_OPEN}; at the widest it is {at_most}")
 
 
 def _estimated(found: Answer, line: ImageLine, settings: Settings) -> Estimate:

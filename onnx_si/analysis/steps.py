@@ -158,7 +158,7 @@ def parts_tested(
     settings, ask = tested.settings, None if witness is None else witness.of_part
     components = test_components(tested, progress, ask) if settings.components else ()
     classes = test_classes(tested, select, rng, progress) if settings.target == EACH else ()
-    late = time_warnings(found, (*components, *classes), tested.how.deadline, settings)
+    late = time_warnings(found, (*components, *classes), tested.how, settings)
     return Parts(components, classes), remarks(warnings=late)
 
 

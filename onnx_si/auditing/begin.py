@@ -23,6 +23,7 @@ from onnx_si.ground.files import read_image
 from onnx_si.ground.readers import How
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report.audited import limit
+from onnx_si.report.figures import inside
 
 MOST_SHAPES = 8  # that are told
 
@@ -122,7 +123,8 @@ def _first(wish: Wish, analysis: Analysis, entry: Entry) -> tuple[float, str]:
     started = time.perf_counter()
     try:
         result = Files.of(entry, wish).test(analysis, wish.base, **entry.options)
-        what = f"p-value {result.p_value:.4g} ({result.guarantee})"
+        p_value = inside(result.p_value, result.p_value_bounds, 4)
+        what = f"p-value {p_value} ({result.guarantee})"
     except OnnxSIError as error:
         what = str(error).splitlines()[0]
     return time.perf_counter() - started, what

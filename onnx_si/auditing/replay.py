@@ -26,6 +26,7 @@ from onnx_si.report.html.command import USUAL
 CLOSE = 1e-9
 # What a test costs, and how the deployed runtime rounds, may differ where every answer is the same.
 NOT_COMPARED = ("search", "reasons", "versions", "defaults", "schema", "model.path", "parity.max_difference")
+ADDED = ("p_value_adjusted_bounds",)  # keys that earlier records of the same schema lack
 FIRST = ("status", "p_value", "statistic")  # what is told first where it differs
 LARGEST = 1 << 28  # bytes of a single result
 MOST_SHOWN = 5
@@ -212,7 +213,8 @@ def _compared(before: Any, now: Any, path: str = "") -> Iterator[str]:
     if path in NOT_COMPARED:
         return
     if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for key in sorted({*before, *now}, key=lambda key: (key not in FIRST, key)):
+        keys = {*before, *now} - {key for key in ADDED if key not in before}
+        for key in sorted(keys, key=lambda key: (key not in FIRST, key)):
             yield from _compared(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (one, other) in enumerate(zip(before, now, strict=True)):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from onnx_si.ground.record import Record
 
+LEFT_OPEN = "the search left open"  # how the reasons begin for what one that ended early did not settle
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
@@ -31,11 +33,23 @@ class Fragility:
     """What the selection leaves to test with.
 
     `distance` is that of the statistic from the nearest end of S, in standard errors, `information` the share
-    of the statistic's information on its mean that is left; None where there is none.
+    of the statistic's information on its mean that is left; None where there is none, or where the search
+    left it open, as `distance_open` and `information_open` then say.
     """
 
     distance: float | None = None
     information: float | None = None
+    distance_open: str | None = None
+    information_open: str | None = None
+
+    def known(self) -> dict[str, float | None]:
+        """As a document has it."""
+        return {"distance": self.distance, "information": self.information}
+
+    def reasons(self) -> dict[str, str]:
+        """Why there is none, by path, where the search left it open."""
+        found = {"fragility.distance": self.distance_open, "fragility.information": self.information_open}
+        return {path: text for path, text in found.items() if text is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +88,8 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class PartTest:
-    """The test of one part of what a map shows; `p_value_adjusted` is Holm's, over all parts.
+    """The test of one part of what a map shows; `p_value_adjusted` is Holm's, over all parts, and the upper
+    one of its bounds.
 
     Where there is no test, all of these values are None and `reason` says why.
     """
@@ -82,6 +97,7 @@ class PartTest:
     p_value: float | None = None
     p_value_bounds: tuple[float, float] | None = None
     p_value_adjusted: float | None = None
+    p_value_adjusted_bounds: tuple[float, float] | None = None
     statistic: float | None = None
     standard_error: float | None = None
     reason: str | None = None

@@ -14,6 +14,7 @@ from onnx_si.errors import Finding, UsageError
 from onnx_si.ground.intervals import Intervals
 from onnx_si.ground.layout import Layout
 from onnx_si.report.documents import RESULT
+from onnx_si.report.figures import inside, is_loose, p_value_text
 from onnx_si.report.pieces import (
     ClassTest,
     Comparison,
@@ -28,7 +29,7 @@ from onnx_si.report.pieces import (
     PartTest,
 )
 from onnx_si.report.region import Component, bounding_box, components, in_millimetres
-from onnx_si.report.text import guarantee_text, p_value_text, summary
+from onnx_si.report.text import guarantee_text, summary
 
 if TYPE_CHECKING:
     from onnx_si.engines.engine import Spent
@@ -170,7 +171,7 @@ class Result:
             "image": {"path": self.image_path, "shape": self.image.shape},
             "reference": {"paths": self.reference_paths or None, "count": self.references},
             "parity": vars(self.parity),
-            "fragility": vars(self.fragility),
+            "fragility": self.fragility.known(),
             "noise": {
                 **self.noise,
                 "tipping_std": self.other_noise.tipping,
@@ -195,11 +196,12 @@ class Result:
             if one.reason is not None
         }
         without |= {
-            f"classes.{number}.p_value_bounds.*": one.reason
+            f"classes.{number}.{name}.*": one.reason
             for number, one in enumerate(self.class_tests)
             if one.reason is not None
+            for name in ("p_value_bounds", "p_value_adjusted_bounds")
         }
-        found = {**self.reasons, **compared, **without}
+        found = {**self.reasons, **compared, **without, **self.fragility.reasons()}
         if self.other_noise.reason is not None:
             found |= dict.fromkeys(_OTHER_NOISE, self.other_noise.reason)
         of_interval = ("confidence_interval.*", "confidence_interval_bounds.*.*")
@@ -231,10 +233,10 @@ class Result:
 
     def _p_value_text(self) -> str:
         """The p-value behind these words; one from chains is valid as it stands."""
-        low, high = self.p_value_bounds
+        bounds = self.p_value_bounds
         if self.approximate:
-            return f"= {self.p_value:.2g}"
-        return f"{'' if high - low > 0.1 * high else '= '}{p_value_text((low, high))}"
+            return f"= {inside(self.p_value, bounds, 2)}"
+        return f"{'' if is_loose(bounds) else '= '}{p_value_text(bounds)}"
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: image and saliency with the region's outline, the p-value in the title.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import InputError, UsageError
 from onnx_si.ground.readers import ALL_PAGES, How, dicom
 from onnx_si.ground.readers.scan import library
+from onnx_si.report.figures import inside
 from onnx_si.report.result import Result
 
 NAMELESS = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
@@ -62,7 +63,7 @@ def write(result: Result, image: str | os.PathLike[str], path: str, how: How) ->
             manufacturer_model_name="onnx-si",
             software_versions=result.versions.get("onnx-si", ""),
             device_serial_number=str(result.model.sha256 or "model in memory")[:LONGEST_DESCRIPTION],
-            series_description=f"onnx-si region, p-value {result.p_value:.4g}",
+            series_description=f"onnx-si region, p-value {inside(result.p_value, result.p_value_bounds, 4)}",
             content_description=f"{result.hypothesis}, {result.guarantee}"[:LONGEST_DESCRIPTION],
             content_creator_name=None,
         )

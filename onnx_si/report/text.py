@@ -1,17 +1,19 @@
 """A tested result's document as a dozen lines for a person."""
 
-import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from onnx_si.choices.guarantees import GUARANTEES
+from onnx_si.choices.guarantees import EXACT, GUARANTEES
+from onnx_si.report.figures import DIGITS, inside, p_value_of, p_value_text
+from onnx_si.report.pieces import LEFT_OPEN
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
 OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 BILLION, MILLION = (1e-9, "a billion"), (1e-6, "a million")
 LITTLE = 0.05  # share of the information that is almost nothing
+NOTHING_KNOWN = (0.0, 1.0)  # bounds of a p-value whose search was stopped before it began
 
 _TEST = {
     "two-sided-abs": "two-sided test: a difference as large, in either direction",
@@ -34,6 +36,7 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
     What a reader wants to know comes first, what it cost comes last; `warnings` False leaves out
     what was told before.
     """
+    drawn = GUARANTEES[result["guarantee"]].drawn
     lines = [
         ("in words", in_words(result)),
         ("p-value", _p_value(result)),
@@ -42,10 +45,10 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
         ("model", _model(result)),
         ("null", f"{HYPOTHESES[result['hypothesis']].null} ({_TEST[result['alternative']]})"),
         ("statistic", _statistic(result)),
-        *_components(result["region"]["components"]),
-        *_classes(result["classes"] or ()),
+        *_components(result["region"]["components"], drawn),
+        *_classes(result["classes"] or (), drawn),
         *_comparison(result["comparison"]),
-        *_fragility(result["fragility"], result["saliency"]["coarsen"]),
+        *_fragility(result),
         ("noise", noise_text(result)),
         *((("warning", text) for text in result["warnings"]) if warnings else ()),
         ("guarantee", _guarantee(result)),
@@ -57,7 +60,9 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
 
 def _guarantee(result: Mapping[str, Any]) -> str:
     record = GUARANTEES[result["guarantee"]]
-    text = f"{guarantee_text(record.name, result['noise']['level'])}: {record.words}"
+    level = result["noise"]["level"]
+    given = "" if level == "exact" else "given that noise, "
+    text = f"{guarantee_text(record.name, level)}: {given}{record.words}"
     if not record.drawn:
         return text
     low, high = result["p_value_bounds"]
@@ -65,11 +70,11 @@ def _guarantee(result: Mapping[str, Any]) -> str:
 
 
 def guarantee_text(guarantee: str, level: str) -> str:
-    """The guarantee, and whether the noise that it supposes is known."""
-    known = level == "exact"
-    return (
-        f"{guarantee}, given the noise" if known else f"{guarantee}, but approximate level: noise estimated"
-    )
+    """The guarantee, and whether the noise that it supposes is known; where it is not, nothing is exact."""
+    if level == "exact":
+        return f"{guarantee}, given the noise"
+    how = "" if guarantee == EXACT.name else f", {guarantee}"
+    return f"approximate level: noise estimated{how}"
 
 
 def _labelled(label: str, text: str) -> str:
@@ -131,24 +136,13 @@ def _names(box: Sequence[Any]) -> Sequence[str]:
     return _AXES.get(len(box)) or tuple(f"axis {i}:" for i in range(len(box)))
 
 
-def p_value_text(bounds: Sequence[float]) -> str:
-    """The p-value's upper bound with as many digits as the bounds share, `<= ...` if they share none."""
-    low, high = bounds
-    width = (high - low) / high if high > 0 else 0.0
-    if width > 0.1:
-        return f"<= {high:.2g}"
-    digits = 4 if width <= 0 else min(4, max(1, math.floor(-math.log10(width))))
-    return f"{high:.{digits}g}"
-
-
 def _p_value(result: Mapping[str, Any]) -> str:
     low, high = result["p_value_bounds"]
+    bounds = f"{low:.{DIGITS}g} to {high:.{DIGITS}g}"
     if GUARANTEES[result["guarantee"]].drawn:
-        return (
-            f"{result['p_value']:.3g} (99 % interval for what infinitely many chains would give: "
-            f"{low:.3g} to {high:.3g})"
-        )
-    return f"{p_value_text((low, high))} (true bounds {low:.6g} to {high:.6g})"
+        what = f"99 % interval for what infinitely many chains would give: {low:.3g} to {high:.3g}"
+        return f"{p_value_of(result)} ({what})"
+    return f"{p_value_of(result)} (true bounds {bounds})"
 
 
 def _statistic(result: Mapping[str, Any]) -> str:
@@ -160,21 +154,28 @@ def _statistic(result: Mapping[str, Any]) -> str:
     return f"{result['statistic']:.4g}, standard error {result['standard_error']:.4g}{t}"
 
 
-def _components(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _components(parts: Sequence[Mapping[str, Any]], drawn: bool) -> Iterator[tuple[str, str]]:
     for part in parts:
         if part["p_value"] is not None:
             places = " x ".join(f"{first}-{stop - 1}" for first, stop in part["bbox"])
-            text = f"{part['pixels']} pixels at {places}: p-value {part['p_value']:.4g}"
-            yield "component", f"{text}, Holm-adjusted {part['p_value_adjusted']:.4g}"
+            yield "component", f"{part['pixels']} pixels at {places}: {_of_part(part, drawn)}"
 
 
-def _classes(found: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _classes(found: Sequence[Mapping[str, Any]], drawn: bool) -> Iterator[tuple[str, str]]:
     for one in found:
-        if one["p_value"] is not None:
-            text = f"{one['target']}, {one['pixels']} pixels: p-value {one['p_value']:.4g}"
-            yield "class", f"{text}, Holm-adjusted {one['p_value_adjusted']:.4g}"
-        else:
-            yield "class", f"{one['target']}, {one['pixels']} pixels: no test"
+        says = "no test" if one["p_value"] is None else _of_part(one, drawn)
+        yield "class", f"{one['target']}, {one['pixels']} pixels: {says}"
+
+
+def _of_part(part: Mapping[str, Any], drawn: bool) -> str:
+    """Its p-values, or as much of them as a search that was stopped knows."""
+    low, high = part["p_value_bounds"]
+    own = inside(part["p_value"], (low, high), 4) if drawn else p_value_text((low, high))
+    bounds = part["p_value_adjusted_bounds"]
+    if not drawn and (low, high) == NOTHING_KNOWN and tuple(bounds) == NOTHING_KNOWN:
+        return "p-value not known, its search was stopped"
+    holm = "not known" if tuple(bounds) == NOTHING_KNOWN else p_value_text(bounds)
+    return f"p-value {own}, Holm-adjusted {holm}"
 
 
 def _comparison(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -199,23 +200,41 @@ def interval_text(result: Mapping[str, Any]) -> str:
 
 def _says_little(fragility: Mapping[str, Any]) -> bool:
     """Whether the selection leaves so little that a large p-value is what must be expected."""
-    distance, left = fragility["distance"], fragility["information"]
-    return left is not None and distance is not None and left < LITTLE
+    left = fragility["information"]
+    return left is not None and left < LITTLE
 
 
-def _fragility(found: Mapping[str, Any], side: int) -> Iterator[tuple[str, str]]:
-    """How much the selection leaves to test with, where that is little."""
+def _left_open(result: Mapping[str, Any], name: str) -> str | None:
+    """What a search that ended early left open of the fragility; None where it did not."""
+    reason = str(result["reasons"].get(f"fragility.{name}", ""))
+    return reason if reason.startswith(LEFT_OPEN) else None
+
+
+def _fragility(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How much the selection leaves to test with, as far as that is proven."""
+    found, side = result["fragility"], result["saliency"]["coarsen"]
     distance, left = found["distance"], found["information"]
-    if left is None or distance is None:
+    open_end, open_share = _left_open(result, "distance"), _left_open(result, "information")
+    share = open_share or (
+        "" if left is None else f"{left:.2g} of the information on the difference is left by the selection"
+    )
+    if not share or (distance is None and open_end is None):
         return
-    share = f"{left:.2g} of the information on the difference is left by the selection"
+    seen = ", as far as the chains saw" if GUARANTEES[result["guarantee"]].drawn else ""
+    end = open_end or f"the nearest end of S is {distance:.2g} standard errors away"
     if not _says_little(found):
-        yield "fragility", f"{share}; the nearest end of S is {distance:.2g} standard errors away"
+        yield "fragility", f"{share}; {end}{seen}"
         return
+    moving = (
+        "almost nothing is left to test with"
+        if distance is None or seen
+        else f"moving the difference by {distance:.2g} standard errors changes the region, so that almost "
+        "nothing is left to test with"
+    )
+    more = f"; {end}{seen}" if distance is None or seen else ""
     yield (
         "fragility",
-        f"moving the difference by {distance:.2g} standard errors changes the region, so that almost nothing "
-        f"is left to test with ({share}): a large p-value says little here. --randomise 0.2 (its p-value "
+        f"{moving} ({share}{more}): a large p-value says little here. --randomise 0.2 (its p-value "
         "keeps its meaning) and --thin 0.2 (one forward pass) select on a slightly noisier image; "
         f"--coarsen {4 if side == 1 else 2 * side} makes the region of blocks, which hold fewer edges fixed",
     )
@@ -287,6 +306,11 @@ def in_words(result: Mapping[str, Any]) -> str:
         verdict = (
             f"not significant at level {level:.3g}{known}, but the selection leaves almost nothing to test "
             "with: this says neither that the region is real nor that it is noise (see fragility)"
+        )
+    elif low > level and _left_open(result, "information"):
+        verdict = (
+            f"not significant at level {level:.3g}{known}; the search ended before it was known how much the "
+            "selection leaves to test with"
         )
     elif low > level:
         verdict = f"not significant at level {level:.3g}{known}: this region may well be noise"

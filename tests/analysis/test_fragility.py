@@ -1,6 +1,8 @@
 """What the conditioning leaves."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -9,10 +11,19 @@ from support import nets
 
 import onnx_si
 from onnx_si.ground.intervals import Intervals
-from onnx_si.statistics.fragility import distance_to_ends, information
+from onnx_si.report import Fragility
+from onnx_si.search import Stop
+from onnx_si.statistics.fragility import (
+    agree,
+    distance_bounds,
+    distance_to_ends,
+    information,
+    information_bounds,
+)
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Normal
 
+MODELS = Path(__file__).parents[2] / "models"
 SETS = [
     [(-math.inf, math.inf)],
     [(1.0, 2.0)],
@@ -85,3 +96,36 @@ def test_a_fragile_region_is_told_in_words():
     assert result.fragility.information < 1e-3 and result.fragility.distance < 0.02
     text = " ".join(result.summary().split())
     assert "almost nothing is left to test with" in text and "--randomise 0.2" in text
+
+
+def test_what_is_undecided_leaves_bounds():
+    """Whatever of the undecided parts is in S, distance and information lie between their bounds."""
+    inside, undecided = Intervals.of([(1.2, 1.6)]), Intervals.of([(0.5, 1.2), (1.6, 1.9), (3.0, math.inf)])
+    far, share = distance_bounds(inside, undecided, line()), information_bounds(inside, undecided, line())
+    parts = [[(0.5, 1.2)], [(1.6, 1.9)], [(1.6, 1.7), (0.9, 1.0)], [(3.0, 9.0)], [*undecided]]
+    for part in parts:
+        whole = inside.union(Intervals.of(part))
+        assert far[0] <= distance_to_ends(whole, line()) <= far[1]
+        assert share[0] <= information(whole, line()) <= share[1]
+    assert not agree(far) and not agree(share)
+    assert distance_bounds(inside, Intervals.of([(1.6, math.inf), (-9.0, 1.2)]), line())[1] > 10
+    settled = Intervals.of([(5.0, math.inf)])  # far from the statistic: nothing that is told is open
+    assert agree(distance_bounds(inside, settled, line())) and agree(
+        information_bounds(inside, settled, line())
+    )
+    assert distance_bounds(inside, Intervals.line(), line())[1] == math.inf
+
+
+def test_a_search_that_was_stopped_tells_only_what_it_proved():
+    """Stopped after its first cell: where S ends next to it is proven, the rest is open."""
+    stop, model = Stop(), str(MODELS / "paper_cam_32.onnx")
+    early = onnx_si.test(
+        model, MODELS / "paper_cam_32_image.npy", verify=0, stop=stop, progress=lambda seen: stop.ask()
+    )
+    document = early.to_dict()
+    assert not document["search"]["complete"] and document["fragility"]["information"] is None
+    assert document["reasons"]["fragility.information"].startswith("the search left open how much")
+    assert document["fragility"]["distance"] == pytest.approx(0.1328, abs=1e-4)  # as of the whole search
+    assert "almost nothing is left" not in early.summary()
+    unknown = replace(early, fragility=Fragility(distance_open="the search left open where S ends: ..."))
+    assert unknown.to_dict()["reasons"]["fragility.distance"].endswith("S ends: ...")

@@ -21,9 +21,11 @@ from onnx_si.report import Estimate, to_json
 from onnx_si.report.as_shown import outline
 from onnx_si.report.documents import RESULT
 from onnx_si.report.documents.shape import has_reason, nulls
+from onnx_si.report.figures import inside, p_value_text
 from onnx_si.report.picture import save_png
+from onnx_si.report.pieces import LEFT_OPEN
 from onnx_si.report.region import bounding_box, components
-from onnx_si.report.text import p_value_text, summary
+from onnx_si.report.text import guarantee_text, summary
 
 RNG = np.random.default_rng(11)
 IMAGE = RNG.normal(size=(8, 8))
@@ -207,7 +209,12 @@ def test_numpy_values_become_plain():
     [
         ((0.75295, 0.75305), "0.753"),
         ((0.2, 0.2), "0.2"),
-        ((0.123456789, 0.12345679), "0.1235"),
+        ((0.123456789, 0.12345679), "0.123457"),
+        ((0.0221046, 0.0240869), "0.024"),
+        ((1.19873e-08, 1.25674e-08), "1.2e-08"),
+        ((0.507992, 0.534004), "0.53"),
+        ((0.1, 0.2441), "<= 0.25"),
+        ((0.0, 5e-324), "<= 4.9e-324"),
         ((0.0499, 0.05), "0.05"),
         ((1e-40, 2.4e-7), "<= 2.4e-07"),
         ((0.0, 1.0), "<= 1"),
@@ -216,6 +223,19 @@ def test_numpy_values_become_plain():
 )
 def test_the_p_value_has_the_digits_that_its_bounds_share(bounds, text):
     assert p_value_text(bounds) == text
+    low, high = (float(f"{end:.6g}") for end in bounds)
+    shown = float(text.removeprefix("<= "))
+    assert low <= shown <= high if "<" not in text else shown >= bounds[1]
+
+
+def test_a_printed_p_value_never_leaves_its_printed_bounds():
+    rng = np.random.default_rng(0)
+    for high, width in zip(rng.uniform(size=2000), 10 ** rng.uniform(-12, 0, 2000), strict=True):
+        bounds = (high * (1 - width), high)
+        text = p_value_text(bounds)
+        low, top = (float(f"{end:.6g}") for end in bounds)
+        assert float(text[3:]) >= high if text.startswith("<= ") else low <= float(text) <= top
+        assert low <= float(inside(0.5 * (bounds[0] + high), bounds, 2)) <= top
 
 
 def test_summary_is_about_a_dozen_lines(result):
@@ -264,7 +284,38 @@ def test_the_guarantee_says_what_is_given(result):
     content = result.to_dict()
     assert "exact, given the noise: " in summary(content)
     guessed = {**content["noise"], "level": "approximate"}
-    assert "exact, but approximate level: noise estimated: " in summary({**content, "noise": guessed})
+    text = summary({**content, "noise": guessed})
+    assert "guarantee   approximate level: noise estimated: given that noise, " in text
+    assert guarantee_text("exact", "approximate") == "approximate level: noise estimated"
+    assert guarantee_text("certified", "approximate") == "approximate level: noise estimated, certified"
+
+
+def test_a_part_whose_search_was_stopped_has_no_p_value_in_words(result):
+    content = result.to_dict()
+    part = {**content["region"]["components"][0], "p_value": 1.0, "p_value_adjusted": 1.0}
+    part |= {"p_value_bounds": [0.0, 1.0], "p_value_adjusted_bounds": [0.0, 1.0]}
+    told = {**part, "p_value": 0.02, "p_value_bounds": [0.01, 0.02]}
+    content["region"] = {**content["region"], "components": [part, told]}
+    content["classes"] = [{**part, "target": 3}]
+    lines = [line for line in summary(content).splitlines() if line.startswith(("component", "class"))]
+    assert all("p-value not known, its search was stopped" in lines[place] for place in (0, 2))
+    assert "p-value <= 0.02, Holm-adjusted not known" in lines[1]
+    part |= {"p_value_bounds": [0.03, 0.0300001], "p_value_adjusted_bounds": [0.06, 0.0600002]}
+    assert "p-value 0.03, Holm-adjusted 0.06" in summary(content)
+
+
+def test_what_a_search_left_open_is_not_told_as_known(result):
+    content = result.to_dict()
+    content["fragility"] = {"distance": None, "information": None}
+    content["reasons"] = {
+        "fragility.distance": f"{LEFT_OPEN} where S ends: at least 0.01 standard errors away",
+        "fragility.information": f"{LEFT_OPEN} how much is left: 0 to 0.5 of it",
+    }
+    content |= {"p_value_bounds": [0.5, 0.5], "p_value": 0.5}
+    text = " ".join(summary(content).split())
+    assert "at least 0.01 standard errors away" in text and "0 to 0.5 of it" in text
+    assert "changes the region" not in text and "may well be noise" not in text
+    assert "the search ended before it was known how much the selection leaves" in text
 
 
 def test_warnings_may_have_been_told_before(result):

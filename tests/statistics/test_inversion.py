@@ -288,6 +288,11 @@ def test_where_the_accepted_differences_lie_on_both_sides_of_a_rejected_0_there_
     settings = settle(Options(), {}, has_reference=False)
     kept = _without_contradiction(answer, estimated, settings)
     assert kept.interval is None and "no interval" in kept.interval_reason and kept.value == 0.3
+    stopped = dataclasses.replace(estimated, interval=(-2.0, 9.0), interval_bounds=((-2.0, 0.5), (7.0, 9.0)))
+    unknown = _without_contradiction(answer, stopped, settings)
+    assert unknown.interval is None and unknown.interval_bounds == stopped.interval_bounds
+    assert "which side of 0" in unknown.interval_reason and "-2 to 9" in unknown.interval_reason
+    assert "no interval" not in unknown.interval_reason
     for other in (
         dataclasses.replace(answer, p_value_bounds=(0.2, 0.2)),
         dataclasses.replace(answer, p_value_bounds=(0.04, 0.06)),

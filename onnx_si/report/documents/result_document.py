@@ -34,6 +34,7 @@ COMPONENT: dict[str, Form] = {
     "p_value": number("given that this set of pixels is a component of the region"),
     "p_value_bounds": pair("proven bounds of it"),
     "p_value_adjusted": number("Holm's, over all components, given the whole region"),
+    "p_value_adjusted_bounds": pair("bounds of it, the upper one is it"),
     "statistic": number("in the image's units"),
     "standard_error": number("of the statistic, without selection"),
 }
@@ -44,6 +45,7 @@ CLASS: dict[str, Form] = {
     "p_value": number("given the region of this class"),
     "p_value_bounds": pair("proven bounds of it"),
     "p_value_adjusted": number("Holm's, over all classes that are there, given the class of every pixel"),
+    "p_value_adjusted_bounds": pair("bounds of it, the upper one is it"),
     "statistic": number("in the image's units"),
     "standard_error": number("of the statistic, without selection"),
 }
@@ -85,8 +87,13 @@ KEYS: dict[str, Form] = {
     "truncation": listed(f"the set S on which the region is the observed one, {INTERVALS}", pair("")),
     "undecided": listed(f"what was left open of the line, {INTERVALS}", pair("")),
     "fragility": {
-        "distance": number("standard errors from the statistic to the nearest end of S"),
-        "information": number("share of the statistic's information on its mean that the selection leaves"),
+        "distance": number(
+            "standard errors from the statistic to the nearest end of S; null while the search left it open"
+        ),
+        "information": number(
+            "share of the statistic's information on its mean that the selection leaves; null while the "
+            "search left it open"
+        ),
     },
     "region": {
         "pixels": whole("how many pixels the region has"),

@@ -12,11 +12,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from onnx_si.report.audited import allowed
+from onnx_si.report.figures import p_value_of
 from onnx_si.report.html.charts import bar, histogram, quantiles
 from onnx_si.report.html.command import command
 from onnx_si.report.html.sentences import control, gate_text, headline, sentences
 from onnx_si.report.html.sortable import lines, safe_json
-from onnx_si.report.text import in_words, interval_text, noise_text, p_value_text, parity_text, region_text
+from onnx_si.report.text import in_words, interval_text, noise_text, parity_text, region_text
 
 
 def audit_page(
@@ -84,7 +85,7 @@ def _of_result(document: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
     return {
         "document": document,
         "significant": _is_significant(document),
-        "p_value": p_value_text(document["p_value_bounds"]),
+        "p_value": p_value_of(document),
         "words": in_words(document),
         "region": region_text(document["region"]),
         "interval": interval_text(document),

@@ -6,8 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from onnx_si.report.figures import p_value_of
 from onnx_si.report.html.command import pieces, quoted
-from onnx_si.report.text import interval_text, noise_text, p_value_text, region_text
+from onnx_si.report.text import interval_text, noise_text, region_text
 
 MOST_TEXTS = 10_000  # that are kept to be told once; what is new after them is told in full
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -84,7 +85,7 @@ def _tested(document: Mapping[str, Any], texts: _Texts) -> dict[str, Any]:
     pixels = document["parity"]["pixels"]
     return {
         "p": document["p_value"],
-        "pt": p_value_text(document["p_value_bounds"]),
+        "pt": p_value_of(document),
         "b": document["p_value_bounds"],
         "ci": interval_text(document),
         "px": document["region"]["pixels"],
