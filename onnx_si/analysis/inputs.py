@@ -1,15 +1,15 @@
 """What a caller gives: arrays, or the files that hold them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from onnx_si.analysis.scene import Accepts, Given
-from onnx_si.errors import WrongType
-from onnx_si.ground.files import Accept, read_image, spacing, told
+from onnx_si.errors import UsageError, WrongType
+from onnx_si.ground.files import Accept, has_pages, is_picture, read_image, spacing, told
 from onnx_si.ground.readers import PLAINLY, How
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
@@ -92,6 +92,25 @@ class Inputs:
             reference_paths=references,
             config={**outcome.config, **files},
         )
+
+
+def require_read_so(how: How, files: Iterable[Any]) -> None:
+    """Refuse a choice about the reading of files that has no effect on any of those given.
+
+    Raises
+    ------
+    UsageError
+        If none is a picture; of pages, if none is of a kind that has some.
+    """
+    if how == PLAINLY:
+        return
+    names = [name for one in files if (name := _name(one)) is not None]
+    of_pictures = {"transparency": how.transparency, "colours": how.colours, "exif": how.exif}
+    chosen = [name for name, value in of_pictures.items() if value]
+    if chosen and not any(map(is_picture, names)):
+        raise UsageError(f"--{chosen[0]} has no effect here: it needs a picture (PNG, JPEG, TIFF)")
+    if how.page is not None and not any(map(has_pages, names)):
+        raise UsageError("--page has no effect here: it needs a file with pages (TIFF, PNG, DICOM, NIfTI)")
 
 
 def several(given: Any) -> tuple[Any, ...]:

@@ -5,8 +5,9 @@ from typing import Unpack
 
 from numpy.typing import ArrayLike
 
-from onnx_si.analysis.inputs import Path
+from onnx_si.analysis.inputs import Path, require_read_so, several
 from onnx_si.analysis.options import AllOptions
+from onnx_si.analysis.options.of_image import how_of
 from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import prepare
 from onnx_si.analysis.remarks import Notice
@@ -72,6 +73,7 @@ def test(
     ------
     Miwa, Duy, Takeuchi, "Valid p-value for deep learning-driven salient region", ICLR 2023.
     """
+    require_read_so(how_of(options), (image, mask, sigma_from, *several(reference), *several(noise_from)))
     return prepare(model, **options).test(
         image,
         reference,

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from onnx_si.analysis.inputs import require_read_so
 from onnx_si.analysis.options import Options
+from onnx_si.analysis.options.of_image import how_of
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.apart import require_apart
 from onnx_si.auditing.gates import judge
@@ -142,6 +144,7 @@ def run_audit(
     """
     place = Path(folder)
     require_apart(wish, entries(wish), place)
+    require_read_so(how_of(wish.options), _files(wish))
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
     count = processes(jobs)
@@ -165,6 +168,13 @@ def run_audit(
                 advance(number, total)
         document = _judged(wish, place, lock)
     return Audit(folder=place, document=document, kept=kept)
+
+
+def _files(wish: Wish) -> Iterator[Path]:
+    """Everything that is read as an image is."""
+    shared = (wish.sigma_from, *wish.noise_from)
+    each = (name for entry in entries(wish) for name in (entry.image, entry.mask, *entry.reference))
+    return (wish.place(name) for name in itertools.chain(shared, each) if name)
 
 
 def _clear(place: Path) -> None:

@@ -36,7 +36,10 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"unknown option {shown(flag)}{did_you_mean(flag, known)}")
             if f"-{flag}" in known:
                 self.error(f"unknown option {shown(flag)}; did you mean -{flag}?")
-        return self.parse_args(with_negative_values(arguments))
+        parsed = self.parse_args(with_negative_values(arguments))
+        if getattr(parsed, "quiet", False) and getattr(parsed, "verbose", False):
+            self.error("--quiet and --verbose say opposite things; give one of them")
+        return parsed
 
 
 def with_negative_values(arguments: Sequence[str]) -> list[str]:

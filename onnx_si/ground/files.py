@@ -99,6 +99,16 @@ def read_image(path: str | os.PathLike[str], accept: Accept = _any, how: How = P
         ) from error
 
 
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether it is read as a picture, by its name."""
+    return Path(path).suffix.lower() in PICTURES
+
+
+def has_pages(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of its kind may hold several images."""
+    return is_picture(path) or nifti.is_nifti(Path(path)) or dicom.is_dicom(Path(path))
+
+
 def told(path: str | os.PathLike[str], how: How = PLAINLY) -> tuple[str, ...]:
     """What a user must know of the way an image's file is read."""
     if (scan := _scan(Path(path), how)) is not None:

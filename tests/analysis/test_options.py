@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from support import nets
 
 import onnx_si
@@ -218,6 +219,25 @@ def test_an_unknown_option_of_a_simulation(place):
             "--scores has no effect here: it needs a map of class scores",
         ),
         (("simulate", "model.onnx", "--ring", "2"), "--ring has no effect"),
+        *(
+            (("model.onnx", "image.npy", *given, *how), f"{given[0]} has no effect here")
+            for given in (("--decide",), ("--precision", "0.1"), ("--verify", "10"))
+            for how in (("--thin", "0.2"), ("--engine", "monte-carlo"))
+        ),
+        *(
+            (("model.onnx", "image.npy", *given), f"{given[0]} has no effect here: it needs a")
+            for given in (
+                ("--page", "2"),
+                ("--page", "all"),
+                ("--exif",),
+                ("--colours", "rgb"),
+                ("--transparency", "drop"),
+            )
+        ),
+        (("audit", "model.onnx", "image.npy", "--exif", "--output", "a", "--no-isolate"), "--exif has no"),
+        (("model.onnx", "image.npy", "--quiet", "--verbose"), "--quiet and --verbose say opposite things"),
+        (("simulate", "model.onnx", "--quiet", "--verbose"), "--quiet and --verbose say opposite things"),
+        (("model.onnx", "image.npy", "--channels", "0,0"), "channels (0, 0); give each channel once"),
         (("model.onnx", "image.npy", "--sigma", "x"), "--sigma 'x'; give a number"),
     ],
 )
@@ -232,6 +252,17 @@ def test_an_option_without_effect_is_an_error_in_python_too():
     with pytest.raises(UsageError, match="--ring has no effect"):
         onnx_si.test(model, IMAGE, sigma=1.0, ring=2)
     assert onnx_si.test(model, IMAGE, sigma=1.0, ring=2, hypothesis="neighborhood").config["ring"] == 2
+
+
+def test_options_that_have_an_effect_are_taken(tmp_path):
+    """No points at all may always be asked for, and one picture is enough for what is about pictures."""
+    model = nets.map_net(seed=3, size=8)
+    for how in ({"thin": 0.5}, {"engine": "monte-carlo", "draws": 19}):
+        result = onnx_si.test(model, IMAGE, sigma=1.0, threshold="minmax:0.5", verify=0, **how)
+        assert result.config["precision"] is None and result.config["decide"] is None
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(mask)
+    assert onnx_si.test(model, IMAGE, mask=mask, sigma=1.0, threshold="minmax:0.5", exif=True).config["exif"]
 
 
 # ------------------------------------------------------------------------------------ one spelling, files

@@ -154,7 +154,11 @@ class QuestionOptions(TypedDict, total=False):
     channels: Annotated[
         Sequence[int] | None,
         Option(
-            kind=INDICES, help="channels of the image that are tested", shown_default="all", metavar="C,.."
+            kind=INDICES,
+            help="channels of the image that are tested",
+            shown_default="all",
+            check=Check(lambda value: len(set(value)) == len(value), "give each channel once"),
+            metavar="C,..",
         ),
     ]
     components: Annotated[

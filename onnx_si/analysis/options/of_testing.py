@@ -30,6 +30,11 @@ CHAINS = Need(
     ),
     "chains: not --engine exact or certified, nor --thin",
 )
+SEARCH = Need(
+    lambda values: values["thin"] is None and values["engine"] != DRAWN.name,
+    "an exact search: not --engine monte-carlo, nor --thin",
+)
+FOLLOWED = Need(lambda values: not values["verify"] or SEARCH.holds(values), SEARCH.words)
 ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 LEAST_BUDGET = 1 << 20
 LONGEST = 1e7  # seconds, four months
@@ -69,6 +74,7 @@ class TestingOptions(TypedDict, total=False):
             default=1e-4,
             why="wanted width of the p-value's bounds",
             check=PROPORTION,
+            needs=SEARCH,
             metavar="P",
         ),
     ]
@@ -147,7 +153,12 @@ class TestingOptions(TypedDict, total=False):
     ]
     decide: Annotated[
         bool | None,
-        Option(kind=SWITCH, help="stop as soon as the decision at level A is certain", default=False),
+        Option(
+            kind=SWITCH,
+            help="stop as soon as the decision at level A is certain",
+            default=False,
+            needs=SEARCH,
+        ),
     ]
     verify: Annotated[
         int | None,
@@ -158,6 +169,7 @@ class TestingOptions(TypedDict, total=False):
             default=64,
             shown_default="64; 0 in a simulation",
             check=within(0, 100_000, " points"),
+            needs=FOLLOWED,
             metavar="N",
         ),
     ]
@@ -170,10 +182,7 @@ class TestingOptions(TypedDict, total=False):
             check=Check(
                 lambda value: 0 < value <= LONGEST, f"give more than 0 and at most {LONGEST:g} seconds"
             ),
-            needs=Need(
-                lambda values: values["thin"] is None and values["engine"] != "monte-carlo",
-                "an exact search: not --engine monte-carlo, nor --thin",
-            ),
+            needs=SEARCH,
             metadata="onnx_si.time_limit",
             metavar="S",
         ),
