@@ -96,6 +96,7 @@ def row(folder: str, size: int, name: str, way: str, trials: int) -> dict:
     path = Path(folder) / f"{size}_{bool(resize)}.onnx"
     onnx.save(network(size, coarse=bool(resize)), path)
     options = {**WAYS[way], **({"resize": resize} if resize else {})}
+    search = {} if "thin" in options else {"precision": 1e-3, "decide": True}
     started = time.process_time()
     found = simulate(
         str(path),
@@ -107,8 +108,7 @@ def row(folder: str, size: int, name: str, way: str, trials: int) -> dict:
         hypothesis="background",
         threshold="max:0.5",
         saliency="output:map",
-        precision=1e-3,
-        decide=True,
+        **search,
         **options,
     )
     (one,) = found.rows

@@ -10,7 +10,8 @@ from onnx_si.analysis.sliding_windows import slid
 from onnx_si.errors import InputError, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.graph.preprocess import Preprocessing, with_preprocessing
-from onnx_si.ground.layout import Layout, Shape, require_one_image, with_sizes
+from onnx_si.ground.layout import Layout, require_one_image, with_sizes
+from onnx_si.ground.misfit import Shape
 from onnx_si.ground.terminal import shown
 from onnx_si.maps import View, resize_matrix
 from onnx_si.maps.map import MAX_RESIZE_VALUES

@@ -7,11 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import AmbiguousLayout, InputError, UnsupportedModel, UsageError
+from onnx_si.ground.misfit import FEW_CHANNELS, Shape, advice
 from onnx_si.ground.terminal import shown
-
-FEW_CHANNELS = 4  # grey, colour, colour with alpha; anything larger is space where there is a choice
-
-Shape = tuple[int | str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -257,38 +254,8 @@ def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) 
     wanted = ", ".join("any" if not isinstance(n, int) else str(n) for n in declared)
     raise InputError(
         f"{what} has shape {shown(array.shape)}, the model's input is ({wanted}) read as {layout.axes}; "
-        f"{_advice([*candidates, *([] if turned is None else [turned.shape])], declared, layout)}"
+        f"{advice(array.shape, declared, layout.axes)}"
     )
-
-
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-"""Pillow's names of pictures, by their channels."""
-
-
-def _advice(candidates: Sequence[tuple[int, ...]], declared: Shape, layout: Layout) -> str:
-    """What to do about the axes that don't fit, by the reading of the array that fits on the most."""
-    wrong: tuple[list[str], Shape] = ["N"], declared
-    for shape in (one for one in candidates if len(one) == len(declared)):
-        axes = zip(layout.axes, declared, shape, strict=True)
-        found = [name for name, want, have in axes if isinstance(want, int) and want != have]
-        if len(found) < len(wrong[0]) or wrong[1] is declared:
-            wrong = found, shape
-    names, nearest = wrong
-    if names == ["C"]:
-        axis = layout.axes.index("C")
-        has, takes = nearest[axis], declared[axis]
-        mode = _MODES.get(takes) if isinstance(takes, int) and has in _MODES else None
-        how = "" if mode is None else f" (with Pillow: Image.open(FILE).convert('{mode}').save(NEW))"
-        return f"the channels differ: it has {has}, the model takes {takes}; save it with {takes}{how}"
-    if set(names) <= set("DHW"):
-        larger = all(_exceeds(nearest[place], declared[place]) for place in map(layout.axes.index, names))
-        windows = ", --window-size N lays a model that gives maps over it window by window" if larger else ""
-        return f"the size differs: --resize-input linear makes the resizing part of what is tested{windows}"
-    return "give one image of that size (--layout changes how the axes are read)"
-
-
-def _exceeds(have: int | str | None, want: int | str | None) -> bool:
-    return isinstance(have, int) and isinstance(want, int) and have > want
 
 
 def _picture(array: NDArray[np.float64], layout: Layout, rank: int) -> NDArray[np.float64] | None:

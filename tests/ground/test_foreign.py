@@ -10,6 +10,7 @@ import onnx_si
 from onnx_si.cli.main import main
 from onnx_si.errors import InputError, SaliencyUnavailable
 from onnx_si.ground.files import read_image
+from onnx_si.ground.misfit import advice
 
 IMAGE = np.random.default_rng(5).normal(size=(8, 8))
 
@@ -62,14 +63,45 @@ def test_what_is_no_image(tmp_path):
             "the model takes 1; save it with 1 (with Pillow: Image.open(FILE).convert('L')",
         ),
         ((8, 8, 3), "the channels differ: it has 3, the model takes 1; save it with 1"),
-        ((3, 9, 8), "give one image of that size"),
-        ((2, 1, 8, 8), "give one image of that size"),
+        ((3, 9, 8), "it has 3, the model takes 1"),
+        ((3, 9, 8), "the size differs: --resize-input"),
+        ((9, 9, 9, 9, 9), "give one image of that size"),
+        ((30, 20, 9), "give one image of that size"),
+        ((2, 1, 8, 8), "it holds 2 images: give one image"),
+        ((2, 8, 8, 1), "it holds 2 images: give one image"),
+        (
+            (2, 8, 8, 3),
+            "it holds 2 images: give one image (onnx-si audit tests several); the channels differ: it",
+        ),
+        ((5, 8, 8), "the channels differ: it has 5 channels, or is 5 images, the model takes 1"),
     ],
 )
 def test_what_does_not_fit(shape, words):
     with pytest.raises(InputError) as caught:
         onnx_si.test(nets.map_net(seed=3, size=8), np.random.default_rng(0).normal(size=shape), sigma=1.0)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 32, 32), "the channels differ: it has 3, the model takes 1; save it with 1"),
+        ((1, 3, 32, 32), "the channels differ: it has 3, the model takes 1"),
+        ((2, 32, 32), "the channels differ: it has 2 channels, or is 2 images, the model takes 1"),
+        ((2, 32, 32, 1), "it holds 2 images: give one image"),
+        ((2, 1, 32, 32), "it holds 2 images: give one image"),
+        ((40, 40), "the size differs: --resize-input"),
+    ],
+)
+def test_what_does_not_fit_a_free_batch_with_channels_behind(shape, words):
+    assert words in advice(shape, ("N", 32, 32, 1), "NHWC")
+
+
+def test_channels_at_the_other_end_and_layouts_without_a_batch():
+    assert "the model reads them behind" in advice((3, 32, 32), ("N", 32, 32, 3), "NHWC")
+    assert "the model reads them in front" in advice((1, 32, 32, 3), (1, 3, 32, 32), "NCHW")
+    assert "it holds 2 images" in advice((2, 3, 32, 32), (3, 32, 32), "CHW")
+    assert "it holds 4 images" in advice((4, 32, 32), (32, 32), "HW")
 
 
 @pytest.mark.parametrize("mode", ["linear"])
