@@ -158,6 +158,7 @@ def run_audit(
         found, took = Journal(place / ROWS), Journal(place / TIMINGS, durable=False)
         done = _finished(found, took, wish)
         total = lock["images"]["count"]
+        count = min(count, max(1, total - done))
         job = _job(wish, model.sha256 or "", place)
         advance(done, total)
         left = itertools.islice(entries(wish), done, None)

@@ -29,14 +29,16 @@ PATIENCE = 0.5  # seconds between two looks of a worker at its coordinator
 
 
 def processes(jobs: int) -> int:
-    """How many processes a number of jobs means; -1: one for each core that this process may use."""
+    """How many processes a number of jobs means; -1: one for each core that this process may use, and more
+    than these only wait for each other.
+    """
     if jobs == -1:
         return cores()
     if jobs < 0:
         raise UsageError(
             f"jobs {jobs}; give 0 for this process alone, at least 1 worker, or -1 for all cores"
         )
-    return jobs
+    return min(jobs, cores())
 
 
 def rows(job: Job, entries: Iterable[Entry], jobs: int, scheduler: str | None = None) -> Generator[Done]:

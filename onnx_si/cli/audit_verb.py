@@ -13,7 +13,9 @@ from onnx_si.auditing.own_options import FOR_ALL, JUDGED, OWN, WORK
 from onnx_si.auditing.wish import Wish, read_wish, wish_of
 from onnx_si.cli.arguments import options_of
 from onnx_si.cli.options import Parser, add_options, given_options
+from onnx_si.cli.say import say
 from onnx_si.errors import UsageError
+from onnx_si.ground.machine import fewer_jobs
 from onnx_si.ground.paths import resolved
 from onnx_si.ground.terminal import shown, shown_line
 
@@ -79,6 +81,9 @@ def audit(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.mlflow:
         require_mlflow()
+    fewer = None if how["scheduler"] else fewer_jobs(how["jobs"], how["jobs"], "images")
+    if fewer is not None and not arguments.quiet:
+        say(fewer)
     shows = not arguments.quiet if arguments.progress is None else arguments.progress
     bar = Bar(sys.stderr, "images", asked=arguments.progress is True) if shows else None
     if bar is None:

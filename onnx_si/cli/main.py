@@ -12,7 +12,7 @@ from pathlib import Path
 from onnx_si import __version__
 from onnx_si.cli.options import Parser
 from onnx_si.cli.say import say
-from onnx_si.cli.signals import interrupt, on_end
+from onnx_si.cli.signals import INTERRUPTED, interrupt, leave, on_end
 from onnx_si.errors import OnnxSIError, UnsupportedModel, UnsupportedOp, UsageError
 from onnx_si.ground.budget import budget
 from onnx_si.ground.guard import guarded
@@ -24,7 +24,6 @@ from onnx_si.ground.words import did_you_mean
 VERBS = ("inspect", "saliency", "simulate", "audit", "replay")
 _ASKED = ("--help", "--version")
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
-INTERRUPTED = 130
 OUT_OF_MEMORY = UnsupportedModel.exit_code
 
 
@@ -83,7 +82,8 @@ def _dispatch(arguments: list[str]) -> int:
     with guarded(UsageError, "the command line", "see onnx-si --help"):
         parsed = _parser(verb).parse(arguments if verb is None else arguments[1:])
     with budget(parsed.memory):
-        run = _runner(verb)
+        with on_end(leave):
+            run = _runner(verb)
         with ceiling():
             if verb != "audit" and parsed.isolate:
                 from onnx_si.runtime.isolation import isolated, try_out

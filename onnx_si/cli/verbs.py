@@ -16,7 +16,7 @@ from onnx_si.cli.arguments import options_of
 from onnx_si.cli.options import given_options
 from onnx_si.cli.outputs import require_outputs
 from onnx_si.cli.say import Narration, say
-from onnx_si.cli.signals import on_end
+from onnx_si.cli.signals import INTERRUPTED, on_end
 from onnx_si.errors import InputError, NothingToTest, UnsupportedModel, UsageError
 from onnx_si.graph import load
 from onnx_si.ground.terminal import shown_line
@@ -29,8 +29,6 @@ from onnx_si.search import Stop
 
 if TYPE_CHECKING:
     from onnx_si.simulation.experiment import Simulation
-
-INTERRUPTED = 130
 
 
 def test_verb(arguments: argparse.Namespace) -> int:
@@ -136,15 +134,18 @@ def saliency_verb(arguments: argparse.Namespace) -> int:
 def simulate_verb(arguments: argparse.Namespace) -> int:
     from onnx_si.simulation.bar import Bar
     from onnx_si.simulation.experiment import simulate
+    from onnx_si.simulation.interrupted import Interrupted
 
     require_outputs(arguments, options_of(SIMULATE).values())
     options = given_options(arguments, options_of(SIMULATE))
-    asked = arguments.progress is True
+    asked, code = arguments.progress is True, 0
     shows = _shows_progress(arguments, elsewhere=True)
     with Bar(sys.stderr, asked=asked) if shows else nullcontext() as bar:
         told = _narration(arguments)
         try:
             simulation = simulate(arguments.model, progress=bar, notice=told, **options)
+        except Interrupted as ended:
+            simulation, code = ended.simulation, INTERRUPTED
         finally:
             told.end()
     _write(simulation, arguments)
@@ -152,9 +153,10 @@ def simulate_verb(arguments: argparse.Namespace) -> int:
         simulation.print(sys.stdout)
     if arguments.plot is not None:
         simulation.plot(arguments.plot)
-    if not simulation.tested:
+    if not simulation.tested and not code:
+        mean = "" if simulation.plan.base else ", or, for a model trained on images of another mean, --base"
         raise NothingToTest(
             f"none of {len(simulation.outcomes)} draws has a region to test; choose another --threshold or "
-            "--saliency, or, for a model trained on images of another mean, --base"
+            f"--saliency{mean}"
         )
-    return 0
+    return code

@@ -73,6 +73,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def fewer_jobs(jobs: int, count: int, of: str) -> str | None:
+    """What to tell of jobs that would be more than there are cores, or than there is work for."""
+    used = min(cores(), count)
+    if jobs <= max(used, 1):
+        return None
+    why = f"there are {cores()} cores" if used == cores() else f"there are {count} {of}"
+    return f"jobs {used}: {why}, so that more than these, as the {jobs} asked for, would wait or stand idle"
+
+
 @functools.cache
 def _thread_pools() -> ThreadpoolController:
     return ThreadpoolController()

@@ -18,10 +18,13 @@ from onnx_si.analysis.remarks import Notice
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import UsageError
 from onnx_si.graph import Loadable, Model, as_model
+from onnx_si.ground.machine import fewer_jobs
 from onnx_si.report.documents import SIMULATION
 from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.detectable import Count, Detectable, found_with, why_not
 from onnx_si.simulation.draws import Noise, Signalled, parse_noise
+from onnx_si.simulation.interrupted import Interrupted, finished, not_found
+from onnx_si.simulation.interrupted import told as told_of
 from onnx_si.simulation.kept_trials import Journal
 from onnx_si.simulation.keywords import ALL, DEFAULT_TRIALS, OWN
 from onnx_si.simulation.method_rows import CONFIDENCE, Row, p_values, summarise
@@ -251,6 +254,8 @@ def simulate(
     Raises
     ------
     UsageError, InputError, UnsupportedModel, NothingToTest
+    KeyboardInterrupt
+        As `onnx_si.simulation.interrupted.Interrupted`, which holds what is finished, if anything is.
 
     Source
     ------
@@ -297,32 +302,45 @@ def simulate(
     warnings = () if warning is None else (warning,)
     for text in warnings:
         (notice or _silent)("warning", text)
+    fewer = fewer_jobs(jobs, (count.trials or count.tested or 1) * len(signals), "trials")
+    if fewer is not None:
+        (notice or _silent)("default", fewer)
     journal = Journal(resume, plan, versions()["onnx-si"])
     run = (journal, jobs, progress or _silent)
-    if detectable is None:
-        limit = None
-    else:
-        limit, tried = found_with(detectable, count, plan, settings, run)
-        signals = tuple(sorted({*signals, *tried}))
-    outcomes = (
-        run_trials(count.trials, plan, signals, *run)
-        if count.trials
-        else run_until_tested(count.tested or 1, plan, signals, *run)
-    )
-    rows = summarise(outcomes, signals, plan.methods, settings.alpha, settings.decide)
-    parts = summarise_parts(outcomes, signals, settings.alpha) if settings.components else ()
-    seconds = time.perf_counter() - started
-    return Simulation(
+    cut, limit = False, None
+    try:
+        if detectable is not None:
+            limit, tried = found_with(detectable, count, plan, settings, run)
+            signals = tuple(sorted({*signals, *tried}))
+        outcomes = (
+            run_trials(count.trials, plan, signals, *run)
+            if count.trials
+            else run_until_tested(count.tested or 1, plan, signals, *run)
+        )
+    except KeyboardInterrupt:
+        known = detectable is None or limit is not None
+        outcomes = finished(journal, signals if known else None, count.trials)
+        if not outcomes:
+            raise
+        wanted = count.trials * len(signals) if known and count.trials else None
+        text = told_of(len(outcomes), wanted, resume)
+        (notice or _silent)("warning", text)
+        signals, warnings, cut = tuple(sorted({o.signal for o in outcomes})), (*warnings, text), True
+        limit = limit or (None if detectable is None else not_found(detectable))
+    found = Simulation(
         model=model,
         plan=plan,
         settings=settings,
         signals=tuple(signals),
         count=count,
         outcomes=outcomes,
-        rows=rows,
-        parts=parts,
+        rows=summarise(outcomes, signals, plan.methods, settings.alpha, settings.decide),
+        parts=summarise_parts(outcomes, signals, settings.alpha) if settings.components else (),
         detectable=limit,
         defaults=defaults,
         warnings=warnings,
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
     )
+    if cut:
+        raise Interrupted(found)
+    return found

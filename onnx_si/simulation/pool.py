@@ -98,7 +98,7 @@ def _complete(
 
 def _outcomes(plan: Plan, keys: Sequence[tuple[float, int]], jobs: int) -> Generator[Outcome]:
     """As they finish."""
-    count = workers(jobs)
+    count = min(workers(jobs), len(keys))
     if count == 1 or len(keys) <= 1:
         yield from (run_trial(plan, signal, trial) for signal, trial in keys)
         return
@@ -119,9 +119,11 @@ def _beside_others(plan: Plan, signal: float, trial: int, memory: int, most: int
 
 
 def workers(jobs: int) -> int:
-    """How many processes a number of jobs means; -1: one for each core that this process may use."""
+    """How many processes a number of jobs means; -1: one for each core that this process may use, and more
+    than these only wait for each other.
+    """
     if jobs == -1:
         return cores()
     if jobs < 1:
         raise UsageError(f"jobs {jobs}; give at least 1, or -1 for all cores")
-    return jobs
+    return min(jobs, cores())

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -87,6 +89,26 @@ def test_a_signal_before_the_search_ends_the_program(monkeypatch, capsys):
     monkeypatch.setattr("onnx_si.cli.verbs.load", lambda path: os.kill(os.getpid(), signal.SIGTERM))
     assert main([MODEL, IMAGE]) == 130
     assert capsys.readouterr().err == "onnx-si: interrupted\n"
+
+
+@pytest.mark.parametrize("module", ["numpy", "onnxruntime"])
+def test_ctrl_c_while_modules_are_imported_has_no_traceback(module):
+    """At the first of them and at one of a verb's."""
+    code = f"""
+import os, signal, sys
+class Now:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Now())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
+from onnx_si.__main__ import main
+sys.exit(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, MODEL, IMAGE], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "onnx-si: interrupted\n")
 
 
 def test_asked_twice_it_ends_at_once():

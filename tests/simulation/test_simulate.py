@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import sys
+import types
 
 import numpy as np
 import onnx
@@ -24,6 +25,7 @@ from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.draws import Noise
 from onnx_si.simulation.experiment import simulate
 from onnx_si.simulation.figure import figure_of
+from onnx_si.simulation.interrupted import finished
 from onnx_si.simulation.method_rows import summarise
 from onnx_si.simulation.part_rows import summarise_parts
 from onnx_si.simulation.plan import plan_of
@@ -533,6 +535,64 @@ def test_nothing_to_test_exits_5_with_the_counts(call):
     assert code == 5 and "none of 3 draws has a region" in stderr and "3" in stdout
 
 
+def stopping(after):
+    """What interrupts when so many are finished."""
+
+    def progress(finished, wanted):
+        if finished == after:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interruption_keeps_the_finished_trials(model):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(model, 20, (0.0, 2.0), progress=stopping(26))
+    found, whole = caught.value.simulation, run(model, 20, (0.0, 2.0))
+    assert [(row.signal, row.trials) for row in found.rows if row.method == "naive"] == [(0.0, 20), (2.0, 6)]
+    assert found.outcomes == whole.outcomes[:26]
+    assert "the first 26 trials of 40; --resume FILE" in found.warnings[-1]
+    with pytest.raises(KeyboardInterrupt) as nothing:
+        run(model, 20, progress=stopping(0))
+    assert not hasattr(nothing.value, "simulation")
+    with pytest.raises(KeyboardInterrupt) as looking:
+        run(model, 20, detectable=0.5, progress=stopping(7))
+    assert "before the smallest signal was found" in looking.value.simulation.summary()
+
+
+def test_only_trials_without_a_gap_count():
+    """Which of those under way end first depends on what they find: none behind a gap is counted."""
+    kept = types.SimpleNamespace(done={(0.0, 0): "a", (0.0, 1): "b", (0.0, 3): "d", (1.0, 1): "e"})
+    assert finished(kept, (0.0, 1.0), None) == finished(kept, None, None) == ("a", "b")
+    assert finished(kept, (0.0,), 1) == ("a",)
+
+
+def test_an_interruption_prints_the_table(call, monkeypatch):
+    done = pool.run_trial
+
+    def interrupted(plan, signal, trial):
+        if trial == 3:
+            raise KeyboardInterrupt
+        return done(plan, signal, trial)
+
+    monkeypatch.setattr(pool, "run_trial", interrupted)
+    code, stdout, stderr = call("--trials", "50", "--jobs", "1")
+    assert code == 130 and "selective" in stdout and " 3 " in stdout
+    assert "it was interrupted: what follows is of the first 3 trials of 50" in stderr
+
+
+def test_more_jobs_than_cores_or_trials_are_not_begun(model, monkeypatch):
+    monkeypatch.setattr(pool, "cores", lambda: 4)
+    assert [pool.workers(jobs) for jobs in (-1, 3, 500)] == [4, 3, 4]
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    assert machine.fewer_jobs(500, 1000, "trials").startswith("jobs 4: there are 4 cores")
+    assert machine.fewer_jobs(500, 3, "trials").startswith("jobs 3: there are 3 trials")
+    assert machine.fewer_jobs(4, 1000, "trials") is machine.fewer_jobs(-1, 1, "trials") is None
+    told = []
+    run(model, 1, jobs=500, notice=lambda kind, text: told.append(text))
+    assert any(text.startswith("jobs 1: there are 1 trials") for text in told)
+
+
 def test_interruption_exits_130_and_the_file_goes_on(call, tmp_path, monkeypatch):
     def interrupted(plan, signal, trial):
         if trial == 2:
@@ -542,7 +602,11 @@ def test_interruption_exits_130_and_the_file_goes_on(call, tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(pool, "run_trial", interrupted)
         code, stdout, stderr = call(*SMALL, "--resume", "trials.jsonl", "--quiet")
-    assert (code, stdout, stderr) == (130, "", "onnx-si: interrupted\n")
+    assert (
+        code == 130
+        and "the first 2 trials of 4; the same command goes on" in stderr
+        and "selective" in stdout
+    )
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
     resumed, whole = (call(*SMALL, *more, "--json")[1] for more in (("--resume", "trials.jsonl"), ()))
     assert json.loads(resumed)["results"] == json.loads(whole)["results"]
