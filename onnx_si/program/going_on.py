@@ -94,18 +94,10 @@ def begun(
         if loops and (len(most) < len(chosen.asked) or any(next(subgraphs(node), None) for node in left)):
             return None  # how many nodes all loops may stand for is counted in one walk
         wanted = {name for node in left for name in read_by(node)}.union(outputs)
-        missing = chosen.binder.missing(wanted, most)
-        if not missing:
+        again = chosen.binder.forgotten(wanted, most)
+        if not again:
             return chosen.binder.part(model, most, wanted), left
-        most -= _behind(missing, nodes)
+        if "" in again:  # the image itself
+            return None
+        most -= again
     return None
-
-
-def _behind(tensors: Iterable[str], nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """The nodes that make some tensors, or are computed from these."""
-    found, changed = set[str](), set(tensors)
-    for node in nodes:
-        if not changed.isdisjoint((*node.output, *read_by(node))):
-            found.add(key_of(node))
-            changed.update(node.output)
-    return found

@@ -221,11 +221,11 @@ class Known:
         """Every value at the image that is still there."""
         return self.spare | self.values
 
-    def missing(self, wanted: Iterable[str], keys: Container[str]) -> set[str]:
-        """Tensors of which nothing is there any more, of those that some nodes or nobody made."""
+    def forgotten(self, wanted: Iterable[str], keys: Container[str]) -> set[str]:
+        """Which of some nodes made a wanted tensor of which nothing is there any more; "" for the image."""
         there = self.constants.keys() | self.unknown | self.spare.keys() | self.values.keys()
-        mine = (name for name in wanted if name == self.image_name or self.owner.get(name) in keys)
-        return {name for name in mine if name not in there}
+        makers = {name: self.owner.get(name, "") for name in wanted if name not in there}
+        return {key for name, key in makers.items() if key in keys or name == self.image_name}
 
     def part(self, model: Model, keys: Container[str], wanted: Container[str]) -> Self:
         """What is known by some of the nodes alone, of a model that has the same ones: to be gone on from, by
@@ -260,4 +260,5 @@ class Known:
         """Put everything in the order of the nodes."""
         order = {key_of(node): place for place, node in enumerate(nodes)}
         self.instructions.sort(key=lambda step: order[self.owner[step.output]])
+        self.classed.sort(key=lambda one: order[one[0]])
         self.findings = dict(sorted(self.findings.items(), key=lambda one: order[self.owner[one[0]]]))
