@@ -40,15 +40,12 @@ class Screen:
         """Stretches on all of which the part's pixels are on their observed side, and those that are open;
         on the others one of its pixels is on the wrong side.
         """
-        domains, tuning, share = self.examiner.domains, self.policy.tuning, self._share(part)
-        assert domains.claiming is not None, "nobody claims anything"
-        batch, claims = self._batch(part), domains.claiming.cost
-        price = claims.passes * share + claims.calls * self.policy.overhead / batch
-        saved = domains.resolving.cost.per_knot * self.policy.knots_of_part(share, 1.0) * share
-        least = 2 * price / saved if saved > 0 else math.inf
+        tuning, share, batch = self.policy.tuning, self._share(part), self._batch(part)
+        price, saved = self._price(part), self._saved(part)
         inside, left, todo = list[Stretch](), list[Stretch](), [(low, high)]
-        if not high - low > tuning.first_screen * least:
+        if not self.is_worth(part, low, high):
             return inside, todo
+        least = 2 * price / saved
         width = max(least, tuning.first_screen * least if self.width is None else self.width)
         allowed = max(tuning.at_stake * saved * (high - low), tuning.screen_tries * price)
         before = self.credit
@@ -73,6 +70,23 @@ class Screen:
         left = _joined(left + todo)
         self.credit -= max(0, len(left) - 1) * self._apart(share)
         return inside, left
+
+    def is_worth(self, part: Part, low: float, high: float) -> bool:
+        """Whether a stretch is wide enough for cells of the first width, by what is known of knots."""
+        first = self.policy.tuning.first_screen * 2 * self._price(part)
+        return self._saved(part) * (high - low) > first
+
+    def _price(self, part: Part) -> float:
+        """Forward passes of a claim about one cell of a batch."""
+        claiming = self.examiner.domains.claiming
+        assert claiming is not None, "nobody claims anything"
+        calls = claiming.cost.calls * self.policy.overhead / self._batch(part)
+        return claiming.cost.passes * self._share(part) + calls
+
+    def _saved(self, part: Part) -> float:
+        """Forward passes for a length of the line that is not resolved."""
+        share = self._share(part)
+        return self.examiner.domains.resolving.cost.per_knot * self.policy.knots_of_part(share, 1.0) * share
 
     def learn(self, part: Part, knots: int) -> None:
         """A part was resolved on a stretch."""
