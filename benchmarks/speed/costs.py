@@ -2,7 +2,7 @@
 
 On the paper's smallest network the calls of rules are nearly all of a walk, on a large one the arithmetic is.
 Of who proves bounds, the seconds of a cell that a forecast counts with, for networks in which most is calls
-of rules, numbers that are made, or multiply-adds. Processor seconds, the least of several runs, on one thread.
+of rules, numbers that are made, or multiply-adds. Processor seconds, the least of several runs; one thread.
 """
 
 import time

@@ -165,7 +165,7 @@ def carried_out(run: Ledger, progress: Callable[[Progress], None] | None = None)
         inside, undecided = run.sets()
     p_value = bounds[1]
     try:
-        blur = ends_of(inside, undecided, run.ends_known(inside), task, examiner, after)
+        blur = ends_of(inside, undecided, run.ends_known(inside), task, examiner, after, tuning)
     except TimeUp:  # nothing is known for certain
         complete, why, p_value = False, why or TIME_OVER, 1.0
         inside, undecided, blur = Intervals.empty(), Intervals.line(), Intervals.empty()

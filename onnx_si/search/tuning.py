@@ -106,6 +106,7 @@ class Tuning:
     - `tipping_within`: known as closely as this, relatively, it is known well enough
     - `tipping_roughly`: relative distance within which its ends are found while more is examined
     - `first_lean`: factor by which the noise is made larger or smaller at first
+    - `around_ends`: standard errors around an end of S that is looked at again, one after the other
     - `for_ends`: share of a time limit that the ends of S may take after it
     - `step_passes`: forward passes that count as a step without progress,
     - `step_splits`: and so many cells that are split
@@ -167,6 +168,7 @@ class Tuning:
     tipping_within: float = 0.005
     tipping_roughly: float = 1e-4
     first_lean: float = 1.2
+    around_ends: tuple[float, ...] = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)
     for_ends: float = 0.05
     step_passes: int = 1000
     step_splits: int = 16
