@@ -69,7 +69,8 @@ def _walk(
     else:
         binder, left = start
     binder.lasting = frozenset((name, *(output for node in nodes for output in node.output)))
-    binder.run(left, outputs)
+    if left:
+        binder.run(left, outputs)
     binder.arrange(nodes)
     return Walk(model=model, binder=binder, asked=asked)
 
