@@ -20,7 +20,7 @@ from onnx_si.search.tuning import Costs, Tuning
 from onnx_si.statistics.line import ImageLine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """`cells` that a search is expected to examine (infinite: more than a limit), at so many seconds each.
 
@@ -55,7 +55,7 @@ def least_cost(asked: Bracketing, program: Program, costs: Costs, tuning: Tuning
         If the smallest step does not fit into memory.
     """
     require_room(program, round(asked.cost.passes) + 1)
-    return Forecast(tuning.ends + tuning.span, seconds_a_cell(asked, program, costs))
+    return Forecast(cells=tuning.ends + tuning.span, seconds_a_cell=seconds_a_cell(asked, program, costs))
 
 
 def forecast(asked: Bracketing, task: Task, limit: float, costs: Costs, tuning: Tuning) -> Forecast:
@@ -74,10 +74,10 @@ def forecast(asked: Bracketing, task: Task, limit: float, costs: Costs, tuning: 
     each = seconds_a_cell(asked, task.program, costs)
     most = 1 + ((limit / each - tuning.ends) / tuning.span - 1) / tuning.nearer  # cells in a standard error
     if most < 1:
-        return Forecast(math.inf, each)
+        return Forecast(cells=math.inf, seconds_a_cell=each)
     rounding = _rounding(asked, task, tuning)
     if not rounding <= tuning.most_left:
-        return Forecast(math.inf, each, rounding, too_coarse=True)
+        return Forecast(cells=math.inf, seconds_a_cell=each, rounding=rounding, too_coarse=True)
     left, dense, per_error = places(task.line, tuning), list[float](), 1.0
     while left and per_error <= most:
         half = 0.5 * task.line.standard_error / per_error
@@ -87,9 +87,10 @@ def forecast(asked: Bracketing, task: Task, limit: float, costs: Costs, tuning: 
         left = [at for at, done in zip(left, settled, strict=True) if not done]
         per_error *= tuning.narrower
     if left:
-        return Forecast(math.inf, each, rounding)
+        return Forecast(cells=math.inf, seconds_a_cell=each, rounding=rounding)
     mean = sum(dense) / len(dense)
-    return Forecast(tuning.ends + tuning.span * (1 + tuning.nearer * (mean - 1)), each, rounding)
+    cells = tuning.ends + tuning.span * (1 + tuning.nearer * (mean - 1))
+    return Forecast(cells=cells, seconds_a_cell=each, rounding=rounding)
 
 
 def places(line: ImageLine, tuning: Tuning) -> list[float]:
