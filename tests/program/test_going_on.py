@@ -147,6 +147,17 @@ def test_the_range_goes_on_from_the_map(bound):
     assert all(bound[node.output[0]] == 1 for node in model.proto.graph.node)
 
 
+def test_tests_of_all_classes_go_on_from_one_walk(bound):
+    """The labels, their agreement, and the map of each class are appended to the same graph."""
+    net = nets.Net(1, (1, 1, 8, 8))
+    hidden = net.add("Relu", net.conv("x", 1, 4))
+    net.add("Conv", hidden, net.normal(3, 4, 3, 3), net.normal(3), pads=[1] * 4, out="map")
+    model, image = net.finish("map"), np.random.default_rng(0).normal(size=(1, 1, 8, 8))
+    result = onnx_si.test(model, image, sigma=1.0, precision=0.5, verify=0, target="all")
+    assert len(result.class_tests) == 3
+    assert all(bound[node.output[0]] == 1 for node in model.proto.graph.node)
+
+
 def both(*asked):
     """The last of some (model, outputs, shown), bound after the others and alone, at one image."""
     image = image_for(asked[-1][0])
