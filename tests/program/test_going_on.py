@@ -99,6 +99,7 @@ KINDS = {
     "Grad-CAM": {"saliency": "gradcam"},
     "gradient": {"saliency": "grad-input"},
     "mask": {},
+    "gray": {"gray": True, "mean": (0.1, 0.2, 0.3)},
     "decided behind a Softmax": {},
 }
 
@@ -106,6 +107,10 @@ KINDS = {
 def model_of(kind):
     if kind == "decided behind a Softmax":
         return classes_net()
+    if kind == "gray":
+        net = nets.Net(1, (1, 3, 8, 8))
+        net.add("Relu", net.conv("x", 3, 1), out="map")
+        return net.finish("map")
     heads = {"class activation map", "Grad-CAM", "gradient"}
     return nets.cam_nchw(1, size=8, classes=2) if kind in heads else nets.map_net(seed=1, size=8)
 
