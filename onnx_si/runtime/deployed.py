@@ -14,43 +14,20 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-import onnx_si.ops  # noqa: F401 - registers what is known of each op
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
-from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
-from onnx_si.rules.registry import traits_of
-from onnx_si.rules.traits import Moves
 from onnx_si.runtime.behind import behind_file
+from onnx_si.runtime.element_types import TYPES, coarsest
 from onnx_si.runtime.providers import CPU
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
 from onnx_si.runtime.showing import running_statistics, showing
-from onnx_si.runtime.together import Tensors, Together, same_bits
+from onnx_si.runtime.together import FLICKER, Tensors, Together, same
 
 LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
 BATCHES = (3, 33)  # sizes of batches in which an image has to get the same bits
 ALIKE = 1e-3  # share of its largest value by which an output may differ from what an image by itself gives
-TYPES = {
-    f"tensor({name})": kind
-    for name, kind in (
-        *(("float", onnx.TensorProto.FLOAT), ("double", onnx.TensorProto.DOUBLE)),
-        *(("float16", onnx.TensorProto.FLOAT16), ("bool", onnx.TensorProto.BOOL)),
-        *((name, getattr(onnx.TensorProto, name.upper())) for name in ("int8", "int16", "int32", "int64")),
-        *(
-            (name, getattr(onnx.TensorProto, name.upper()))
-            for name in ("uint8", "uint16", "uint32", "uint64")
-        ),
-    )
-}
-
-UNITS = {
-    onnx.TensorProto.BFLOAT16: 2.0**-7,
-    onnx.TensorProto.FLOAT16: 2.0**-10,
-    onnx.TensorProto.FLOAT: 2.0**-23,
-    onnx.TensorProto.DOUBLE: 2.0**-52,
-}
-
 Array = NDArray[np.float64]
 
 
@@ -97,24 +74,25 @@ class FileMap:
         file = loaded.file
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
         self._providers, self.on_cpu, self._threads = providers, providers == (CPU,), threads
+        self._spread = 0.0 if self.on_cpu else FLICKER
         self._type = input_type(loaded, self._given)
         self._behind = behind_file(loaded, made, tensor, image_name)
         self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
-        self.unit = max(self.input_unit, own, _coarsest(file.graph))
+        self.unit = max(self.input_unit, own, coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
         shown = showing(file, self._behind.borrowed)
         self._file = session_of(shown, providers, threads)
         self._asked = [name for name in self._behind.borrowed if name != self._given]
         self._shows_given = self._given in self._behind.borrowed
         kept = [] if running_statistics(file.graph) else self._asked  # else a body would write them over
-        self._files = Together(shown, kept, self._alone, providers, threads)
+        self._files = Together(shown, kept, self._alone, providers, threads, self._spread)
         self._view = self._behind.view(tensor)
         self._second: onnxruntime.InferenceSession | None = None
         if self._view is None and self._behind.nodes:
             proto = self._joined(made)
             self._second = session_of(proto, providers, threads)
-            self._seconds = Together(proto, [tensor], self._map_of, providers, threads)
+            self._seconds = Together(proto, [tensor], self._map_of, providers, threads, self._spread)
         self._separate: bool | None = None
         declared = next(value for value in file.graph.input if value.name == self._given)
         first = declared.type.tensor_type.shape.dim[:1]
@@ -306,8 +284,8 @@ class FileMap:
         return values if each else None
 
     def _is_separate(self, image: NDArray[Any]) -> bool:
-        """Whether an image gets the same bits beside a copy, and first, in the middle and last among others
-        that are far from it: told once.
+        """Whether an image gets the same numbers beside a copy, and first, in the middle and last among
+        others that are far from it: told once.
 
         Normalisation over the batch, or a scale that is taken of all of it, would mix them; a kernel that
         sums in another order for larger batches would make the region flicker.
@@ -317,7 +295,7 @@ class FileMap:
             pair, alone = self._in_one([image, image]), self._one(image)
             self._separate = (
                 pair is not None
-                and all(_alike(pair[name][:1], value) for name, value in alone.items())
+                and all(same(pair[name][:1], value, ALIKE) for name, value in alone.items())
                 and all(self._is_same_among(image, mates, size, pair) for size in BATCHES)
             )
         return self._separate
@@ -329,28 +307,8 @@ class FileMap:
         batch = [image if i in places else mates[i % len(mates)] for i in range(size)]
         found = self._in_one(batch)
         return found is not None and all(
-            same_bits(found[name][i], value[j])
+            same(found[name][i], value[j], self._spread)
             for name, value in pair.items()
             for i in places
             for j in (0, 1)
         )
-
-
-def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    if one.shape != other.shape:
-        return False
-    size = float(np.abs(one.astype(np.float64)).max(initial=0.0))
-    return bool(
-        np.allclose(one.astype(np.float64), other.astype(np.float64), 0.0, ALIKE * size, equal_nan=True)
-    )
-
-
-def _coarsest(graph: onnx.GraphProto) -> float:
-    """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 if it does not."""
-    kinds = {tensor.data_type for tensor in graph.initializer}
-    for node in graph.node:
-        if traits_of(node).moves is Moves.CASTS:
-            kinds |= {attribute.i for attribute in node.attribute if attribute.name == "to"}
-        for inner in subgraphs(node):
-            kinds |= {kind for kind, unit in UNITS.items() if unit == _coarsest(inner)}
-    return max((UNITS[kind] for kind in kinds if kind in UNITS), default=0.0)

@@ -15,6 +15,7 @@ from onnx_si.runtime.session import session_of
 Tensors = Mapping[str, NDArray[Any]]
 LEAST = 8  # images from which a second session is worth making
 CHECKED = 6  # of the first of them, spread evenly: compared with what each gives alone
+FLICKER = 1e-5  # share of a tensor's largest value by which two runs may differ on an accelerator
 LARGEST = 1 << 22  # bytes of a graph: a larger one runs long enough that the way in and out is nothing
 
 
@@ -33,6 +34,9 @@ class Together:
         The inputs of one image -> its outputs, as they are to be.
     providers : tuple of str
     threads : int
+    spread : float
+        Share of a tensor's largest value by which the two ways may differ: none, where the runtime gives the
+        same bits each time.
     """
 
     def __init__(
@@ -42,11 +46,13 @@ class Together:
         one: Callable[[Tensors], Tensors],
         providers: tuple[str, ...],
         threads: int,
+        spread: float = 0.0,
     ):
         opset = max((o.version for o in proto.opset_import if o.domain in STANDARD), default=0)
         fits = opset >= SINCE and bool(outputs) and proto.ByteSize() <= LARGEST
         self._proto = proto if fits else None  # a large one is not kept for nothing
-        self._outputs, self._one, self._how = list(outputs), one, (providers, threads)
+        self._outputs, self._one = list(outputs), one
+        self._how, self._spread = (providers, threads), spread
         self._session: onnxruntime.InferenceSession | None = None
 
     def run(self, stacks: Tensors) -> Tensors | None:
@@ -74,13 +80,20 @@ class Together:
             return None
         for row in rows:
             alone = self._one({name: stack[row] for name, stack in stacks.items()})
-            if not all(same_bits(together[name][row], np.asarray(alone[name])) for name in self._outputs):
+            pairs = ((together[name][row], np.asarray(alone[name])) for name in self._outputs)
+            if not all(same(found, wanted, self._spread) for found, wanted in pairs):
                 return None
         return session
 
 
-def same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether two tensors are the same, numbers that are none as well."""
+def same(one: NDArray[Any], other: NDArray[Any], spread: float = 0.0) -> bool:
+    """Whether two tensors are the same to the last bit, numbers that are none as well, or to a share of the
+    largest value.
+    """
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
-    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if one.dtype.kind not in "fiu" or not spread:
+        return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    near, far = one.astype(np.float64), other.astype(np.float64)
+    size = float(np.abs(near).max(initial=0.0))
+    return bool(np.allclose(near, far, 0.0, spread * size, equal_nan=True))

@@ -9,6 +9,7 @@ from scipy import stats
 
 from onnx_si.analysis.witness import draw
 from onnx_si.engines.montecarlo import Asker, Plan, monte_carlo
+from onnx_si.engines.montecarlo.answer import COPIES
 from onnx_si.engines.montecarlo.counts import Count, Tail
 from onnx_si.engines.montecarlo.grid import look
 from onnx_si.engines.montecarlo.laws import law_of
@@ -205,8 +206,8 @@ def test_the_grid_does_not_know_the_observed_place(name, monkeypatch):
             return outside(places)(z)
 
         monte_carlo(line_of(law, at), ask, Plan(draws=19, steps=1), np.random.default_rng(0))
-        assert seen[0] == pytest.approx(at)
-        asked.append(seen[1 : 1 + counted.passes])
+        assert seen[:COPIES] == pytest.approx([at] * COPIES)
+        asked.append(seen[COPIES : COPIES + counted.passes])
     assert asked[0] == asked[1] and counted.passes > 80
     assert np.array_equal(tuned[0].nodes, tuned[1].nodes) and np.array_equal(tuned[0].off, tuned[1].off)
 
@@ -245,6 +246,24 @@ def test_a_place_outside_s_is_refused():
         monte_carlo(
             line_of(Normal(0.0, SE), 1.0), lambda z: np.ones(len(z)), Plan(draws=19), np.random.default_rng(0)
         )
+
+
+@pytest.mark.parametrize("when", ["beside copies", "later"])
+def test_a_region_that_flickers_is_refused(when):
+    """Among copies of the observed place one is outside, or all are when asked about once more."""
+    at, calls = 0.25 * SE, []
+
+    def ask(z):
+        mine = z == line.observed
+        found = np.where(np.abs(z) <= SE, -1.0, 1.0)
+        calls.append(len(z))
+        wrong = mine & (np.arange(len(z)) == 2) if when == "beside copies" else mine & (len(calls) > 1)
+        return np.where(wrong, 1.0, found)
+
+    line = line_of(Normal(0.0, SE), at)
+    with pytest.raises(UnsupportedModel, match=r"flickers.*--provider.*--saliency"):
+        monte_carlo(line, ask, Plan(draws=19), np.random.default_rng(0))
+    assert (len(calls) == 1) == (when == "beside copies")
 
 
 @pytest.mark.parametrize("width", [0.1, 0.01, 1e-4])

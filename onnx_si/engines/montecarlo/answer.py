@@ -20,6 +20,7 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
 Array = NDArray[np.float64]
+COPIES = 4  # of the observed place that are asked about at once: its answer may not hang on its neighbours
 BLOCK = 32  # chains that run side by side, at first; then as many as ran before
 
 
@@ -94,16 +95,12 @@ def monte_carlo(
     Raises
     ------
     UnsupportedModel
-        If the observed place itself does not give the observed region.
+        If the observed place itself does not give the observed region, each time it is asked about.
     """
     started = time.perf_counter()
     law, observed = law_of(line)
     ask = Asker(outside, law.place, law.low, law.high)
-    if not ask.inside(np.array([observed]))[0]:
-        raise UnsupportedModel(
-            "nothing but rounding decides the region of this image: computed again from the line it is "
-            "another one; choose another map (--saliency) or threshold"
-        )
+    _require_steady(ask, observed, COPIES)
     grid = look(law, ask)
     chains = _Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=Local.of(grid, law, ask))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
@@ -126,6 +123,7 @@ def monte_carlo(
                     passes=ask.passes,
                 )
             )
+    _require_steady(ask, observed, 1)
     estimate = _around(grid, chains.local, observed, law)
     seconds = time.perf_counter() - started
     return Drawn(
@@ -135,6 +133,26 @@ def monte_carlo(
         passes=ask.passes,
         seconds=seconds,
         estimate=estimate,
+    )
+
+
+def _require_steady(ask: Asker, observed: float, copies: int) -> None:
+    """Ask about the observed place, first and last: a network that flickers has no region to condition on.
+
+    Nothing that is told here reaches the chains.
+    """
+    inside = ask.again(np.full(copies, observed))
+    if inside.all():
+        return
+    if copies > 1 and not inside.any():
+        raise UnsupportedModel(
+            "nothing but rounding decides the region of this image: computed again from the line it is "
+            "another one; choose another map (--saliency) or threshold"
+        )
+    raise UnsupportedModel(
+        "the region of this image flickers: run again, beside other images or later, it is another one; "
+        "leave --provider out (the processor gives the same numbers each time), or choose another map "
+        "(--saliency) or threshold"
     )
 
 
