@@ -100,13 +100,17 @@ class BlackBox:
         most = max(1, (IMAGES if start.size <= TOGETHER else ALONE) // start.size)
         room = np.empty((most, *start.shape))  # memory that is given back is slow to get again
 
+        def few(places: Array) -> Array:
+            images = np.multiply(direction, places.reshape(each), out=room[: len(places)])
+            images += start
+            return judge(self.maps(images))
+
         def ask(places: Array) -> Array:
+            if len(places) <= most:
+                return few(places)
             found = np.empty(len(places))
             for i in range(0, len(places), most):
-                some = places[i : i + most].reshape(each)
-                images = np.multiply(direction, some, out=room[: len(some)])
-                images += start
-                found[i : i + most] = judge(self.maps(images))
+                found[i : i + most] = few(places[i : i + most])
             return found
 
         return ask

@@ -149,6 +149,11 @@ class FileMap:
         """Several images, each as the file is given it by itself."""
         return [self._as_input(image) for image in images] if self._steps else as_type(images, self._type)
 
+    def _stack_of_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
+        """The same, stacked."""
+        ready = self._each_as_input(images)
+        return ready if isinstance(ready, np.ndarray) else np.stack(list(ready))
+
     def _as_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
         """Several images in one array, along the batch that each of them has in front."""
         if self._steps:
@@ -185,13 +190,15 @@ class FileMap:
     def _stacked(self, images: NDArray[Any]) -> NDArray[Any] | None:
         """The maps of several images from few calls; None where that is not the same as one by one."""
         size = max(1, LARGEST_BATCH // images[0].size)
+        if len(images) <= size:
+            return self._stacked_maps(images)
         parts: list[NDArray[Any]] = []
         for start in range(0, len(images), size):
             part = self._stacked_maps(images[start : start + size])
             if part is None:
                 return None
             parts.append(part)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate(parts)
 
     def _stacked_maps(self, images: NDArray[Any]) -> NDArray[Any] | None:
         """Of as many images as the runtime is given in one call."""
@@ -215,7 +222,7 @@ class FileMap:
         """What the map needs for each of the images, where the file takes one image only."""
         if not self._asked:
             return None
-        ready = np.stack(list(self._each_as_input(images)))
+        ready = self._stack_of_inputs(images)
         found = self._files.run({self._given: ready})
         return {**found, self._given: ready} if found is not None and self._shows_given else found
 

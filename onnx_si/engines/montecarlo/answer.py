@@ -26,12 +26,16 @@ BLOCK = 32  # chains that run side by side, at first; then as many as ran before
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How many chains, of how many steps each, and what is asked of their ends."""
+    """How many chains, of how many steps each, and what is asked of their ends.
+
+    `around`: whether the estimate of S is to hold the stretch around the observed place, wherever that is.
+    """
 
     draws: int = 999
     steps: int = 2
     alternative: Alternative = "two-sided"
     alpha: float = 0.05
+    around: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,8 @@ class Drawn:
 
     `interval` is the central 99 % interval of the p-value that infinitely many chains from this hub would
     give, `draws` the chains that were looked at, `passes` the places that the black box was asked about, and
-    `estimate` S as far as the grid, and the stretch around the observed place, tell: approximate.
+    `estimate` S as far as the grid, and the stretch around the observed place where it is asked for, tell:
+    approximate.
     """
 
     p_value: float
@@ -124,7 +129,7 @@ def monte_carlo(
                 )
             )
     _require_steady(ask, observed, 1)
-    estimate = _around(grid, chains.local, observed, law)
+    estimate = _seen(grid, chains.local if plan.around else None, observed, law)
     seconds = time.perf_counter() - started
     return Drawn(
         p_value=count.p_value,
@@ -156,13 +161,13 @@ def _require_steady(ask: Asker, observed: float, copies: int) -> None:
     )
 
 
-def _around(grid: Grid, local: Local, observed: float, law: Law) -> Intervals:
-    """S as it was seen: what the grid tells, and the stretch that holds the observed place.
+def _seen(grid: Grid, local: Local | None, observed: float, law: Law) -> Intervals:
+    """S as it was seen: what the grid tells, and, from the local steps, the stretch of the observed place.
 
     This looks at where the observed place is, and so comes after the chains, not before them.
     """
     seen = [tuple(ends) for ends in grid.estimate.bounds.tolist()]
-    for stretches in local.stretches:
+    for stretches in local.stretches if local else ():
         ((low, high),) = stretches.of(np.array([observed])).tolist()
         if low <= observed <= high and low < high:
             seen.append((low, high))

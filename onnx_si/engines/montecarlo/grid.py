@@ -165,7 +165,7 @@ def _promising(grid: Grid, law: Law) -> Array:
     out = ~grid.inside[:-1] & ~grid.inside[1:] & (widths > 1e-9 * (1.0 + np.abs(middles)))
     with np.errstate(divide="ignore"):
         score = np.where(out, heights + np.log(grid.room), -np.inf)
-        known = np.where(grid.certain, heights + np.log(widths), -np.inf)
-    score[score < np.logaddexp.reduce(known) + LITTLE] = -np.inf
+        known = (heights + np.log(widths))[grid.certain]
+    score[score < np.logaddexp.reduce(known, initial=-np.inf) + LITTLE] = -np.inf
     best = np.argsort(-score, kind="stable")[:SPLIT]
     return middles[best[np.isfinite(score[best])]]
