@@ -12,9 +12,8 @@ from onnx_si.maps import ARGMAX
 from onnx_si.runtime.together import FLICKER
 from onnx_si.statistics.line import ImageLine
 
-TOGETHER = 1 << 13  # values of an image from which a batch gains nothing and costs memory: one by one
-IMAGES = 1 << 15  # values of the images of one call: it can only be interrupted afterwards
-ALONE = 1 << 17  # values of the images that are made at once where they are run one by one
+TOGETHER = 1 << 14  # values of an image from which a batch gains nothing and costs memory: one by one
+IMAGES = 1 << 17  # values of the images that are made at once
 NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
 CLOSE = 4  # times what two runs differ by: a value so close to the threshold may be on either side next time
 ELSEWHERE = {
@@ -97,7 +96,7 @@ class BlackBox:
         """How far places of the line are from the event: see `distance`."""
         judge = Judge(self._marker, event, counted(event, self._marker.ranked))
         start, direction, each = line.start, line.direction, (-1, *(1,) * line.start.ndim)
-        most = max(1, (IMAGES if start.size <= TOGETHER else ALONE) // start.size)
+        most = max(1, IMAGES // start.size)
         room = np.empty((most, *start.shape))  # memory that is given back is slow to get again
 
         def few(places: Array) -> Array:
@@ -108,10 +107,7 @@ class BlackBox:
         def ask(places: Array) -> Array:
             if len(places) <= most:
                 return few(places)
-            found = np.empty(len(places))
-            for i in range(0, len(places), most):
-                found[i : i + most] = few(places[i : i + most])
-            return found
+            return np.concatenate([few(places[i : i + most]) for i in range(0, len(places), most)])
 
         return ask
 

@@ -5,6 +5,8 @@ not hold (a class activation map, a resize, gradients) are the nodes that were a
 behind it in a second session.
 """
 
+import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -25,7 +27,8 @@ from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_u
 from onnx_si.runtime.showing import running_statistics, showing
 from onnx_si.runtime.together import FLICKER, Tensors, Together, same
 
-LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
+LARGEST_BATCH = 1 << 15  # values of the images of one batch: it can only be interrupted afterwards
+PATIENCE = 0.25  # seconds that a call for each of several images should take at most, for the same reason
 BATCHES = (3, 33)  # sizes of batches in which an image has to get the same bits
 ALIKE = 1e-3  # share of its largest value by which an output may differ from what an image by itself gives
 Array = NDArray[np.float64]
@@ -94,6 +97,7 @@ class FileMap:
             self._second = session_of(proto, providers, threads)
             self._seconds = Together(proto, [tensor], self._map_of, providers, threads, self._spread)
         self._separate: bool | None = None
+        self._pace = math.inf  # seconds of an image, where it went fastest
         declared = next(value for value in file.graph.input if value.name == self._given)
         first = declared.type.tensor_type.shape.dim[:1]
         self._in_batches = layout.axes.startswith("N") and bool(first) and not first[0].HasField("dim_value")
@@ -175,21 +179,27 @@ class FileMap:
         UnsupportedModel
             If onnxruntime can't run the file.
         """
-        rounded = self.rounded(images)
+        started = time.perf_counter()
         with as_unsupported():
-            stacked = None if alone or len(rounded) < 2 else self._stacked(rounded)
-            if stacked is not None:
-                return np.asarray(stacked, np.float64)
-            found = np.empty(0)
-            for number, part in enumerate(self._maps(rounded, alone)):
-                if not number:
-                    found = np.empty((len(images), *part.shape))
-                found[number] = part
+            found = self._run(self.rounded(images), alone)
+        self._pace = min(self._pace, (time.perf_counter() - started) / max(1, len(images)))
+        return found
+
+    def _run(self, images: NDArray[Any], alone: bool) -> Array:
+        stacked = None if alone or len(images) < 2 else self._stacked(images)
+        if stacked is not None:
+            return np.asarray(stacked, np.float64)
+        found = np.empty(0)
+        for number, part in enumerate(self._maps(images, alone)):
+            if not number:
+                found = np.empty((len(images), *part.shape))
+            found[number] = part
         return found
 
     def _stacked(self, images: NDArray[Any]) -> NDArray[Any] | None:
         """The maps of several images from few calls; None where that is not the same as one by one."""
-        size = max(1, LARGEST_BATCH // images[0].size)
+        size = LARGEST_BATCH // images[0].size if self._in_batches else int(PATIENCE / self._pace)
+        size = max(1, size)  # how many the Scan is given changes no bit, so the clock may say it
         if len(images) <= size:
             return self._stacked_maps(images)
         parts: list[NDArray[Any]] = []

@@ -57,17 +57,25 @@ class Together:
 
     def run(self, stacks: Tensors) -> Tensors | None:
         """The outputs for each of several images, stacked; None where they are to be run one by one."""
-        if self._session is None:
-            if self._proto is None or len(next(iter(stacks.values()))) < LEAST:
-                return None
-            self._session, self._proto = self._checked(self._proto, stacks), None
-        return None if self._session is None else self._through(self._session, stacks)
+        if self._session is not None:
+            return self._through(self._session, stacks)
+        if self._proto is None or len(next(iter(stacks.values()))) < LEAST:
+            return None
+        proto, self._proto = self._proto, None
+        checked = self._checked(proto, stacks)
+        if checked is None:
+            return None
+        self._session, found = checked
+        return found
 
     def _through(self, session: onnxruntime.InferenceSession, stacks: Tensors) -> Tensors:
         found = session.run(None, {STACK + name: stack for name, stack in stacks.items()})
         return dict(zip(self._outputs, found, strict=True))
 
-    def _checked(self, proto: onnx.ModelProto, stacks: Tensors) -> onnxruntime.InferenceSession | None:
+    def _checked(
+        self, proto: onnx.ModelProto, stacks: Tensors
+    ) -> tuple[onnxruntime.InferenceSession, Tensors] | None:
+        """A session of all of them, and what it gives; None where that is not what each gives alone."""
         count = len(next(iter(stacks.values())))
         rows = np.unique(np.linspace(0, count - 1, CHECKED).astype(int)).tolist()
         try:
@@ -83,7 +91,7 @@ class Together:
             pairs = ((together[name][row], np.asarray(alone[name])) for name in self._outputs)
             if not all(same(found, wanted, self._spread) for found, wanted in pairs):
                 return None
-        return session
+        return session, together
 
 
 def same(one: NDArray[Any], other: NDArray[Any], spread: float = 0.0) -> bool:

@@ -43,9 +43,9 @@ def runs(monkeypatch):
     checked = Together._checked
 
     def noting(self, proto, stacks):
-        session = checked(self, proto, stacks)
-        made.append(session is not None)
-        return session
+        found = checked(self, proto, stacks)
+        made.append(found is not None)
+        return found
 
     monkeypatch.setattr(Together, "_checked", noting)
     return made
@@ -56,9 +56,9 @@ def test_every_architecture_is_the_same_alone_and_together(name):
     model = smooth_nets.ZOO[name]()
     images = images_for(model, LEAST + 1)
     box = box_of(model, images[0], **MAPS.get(name, {}))
-    many = box.maps(images)
-    assert np.array_equal(many, one_by_one(box, images), equal_nan=True)
-    assert np.array_equal(many[2:4], box.maps(images[2:4]), equal_nan=True)
+    alone = one_by_one(box, images)
+    assert np.array_equal(box.maps(images), alone, equal_nan=True)
+    assert np.array_equal(box.maps(images[2:4]), alone[2:4], equal_nan=True)
 
 
 @pytest.mark.parametrize("saliency", ["cam", "gradcam", "grad-input"])
@@ -68,7 +68,8 @@ def test_nodes_behind_the_file_are_run_together(monkeypatch, saliency):
     model = smooth_nets.squeeze_excite()
     images = images_for(model, LEAST)
     box = box_of(model, images[0], saliency=saliency)
-    assert np.array_equal(box.maps(images), one_by_one(box, images))
+    alone = one_by_one(box, images)
+    assert np.array_equal(box.maps(images), alone)
     assert made == [True, True]
 
 
@@ -77,7 +78,8 @@ def test_nodes_behind_a_batch_are_run_together(monkeypatch):
     model = onnx_si.load(MODELS / "paper_cam_8.onnx")
     images = images_for(model, LEAST)
     box = box_of(model, images[0], saliency="cam")
-    assert np.array_equal(box.maps(images), one_by_one(box, images))
+    alone = one_by_one(box, images)
+    assert np.array_equal(box.maps(images), alone)
     assert made == [True]
 
 
@@ -96,7 +98,9 @@ def test_another_rounding_is_given_up(monkeypatch):
 
     monkeypatch.setattr(Together, "_through", otherwise)
     made = runs(monkeypatch)
-    assert np.array_equal(box_of(model, images[0]).maps(images), wanted)
+    box = box_of(model, images[0])
+    box.maps(images[:1])
+    assert np.array_equal(box.maps(images), wanted)
     assert made == [False]
 
 
@@ -108,14 +112,17 @@ def test_what_a_scan_cannot_do_is_run_one_by_one(monkeypatch):
     images = images_for(model, LEAST)
     wanted = box_of(model, images[0]).maps(images)
     monkeypatch.setattr(together, "over_each", fails)
-    assert np.array_equal(box_of(model, images[0]).maps(images), wanted)
+    box = box_of(model, images[0])
+    box.maps(images[:1])
+    assert np.array_equal(box.maps(images), wanted)
 
 
 def test_large_graphs_are_not_kept(monkeypatch):
     monkeypatch.setattr(together, "LARGEST", 100)
     made = runs(monkeypatch)
     images = images_for(smooth_nets.unet(), LEAST)
-    box_of(smooth_nets.unet(), images[0]).maps(images)
+    one_by_one(box := box_of(smooth_nets.unet(), images[0]), images)
+    box.maps(images)
     assert made == []
 
 
@@ -123,8 +130,28 @@ def test_statistics_that_a_body_would_write_over_are_not_run_together(monkeypatc
     made = runs(monkeypatch)
     model = smooth_nets.batch_norm_in_training()
     images = images_for(model, LEAST)
-    box_of(model, images[0]).maps(images)
+    one_by_one(box := box_of(model, images[0]), images)
+    box.maps(images)
     assert made == []
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0.001, [20]), (0.02, [12, 8]), (0.1, [])])
+def test_calls_are_short_enough_to_be_interrupted(monkeypatch, seconds, calls):
+    """By the time that one image takes; how they are divided changes no bit."""
+    sizes, through = [], Together._through
+    model = smooth_nets.unet()
+    images = images_for(model, 20)
+    box = box_of(model, images[0])
+    alone = one_by_one(box, images)
+    monkeypatch.setattr(box._file, "_pace", seconds)
+
+    def noting(self, session, stacks):
+        sizes.append(len(next(iter(stacks.values()))))
+        return through(self, session, stacks)
+
+    monkeypatch.setattr(Together, "_through", noting)
+    assert np.array_equal(box.maps(images), alone)
+    assert sizes == calls
 
 
 def rounds_by_batch(net):
