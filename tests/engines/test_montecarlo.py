@@ -296,6 +296,19 @@ def test_where_most_of_s_was_seen():
         assert all(ask.inside(one)[0] for one in moved)
 
 
+def test_what_only_the_estimate_needs_is_asked_for_last():
+    """A sliver that no place of the grid hits: the p-value is the same, looked up or not."""
+    places = Intervals.of(np.array([[0.512 * SE, 0.5121 * SE], [1.0 * SE, 1.4 * SE]]))
+    line = line_of(Normal(0.0, SE), 0.51204 * SE)
+    with_it, without = (
+        monte_carlo(line, outside(places), Plan(draws=19, around=around), np.random.default_rng(0))
+        for around in (True, False)
+    )
+    assert with_it.p_value == without.p_value and with_it.draws == without.draws
+    assert with_it.passes > without.passes
+    assert with_it.estimate.contains(line.statistic) and not without.estimate.contains(line.statistic)
+
+
 def test_local_steps_beside_what_is_known_leave_the_law_as_it_is():
     """States in cells that the grid knows stay, and no step leads there."""
     law = Normal(0.0, SE)
