@@ -20,7 +20,7 @@ from onnx_si.engines.proving import Certified
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates
-from onnx_si.program.program import Program, bind
+from onnx_si.program.program import Program
 from onnx_si.report import MapChosen, Parity
 from onnx_si.runtime.session import RUNTIME
 
@@ -150,8 +150,17 @@ def _other_threshold(marking: Marking, region: Mask, shown: Array, mask: Mask | 
     if count == everything and marking.by_range is not None:
         return marking.by_range
     if count in (0, everything):
-        raise _nothing_to_test(marking.saliency, marking.marker.threshold, shown, count)
+        raise _nothing_to_test(
+            marking.saliency, marking.marker.threshold, shown, count, _hidden(marking, shown)
+        )
     return None
+
+
+def _hidden(marking: Marking, shown: Array) -> int:
+    """Pixels that would be in the region if a mask did not leave them out."""
+    if marking.marker.mask is None:
+        return 0
+    return int(np.count_nonzero(replace(marking.marker, mask=None).region_of(shown)))
 
 
 def _level(saliency: SaliencyMap, threshold: Threshold, values: Array, shown: Array) -> float:
@@ -197,7 +206,7 @@ def _followed(
         return marking.follow(bound, marker.tensor), RegionEvent(region, mask)
     model, margin = with_margin(saliency, threshold, region.size, mask, region)
     ranked = np.ones(region.shape, np.bool_) if marker.ranked is None else marker.ranked
-    program = bind(model, scene.seen, (margin,))
+    program = marking.beyond(model, margin, scene.seen)
     ties = threshold.count(int(np.count_nonzero(ranked))) + 1 - int(np.count_nonzero(region & ranked))
     return marking.follow(program, margin), TopEvent(region, region, ties, marker.ranked)
 
@@ -248,11 +257,22 @@ def told_of(saliency: SaliencyMap, threshold: str) -> MapChosen:
     return MapChosen(method=saliency.method, target=saliency.target, threshold=threshold, coarsen=coarsen)
 
 
-def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int) -> NothingToTest:
-    """The error for a region that is empty or everything, with the range of the map."""
+def _nothing_to_test(
+    saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int, hidden: int
+) -> NothingToTest:
+    """The error for a region that is empty or everything, with the range of the map; `hidden` pixels would
+    be in it without a mask.
+    """
     low, high = float(shown.min()), float(shown.max())
     what = "no pixel passes" if count == 0 else f"all {count} pixels pass"
     negative = threshold.kind == "max" and high <= 0
+    of_map = f"the map ({saliency.method}) ranges from {low:.4g} to {high:.4g}"
+    if threshold.kind == "argmax":  # it is a margin, or holds classes: its numbers say nothing
+        of_map = (
+            f"the map ({saliency.method}) has the class at no pixel"
+            if not count
+            else f"the map ({saliency.method}) has the class at all of them"
+        )
     advice = (
         "the model marks nothing here, so there is nothing to test; another --threshold has to be chosen "
         "before the image is looked at"
@@ -267,11 +287,16 @@ def _nothing_to_test(saliency: SaliencyMap, threshold: Threshold, shown: Array, 
             "are the values those that the model was made for (--scale)? If so, --threshold minmax:0.5 suits "
             "a map without positive values"
         )
-    if threshold.kind == "argmax":
+    if hidden and not count:
+        what = "no pixel that the mask lets count passes"
+        advice = (
+            f"without the mask {hidden} would, so it is the mask that leaves the region out; is it 0 where "
+            "pixels may not count, and not the other way round?"
+        )
+    elif threshold.kind == "argmax":
         advice = "--target K takes another class, or with --threshold T the map of one channel"
     return NothingToTest(
-        f"{what} the threshold {threshold}; the map ({saliency.method}) ranges from {low:.4g} to {high:.4g}: "
-        f"{advice}",
+        f"{what} the threshold {threshold}; {of_map}: {advice}",
         pixels=count,
         size=shown.size,
         saliency=told_of(saliency, str(threshold)),

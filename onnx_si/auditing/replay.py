@@ -22,6 +22,7 @@ from onnx_si.ground.words import so_many
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
 from onnx_si.report.html.command import USUAL
+from onnx_si.search.stop import WHY as INTERRUPTED
 
 CLOSE = 1e-9
 # What a test costs, and how the deployed runtime rounds, may differ where every answer is the same.
@@ -130,6 +131,9 @@ def replay(record: Record, base: Path) -> Agreement:
     if _ended_by_time(document):
         why = "its time limit ended it, and how far a search comes in a time depends on the machine"
         return Agreement(name=record.name, compared=0, skipped=why)
+    if _was_interrupted(document):
+        why = "the record is of a search that was stopped, and how far it had come can't be repeated"
+        return Agreement(name=record.name, compared=0, skipped=why)
     told = document.get("image", {}).get("path")
     if told is None or document["model"]["path"] is None:
         return Agreement(name=record.name, compared=0, skipped="model or image were in memory")
@@ -155,6 +159,11 @@ def _ended_by_time(document: Mapping[str, Any]) -> bool:
         return document["config"]["time_limit"] is not None and document["search"]["complete"] is False
     except (KeyError, TypeError):
         return False  # of an earlier version, or no whole record
+
+
+def _was_interrupted(document: Mapping[str, Any]) -> bool:
+    warnings = document.get("warnings")
+    return isinstance(warnings, list) and any(str(text).startswith(INTERRUPTED) for text in warnings)
 
 
 def told_versions(document: Mapping[str, Any] | None) -> tuple[str, ...]:

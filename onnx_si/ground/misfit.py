@@ -80,6 +80,8 @@ def _readings(shape: tuple[int, ...], declared: Shape, axes: str) -> Iterator[_R
 
 
 def _of_channels(has: int, takes: int | str | None, *, alone: bool) -> str:
+    if has == 1 and takes != 1:
+        return f"the channels differ: it has 1, the model takes {takes}; --gray gives it to each of them"
     mode = _MODES.get(takes) if isinstance(takes, int) and has in _MODES else None
     how = "" if mode is None else f" (with Pillow: Image.open(FILE).convert('{mode}').save(NEW))"
     what = f"it has {has}"
