@@ -8,6 +8,7 @@ from scipy.special import expit, logit
 
 from onnx_si.analysis.blackbox import BlackBox
 from onnx_si.analysis.marking import Marker, Marking
+from onnx_si.analysis.nothing import nothing_to_test
 from onnx_si.analysis.offered import limit_of
 from onnx_si.analysis.scene import Array, Mask, Scene
 from onnx_si.analysis.settings import Settings
@@ -17,7 +18,7 @@ from onnx_si.engines.choosing import Either
 from onnx_si.engines.engine import Engine
 from onnx_si.engines.exact import Exact
 from onnx_si.engines.proving import Certified
-from onnx_si.errors import NothingToTest, UnsupportedModel
+from onnx_si.errors import UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates
 from onnx_si.program.program import Program
@@ -150,17 +151,8 @@ def _other_threshold(marking: Marking, region: Mask, shown: Array, mask: Mask | 
     if count == everything and marking.by_range is not None:
         return marking.by_range
     if count in (0, everything):
-        raise _nothing_to_test(
-            marking.saliency, marking.marker.threshold, shown, count, _hidden(marking, shown)
-        )
+        raise nothing_to_test(marking, shown, count, told_of(marking.saliency, str(marking.marker.threshold)))
     return None
-
-
-def _hidden(marking: Marking, shown: Array) -> int:
-    """Pixels that would be in the region if a mask did not leave them out."""
-    if marking.marker.mask is None:
-        return 0
-    return int(np.count_nonzero(replace(marking.marker, mask=None).region_of(shown)))
 
 
 def _level(saliency: SaliencyMap, threshold: Threshold, values: Array, shown: Array) -> float:
@@ -255,52 +247,6 @@ def told_of(saliency: SaliencyMap, threshold: str) -> MapChosen:
     """What a document says of a map."""
     coarsen = 1 if saliency.blocks is None else saliency.blocks.side
     return MapChosen(method=saliency.method, target=saliency.target, threshold=threshold, coarsen=coarsen)
-
-
-def _nothing_to_test(
-    saliency: SaliencyMap, threshold: Threshold, shown: Array, count: int, hidden: int
-) -> NothingToTest:
-    """The error for a region that is empty or everything, with the range of the map; `hidden` pixels would
-    be in it without a mask.
-    """
-    low, high = float(shown.min()), float(shown.max())
-    what = "no pixel passes" if count == 0 else f"all {count} pixels pass"
-    negative = threshold.kind == "max" and high <= 0
-    of_map = f"the map ({saliency.method}) ranges from {low:.4g} to {high:.4g}"
-    if threshold.kind == "argmax":  # it is a margin, or holds classes: its numbers say nothing
-        of_map = (
-            f"the map ({saliency.method}) has the class at no pixel"
-            if not count
-            else f"the map ({saliency.method}) has the class at all of them"
-        )
-    advice = (
-        "the model marks nothing here, so there is nothing to test; another --threshold has to be chosen "
-        "before the image is looked at"
-    )
-    if count:
-        advice = (
-            "all of the image is marked, so nothing is left to compare: are the values those that the model "
-            "was made for (--scale)? Else choose --threshold inside"
-        )
-    if negative:
-        advice = (
-            "are the values those that the model was made for (--scale)? If so, --threshold minmax:0.5 suits "
-            "a map without positive values"
-        )
-    if hidden and not count:
-        what = "no pixel that the mask lets count passes"
-        advice = (
-            f"without the mask {hidden} would, so it is the mask that leaves the region out; is it 0 where "
-            "pixels may not count, and not the other way round?"
-        )
-    elif threshold.kind == "argmax":
-        advice = "--target K takes another class, or with --threshold T the map of one channel"
-    return NothingToTest(
-        f"{what} the threshold {threshold}; {of_map}: {advice}",
-        pixels=count,
-        size=shown.size,
-        saliency=told_of(saliency, str(threshold)),
-    )
 
 
 def reasons(selection: Selection, settings: Settings) -> Iterator[str]:

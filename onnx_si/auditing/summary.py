@@ -10,6 +10,8 @@ import numpy as np
 import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
+from onnx_si.auditing.warned import warnings_of
+
 ALL = "all"  # the group that every image is in
 STATUSES = ("tested", "no_region", "refused", "failed")
 
@@ -34,6 +36,7 @@ class Counts:
     parity_pixels: int
     parity_unknown: int
     noise_estimated: int
+    warned: int
     guarantees: tuple[str, ...]
 
 
@@ -84,10 +87,12 @@ class _Pile:
     parity_pixels: int = 0
     parity_unknown: int = 0
     noise_estimated: int = 0
+    warned: int = 0
     guarantees: set[str] = field(default_factory=set)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.status[row["status"]] += 1
+        self.warned += bool(warnings_of(row))
         if row["status"] != "tested":
             return
         result = row["result"]
@@ -114,6 +119,7 @@ class _Pile:
             parity_pixels=self.parity_pixels,
             parity_unknown=self.parity_unknown,
             noise_estimated=self.noise_estimated,
+            warned=self.warned,
             guarantees=tuple(sorted(self.guarantees)),
         )
 

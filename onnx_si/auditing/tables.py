@@ -11,6 +11,7 @@ from xml.sax.saxutils import quoteattr
 from onnx_si.auditing.gates import Verdict
 from onnx_si.auditing.journal import STRANGE, as_whole, encoded, writing
 from onnx_si.auditing.summary import ALL, Summary
+from onnx_si.auditing.warned import warnings_of
 from onnx_si.errors import UsageError
 from onnx_si.report.audited import allowed, limit
 
@@ -22,6 +23,7 @@ COLUMNS: tuple[tuple[str, type], ...] = (
     *(
         ("parity_pixels", int),
         ("information", float),
+        ("warnings", int),
         ("image_sha256", str),
         ("picture", str),
         ("reason", str),
@@ -36,6 +38,7 @@ def flat(row: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
     adjusted = summary.adjusted.get(row["number"])
     values = {name: row.get(name) for name in ("number", "image", "group", "status", "image_sha256")}
     values |= {"picture": row["picture"], "reason": row["reason"], "p_value_adjusted": adjusted}
+    values["warnings"] = len(warnings_of(row))
     values["rejected"] = None if adjusted is None else adjusted <= summary.rate
     if result is not None:
         low, high = result["p_value_bounds"]

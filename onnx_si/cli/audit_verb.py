@@ -127,13 +127,19 @@ def _folder(arguments: argparse.Namespace) -> Path:
 
 
 def _write(found: "Audit", arguments: argparse.Namespace) -> None:
+    from onnx_si.auditing.warned import told
     from onnx_si.report import to_json
     from onnx_si.report.audited import verdict
 
     if arguments.json:
         print(to_json(found.document))
     else:
-        lines = [*verdict(found.document).split("\n"), *_why(found), f"written to {found.folder}"]
+        lines = [
+            *verdict(found.document).split("\n"),
+            *_why(found),
+            *told(found.rows()),
+            f"written to {found.folder}",
+        ]
         print("\n".join(map(shown_line, lines)))
 
 

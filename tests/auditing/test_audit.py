@@ -16,6 +16,7 @@ from onnx_si.auditing.gates import GATES, judge, limits_of
 from onnx_si.auditing.images import entries
 from onnx_si.auditing.running import run_audit
 from onnx_si.auditing.summary import adjust, fisher, simes, summarise
+from onnx_si.auditing.warned import told
 from onnx_si.auditing.wish import Faults, read_wish, wish_of
 from onnx_si.cli.main import main
 from onnx_si.errors import InputError, UsageError
@@ -438,3 +439,51 @@ def test_what_a_file_says_is_no_command_to_the_terminal(place, tmp_path, capsys)
     assert main([*given, "--sigma", "1", "--verify", "0", "--jobs", "0", "--threshold", "minmax:0.5"]) == 0
     said = capsys.readouterr().out
     assert "\x1b" not in said and "\\x1b[31mred\\x07: " in said and "o\\udcff" in said
+
+
+# ------------------------------------------------------------------------------------ warnings
+
+
+def row_with(number, *warnings):
+    result = None if warnings == (None,) else {"warnings": list(warnings)}
+    return {"image": f"i{number}.npy", "result": result}
+
+
+def test_warnings_are_told_by_kind_the_worst_first():
+    rows = [
+        row_with(0, "pixel 3 differs", "sigma is 0.08, not 20"),
+        row_with(1, "pixel 5 differs"),
+        row_with(2),
+        row_with(3, None),
+    ]
+    assert list(told(rows)) == [
+        "warnings: 2 of 4 images",
+        "  i0.npy: sigma is 0.08, not 20",
+        "  2 images, the first i0.npy: pixel 3 differs",
+    ]
+    assert list(told(rows[2:])) == []
+    assert list(told([row_with(0, *(f"kind {name}" for name in "abcdefghij"))]))[-1].startswith(
+        "  and 2 kinds"
+    )
+
+
+def test_an_audit_ends_with_its_warnings(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    asked = [
+        "--sigma",
+        "0.001",
+        "--threshold",
+        "minmax:0.5",
+        "--output",
+        "out",
+        "--jobs",
+        "0",
+        "--no-pictures",
+    ]
+    assert main(["audit", "model.onnx", "images", *asked]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("warnings: 6 of 6 images")
+    assert "finest details" in lines[at + 1] and lines[at + 1].startswith("  6 images, the first images")
+    assert json.loads((place / "out" / "summary.json").read_text())["groups"][0]["warned"] == 6
+    with (place / "out" / "results.csv").open() as stream:
+        assert all(int(row["warnings"]) >= 1 for row in csv.DictReader(stream))

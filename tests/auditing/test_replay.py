@@ -9,6 +9,7 @@ from support import audits
 from onnx_si.auditing.replay import _compared
 from onnx_si.auditing.running import run_audit
 from onnx_si.cli.main import main
+from onnx_si.search.stop import WHY
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,15 @@ def test_what_was_drawn_is_drawn_again(made, capsys):
     assert (
         sum(": agrees, " in line for line in lines) == 4 and sum(": not run: " in line for line in lines) == 2
     )
+
+
+def test_the_record_of_a_search_that_was_stopped_is_not_run(made, tmp_path, capsys):
+    rows = [json.loads(line) for line in (made.folder / "results.jsonl").read_text().splitlines()]
+    result = next(row["result"] for row in rows if row["status"] == "tested")
+    (tmp_path / "r.json").write_text(json.dumps({**result, "warnings": [f"{WHY}: the p-value is between"]}))
+    code, lines = say(capsys, tmp_path / "r.json")
+    assert code == 1 and "not run: the record is of a search that was stopped" in lines[-2]
+    assert lines[-1] == "0 of 1 agree, 1 not run" and "DIFFERS" not in "".join(lines)
 
 
 def test_only_one(made, capsys):

@@ -401,6 +401,14 @@ def test_missing_and_wrong_files_exit_4(place, call, arguments):
     assert one_line(code, stderr)[0] == 4 and stdout == ""
 
 
+def test_a_region_that_the_mask_leaves_out_is_told_as_such(place, call):
+    found = onnx_si.test("model.onnx", "image.npy", threshold=0.0)
+    np.save("mask.npy", ~found.region)
+    code, _, stderr = call("model.onnx", "image.npy", "--mask", "mask.npy", "--threshold", "0")
+    told = "no pixel that the mask lets count passes the threshold 0"
+    assert code == 5 and told in stderr and f"without the mask {found.region.sum()} would" in stderr
+
+
 @pytest.mark.parametrize(
     ("threshold", "word", "pixels"), [("1e9", "no pixel", 0), ("-1e9", "all 64 pixels", 64)]
 )

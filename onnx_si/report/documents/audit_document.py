@@ -24,6 +24,7 @@ GROUP: dict[str, Form] = {
     "parity_pixels": whole("pixels that differ in the deployed runtime, at most", always=True),
     "parity_unknown": whole("tested images that were not compared with it", always=True),
     "noise_estimated": whole("tested images whose noise was estimated from themselves", always=True),
+    "warned": whole("images with warnings, which are in their rows", always=True),
     "guarantees": listed("of the p-values", text(""), always=True),
 }
 
