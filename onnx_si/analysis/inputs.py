@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from onnx_si.analysis.scene import Accepts, Given
-from onnx_si.errors import UsageError, WrongType
+from onnx_si.errors import InputError, UsageError, WrongType
+from onnx_si.ground import terminal
 from onnx_si.ground.files import Accept, has_pages, is_picture, read_image, spacing, told
+from onnx_si.ground.paths import FOLDER, what_is_at
 from onnx_si.ground.readers import PLAINLY, How
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
@@ -129,6 +131,8 @@ def array_of(name: str, given: Any, accept: Accept | None = None, how: How = PLA
         If it is neither.
     """
     if isinstance(given, str | os.PathLike):
+        if name != "image" and what_is_at(given) == FOLDER and not has_pages(given):
+            raise InputError(f"{terminal.shown(given)}: is a folder; {name} takes a file")
         return read_image(given, how=how) if accept is None else read_image(given, accept, how)
     if np.ma.is_masked(given):
         raise WrongType(

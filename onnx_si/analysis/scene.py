@@ -13,6 +13,7 @@ from onnx_si.errors import InputError, UsageError
 from onnx_si.ground.files import Accept
 from onnx_si.ground.layout import Layout, fit
 from onnx_si.ground.terminal import shown
+from onnx_si.ground.words import so_many
 from onnx_si.maps import View
 from onnx_si.statistics.noise import accepting
 
@@ -98,7 +99,8 @@ def numbers(values: ArrayLike, what: str) -> Array:
         raise InputError(f"{what} is empty: its shape is {array.shape}")
     if array.dtype.kind != "f":
         raise InputError(
-            f"{what} holds {array.size} values of type {array.dtype}; floating-point numbers are needed"
+            f"{what} holds {so_many(array.size, 'value')} of type {array.dtype}; floating-point numbers are "
+            "needed"
         )
     bad = np.count_nonzero(~np.isfinite(array))
     if bad:

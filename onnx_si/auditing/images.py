@@ -15,6 +15,7 @@ from onnx_si.ground.files import MEDICAL
 from onnx_si.ground.foreign import SUFFIXES
 from onnx_si.ground.paths import FILE, FOLDER, what_is_at
 from onnx_si.ground.readers import dicom
+from onnx_si.ground.terminal import shown
 
 OWN = ("image", "reference", "mask", "target", "sigma", "group")  # columns that mean something here
 LONGEST_FIELD = 1 << 16
@@ -71,11 +72,19 @@ def _files(wish: Wish) -> Iterator[dict[str, str]]:
             names = glob.iglob(pattern, root_dir=wish.base, recursive=True)  # noqa: PTH207 - may be absolute
             found = sorted(name for name in names if _is_one(wish.place(name)))
         if not found:
-            raise UsageError(f"{pattern}: no image of that name; allowed are {', '.join(KNOWN)}")
+            raise UsageError(f"{shown(pattern)}: {_why_none(place)}; images are {', '.join(KNOWN)}")
         for name in found:
             if name not in seen:
                 seen.add(name)
                 yield {"image": name}
+
+
+def _why_none(place: Path) -> str:
+    """Why a file, a folder or a pattern names no image."""
+    if what_is_at(place) == FOLDER:
+        return "is a folder without an image in it"
+    is_pattern = any(sign in place.name for sign in "*?[")
+    return "no image has such a name" if is_pattern else "does not exist; give files, folders or patterns"
 
 
 def _is_one(place: Path) -> bool:

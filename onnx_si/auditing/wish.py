@@ -13,7 +13,7 @@ from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.auditing.gates import GATES, Limit, limits_of
 from onnx_si.auditing.own_options import KEYS
 from onnx_si.errors import UsageError
-from onnx_si.ground.paths import FILE, FOLDER, what_is_at
+from onnx_si.ground.paths import FILE, FOLDER, NOTHING, what_is_at
 from onnx_si.ground.terminal import shown
 
 LARGEST_FILE = 1 << 24  # bytes of a TOML file
@@ -72,8 +72,12 @@ def read_wish(path: str | Path) -> Wish:
     """
     file = Path(path)
     try:
-        if what_is_at(file) != FILE or file.stat().st_size > LARGEST_FILE:
-            raise UsageError(f"{shown(file)}: is no file of at most {LARGEST_FILE} bytes")
+        found = what_is_at(file)
+        if found != FILE:
+            what = "does not exist" if found == NOTHING else "is no file"
+            raise UsageError(f"{shown(file)}: {what}; give an audit's .toml file (--init writes one)")
+        if file.stat().st_size > LARGEST_FILE:
+            raise UsageError(f"{shown(file)}: is larger than {LARGEST_FILE} bytes; an audit's file is not")
         source = file.read_text(encoding="utf-8")
         content = tomllib.loads(source)
     except (OSError, UnicodeDecodeError) as error:

@@ -109,4 +109,6 @@ def unknown(asked: str) -> str:
     ]
     words = tuple(f"{name} ({more.words})" if more.words else name for name, more in longer)
     near = did_you_mean(asked.split(":", 1)[0].lower().replace("_", "-"), SALIENCY_METHODS)
+    if ":" not in asked and not near:
+        near = f"; an output of the model is output:NAME, such as output:{shown(asked)}"
     return f"saliency '{shown(asked)}'; allowed are auto, {', '.join(PLAIN)}, {listed(words)}{near}"

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -24,6 +25,7 @@ from onnx_si.ground.words import did_you_mean
 VERBS = ("inspect", "saliency", "simulate", "audit", "replay")
 _ASKED = ("--help", "--version")
 INTERNAL_ERROR = 70  # sysexits.h: the program itself is wrong, not what it was given
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OUT_OF_MEMORY = UnsupportedModel.exit_code
 
 
@@ -56,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # python must not try again
+            say(f"error: what is written to stdout has no room there ({error.strerror})")
+            return UsageError.exit_code
         if starved(error):
             why = f" ({error})" if str(error) else ""
             say(f"error: out of memory{why}; try a smaller image or model, or allow a run more (--memory)")

@@ -9,7 +9,7 @@ from typing import Any
 from onnx_si.analysis.options import Option
 from onnx_si.analysis.options.kinds import BASE, FILE, FILES
 from onnx_si.errors import UsageError
-from onnx_si.ground.paths import same_place, writable
+from onnx_si.ground.paths import same_place, why_not_written, writable
 from onnx_si.ground.terminal import shown
 
 _WRITTEN = ("output", "plot", "html", "dicom_seg", "resume")
@@ -26,7 +26,9 @@ def require_outputs(arguments: argparse.Namespace, options: Iterable[Option]) ->
     written = list(_written(arguments))
     for flag, path in written:
         if not writable(path):
-            raise UsageError(f"{shown(path)}: can't be written; give a file in a folder that exists")
+            raise UsageError(f"{shown(path)}: {why_not_written(path)}")
+        if path == "-":
+            raise UsageError(f"{flag} -: a file is needed; --json writes the result to stdout")
         for name, read in _read(arguments, options):
             if same_place(path, read):
                 raise UsageError(f"{flag} {shown(path)} would overwrite {name}; give another file")

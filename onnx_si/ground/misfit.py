@@ -12,7 +12,7 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ELSE = "give one image of that size (--layout changes how the axes are read)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Reading:
     """An array's axes as the layout names them, and what of it does not fit."""
 
@@ -76,7 +76,7 @@ def _readings(shape: tuple[int, ...], declared: Shape, axes: str) -> Iterator[_R
         wrong = tuple(
             name for name, want, have in pairs if name != "N" and isinstance(want, int) and want != have
         )
-        yield _Reading(full, images, wrong, moved=number > 0)
+        yield _Reading(shape=full, images=images, wrong=wrong, moved=number > 0)
 
 
 def _of_channels(has: int, takes: int | str | None, *, alone: bool) -> str:

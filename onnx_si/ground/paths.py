@@ -30,6 +30,19 @@ def inside(folder: Path, location: str) -> Path | None:
     return target if within else None
 
 
+def why_not_written(path: str | os.PathLike[str]) -> str:
+    """Why a path that is not `writable` is not, and what to do."""
+    place = Path(path).absolute()
+    found = what_is_at(place)
+    if found == FOLDER:
+        return "is a folder; give a file"
+    if found == NOTHING and what_is_at(place.parent) != FOLDER:
+        return "can't be written; give a file in a folder that exists"
+    if found not in (FILE, NOTHING):
+        return "is no plain file; give one (--json writes to stdout)"
+    return "can't be written, its folder does not allow it; give a file in another one"
+
+
 def writable(path: str | os.PathLike[str]) -> bool:
     """Whether a file can be written there, as far as can be told without doing it."""
     try:

@@ -19,6 +19,9 @@ class Choice:
     option: str
 
 
+SECOND = "of two the second, commonly the one looked for"
+
+
 def plan(
     trial: Probe, found: SaliencyMap, threshold: Threshold, settings: Settings, engine: tuple[str, str]
 ) -> Iterator[Choice]:
@@ -47,7 +50,7 @@ def plan(
     else:
         target = (
             str(chosen),
-            given if settings.target == chosen else "of two the second, commonly the one looked for",
+            given if settings.target == chosen else "the only one" if chosen == 0 else SECOND,
         )
     yield Choice(what="class", choice=target[0], reason=target[1], option="--target")
     yield Choice(

@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from onnx_si.ground.words import so_many
 from onnx_si.search import Progress
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Watch:
 
     def __call__(self, progress: Progress) -> None:
         low, high = progress.bounds
-        pieces = f"{progress.pieces} linear pieces in " if progress.pieces else ""
+        pieces = f"{so_many(progress.pieces, 'linear piece')} in " if progress.pieces else ""
         text = (
             f"drawing for {progress.seconds:.0f} s: p-value between {low:.3g} and {high:.3g}, "
             f"{progress.chains} chains, {progress.passes} runs of the model"

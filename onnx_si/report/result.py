@@ -61,7 +61,10 @@ _REASONS = {
         ("region.spacing_mm", "region.size_mm", "region.bbox_mm"),
         "the image's file does not say how large a pixel is",
     ),
-    "region.components.*.*": "the region was tested as a whole, not component by component",
+    **dict.fromkeys(
+        ("region.components.*.*", "region.components.*.*.*"),
+        "the region was tested as a whole, not component by component",
+    ),
     "noise.std": "the values have different standard deviations, or are correlated",
     "fragility.distance": "the region is the same on all of the line",
     "fragility.information": "the statistic is a length, or was not asked for",

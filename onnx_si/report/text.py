@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from onnx_si.choices.guarantees import EXACT, GUARANTEES
+from onnx_si.ground.words import so_many
 from onnx_si.report.figures import DIGITS, inside, p_value_of, p_value_text
 from onnx_si.report.pieces import LEFT_OPEN
 from onnx_si.statistics.hypotheses import HYPOTHESES
@@ -286,10 +287,10 @@ def _search(search: Mapping[str, Any]) -> str:
         )
     if search["engine"] == "none":
         return f"none: {search['forward_passes']:.0f} runs of the model, seed {search['seed']}"
-    pieces = "" if search["pieces"] is None else f"{search['pieces']} linear pieces in "
+    pieces = "" if search["pieces"] is None else f"{so_many(search['pieces'], 'linear piece')} in "
     return (
         f"{search['seconds']:.2g} s, the cost of {search['forward_passes']:.0f} forward passes, "
-        f"{pieces}{search['cells']} cells"
+        f"{pieces}{so_many(search['cells'], 'cell')}"
     )
 
 

@@ -1,6 +1,7 @@
 """What signal and noise are added to: a value, an image, or one of several images."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from onnx_si.analysis.inputs import array_of, several
 from onnx_si.errors import InputError
+from onnx_si.ground.files import is_picture
 from onnx_si.ground.layout import Layout, fit
 from onnx_si.ground.terminal import shown
 
@@ -50,7 +52,7 @@ class Base:
         return digest.hexdigest()
 
 
-def base_of(given: Any, shape: tuple[int, ...], layout: Layout) -> Base | None:
+def base_of(given: Any, shape: tuple[int, ...], layout: Layout, scaled: bool = True) -> Base | None:
     """The base of images of a shape.
 
     Parameters
@@ -59,6 +61,8 @@ def base_of(given: Any, shape: tuple[int, ...], layout: Layout) -> Base | None:
         A text that is no number is a file's name. Values are taken as they are, in the file's units.
     shape : tuple of int
     layout : Layout
+    scaled : bool
+        Whether somebody said what the whole numbers of a picture mean.
 
     Raises
     ------
@@ -68,17 +72,27 @@ def base_of(given: Any, shape: tuple[int, ...], layout: Layout) -> Base | None:
     if given is None:
         return None
     wanted: Sequence[Any] = several(given)
-    images = tuple(_image(one, shape, layout) for one in wanted)
+    images = tuple(_image(one, shape, layout, scaled) for one in wanted)
     return Base(images, tuple(_name(one, number) for number, one in enumerate(wanted, 1)))
 
 
-def _image(one: Any, shape: tuple[int, ...], layout: Layout) -> Array:
+def _image(one: Any, shape: tuple[int, ...], layout: Layout, scaled: bool) -> Array:
     value = _value(one)
     array = np.asarray(array_of("base", one) if value is None else value)
     if array.dtype.kind not in "fiub" or array.size == 0 or not np.isfinite(array).all():
         raise InputError(f"base {_name(one, 1)}: it must hold finite numbers")
+    named = value is None and isinstance(one, str | os.PathLike)
+    if named and is_picture(one) and array.dtype.kind in "iub" and not scaled:
+        how = "say how they become the model's input: --scale 1/255, or --scale 1 for as they are"
+        raise InputError(f"base {_name(one, 1)} holds integers ({array.dtype}); {how}")
     image = np.asarray(array, np.float64)
-    return image if image.ndim == 0 else fit(image, shape, layout, f"base {_name(one, 1)}")
+    if image.ndim == 0:
+        return image
+    try:
+        return fit(image, shape, layout, f"base {_name(one, 1)}")
+    except InputError as error:  # its advice is for an image of a test
+        what = str(error).partition("; ")[0]
+        raise InputError(f"{what}; give a base of that size, or a single value") from error
 
 
 def _value(one: Any) -> float | None:

@@ -139,7 +139,7 @@ def plan_of(model: Model, wish: Wish, **options: Any) -> tuple[Plan, Settings, t
     told = {name: value for name, value in options.items() if name not in ("sigma", "seed", "dims")}
     if isinstance(wish.noise, Signalled) and knows == "kind":
         told["noise"] = str(wish.noise.kind)
-    covariance, base = wish.covariance, base_of(wish.base, shape, probed.layout)
+    covariance, base = wish.covariance, base_of(wish.base, shape, probed.layout, settings.scale is not None)
     if base is not None and isinstance(wish.noise, Signalled):
         raise UsageError(f"base with noise {wish.noise}, whose level stands behind @: leave the base out")
     if base is not None and wish.noise_images == 1 and not base.is_constant(axes):

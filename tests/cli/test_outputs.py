@@ -1,8 +1,11 @@
 """What is written never takes the place of what is read, and a wrong first word gets its command."""
 
+import errno
+
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from support import nets
 
 from onnx_si.cli.main import main
@@ -86,3 +89,48 @@ def test_a_class_that_has_every_pixel_is_told_how_to_take_one_channel(place, cap
     assert "inside" not in told
     one_channel = ("--target", "1", "--threshold", "minmax:0.5")
     assert main(["two.onnx", "image.npy", "--sigma", "1", *one_channel]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((*TEST, "--output", "-"), 2, "--output -: a file is needed; --json writes the result to stdout"),
+        ((*TEST, "--output", "gone/a.json"), 2, "can't be written; give a file in a folder that exists"),
+        ((*TEST, "--output", "/dev/null"), 2, "is no plain file"),
+        ((*TEST, "--output", "folder"), 2, "folder: is a folder; give a file"),
+        (
+            ("audit", "model.onnx", "nofile.npy", "--output", "a", "--no-isolate"),
+            2,
+            "nofile.npy: does not exist",
+        ),
+        (
+            ("audit", "model.onnx", "folder", "--output", "a", "--no-isolate"),
+            2,
+            "is a folder without an image",
+        ),
+        (("audit", "model.onnx", "*.jpg", "--output", "a", "--no-isolate"), 2, "no image has such a name"),
+        (("audit", "nofile.toml"), 2, "nofile.toml: does not exist; give an audit's .toml file"),
+        ((*TEST, "--mask", "folder"), 4, "folder: is a folder; mask takes a file"),
+        (("simulate", "model.onnx", "--base", "folder"), 4, "folder: is a folder; base takes a file"),
+        (("simulate", "model.onnx", "--base", "large.npy"), 4, "give a base of that size, or a single value"),
+        (("simulate", "model.onnx", "--base", "whole.png"), 4, "base whole.png holds integers (uint8)"),
+        ((*TEST, "--saliency", "map"), 2, "an output of the model is output:NAME, such as output:map"),
+    ],
+)
+def test_what_is_wrong_has_its_own_reason(place, capsys, arguments, code, words):
+    (place / "folder").mkdir()
+    np.save("large.npy", np.zeros((9, 9)))
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("whole.png")
+    assert main(list(arguments)) == code
+    stderr = capsys.readouterr().err
+    assert words in stderr and "--window-size" not in stderr
+
+
+def test_a_stdout_without_room_is_no_fault_of_the_program(place, capfd, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("onnx_si.cli.main.os.dup2", lambda one, other: None)
+    monkeypatch.setattr("onnx_si.cli.verbs.load", full)
+    assert main(list(TEST)) == 2
+    assert "stdout has no room there (No space left on device)" in capfd.readouterr().err

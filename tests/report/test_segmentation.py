@@ -104,7 +104,7 @@ def test_of_one_slice_it_is_the_region_and_holds_nothing_of_a_patient(tmp_path):
     content = out.read_bytes()
     assert not any(text in content for text in (b"DOE", b"JOHN", b"P-77", b"19700101"))
     assert found.PatientName == "" and found.PatientSex == ""
-    assert f"{result['p_value']:.4g}" in found.SeriesDescription
+    assert f"{result['p_value']:.6g}" in found.SeriesDescription
 
 
 def test_what_a_segmentation_needs_is_told(tmp_path, capsys):
