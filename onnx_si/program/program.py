@@ -17,7 +17,8 @@ from onnx_si.ground.once import asked
 from onnx_si.program.doubles import Doubles
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
-from onnx_si.program.walked import KEPT_BYTES, walked
+from onnx_si.program.known import KEPT_BYTES
+from onnx_si.program.walked import walked
 from onnx_si.program.ways_back import WaysBack, ways_back
 from onnx_si.rules.placing import Place, placed
 
