@@ -59,8 +59,8 @@ def test_it_holds_part_by_part(kind):
 @pytest.mark.parametrize("kind", ["normal", "t"])
 @pytest.mark.parametrize("width", [0.1, 0.02])
 def test_what_is_open_beyond_twice_the_end_costs_no_closeness(kind, width):
-    """Whatever the mean, the density at twice its distance is that at the statistic: of pieces that are open as
-    far as the line goes much may be cut there, and next to the end that looked like more than there is."""
+    """Whatever the mean, the density at twice its distance is that at the statistic: much of pieces that are
+    open as far as the line goes is cut there."""
     inside = Intervals(np.array([[-width, width]]))
     open_ones = Intervals(np.array([[-math.inf, -1.0], [1.0, math.inf]]))
     least, most = SEEN[kind](inside), SEEN[kind](inside.union(open_ones))

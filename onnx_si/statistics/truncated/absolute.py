@@ -47,7 +47,7 @@ class Seen(Protocol):
         ...
 
     def tail(self, m: Floats, mean: Floats) -> Pair:
-        """Mass at y < 0 or y > 2 m with the mean at `mean` >= m, the same where T is in no exponential family."""
+        """Mass at y < 0 or y > 2 m with the mean at `mean` >= m; the same as m in no exponential family."""
         ...
 
     def between(self, m: Floats, mean: Floats) -> Pair:
@@ -57,9 +57,9 @@ class Seen(Protocol):
     def most_tail(self, m: Floats, until: Floats) -> Floats:
         """A bound of the mass at y < 0 or y > 2 m', with the mean at m', for every m' from m to `until`.
 
-        At y = -s and at y = 2 m' + s the density is the same, and it falls in m' for every s > 0. So the mass at
-        y < 0 falls; that of an interval from u on grows, as the density at y > 0 does, until 2 m' is u, and falls
-        from there on: it is largest at the m' that is nearest to u / 2.
+        At y = -s and at y = 2 m' + s the density is the same, and it falls in m' for every s > 0. So the mass
+        at y < 0 falls; that of an interval from u on grows, as the density at y > 0 does, until 2 m' is u, and
+        falls from there on: it is largest at the m' that is nearest to u / 2.
         """
         ...
 
@@ -96,8 +96,8 @@ def odds_from(tail: Seen, rest: Seen, m: Floats, outwards: float) -> tuple[Float
 
 
 def upper_odds_until(tail: Seen, rest: Seen, m: Floats, until: Floats, enough: float = -math.inf) -> Floats:
-    """Upper bounds of log(p / (1 - p)) for every mean from m to `until`, for each pair of them; no closer than
-    `enough`.
+    """Upper bounds of log(p / (1 - p)) for every mean from m to `until`, for each pair of them; no closer
+    than `enough`.
     """
     bounds = _odds_by_parts(tail, rest, m, until) if tail.of_intervals else np.full(len(m), math.inf)
     open_ = ~(bounds <= enough)
@@ -107,9 +107,9 @@ def upper_odds_until(tail: Seen, rest: Seen, m: Floats, until: Floats, enough: f
 
 
 def _odds_by_parts(tail: Seen, rest: Seen, m: Floats, until: Floats) -> Floats:
-    """By the most that each part of S adds to the tail, wherever in the stretch that is, and the least that is
-    between. Nothing of p is lost where it falls because the mass between grows: one bound may do for all means
-    beyond the end of an interval.
+    """By the most that each part of S adds to the tail, wherever in the stretch that is, and the least that
+    is between. Nothing of p is lost where it falls because the mass between grows: one bound may do for all
+    means beyond the end of an interval.
     """
     return _odds(tail.most_tail(m, until), rest.between(m, m)[0], 1.0)
 

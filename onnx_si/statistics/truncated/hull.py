@@ -148,7 +148,7 @@ class _Accepted:
         return self.tolerance * m + _SHORTEST
 
     def _not_cut(self, stretches: NDArray[np.float64]) -> NDArray[np.float64]:
-        odds = upper_odds_until(self.tail, self.rest, *stretches.T, enough=self.log_odds)
+        odds = upper_odds_until(self.tail, self.rest, *stretches.T, self.log_odds)
         return stretches[~(odds <= self.log_odds)]
 
     def _bracket(self) -> tuple[float, float, float]:

@@ -148,8 +148,8 @@ class Scaled:
         return max(log_sum(masses), LEAST_LOG)
 
     def _mass_bounds(self, ends: Floats, widths: Floats, mean: Floats, added: Floats | float = 0.0) -> Pair:
-        """Bounds of the same, for each mean, or row of means, one for each piece, where the places are rounded;
-        that of the masses comes on top. `added` are logs of units, for each piece.
+        """Bounds of the same, for each mean, or row of means, one for each piece, where the places are
+        rounded; that of the masses comes on top. `added` are logs of units, for each piece.
 
         The place that carries a piece's mass is the one next to the middle of the support, whose rounding
         moves the log density by its slope times that.
