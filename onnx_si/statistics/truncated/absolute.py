@@ -58,8 +58,8 @@ class Seen(Protocol):
         """A bound of the mass at y < 0 or y > 2 m', with the mean at m', for every m' from m to `until`.
 
         At y = -s and at y = 2 m' + s the density is the same, and it falls in m' for every s > 0. So the mass
-        at y < 0 falls; that of an interval from u on grows, as the density at y > 0 does, until 2 m' is u, and
-        falls from there on: it is largest at the m' that is nearest to u / 2.
+        at y < 0 falls; that of an interval from u on grows, as the density at y > 0 does, until 2 m' is u,
+        and falls from there on: it is largest at the m' that is nearest to u / 2.
         """
         ...
 
