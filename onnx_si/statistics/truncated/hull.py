@@ -31,7 +31,8 @@ _SHORTEST = 1e-14
 _CLOSER = 2.0**-6  # parts of the shortest into which it is divided where it can't be cut off
 _FARTHEST = 1e100  # where the search gives up and returns infinity
 _GREATEST = 1e300  # stands for infinite log odds
-_FIRST = -2, 5  # powers of 4, in standard errors, with which the search begins
+_FIRST = -2, 5  # powers of 4, in standard errors, with which the search begins,
+_BETWEEN = 4  # and steps from each to the next
 _RUNG = 0.4  # distance of the ladder's next rung from the guess, in that of the one before
 _PARTS, _AT_ONCE, _ROUNDS = 8, 16, 100  # how stretches are divided, how many at a time, and how often
 _EVENLY, _AROUND = np.arange(1, 8) / 8, 5  # places that are tried for a root, the latter on either side
@@ -115,10 +116,10 @@ class _Accepted:
 
     def farthest(self) -> Pair:
         """The farthest accepted mean that was found, and one beyond which there is none."""
-        accepted, rejected, stop = self._bracket()
+        *bracket, stop = self._bracket()
         if math.isinf(stop):
-            return accepted, stop
-        accepted = self._root(accepted, rejected)
+            return stop, stop
+        accepted = self._root(*bracket)
         ladder = _ladder(accepted, stop, self._shortest(accepted))
         open_ones = self._not_cut(ladder)
         for _ in range(_ROUNDS):
@@ -141,8 +142,8 @@ class _Accepted:
 
     def likely(self) -> float:
         """An accepted mean next to one that is rejected; infinite where none is rejected far out."""
-        accepted, rejected, stop = self._bracket()
-        return stop if math.isinf(stop) else self._root(accepted, rejected)
+        *bracket, stop = self._bracket()
+        return stop if math.isinf(stop) else self._root(*bracket)
 
     def _shortest(self, m: float) -> float:
         return self.tolerance * m + _SHORTEST
@@ -152,40 +153,46 @@ class _Accepted:
         odds = upper_odds_until(self.tail, self.rest, low, high, self.log_odds)
         return stretches[~(odds <= self.log_odds)]
 
-    def _bracket(self) -> tuple[float, float, float]:
-        """A mean that is accepted, one farther out that is not, and one from which on all are rejected."""
+    def _bracket(self) -> tuple[float, float, float, float]:
+        """A mean that is accepted, one farther out that is not, where between them the first rejected one may
+        be, and one from which on all are rejected.
+        """
         low, high = _FIRST
         while True:
-            places = np.ldexp(1.0, 2 * np.arange(low, high))
+            places = np.exp2(2.0 / _BETWEEN * np.arange(_BETWEEN * low, _BETWEEN * (high - 1) + 1))
             odds, beyond = odds_from(self.tail, self.rest, places, self.outwards)
             far = np.flatnonzero(beyond <= self.log_odds)
             if not len(far):
                 if places[-1] > _FARTHEST:
-                    return math.inf, math.inf, math.inf
+                    return math.inf, math.inf, math.inf, math.inf
                 high *= 2
                 continue
             near = np.flatnonzero(odds[: far[0]] > self.log_odds)
             if len(near):
-                return float(places[near[-1]]), float(places[near[-1] + 1]), float(places[far[0]])
+                last = int(near[-1])
+                return (*self._next(places, odds, last), float(places[far[0]]))
             if places[0] <= _SHORTEST:
-                return 0.0, 0.0, float(places[far[0]])
+                return 0.0, 0.0, 0.0, float(places[far[0]])
             low *= 2
 
-    def _root(self, accepted: float, rejected: float) -> float:
+    def _next(self, places: Floats, odds: Floats, last: int) -> tuple[float, float, float]:
+        """The place that is accepted, the next, which is not, and a guess between them."""
+        around = slice(max(0, last - 1), last + 3)
+        excess = np.clip(odds[around] - self.log_odds, -_GREATEST, _GREATEST)
+        return float(places[last]), float(places[last + 1]), _inverse(places[around], excess)
+
+    def _root(self, low: float, high: float, guess: float = math.nan) -> float:
         """An accepted mean next to one that is rejected, between the two given."""
-        near = 0.25 * self.tolerance * accepted + _SHORTEST
-        low, high, guess = accepted, rejected, 0.5 * (accepted + rejected)
+        near = 0.25 * self.tolerance * low + _SHORTEST
         while high - low > near:
             steps = np.geomspace(0.4 * near, 0.5 * (high - low), _AROUND)
             tried = np.concatenate([low + (high - low) * _EVENLY, guess - steps, [guess], guess + steps])
             places = np.unique(np.concatenate([[low], tried[(low < tried) & (tried < high)], [high]]))
-            excess = np.clip(self.odds(places) - self.log_odds, -_GREATEST, _GREATEST)
-            last = int(np.flatnonzero(excess[:-1] > 0.0).max(initial=0))
-            if places[last : last + 2].tolist() == [low, high]:
+            odds, before = self.odds(places), (low, high)
+            last = int(np.flatnonzero(odds[:-1] > self.log_odds).max(initial=0))
+            low, high, guess = self._next(places, odds, last)
+            if (low, high) == before:
                 break
-            around = slice(max(0, last - 1), last + 3)
-            guess = _inverse(places[around], excess[around])
-            low, high = places[last : last + 2].tolist()
         return low
 
     def _closest(self, accepted: float, start: float) -> float:
