@@ -3,45 +3,87 @@
 import math
 from collections.abc import Callable
 
+from onnx_si.ground.intervals import Intervals
 from onnx_si.search.found import Progress
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.watchdog import Watchdog
-from onnx_si.statistics.truncated import Normal, interval_bounds, likely_ends
+from onnx_si.statistics.truncated import Normal, likely_ends
+
+Ends = tuple[float, float]
 
 
 def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], None] | None) -> None:
     """Examine what still moves the confidence interval: the cells that are probable if the mean is at
     one of its ends.
 
-    Of each end the nearest possible place is taken: what lies beyond matters only if S turns out not to go
-    on next to the statistic. It moves outwards while S is completed; where that takes long, in larger steps.
+    Where S ends on both sides of the statistic, the farthest place where each end may be is taken first: that
+    is the place itself, but for what is open beyond it, and the line is examined for it once. Else only the
+    nearest possible place is: what lies beyond matters only if S turns out not to go on next to the statistic.
+    It moves outwards while S is completed; where that takes long, in larger steps.
     """
-    line, tuning = run.task.line, run.options.tuning
+    tuning = run.options.tuning
     allowed = 2 * run.operations + tuning.interval_passes * run.task.program.cost
     for number in range(tuning.interval_rounds):
-        settled = True
-        for near, far in _ends(run, level):
-            if not math.isfinite(near):
+        inside, undecided = run.sets()
+        known = _is_known(inside, undecided, run.task.line.statistic)
+        if known:
+            far = _ends(run, level, farthest=True)
+            aims = _within(far, undecided, run)
+            if not _settle_each(run, aims, allowed, progress) and aims != far:
                 continue
-            before = run.operations
-            settled &= _settle(run, Normal(near, line.standard_error), allowed, progress)
-            ahead = line.statistic + tuning.leap * (near - line.statistic)
-            if number >= tuning.small_steps and run.operations > before:
-                ahead = max(ahead, far) if near < line.statistic else min(ahead, far)
-                _settle(run, Normal(ahead, line.standard_error), allowed, progress)
-        if settled:
+        before = run.operations
+        near = _ends(run, level)
+        if _settle_each(run, near, allowed, progress):
             return
+        if not known and number >= tuning.small_steps and run.operations > before:
+            _settle_each(run, _ahead(run, near, level), allowed, progress)
 
 
-def _ends(run: Ledger, level: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The nearest and the farthest place where each end of the interval may be."""
+def _settle_each(
+    run: Ledger, means: Ends, allowed: int, progress: Callable[[Progress], None] | None
+) -> bool:
+    """Settle S for each mean that is finite; True where nothing had to be done."""
+    laws = [Normal(mean, run.task.line.standard_error) for mean in means if math.isfinite(mean)]
+    return all([_settle(run, law, allowed, progress) for law in laws])
+
+
+def _ends(run: Ledger, level: float, *, farthest: bool = False) -> Ends:
+    """The nearest, or the farthest, place where each end of the interval may be."""
     line = run.task.line
-    known = (*run.sets(), line.statistic, line.standard_error, level)
-    if run.options.alternative == "two-sided-abs":
-        lower, upper = likely_ends(*known, run.options.tuning.roughly)
-    else:  # the estimate needs both sides of the statistic where a one-sided interval has no end
-        lower, upper = interval_bounds(*known, "two-sided")
-    return (lower[1], lower[0]), upper
+    return likely_ends(
+        *run.sets(),
+        line.statistic,
+        line.standard_error,
+        level,
+        # the estimate needs both sides of the statistic where a one-sided interval has no end
+        absolute=run.options.alternative == "two-sided-abs",
+        tolerance=run.options.tuning.roughly,
+        farthest=farthest,
+    )
+
+
+def _is_known(inside: Intervals, undecided: Intervals, at: float) -> bool:
+    """Whether the part of S that holds a place ends on both sides for certain."""
+    low, high = inside.bounds.T
+    around = inside.bounds[(low <= at) & (at <= high)].ravel().tolist()
+    return bool(around) and not any(undecided.contains(end) for end in around)
+
+
+def _within(far: Ends, undecided: Intervals, run: Ledger) -> Ends:
+    """Places no farther from the statistic than a few times what is known there: beyond the next part of S
+    nothing matters.
+    """
+    at, outlook = run.task.line.statistic, run.options.tuning.outlook
+    low, high = undecided.bounds.T
+    below, above = low[low > at].min(initial=math.inf) - at, at - high[high < at].max(initial=-math.inf)
+    return max(far[0], at - outlook * above), min(far[1], at + outlook * below)
+
+
+def _ahead(run: Ledger, near: Ends, level: float) -> Ends:
+    """Places ahead of the nearest ones, as far as an end may be."""
+    at, far, leap = run.task.line.statistic, _ends(run, level, farthest=True), run.options.tuning.leap
+    low, high = (at + leap * (end - at) for end in near)
+    return max(low, far[0]), min(high, far[1])
 
 
 def _settle(

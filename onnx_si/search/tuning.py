@@ -60,7 +60,8 @@ class Tuning:
 
     - `interval_passes`: forward passes that the confidence interval may cost beyond those of the p-value
     - `interval_rounds`: its ends move while S is completed,
-    - `small_steps`: so often to the nearest possible place,
+    - `outlook`: an end is expected no farther out than so many times what is known there
+    - `small_steps`: else they move so often to the nearest possible place,
     - `leap`: then so many times as far from the statistic as that
     - `roughly`: of an end's distance, as near as it has to be known to tell what is probable under it
     - `log_negligible`: share of undecided mass that hardly moves an end of the interval
@@ -101,6 +102,7 @@ class Tuning:
     first_screen: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12
+    outlook: float = 2.0
     small_steps: int = 3
     leap: float = 2.0
     roughly: float = 1e-3

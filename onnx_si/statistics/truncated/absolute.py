@@ -40,6 +40,11 @@ class Seen(Protocol):
         ...
 
     @property
+    def peaks(self) -> Floats:
+        """The means with the beginning of an interval at 2 m: p may be largest there, on a narrow stretch."""
+        ...
+
+    @property
     def has_above(self) -> bool: ...
 
     def flipped(self) -> Self:

@@ -58,22 +58,18 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float) -> tuple[Pair, Pair]:
     return (-high, -low), _end_bounds(least, most, log_odds, TOLERANCE)
 
 
-def roots_of_ends(least: Seen, most: Seen, log_odds: float, tolerance: float) -> tuple[Pair, Pair]:
-    """Roots near the ends that `hull_bounds` bounds, for a small part of its cost: they prove nothing, but
-    tell what is worth knowing of S.
+def roots_of_ends(tail: Seen, rest: Seen, log_odds: float, tolerance: float) -> Pair:
+    """Roots near the ends that `hull_bounds` bounds, with the tail of one set and the rest of another, for a
+    small part of its cost: they prove nothing, but tell what is worth knowing of S.
     """
-    low, high = _likely(least.flipped(), most.flipped(), log_odds, tolerance)
-    return (-high, -low), _likely(least, most, log_odds, tolerance)
+    low = _likely(tail.flipped(), rest.flipped(), log_odds, tolerance)
+    return -low, _likely(tail, rest, log_odds, tolerance)
 
 
-def _likely(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
-    how = {"log_odds": log_odds, "tolerance": tolerance}
-    near = far = math.inf
-    if most.has_above:
-        near = _Accepted(tail=least, rest=most, outwards=-1.0, **how).likely()
-    if least.has_above:
-        far = _Accepted(tail=most, rest=least, outwards=1.0, **how).likely()
-    return min(near, far), far
+def _likely(tail: Seen, rest: Seen, log_odds: float, tolerance: float) -> float:
+    if not rest.has_above:
+        return math.inf
+    return _Accepted(tail=tail, rest=rest, outwards=1.0, log_odds=log_odds, tolerance=tolerance).likely()
 
 
 def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
@@ -157,9 +153,10 @@ class _Accepted:
         """A mean that is accepted, one farther out that is not, where between them the first rejected one may
         be, and one from which on all are rejected.
         """
-        low, high = _FIRST
+        (low, high), peaks = _FIRST, self.tail.peaks
         while True:
-            places = np.exp2(2.0 / _BETWEEN * np.arange(_BETWEEN * low, _BETWEEN * (high - 1) + 1))
+            evenly = np.exp2(2.0 / _BETWEEN * np.arange(_BETWEEN * low, _BETWEEN * (high - 1) + 1))
+            places = np.unique(np.concatenate([evenly, peaks[(evenly[0] < peaks) & (peaks < evenly[-1])]]))
             odds, beyond = odds_from(self.tail, self.rest, places, self.outwards)
             far = np.flatnonzero(beyond <= self.log_odds)
             if not len(far):

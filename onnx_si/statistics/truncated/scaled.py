@@ -75,6 +75,11 @@ class Scaled:
         return bool((self.below[1] > 0.0).any())
 
     @property
+    def peaks(self) -> Floats:
+        """See `Seen`."""
+        return 0.5 * self.above[0][:, 0]
+
+    @property
     def has_above(self) -> bool:
         return bool((self.above[1] > 0.0).any())
 

@@ -57,6 +57,11 @@ class Shifted:
         return bool((self.below[2] > 0.0).any())
 
     @property
+    def peaks(self) -> Floats:
+        """See `Seen`."""
+        return 0.5 * self.above[0]
+
+    @property
     def has_above(self) -> bool:
         return bool((self.above[2] > 0.0).any())
 

@@ -109,6 +109,11 @@ class Smoothed:
         return len(self.ends) > 0
 
     @property
+    def peaks(self) -> Floats:
+        """None are narrow: see `Seen`."""
+        return np.empty(0)
+
+    @property
     def has_above(self) -> bool:
         return len(self.ends) > 0
 
