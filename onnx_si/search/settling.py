@@ -92,6 +92,7 @@ def _settle(
     """Work until little is undecided under a distribution; True where nothing had to be done."""
     run.frontier.reorder(distribution)
     tuning = run.options.tuning
+    run.log_left = tuning.log_negligible
     dog, settled = Watchdog(left=lambda: distribution.log_mass(run.sets()[1]), tuning=tuning), True
     while run.operations < allowed:
         inside, undecided = run.known = run.sets()

@@ -102,7 +102,7 @@ class Tuning:
     first_screen: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12
-    outlook: float = 2.0
+    outlook: float = 5.0
     small_steps: int = 3
     leap: float = 2.0
     roughly: float = 1e-3
