@@ -25,17 +25,19 @@ def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], No
     allowed = 2 * run.operations + tuning.interval_passes * run.task.program.cost
     for number in range(tuning.interval_rounds):
         inside, undecided = run.sets()
-        known = _is_known(inside, undecided, run.task.line.statistic)
-        if known:
+        before = run.operations
+        if _is_known(inside, undecided, run.task.line.statistic):
             far = _ends(run, level, farthest=True)
             aims = _within(far, undecided, run)
-            if not _settle_each(run, aims, allowed, progress) and aims != far:
-                continue
-        before = run.operations
+            settled = _settle_each(run, aims, allowed, progress)
+            if (settled or aims == far) and _is_the_same(inside, run.sets()[0]):
+                _settle_each(run, _nearer(aims, run), allowed, progress)
+                return
+            continue
         near = _ends(run, level)
         if _settle_each(run, near, allowed, progress):
             return
-        if not known and number >= tuning.small_steps and run.operations > before:
+        if number >= tuning.small_steps and run.operations > before:
             _settle_each(run, _ahead(run, near, level), allowed, progress)
 
 
@@ -77,6 +79,16 @@ def _within(far: Ends, undecided: Intervals, run: Ledger) -> Ends:
     low, high = undecided.bounds.T
     below, above = low[low > at].min(initial=math.inf) - at, at - high[high < at].max(initial=-math.inf)
     return max(far[0], at - outlook * above), min(far[1], at + outlook * below)
+
+
+def _nearer(far: Ends, run: Ledger) -> Ends:
+    """Places that are no farther out than the ends, if nothing that is open is of S."""
+    at, nearer = run.task.line.statistic, run.options.tuning.nearer
+    return at + nearer * (far[0] - at), at + nearer * (far[1] - at)
+
+
+def _is_the_same(one: Intervals, other: Intervals) -> bool:
+    return one.bounds.tobytes() == other.bounds.tobytes()
 
 
 def _ahead(run: Ledger, near: Ends, level: float) -> Ends:
