@@ -16,10 +16,9 @@ def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], No
     """Examine what still moves the confidence interval: the cells that are probable if the mean is at
     one of its ends.
 
-    Where S ends on both sides of the statistic, the farthest place where each end may be is taken first: that
-    is the place itself, but for what is open beyond it, and the line is examined for it once. Else only the
-    nearest possible place is: what lies beyond matters only if S turns out not to go on next to the statistic.
-    It moves outwards while S is completed; where that takes long, in larger steps.
+    Where S ends on both sides of the statistic, the farthest place where each end may be is taken at once. Else
+    the nearest possible one is: what lies beyond matters only if S turns out not to go on next to the
+    statistic. It moves outwards while S is completed; where that takes long, in larger steps.
     """
     tuning = run.options.tuning
     allowed = 2 * run.operations + tuning.interval_passes * run.task.program.cost
@@ -41,12 +40,11 @@ def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], No
             _settle_each(run, _ahead(run, near, level), allowed, progress)
 
 
-def _settle_each(
-    run: Ledger, means: Ends, allowed: int, progress: Callable[[Progress], None] | None
-) -> bool:
+def _settle_each(run: Ledger, means: Ends, allowed: int, progress: Callable[[Progress], None] | None) -> bool:
     """Settle S for each mean that is finite; True where nothing had to be done."""
     laws = [Normal(mean, run.task.line.standard_error) for mean in means if math.isfinite(mean)]
-    return all([_settle(run, law, allowed, progress) for law in laws])
+    settled = [_settle(run, law, allowed, progress) for law in laws]
+    return all(settled)
 
 
 def _ends(run: Ledger, level: float, *, farthest: bool = False) -> Ends:

@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from onnx_si.statistics.truncated.brent import find_root
 from onnx_si.statistics.truncated.scales import Scales
 
 REACH = 100.0  # factor by which the noise is made larger or smaller at most
 FIRST = 0.25  # logarithm of the factor of the first step, where the p-value need not grow with the noise,
 LARGEST = 1.0  # of the largest,
 NEAREST = 1e-6  # and the distance at which the end of a decision is known well enough
+LEAST = 5e-324  # the smallest number: stands for a p-value of 0 in logarithms
 GROWS = 4.0  # steps beyond that end, each so many times as far
 
 
@@ -98,23 +100,37 @@ class _Way:
 
     def held(self) -> float:
         """How far the decision is proven to be the same."""
-        at, barred = 0.0, math.inf
-        step = self.end if self.scales.monotone else FIRST
+        if self.scales.monotone:
+            return self._held_up_to_one()
+        at, step = 0.0, FIRST
         while at < self.end and step >= self.nearest:
             place = min(at + step, self.end)
-            if place < barred and self._same(at, place):
+            if self._same(at, place):
                 at, step = place, min(2 * step, LARGEST)
             else:
-                if self.scales.monotone:
-                    barred = min(barred, place)
                 step /= 2
-            step = min(step, 0.5 * (barred - at))
         return at
+
+    def _held_up_to_one(self) -> float:
+        """Where the p-value grows with the noise: up to the one place where its bound is alpha."""
+        if self._is_the_same(self.end):
+            return self.end
+        at, back = find_root(self._excess, 0.0, self.end, xtol=0.5 * self.nearest), 0.5 * self.nearest
+        while at > back and not self._is_the_same(at - back):
+            back *= 2
+        return max(at - back, 0.0)
+
+    def _is_the_same(self, place: float) -> bool:
+        return decision(self.scales.at(self.factor(place)), self.alpha) is self.rejects
+
+    def _excess(self, place: float) -> float:
+        """By how much, in logarithms, the bound that the decision hangs on is beyond alpha."""
+        low, high = self.scales.at(self.factor(place))
+        excess = math.log(max(high if self.rejects else low, LEAST) / self.alpha)
+        return excess if self.rejects else -excess
 
     def _same(self, near: float, far: float) -> bool:
         """Whether it is the same on all of a stretch whose near end is known."""
-        if self.scales.monotone:
-            return decision(self.scales.at(self.factor(far)), self.alpha) is self.rejects
         low, high = sorted((self.factor(near), self.factor(far)))
         return decision(self.scales.between(low, high), self.alpha) is self.rejects
 

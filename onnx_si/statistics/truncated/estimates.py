@@ -83,8 +83,8 @@ def likely_ends(
     tolerance: float,
     farthest: bool = False,
 ) -> Pair:
-    """Places near those where the interval's ends are that `interval_bounds` bounds, by a root each: the nearest
-    to the statistic that are possible, or the farthest.
+    """Places near the ends that `interval_bounds` bounds, by a root each: the nearest to the statistic that
+    are possible, or the farthest.
 
     They prove nothing, but cost a small part of it: enough to know what is worth knowing of S.
 
