@@ -16,8 +16,8 @@ def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], No
     """Examine what still moves the confidence interval: the cells that are probable if the mean is at
     one of its ends.
 
-    Where S ends on both sides of the statistic, the farthest place where each end may be is taken at once. Else
-    the nearest possible one is: what lies beyond matters only if S turns out not to go on next to the
+    Where S ends on both sides of the statistic, the farthest place where each end may be is taken at once.
+    Else the nearest possible one is: what lies beyond matters only if S turns out not to go on next to the
     statistic. It moves outwards while S is completed; where that takes long, in larger steps.
     """
     tuning = run.options.tuning
