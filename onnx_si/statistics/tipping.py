@@ -115,7 +115,7 @@ class _Way:
         """Where the p-value grows with the noise: up to the one place where its bound is alpha."""
         if self._is_the_same(self.end):
             return self.end
-        at, back = find_root(self._excess, 0.0, self.end, xtol=0.5 * self.nearest), 0.5 * self.nearest
+        at, back = self._root(0.0, self.rejects), 0.5 * self.nearest
         while at > back and not self._is_the_same(at - back):
             back *= 2
         return max(at - back, 0.0)
@@ -123,11 +123,13 @@ class _Way:
     def _is_the_same(self, place: float) -> bool:
         return decision(self.scales.at(self.factor(place)), self.alpha) is self.rejects
 
-    def _excess(self, place: float) -> float:
-        """By how much, in logarithms, the bound that the decision hangs on is beyond alpha."""
-        low, high = self.scales.at(self.factor(place))
-        excess = math.log(max(high if self.rejects else low, LEAST) / self.alpha)
-        return excess if self.rejects else -excess
+    def _root(self, start: float, upper: bool) -> float:
+        """Where the upper or the lower bound of the p-value is alpha, between a place and the end."""
+
+        def excess(place: float) -> float:
+            return math.log(max(self.scales.at(self.factor(place))[upper], LEAST) / self.alpha)
+
+        return find_root(excess, start, self.end, xtol=0.5 * self.nearest)
 
     def _same(self, near: float, far: float) -> bool:
         """Whether it is the same on all of a stretch whose near end is known."""
@@ -136,12 +138,26 @@ class _Way:
 
     def turned(self, held: float) -> float | None:
         """The nearest place beyond at which the decision is found to be the other one."""
+        if self.scales.monotone:
+            return self._turned_for_good(held)
         before = held
         for place in self._beyond(held):
             if self._other(place):
                 return self._bisected(before, place)
             before = place
         return None
+
+    def _turned_for_good(self, held: float) -> float | None:
+        """Where the p-value grows with the noise: the one place where its other bound is alpha."""
+        if held >= self.end:
+            return None
+        at, step = min(held + self.nearest, self.end), 0.5 * self.nearest
+        if self._other(at) or not self._other(self.end):
+            return at if self._other(at) else None
+        at = self._root(at, not self.rejects)
+        while not self._other(place := min(at + step, self.end)):
+            step *= 2
+        return place
 
     def _beyond(self, held: float) -> Iterator[float]:
         step = self.nearest

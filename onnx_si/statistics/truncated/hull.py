@@ -35,7 +35,8 @@ _FIRST = -2, 5  # powers of 4, in standard errors, with which the search begins,
 _BETWEEN = 4  # and steps from each to the next
 _RUNG = 0.4  # distance of the ladder's next rung from the guess, in that of the one before
 _PARTS, _AT_ONCE, _ROUNDS = 8, 16, 100  # how stretches are divided, how many at a time, and how often
-_EVENLY, _AROUND = np.arange(1, 8) / 8, 5  # places that are tried for a root, the latter on either side
+_EVENLY = np.arange(1, 8) / 8  # places that are tried for a root,
+_AROUND = np.arange(5) / 4  # and powers of the largest distance from a guess of it, in the smallest
 
 
 def hull_bounds(least: Seen, most: Seen, log_odds: float) -> tuple[Pair, Pair]:
@@ -182,9 +183,12 @@ class _Accepted:
         """An accepted mean next to one that is rejected, between the two given."""
         near = 0.25 * self.tolerance * low + _SHORTEST
         while high - low > near:
-            steps = np.geomspace(0.4 * near, 0.5 * (high - low), _AROUND)
-            tried = np.concatenate([low + (high - low) * _EVENLY, guess - steps, [guess], guess + steps])
-            places = np.unique(np.concatenate([[low], tried[(low < tried) & (tried < high)], [high]]))
+            steps = 0.4 * near * (1.25 * (high - low) / near) ** _AROUND
+            tried = np.concatenate(
+                [[low, high, guess], low + (high - low) * _EVENLY, guess - steps, guess + steps]
+            )
+            places = np.sort(tried[(low <= tried) & (tried <= high)])
+            places = places[np.append(places[1:] > places[:-1], True)]
             odds, before = self.odds(places), (low, high)
             last = int(np.flatnonzero(odds[:-1] > self.log_odds).max(initial=0))
             low, high, guess = self._next(places, odds, last)
