@@ -41,8 +41,12 @@ def settle_interval(run: Ledger, level: float, progress: Callable[[Progress], No
 
 
 def _settle_each(run: Ledger, means: Ends, allowed: int, progress: Callable[[Progress], None] | None) -> bool:
-    """Settle S for each mean that is finite; True where nothing had to be done."""
-    laws = [Normal(mean, run.task.line.standard_error) for mean in means if math.isfinite(mean)]
+    """Settle S for each mean that is finite, the nearest first, which takes least; True where nothing had to
+    be done.
+    """
+    line = run.task.line
+    nearest_first = sorted(means, key=lambda mean: abs(mean - line.statistic))
+    laws = [Normal(mean, line.standard_error) for mean in nearest_first if math.isfinite(mean)]
     settled = [_settle(run, law, allowed, progress) for law in laws]
     return all(settled)
 
