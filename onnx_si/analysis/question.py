@@ -89,7 +89,7 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
         source = settings.sigma_source
         source = source if freedom is None else f"{source}, an estimate on {freedom} degrees of freedom"
         return Noise.scalar(settings.sigma, source, known=freedom is None, degrees_of_freedom=freedom)
-    return estimate_from_image(scene.image, scene.layout.spatial_axes)
+    return estimate_from_image(scene.image, scene.layout.spatial_axes, scene.mask_of_values)
 
 
 def _plugged_in(scene: Scene, text: str) -> tuple[Noise, float]:
