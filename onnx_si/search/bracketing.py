@@ -23,12 +23,7 @@ from onnx_si.search.policy import Chances
 from onnx_si.search.tuning import Tuning
 from onnx_si.statistics.line import ImageLine
 
-LIKELY = 0.5  # chance of success from which a cell is looked at before it is halved
-NARROWED = 0.6  # share of a cell that may be open if it counts as a success
-SHRINKS = 0.75  # of what is left of a remainder in half of a cell, or a stretch of it: all else is rounding
-SMALL = 1e-3  # remainders that may be rounding alone
 LEAST_ULPS = 16  # a cell as narrow as this is left: rounding of its ends is all there is
-LARGEST = 4  # as many caches' size may the tensors of a batch take
 
 
 @dataclass(kw_only=True)
@@ -48,18 +43,18 @@ class Brackets(Ledger):
         if sum(self.fates.values()) >= self.options.most_cells:
             return False
         batch, first = list[Cell](), None
-        splits = 0
-        while len(batch) < self.batch and splits < self.options.tuning.most_splits:
+        splits, tuning = 0, self.options.tuning
+        while len(batch) < self.batch and splits < tuning.most_splits:
             cell = self.frontier.pop()
             if cell is None:
                 break
             first = first or cell
-            if cell.priority > first.priority + self.options.tuning.comparable:
+            if cell.priority > first.priority + tuning.comparable:
                 self.frontier.push(cell, first=cell.priority == -np.inf)
                 break
             if cell.width <= self._least(cell):
                 self._leave(cell.low, cell.high)
-            elif self.chances.of(cell.width) < LIKELY:
+            elif self.chances.of(cell.width) < tuning.likely:
                 self._split(cell, self.remainders.pop((cell.low, cell.high), math.inf))
                 splits += 1
             else:
@@ -78,11 +73,11 @@ class Brackets(Ledger):
         """Take over what is certain; what is open goes back, in halves where that is most of the cell."""
         if bracket.inside:
             self.inside.append(np.array(bracket.inside))
-        left = sum(high - low for low, high in bracket.open)
-        success = left <= NARROWED * cell.width
+        left, tuning = sum(high - low for low, high in bracket.open), self.options.tuning
+        success = left <= tuning.narrowed * cell.width
         before = self.remainders.pop((cell.low, cell.high), math.inf)
         # then nothing is gained by narrower cells; a large one may be what the range of a function allows
-        rounding = SMALL >= bracket.remainder > SHRINKS * before
+        rounding = tuning.small >= bracket.remainder > tuning.shrinks * before
         self.chances.learn(cell.width, success)
         self.fates["undecided" if bracket.open else "accepted" if bracket.inside else "discarded"] += 1
         for low, high in bracket.open:
@@ -136,7 +131,7 @@ class Brackets(Ledger):
 def batch_of(asked: Bracketing, program: Program, tuning: Tuning) -> int:
     """How many cells are looked at together: their largest tensors shall not be too large for a cache."""
     largest = max((math.prod(step.shape) for step in program.instructions), default=1)
-    fitting = LARGEST * tuning.batch_bytes // (8 * largest * round(asked.cost.passes))
+    fitting = tuning.caches * tuning.batch_bytes // (8 * largest * round(asked.cost.passes))
     return max(1, min(tuning.batch, fitting))
 
 
