@@ -85,8 +85,8 @@ def _within(far: Ends, undecided: Intervals, run: Ledger) -> Ends:
 
 def _nearer(far: Ends, run: Ledger) -> Ends:
     """Places that are no farther out than the ends, if nothing that is open is of S."""
-    at, nearer = run.task.line.statistic, run.options.tuning.nearer
-    return at + nearer * (far[0] - at), at + nearer * (far[1] - at)
+    at, share = run.task.line.statistic, run.options.tuning.nearest_end
+    return at + share * (far[0] - at), at + share * (far[1] - at)
 
 
 def _is_the_same(one: Intervals, other: Intervals) -> bool:

@@ -99,7 +99,7 @@ class Tuning:
     - `interval_passes`: forward passes that the confidence interval may cost beyond those of the p-value
     - `interval_rounds`: its ends move while S is completed,
     - `outlook`: an end is expected no farther out than so many times what is known there
-    - `nearer`: where it may be nearest, in its distance if all beyond it were of S: half of p is that
+    - `nearest_end`: where it may be nearest, in its distance if all beyond it were of S: half of p is that
     - `small_steps`: else they move so often to the nearest possible place,
     - `leap`: then so many times as far from the statistic as that
     - `roughly`: of an end's distance, as near as it has to be known to tell what is probable under it
@@ -163,7 +163,7 @@ class Tuning:
     interval_passes: int = 200
     interval_rounds: int = 12
     outlook: float = 5.0
-    nearer: float = 0.8
+    nearest_end: float = 0.8
     small_steps: int = 3
     leap: float = 2.0
     roughly: float = 1e-3
