@@ -98,7 +98,9 @@ class Tuning:
 
     - `interval_passes`: forward passes that the confidence interval may cost beyond those of the p-value
     - `interval_rounds`: its ends move while S is completed,
-    - `small_steps`: so often to the nearest possible place,
+    - `outlook`: an end is expected no farther out than so many times what is known there
+    - `nearest_end`: where it may be nearest, in its distance if all beyond it were of S: half of p is that
+    - `small_steps`: else they move so often to the nearest possible place,
     - `leap`: then so many times as far from the statistic as that
     - `roughly`: of an end's distance, as near as it has to be known to tell what is probable under it
     - `log_negligible`: share of undecided mass that hardly moves an end of the interval
@@ -160,6 +162,8 @@ class Tuning:
     slack: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12
+    outlook: float = 5.0
+    nearest_end: float = 0.8
     small_steps: int = 3
     leap: float = 2.0
     roughly: float = 1e-3
