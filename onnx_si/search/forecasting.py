@@ -23,6 +23,8 @@ SECONDS_A_PRODUCT, SECONDS_A_NUMBER, SECONDS_A_RULE = 2.5e-10, 2.5e-8, 3e-5
 """Of one evaluation at a point: for each multiply-add, each number that is made, each rule."""
 
 ENDS = 120.0  # cells that the ends of S take, wherever they are
+FINE_ENDS = 24.0  # cells there that finer numbers take besides, where rounding asks for these
+FINE = 2.0  # times as long as by its counted work takes a cell in finer numbers, which no fast library knows
 SPAN = 16.0  # standard errors of the line that have to be settled, by cells as wide as those that were tried
 NEARER = 6.0  # times as many cells take the surroundings of S as the rest, where cells have to be narrow
 PLACES = (0.0, -1.0, 1.0, -2.0, 2.0)  # standard errors from the middle of the null law
@@ -36,7 +38,8 @@ MOST_LEFT = 3e-6  # of the largest margin: with more, too many images are as nea
 class Forecast:
     """`cells` that a search is expected to examine (infinite: more than a limit), at so many seconds each.
 
-    `rounding` is the share of the largest margin that rounding leaves open in the narrowest cells.
+    Cells in finer numbers count as several. `rounding` is the share of the largest margin that it leaves
+    open in the narrowest cells.
     """
 
     cells: float
@@ -84,13 +87,18 @@ def forecast(asked: Bracketing, task: Task, limit: float, tuning: Tuning) -> For
     limit : float
         Seconds beyond which no more is to be known. Trying cells costs a small share of that.
     """
-    each = seconds_a_cell(asked, task.program)
-    most = 1 + ((limit / each - ENDS) / SPAN - 1) / NEARER  # cells in a standard error
-    if most < 1:
+    each, ends = seconds_a_cell(asked, task.program), ENDS
+    if _densest(limit / each - ends) < 1:
         return Forecast(math.inf, each)
     rounding = _rounding(asked, task, tuning)
+    if not rounding <= MOST_LEFT and asked.finer is not None:
+        ends += FINE_ENDS * FINE * seconds_a_cell(asked.finer, task.program) / each
+        if _densest(limit / each - ends) < 1:
+            return Forecast(math.inf, each)
+        rounding = _rounding(asked.finer, task, tuning)
     if not rounding <= MOST_LEFT:
         return Forecast(math.inf, each, rounding)
+    most = _densest(limit / each - ends)
     left, dense, per_error = places(task.line), list[float](), 1.0
     while left and per_error <= most:
         half = 0.5 * task.line.standard_error / per_error
@@ -102,7 +110,12 @@ def forecast(asked: Bracketing, task: Task, limit: float, tuning: Tuning) -> For
     if left:
         return Forecast(math.inf, each, rounding)
     mean = sum(dense) / len(dense)
-    return Forecast(ENDS + SPAN * (1 + NEARER * (mean - 1)), each, rounding)
+    return Forecast(ends + SPAN * (1 + NEARER * (mean - 1)), each, rounding)
+
+
+def _densest(cells: float) -> float:
+    """How many cells a standard error may take if so many are left for all of the line."""
+    return 1 + (cells / SPAN - 1) / NEARER
 
 
 def places(line: ImageLine) -> list[float]:

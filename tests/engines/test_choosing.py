@@ -233,6 +233,8 @@ class Fake:
     seen: list = dataclasses.field(default_factory=list)
     cost = Cost(passes=8.0)
 
+    finer = None
+
     def bracket(self, task, ends, tally):
         return [self.one(low, high) for low, high in ends]
 
