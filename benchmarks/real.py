@@ -39,6 +39,7 @@ CASES = {  # file: map, threshold
 }
 WAYS: dict[str, dict[str, Any]] = {
     "exact": {"engine": "exact"},
+    "randomise 0.2": {"engine": "exact", "randomise": 0.2},
     "chains": {"engine": "monte-carlo", "draws": 199},
     "thin 0.5": {"thin": 0.5},
 }
@@ -48,7 +49,7 @@ HEAD = """\
 Written by `python -m benchmarks.real FOLDER`; drawn weights, batch normalisations calibrated. Seconds are of
 processor time on one core. `10 s`, `60 s` and `300 s` are the proven bounds of the exact p-value then (-:
 it had ended); `passes` are float64 forward passes of the exact engine's, runs of the model for the others.
-Thinning selects on a noisier image: its region and p-value are others.
+Randomising and thinning select on a noisier image: region and p-value are others.
 
 | network | test | p | 10 s | 60 s | 300 s | passes | seconds | peak GB |
 |---|---|---|---|---|---|---|---|---|

@@ -32,7 +32,9 @@ Made by `python -m benchmarks.smooth`, on one core beside other work: read secon
 p-values have proven bounds; the table has the widest of all images, and means of the rest. A pass is the
 arithmetic of one forward pass in float64, of chains a run in onnxruntime. A search that ended early, at its
 time limit or because only rounding was left, has true bounds that are wider than wanted. Where it is refused,
-rounding, as far as it can be bounded, may lead to another region at the image itself.
+rounding, as far as it can be bounded, may lead to another region at the image itself. The transformer is
+beside si4attention in [attention_peer.md](attention_peer.md), maps of higher degree are beside autosi in
+[rational_maps.md](rational_maps.md).
 
 | network | engine | wanted | images | widest bounds | passes | cells | seconds | ended early |
 |---|---|---|---|---|---|---|---|---|

@@ -1,8 +1,10 @@
 """What speaks against the noise that a test supposes: other units, clipped values, the same data twice."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.analysis.scene import Array, Scene
 from onnx_si.errors import InputError
@@ -11,6 +13,7 @@ from onnx_si.statistics.noise import Noise, robust_std
 FAR_OFF = 5.0  # factor between a stated noise and the image's own, from which units are in doubt
 CLIPPED = 0.02  # share of values that are the largest or the smallest, from which that is no chance,
 FEWEST_CLIPPED = 8  # and their number
+MOST_LABELS = 32  # different numbers in a mask
 
 
 def require_independent(scene: Scene) -> None:
@@ -34,6 +37,18 @@ def _require_different(named: Sequence[tuple[str, Array]], why: str) -> None:
         for other, earlier in named[:place]:
             if np.array_equal(one, earlier):
                 raise InputError(f"{name} is {other}, value by value: {why}")
+
+
+def doubts_of_mask(values: NDArray[Any]) -> Iterator[str]:
+    """What of a mask looks like another file: every number but 0 is a yes, so a photo marks nearly all."""
+    if values.dtype.kind in "iuf" and len(np.unique(values)) > MOST_LABELS:
+        yield (
+            f"the mask holds {len(np.unique(values))} different numbers, as a photo does, and "
+            f"{np.count_nonzero(values) / values.size:.0%} of its pixels are not 0: these may count; a mask "
+            "is 0 where nothing may"
+        )
+    elif values.size and np.count_nonzero(values) == values.size:
+        yield "the mask is 0 nowhere, so it leaves nothing out: pixels that may not count are 0 in it"
 
 
 def doubts(scene: Scene, noise: Noise) -> Iterator[str]:

@@ -141,7 +141,7 @@ class Analysis:
         deadline = Deadline.after(settings.time_limit)
         told.value(steps.open_choices(settings, given, covariance, self._told, self.model))
         scene = told.value(steps.settled_scene(self.scene, given, settings))
-        noise = told.value(steps.settled_noise(scene, settings, covariance))
+        noise = told.value(steps.settled_noise(scene, settings, covariance, self.model))
         draws = told.value(steps.streams(scene, settings))
         scene = question.with_extra_noise(scene, noise, settings, draws.added)
         selected = told.value(steps.selected(self.select, scene, noise, settings))

@@ -10,6 +10,7 @@ from onnx_si.analysis import misuse, question
 from onnx_si.analysis.baselines import compare
 from onnx_si.analysis.class_tests import test_classes
 from onnx_si.analysis.components import test_components
+from onnx_si.analysis.expected import doubt_of, expected
 from onnx_si.analysis.other_noise import fixed
 from onnx_si.analysis.outcome import level_to_search, noise_document, search_warnings, time_warnings
 from onnx_si.analysis.question import Question
@@ -75,16 +76,21 @@ def settled_scene(
         scene = scene_of(given, settings)
     layout = scene.layout
     return scene, remarks(
-        defaults=() if settings.layout is not None else (f"layout {layout.axes}: {layout.reason}",)
+        defaults=() if settings.layout is not None else (f"layout {layout.axes}: {layout.reason}",),
+        warnings=() if given.mask is None else misuse.doubts_of_mask(np.asarray(given.mask)),
     )
 
 
-def settled_noise(scene: Scene, settings: Settings, covariance: Any) -> tuple[Noise, Remarks]:
-    """The noise, and what speaks against it."""
+def settled_noise(scene: Scene, settings: Settings, covariance: Any, model: Model) -> tuple[Noise, Remarks]:
+    """The noise, and what speaks against it and the image's units."""
     noise = question.noise_of(scene, settings, covariance)
     misuse.require_independent(scene)
     said = remarks(warnings=question.warnings(scene, settings, noise))
-    return noise, said if settings.p_value_only else said + remarks(warnings=misuse.doubts(scene, noise))
+    if settings.p_value_only:
+        return noise, said
+    units = doubt_of(expected(model, settings), scene.image)
+    doubts = (*misuse.doubts(scene, noise), *(() if units is None else (units,)))
+    return noise, said + remarks(warnings=doubts)
 
 
 def streams(scene: Scene, settings: Settings) -> tuple[Streams, Remarks]:

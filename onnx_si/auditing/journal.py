@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from onnx_si.errors import InputError, UsageError
 
@@ -150,13 +150,24 @@ def alone(folder: Path) -> Iterator[None]:
     import fcntl
 
     path = folder / RUNNING
+    taken = UsageError(f"{folder}: another audit runs there; wait for it, or give another folder")
     with writing(path):
         stream = path.open("ab")
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UsageError(
-                f"{folder}: another audit runs there; wait for it, or give another folder"
-            ) from error
-        yield  # the file stays: who removes it could let two runs in
+            raise taken from error
+        if not _is_still(path, stream):  # another run ended between opening and locking, and took it away
+            raise taken
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # while it is locked: who opened it meanwhile finds it gone
+
+
+def _is_still(path: Path, stream: BinaryIO) -> bool:
+    """Whether a path leads to the open file."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    return False

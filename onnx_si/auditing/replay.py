@@ -18,6 +18,7 @@ from onnx_si.auditing.row import sha256_of
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, load
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
+from onnx_si.ground.words import so_many
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
 from onnx_si.report.html.command import USUAL
@@ -58,10 +59,10 @@ class Agreement:
         if self.skipped is not None:
             return f"{self.name}: not run: {self.skipped}"
         if self.agrees:
-            return f"{self.name}: agrees, {self.compared} values"
+            return f"{self.name}: agrees, {so_many(self.compared, 'value')}"
         more = len(self.differences) - MOST_SHOWN
         shown = "; ".join(self.differences[:MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        return f"{self.name}: DIFFERS, {len(self.differences)} of {self.compared} values: {shown}"
+        return f"{self.name}: DIFFERS, {len(self.differences)} of {so_many(self.compared, 'value')}: {shown}"
 
 
 def records(path: Path) -> Iterator[Record]:

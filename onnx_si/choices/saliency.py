@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from onnx_si.ground.terminal import shown, whole_number
+from onnx_si.ground.words import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,4 +108,5 @@ def unknown(asked: str) -> str:
         (method.spellings[-1], method.more) for method in SALIENCY_METHODS.values() if method.more is not None
     ]
     words = tuple(f"{name} ({more.words})" if more.words else name for name, more in longer)
-    return f"saliency '{shown(asked)}'; allowed are auto, {', '.join(PLAIN)}, {listed(words)}"
+    near = did_you_mean(asked.split(":", 1)[0].lower().replace("_", "-"), SALIENCY_METHODS)
+    return f"saliency '{shown(asked)}'; allowed are auto, {', '.join(PLAIN)}, {listed(words)}{near}"

@@ -100,7 +100,8 @@ class Model:
     @property
     def producer(self) -> str:
         """Name and version of the tool that wrote the file."""
-        return f"{self.proto.producer_name} {self.proto.producer_version}".strip()
+        told = self.proto.producer_name, self.proto.producer_version
+        return " ".join(word for text in told for word in text.split() if word != "None")
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, or a model sent to another process, makes anew what is derived."""

@@ -261,6 +261,10 @@ def fit(array: NDArray[np.float64], declared: Shape, layout: Layout, what: str) 
     )
 
 
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's names of pictures, by their channels."""
+
+
 def _advice(candidates: Sequence[tuple[int, ...]], declared: Shape, layout: Layout) -> str:
     """What to do about the axes that don't fit, by the reading of the array that fits on the most."""
     wrong: tuple[list[str], Shape] = ["N"], declared
@@ -273,10 +277,18 @@ def _advice(candidates: Sequence[tuple[int, ...]], declared: Shape, layout: Layo
     if names == ["C"]:
         axis = layout.axes.index("C")
         has, takes = nearest[axis], declared[axis]
-        return f"the channels differ: it has {has}, the model takes {takes}; save it with {takes}"
+        mode = _MODES.get(takes) if isinstance(takes, int) and has in _MODES else None
+        how = "" if mode is None else f" (with Pillow: Image.open(FILE).convert('{mode}').save(NEW))"
+        return f"the channels differ: it has {has}, the model takes {takes}; save it with {takes}{how}"
     if set(names) <= set("DHW"):
-        return "the size differs: --resize-input linear makes the resizing part of what is tested"
+        larger = all(_exceeds(nearest[place], declared[place]) for place in map(layout.axes.index, names))
+        windows = ", --window-size N lays a model that gives maps over it window by window" if larger else ""
+        return f"the size differs: --resize-input linear makes the resizing part of what is tested{windows}"
     return "give one image of that size (--layout changes how the axes are read)"
+
+
+def _exceeds(have: int | str | None, want: int | str | None) -> bool:
+    return isinstance(have, int) and isinstance(want, int) and have > want
 
 
 def _picture(array: NDArray[np.float64], layout: Layout, rank: int) -> NDArray[np.float64] | None:

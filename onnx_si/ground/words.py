@@ -20,6 +20,11 @@ def shown(value: Any) -> str:
     return f"{text} ({kind})" if len(text) <= LONGEST else f"a value of type {kind}"
 
 
+def so_many(count: int, what: str) -> str:
+    """A number of things: 1 value, 2 values."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What is put behind an unknown name: the nearest one that there is, or nothing."""
     if len(name) > LONGEST:

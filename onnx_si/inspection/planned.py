@@ -45,7 +45,10 @@ def plan(
     elif chosen == "predicted":
         target = ("the one with the largest score", "chosen by the graph, as part of the event")
     else:
-        target = (str(chosen), given if settings.target == chosen else "the second of two classes")
+        target = (
+            str(chosen),
+            given if settings.target == chosen else "of two the second, commonly the one looked for",
+        )
     yield Choice(what="class", choice=target[0], reason=target[1], option="--target")
     yield Choice(
         what="threshold", choice=str(threshold), reason=told.get("threshold", given), option="--threshold"

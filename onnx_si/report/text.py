@@ -312,4 +312,4 @@ def _frequency(low: float, high: float, least: tuple[float, str]) -> str:
     if high < least[0]:
         return f"fewer than one in {least[1]}"
     about = "about" if low >= 0.9 * high else "at most"
-    return f"{about} one in {1 / high:,.0f}"
+    return f"{about} one in {float(f'{1 / high:.2g}'):,.0f}"

@@ -1,5 +1,6 @@
 """How many trials or images are finished, and how fast, for a person who waits."""
 
+import threading
 import time
 from types import TracebackType
 from typing import Self, TextIO
@@ -42,8 +43,11 @@ class Bar:
         self._began: tuple[float, int] | None = None
         self._apart = 0.0 if asked else APART
         self._latest = time.monotonic()
+        self._silence = threading.Timer(APART, self._say_it_lives)
+        self._silence.daemon = True
 
     def __enter__(self) -> Self:
+        self._silence.start()
         if self._console.is_terminal:
             self._bar.start()
         return self
@@ -51,10 +55,16 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._silence.cancel()
         if self._console.is_terminal:
             self._bar.stop()
 
+    def _say_it_lives(self) -> None:
+        self._console.print(f"onnx-si: the first of the {self._what} takes more than {APART:g} s")
+
     def __call__(self, finished: int, wanted: int) -> None:
+        if finished:
+            self._silence.cancel()
         if self._console.is_terminal:
             self._bar.update(self._task, completed=finished, total=wanted)
         elif finished >= self._next and time.monotonic() - self._latest >= self._apart:

@@ -10,6 +10,7 @@ from typing import Any, TextIO, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from onnx_si.analysis.expected import expected, warning_of
 from onnx_si.analysis.inputs import Path, array_of, covariance_of_file
 from onnx_si.analysis.options import OPTIONS, SharedOptions, require_known
 from onnx_si.analysis.outcome import versions
@@ -21,7 +22,6 @@ from onnx_si.report.documents import SIMULATION
 from onnx_si.simulation.asked import Wish
 from onnx_si.simulation.detectable import Count, Detectable, found_with, why_not
 from onnx_si.simulation.draws import Noise, Signalled, parse_noise
-from onnx_si.simulation.expected import expected, warning_of
 from onnx_si.simulation.kept_trials import Journal
 from onnx_si.simulation.keywords import ALL, DEFAULT_TRIALS, OWN
 from onnx_si.simulation.method_rows import CONFIDENCE, Row, p_values, summarise

@@ -98,3 +98,50 @@ def test_sigma_may_be_a_fraction(files, capsys):
 def test_the_folder_of_an_audit_has_its_name_in_python(files):
     with pytest.raises(onnx_si.UsageError, match="third argument, folder="):
         onnx_si.audit(str(files / "m.onnx"), [str(files / "a.png")], output="out")
+
+
+def warnings_of(files, **how):
+    return onnx_si.test(str(files / "m.onnx"), files / "a.png", **how).warnings
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.arange(64).reshape(8, 8), "64 different numbers, as a photo does"),
+        (np.full((8, 8), 255), "the mask is 0 nowhere"),
+        (np.arange(64).reshape(8, 8) % 3, None),
+    ],
+)
+def test_a_mask_that_looks_like_a_photo_is_told(files, mask, words):
+    Image.fromarray(mask.astype(np.uint8)).save(files / "mask.png")
+    how = {"sigma": 20.0, "scale": 1.0, "threshold": "max:0.7", "mask": files / "mask.png"}
+    told = [text for text in warnings_of(files, **how) if "mask" in text]
+    assert (told == []) if words is None else any(words in text for text in told)
+
+
+@pytest.mark.parametrize(("scale", "told"), [(1.0, False), (1 / 255, True)])
+def test_an_image_scaled_twice_is_told(files, scale, told):
+    net = nets.Net(0, (1, 1, 8, 8))
+    net.add("Mul", "x", net.const(1 / 255), out="inner")
+    net.add("Conv", "inner", net.const(np.ones((1, 1, 1, 1))), out="map")
+    (files / "m.onnx").write_bytes(net.finish("map").proto.SerializeToString())
+    said = warnings_of(files, sigma=20.0, scale=scale, threshold="max:0.7")
+    assert any("scaled twice" in text for text in said) == told
+
+
+def test_a_method_written_otherwise(files):
+    with pytest.raises(onnx_si.UsageError, match="did you mean gradcam"):
+        onnx_si.test(str(files / "m.onnx"), files / "a.png", saliency="Grad-CAM", sigma=20.0, scale=1.0)
+
+
+def test_a_rare_event_is_not_told_to_the_last_digit():
+    words = in_words({**result_with(None), "p_value": 2.3e-8, "p_value_bounds": (2.3356e-8, 2.3356e-8)})
+    assert "one in 43,000,000 images" in words
+
+
+def test_a_finished_audit_leaves_no_lock(files):
+    (files / "images").mkdir()
+    (files / "a.png").rename(files / "images" / "a.png")
+    where = [str(files / "m.onnx"), str(files / "images"), "--output", str(files / "out"), "--jobs", "0"]
+    assert main(["audit", *where, "--sigma", "20", "--scale", "1", "--threshold", "max:0.7"]) == 0
+    assert not (files / "out" / ".running").exists()

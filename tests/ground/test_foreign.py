@@ -56,7 +56,11 @@ def test_what_is_no_image(tmp_path):
     [
         ((9, 8), "--resize-input"),
         ((1, 1, 4, 4), "--resize-input"),
-        ((3, 8, 8), "the channels differ: it has 3, the model takes 1; save it with 1"),
+        ((16, 24), "--window-size N lays a model that gives maps over it window by window"),
+        (
+            (3, 8, 8),
+            "the model takes 1; save it with 1 (with Pillow: Image.open(FILE).convert('L')",
+        ),
         ((8, 8, 3), "the channels differ: it has 3, the model takes 1; save it with 1"),
         ((3, 9, 8), "give one image of that size"),
         ((2, 1, 8, 8), "give one image of that size"),

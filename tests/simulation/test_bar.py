@@ -25,6 +25,14 @@ def lines_of(clock, *, asked, seconds):
     return stream.getvalue().splitlines()
 
 
+def test_a_long_first_trial_is_told(monkeypatch):
+    monkeypatch.setattr(bar, "APART", 0.01)
+    stream = io.StringIO()
+    with bar.Bar(stream, asked=False) as told:
+        told._silence.join(10)
+    assert stream.getvalue().splitlines() == ["onnx-si: the first of the trials takes more than 0.01 s"]
+
+
 def test_who_asked_sees_about_ten_lines(clock):
     assert len(lines_of(clock, asked=True, seconds=1)) == 11
 

@@ -22,6 +22,8 @@ SMALL = 0.1
 AWAY = 1.0  # units of what the network sees from which on its images are others
 MOST_NODES = 12  # at a model's start
 BYTES = 255.0
+NEXT_TO_NOTHING = 0.02  # share of the usual range: 5 of 255
+BEYOND = 20.0  # times half the usual range
 Array = NDArray[np.float64]
 Constants = dict[str, NDArray[np.generic] | None]
 
@@ -74,11 +76,32 @@ def warning_of(found: Expected | None, sigma: float) -> str | None:
     )
 
 
+def doubt_of(found: Expected | None, image: Array) -> str | None:
+    """What to tell of an image that lies nowhere near those that a model is used to.
+
+    All of it within `NEXT_TO_NOTHING` of what spreads there, around one value: the range was changed twice,
+    or not at all. Or the whole of it beyond `BEYOND` times the range.
+    """
+    if found is None:
+        return None
+    low, high = float(image.min()), float(image.max())
+    start, end = found.middle - found.spread, found.middle + found.spread
+    nothing = max(abs(low - start), abs(high - start)) < NEXT_TO_NOTHING * 2 * found.spread
+    beyond = min(abs(low - found.middle), abs(high - found.middle)) > BEYOND * found.spread
+    if not (nothing or (beyond and (low > end or high < start))):
+        return None
+    return (
+        f"the image's values lie in {low:.4g} to {high:.4g}, and {found.why} show images around "
+        f"{found.middle:.4g} +- {found.spread:.4g}: is --scale missing, or is the image scaled twice, by an "
+        "option and inside the model?"
+    )
+
+
 def _through_first_nodes(model: Model, factor: Array, offset: Array) -> tuple[Array, Array, list[str]]:
     """What constants do to the image on its way in, value by value, and the ops that did it."""
     graph, seen = model.proto.graph, list[str]()
-    constants: Constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    constants |= {node.output[0]: stored(node) for node in graph.node if is_constant(node)}
+    files = {tensor.name: tensor for tensor in graph.initializer}
+    held = {node.output[0]: node for node in graph.node if is_constant(node)}
     tensor = model.inputs[0].name
     for _ in range(MOST_NODES):
         readers = [node for node in graph.node if tensor in node.input]
@@ -86,6 +109,8 @@ def _through_first_nodes(model: Model, factor: Array, offset: Array) -> tuple[Ar
             break
         (node,) = readers
         if traits_of(node).moves not in ALL_VALUES:
+            constants: Constants = {n: numpy_helper.to_array(files[n]) for n in node.input if n in files}
+            constants |= {name: stored(held[name]) for name in node.input if name in held}
             rule = _arithmetic(model, node, tensor, constants, len(factor))
             if rule is None:
                 break
