@@ -135,7 +135,8 @@ def elu(x: Input, *, alpha: float = 1.0) -> Rule:
 def celu(x: Input, *, alpha: float = 1.0) -> Rule:
     if not alpha:
         raise malformed("Celu with alpha 0 divides by zero")
-    return opaque(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0))
+    parts = made_of.scaled_below_zero(variable(x, "X"), alpha) if alpha > 0 else None
+    return opaque(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0), parts=parts)
 
 
 @handles("Selu", since=(6, 22), axes=axis_rules.elementwise)

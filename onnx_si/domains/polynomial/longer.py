@@ -9,7 +9,8 @@ a millionth of them, and so is its rounding.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from onnx_si.kernels.products import TimesLeft, TimesRight
 from onnx_si.rules.rules import Affine, Array
 
 MANTISSA = 53
-LINEAR_IN_ITS_WEIGHT = (Correlation, Spreading, TimesRight, TimesLeft, MeanByAxis)
+LINEAR_IN_ITS_WEIGHT = (Correlation, Spreading, TimesRight, TimesLeft)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +40,25 @@ class InParts:
 
 
 def in_parts(rule: Affine, xs: Sequence[Polynomial]) -> InParts | None:
-    """The values of a rule whose weights are cut; None of one that is not known to be linear in them."""
+    """The values of a rule whose factors are cut; None of one that is not known to be linear in weights."""
     linear, (x, *others) = rule.linear, xs
     if others:
         return None
-    if isinstance(linear, LessMean):
-        one, share = rule.weights
-        mean = _cut(MeanByAxis(linear.axes), share, rule.terms, x)
-        return InParts(x.values * one + mean.values, mean.rounding, mean.of_weights)
+    if isinstance(linear, LessMean | MeanByAxis):
+        *one, divisor = rule.weights
+        total = _cut(partial(_total, axes=linear.axes), np.ones(()), rule.terms, x)
+        mean = total.values / divisor
+        return replace(total, values=x.values * one[0] + mean if one else mean)
     if not isinstance(linear, LINEAR_IN_ITS_WEIGHT):
         return None
     found = _cut(linear, rule.weights[0], rule.terms, x)
     if rule.offset is None:
         return found
     return InParts(found.values + rule.offset, found.rounding, found.of_weights)
+
+
+def _total(x: Array, weight: Array, axes: tuple[int, ...]) -> Array:
+    return MeanByAxis(axes)(x, np.ones(())) * weight
 
 
 def _cut(linear: Callable[..., Any], weight: Array, terms: int, x: Polynomial) -> InParts:
