@@ -7,16 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.kernels.arrays import double
-from onnx_si.ops.elementwise import jointly_linear, smooth, weighted_sum
+from onnx_si.ops.elementwise import jointly_linear, weighted_sum
 from onnx_si.ops.linear import matmul
 from onnx_si.ops.made_of import EXPONENTIAL, MOST_PAIRS, RECIPROCAL, Sketch
-from onnx_si.ops.smooth import PLAIN
+from onnx_si.ops.smooth import TANH
 from onnx_si.rules.registry import Input, Variable
 from onnx_si.rules.rules import Array
 
 BARRED = -1e30  # what is added to a score that shall not count: far more than scores differ by
 MOST_APART = 500.0  # of what is added to others, whose exponentials are compared
-TANH = smooth(*PLAIN["Tanh"][1:], everywhere=True)
 
 
 @dataclass

@@ -84,6 +84,7 @@ PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
     "Tanh": ((6, 13), np.tanh, _tanh),
 }
 """Functions without attributes: schema versions, the function and its Taylor series."""
+TANH = smooth(np.tanh, _tanh, everywhere=True)
 EVERYWHERE = frozenset({"Atan", "Erf", "Mish", "Softplus", "Tanh"})
 """Those that have no pole and don't outgrow their argument, so that bounds on a grid serve them."""
 

@@ -86,6 +86,7 @@ SMOOTH = [
         "Attention",
         (*(level(1, 2, 2) for _ in range(3)), level(2, 3), level(1, 1, 1, 2), level(1, 1, 1, 2)),
         {"q_num_heads": 1, "kv_num_heads": 1},
+        outputs=3,
     ),
     *(
         Case(
