@@ -27,6 +27,11 @@ NETS = {
         {"saliency": "gradcam", "threshold": "max:0.5", "target": 1},
     ),
     "transformer": (smooth_nets.transformer, {"threshold": 0.2}),
+    "transformer, fused": (functools.partial(smooth_nets.transformer, fused=True), {"threshold": 0.2}),
+    "batch statistics": (
+        functools.partial(smooth_nets.batch_norm_in_training, size=8),
+        {"threshold": "max:0.5"},
+    ),
     "ConvNeXt": (functools.partial(smooth_nets.convnext, size=6), {"threshold": "minmax:0.6"}),
     "classes of pixels": (
         functools.partial(smooth_nets.softmax_segmentation, size=8),
