@@ -95,6 +95,20 @@ def halved(net, a, b):
     return net.add("Div", dot(net, a, b), at_least(net, lengths))
 
 
+def of_another(net, a, b):
+    return net.add("Div", a, at_least(net, norm(net, b)))
+
+
+def over_no_squares(net, a, b):
+    product = net.add("Mul", dot(net, a, b), dot(net, a, b))
+    return net.add("Div", dot(net, a, a), net.add("Sqrt", at_least(net, product)))
+
+
+def at_least_zero(net, a, b):
+    lengths = net.add("Mul", norm(net, a), norm(net, b))
+    return net.add("Div", dot(net, a, b), at_least(net, lengths, least=0.0))
+
+
 def program_of(way, seed=0):
     net = nets.Net(seed, SHAPE, opset=18)
     a = net.conv("x", 3, 3)
@@ -106,7 +120,17 @@ def program_of(way, seed=0):
 
 
 COSINES = [over_both, torch_script, clipped_lengths, parts, added, means]
-NONE = [may_be_zero, other_axis, other_factor, sum_over_means, lowered, halved]
+NONE = [
+    may_be_zero,
+    other_axis,
+    other_factor,
+    sum_over_means,
+    lowered,
+    halved,
+    of_another,
+    over_no_squares,
+    at_least_zero,
+]
 
 
 @pytest.mark.parametrize("way", COSINES)

@@ -261,8 +261,10 @@ def test_an_image_within_the_rounding_of_double_precision_is_tested_in_long_numb
     low, high = result.p_value_bounds
     assert high - low <= 1e-4
     request.getfixturevalue("in_double_precision")
-    with pytest.raises(UnsupportedModel, match="what rounding may do"):
-        certified(make, **options)
+    for engine in ("certified", "auto"):  # chains would be a choice made by where the image is
+        with pytest.raises(UnsupportedModel, match="what rounding may do"):
+            certified(make, **{**options, "engine": engine})
+    assert certified(make, **{**options, "engine": "monte-carlo", "draws": 19}).guarantee == "monte-carlo"
 
 
 @EXTENDED
