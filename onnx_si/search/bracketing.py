@@ -25,6 +25,7 @@ from onnx_si.statistics.line import ImageLine
 LIKELY = 0.5  # chance of success from which a cell is looked at before it is halved
 NARROWED = 0.6  # share of a cell that may be open if it counts as a success
 SHRINKS = 0.75  # of what is left of a remainder in half of a cell, or a stretch of it: all else is rounding
+OFTEN = 8  # looks in a row that tell nothing, from which on rounding may be why
 SMALL = 1e-3  # remainders that may be rounding alone
 LEAST_ULPS = 16  # a cell as narrow as this is left: rounding of its ends is all there is
 LARGEST = 4  # as many caches' size may the tensors of a batch take
@@ -33,12 +34,14 @@ LARGEST = 4  # as many caches' size may the tensors of a batch take
 @dataclass(frozen=True)
 class Past:
     """What is known of a cell from the wider one that it is a part of: its remainder, and whether rounding is
-    all that is left of that, so that finer numbers are needed; `failed` is its width, if it was too wide.
+    all that is left of that, so that finer numbers are needed; `failed` is its width, if it was too wide, and
+    `lost` in how many looks in a row nothing was known of it, as where a jump of the network is.
     """
 
     remainder: float = math.inf
     fine: bool = False
     failed: float | None = None
+    lost: int = 0
 
 
 NO_PAST = Past()
@@ -118,10 +121,11 @@ class Brackets(Ledger):
         elif past.failed is not None:
             chances.forget(past.failed)  # it was not for its width
         self.fates["undecided" if bracket.open else "accepted" if bracket.inside else "discarded"] += 1
-        now = Past(bracket.remainder, past.fine, None if success else cell.width)
+        lost = past.lost + 1 if math.isinf(bracket.remainder) else 0
+        now = Past(bracket.remainder, past.fine, None if success else cell.width, lost)
         for low, high in bracket.open:
             part = replace(cell, low=low, high=high)
-            if rounding and self.finer is not None and not past.fine:
+            if (rounding or lost >= OFTEN) and self.finer is not None and not past.fine:
                 self._push(part, Past(fine=True))
             elif rounding and not success:
                 self._leave(low, high)
