@@ -91,7 +91,7 @@ def test_without_finer_numbers_what_rounding_leaves_is_left():
 
 def test_a_failure_that_was_rounding_s_does_not_make_cells_narrow():
     """The first cells fail by rounding alone; wide ones far out are looked at as they are."""
-    plain = Known(2.0**-5, 1e-6)
+    plain = Known(0.2, 1e-6)
     searched(plain, Known(1e-12, 1e-13))
     assert max(high - low for low, high in plain.seen) > 1.0
     assert len(plain.seen) < 60
