@@ -73,12 +73,13 @@ class NothingToTest(OnnxSIError):
     """The region is empty, or it is the whole image.
 
     `pixels` of `size` passed the threshold; `saliency` is the map's method, target and threshold. Who
-    knows them adds the image's shape and the noise.
+    knows them adds the image's shape, the noise and what was warned of.
     """
 
     exit_code = 5
     shape: tuple[int, ...] | None = None
     noise: Mapping[str, Any] = MappingProxyType({})
+    warnings: tuple[str, ...] = ()
 
     def __init__(
         self, message: str, *, pixels: int = 0, size: int = 0, saliency: Mapping[str, Any] | None = None

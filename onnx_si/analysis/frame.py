@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy as np
+
 from onnx_si.analysis.padding import padded
 from onnx_si.analysis.settings import Settings
 from onnx_si.analysis.sliding_windows import slid
@@ -43,17 +45,44 @@ class Input:
         UsageError
             If there is nothing to resize to.
         """
-        axes = self.layout.spatial_axes
+        axes, sizes = self.layout.spatial_axes, self.sizes
+        if settings.gray:
+            sizes = tuple(1 if axis == self._repeated else size for axis, size in enumerate(sizes))
         if settings.spacing is not None or settings.window_size is not None:
-            return tuple(None if axis in axes else size for axis, size in enumerate(self.sizes))
+            return tuple(None if axis in axes else size for axis, size in enumerate(sizes))
         if settings.resize_input is None:
-            return self.sizes
+            return sizes
         if any(not isinstance(self.sizes[axis], int) for axis in axes):
             raise UsageError(
                 f"the model's input {self.sizes} takes images of any size: there is nothing to resize to; "
                 "leave --resize-input out"
             )
-        return tuple(None if axis in axes else size for axis, size in enumerate(self.sizes))
+        return tuple(None if axis in axes else size for axis, size in enumerate(sizes))
+
+    def repeats(self, settings: Settings) -> dict[int, Array]:
+        """A matrix for the channels, where each is the image's only one."""
+        if not settings.gray:
+            return {}
+        axis = self._repeated
+        return {axis: np.ones((cast(int, self.sizes[axis]), 1))}
+
+    @property
+    def _repeated(self) -> int:
+        """The axis of several channels.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        axis = self.layout.channel_axis
+        count = None if axis is None else self.sizes[axis]
+        if axis is None or not isinstance(count, int) or count < 2:
+            raise UsageError(
+                f"--gray gives one channel to a model that takes several; this one's input is {self.sizes} "
+                f"read as {self.layout.axes}: leave it out"
+            )
+        return axis
 
 
 def input_of(model: Model, settings: Settings, known: Layout | None = None) -> Input:
@@ -135,6 +164,7 @@ def frame_of(
         resize = _resamples(taken, shape, settings, spacing)
     else:
         resize = _resizes(taken, shape, settings.resize_input)
+    resize |= taken.repeats(settings)
     steps = Preprocessing(
         scale=settings.scale, mean=settings.mean, std=settings.std, window=settings.window, resize=resize
     )

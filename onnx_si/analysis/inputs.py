@@ -111,6 +111,10 @@ def array_of(name: str, given: Any, accept: Accept | None = None, how: How = PLA
     """
     if isinstance(given, str | os.PathLike):
         return read_image(given, how=how) if accept is None else read_image(given, accept, how)
+    if np.ma.is_masked(given):
+        raise WrongType(
+            f"{name}: a masked array; give its values, and mask=, which is 0 where nothing may count"
+        )
     if isinstance(given, np.ndarray):
         return given
     try:

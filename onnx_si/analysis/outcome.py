@@ -258,6 +258,7 @@ def refusal(
         model=ModelIdentity() if model is None else _identity(model),
         config=settings.config(),
         defaults=settings.reasons,
+        warnings=error.warnings if isinstance(error, NothingToTest) else (),
         versions=dict(versions()),
     )
 

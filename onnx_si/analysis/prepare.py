@@ -18,6 +18,7 @@ from onnx_si.analysis.scene import Accepts, Given, Scene, fitted
 from onnx_si.analysis.selection import Selection, select
 from onnx_si.analysis.settings import Settings, settle
 from onnx_si.analysis.witness import Witness
+from onnx_si.errors import NothingToTest
 from onnx_si.graph import Loadable, Model, as_model
 from onnx_si.ground.budget import budget
 from onnx_si.ground.deadline import Deadline
@@ -101,7 +102,11 @@ class Analysis:
             known = pixel_size or settings.pixel_size or inputs.spacing()
             given = replace(given, spacing=known)
             covariance = inputs.known_covariance(accepts, given.image)
-            result = self._test(given, covariance, settings, told, progress, stop or Stop())
+            try:
+                result = self._test(given, covariance, settings, told, progress, stop or Stop())
+            except NothingToTest as error:
+                error.warnings = told.so_far.warnings
+                raise
         return inputs.named_in(result)
 
     test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest

@@ -41,6 +41,33 @@ class Question:
     settings: Settings
 
 
+def require_one_source(scene: Scene, settings: Settings, covariance: Any) -> None:
+    """Refuse a noise that is said twice, or half.
+
+    Raises
+    ------
+    UsageError
+    """
+    stated = settings.sigma is not None and "sigma" not in settings.left_open
+    sources = {
+        "--sigma": stated and settings.sigma_source == "given",
+        "--covariance": covariance is not None,
+        "--noise-from": scene.noise_images,
+        "--sigma-from": scene.background is not None,
+        "--noise": settings.noise is not None,
+    }
+    given = [name for name, there in sources.items() if there]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} both say what the noise is; give one of them")
+    if settings.sigma_df is not None and given not in (["--sigma"], ["--covariance"]):
+        raise UsageError(
+            "--sigma-df is the degrees of freedom of an independent estimate: give that with --sigma or "
+            "--covariance"
+        )
+    if settings.noise_model is not None and not scene.noise_images:
+        raise UsageError("--noise-model says what to estimate from --noise-from; give such images")
+
+
 def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
     """The noise that the user or the model states, else an estimate: from independent images if there are
     any, from the image itself if not.
@@ -52,26 +79,8 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
     InputError
         If a covariance does not fit the image, or nothing can be estimated.
     """
-    stated = settings.sigma is not None and "sigma" not in settings.left_open
-    by_user = stated and settings.sigma_source == "given"
-    sources = {
-        "--sigma": by_user,
-        "--covariance": covariance is not None,
-        "--noise-from": scene.noise_images,
-        "--sigma-from": scene.background is not None,
-        "--noise": settings.noise is not None,
-    }
-    given = [name for name, there in sources.items() if there]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} both say what the noise is; give one of them")
+    require_one_source(scene, settings, covariance)
     freedom = settings.sigma_df
-    if freedom is not None and given not in (["--sigma"], ["--covariance"]):
-        raise UsageError(
-            "--sigma-df is the degrees of freedom of an independent estimate: give that with --sigma or "
-            "--covariance"
-        )
-    if settings.noise_model is not None and not scene.noise_images:
-        raise UsageError("--noise-model says what to estimate from --noise-from; give such images")
     if covariance is not None:
         shape = covariance_of(covariance, scene.image.shape, scene.layout)
         source = "given" if freedom is None else f"given, its scale estimated on {freedom} degrees of freedom"
@@ -89,7 +98,7 @@ def noise_of(scene: Scene, settings: Settings, covariance: Any = None) -> Noise:
         source = settings.sigma_source
         source = source if freedom is None else f"{source}, an estimate on {freedom} degrees of freedom"
         return Noise.scalar(settings.sigma, source, known=freedom is None, degrees_of_freedom=freedom)
-    return estimate_from_image(scene.image, scene.layout.spatial_axes)
+    return estimate_from_image(scene.image, scene.layout.spatial_axes, scene.mask_of_values)
 
 
 def _plugged_in(scene: Scene, text: str) -> tuple[Noise, float]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnx_si.analysis.frame import Frame, Input
+from onnx_si.analysis.gray import channels_saved, one_channel
 from onnx_si.analysis.settings import Settings
 from onnx_si.errors import InputError, UsageError
 from onnx_si.ground.files import Accept
@@ -166,6 +167,8 @@ def fitted_shape(taken: Input, shape: tuple[int, ...], settings: Settings, what:
     """
     if 0 in shape:
         return shape  # an image of nothing is refused in words of its own
+    axis = channels_saved(shape, taken) if settings.gray else None
+    shape = tuple(1 if place == axis else size for place, size in enumerate(shape))
     blank = np.broadcast_to(np.zeros(()), shape)  # takes no memory
     return fit(blank, taken.accepted(settings), taken.layout, what).shape
 
@@ -221,6 +224,8 @@ def fitted(taken: Input, given: Given, settings: Settings) -> Fitted:
         array = np.asarray(values)
         if array.dtype.kind in "iub" and (settings.scale is not None or taken.whole_numbers):
             array = array.astype(np.float64)
+        if settings.gray:
+            array = one_channel(array, taken, what)
         return fit(numbers(array, what), accepted, layout, what)
 
     image = fits(given.image, "the image")

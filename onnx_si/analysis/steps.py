@@ -83,8 +83,9 @@ def settled_scene(
 
 def settled_noise(scene: Scene, settings: Settings, covariance: Any, model: Model) -> tuple[Noise, Remarks]:
     """The noise, and what speaks against it and the image's units."""
+    question.require_one_source(scene, settings, covariance)
+    misuse.require_independent(scene, covariance=covariance is not None or settings.noise_model is not None)
     noise = question.noise_of(scene, settings, covariance)
-    misuse.require_independent(scene)
     said = remarks(warnings=question.warnings(scene, settings, noise))
     if settings.p_value_only:
         return noise, said

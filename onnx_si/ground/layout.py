@@ -278,6 +278,8 @@ def _advice(candidates: Sequence[tuple[int, ...]], declared: Shape, layout: Layo
         axis = layout.axes.index("C")
         has, takes = nearest[axis], declared[axis]
         mode = _MODES.get(takes) if isinstance(takes, int) and has in _MODES else None
+        if has == 1 and takes != 1:
+            return f"the channels differ: it has 1, the model takes {takes}; --gray gives it to each of them"
         how = "" if mode is None else f" (with Pillow: Image.open(FILE).convert('{mode}').save(NEW))"
         return f"the channels differ: it has {has}, the model takes {takes}; save it with {takes}{how}"
     if set(names) <= set("DHW"):

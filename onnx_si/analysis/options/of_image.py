@@ -48,6 +48,16 @@ class ImageOptions(TypedDict, total=False):
             verbs=EVERYWHERE,
         ),
     ]
+    gray: Annotated[
+        bool,
+        Option(
+            kind=SWITCH,
+            help="the image has one channel, and the model is given it on each of its own, as a part of the "
+            "model; of a file in colours whose channels are the same one is taken",
+            default=False,
+            verbs=(TEST,),
+        ),
+    ]
     resize_input: Annotated[
         str | None,
         Option(
@@ -222,6 +232,7 @@ class ImageSettings:
     pad: float | None
     page: str | None
     transparency: str | None
+    gray: bool
     colours: str | None
     exif: bool
     window: tuple[float, ...] | None

@@ -2,6 +2,9 @@
 
 from onnx_si.statistics.noise.covariance import Covariance, Diagonal, Full, Scalar
 from onnx_si.statistics.noise.estimate import (
+    clipped_at,
+    correlation,
+    detail_std,
     estimate_from_image,
     estimate_from_images,
     estimate_from_pixels,
@@ -26,7 +29,10 @@ __all__ = [
     "Separable",
     "Stationary",
     "accepting",
+    "clipped_at",
+    "correlation",
     "covariance_of",
+    "detail_std",
     "estimate_covariance",
     "estimate_from_image",
     "estimate_from_images",

@@ -1,15 +1,19 @@
 """The noise's standard deviation from data: independent images of background, or the image itself."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import InputError
-from onnx_si.statistics.noise.covariance import Scalar
+from onnx_si.statistics.noise.covariance import Covariance, Scalar
 from onnx_si.statistics.noise.noise import Noise
 
 MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of N(0, 1)
+CLIPPED = 0.02  # share of values that are the largest or the smallest, from which that is no chance,
+FEWEST_CLIPPED = 8  # and their number
+MOST_PLACES = 32  # where a covariance's details are looked at
 
 
 def estimate_from_images(images: Sequence[NDArray[np.float64]], channel_axis: int | None) -> Noise:
@@ -100,7 +104,9 @@ def estimate_from_pixels(
     )
 
 
-def estimate_from_image(image: NDArray[np.float64], spatial_axes: tuple[int, ...]) -> Noise:
+def estimate_from_image(
+    image: NDArray[np.float64], spatial_axes: tuple[int, ...], mask: NDArray[np.bool_] | None = None
+) -> Noise:
     """Robust estimate from the finest Haar details of the image itself.
 
     Parameters
@@ -108,6 +114,8 @@ def estimate_from_image(image: NDArray[np.float64], spatial_axes: tuple[int, ...
     image : array
     spatial_axes : tuple of int
         Differences are taken along each of them, so that smooth content drops out.
+    mask : boolean array, optional
+        In the image's shape: the values that may count. Others say nothing of the noise, nor do clipped ones.
 
     Raises
     ------
@@ -118,7 +126,7 @@ def estimate_from_image(image: NDArray[np.float64], spatial_axes: tuple[int, ...
     ------
     Donoho and Johnstone, Biometrika 81 (1994), section 3.1: median absolute detail divided by 0.6745.
     """
-    std = robust_std(image, spatial_axes)
+    std = robust_std(image, spatial_axes, mask)
     if not std > 0:
         raise InputError(
             "the noise can't be estimated from this image (too small, or half of it is flat); give --sigma"
@@ -126,12 +134,72 @@ def estimate_from_image(image: NDArray[np.float64], spatial_axes: tuple[int, ...
     return Noise.scalar(std, "estimated from the image (median absolute Haar detail)", known=False)
 
 
-def robust_std(image: NDArray[np.float64], spatial_axes: tuple[int, ...]) -> float:
-    """Standard deviation of noise by the finest Haar details; 0 where half of them are, or without any."""
-    detail = image
+def robust_std(
+    image: NDArray[np.float64], spatial_axes: tuple[int, ...], mask: NDArray[np.bool_] | None = None
+) -> float:
+    """Standard deviation of noise by the finest Haar details; 0 where half of them are, or without any.
+
+    A detail counts if all values that it is made of do: inside the mask, and not clipped.
+    """
+    whole = np.ones(image.shape, np.bool_) if mask is None else np.broadcast_to(mask, image.shape)
+    for end in clipped_at(image[whole]):
+        whole = whole & (image != end)
+    details = _details(image, whole, spatial_axes)
+    return float(np.median(np.abs(details))) / MAD_OF_NORMAL if details.size else 0.0
+
+
+def _details(
+    image: NDArray[np.float64], whole: NDArray[np.bool_], spatial_axes: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """The finest Haar details, of blocks that are whole."""
+    detail, counts = image, whole
     for axis in spatial_axes:
         pairs = detail.shape[axis] // 2
-        even = np.take(detail, np.arange(0, 2 * pairs, 2), axis=axis)
-        odd = np.take(detail, np.arange(1, 2 * pairs, 2), axis=axis)
+        places = np.arange(0, 2 * pairs, 2), np.arange(1, 2 * pairs, 2)
+        even, odd = (np.take(detail, place, axis=axis) for place in places)
         detail = (even - odd) / np.sqrt(2)
-    return float(np.median(np.abs(detail))) / MAD_OF_NORMAL if detail.size else 0.0
+        counts = np.logical_and(*(np.take(counts, place, axis=axis) for place in places))
+    return detail[counts]
+
+
+def detail_std(covariance: Covariance, shape: tuple[int, ...], spatial_axes: tuple[int, ...]) -> float:
+    """Standard deviation of the finest Haar details of noise of a covariance: the median of some places."""
+    axes = [axis for axis in spatial_axes if shape[axis] > 1]
+    corners = [range(0, n - 1, 2) if axis in axes else range(n) for axis, n in enumerate(shape)]
+    count = math.prod(map(len, corners))
+    parity = np.indices((2,) * len(axes)).sum(axis=0).ravel() % 2
+    signs = (1.0 - 2.0 * parity) / np.sqrt(parity.size)
+    found = []
+    for flat in sorted({round(place) for place in np.linspace(0, count - 1, min(count, MOST_PLACES))}):
+        corner = np.unravel_index(flat, tuple(map(len, corners)))
+        starts = [one[int(place)] for one, place in zip(corners, corner, strict=True)]
+        block = np.zeros(shape, np.bool_)
+        block[tuple(slice(at, at + 1 + (axis in axes)) for axis, at in enumerate(starts))] = True
+        found.append(float(signs @ covariance.block(block) @ signs))
+    return float(np.sqrt(max(0.0, np.median(found))))
+
+
+def clipped_at(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """The smallest and the largest of some values, as far as so many are equal to it that it is no chance."""
+    if not values.size or (low := float(values.min())) == (high := float(values.max())):
+        return ()
+    counts = {end: int(np.count_nonzero(values == end)) for end in (low, high)}
+    return tuple(end for end, n in counts.items() if n >= max(FEWEST_CLIPPED, CLIPPED * values.size))
+
+
+def correlation(
+    a: NDArray[np.float64], b: NDArray[np.float64], spatial_axes: tuple[int, ...], mask: NDArray[np.bool_]
+) -> float:
+    """How far the noise of two channels is one, by their finest details: robust, between -1 and 1.
+
+    Source
+    ------
+    Gnanadesikan and Kettenring, Biometrics 28 (1972): from the robust variances of the sum and the
+    difference, each channel in units of its own noise.
+    """
+    scales = [robust_std(channel, spatial_axes, mask) for channel in (a, b)]
+    if not all(scales):
+        return 0.0
+    one, other = a / scales[0], b / scales[1]
+    both, apart = (robust_std(x, spatial_axes, mask) ** 2 for x in (one + other, one - other))
+    return (both - apart) / (both + apart) if both + apart else 0.0
