@@ -31,7 +31,7 @@ LEAST_ULPS = 16  # a cell as narrow as this is left: rounding of its ends is all
 LARGEST = 4  # as many caches' size may the tensors of a batch take
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Past:
     """What is known of a cell from the wider one that it is a part of: its remainder, and whether rounding is
     all that is left of that, so that finer numbers are needed; `failed` is its width, if it was too wide, and
@@ -122,7 +122,12 @@ class Brackets(Ledger):
             chances.forget(past.failed)  # it was not for its width
         self.fates["undecided" if bracket.open else "accepted" if bracket.inside else "discarded"] += 1
         lost = past.lost + 1 if math.isinf(bracket.remainder) else 0
-        now = Past(bracket.remainder, past.fine, None if success else cell.width, lost)
+        now = Past(
+            remainder=bracket.remainder,
+            fine=past.fine,
+            failed=None if success else cell.width,
+            lost=lost,
+        )
         for low, high in bracket.open:
             part = replace(cell, low=low, high=high)
             if (rounding or lost >= OFTEN) and self.finer is not None and not past.fine:
