@@ -9,13 +9,19 @@ from onnx_si.analysis.scene import Array, Mask
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.errors import UnsupportedModel
 from onnx_si.maps import ARGMAX
+from onnx_si.runtime.together import FLICKER
 from onnx_si.statistics.line import ImageLine
 
-TOGETHER = 1 << 13  # values of an image from which a batch gains nothing and costs memory: one by one
-IMAGES = 1 << 15  # values of the images of one call: it can only be interrupted afterwards
-ALONE = 1 << 17  # values of the images that are made at once where they are run one by one
+TOGETHER = 1 << 14  # values of an image from which a batch gains nothing and costs memory: one by one
+IMAGES = 1 << 17  # values of the images that are made at once
 NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
-FLICKER = 1e-5  # share of the map's largest value by which two runs may differ on an accelerator
+CLOSE = 4  # times what two runs differ by: a value so close to the threshold may be on either side next time
+ELSEWHERE = {
+    True: "the runtime sums in another order from run to run; export the model with ops that give the same "
+    "numbers each time, or choose another map (--saliency)",
+    False: "leave --provider out (the processor gives the same numbers each time), or choose another "
+    "threshold (--threshold)",
+}
 
 
 def counted(event: RegionEvent, mask: Mask | None) -> Mask:
@@ -52,7 +58,9 @@ class BlackBox:
         Raises
         ------
         UnsupportedModel
-            If the two differ, or are not finite: the model itself draws random numbers.
+            If it is not finite, or the two differ: more than by rounding, the model itself draws random
+            numbers; by rounding, where the region hangs on it, or the runtime is one that gives the same
+            bits each time.
         """
         first: Array
         first, second = np.concatenate([self.maps(image[None]), self.maps(image[None])])
@@ -60,30 +68,46 @@ class BlackBox:
             raise UnsupportedModel(
                 "the saliency of this image is infinite or not a number; check the model's weights"
             )
-        allowed = 0.0 if self._file.on_cpu else FLICKER * float(np.abs(first).max())
-        flickers = not np.array_equal(self._marker.region_of(first), self._marker.region_of(second))
-        if flickers or not (np.abs(first - second) <= allowed).all():
+        apart = float(np.abs(first - second).max())  # not a number, if the second is not finite
+        if not apart <= FLICKER * float(np.abs(first).max()):
             raise UnsupportedModel(
                 "the model gives another map when the same image is run again: it draws random numbers "
                 "(dropout left on, RandomNormal) or remembers; export it for inference, with model.eval()"
             )
+        if apart > 0:
+            self._require_region(first, second, apart)
         return first
+
+    def _require_region(self, first: Array, second: Array, apart: float) -> None:
+        """Whether two maps of an image that differ by rounding are of one region, and will be next time."""
+        marker, on_cpu = self._marker, self._file.on_cpu
+        close = np.abs(marker.distance(first)) <= CLOSE * apart
+        if marker.mask is not None:
+            close &= marker.mask
+        moved = not np.array_equal(marker.region_of(first), marker.region_of(second))
+        if on_cpu or moved or close.any():
+            raise UnsupportedModel(
+                f"the region of this image flickers: run again, the map differs by {apart:.2g} (its largest "
+                f"value is {float(np.abs(first).max()):.4g}), and {np.count_nonzero(close)} pixels are no "
+                f"farther from the threshold than {CLOSE} times that; {ELSEWHERE[on_cpu]}"
+            )
 
     def outside(self, line: ImageLine, event: RegionEvent) -> Callable[[Array], Array]:
         """How far places of the line are from the event: see `distance`."""
         judge = Judge(self._marker, event, counted(event, self._marker.ranked))
         start, direction, each = line.start, line.direction, (-1, *(1,) * line.start.ndim)
-        most = max(1, (IMAGES if start.size <= TOGETHER else ALONE) // start.size)
+        most = max(1, IMAGES // start.size)
         room = np.empty((most, *start.shape))  # memory that is given back is slow to get again
 
+        def few(places: Array) -> Array:
+            images = np.multiply(direction, places.reshape(each), out=room[: len(places)])
+            images += start
+            return judge(self.maps(images))
+
         def ask(places: Array) -> Array:
-            found = np.empty(len(places))
-            for i in range(0, len(places), most):
-                some = places[i : i + most].reshape(each)
-                images = np.multiply(direction, some, out=room[: len(some)])
-                images += start
-                found[i : i + most] = judge(self.maps(images))
-            return found
+            if len(places) <= most:
+                return few(places)
+            return np.concatenate([few(places[i : i + most]) for i in range(0, len(places), most)])
 
         return ask
 

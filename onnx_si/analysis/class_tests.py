@@ -52,8 +52,9 @@ def test_classes(
     ------
     Fithian, Sun, Taylor, arXiv 1410.2597; Holm, Scandinavian Journal of Statistics 6 (1979).
     """
-    labels = _labels(test)
-    engine, event = _given_labels(test, labels)
+    with test.selection.marking.going_on():
+        labels = _labels(test)
+        engine, event = _given_labels(test, labels)
     counted = labels if test.scene.mask is None else labels[test.scene.mask]
     return with_holm(
         [
@@ -123,7 +124,8 @@ def _tested(
     one = ClassTest(target=target, pixels=pixels)
     settings = dataclasses.replace(test.settings, target=target, saliency=test.selection.saliency.method)
     try:
-        selection = select(test.scene, settings)
+        with test.selection.marking.going_on():
+            selection = select(test.scene, settings)
         line = test_line(test.scene, selection.region, test.noise, settings)
     except (NothingToTest, NoBackground) as error:  # given all labels both are known: the family is fixed
         return dataclasses.replace(one, reason=str(error)), None

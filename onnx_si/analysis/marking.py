@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from onnx_si.engines.proving import Certified
 from onnx_si.errors import NotLinear, Undefined, UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.ground.machine import cores
+from onnx_si.ground.once import asking
 from onnx_si.maps import (
     ARGMAX,
     Blocks,
@@ -33,6 +35,7 @@ from onnx_si.maps import (
     with_margin,
 )
 from onnx_si.program.program import Program, bind
+from onnx_si.program.walked import Remembered, remembered
 from onnx_si.runtime.deployed import FileMap
 from onnx_si.runtime.providers import providers
 
@@ -116,7 +119,7 @@ class Marking:
     Nothing here depends on an image's values, except `bound` where it is not repeatable. `open_threshold`:
     nobody chose the threshold. Without `bound` the deployed runtime alone is asked for the map; `why` says
     why, where that was left open. A `certified` one is followed by proven bounds, any other exactly;
-    `proving` is such a one that may answer in the runtime's place.
+    `proving` is such a one that may answer in the runtime's place. `walk` is what was found at `bound_at`.
     """
 
     frame: Frame
@@ -129,6 +132,7 @@ class Marking:
     why: str = ""
     certified: bool = False
     proving: "Marking | None" = None
+    walk: Remembered | None = None
 
     def follow(self, program: Program, margin: str) -> Exact | Certified:
         """What follows a margin along lines.
@@ -154,6 +158,23 @@ class Marking:
                 return at_image(self.bound, image)
         return bind_margin(self.saliency, self.marker, image)
 
+    def going_on(self) -> AbstractContextManager[None]:
+        """Inside, a graph to which something is appended is bound to `bound_at` by its new nodes alone."""
+        return contextlib.nullcontext() if self.walk is None else self.walk.asking()
+
+    def beyond(self, model: Model, tensor: str, image: Array) -> Program:
+        """A tensor that was appended to the map's graph, bound to an image of the frame's shape."""
+        bound, here = self.bound, np.array_equal(image, self.bound_at)
+        if bound is not None and (here or (bound.repeatable and self.walk is not None)):
+            with self.going_on():
+                program = bind(model, self.bound_at, (tensor,))
+            if here:
+                return program
+            if program.repeatable:
+                with contextlib.suppress(Undefined):
+                    return at_image(program, image)
+        return bind(model, image, (tensor,))
+
     @cached_property
     def by_range(self) -> "Marking | None":
         """The same with a threshold between smallest and largest value, for images of which every pixel
@@ -171,7 +192,8 @@ class Marking:
             proving = None if self.proving is None else self.proving.by_range
             return dataclasses.replace(self, marker=marker, proving=proving)
         marker = _marker(self.saliency, other, self.frame, self.marker.mask)
-        bound = bind_margin(self.saliency, marker, self.bound_at)
+        with self.going_on():
+            bound = bind_margin(self.saliency, marker, self.bound_at)
         return dataclasses.replace(self, marker=marker, bound=bound)
 
     @cached_property
@@ -205,19 +227,26 @@ def marking_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings
     UsageError, UnsupportedModel
         If the model has no such map or threshold.
     """
+    with asking():
+        marking = marked(frame, _map_of(frame, image, mask, settings), image, mask, settings)
+        made, outputs = marking.saliency, (info.name for info in frame.model.outputs)
+        tensors = {made.tensor, made.margin_tensor, *outputs}
+        walk = remembered(image, frame.input.name, tensors)
+    return dataclasses.replace(marking, walk=walk)
+
+
+def _map_of(frame: Frame, image: Array, mask: Mask | None, settings: Settings) -> SaliencyMap:
+    """The map that is asked for."""
     given = settings.threshold
     argmax = None if given is None else given == ARGMAX
     blocks = blocks_of(settings.coarsen, frame.view.space, mask)
     view, followed = dataclasses.replace(frame.view, blocks=blocks), settings.asks_exact
     try:
-        saliency = build(
-            frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed
-        )
+        return build(frame.model, image, settings.saliency, settings.target, view, argmax, followed=followed)
     except UnsupportedModel:
         if frame.input.is_free:  # the one reason that all others follow from
             require_fitting(frame.loaded, frame.inner, frame.layout)
         raise
-    return marked(frame, saliency, image, mask, settings)
 
 
 def marked(

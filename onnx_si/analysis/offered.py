@@ -4,16 +4,17 @@ What is asked here depends on the model, the map and the options, not on an imag
 """
 
 from onnx_si.analysis.settings import Settings
-from onnx_si.engines.choosing import DECIDED_BY, out_of_question
+from onnx_si.engines.choosing import out_of_question
 from onnx_si.maps import EACH, SaliencyMap, Threshold
 from onnx_si.program.program import Program
+from onnx_si.search import SearchOptions
 
 UNSATURATED = (0.01, 0.99)  # levels of a probability that single precision tells apart from all others
 
 
 def limit_of(settings: Settings) -> float:
     """Seconds that proven bounds may be expected to take."""
-    return DECIDED_BY if settings.time_limit is None else settings.time_limit
+    return SearchOptions().tuning.decided_by if settings.time_limit is None else settings.time_limit
 
 
 def against(
@@ -30,7 +31,7 @@ def against(
         return "of a family of tests all are made by chains (--engine certified proves bounds of all)"
     if saliency.is_logit and not _tells_apart(saliency, threshold):
         return "of a probability's extremes single precision tells few apart"
-    return out_of_question(program, margin, limit_of(settings))
+    return out_of_question(program, margin, limit_of(settings), SearchOptions())
 
 
 def _tells_apart(saliency: SaliencyMap, threshold: Threshold) -> bool:

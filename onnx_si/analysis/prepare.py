@@ -43,7 +43,7 @@ class Analysis:
     def __init__(self, model: Model, options: Options):
         self.model, self.options = model, options
         providers(options.chosen.get("provider"))  # one that is not there is told now
-        settings = self._settings(has_reference=False)
+        self._alone = settings = settle(options, model.metadata, has_reference=False)
         with asking():
             door = at_door(model, settings.inputs, settings.layout, settings.dims)
             self.model, self._told = door.model, door.told
@@ -91,12 +91,12 @@ class Analysis:
             covariance=covariance,
             noise_from=noise_from,
             sigma_from=sigma_from,
-            how=self._settings(has_reference=False).how,
+            how=self._alone.how,
         )
         told = Joined(notice)
         with budget(self.options.chosen.get("memory")) as whole, one_blas_thread():
             keep_freed_memory(whole.limit)
-            accepts = Accepts(self._input, self._settings(has_reference=False))
+            accepts = Accepts(self._input, self._alone)
             given = told.value((inputs.given(accepts), remarks(warnings=inputs.told())))
             settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
             known = pixel_size or settings.pixel_size or inputs.spacing()
@@ -131,6 +131,8 @@ class Analysis:
     def _settings(self, has_reference: bool, **changed: Any) -> Settings:
         """The options with what is left open filled in; a reference changes the default hypothesis."""
         chosen = {name: value for name, value in changed.items() if value is not None}
+        if not has_reference and not chosen:
+            return self._alone
         return settle(self.options.changed(**chosen), self.model.metadata, has_reference)
 
     def _test(

@@ -20,7 +20,7 @@ from onnx_si.engines.proving import Certified
 from onnx_si.errors import NothingToTest, UnsupportedModel
 from onnx_si.maps import SaliencyMap, Threshold, with_margin
 from onnx_si.maps.saturation import alike, edge_saturates
-from onnx_si.program.program import Program, bind
+from onnx_si.program.program import Program
 from onnx_si.report import MapChosen, Parity
 from onnx_si.runtime.session import RUNTIME
 
@@ -197,7 +197,7 @@ def _followed(
         return marking.follow(bound, marker.tensor), RegionEvent(region, mask)
     model, margin = with_margin(saliency, threshold, region.size, mask, region)
     ranked = np.ones(region.shape, np.bool_) if marker.ranked is None else marker.ranked
-    program = bind(model, scene.seen, (margin,))
+    program = marking.beyond(model, margin, scene.seen)
     ties = threshold.count(int(np.count_nonzero(ranked))) + 1 - int(np.count_nonzero(region & ranked))
     return marking.follow(program, margin), TopEvent(region, region, ties, marker.ranked)
 

@@ -34,7 +34,12 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     rng = generator(settings.seed, scene.image, *scene.references).spawn(STREAM + 1)[STREAM]
     return MonteCarlo(
         box=box.outside,
-        plan=Plan(draws=settings.draws, steps=settings.steps, alpha=settings.alpha),
+        plan=Plan(
+            draws=settings.draws,
+            steps=settings.steps,
+            alpha=settings.alpha,
+            around=not settings.p_value_only,
+        ),
         seed=settings.seed,
         rng=rng,
     )

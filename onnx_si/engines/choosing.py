@@ -21,9 +21,6 @@ from onnx_si.program.program import Program
 from onnx_si.search import Forecast, SearchOptions, forecast, least_cost
 from onnx_si.statistics.line import ImageLine
 
-DECIDED_BY = 60.0  # seconds that proven bounds may be expected to take where no time limit is given
-SLACK = 4.0  # times as many cells as these seconds have, after which a search ends with the bounds it has
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -65,7 +62,7 @@ class Either:
         try:
             domain, program = self.certified.domain.prepared(self.certified.program)
             task = Task(program=program, margin=self.certified.margin, line=line, event=event)
-            expected = forecast(domain, task, self.limit, how.tuning)
+            expected = forecast(domain, task, self.limit, how.costs, how.tuning)
         except Undefined as error:
             return self._by_chains(f"nothing can be proven on this line: {error}")
         if expected.seconds > self.limit:
@@ -74,7 +71,7 @@ class Either:
             f"{self.why}; by a few cells, proven bounds are expected to take {expected.seconds:.2g} s "
             f"({expected.cells:.0f} cells, {expected.seconds_a_cell:.2g} s each) of at most {self.limit:g}"
         )
-        return Decision(self.certified, why, SLACK * self.limit / expected.seconds_a_cell)
+        return Decision(self.certified, why, how.tuning.slack * self.limit / expected.seconds_a_cell)
 
     def _by_chains(self, why: str) -> Decision:
         return Decision(self.chains, f"{self.why}; {why}")
@@ -93,11 +90,11 @@ class Either:
         return found.engine.answer(line, event, found.asking(how), progress)
 
 
-def out_of_question(program: Program, margin: str, limit: float) -> str | None:
+def out_of_question(program: Program, margin: str, limit: float, how: SearchOptions) -> str | None:
     """Why proven bounds are, for every image, by counted work; None where they are not."""
     try:
         certified = Certified(program, margin)
-        expected = least_cost(*certified.domain.prepared(program))
+        expected = least_cost(*certified.domain.prepared(program), how.costs, how.tuning)
     except UnsupportedOp as error:
         return f"nothing can be proven through '{error.findings[0].node}' ({error.findings[0].op})"
     except UnsupportedModel as error:

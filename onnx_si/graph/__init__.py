@@ -1,7 +1,7 @@
 """ONNX files as checked models and as networkx DAGs of ops and tensors."""
 
 from onnx_si.graph.constants import fold
-from onnx_si.graph.dag import nodes_between, read_by
+from onnx_si.graph.dag import nodes_between, read_by, subgraphs
 from onnx_si.graph.edit import PREFIX, Editor
 from onnx_si.graph.inline import chosen_branch, function_body, renamed
 from onnx_si.graph.loops import (
@@ -40,5 +40,6 @@ __all__ = [
     "refuse_by_name",
     "renamed",
     "scanned_axes",
+    "subgraphs",
     "told_of",
 ]

@@ -88,9 +88,14 @@ class Model:
         return tuple(_info(v) for v in self.proto.graph.output)
 
     @cached_property
+    def stored(self) -> dict[str, onnx.TensorProto]:
+        """Stored tensors by name, as the file has them."""
+        return {tensor.name: tensor for tensor in self.proto.graph.initializer}
+
+    @cached_property
     def initializers(self) -> dict[str, NDArray[Any]]:
         """Stored tensors by name; not to be written to."""
-        return {tensor.name: numpy_helper.to_array(tensor) for tensor in self.proto.graph.initializer}
+        return {name: numpy_helper.to_array(tensor) for name, tensor in self.stored.items()}
 
     @cached_property
     def metadata(self) -> dict[str, str]:

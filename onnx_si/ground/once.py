@@ -49,3 +49,8 @@ def asked(
     if keep(made):
         known[key] = (about, made)  # as long as they are held, no other object has their identity
     return made
+
+
+def list_of(about: tuple[object, ...], question: Hashable) -> list[Any] | None:
+    """A list to be added to, one for all who ask the same; None outside of `asking`."""
+    return asked(about, question, list) if _current.get() is not None else None

@@ -1,6 +1,7 @@
 """Random numbers that follow from a seed and from the data they are used on."""
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,3 +29,13 @@ def generator(seed: int, *arrays: ArrayLike) -> np.random.Generator:
         digest.update(repr(values.shape).encode())
         digest.update(values.tobytes())
     return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
+
+
+def child_of(rng: np.random.Generator) -> Callable[[], np.random.Generator]:
+    """The next child of a generator, the same as `spawn` gives, but made where it is called for."""
+    seeds = rng.bit_generator.seed_seq
+    if not isinstance(seeds, np.random.SeedSequence):
+        (child,) = rng.spawn(1)
+        return lambda: child
+    (seed,) = seeds.spawn(1)
+    return lambda: np.random.Generator(type(rng.bit_generator)(seed))

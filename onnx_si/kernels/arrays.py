@@ -1,6 +1,7 @@
 """Shapes of arrays that carry a batch axis in front of the tensor's own axes."""
 
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.constants import affordable
+from onnx_si.ground.once import asked
 from onnx_si.rules.registry import Input, Variable, constant
 from onnx_si.rules.rules import Array
+
+SMALL = 1 << 16  # elements of a constant that is as soon converted as looked up
+_Doubles = dict[int, tuple["weakref.ref[NDArray[Any]]", "weakref.ref[Array]"]]
 
 
 def align(x: Array, ndim: int) -> Array:
@@ -37,7 +42,23 @@ def double(value: NDArray[Any]) -> Array:
     """A constant in float64; refuses text."""
     if value.dtype.kind in "OSU":
         raise Refusal("a constant holds text, not numbers", "choose an output that needs no text")
-    return np.asarray(value, dtype=np.float64)
+    return np.asarray(value, dtype=np.float64) if value.size <= SMALL else _shared(value)
+
+
+def _shared(value: NDArray[Any]) -> Array:
+    """A large constant in float64: one array for all who ask while someone holds it.
+
+    Several walks over the nodes of one model do, and its weights take twice the file each time.
+    """
+    if value.dtype == np.float64:
+        return value
+    made: _Doubles = asked((), "doubles", dict)
+    source, double = made.get(id(value), (None, None))
+    found = None if source is None or double is None or source() is not value else double()
+    if found is None:
+        found = np.asarray(value, dtype=np.float64)
+        made[id(value)] = weakref.ref(value), weakref.ref(found)
+    return found
 
 
 def size(shape: tuple[int, ...]) -> int:

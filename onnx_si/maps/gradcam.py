@@ -51,7 +51,7 @@ class Layer:
         return self.grid or tuple(self.shape[axis] for axis in self.space)
 
 
-def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Layer:
+def find_layer(model: Model, image: NDArray[np.float64], scores: Scores, view: View, name: str = "") -> Layer:
     """The tensor of a name, or the last one between image and scores that has channels and space.
 
     Which axis holds the channels follows from the ops in front: a convolution's second one does, and a
@@ -69,7 +69,7 @@ def find_layer(model: Model, scores: Scores, view: View, name: str = "") -> Laye
         raise SaliencyUnavailable(
             f"the scores '{scores.tensor}' only jump with the image: their gradient is zero; choose occlusion"
         )
-    traced = trace(model, program.values[program.input], (scores.tensor,))
+    traced = trace(model, image, (scores.tensor,))
     channels = _channel_axes(flows, program, view, traced)
     if name:
         return _named(name, flows, channels, program, view, scores, traced)
@@ -246,7 +246,7 @@ def gradcam(
     Selvaraju et al., "Grad-CAM", ICCV 2017, equations 1 and 2.
     """
     scores = find_scores(model, image, view)
-    layer = find_layer(model, scores, view, name)
+    layer = find_layer(model, image, scores, view, name)
     editor = Editor(model)
     start = seed(editor, scores, target)
     slope = differentiate(editor, model, scores.program, scores.tensor, start, layer.tensor)

@@ -62,7 +62,7 @@ class Binder(Known):
     """Walks the nodes once."""
 
     def run(self, nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> None:
-        """Bind nodes in their order; only the outputs' values are kept."""
+        """Bind nodes in their order; only the outputs' values are kept, and what is spare."""
         with budget(), ceiling():
             self._run(nodes, outputs)
 
@@ -79,7 +79,7 @@ class Binder(Known):
             for name in work.reads:
                 self.remaining[name] -= 1
                 if not self.remaining[name]:
-                    self.values.pop(name, None)
+                    self.drop(name)
 
     def _will_read(self, works: Iterable[Work]) -> None:
         for work in works:
@@ -88,6 +88,7 @@ class Binder(Known):
     def _visit(self, work: Work) -> list[Work]:
         """Bind one node, or give the nodes that it stands for."""
         node = work.node
+        self.looks_at(work)
         named = [name for name in node.input if name]
         if any(name in self.unknown for name in named):
             self.lose(node)  # its reason is on record already
@@ -107,28 +108,23 @@ class Binder(Known):
         except Exception as error:
             self.find(work, as_refusal(error), "unsupported")
             self.gaps.update(node.output)
-            self.particular = True
+            self.particular.add(self.at)
             self._substitute(node)
             return []
 
     def _require_types(self, node: onnx.NodeProto) -> None:
         """Shapes and element types that the op takes, as far as they are certain."""
         advice = "the model breaks the ONNX specification; export it again"
-        if not domain_of(node) and (why := shape_problem(node, self._shapes(node))) is not None:
+        if not domain_of(node) and (why := shape_problem(node, self.shapes(node))) is not None:
             raise Refusal(why, advice)
         if not self.untyped.isdisjoint(node.input):
             self.untyped.update(node.output)
             return
-        elements = self._elements(node)
+        elements = self.elements(node)
         kinds = tuple(elements.get(name) for name in node.input)
         problem = type_problem(node.op_type, domain_of(node), self.opsets.get(domain_of(node), 1), kinds)
         if problem is not None:
             raise Refusal(problem, advice)
-
-    def _blank(self, name: str) -> NDArray[Any]:
-        """Zeros of a changing tensor's type and shape, in no memory."""
-        dtype = helper.tensor_dtype_to_np_dtype(self.types[name])
-        return np.broadcast_to(np.zeros((), dtype), self.values[name].shape[1:])
 
     def _fold(self, node: onnx.NodeProto) -> None:
         """Evaluate a node once."""
@@ -146,13 +142,13 @@ class Binder(Known):
         node = work.node
         domain = domain_of(node)
         version = schema_version(node.op_type, domain, self.opsets.get(domain, 1))
-        self.types.update(output_elements(node, self._elements(node), version))
+        self.types.update(output_elements(node, self.elements(node), version))
         if version < 0:
             self.untyped.update(node.output)
         try:
             handler = find(node.op_type, domain, version)
         except Refusal:
-            nodes = function_body(node, self._type_protos(node), self.opsets)
+            nodes = function_body(node, self.type_protos(node), self.opsets)
             if not nodes:
                 raise
             return [Work(node=inner, named=work.named, top=work.top) for inner in nodes]
@@ -193,24 +189,6 @@ class Binder(Known):
         """What is computed from a shape that depends on the image is no constant: it holds at this image."""
         return Counted(evaluate=Constant(np.asarray(made, dtype=np.float64)[None]))
 
-    def _elements(self, node: onnx.NodeProto) -> dict[str, int]:
-        """Element type of each input."""
-        return {name: self.element(name) for name in node.input if name}
-
-    def element(self, name: str) -> int:
-        """Element type of a tensor."""
-        return self.types[name] if name in self.values else element_of(self.constants[name])
-
-    def _shapes(self, node: onnx.NodeProto) -> dict[str, tuple[int, ...]]:
-        """Shape of each input."""
-        shapes = {name: self.values[name].shape[1:] for name in node.input if name in self.values}
-        return shapes | {name: self.constants[name].shape for name in node.input if name in self.constants}
-
-    def _type_protos(self, node: onnx.NodeProto) -> dict[str, onnx.TypeProto]:
-        shapes = self._shapes(node)
-        kinds = self._elements(node)
-        return {name: helper.make_tensor_type_proto(kinds[name], shape) for name, shape in shapes.items()}
-
     def _record(self, work: Work, output: str, made: Rule | Composition, recipe: Recipe) -> None:
         """One instruction for each rule of the op; the inner ones write tensors that only this op reads."""
         names = [name for name in work.node.input if name in self.values]
@@ -219,6 +197,7 @@ class Binder(Known):
             self._apply(work, output, made, tuple(names), recipe)
         else:
             inner = [f"{output}/stage_{i}" for i in range(1, len(made.stages))]
+            self.own(inner)
             taken = set(inner) & (self.values.keys() | self.constants.keys())
             if taken:
                 raise Refusal(f"the tensor name {min(taken)!r} is used twice", "rename that tensor")
@@ -241,7 +220,7 @@ class Binder(Known):
         value = loosely(rule, *(self.values[name] for name in inputs))
         shape = affordable(value.shape[1:])
         alone = isinstance(rule, Opaque) and not rule.steady
-        self.particular |= alone
+        self.particular.update([self.at] if alone else ())
         if not steady:
             self._bend(work, output, rule, inputs)
         followed_on = steady or output in self.forms
@@ -282,7 +261,7 @@ class Binder(Known):
         elif isinstance(rule, Step) and rule.halves is not None:
             if self.summed.isdisjoint(inputs) or not all(name in self.stepwise for name in inputs):
                 return
-            self.particular = True  # another image has other halves
+            self.particular.add(self.at)  # another image has other halves
             if rule.halves(*(self.values[name] for name in inputs)).any():
                 self.find(work, Refusal(HALVES, _ADVICE["discrete"]), "discrete", output)
 
@@ -328,7 +307,7 @@ class Binder(Known):
         """Zeros of the right shape for a node without a rule, so that the nodes behind it can be examined
         too.
         """
-        blank = {name: self._blank(name) for name in node.input if name in self.values}
+        blank = {name: self.blank(name) for name in node.input if name in self.values}
         known = {name: self.constants[name] for name in node.input if name in self.constants}
         shapes = inferred_shapes(node, known | blank, self.opsets, unknown=blank) if blank else {}
         if not shapes and domain_of(node):  # no schema tells: what the model declares

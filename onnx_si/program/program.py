@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from onnx_si.errors import Finding, InputError, UnsupportedOp
 from onnx_si.graph import PREFIX, Model, nodes_between
 from onnx_si.ground.once import asked
+from onnx_si.program.doubles import Doubles
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
+from onnx_si.program.known import KEPT_BYTES
 from onnx_si.program.scalars import Scalars, scalars
-from onnx_si.program.walked import KEPT_BYTES, walked
+from onnx_si.program.walked import walked
 from onnx_si.program.ways_back import WaysBack, ways_back
 from onnx_si.rules.placing import Place, placed
 
@@ -155,8 +157,14 @@ def bind(
         (model, image),
         ("bind", outputs, shown, name),
         lambda: _bound(model, image, outputs, shown, name, given),
-        keep=lambda made: sum(value.nbytes for value in made.values.values()) <= KEPT_BYTES,
+        keep=lambda made: _bytes_of(made.values) <= KEPT_BYTES,
     )
+
+
+def _bytes_of(values: Mapping[str, NDArray[np.float64]]) -> int:
+    """As float64, without making them."""
+    count = values.elements if isinstance(values, Doubles) else sum(value.size for value in values.values())
+    return count * np.dtype(np.float64).itemsize
 
 
 def _bound(
@@ -181,8 +189,8 @@ def _bound(
     texts = [output for output, value in fixed.items() if value.dtype.kind in "OSU"]
     if texts:
         raise InputError(f"the tensors {', '.join(map(repr, texts))} hold text, not numbers")
-    known = {output: np.asarray(value, np.float64) for output, value in fixed.items()}
-    known.update({output: binder.values[output][0] for output in wanted if output in binder.values})
+    computed = {output: binder.values[output][0] for output in wanted if output in binder.values}
+    known = Doubles(fixed, computed)
     lost = [output for output in wanted if output not in known]
     if lost and not binder.findings:
         raise InputError(f"the model has no tensor {', '.join(map(repr, lost))}")

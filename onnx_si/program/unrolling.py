@@ -49,7 +49,7 @@ def _decide(known: Known, work: Work, name: str, why: str, advice: str) -> None:
     """Note that a node has its outputs, constant or not, and their shapes by this image only."""
     known.decided.update(dict.fromkeys(filter(None, work.node.output), name))
     known.loose.update(work.node.output)
-    known.particular = True
+    known.particular.add(known.at)
     known.find(work, Refusal(why, advice), "discrete")
 
 

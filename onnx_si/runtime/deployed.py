@@ -5,49 +5,32 @@ not hold (a class activation map, a resize, gradients) are the nodes that were a
 behind it in a second session.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-import onnx_si.ops  # noqa: F401 - registers what is known of each op
 from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
-from onnx_si.graph.dag import subgraphs
 from onnx_si.graph.preprocess import Preprocessing, applied
 from onnx_si.ground.layout import Layout
-from onnx_si.rules.registry import traits_of
-from onnx_si.rules.traits import Moves
 from onnx_si.runtime.behind import behind_file
+from onnx_si.runtime.element_types import TYPES, coarsest
 from onnx_si.runtime.providers import CPU
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
-from onnx_si.runtime.showing import showing
+from onnx_si.runtime.showing import running_statistics, showing
+from onnx_si.runtime.together import FLICKER, Tensors, Together, same
 
-LARGEST_BATCH = 1 << 22  # values of the images that go through the file in one call
-ALIKE = 1e-3  # share of its largest value by which an output may differ in a batch
-TYPES = {
-    f"tensor({name})": kind
-    for name, kind in (
-        *(("float", onnx.TensorProto.FLOAT), ("double", onnx.TensorProto.DOUBLE)),
-        *(("float16", onnx.TensorProto.FLOAT16), ("bool", onnx.TensorProto.BOOL)),
-        *((name, getattr(onnx.TensorProto, name.upper())) for name in ("int8", "int16", "int32", "int64")),
-        *(
-            (name, getattr(onnx.TensorProto, name.upper()))
-            for name in ("uint8", "uint16", "uint32", "uint64")
-        ),
-    )
-}
-
-UNITS = {
-    onnx.TensorProto.BFLOAT16: 2.0**-7,
-    onnx.TensorProto.FLOAT16: 2.0**-10,
-    onnx.TensorProto.FLOAT: 2.0**-23,
-    onnx.TensorProto.DOUBLE: 2.0**-52,
-}
-
+LARGEST_BATCH = 1 << 15  # values of the images of one batch: it can only be interrupted afterwards
+PATIENCE = 0.25  # seconds that a call for each of several images should take at most, for the same reason
+BATCHES = (3, 33)  # sizes of batches in which an image has to get the same bits
+ALIKE = 1e-3  # share of its largest value by which an output may differ from what an image by itself gives
 Array = NDArray[np.float64]
 
 
@@ -94,27 +77,34 @@ class FileMap:
         file = loaded.file
         self._given, self._layout, self._steps = loaded.inputs[0].name, layout, steps
         self._providers, self.on_cpu, self._threads = providers, providers == (CPU,), threads
+        self._spread = 0.0 if self.on_cpu else FLICKER
         self._type = input_type(loaded, self._given)
         self._behind = behind_file(loaded, made, tensor, image_name)
         self.input_unit = input_unit(loaded, self._given)
         own = float(np.finfo(np.float32).eps) if self._behind.nodes else 0.0  # appended nodes are in float32
-        self.unit = max(self.input_unit, own, _coarsest(file.graph))
+        self.unit = max(self.input_unit, own, coarsest(file.graph))
         self._tensor, self._image_name = tensor, image_name
-        self._file = session_of(showing(file, self._behind.borrowed), providers, threads)
+        shown = showing(file, self._behind.borrowed)
+        self._file = session_of(shown, providers, threads)
         self._asked = [name for name in self._behind.borrowed if name != self._given]
         self._shows_given = self._given in self._behind.borrowed
+        kept = [] if running_statistics(file.graph) else self._asked  # else a body would write them over
+        self._files = Together(shown, kept, self._alone, providers, threads, self._spread)
         self._view = self._behind.view(tensor)
-        self._second = self._joined(made) if self._view is None else None
+        self._second: onnxruntime.InferenceSession | None = None
+        if self._view is None and self._behind.nodes:
+            proto = self._joined(made)
+            self._second = session_of(proto, providers, threads)
+            self._seconds = Together(proto, [tensor], self._map_of, providers, threads, self._spread)
         self._separate: bool | None = None
+        self._pace = math.inf  # seconds of an image, where it went fastest
         declared = next(value for value in file.graph.input if value.name == self._given)
         first = declared.type.tensor_type.shape.dim[:1]
         self._in_batches = layout.axes.startswith("N") and bool(first) and not first[0].HasField("dim_value")
 
-    def _joined(self, made: Model) -> Any:
-        """A session of the appended nodes; None where the file holds the map itself."""
+    def _joined(self, made: Model) -> onnx.ModelProto:
+        """The appended nodes as a model of their own."""
         behind = self._behind
-        if not behind.nodes:
-            return None
         values = (*self._file.get_inputs(), *self._file.get_outputs())
         types = {value.name: value.type for value in values}
         strange = [f"{name} ({types[name]})" for name in behind.borrowed if types[name] not in TYPES]
@@ -132,10 +122,9 @@ class FileMap:
             [onnx.ValueInfoProto(name=self._tensor)],
             list(behind.constants),
         )
-        proto = helper.make_model(
+        return helper.make_model(
             graph, opset_imports=made.proto.opset_import, ir_version=made.proto.ir_version
         )
-        return session_of(proto, self._providers, self._threads)
 
     @property
     def whole_numbers(self) -> bool:
@@ -164,6 +153,11 @@ class FileMap:
         """Several images, each as the file is given it by itself."""
         return [self._as_input(image) for image in images] if self._steps else as_type(images, self._type)
 
+    def _stack_of_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
+        """The same, stacked."""
+        ready = self._each_as_input(images)
+        return ready if isinstance(ready, np.ndarray) else np.stack(list(ready))
+
     def _as_inputs(self, images: NDArray[Any]) -> NDArray[Any]:
         """Several images in one array, along the batch that each of them has in front."""
         if self._steps:
@@ -185,14 +179,70 @@ class FileMap:
         UnsupportedModel
             If onnxruntime can't run the file.
         """
-        rounded = self.rounded(images)
+        started = time.perf_counter()
         with as_unsupported():
-            found = np.empty(0)
-            for number, part in enumerate(self._maps(rounded, alone)):
-                if not number:
-                    found = np.empty((len(images), *part.shape))
-                found[number] = part
+            found = self._run(self.rounded(images), alone)
+        self._pace = min(self._pace, (time.perf_counter() - started) / max(1, len(images)))
         return found
+
+    def _run(self, images: NDArray[Any], alone: bool) -> Array:
+        stacked = None if alone or len(images) < 2 else self._stacked(images)
+        if stacked is not None:
+            return np.asarray(stacked, np.float64)
+        found = np.empty(0)
+        for number, part in enumerate(self._maps(images, alone)):
+            if not number:
+                found = np.empty((len(images), *part.shape))
+            found[number] = part
+        return found
+
+    def _stacked(self, images: NDArray[Any]) -> NDArray[Any] | None:
+        """The maps of several images from few calls; None where that is not the same as one by one."""
+        size = LARGEST_BATCH // images[0].size if self._in_batches else int(PATIENCE / self._pace)
+        size = max(1, size)  # how many the Scan is given changes no bit, so the clock may say it
+        if len(images) <= size:
+            return self._stacked_maps(images)
+        parts: list[NDArray[Any]] = []
+        for start in range(0, len(images), size):
+            part = self._stacked_maps(images[start : start + size])
+            if part is None:
+                return None
+            parts.append(part)
+        return np.concatenate(parts)
+
+    def _stacked_maps(self, images: NDArray[Any]) -> NDArray[Any] | None:
+        """Of as many images as the runtime is given in one call."""
+        outputs = self._batch(images) if self._in_batches else None
+        if outputs is None:
+            outputs = self._each_by_scan(images)
+        if outputs is None:
+            return None
+        if self._view is not None:
+            return self._view.of_each(outputs[self._behind.borrowed[0]])
+        if self._second is None:
+            return outputs[self._tensor]
+        given = {**outputs, self._image_name: images} if self._behind.reads_image else outputs
+        together = self._seconds.run(given)
+        if together is not None:
+            return together[self._tensor]
+        rows = ({name: stack[i] for name, stack in given.items()} for i in range(len(images)))
+        return np.stack([self._map_of(row)[self._tensor] for row in rows])
+
+    def _each_by_scan(self, images: NDArray[Any]) -> Tensors | None:
+        """What the map needs for each of the images, where the file takes one image only."""
+        if not self._asked:
+            return None
+        ready = self._stack_of_inputs(images)
+        found = self._files.run({self._given: ready})
+        return {**found, self._given: ready} if found is not None and self._shows_given else found
+
+    def _alone(self, given: Tensors) -> Tensors:
+        return self._through(given[self._given])
+
+    def _map_of(self, given: Tensors) -> Tensors:
+        """The map of one image, from what the appended nodes read."""
+        assert self._second is not None
+        return {self._tensor: np.asarray(self._second.run([self._tensor], dict(given))[0])}
 
     def _maps(self, images: NDArray[Any], alone: bool) -> Iterator[NDArray[Any]]:
         batched = self._in_batches and not alone
@@ -204,33 +254,22 @@ class FileMap:
         for ready in self._each_as_input(images):  # the same without what a small network would notice
             yield view(run(names, {given: ready})[0])
 
-    def _map(self, image: NDArray[Any], outputs: dict[str, Any]) -> NDArray[Any]:
+    def _map(self, image: NDArray[Any], outputs: Tensors) -> NDArray[Any]:
         if self._view is not None:
             return self._view(np.asarray(outputs[self._behind.borrowed[0]]))
         if self._second is None:
             return np.asarray(outputs[self._tensor])
         given = {self._image_name: image} if self._behind.reads_image else {}
-        (found,) = self._second.run([self._tensor], {**outputs, **given})
-        return np.asarray(found)
+        return self._map_of({**outputs, **given})[self._tensor]
 
-    def _outputs(self, images: NDArray[Any], alone: bool) -> Iterator[tuple[NDArray[Any], dict[str, Any]]]:
-        """Each image with what the map needs of the file."""
-        done = 0
-        if self._in_batches and not alone and len(images):
-            size = max(1, LARGEST_BATCH // images[0].size)
-            for start in range(0, len(images), size):
-                found = self._batch(images[start : start + size])
-                if found is None:
-                    self._in_batches = False
-                    break
-                yield from found
-                done = start + len(found)
-        if done < len(images):
-            left = images[done:]
-            for image, ready in zip(left, self._each_as_input(left), strict=True):
-                yield image, self._through(ready)
+    def _outputs(self, images: NDArray[Any], alone: bool) -> Iterator[tuple[NDArray[Any], Tensors]]:
+        """Each image by itself, with what the map needs of the file."""
+        ready = self._each_as_input(images)
+        for number, (image, given) in enumerate(zip(images, ready, strict=True)):
+            one = None if alone or not self._in_batches else self._batch(images[number : number + 1])
+            yield image, self._through(given) if one is None else {name: v[0] for name, v in one.items()}
 
-    def _one(self, image: NDArray[Any]) -> dict[str, Any]:
+    def _one(self, image: NDArray[Any]) -> Tensors:
         return self._through(self._as_input(image))
 
     def _through(self, given: NDArray[Any]) -> dict[str, Any]:
@@ -240,51 +279,53 @@ class FileMap:
             found[self._given] = given
         return found
 
-    def _batch(self, images: NDArray[Any]) -> list[tuple[NDArray[Any], dict[str, Any]]] | None:
-        """What the map needs for each of the images, of one call; None where the file mixes a batch."""
+    def _batch(self, images: NDArray[Any]) -> Tensors | None:
+        """What the map needs for each of the images (n, 1, ...), of one call; None where the file mixes or
+        rounds the images of a batch otherwise than alone, or takes none.
+        """
         try:
             # one image is run beside a copy: some kernels sum in another order for a single row, and the
             # region of an image must not depend on what else is asked at the same time
-            several = images if len(images) > 1 else np.concatenate([images, images])
-            stacked = self._as_inputs(several)
-            values = self._through(stacked)
+            values = self._in_one(images if len(images) > 1 else [images[0], images[0]])
+            if values is not None and self._is_separate(images[0]):
+                return {name: value[: len(images), None] for name, value in values.items()}
         except Exception:  # a batch that the file can't take; alone it says why
-            return None
-        if any(value.ndim == 0 or len(value) != len(stacked) for value in values.values()):
-            return None
-        split = [{name: value[i : i + 1] for name, value in values.items()} for i in range(len(images))]
-        if not self._is_separate(images[0]):
-            return None
-        return list(zip(images, split, strict=True))
+            pass
+        self._in_batches = False
+        return None
+
+    def _in_one(self, images: Sequence[NDArray[Any]] | NDArray[Any]) -> Tensors | None:
+        """The file's outputs for a batch; None where they are not one for each image."""
+        values = self._through(self._as_inputs(np.asarray(images)))
+        each = all(value.ndim and len(value) == len(images) for value in values.values())
+        return values if each else None
 
     def _is_separate(self, image: NDArray[Any]) -> bool:
-        """Whether an image beside others that are far from it gives what it gives alone: told once.
+        """Whether an image gets the same numbers beside a copy, and first, in the middle and last among
+        others that are far from it: told once.
 
-        Normalisation over the batch, or a scale that is taken of all of it, would mix them.
+        Normalisation over the batch, or a scale that is taken of all of it, would mix them; a kernel that
+        sums in another order for larger batches would make the region flicker.
         """
         if self._separate is None:
-            mates = [image, 3 * image[..., ::-1] + 1, -7 * image - 2]
-            values = self._through(np.concatenate([self._as_input(mate) for mate in mates]))
-            alone = self._one(image)
-            self._separate = all(_alike(value, values[name][:1]) for name, value in alone.items())
+            mates = (3 * image[..., ::-1] + 1, -7 * image - 2)
+            pair, alone = self._in_one([image, image]), self._one(image)
+            self._separate = (
+                pair is not None
+                and all(same(pair[name][:1], value, ALIKE) for name, value in alone.items())
+                and all(self._is_same_among(image, mates, size, pair) for size in BATCHES)
+            )
         return self._separate
 
-
-def _alike(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    if one.shape != other.shape:
-        return False
-    size = float(np.abs(one.astype(np.float64)).max(initial=0.0))
-    return bool(
-        np.allclose(one.astype(np.float64), other.astype(np.float64), 0.0, ALIKE * size, equal_nan=True)
-    )
-
-
-def _coarsest(graph: onnx.GraphProto) -> float:
-    """Machine epsilon of the coarsest type that a graph stores weights in or casts to; 0 if it does not."""
-    kinds = {tensor.data_type for tensor in graph.initializer}
-    for node in graph.node:
-        if traits_of(node).moves is Moves.CASTS:
-            kinds |= {attribute.i for attribute in node.attribute if attribute.name == "to"}
-        for inner in subgraphs(node):
-            kinds |= {kind for kind, unit in UNITS.items() if unit == _coarsest(inner)}
-    return max((UNITS[kind] for kind in kinds if kind in UNITS), default=0.0)
+    def _is_same_among(
+        self, image: NDArray[Any], mates: Sequence[NDArray[Any]], size: int, pair: Tensors
+    ) -> bool:
+        places = (0, size // 2, size - 1)
+        batch = [image if i in places else mates[i % len(mates)] for i in range(size)]
+        found = self._in_one(batch)
+        return found is not None and all(
+            same(found[name][i], value[j], self._spread)
+            for name, value in pair.items()
+            for i in places
+            for j in (0, 1)
+        )

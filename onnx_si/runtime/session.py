@@ -14,6 +14,7 @@ from onnx_si.errors import UnsupportedModel
 from onnx_si.graph import Model
 from onnx_si.graph.inline import renamed
 from onnx_si.ground.terminal import shown
+from onnx_si.runtime.each import SINCE, STACK, over_each
 from onnx_si.runtime.providers import CPU
 from onnx_si.runtime.single import with_single_counts, without_gaps
 
@@ -34,7 +35,6 @@ INPUT_TYPES: dict[str, type[np.number[Any]]] = {
     "int64": np.int64,
 }
 BFLOAT16_UNIT = 2.0**-7
-SCAN_SINCE = 9  # opset of Scan as it is used here
 
 
 class Deployed:
@@ -72,8 +72,8 @@ class DeployedBatch:
     """One output of a model in onnxruntime for many images in one call.
 
     The whole graph is the body of a Scan over the images: every image runs through the same nodes by itself,
-    whatever batch the model allows, and gives the same numbers as alone, to the last bit. What is saved is
-    the way in and out of the runtime.
+    whatever batch the model allows, so that its numbers do not depend on the others. (Alone it may be rounded
+    otherwise: the runtime fuses other nodes.) What is saved is the way in and out of the runtime.
 
     Parameters
     ----------
@@ -92,42 +92,16 @@ class DeployedBatch:
 
     def __init__(self, model: Model, input_name: str, output: str, shape: tuple[int, ...]):
         self._type = input_type(model, input_name)
-        if model.opset < SCAN_SINCE:
-            raise UnsupportedModel(f"opset {model.opset} has no Scan; opset {SCAN_SINCE} and later have it")
-        self._session = session_of(_over_batch(model.proto, input_name, output, shape))
+        if model.opset < SINCE:
+            raise UnsupportedModel(f"opset {model.opset} has no Scan; opset {SINCE} and later have it")
+        self._input = STACK + input_name
+        self._session = session_of(over_each(model.proto, {input_name: shape}, [output]))
 
     def run(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
         """The output for each of the images (n, *shape), stacked."""
         with as_unsupported():
-            (results,) = self._session.run(None, {_IMAGES: as_type(images, self._type)})
+            (results,) = self._session.run(None, {self._input: as_type(images, self._type)})
         return np.asarray(results, dtype=np.float64)
-
-
-_IMAGES, _RESULTS = "onnx_si_images", "onnx_si_results"
-
-
-def _over_batch(
-    proto: onnx.ModelProto, input_name: str, output: str, shape: tuple[int, ...]
-) -> onnx.ModelProto:
-    """The model with a Scan of its graph over the first axis of a stack of images."""
-    body = onnx.GraphProto()
-    body.CopyFrom(proto.graph)
-    given = next(value for value in body.input if value.name == input_name)
-    element = given.type.tensor_type.elem_type
-    for values in (body.input, body.output, body.value_info):
-        del values[:]
-    body.input.append(helper.make_tensor_value_info(input_name, element, list(shape)))
-    body.output.append(onnx.ValueInfoProto(name=output))  # the runtime tells types and shapes itself
-    graph = helper.make_graph(
-        [helper.make_node("Scan", [_IMAGES], [_RESULTS], body=body, num_scan_inputs=1)],
-        "each_image",
-        [helper.make_tensor_value_info(_IMAGES, element, ["images", *shape])],
-        [onnx.ValueInfoProto(name=_RESULTS)],
-    )
-    over = onnx.ModelProto()
-    over.CopyFrom(proto)
-    over.graph.CopyFrom(graph)
-    return over
 
 
 def input_type(model: Model, input_name: str) -> type[np.number[Any]]:

@@ -5,7 +5,7 @@ import onnx
 from onnx_si.rules.registry import traits_of
 
 
-def _running(graph: onnx.GraphProto) -> list[str]:
+def running_statistics(graph: onnx.GraphProto) -> list[str]:
     """Running statistics that a graph's nodes write."""
     return [
         name
@@ -23,7 +23,7 @@ def showing(file: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
     model's own where nobody reads them, and the next run would not be the same.
     """
     declared = {value.name for value in (*file.graph.input, *file.graph.output)}
-    inner = [name for name in (*names, *_running(file.graph)) if name not in declared]
+    inner = [name for name in (*names, *running_statistics(file.graph)) if name not in declared]
     if not inner:
         return file
     copy = onnx.ModelProto()

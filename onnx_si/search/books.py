@@ -121,7 +121,8 @@ class Run(Ledger):
         found, policy = list[Array](), self.policy
         inside, left = list[tuple[float, float]](), [(low, high)]
         if self.options.domains.claiming and policy.resolved.length:
-            if not policy.parts.length:  # how many knots a part has is a guess so far
+            guessed = not policy.parts.length  # how many knots a part has
+            if guessed and self.screen.is_worth(part, low, high):
                 start = min(low + policy.tuning.first_knots / policy.part_density, high)
                 found.append(self._followed(part, cell, low, start))
                 low = start

@@ -22,13 +22,7 @@ from onnx_si.search.policy import Chances
 from onnx_si.search.tuning import Tuning
 from onnx_si.statistics.line import ImageLine
 
-LIKELY = 0.5  # chance of success from which a cell is looked at before it is halved
-NARROWED = 0.6  # share of a cell that may be open if it counts as a success
-SHRINKS = 0.75  # of what is left of a remainder in half of a cell, or a stretch of it: all else is rounding
-OFTEN = 8  # looks in a row that tell nothing, from which on rounding may be why
-SMALL = 1e-3  # remainders that may be rounding alone
 LEAST_ULPS = 16  # a cell as narrow as this is left: rounding of its ends is all there is
-LARGEST = 4  # as many caches' size may the tensors of a batch take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +63,20 @@ class Brackets(Ledger):
         if sum(self.fates.values()) >= self.options.most_cells:
             return False
         batch, first, asked = list[Cell](), None, self.plain
-        splits = 0
-        while len(batch) < asked.batch and splits < self.options.tuning.most_splits:
+        splits, tuning = 0, self.options.tuning
+        while len(batch) < asked.batch and splits < tuning.most_splits:
             cell = self.frontier.pop()
             if cell is None:
                 break
             first = first or cell
             past = self.pasts.get((cell.low, cell.high), NO_PAST)
             others = batch and self._for(past) is not asked
-            if cell.priority > first.priority + self.options.tuning.comparable or others:
+            if cell.priority > first.priority + tuning.comparable or others:
                 self.frontier.push(cell, first=cell.priority == -np.inf)
                 break
             if cell.width <= self._least(cell):
                 self._leave(cell.low, cell.high)
-            elif self._for(past).chances.of(cell.width) < LIKELY:
+            elif self._for(past).chances.of(cell.width) < tuning.likely:
                 self._split(cell, self._past(cell))
                 splits += 1
             else:
@@ -110,11 +104,11 @@ class Brackets(Ledger):
         """Take over what is certain; what is open goes back, in halves where that is most of the cell."""
         if bracket.inside:
             self.inside.append(np.array(bracket.inside))
-        left = sum(high - low for low, high in bracket.open)
-        success = left <= NARROWED * cell.width
+        left, tuning = sum(high - low for low, high in bracket.open), self.options.tuning
+        success = left <= tuning.narrowed * cell.width
         past = self._past(cell)
         # then nothing is gained by narrower cells; a large one may be what the range of a function allows
-        rounding = SMALL >= bracket.remainder > SHRINKS * past.remainder
+        rounding = tuning.small >= bracket.remainder > tuning.shrinks * past.remainder
         chances = self._for(past).chances
         if success or not rounding:
             chances.learn(cell.width, success)
@@ -130,7 +124,7 @@ class Brackets(Ledger):
         )
         for low, high in bracket.open:
             part = replace(cell, low=low, high=high)
-            if (rounding or lost >= OFTEN) and self.finer is not None and not past.fine:
+            if (rounding or lost >= tuning.often) and self.finer is not None and not past.fine:
                 self._push(part, Past(fine=True))
             elif rounding and not success:
                 self._leave(low, high)
@@ -181,7 +175,7 @@ class Brackets(Ledger):
 def batch_of(asked: Bracketing, program: Program, tuning: Tuning) -> int:
     """How many cells are looked at together: their largest tensors shall not be too large for a cache."""
     largest = max((math.prod(step.shape) for step in program.instructions), default=1)
-    fitting = LARGEST * tuning.batch_bytes // (8 * largest * round(asked.cost.passes))
+    fitting = tuning.caches * tuning.batch_bytes // (8 * largest * round(asked.cost.passes))
     return max(1, min(tuning.batch, fitting))
 
 

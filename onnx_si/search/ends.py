@@ -8,10 +8,10 @@ from onnx_si.ground.deadline import Deadline
 from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
 from onnx_si.search.examine import Examiner
+from onnx_si.search.tuning import Tuning
 from onnx_si.statistics.line import ImageLine
 
 EPS = float(np.finfo(np.float64).eps)
-NEAR = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)  # standard errors around an end that is looked at again
 FEW_ULPS = 4  # units in the last place that rounding may move the images at an end of S
 ULPS = 1024  # units in the last place that S reaches beyond the statistic, or nothing but rounding decides it
 
@@ -49,6 +49,7 @@ def ends_of(
     task: Task,
     examiner: Examiner,
     deadline: Deadline,
+    tuning: Tuning,
 ) -> Intervals:
     """The ends of S, each as the interval in which it lies.
 
@@ -64,6 +65,7 @@ def ends_of(
         Counts the work.
     deadline : Deadline
         After it no end is looked at again: it may lie anywhere near.
+    tuning : Tuning
 
     Raises
     ------
@@ -77,7 +79,7 @@ def ends_of(
     known = touching(pieces, inside)
     bare = [end for end in ends.tolist() if not (known.contains(end) or undecided.contains(end))]
     bare.sort(key=lambda end: abs(end - line.statistic))
-    again = [_looked_at(end, task, examiner, deadline) for end in bare]
+    again = [_looked_at(end, task, examiner, deadline, tuning.around_ends) for end in bare]
     off = line.rounding + rounding_of_places(line, FEW_ULPS)
     pieces = np.concatenate([np.stack([ends, ends], axis=1), pieces, *again])
     found = touching(pieces + np.array([-off, off]), inside)
@@ -105,11 +107,13 @@ def rounding_of_places(line: ImageLine, ulps: float) -> float:
     return ulps * EPS * (abs(line.statistic) + largest / float(np.abs(line.direction).max()))
 
 
-def _looked_at(end: float, task: Task, examiner: Examiner, deadline: Deadline) -> Array:
+def _looked_at(
+    end: float, task: Task, examiner: Examiner, deadline: Deadline, around: tuple[float, ...]
+) -> Array:
     """The interval of an end by the whole network, near it and then farther around it."""
     counted = Examiner(domains=examiner.domains, budget_bytes=examiner.budget_bytes, deadline=deadline)
     low = high = end
-    for near in NEAR:
+    for near in around:
         low, high = end - near * task.line.standard_error, end + near * task.line.standard_error
         if low < end < high:
             found = counted.resolve(task, low, high).blurred

@@ -9,8 +9,6 @@ from onnx_si.search.watchdog import Watchdog
 from onnx_si.statistics.tipping import REACH, Tipping, decision, tipping
 from onnx_si.statistics.truncated.scales import Scales, scaled
 
-ROUGHLY = 1e-4  # relative distance within which ends are found while more is examined
-
 
 def settle_tipping(
     run: Ledger, alpha: float, allowed: float, progress: Callable[[Progress], None] | None
@@ -28,11 +26,12 @@ def settle_tipping(
     progress : callable, optional
         Called after every step.
     """
-    step, within = math.log(run.options.tuning.first_lean), run.options.tuning.tipping_within
+    tuning = run.options.tuning
+    step, within = math.log(tuning.first_lean), tuning.tipping_within
     run.known = run.sets()
     before = -1
     while before < run.operations < allowed:  # what is known at a point need not be proven around it
-        before, found = run.operations, tipping(_scales(run), alpha, ROUGHLY)
+        before, found = run.operations, tipping(_scales(run), alpha, tuning.tipping_roughly)
         factor = None if found is None else _next(found, step, within)
         if factor is None or not _decided_at(run, factor, alpha, allowed, progress):
             return

@@ -30,7 +30,6 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import decided
 
 LEAST_POINTS = 3  # of a tensor, which the smallest step computes at the same time
-TENSORS = 0.5  # of what is left is theirs; one computation takes some of the rest, and gaps in the heap
 
 
 def require_room(program: Program, points: int) -> None:
@@ -43,7 +42,7 @@ def require_room(program: Program, points: int) -> None:
 def room(options: SearchOptions) -> int:
     """Bytes that tensors may take together."""
     with budget() as whole:
-        return min(options.budget_bytes, max(int(TENSORS * whole.left()), LEAST))
+        return min(options.budget_bytes, max(int(options.tuning.tensors * whole.left()), LEAST))
 
 
 def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> float:
@@ -166,7 +165,7 @@ def carried_out(run: Ledger, progress: Callable[[Progress], None] | None = None)
         inside, undecided = run.sets()
     p_value = bounds[1]
     try:
-        blur = ends_of(inside, undecided, run.ends_known(inside), task, examiner, after)
+        blur = ends_of(inside, undecided, run.ends_known(inside), task, examiner, after, tuning)
     except TimeUp:  # nothing is known for certain
         complete, why, p_value = False, why or TIME_OVER, 1.0
         inside, undecided, blur = Intervals.empty(), Intervals.line(), Intervals.empty()

@@ -12,11 +12,9 @@ from itertools import pairwise
 from onnx_si.search.examine import Examiner
 from onnx_si.search.parts import Part
 from onnx_si.search.policy import Policy
+from onnx_si.search.tuning import Tuning
 
 Stretch = tuple[float, float]
-GROWS = 0.3  # what the width grows by as a cell is clearer
-FIRST_BATCH = 2  # cells that are enclosed together before any were settled
-CLOSE = 0.3  # a cell that clear was far too wide
 
 
 @dataclass(kw_only=True)
@@ -40,24 +38,24 @@ class Screen:
         """Stretches on all of which the part's pixels are on their observed side, and those that are open;
         on the others one of its pixels is on the wrong side.
         """
-        domains, tuning, share = self.examiner.domains, self.policy.tuning, self._share(part)
-        assert domains.claiming is not None, "nobody claims anything"
-        batch, claims = self._batch(part), domains.claiming.cost
-        price = claims.passes * share + claims.calls * self.policy.overhead / batch
-        saved = domains.resolving.cost.per_knot * self.policy.knots_of_part(share, 1.0) * share
-        least = 2 * price / saved if saved > 0 else math.inf
+        tuning, share, batch = self.policy.tuning, self._share(part), self._batch(part)
+        price, saved = self._price(part), self._saved(part)
         inside, left, todo = list[Stretch](), list[Stretch](), [(low, high)]
-        if not high - low > tuning.first_screen * least:
+        if not self.is_worth(part, low, high):
             return inside, todo
+        least = 2 * price / saved
         width = max(least, tuning.first_screen * least if self.width is None else self.width)
         allowed = max(tuning.at_stake * saved * (high - low), tuning.screen_tries * price)
         before = self.credit
-        count = 1 if self.width is None else FIRST_BATCH
+        count = 1 if self.width is None else tuning.screened_first
         while todo and self.credit > max(0.0, before - allowed):
             cells = _next_cells(todo, width, min(count, batch))
             wide, known = list[float](), self.credit
             for (start, end), seen in zip(cells, self.examiner.claim(part.task, cells), strict=True):
-                settles, fits = seen.outside or not seen.open.any(), _that_fits(end - start, seen.clear)
+                settles, fits = (
+                    seen.outside or not seen.open.any(),
+                    _that_fits(end - start, seen.clear, tuning),
+                )
                 if settles and not seen.outside:
                     inside.append((start, end))
                 elif not settles and end - start > 2 * least:
@@ -67,12 +65,29 @@ class Screen:
                 self.credit += settles * saved * (end - start) - price
                 wide.append(fits)
             self.width = width = max(least, sorted(wide)[len(wide) // 4])
-            count = 2 * count if self.credit > known else FIRST_BATCH
+            count = 2 * count if self.credit > known else tuning.screened_first
             if width == least and len(cells) > 1 and self.credit < known:
                 break  # cells so narrow that they are worth next to nothing fail as often
         left = _joined(left + todo)
         self.credit -= max(0, len(left) - 1) * self._apart(share)
         return inside, left
+
+    def is_worth(self, part: Part, low: float, high: float) -> bool:
+        """Whether a stretch is wide enough for cells of the first width, by what is known of knots."""
+        first = self.policy.tuning.first_screen * 2 * self._price(part)
+        return self._saved(part) * (high - low) > first
+
+    def _price(self, part: Part) -> float:
+        """Forward passes of a claim about one cell of a batch."""
+        claiming = self.examiner.domains.claiming
+        assert claiming is not None, "nobody claims anything"
+        calls = claiming.cost.calls * self.policy.overhead / self._batch(part)
+        return claiming.cost.passes * self._share(part) + calls
+
+    def _saved(self, part: Part) -> float:
+        """Forward passes for a length of the line that is not resolved."""
+        share = self._share(part)
+        return self.examiner.domains.resolving.cost.per_knot * self.policy.knots_of_part(share, 1.0) * share
 
     def learn(self, part: Part, knots: int) -> None:
         """A part was resolved on a stretch."""
@@ -115,13 +130,13 @@ def _next_cells(todo: list[Stretch], width: float, count: int) -> list[Stretch]:
     return cells
 
 
-def _that_fits(width: float, clear: float) -> float:
+def _that_fits(width: float, clear: float, tuning: Tuning) -> float:
     """The width at which a cell would just have been settled, by how clear one was: what speaks against it
     grows with a power of the width.
     """
     if clear >= 1:
-        return width * float(min(4.0, clear**GROWS))
-    return width * (max(0.25, (clear - CLOSE) / (1 - CLOSE)) if clear > 0 else 0.5)
+        return width * float(min(4.0, clear**tuning.grows))
+    return width * (max(0.25, (clear - tuning.close) / (1 - tuning.close)) if clear > 0 else 0.5)
 
 
 def _pieces(start: float, end: float, width: float) -> list[Stretch]:

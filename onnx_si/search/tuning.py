@@ -1,4 +1,9 @@
-"""The numbers of a search: what things cost, and what it makes of that. Only its time depends on them."""
+"""The numbers of a search: what things cost, and what it makes of that.
+
+Only its time depends on them, and how much is undecided when it ends, which its bounds allow for; which of
+two engines answers depends on those of a forecast. What decides where S is stands where it is used: how many
+units in the last place rounding may move a place, and by what a part of a network may differ from the whole.
+"""
 
 import math
 from dataclasses import dataclass
@@ -15,10 +20,18 @@ class Costs:
         number of rules, where tensors are tiny, against the time of a multiply-add where they are large.
     making : float
         Calls of rules that making a part of the network takes, in those of a walk that resolves a cell.
+    product, number, rule : float
+        Seconds of one evaluation at a point by who proves bounds: for each multiply-add, each number that is
+        made, each rule. Rates of one core of a usual machine; the same command prints what they make of a
+        cell beside what it takes: within a factor of three where tensors are large, ten times too much where
+        they are tiny, as the cells of a batch share the calls.
     """
 
     per_call: int = 80_000
     making: float = 2.5
+    product: float = 2.5e-10
+    number: float = 2.5e-8
+    rule: float = 3e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +54,8 @@ class Tuning:
       examined at the same time,
     - `together`: as many at most on any machine, so that the path does not depend on its cores
     - `step_work`: multiply-adds of a step, about two seconds, after which its bounds are told
+    - `tensors`: share of the memory that is left that is theirs; one computation takes some of the rest, and
+      gaps in the heap
 
     Claims and parts of the network:
 
@@ -55,6 +70,32 @@ class Tuning:
     - `at_stake`: and this share of what resolving a stretch would cost,
     - `screen_tries`: or so many claims, if that is more
     - `first_screen`: width of the first such cell, in those of the narrowest that is worth a claim
+    - `screened_first`: cells that are looked at together before any were settled
+    - `grows`: power of how clear a cell is by which the width grows
+    - `close`: a cell that clear was far too wide
+
+    A search by brackets:
+
+    - `likely`: chance of success from which a cell is looked at before it is halved
+    - `narrowed`: share of a cell that may be open if it counts as a success
+    - `shrinks`: share of a remainder that is left in half of a cell, if more than rounding is in it,
+    - `small`: as it may be in a remainder of at most so much,
+    - `often`: looks in a row that tell nothing, from which on rounding may be why
+    - `caches`: the tensors of a batch may take as many caches' size
+
+    What is foretold of one, by cells at `places` (standard errors from the middle of the null law):
+
+    - `ends`: cells that the ends of S take, wherever they are
+    - `span`: standard errors of the line that have to be settled, by cells as wide as those that were tried
+    - `nearer`: times as many cells take the surroundings of S as the rest, where cells have to be narrow
+    - `narrower`: so many times are the cells that are tried next
+    - `narrow`: standard errors of a cell in which nothing but rounding is left of a remainder,
+    - `narrow_places`: tried at so many of the places
+    - `fine_ends`, `fine`: cells that the ends of S take in finer numbers, where rounding asks for these, and
+      how many times as long as by its counted work one takes
+    - `most_left`: of the largest margin; with more, too many images are as near as that to another region
+    - `decided_by`: seconds that proven bounds may be expected to take where no time limit is given
+    - `slack`: times as many cells as these seconds have, after which a search ends with the bounds it has
 
     When it is enough:
 
@@ -66,7 +107,9 @@ class Tuning:
     - `log_negligible`: share of undecided mass that hardly moves an end of the interval
     - `tipping_share`: share of the p-value's cost that the noise at which the decision turns may take,
     - `tipping_within`: known as closely as this, relatively, it is known well enough
+    - `tipping_roughly`: relative distance within which its ends are found while more is examined
     - `first_lean`: factor by which the noise is made larger or smaller at first
+    - `around_ends`: standard errors around an end of S that is looked at again, one after the other
     - `for_ends`: share of a time limit that the ends of S may take after it
     - `step_passes`: forward passes that count as a step without progress,
     - `step_splits`: and so many cells that are split
@@ -88,6 +131,7 @@ class Tuning:
     large: int = 300_000_000
     together: int = 8
     step_work: float = 8e9
+    tensors: float = 0.5
     first_credit: float = 12.0
     lost_at_most: float = 0.05
     almost_free: float = 1.25
@@ -99,6 +143,27 @@ class Tuning:
     at_stake: float = 0.15
     screen_tries: int = 6
     first_screen: float = 4.0
+    screened_first: int = 2
+    grows: float = 0.3
+    close: float = 0.3
+    likely: float = 0.5
+    narrowed: float = 0.6
+    shrinks: float = 0.75
+    small: float = 1e-3
+    often: int = 8
+    caches: int = 4
+    places: tuple[float, ...] = (0.0, -1.0, 1.0, -2.0, 2.0)
+    ends: float = 120.0
+    span: float = 16.0
+    nearer: float = 6.0
+    narrower: float = 4.0
+    narrow: float = 2.0**-12
+    narrow_places: int = 3
+    fine_ends: float = 24.0
+    fine: float = 2.0
+    most_left: float = 3e-6
+    decided_by: float = 60.0
+    slack: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12
     small_steps: int = 3
@@ -107,7 +172,9 @@ class Tuning:
     log_negligible: float = math.log(1e-4)
     tipping_share: float = 0.5
     tipping_within: float = 0.005
+    tipping_roughly: float = 1e-4
     first_lean: float = 1.2
+    around_ends: tuple[float, ...] = (2.0**-20, 2.0**-14, 2.0**-8, 2.0**-2)
     for_ends: float = 0.05
     step_passes: int = 1000
     step_splits: int = 16

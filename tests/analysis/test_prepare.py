@@ -46,7 +46,7 @@ def test_a_model_is_bound_once_for_images_of_a_shape(kind, monkeypatch):
     analysis = onnx_si.prepare(model, **options)
     found = [analysis.test(images[0], mask=mask)]
     first = len(bound)
-    assert first == 2  # the model, to find its map, and the map's margin
+    assert first == 2  # the model, to find its map, and the margin: which goes on from there (test_going_on)
     found += [analysis.test(image, mask=mask) for image in images[1:]]
     assert len(bound) == first
     monkeypatch.undo()

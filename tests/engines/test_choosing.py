@@ -11,7 +11,10 @@ from support import smooth_nets
 
 import onnx_si
 from onnx_si.analysis.marking import Marker
+from onnx_si.analysis.options import Options
+from onnx_si.analysis.outcome import search_warnings
 from onnx_si.analysis.prepare import prepare
+from onnx_si.analysis.settings import settle
 from onnx_si.domains.domain import Bracket, Cost
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
@@ -20,7 +23,7 @@ from onnx_si.engines.choosing import Either
 from onnx_si.errors import UnsupportedModel
 from onnx_si.inspection.inspector import inspect_model
 from onnx_si.search import forecasting as foretold
-from onnx_si.search.tuning import Tuning
+from onnx_si.search.tuning import Costs, Tuning
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal
 
@@ -148,8 +151,9 @@ def test_asked_itself_it_answers_as_the_engine_that_is_chosen(monkeypatch):
     engine, *question = seen.asked[0]
     found = engine.answer(*question)
     assert found.guarantee == "certified" and found.p_value_bounds == result.p_value_bounds
-    monkeypatch.setattr(choosing, "SLACK", 1e-9)
-    assert found.complete and not engine.answer(*question).complete
+    line, event, how = question
+    short = dataclasses.replace(how, tuning=Tuning(slack=1e-9))
+    assert found.complete and not engine.answer(line, event, short).complete
 
 
 @pytest.mark.parametrize("wrong", [False, True], ids=["by the line", "by the statistic"])
@@ -162,7 +166,9 @@ def test_the_statistic_is_not_read(wrong, monkeypatch):
     engine, line, event, how = seen.asked[0]
     if wrong:
         plain = foretold.places
-        monkeypatch.setattr(foretold, "places", lambda line: [z + line.statistic for z in plain(line)])
+        monkeypatch.setattr(
+            foretold, "places", lambda line, tuning: [z + line.statistic for z in plain(line, tuning)]
+        )
     seen.said.clear()
     for shift in (0.0, -30.0, -1.0, 0.5, 9.0):
         engine.decided(
@@ -173,14 +179,16 @@ def test_the_statistic_is_not_read(wrong, monkeypatch):
 
 def test_a_search_that_takes_longer_ends_with_its_bounds(monkeypatch):
     """It does not change to chains."""
+    seen = Deciding(monkeypatch)
     fine = asked(GELU, precision=1e-5)
-    monkeypatch.setattr(choosing, "SLACK", 1e-4)
-    result = asked(GELU, precision=1e-5)
-    assert result.guarantee == "certified" and not result.search.complete
-    assert result.search.cells < fine.search.cells
-    low, high = result.p_value_bounds
+    engine, line, event, how = seen.asked[0]
+    found = engine.answer(line, event, dataclasses.replace(how, tuning=Tuning(slack=1e-4)))
+    assert found.guarantee == "certified" and not found.complete
+    assert found.costs.cells < fine.search.cells
+    low, high = found.p_value_bounds
     assert low <= fine.p_value_bounds[1] and fine.p_value_bounds[0] <= high and high - low > 1e-5
-    assert any("ended with bounds" in text for text in result.warnings)
+    settings = settle(Options(sigma=1.0, precision=1e-5), {}, False)
+    assert any("ended with bounds" in text for text in search_warnings(found, settings))
 
 
 @pytest.mark.parametrize(
@@ -260,64 +268,71 @@ def task_of(distribution=None, **changed):
 @pytest.fixture
 def second(monkeypatch):
     """A cell takes one."""
-    monkeypatch.setattr(foretold, "seconds_a_cell", lambda asked, program: 1.0)
+    monkeypatch.setattr(foretold, "seconds_a_cell", lambda asked, program, costs: 1.0)
     monkeypatch.setattr(foretold, "batch_of", lambda asked, program, tuning: 2)
 
 
 def test_wide_cells_are_few(second):
     fake = Fake({})
-    found = foretold.forecast(fake, task_of(), 1000.0, Tuning())
-    assert found.cells == found.seconds == foretold.ENDS + foretold.SPAN and len(fake.seen) == 5
+    found = foretold.forecast(fake, task_of(), 1000.0, Costs(), Tuning())
+    assert found.cells == found.seconds == Tuning().ends + Tuning().span and len(fake.seen) == 5
     assert sorted(0.5 * (low + high) for low, high in fake.seen) == [-2, -1, 0, 1, 2]
 
 
 def test_only_what_was_not_settled_is_tried_again(second):
     fake = Fake({-1.0: 0.3, 2.0: 0.1})
-    found = foretold.forecast(fake, task_of(), 3000.0, Tuning())
+    found = foretold.forecast(fake, task_of(), 3000.0, Costs(), Tuning())
     assert len(fake.seen) == 5 + 2 + 1
-    assert found.cells == pytest.approx(foretold.ENDS + foretold.SPAN * (1 + foretold.NEARER * 18 / 5))
+    assert found.cells == pytest.approx(Tuning().ends + Tuning().span * (1 + Tuning().nearer * 18 / 5))
 
 
 def test_cells_that_are_too_narrow_are_not_tried(second):
     fake = Fake({-1.0: 1e-3})
-    assert math.isinf(foretold.forecast(fake, task_of(), foretold.ENDS + 100 * foretold.SPAN, Tuning()).cells)
+    assert math.isinf(
+        foretold.forecast(fake, task_of(), Tuning().ends + 100 * Tuning().span, Costs(), Tuning()).cells
+    )
     assert min(high - low for low, high in fake.seen) == 1 / 16
     fake = Fake({})
-    assert math.isinf(foretold.forecast(fake, task_of(), foretold.ENDS, Tuning()).cells) and not fake.seen
+    assert (
+        math.isinf(foretold.forecast(fake, task_of(), Tuning().ends, Costs(), Tuning()).cells)
+        and not fake.seen
+    )
 
 
 def test_where_rounding_leaves_much_open_nothing_is_tried(second):
-    fake = Fake({}, rounding=foretold.MOST_LEFT * 1.01)
-    found = foretold.forecast(fake, task_of(), 1000.0, Tuning())
+    fake = Fake({}, rounding=Tuning().most_left * 1.01)
+    found = foretold.forecast(fake, task_of(), 1000.0, Costs(), Tuning())
     assert found.too_coarse and math.isinf(found.cells) and not fake.seen
     assert not foretold.forecast(
-        Fake({}, rounding=0.99 * foretold.MOST_LEFT), task_of(), 1000.0, Tuning()
+        Fake({}, rounding=0.99 * Tuning().most_left), task_of(), 1000.0, Costs(), Tuning()
     ).too_coarse
-    assert foretold.forecast(Fake({}, rounding=math.nan), task_of(), 1000.0, Tuning()).too_coarse
+    assert foretold.forecast(Fake({}, rounding=math.nan), task_of(), 1000.0, Costs(), Tuning()).too_coarse
 
 
 def test_finer_numbers_are_counted_where_rounding_asks_for_them(second):
     """One look in them takes as long as two by its counted work, and the ends of S take some."""
-    fake = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-9))
-    found = foretold.forecast(fake, task_of(), 1000.0, Tuning())
-    ends = foretold.ENDS + foretold.FINE_ENDS * foretold.FINE
-    assert not found.too_coarse and found.rounding < 2e-9 and found.cells == ends + foretold.SPAN
+    fake, tuning = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-9)), Tuning()
+    found = foretold.forecast(fake, task_of(), 1000.0, Costs(), tuning)
+    ends = tuning.ends + tuning.fine_ends * tuning.fine
+    assert not found.too_coarse and found.rounding < 2e-9 and found.cells == ends + tuning.span
     assert len(fake.seen) == 5 and not fake.finer.seen  # but the narrow ones, for rounding
     late = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-9))
-    limit = foretold.ENDS + foretold.SPAN + foretold.FINE_ENDS
-    assert math.isinf(foretold.forecast(late, task_of(), limit, Tuning()).cells) and not late.seen
+    limit = tuning.ends + tuning.span + tuning.fine_ends
+    assert math.isinf(foretold.forecast(late, task_of(), limit, Costs(), tuning).cells) and not late.seen
     coarse = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-4))
-    assert foretold.forecast(coarse, task_of(), 1000.0, Tuning()).too_coarse and not coarse.seen
+    assert foretold.forecast(coarse, task_of(), 1000.0, Costs(), tuning).too_coarse and not coarse.seen
 
 
 def test_chains_where_rounding_leaves_much_open(monkeypatch):
     """As in deep networks, of which the certified engine would refuse many an image."""
-    monkeypatch.setattr(foretold, "MOST_LEFT", 1e-30)
-    result = asked(GELU)
-    assert result.guarantee == "monte-carlo" and "of the margins open" in told(result)
+    seen = Deciding(monkeypatch)
+    asked(GELU)
+    engine, line, event, how = seen.asked[0]
+    found = engine.decided(line, event, dataclasses.replace(how, tuning=Tuning(most_left=1e-30)))
+    assert found.engine.guarantee == "monte-carlo" and "of the margins open" in found.why
 
 
 def test_a_length_is_tried_where_lengths_are():
     law = Chi(9, 1.0)
     line = task_of(law, dimension_is_the_images=False, degrees_of_freedom=9).line
-    assert foretold.places(line) == [3.0, 2.25, 3.75, 1.5, 4.5]
+    assert foretold.places(line, Tuning()) == [3.0, 2.25, 3.75, 1.5, 4.5]

@@ -9,6 +9,7 @@ from scipy import stats
 
 from onnx_si.analysis.witness import draw
 from onnx_si.engines.montecarlo import Asker, Plan, monte_carlo
+from onnx_si.engines.montecarlo.answer import COPIES
 from onnx_si.engines.montecarlo.counts import Count, Tail
 from onnx_si.engines.montecarlo.grid import look
 from onnx_si.engines.montecarlo.laws import law_of
@@ -205,8 +206,8 @@ def test_the_grid_does_not_know_the_observed_place(name, monkeypatch):
             return outside(places)(z)
 
         monte_carlo(line_of(law, at), ask, Plan(draws=19, steps=1), np.random.default_rng(0))
-        assert seen[0] == pytest.approx(at)
-        asked.append(seen[1 : 1 + counted.passes])
+        assert seen[:COPIES] == pytest.approx([at] * COPIES)
+        asked.append(seen[COPIES : COPIES + counted.passes])
     assert asked[0] == asked[1] and counted.passes > 80
     assert np.array_equal(tuned[0].nodes, tuned[1].nodes) and np.array_equal(tuned[0].off, tuned[1].off)
 
@@ -247,6 +248,24 @@ def test_a_place_outside_s_is_refused():
         )
 
 
+@pytest.mark.parametrize("when", ["beside copies", "later"])
+def test_a_region_that_flickers_is_refused(when):
+    """Among copies of the observed place one is outside, or all are when asked about once more."""
+    at, calls = 0.25 * SE, []
+
+    def ask(z):
+        mine = z == line.observed
+        found = np.where(np.abs(z) <= SE, -1.0, 1.0)
+        calls.append(len(z))
+        wrong = mine & (np.arange(len(z)) == 2) if when == "beside copies" else mine & (len(calls) > 1)
+        return np.where(wrong, 1.0, found)
+
+    line = line_of(Normal(0.0, SE), at)
+    with pytest.raises(UnsupportedModel, match=r"flickers.*--provider.*--saliency"):
+        monte_carlo(line, ask, Plan(draws=19), np.random.default_rng(0))
+    assert (len(calls) == 1) == (when == "beside copies")
+
+
 @pytest.mark.parametrize("width", [0.1, 0.01, 1e-4])
 def test_passes_stay_within_the_target(width):
     """With B chains of the default steps, a grid and what the ends of S cost; however narrow S is."""
@@ -275,6 +294,19 @@ def test_where_most_of_s_was_seen():
         moved = [local.step(x, np.random.default_rng(seed)) for seed in range(8)]
         assert (ask.passes == before) is well, "where S was seen well no stretch is asked for"
         assert all(ask.inside(one)[0] for one in moved)
+
+
+def test_what_only_the_estimate_needs_is_asked_for_last():
+    """A sliver that no place of the grid hits: the p-value is the same, looked up or not."""
+    places = Intervals.of(np.array([[0.512 * SE, 0.5121 * SE], [1.0 * SE, 1.4 * SE]]))
+    line = line_of(Normal(0.0, SE), 0.51204 * SE)
+    with_it, without = (
+        monte_carlo(line, outside(places), Plan(draws=19, around=around), np.random.default_rng(0))
+        for around in (True, False)
+    )
+    assert with_it.p_value == without.p_value and with_it.draws == without.draws
+    assert with_it.passes > without.passes
+    assert with_it.estimate.contains(line.statistic) and not without.estimate.contains(line.statistic)
 
 
 def test_local_steps_beside_what_is_known_leave_the_law_as_it_is():

@@ -11,9 +11,10 @@ from onnx_si.domains.standard import STANDARD
 from onnx_si.domains.task import Task
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
-from onnx_si.search.bracketing import OFTEN, Asked, Brackets
+from onnx_si.search.bracketing import Asked, Brackets
 from onnx_si.search.examine import Examiner
 from onnx_si.search.frontier import Frontier
+from onnx_si.search.tuning import Tuning
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Normal
 
@@ -79,7 +80,7 @@ def test_finer_numbers_are_asked_where_rounding_is_left(remainder):
     assert 0 < len(finer.seen) < 60
     assert all(any(low - 1e-1 < end < high + 1e-1 for end in S) for low, high in finer.seen)
     # a look or two more than those that tell nothing, of cells that were 2^-6 wide
-    assert min(high - low for low, high in plain.seen) > 2.0 ** -(6 + OFTEN + 2)
+    assert min(high - low for low, high in plain.seen) > 2.0 ** -(6 + Tuning().often + 2)
 
 
 def test_without_finer_numbers_what_rounding_leaves_is_left():

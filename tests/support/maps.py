@@ -50,7 +50,7 @@ def values_of(model, image, method, target="predicted"):
 
 def layer_of(model, image, name=""):
     view = view_of(model, image)
-    return find_layer(model, find_scores(model, image, view), view, name)
+    return find_layer(model, image, find_scores(model, image, view), view, name)
 
 
 def with_gradient(model, image, target="predicted"):

@@ -15,22 +15,28 @@ from onnx_si.engines.montecarlo.local import Local
 from onnx_si.engines.montecarlo.proposals import Proposals, jump
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
-from onnx_si.search import Progress
+from onnx_si.search import Progress, Stop
+from onnx_si.search.stop import Stopped
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
 Array = NDArray[np.float64]
+COPIES = 4  # of the observed place that are asked about at once: its answer may not hang on its neighbours
 BLOCK = 32  # chains that run side by side, at first; then as many as ran before
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How many chains, of how many steps each, and what is asked of their ends."""
+    """How many chains, of how many steps each, and what is asked of their ends.
+
+    `around`: whether the estimate of S is to hold the stretch around the observed place, wherever that is.
+    """
 
     draws: int = 999
     steps: int = 2
     alternative: Alternative = "two-sided"
     alpha: float = 0.05
+    around: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +44,9 @@ class Drawn:
     """What the chains gave.
 
     `interval` is the central 99 % interval of the p-value that infinitely many chains from this hub would
-    give, `draws` the chains that were looked at, `passes` the places that the black box was asked about, and
-    `estimate` S as far as the grid, and the stretch around the observed place, tell: approximate.
+    give, `draws` the chains that were looked at, fewer than planned where it was `interrupted`, `passes` the
+    places that the black box was asked about, and `estimate` S as far as the grid, and the stretch around the
+    observed place where it is asked for, tell: approximate.
     """
 
     p_value: float
@@ -48,6 +55,7 @@ class Drawn:
     passes: int
     seconds: float
     estimate: Intervals
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,20 @@ class _Chains:
             x = self.local.step(x, rng)
         return x
 
+    def ends(self, hub: Array, size: int, steps: int, rng: np.random.Generator, stop: Stop) -> Array | None:
+        """Where so many chains end; None where they were stopped on their way."""
+        found: list[Array] = []
+
+        def run() -> bool:
+            found.append(self.forward(np.repeat(hub, size), steps, rng))
+            return True
+
+        try:
+            stop.during(run)
+        except Stopped:
+            return None
+        return found[0]
+
     def backward(self, x: Array, steps: int, rng: np.random.Generator) -> Array:
         """Each part is reversible, so the reversal of a chain is its parts in the reverse order."""
         for _ in range(steps):
@@ -79,6 +101,7 @@ def monte_carlo(
     plan: Plan,
     rng: np.random.Generator,
     progress: Callable[[Progress], None] | None = None,
+    stop: Stop | None = None,
 ) -> Drawn:
     """The p-value of a line and an event.
 
@@ -90,29 +113,31 @@ def monte_carlo(
     plan : Plan
     rng : Generator
     progress : callable, optional
+    stop : Stop, optional
+        Ends it with the chains that are finished; before the first of them there is nothing to tell.
 
     Raises
     ------
     UnsupportedModel
-        If the observed place itself does not give the observed region.
+        If the observed place itself does not give the observed region, each time it is asked about.
     """
     started = time.perf_counter()
     law, observed = law_of(line)
     ask = Asker(outside, law.place, law.low, law.high)
-    if not ask.inside(np.array([observed]))[0]:
-        raise UnsupportedModel(
-            "nothing but rounding decides the region of this image: computed again from the line it is "
-            "another one; choose another map (--saliency) or threshold"
-        )
+    _require_steady(ask, observed, COPIES)
     grid = look(law, ask)
     chains = _Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=Local.of(grid, law, ask))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
     steps = plan.steps if grid.is_well_seen(law) else max(1, plan.steps // 2)
     hub = chains.backward(np.array([observed]), steps, rng)
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
+    stop, interrupted = stop or Stop(), False
     while count.seen < plan.draws and not count.stopped:
         size = min(max(BLOCK, count.seen), plan.draws - count.seen)
-        ends = chains.forward(np.repeat(hub, size), steps, rng)
+        ends = chains.ends(hub, size, steps, rng, stop)
+        interrupted = ends is None
+        if ends is None:
+            break
         count.add(law.statistics(law.place(ends), rng), rng.uniform(size=size))
         if progress is not None:
             seconds = time.perf_counter() - started
@@ -126,7 +151,10 @@ def monte_carlo(
                     passes=ask.passes,
                 )
             )
-    estimate = _around(grid, chains.local, observed, law)
+    if not count.seen:
+        raise Stopped
+    _require_steady(ask, observed, 1)
+    estimate = _seen(grid, chains.local if plan.around else None, observed, law)
     seconds = time.perf_counter() - started
     return Drawn(
         p_value=count.p_value,
@@ -135,16 +163,37 @@ def monte_carlo(
         passes=ask.passes,
         seconds=seconds,
         estimate=estimate,
+        interrupted=interrupted,
     )
 
 
-def _around(grid: Grid, local: Local, observed: float, law: Law) -> Intervals:
-    """S as it was seen: what the grid tells, and the stretch that holds the observed place.
+def _require_steady(ask: Asker, observed: float, copies: int) -> None:
+    """Ask about the observed place, first and last: a network that flickers has no region to condition on.
+
+    Nothing that is told here reaches the chains.
+    """
+    inside = ask.again(np.full(copies, observed))
+    if inside.all():
+        return
+    if copies > 1 and not inside.any():
+        raise UnsupportedModel(
+            "nothing but rounding decides the region of this image: computed again from the line it is "
+            "another one; choose another map (--saliency) or threshold"
+        )
+    raise UnsupportedModel(
+        "the region of this image flickers: run again, beside other images or later, it is another one; "
+        "leave --provider out (the processor gives the same numbers each time), or choose another map "
+        "(--saliency) or threshold"
+    )
+
+
+def _seen(grid: Grid, local: Local | None, observed: float, law: Law) -> Intervals:
+    """S as it was seen: what the grid tells, and, from the local steps, the stretch of the observed place.
 
     This looks at where the observed place is, and so comes after the chains, not before them.
     """
     seen = [tuple(ends) for ends in grid.estimate.bounds.tolist()]
-    for stretches in local.stretches:
+    for stretches in local.stretches if local else ():
         ((low, high),) = stretches.of(np.array([observed])).tolist()
         if low <= observed <= high and low < high:
             seen.append((low, high))

@@ -39,6 +39,13 @@ class Asker:
         """Whether each coordinate is in S."""
         return np.asarray(self(coordinates) <= 0)
 
+    def again(self, coordinates: Array) -> NDArray[np.bool_]:
+        """Whether each coordinate is in S, asked about whatever is known of it."""
+        answers = np.asarray(self._outside(self._place(coordinates)))
+        self.passes += len(coordinates)
+        self._known.update(zip(coordinates.tolist(), answers.tolist(), strict=True))
+        return answers <= 0
+
     def __call__(self, coordinates: Array) -> Array:
         """How far outside of S each coordinate is."""
         wanted, known = coordinates.ravel().tolist(), self._known

@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 
 REACH, SPACING = 8.0, 0.1  # of the even part of the grid, in units of the law
 FAR, OUTER = 1024.0, 16  # how far places lie outside it, and how many on each side
+_EVEN = np.linspace(-REACH, REACH, round(2 * REACH / SPACING) + 1)
+_BEYOND = REACH * (FAR / REACH) ** (np.arange(1, OUTER + 1) / OUTER)
+AROUND = np.concatenate([-_BEYOND[::-1], _EVEN, _BEYOND])
 DEEPEST = 1e6  # below the law's peak its logarithm counts as flat: more than at the grid's ends
 HALVINGS = 6  # at least, of a cell in which S begins or ends
 ROUNDS, SPLIT = 8, 16  # cells outside S that are looked at once more: so often, so many each time
@@ -113,10 +116,7 @@ def cell_of(x: Array, nodes: Array) -> NDArray[np.intp]:
 
 def first_places(law: Law) -> Array:
     """An even grid around the centre of a law and a few places farther out."""
-    count = round(2 * REACH / SPACING) + 1
-    even = np.linspace(-REACH, REACH, count)
-    outer = REACH * (FAR / REACH) ** (np.arange(1, OUTER + 1) / OUTER)
-    places = law.centre + np.concatenate([-outer[::-1], even, outer])
+    places = law.centre + AROUND
     inner = places[(places > law.low) & (places < law.high)]
     bounds = [bound for bound in (law.low, law.high) if np.isfinite(bound) and abs(bound - law.centre) < FAR]
     return np.unique(np.concatenate([inner, bounds]))
@@ -165,7 +165,7 @@ def _promising(grid: Grid, law: Law) -> Array:
     out = ~grid.inside[:-1] & ~grid.inside[1:] & (widths > 1e-9 * (1.0 + np.abs(middles)))
     with np.errstate(divide="ignore"):
         score = np.where(out, heights + np.log(grid.room), -np.inf)
-        known = np.where(grid.certain, heights + np.log(widths), -np.inf)
-    score[score < np.logaddexp.reduce(known) + LITTLE] = -np.inf
+        known = (heights + np.log(widths))[grid.certain]
+    score[score < np.logaddexp.reduce(known, initial=-np.inf) + LITTLE] = -np.inf
     best = np.argsort(-score, kind="stable")[:SPLIT]
     return middles[best[np.isfinite(score[best])]]

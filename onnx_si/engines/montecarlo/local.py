@@ -16,9 +16,13 @@ from onnx_si.engines.montecarlo import tilted
 from onnx_si.engines.montecarlo.asker import Asker
 from onnx_si.engines.montecarlo.grid import Grid
 from onnx_si.engines.montecarlo.laws import Law
+from onnx_si.ground.seeds import child_of
 
 Array = NDArray[np.float64]
+Cell = tuple[int, int]
 LARGEST, SMALLEST = 3, -36  # cells are 2^3 to 2^-36 units of the law wide
+PARTS = np.array([0.0, 0.5, 1.0])[:, None]  # ends and middle
+AT_ONCE = 8  # sizes of cells that are worked out together, before they are asked about one after the other
 THIRD = 2.0**LARGEST / 3.0
 STRIDES = 3  # how often a stretch is grown by as much again, on each side
 STEEPEST = 700.0  # logarithm of the ratio of densities at the ends of a stretch: exp of it is finite
@@ -31,38 +35,49 @@ class Stretches:
 
     ask: Asker
     shift: float
-    known: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    known: dict[Cell, tuple[float, float]] = field(default_factory=dict)
 
     def of(self, x: Array) -> Array:
         """Ends (n, 2) of the stretch of each place of S; no width where its cells are too narrow."""
-        cells = self._cells(x)
-        self._grow([cell for cell in dict.fromkeys(cells) if cell is not None and cell not in self.known])
-        ends = [
-            (at, at) if cell is None else self.known[cell] for cell, at in zip(cells, x.tolist(), strict=True)
-        ]
+        places = x.tolist()
+        cells = self._cells(list(dict.fromkeys(places)))  # chains that stand at one place ask the same
+        self._grow([cell for cell in dict.fromkeys(cells.values()) if cell and cell not in self.known])
+        held = {at: (at, at) if cell is None else self.known[cell] for at, cell in cells.items()}
+        ends = [held[at] for at in places]
         return np.array(ends, dtype=np.float64).reshape(-1, 2)
 
-    def _point(self, index: Array, level: int) -> Array:
-        """The lower end of a cell: the same number for every level that has this end."""
-        return np.asarray(index * 2.0**level + self.shift)
+    def _points(self, x: Array, levels: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Of the cell of each level that holds each place: its number, and its ends and middle.
 
-    def _cells(self, x: Array) -> list[tuple[int, int] | None]:
+        The lower end of a cell is the same number for every level that has this end.
+        """
+        size = 2.0 ** levels[:, None]
+        index = np.floor((x - self.shift) / size)
+        index -= index * size + self.shift > x  # of rounding
+        return index, (index[:, None] + PARTS) * size[:, None] + self.shift
+
+    def _cells(self, places: list[float]) -> dict[float, Cell | None]:
         """The largest cell of each place with ends and middle in S, (level, index); None if there is none."""
-        found: list[tuple[int, int] | None] = [None] * len(x)
-        left = np.arange(len(x))
-        for level in range(LARGEST, SMALLEST - 1, -1):
-            if not len(left):
+        found: dict[float, Cell | None] = dict.fromkeys(places)
+        x = np.array(places)
+        for top in range(LARGEST, SMALLEST - 1, -AT_ONCE):
+            if not len(x):
                 break
-            index = np.floor((x[left] - self.shift) / 2.0**level)
-            index -= self._point(index, level) > x[left]  # of rounding
-            three = np.stack([self._point(index + part, level) for part in (0.0, 0.5, 1.0)])
-            good = np.all(self.ask.inside(three), axis=0)
-            for place, number in zip(left[good].tolist(), index[good].tolist(), strict=True):
-                found[place] = (level, int(number))
-            left = left[~good]
+            levels = np.arange(top, max(top - AT_ONCE, SMALLEST - 1), -1)
+            index, points = self._points(x, levels)
+            left = np.arange(len(x))
+            for row, level in enumerate(levels.tolist()):
+                good = self.ask.inside(points[row][:, left]).all(axis=0)
+                if good.any():
+                    held = zip(x[left[good]].tolist(), index[row, left[good]].tolist(), strict=True)
+                    found.update((place, (level, int(number))) for place, number in held)
+                    left = left[~good]
+                    if not len(left):
+                        break
+            x = x[left]
         return found
 
-    def _grow(self, cells: list[tuple[int, int]]) -> None:
+    def _grow(self, cells: list[Cell]) -> None:
         """Grow cells to both sides as long as places are in S, and bisect where they end."""
         if not cells:
             return
@@ -118,15 +133,16 @@ class Local:
         no step leads into such a cell: that is as reversible as any other step that is not taken.
         """
         way = rng.integers(2, size=len(x))
-        u, log_u = rng.spawn(1)[0], np.log(rng.uniform(size=len(x)))
+        child, u = child_of(rng), rng.uniform(size=len(x))
         outside = ~self.grid.holds(x, self.known)
         if not outside.any():
             return x
+        drawn, log_u = child(), np.log(u)
         result = x.copy()
         for number, stretches in enumerate(self.stretches):
             rows = np.flatnonzero(outside & (way == number))
             if len(rows):
-                result[rows] = self._moved(x[rows], stretches, u, log_u[rows])
+                result[rows] = self._moved(x[rows], stretches, drawn, log_u[rows])
         return result
 
     def _moved(self, x: Array, stretches: Stretches, rng: np.random.Generator, log_u: Array) -> Array:
