@@ -59,7 +59,12 @@ ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the lin
 
 def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
     """What the user should know about a search that ended early."""
-    if found.why == INTERRUPTED:
+    if found.why == INTERRUPTED and found.approximate:
+        yield (
+            f"{INTERRUPTED} after {found.costs.draws} of {settings.draws} chains: the level holds if what "
+            "they had shown did not decide when it ended"
+        )
+    elif found.why == INTERRUPTED:
         low, high = found.p_value_bounds
         yield (
             f"{INTERRUPTED}: the p-value is between {low:.3g} and {high:.3g}, "

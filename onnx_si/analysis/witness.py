@@ -35,7 +35,7 @@ FARTHER, STEPS_FARTHER = 4.0, 5  # times as far from the end, so often, where a 
 REACH = 40.0  # standard errors beyond which nothing is drawn
 HALVINGS = 25  # of an interval, for a draw
 SHOWN = 8  # pixels in a message
-FOR_ANSWERS = 0.08  # share of a time limit that may pass after it until the last question,
+FOR_ANSWERS = 0.07  # share of a time limit that may pass after it until the last answer,
 AT_A_TIME = 4  # of which there are so many then before the clock is looked at
 PARTS = 4  # a component's test is asked of so many times fewer points
 ROOM = 2.0**10 * 2.0**-52  # of a place on the line, in double precision: S holds more than that around it
@@ -115,13 +115,15 @@ class Witness:
         if found.why == INTERRUPTED:
             deadline = Deadline.after(GRACE)
         together = AT_A_TIME if deadline.limits else max(1, len(points))
-        held = asked = 0
+        held, asked, took = 0, 0, 0.0
         for start in range(0, len(points), together):
-            if deadline.over() or self.problem is not None:
-                return
+            left = deadline.left()
+            if left <= took or self.problem is not None:
+                return  # the next ones take as long as the last
             some = points[start : start + together]
             held += self._ask_about(some, line, event, found)
             asked += sum(point.inside for point in some)
+            took = left - deadline.left() if deadline.limits else 0.0
         if not held and asked >= ENOUGH and self.problem is None:
             raise Contradicted(UNTOLD.format(asked))
 

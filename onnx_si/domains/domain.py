@@ -116,7 +116,13 @@ class Claiming(Domain, Protocol):
 
 
 class Bracketing(Domain, Protocol):
-    """Tells where in cells the event holds, does not hold, and is open, so that narrower cells tell more."""
+    """Tells where in cells the event holds, does not hold, and is open, so that narrower cells tell more.
+
+    `finer` is who can be asked where rounding is all that is left open, if there is anyone.
+    """
+
+    @property
+    def finer(self) -> "Bracketing | None": ...
 
     def require_followed(self, program: Program) -> None:
         """Raise one `UnsupportedOp` with every node of which nothing can be proven."""

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.dag import is_copy
+from onnx_si.graph.plain import plainly
 from onnx_si.graph.refused import refuse_by_name
 from onnx_si.graph.survivable import MOST_AXES, require_survivable
 from onnx_si.ground.budget import excess
@@ -124,6 +124,8 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
         return (held,)
     if is_copy(node):
         return inputs
+    if (moved := plainly(node, inputs)) is not None:
+        return (moved,)
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
     if not no_larger:
         for shape in inferred_shapes(node, given, opsets).values():
@@ -135,6 +137,8 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
         [onnx.ValueInfoProto(name=name) for name in node.output if name],
     )
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    from onnx.reference import ReferenceEvaluator  # with all ops, which most models don't need
+
     try:
         evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
         found = evaluator.run(None, given)

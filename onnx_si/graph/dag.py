@@ -1,9 +1,14 @@
 """The graph as a networkx DAG whose nodes are ("tensor", name) and ("op", position)."""
 
-from collections.abc import Iterable, Iterator
+from __future__ import annotations
 
-import networkx as nx
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
 import onnx
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -32,6 +37,8 @@ def read_by(node: onnx.NodeProto) -> Iterator[str]:
 
 def dag(graph: onnx.GraphProto) -> nx.DiGraph:
     """Directed graph of tensors and ops; an op node carries its NodeProto as `node`."""
+    import networkx as nx  # takes as long as a small test
+
     result = nx.DiGraph()
     for position, node in enumerate(graph.node):
         op = ("op", position)

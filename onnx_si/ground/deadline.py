@@ -40,6 +40,10 @@ class Deadline:
         """Whether it has passed; a clock is looked at only where there is a limit."""
         return self.limits and now() >= self.at
 
+    def left(self) -> float:
+        """Seconds until it has passed."""
+        return self.at - now() if self.limits else math.inf
+
     def check(self) -> None:
         """Raise TimeUp if it has passed."""
         if self.over():

@@ -1,7 +1,7 @@
 """Numbers that are known up to a radius, in arrays: what is computed with them holds with all rounding.
 
 A `Ball` takes part in arithmetic and in numpy's functions, so that a formula written for arrays bounds itself
-when it is given balls.
+when it is given balls. Middles may be of numpy's long double, and are then off by that much less.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+
+from onnx_si.kernels.long import error_function, normal_distribution, unit_of
 
 Array = NDArray[np.float64]
 UNIT = float(np.finfo(np.float64).eps)  # twice the rounding of one operation
@@ -27,7 +29,7 @@ class Ball(np.lib.mixins.NDArrayOperatorsMixin):
     def between(cls, low: Any, high: Any) -> "Ball":
         """Every number from low to high."""
         mid = 0.5 * low + 0.5 * high
-        return cls(mid, np.maximum(high - mid, mid - low) * UP + UNIT * np.abs(mid) + TINY)
+        return cls(mid, np.maximum(high - mid, mid - low) * UP + unit_of(mid) * np.abs(mid) + TINY)
 
     @property
     def is_point(self) -> bool:
@@ -35,11 +37,11 @@ class Ball(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def low(self) -> Any:
-        return self.mid if self.is_point else self.mid - self.rad * UP - UNIT * np.abs(self.mid)
+        return self.mid if self.is_point else self.mid - self.rad * UP - unit_of(self.mid) * np.abs(self.mid)
 
     @property
     def high(self) -> Any:
-        return self.mid if self.is_point else self.mid + self.rad * UP + UNIT * np.abs(self.mid)
+        return self.mid if self.is_point else self.mid + self.rad * UP + unit_of(self.mid) * np.abs(self.mid)
 
     @property
     def size(self) -> Any:
@@ -60,7 +62,7 @@ def _ball(x: Any) -> Ball:
 
 
 def _rounded(mid: Any, rad: Any, ulps: float = 1.0) -> Ball:
-    return Ball(mid, rad * UP + ulps * UNIT * np.abs(mid) + TINY)
+    return Ball(mid, rad * UP + ulps * unit_of(mid) * np.abs(mid) + TINY)
 
 
 def _sum(x: Any, y: Any, sign: float = 1.0) -> Ball:
@@ -101,7 +103,7 @@ def _monotone(known: _Known, x: Ball, defined: Any = True) -> Ball:
     if x.is_point:
         return _rounded(known.function(x.mid), 0.0, known.ulps)
     ends = [known.function(end) for end in (x.low, x.high)][:: int(known.sign)]
-    slack = known.ulps * UNIT * np.maximum(np.abs(ends[0]), np.abs(ends[1])) + TINY
+    slack = known.ulps * unit_of(ends[0]) * np.maximum(np.abs(ends[0]), np.abs(ends[1])) + TINY
     found = Ball.between(ends[0] - slack, ends[1] + slack)
     return Ball(np.where(defined, found.mid, np.nan), found.rad)
 
@@ -110,15 +112,16 @@ def _wave(function: Callable[[Any], Any]) -> Callable[[Ball], Ball]:
     """Sine or cosine: their slope is at most one, and so is their size."""
 
     def wave(x: Ball) -> Ball:
-        return Ball(function(x.mid), np.minimum(x.rad, 2.0) * UP + 8 * UNIT)
+        return Ball(function(x.mid), np.minimum(x.rad, 2.0) * UP + 8 * unit_of(x.mid))
 
     return wave
 
 
 def _cosh(x: Ball) -> Ball:
-    largest = np.cosh(np.maximum(np.abs(x.low), np.abs(x.high))) * (1 + 8 * UNIT)
+    slack = 8 * unit_of(x.mid)
+    largest = np.cosh(np.maximum(np.abs(x.low), np.abs(x.high))) * (1 + slack)
     nearest = np.maximum(np.maximum(x.low, -x.high), 0.0)
-    return Ball.between(np.cosh(nearest) * (1 - 8 * UNIT), largest)
+    return Ball.between(np.cosh(nearest) * (1 - slack), largest)
 
 
 def _power(x: Any, exponent: Any) -> Ball:
@@ -132,7 +135,7 @@ def _power(x: Any, exponent: Any) -> Ball:
     crosses = (base.low < 0) & (base.high > 0)
     least = np.where(crosses & (p > 0) & (p % 2 == 0), 0.0, least)
     allowed = (base.low > 0) | ((base.low >= 0) & (p >= 0)) | whole
-    slack = 8 * UNIT * np.maximum(np.abs(least), np.abs(most)) + TINY
+    slack = 8 * unit_of(least) * np.maximum(np.abs(least), np.abs(most)) + TINY
     found = Ball.between(least - slack, most + slack)
     return Ball(np.where(allowed, found.mid, np.nan), found.rad)
 
@@ -180,7 +183,7 @@ _FUNCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.maximum: _extreme(np.maximum),
     np.minimum: _extreme(np.minimum),
     special.expit: _Known(special.expit, 16.0),
-    special.erf: _Known(special.erf, 16.0),
-    special.ndtr: _Known(special.ndtr, 2.0**13),  # Cephes' erfc is off by up to 6e-14 far out
+    special.erf: _Known(error_function, 16.0),
+    special.ndtr: _Known(normal_distribution, 2.0**13),  # Cephes' erfc is off by up to 6e-14 far out
 }
 """What a ball can be given to. Units in the last place: numpy and Cephes state fewer."""

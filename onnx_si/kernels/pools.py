@@ -80,25 +80,25 @@ class DividedSum:
 @dataclass(frozen=True)
 class MeanByAxis:
     """The sum over some axes, one after the other (so that rounding grows by their lengths, not by their
-    product), times a weight; the axes, the batch axis counted, stay.
+    product), divided; the axes, the batch axis counted, stay.
     """
 
     axes: tuple[int, ...]
 
-    def __call__(self, x: Array, share: Array) -> Array:
+    def __call__(self, x: Array, divisor: Array) -> Array:
         for axis in self.axes:
             x = x.sum(axis=axis, keepdims=True)
-        return x * share
+        return x / divisor
 
 
 @dataclass(frozen=True)
 class LessMean:
-    """A weight times x, plus another times its sum over some axes."""
+    """A weight times x, plus its sum over some axes, divided."""
 
     axes: tuple[int, ...]
 
-    def __call__(self, x: Array, one: Array, share: Array) -> Array:
-        return x * one + MeanByAxis(self.axes)(x, share)
+    def __call__(self, x: Array, one: Array, divisor: Array) -> Array:
+        return x * one + MeanByAxis(self.axes)(x, divisor)
 
 
 @dataclass(frozen=True)

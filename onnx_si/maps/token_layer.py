@@ -6,7 +6,6 @@ zero there. The layer is the one in front of that mixing, as is usual for vision
 
 from collections.abc import Mapping
 
-import networkx as nx
 import numpy as np
 import onnx
 
@@ -66,6 +65,8 @@ def _last(flows: Flows, fitting: list[str]) -> list[str]:
 
 def _in_front_of_all(flows: Flows, image: str, fitting: list[str], last: list[str]) -> str | None:
     """The last tensor that all of some are computed from, whatever the way."""
+    import networkx as nx  # most models have no tokens
+
     graph = nx.DiGraph((name, output) for output, node in flows.items() for name in read_by(node))
     above = nx.immediate_dominators(graph.subgraph({image, *flows}), image)
     chains = []

@@ -1,6 +1,7 @@
 """Attention: evaluated in float64, never analysed exactly; its caches only move values."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from onnx_si.kernels.arrays import double, malformed, shape_of
+from onnx_si.ops.attending import Mixing, added, biased, shares, softened
 from onnx_si.ops.elementwise import computed, jointly_linear
 from onnx_si.rules import axis_rules
 from onnx_si.rules.registry import Context, Input, Variable, constant, handles, optional
@@ -109,7 +111,8 @@ def attention(
         softcap=softcap,
         stage=qk_matmul_output_mode if context.output == 3 else None,
     )
-    return computed(attended, q, k, v, mask, past_key, past_value)
+    inputs = (q, k, v, mask, past_key, past_value)
+    return computed(attended, *inputs, parts=_parts(inputs, attended))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,6 +153,48 @@ class _Attended:
         nothing = np.isneginf(bias.max(axis=-1, keepdims=True))
         stages.append(np.where(nothing, 0.0, special.softmax(stages[2], axis=-1)))
         return joined(np.matmul(stages[3], v), self.ndim) if self.stage is None else stages[self.stage]
+
+
+def _parts(inputs: tuple[Input, ...], op: _Attended) -> Composition | None:
+    """What it is made of; None where the scores are wanted themselves, do not change, or have a mask that is
+    decided by the image.
+    """
+    mask, mixing = inputs[3], Mixing(inputs)
+    q, k, v, _, *past = map(mixing.operand, range(6))
+    decided = op.truth and isinstance(mask, Variable)
+    if op.stage is not None or q is None or k is None or v is None or decided:
+        return None
+    sketch = mixing.sketch
+    q = mixing.joined(partial(heads, count=op.heads[0]), q)
+    k, v = (_with_past(mixing, new, old, op.heads[1]) for new, old in zip((k, v), past, strict=True))
+    (_, own, queries, size), (_, shared, keys, _) = map(mixing.shape_of, (q, k))
+    k, v = (mixing.joined(partial(np.repeat, repeats=own // shared, axis=2), x) for x in (k, v))
+    scores = mixing.product(q, mixing.joined(partial(np.swapaxes, axis1=-1, axis2=-2), k))
+    if not isinstance(scores, int):
+        return None
+    scores = sketch.scaled(scores, np.asarray(1 / np.sqrt(size) if op.scale is None else op.scale))
+    scores = softened(sketch, scores, op.softcap) if op.softcap else scores
+    given = None
+    if isinstance(mask, Variable):
+        if mask.shape[-1] != keys:
+            return None
+        scores = added(sketch, scores, mixing.position(3))
+    elif mask is not None:
+        given = (mask if op.truth else double(mask))[None]
+    earlier = 0 if past[0] is None else mixing.shape_of(past[0])[2]
+    found = biased(
+        sketch, scores, _with_mask(given, op.truth, op.sight.allowed(queries, keys, earlier), 4)[0]
+    )
+    if found is None:
+        return None
+    mixed = mixing.product(shares(sketch, *found), v)
+    mixing.joined(partial(joined, ndim=op.ndim), mixed)
+    return sketch.finish()
+
+
+def _with_past(mixing: Mixing, new: int | Array, old: int | Array | None, count: int | None) -> int | Array:
+    split = mixing.joined(partial(heads, count=count), new)
+    return split if old is None else mixing.joined(_behind, old, split)
 
 
 def _behind(old: Array, new: Array) -> Array:

@@ -11,6 +11,7 @@ from onnx_si.kernels.pointwise import Scaled
 from onnx_si.kernels.products import ScaledProduct, TimesLeft, TimesRight, times, turned
 from onnx_si.ops import crops
 from onnx_si.ops.elementwise import bilinear, computed, weighted_sum
+from onnx_si.ops.made_of import Sketch, standardised, with_constants
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules import axis_rules
 from onnx_si.rules.boxes import Box, Part
@@ -191,4 +192,22 @@ def _batch_statistics(
         factor = scale.reshape(wide) / np.sqrt(variance.reshape(wide) + epsilon)
         return np.asarray((x - centre.reshape(wide)) * factor + bias.reshape(wide))
 
-    return replace(computed(evaluate, x, *parameters), reason=TRAINED)
+    parts = _parts_of_statistics(x, parameters, output, epsilon, momentum)
+    return replace(computed(evaluate, x, *parameters, parts=parts), reason=TRAINED)
+
+
+def _parts_of_statistics(
+    x: Input, parameters: tuple[Input, ...], output: int, epsilon: float, momentum: float
+) -> Composition | None:
+    """What they are made of, with constant parameters."""
+    if not isinstance(x, Variable) or any(isinstance(value, Variable) for value in parameters):
+        return None
+    scale_, bias, mean, var = (double(constant(value, "of the op")) for value in parameters)
+    sketch, axes, channels = Sketch([x.shape]), (0, *range(2, x.ndim)), x.shape[1]
+    wide = (-1, *(1,) * (x.ndim - 2))
+    if not output:
+        made = standardised(sketch, 0, axes, epsilon)
+        return with_constants(sketch, made, scale_.reshape(wide), bias.reshape(wide))
+    found = sketch.mean(0 if output == 1 else sketch.square(sketch.centred(0, axes)), axes)
+    found = sketch.moved(lambda y: y.reshape(len(y), channels), found)
+    return with_constants(sketch, found, np.asarray(1 - momentum), (mean, var)[output - 1] * momentum)

@@ -5,6 +5,7 @@ For whoever follows smooth rules; values themselves are computed in one go.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from scipy import special
 
 from onnx_si.kernels import series
 from onnx_si.kernels.arrays import Applied, broadcast_shape, operands
-from onnx_si.kernels.pointwise import Scaled
-from onnx_si.kernels.pools import LessMean, MeanByAxis
+from onnx_si.kernels.pointwise import Divided, Scaled
+from onnx_si.kernels.pools import LessMean, MeanByAxis, WindowSum
 from onnx_si.kernels.series import Coefficients
+from onnx_si.kernels.windows import Window
 from onnx_si.ops.elementwise import opaque, scale, smooth, weighted_sum
 from onnx_si.ops.reduction import length_of
 from onnx_si.rules.registry import Variable
@@ -72,18 +74,18 @@ class Sketch:
         count = length_of(self.of(x), axes) if divided else 1
         shape = tuple(1 if axis in axes else n for axis, n in enumerate(self.shapes[x]))
         linear = MeanByAxis(tuple(axis + 1 for axis in axes))
-        share = np.asarray(1.0 / count)
-        return self.add(Affine(linear=linear, weights=(share,), terms=self._terms(x, axes)), (x,), shape)
+        rule = Affine(linear=linear, weights=(np.asarray(float(count)),), terms=self._terms(x, axes))
+        return self.add(rule, (x,), shape)
 
     def centred(self, x: int, axes: tuple[int, ...]) -> int:
         """x less its mean."""
-        share = np.asarray(-1.0 / length_of(self.of(x), axes))
+        divisor = np.asarray(-float(length_of(self.of(x), axes)))
         linear = LessMean(tuple(axis + 1 for axis in axes))
-        rule = Affine(linear=linear, weights=(np.ones(()), share), terms=self._terms(x, axes))
+        rule = Affine(linear=linear, weights=(np.ones(()), divisor), terms=self._terms(x, axes))
         return self.add(rule, (x,), self.shapes[x])
 
     def _terms(self, x: int, axes: tuple[int, ...]) -> int:
-        """Roundings of a sum axis by axis, of its weight, and of what it is added to."""
+        """Roundings of a sum axis by axis, of its quotient, and of what it is added to."""
         return sum(self.shapes[x][axis] for axis in axes) + 2
 
     def combined(self, a: int, b: int, factors: tuple[float, float]) -> int:
@@ -99,6 +101,11 @@ class Sketch:
     def scaled(self, x: int, factor: Array) -> int:
         """A constant times x."""
         return self.add(scale(self.of(x), factor), (x,), broadcast_shape(self.of(x), factor))
+
+    def divided(self, x: int, divisor: float) -> int:
+        """x divided by a number."""
+        linear = Divided(len(self.shapes[x]))
+        return self.add(Affine(linear=linear, weights=(np.asarray(divisor),)), (x,), self.shapes[x])
 
     def product(self, a: int, b: int) -> int:
         """The product, element by element."""
@@ -245,6 +252,45 @@ def bent_below_zero(x: Variable, bend: Smooth, factor: float, slope: float) -> C
     above = sketch.each(Kinked(lambda x: np.maximum(x, 0.0), zero), 0)
     below = sketch.each(bend, sketch.each(Kinked(lambda x: np.minimum(x, 0.0), zero), 0))
     sketch.combined(above, below, (slope, factor))
+    return sketch.finish()
+
+
+def scaled_below_zero(x: Variable, alpha: float) -> Composition:
+    """x above zero, alpha * (exp(x / alpha) - 1) below."""
+    sketch, zero = Sketch([x.shape]), (np.zeros(()),)
+    above = sketch.each(Kinked(lambda x: np.maximum(x, 0.0), zero), 0)
+    below = sketch.each(Kinked(lambda x: np.minimum(x, 0.0), zero), 0)
+    below = sketch.each(SHIFTED_EXPONENTIAL, sketch.divided(below, alpha))
+    sketch.combined(above, below, (1.0, alpha))
+    return sketch.finish()
+
+
+def multiplied(x: Variable, axes: tuple[int, ...], keepdims: bool) -> Composition:
+    """The product of all elements along axes, one after the other."""
+    sketch, rest = Sketch([x.shape]), tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
+    count = length_of(x, axes)
+    behind = tuple(axis + 1 for axis in axes)
+    last = tuple(range(-len(axes), 0))
+    rows = sketch.moved(lambda y: np.moveaxis(y, behind, last).reshape(len(y), *rest, count), 0)
+    made = sketch.moved(partial(_element, place=0), rows)
+    for place in range(1, count):
+        made = sketch.product(made, sketch.moved(partial(_element, place=place), rows))
+    kept = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+    if keepdims:
+        sketch.moved(lambda y: y.reshape(len(y), *kept), made)
+    return sketch.finish()
+
+
+def _element(rows: Array, place: int) -> Array:
+    return rows[..., place]
+
+
+def norm_of_windows(x: Variable, win: Window, p: int, shape: tuple[int, ...]) -> Composition:
+    """The root of the sums of the p-th powers, without signs."""
+    sketch = Sketch([x.shape])
+    terms = sketch.each(powers(float(p)), sketch.each(ABSOLUTE, 0))
+    total = sketch.add(Affine(linear=WindowSum(win), terms=win.taps), (terms,), shape)
+    sketch.each(powers(1.0 / p), total)
     return sketch.finish()
 
 

@@ -107,7 +107,15 @@ def layer_normalization(
     if len(shape_of(scale)) > len(shape_of(x)) or rank < 1:
         raise malformed(f"scale {shape_of(scale)} on a tensor of shape {shape_of(x)}")
     parts = None
-    if isinstance(x, Variable) and not context.output and _fixed(scale, bias):
+    if isinstance(x, Variable) and context.output:
+        sketch, over = Sketch([x.shape]), tuple(range(first, x.ndim))
+        if context.output == 1:
+            sketch.mean(0, over)
+        else:
+            spread = sketch.mean(sketch.square(sketch.centred(0, over)), over)
+            sketch.each(powers(-0.5, epsilon), spread)
+        parts = sketch.finish()
+    elif isinstance(x, Variable) and _fixed(scale, bias):
         sketch = Sketch([x.shape])
         made = standardised(sketch, 0, tuple(range(first, x.ndim)), epsilon)
         parts = with_constants(sketch, made, doubled(scale), None if bias is None else doubled(bias))

@@ -7,8 +7,8 @@ from scipy import special
 
 from onnx_si.ops.activation import absolute
 from onnx_si.ops.elementwise import opaque, root, squared
-from onnx_si.ops.made_of import LOGARITHM, reduced
-from onnx_si.ops.reduction import reduced_axes, summed
+from onnx_si.ops.made_of import LOGARITHM, multiplied, reduced
+from onnx_si.ops.reduction import length_of, reduced_axes, summed
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Input, handles, variable
@@ -64,6 +64,8 @@ def reduce_sum_square(
     return chain(squared(x), summed(x, over, bool(keepdims))) if over else squared(x)
 
 
+MOST_FACTORS = 64  # of a product that is written out, one after the other
+MOST_EXACT = 8  # of one whose degree is followed exactly
 MADE_OF: dict[Reduce, tuple[str, Smooth]] = {
     _log_sum: ("", LOGARITHM),
     _log_sum_exp: ("exp", LOGARITHM),
@@ -99,6 +101,10 @@ def _register(op: str, versions: tuple[int, ...], reduce: Reduce, kind: str) -> 
             return chain(squared(x), summed(x, over, bool(keepdims)), root(x))
         behind_batch = tuple(axis + 1 for axis in over)
         parts = reduced(x, over, bool(keepdims), *MADE_OF[reduce]) if reduce in MADE_OF else None
+        if reduce is _prod and over and 0 < length_of(x, over) <= MOST_FACTORS:
+            parts = multiplied(x, over, bool(keepdims))
+            if not x.stepwise and length_of(x, over) <= MOST_EXACT:
+                return parts
         return opaque(lambda x: reduce(x, behind_batch, bool(keepdims)), kind, parts=parts)
 
 

@@ -9,8 +9,8 @@ from onnx_si.graph.constants import affordable
 from onnx_si.kernels.arrays import malformed, size
 from onnx_si.kernels.pools import DividedSum, SpaceEntries, WindowEntries, WindowMean, WindowSum, window_sum
 from onnx_si.kernels.windows import Window, window
-from onnx_si.ops import crops
-from onnx_si.ops.elementwise import opaque
+from onnx_si.ops import crops, made_of
+from onnx_si.ops.elementwise import opaque, root, squared
 from onnx_si.rules import axis_rules
 from onnx_si.rules.composing import chain
 from onnx_si.rules.registry import Context, Input, Variable, handles, variable
@@ -129,7 +129,13 @@ def lp_pool(
         raise malformed(f"p {p} is not in the specification")
     if p == 1:
         return chain(Kinked(np.abs, (np.zeros(()),)), Affine(linear=WindowSum(win), terms=win.taps))
-    return opaque(lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p))
+    x = variable(x, "X")
+    if p == 2 and not x.stepwise:
+        return chain(squared(x), Affine(linear=WindowSum(win), terms=win.taps), root(x))
+    return opaque(
+        lambda x: window_sum(np.abs(x) ** p, win) ** (1 / p),
+        parts=made_of.norm_of_windows(x, win, p, (*x.shape[:2], *win.output)),
+    )
 
 
 @handles("GlobalLpPool", since=(2, 22), axes=axis_rules.space_gone, channels_second=True)

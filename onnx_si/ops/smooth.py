@@ -84,6 +84,7 @@ PLAIN: dict[str, tuple[tuple[int, ...], Function, Series]] = {
     "Tanh": ((6, 13), np.tanh, _tanh),
 }
 """Functions without attributes: schema versions, the function and its Taylor series."""
+TANH = smooth(np.tanh, _tanh, everywhere=True)
 EVERYWHERE = frozenset({"Atan", "Erf", "Mish", "Softplus", "Tanh"})
 """Those that have no pole and don't outgrow their argument, so that bounds on a grid serve them."""
 
@@ -135,7 +136,8 @@ def elu(x: Input, *, alpha: float = 1.0) -> Rule:
 def celu(x: Input, *, alpha: float = 1.0) -> Rule:
     if not alpha:
         raise malformed("Celu with alpha 0 divides by zero")
-    return opaque(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0))
+    parts = made_of.scaled_below_zero(variable(x, "X"), alpha) if alpha > 0 else None
+    return opaque(lambda x: np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(x / alpha), 0.0), parts=parts)
 
 
 @handles("Selu", since=(6, 22), axes=axis_rules.elementwise)

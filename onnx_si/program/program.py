@@ -18,6 +18,7 @@ from onnx_si.program.doubles import Doubles
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths, without_copies
 from onnx_si.program.known import KEPT_BYTES
+from onnx_si.program.scalars import Scalars, scalars
 from onnx_si.program.walked import walked
 from onnx_si.program.ways_back import WaysBack, ways_back
 from onnx_si.rules.placing import Place, placed
@@ -75,6 +76,11 @@ class Program:
     def ways_back(self) -> WaysBack:
         """How its tensors are followed back to the image."""
         return ways_back(self.instructions, self.shapes)
+
+    @cached_property
+    def scalars(self) -> Scalars:
+        """Its lengths, and scalar products over these."""
+        return scalars(self.instructions, self.shapes)
 
     def on(self, place: Place) -> "Program":
         """The same program with every constant of its rules as `place` gives it: in a device's memory, or an

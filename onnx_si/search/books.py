@@ -66,11 +66,11 @@ class Run(Ledger):
         return first is not None
 
     def _surely_matters(self) -> float:
-        """Priority of a cell as probable as the wanted width of the bounds allows to be left of S."""
+        """Priority of a cell as probable as may be left of S at the most."""
         if not self.inside:
             return -math.inf
-        known = self.task.line.distribution.log_mass(Intervals.of(np.concatenate(self.inside)))
-        return -known - math.log(max(self.options.precision, self.options.tuning.least_precision))
+        known = self.frontier.distribution.log_mass(Intervals.of(np.concatenate(self.inside)))
+        return -known - self.log_left
 
     def _resolve(self, batch: list[Cell]) -> None:
         """Settle cells with the whole network."""

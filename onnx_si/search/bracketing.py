@@ -1,6 +1,5 @@
 """The search of whoever brackets S in cells: what is open in one is looked at again in narrower ones."""
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,45 +25,77 @@ from onnx_si.statistics.line import ImageLine
 LEAST_ULPS = 16  # a cell as narrow as this is left: rounding of its ends is all there is
 
 
-@dataclass(kw_only=True)
-class Brackets(Ledger):
-    """A search by brackets.
-
-    `asked` is who gives them, `batch` how many cells are looked at together at most.
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What is known of a cell from the wider one that it is a part of: its remainder, and whether rounding is
+    all that is left of that, so that finer numbers are needed; `failed` is its width, if it was too wide, and
+    `lost` in how many looks in a row nothing was known of it, as where a jump of the network is.
     """
 
-    asked: Bracketing
+    remainder: float = math.inf
+    fine: bool = False
+    failed: float | None = None
+    lost: int = 0
+
+
+NO_PAST = Past()
+
+
+@dataclass(kw_only=True)
+class Asked:
+    """Who gives brackets, how many cells are looked at together at most, and what came of it."""
+
+    by: Bracketing
     batch: int
     chances: Chances = field(default_factory=lambda: Chances(harder=+1))
-    remainders: dict[tuple[float, float], float] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Brackets(Ledger):
+    """A search by brackets: `finer` is asked where `plain` leaves rounding alone, if there is one."""
+
+    plain: Asked
+    finer: Asked | None
+    pasts: dict[tuple[float, float], Past] = field(default_factory=dict)
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left, or so many cells are not allowed."""
         if sum(self.fates.values()) >= self.options.most_cells:
             return False
-        batch, first = list[Cell](), None
+        batch, first, asked = list[Cell](), None, self.plain
         splits, tuning = 0, self.options.tuning
-        while len(batch) < self.batch and splits < tuning.most_splits:
+        while len(batch) < asked.batch and splits < tuning.most_splits:
             cell = self.frontier.pop()
             if cell is None:
                 break
             first = first or cell
-            if cell.priority > first.priority + tuning.comparable:
+            past = self.pasts.get((cell.low, cell.high), NO_PAST)
+            others = batch and self._for(past) is not asked
+            if cell.priority > first.priority + tuning.comparable or others:
                 self.frontier.push(cell, first=cell.priority == -np.inf)
                 break
             if cell.width <= self._least(cell):
                 self._leave(cell.low, cell.high)
-            elif self.chances.of(cell.width) < tuning.likely:
-                self._split(cell, self.remainders.pop((cell.low, cell.high), math.inf))
+            elif self._for(past).chances.of(cell.width) < tuning.likely:
+                self._split(cell, self._past(cell))
                 splits += 1
             else:
+                asked = self._for(past)
                 batch.append(cell)
         if batch:
             ends = [(cell.low, cell.high) for cell in batch]
-            found = self.asked.bracket(self.task, ends, self.examiner.tally)
+            found = asked.by.bracket(self.task, ends, self.examiner.tally)
             for cell, bracket in zip(batch, found, strict=True):
                 self._learn(cell, bracket)
         return first is not None
+
+    def _for(self, past: Past) -> Asked:
+        """Who is asked about a cell."""
+        return self.finer if past.fine and self.finer is not None else self.plain
+
+    def _past(self, cell: Cell) -> Past:
+        """What was known of a cell, which is taken out of the books."""
+        return self.pasts.pop((cell.low, cell.high), NO_PAST)
 
     def _least(self, cell: Cell) -> float:
         return LEAST_ULPS * float(np.spacing(max(abs(cell.low), abs(cell.high))))
@@ -75,32 +106,45 @@ class Brackets(Ledger):
             self.inside.append(np.array(bracket.inside))
         left, tuning = sum(high - low for low, high in bracket.open), self.options.tuning
         success = left <= tuning.narrowed * cell.width
-        before = self.remainders.pop((cell.low, cell.high), math.inf)
+        past = self._past(cell)
         # then nothing is gained by narrower cells; a large one may be what the range of a function allows
-        rounding = tuning.small >= bracket.remainder > tuning.shrinks * before
-        self.chances.learn(cell.width, success)
+        rounding = tuning.small >= bracket.remainder > tuning.shrinks * past.remainder
+        chances = self._for(past).chances
+        if success or not rounding:
+            chances.learn(cell.width, success)
+        elif past.failed is not None:
+            chances.forget(past.failed)  # it was not for its width
         self.fates["undecided" if bracket.open else "accepted" if bracket.inside else "discarded"] += 1
+        lost = past.lost + 1 if math.isinf(bracket.remainder) else 0
+        now = Past(
+            remainder=bracket.remainder,
+            fine=past.fine,
+            failed=None if success else cell.width,
+            lost=lost,
+        )
         for low, high in bracket.open:
             part = replace(cell, low=low, high=high)
-            if rounding and not success:
+            if (rounding or lost >= tuning.often) and self.finer is not None and not past.fine:
+                self._push(part, Past(fine=True))
+            elif rounding and not success:
                 self._leave(low, high)
             elif success:
-                self._push(part, bracket.remainder)
+                self._push(part, now)
             else:
-                self._split(part, bracket.remainder)
+                self._split(part, now)
 
-    def _split(self, cell: Cell, remainder: float = math.inf) -> None:
+    def _split(self, cell: Cell, past: Past) -> None:
         """Both halves."""
         if cell.low < cell.middle < cell.high:
-            for low, high in itertools.pairwise((cell.low, cell.middle, cell.high)):
-                self._push(replace(cell, low=low, high=high), remainder)
+            self._push(replace(cell, high=cell.middle), past)
+            self._push(replace(cell, low=cell.middle), replace(past, failed=None))
             self.fates["split"] += 1
         else:
             self._leave(cell.low, cell.high)
 
-    def _push(self, cell: Cell, remainder: float) -> None:
+    def _push(self, cell: Cell, past: Past) -> None:
         """Put a cell back; one that holds the statistic comes first."""
-        self.remainders[cell.low, cell.high] = remainder
+        self.pasts[cell.low, cell.high] = past
         at = self.task.line.statistic
         self.frontier.push(cell, first=cell.low <= at <= cell.high)
 
@@ -164,14 +208,14 @@ def bracketed(
             "equal; choose another threshold"
         )
     require_room(program, round(asked.cost.passes) + 1)
-    tuning = options.tuning
+    tuning, finer = options.tuning, asked.finer
     examiner = Examiner(domains=options.domains, budget_bytes=room(options), deadline=options.deadline)
     run = Brackets(
         task=Task(program=program, margin=margin, line=line, event=event),
         options=options,
         examiner=examiner,
         frontier=Frontier(line, event.pixels, tuning.first_width, tuning.far),
-        asked=asked,
-        batch=batch_of(asked, program, tuning),
+        plain=Asked(by=asked, batch=batch_of(asked, program, tuning)),
+        finer=None if finer is None else Asked(by=finer, batch=batch_of(finer, program, tuning)),
     )
     return carried_out(run, progress)

@@ -24,8 +24,8 @@ from onnx_si.statistics.line import ImageLine
 class Forecast:
     """`cells` that a search is expected to examine (infinite: more than a limit), at so many seconds each.
 
-    `rounding` is the share of the largest margin that rounding leaves open in the narrowest cells, and
-    `too_coarse` that this is too much, however many cells there are.
+    Cells in finer numbers count as several. `rounding` is the share of the largest margin that it leaves
+    open in the narrowest cells, and `too_coarse` that this is too much, however many cells there are.
     """
 
     cells: float
@@ -71,13 +71,19 @@ def forecast(asked: Bracketing, task: Task, limit: float, costs: Costs, tuning: 
     costs : Costs
     tuning : Tuning
     """
-    each = seconds_a_cell(asked, task.program, costs)
-    most = 1 + ((limit / each - tuning.ends) / tuning.span - 1) / tuning.nearer  # cells in a standard error
-    if most < 1:
+    each, ends = seconds_a_cell(asked, task.program, costs), tuning.ends
+    if _densest(limit / each - ends, tuning) < 1:
         return Forecast(cells=math.inf, seconds_a_cell=each)
     rounding = _rounding(asked, task, tuning)
+    if not rounding <= tuning.most_left and asked.finer is not None:
+        fine = tuning.fine * seconds_a_cell(asked.finer, task.program, costs) / each
+        ends += tuning.fine_ends * fine
+        if _densest(limit / each - ends, tuning) < 1:
+            return Forecast(cells=math.inf, seconds_a_cell=each)
+        rounding = _rounding(asked.finer, task, tuning)
     if not rounding <= tuning.most_left:
         return Forecast(cells=math.inf, seconds_a_cell=each, rounding=rounding, too_coarse=True)
+    most = _densest(limit / each - ends, tuning)
     left, dense, per_error = places(task.line, tuning), list[float](), 1.0
     while left and per_error <= most:
         half = 0.5 * task.line.standard_error / per_error
@@ -89,8 +95,13 @@ def forecast(asked: Bracketing, task: Task, limit: float, costs: Costs, tuning: 
     if left:
         return Forecast(cells=math.inf, seconds_a_cell=each, rounding=rounding)
     mean = sum(dense) / len(dense)
-    cells = tuning.ends + tuning.span * (1 + tuning.nearer * (mean - 1))
+    cells = ends + tuning.span * (1 + tuning.nearer * (mean - 1))
     return Forecast(cells=cells, seconds_a_cell=each, rounding=rounding)
+
+
+def _densest(cells: float, tuning: Tuning) -> float:
+    """How many cells a standard error may take if so many are left for all of the line."""
+    return 1 + (cells / tuning.span - 1) / tuning.nearer
 
 
 def places(line: ImageLine, tuning: Tuning) -> list[float]:

@@ -94,6 +94,11 @@ class Frontier:
             if low < high:
                 self.push(cell, low, high, first=low < at < high, undecided=None, probed=False)
 
+    @property
+    def distribution(self) -> Distribution:
+        """By which cells are ranked."""
+        return self._distribution
+
     def reorder(self, distribution: Distribution) -> None:
         """Rank everything undecided by its probability under another distribution."""
         self._distribution = distribution

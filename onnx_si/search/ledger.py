@@ -37,8 +37,11 @@ class Ledger(ABC):
         init=False
     )  # S and what is undecided, after the last whole step
 
+    log_left: float = field(init=False)  # share of S, as ranked, that may be left: so close are bounds wanted
+
     def __post_init__(self) -> None:
         self.known = self.sets()
+        self.log_left = math.log(max(self.options.precision, self.options.tuning.least_precision))
 
     @abstractmethod
     def step(self) -> bool:

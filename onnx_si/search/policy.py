@@ -76,6 +76,12 @@ class Chances:
     def learn(self, width: float, success: bool) -> None:
         self.tried.append((self.harder * _level(width), success))
 
+    def forget(self, width: float) -> None:
+        """Take back a failure that had another reason."""
+        failure = (self.harder * _level(width), False)
+        if failure in self.tried:
+            self.tried.remove(failure)
+
     def of(self, width: float) -> float:
         level = self.harder * _level(width)
         successes = sum(success and at >= level for at, success in self.tried)

@@ -79,7 +79,8 @@ class Tuning:
     - `likely`: chance of success from which a cell is looked at before it is halved
     - `narrowed`: share of a cell that may be open if it counts as a success
     - `shrinks`: share of a remainder that is left in half of a cell, if more than rounding is in it,
-    - `small`: as it may be in a remainder of at most so much
+    - `small`: as it may be in a remainder of at most so much,
+    - `often`: looks in a row that tell nothing, from which on rounding may be why
     - `caches`: the tensors of a batch may take as many caches' size
 
     What is foretold of one, by cells at `places` (standard errors from the middle of the null law):
@@ -90,6 +91,8 @@ class Tuning:
     - `narrower`: so many times are the cells that are tried next
     - `narrow`: standard errors of a cell in which nothing but rounding is left of a remainder,
     - `narrow_places`: tried at so many of the places
+    - `fine_ends`, `fine`: cells that the ends of S take in finer numbers, where rounding asks for these, and
+      how many times as long as by its counted work one takes
     - `most_left`: of the largest margin; with more, too many images are as near as that to another region
     - `decided_by`: seconds that proven bounds may be expected to take where no time limit is given
     - `slack`: times as many cells as these seconds have, after which a search ends with the bounds it has
@@ -98,7 +101,9 @@ class Tuning:
 
     - `interval_passes`: forward passes that the confidence interval may cost beyond those of the p-value
     - `interval_rounds`: its ends move while S is completed,
-    - `small_steps`: so often to the nearest possible place,
+    - `outlook`: an end is expected no farther out than so many times what is known there
+    - `nearest_end`: where it may be nearest, in its distance if all beyond it were of S: half of p is that
+    - `small_steps`: else they move so often to the nearest possible place,
     - `leap`: then so many times as far from the statistic as that
     - `roughly`: of an end's distance, as near as it has to be known to tell what is probable under it
     - `log_negligible`: share of undecided mass that hardly moves an end of the interval
@@ -147,6 +152,7 @@ class Tuning:
     narrowed: float = 0.6
     shrinks: float = 0.75
     small: float = 1e-3
+    often: int = 8
     caches: int = 4
     places: tuple[float, ...] = (0.0, -1.0, 1.0, -2.0, 2.0)
     ends: float = 120.0
@@ -155,11 +161,15 @@ class Tuning:
     narrower: float = 4.0
     narrow: float = 2.0**-12
     narrow_places: int = 3
+    fine_ends: float = 24.0
+    fine: float = 2.0
     most_left: float = 3e-6
     decided_by: float = 60.0
     slack: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12
+    outlook: float = 5.0
+    nearest_end: float = 0.8
     small_steps: int = 3
     leap: float = 2.0
     roughly: float = 1e-3

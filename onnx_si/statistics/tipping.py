@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from onnx_si.statistics.truncated.brent import find_root
 from onnx_si.statistics.truncated.scales import Scales
 
 REACH = 100.0  # factor by which the noise is made larger or smaller at most
 FIRST = 0.25  # logarithm of the factor of the first step, where the p-value need not grow with the noise,
 LARGEST = 1.0  # of the largest,
 NEAREST = 1e-6  # and the distance at which the end of a decision is known well enough
+LEAST = 5e-324  # the smallest number: stands for a p-value of 0 in logarithms
 GROWS = 4.0  # steps beyond that end, each so many times as far
 
 
@@ -98,34 +100,64 @@ class _Way:
 
     def held(self) -> float:
         """How far the decision is proven to be the same."""
-        at, barred = 0.0, math.inf
-        step = self.end if self.scales.monotone else FIRST
+        if self.scales.monotone:
+            return self._held_up_to_one()
+        at, step = 0.0, FIRST
         while at < self.end and step >= self.nearest:
             place = min(at + step, self.end)
-            if place < barred and self._same(at, place):
+            if self._same(at, place):
                 at, step = place, min(2 * step, LARGEST)
             else:
-                if self.scales.monotone:
-                    barred = min(barred, place)
                 step /= 2
-            step = min(step, 0.5 * (barred - at))
         return at
+
+    def _held_up_to_one(self) -> float:
+        """Where the p-value grows with the noise: up to the one place where its bound is alpha."""
+        if self._is_the_same(self.end):
+            return self.end
+        at, back = self._root(0.0, self.rejects), 0.5 * self.nearest
+        while at > back and not self._is_the_same(at - back):
+            back *= 2
+        return max(at - back, 0.0)
+
+    def _is_the_same(self, place: float) -> bool:
+        return decision(self.scales.at(self.factor(place)), self.alpha) is self.rejects
+
+    def _root(self, start: float, upper: bool) -> float:
+        """Where the upper or the lower bound of the p-value is alpha, between a place and the end."""
+
+        def excess(place: float) -> float:
+            return math.log(max(self.scales.at(self.factor(place))[upper], LEAST) / self.alpha)
+
+        return find_root(excess, start, self.end, xtol=0.5 * self.nearest)
 
     def _same(self, near: float, far: float) -> bool:
         """Whether it is the same on all of a stretch whose near end is known."""
-        if self.scales.monotone:
-            return decision(self.scales.at(self.factor(far)), self.alpha) is self.rejects
         low, high = sorted((self.factor(near), self.factor(far)))
         return decision(self.scales.between(low, high), self.alpha) is self.rejects
 
     def turned(self, held: float) -> float | None:
         """The nearest place beyond at which the decision is found to be the other one."""
+        if self.scales.monotone:
+            return self._turned_for_good(held)
         before = held
         for place in self._beyond(held):
             if self._other(place):
                 return self._bisected(before, place)
             before = place
         return None
+
+    def _turned_for_good(self, held: float) -> float | None:
+        """Where the p-value grows with the noise: the one place where its other bound is alpha."""
+        if held >= self.end:
+            return None
+        at, step = min(held + self.nearest, self.end), 0.5 * self.nearest
+        if self._other(at) or not self._other(self.end):
+            return at if self._other(at) else None
+        at = self._root(at, not self.rejects)
+        while not self._other(place := min(at + step, self.end)):
+            step *= 2
+        return place
 
     def _beyond(self, held: float) -> Iterator[float]:
         step = self.nearest

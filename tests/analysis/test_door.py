@@ -252,7 +252,7 @@ def test_training_mode_is_told():
     with pytest.raises(onnx_si.UnsupportedModel, match=r"exported in training mode.*model\.eval\(\)"):
         onnx_si.test(net.finish("map"), IMAGE, sigma=1.0, engine="exact")
     result = onnx_si.test(net.finish("map"), IMAGE, sigma=1.0)
-    assert result.guarantee == "monte-carlo"
+    assert result.guarantee == "certified"
     assert any("exported in training mode" in text for text in result.defaults)
 
 

@@ -240,6 +240,7 @@ class Fake:
     rounding: float = 1e-9
     seen: list = dataclasses.field(default_factory=list)
     cost = Cost(passes=8.0)
+    finer: object = None
 
     def bracket(self, task, ends, tally):
         return [self.one(low, high) for low, high in ends]
@@ -306,6 +307,20 @@ def test_where_rounding_leaves_much_open_nothing_is_tried(second):
         Fake({}, rounding=0.99 * Tuning().most_left), task_of(), 1000.0, Costs(), Tuning()
     ).too_coarse
     assert foretold.forecast(Fake({}, rounding=math.nan), task_of(), 1000.0, Costs(), Tuning()).too_coarse
+
+
+def test_finer_numbers_are_counted_where_rounding_asks_for_them(second):
+    """One look in them takes as long as two by its counted work, and the ends of S take some."""
+    fake, tuning = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-9)), Tuning()
+    found = foretold.forecast(fake, task_of(), 1000.0, Costs(), tuning)
+    ends = tuning.ends + tuning.fine_ends * tuning.fine
+    assert not found.too_coarse and found.rounding < 2e-9 and found.cells == ends + tuning.span
+    assert len(fake.seen) == 5 and not fake.finer.seen  # but the narrow ones, for rounding
+    late = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-9))
+    limit = tuning.ends + tuning.span + tuning.fine_ends
+    assert math.isinf(foretold.forecast(late, task_of(), limit, Costs(), tuning).cells) and not late.seen
+    coarse = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-4))
+    assert foretold.forecast(coarse, task_of(), 1000.0, Costs(), tuning).too_coarse and not coarse.seen
 
 
 def test_chains_where_rounding_leaves_much_open(monkeypatch):

@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 import pytest
+from domains.test_enclosure import EXTENDED
 from support import nets, smooth_nets
 
 import onnx_si
@@ -26,6 +27,11 @@ NETS = {
         {"saliency": "gradcam", "threshold": "max:0.5", "target": 1},
     ),
     "transformer": (smooth_nets.transformer, {"threshold": 0.2}),
+    "transformer, fused": (functools.partial(smooth_nets.transformer, fused=True), {"threshold": 0.2}),
+    "batch statistics": (
+        functools.partial(smooth_nets.batch_norm_in_training, size=8),
+        {"threshold": "max:0.5"},
+    ),
     "ConvNeXt": (functools.partial(smooth_nets.convnext, size=6), {"threshold": "minmax:0.6"}),
     "classes of pixels": (
         functools.partial(smooth_nets.softmax_segmentation, size=8),
@@ -224,3 +230,50 @@ def test_one_analysis_serves_many_images():
     rng = np.random.default_rng(1)
     values = {analysis.test(rng.normal(size=(8, 8))).p_value for _ in range(3)}
     assert len(values) == 3
+
+
+@pytest.fixture
+def in_double_precision(monkeypatch):
+    """As on a machine without longer numbers."""
+    monkeypatch.setattr(Polynomials, "finer", None)
+
+
+@EXTENDED
+def test_ends_are_as_close_as_wanted_in_long_numbers():
+    """In double precision they are 1e-9 apart, after five times the work."""
+    make, options = NETS["tanh U-Net"]
+    fine, coarse = (certified(make, precision=precision, **options) for precision in (1e-10, 1e-4))
+    (low, high), bounds = fine.p_value_bounds, coarse.p_value_bounds
+    assert fine.search.complete
+    assert high - low <= 1e-10
+    assert bounds[0] <= low <= high <= bounds[1]
+
+
+@EXTENDED
+def test_an_image_within_the_rounding_of_double_precision_is_tested_in_long_numbers(request):
+    """A pixel's margin is less than what rounding leaves of it, as far as that can be bounded."""
+    make, options = NETS["tanh U-Net"]
+    model, rng = make(0), np.random.default_rng([0, 7])
+    shape = [n if isinstance(n, int) else 1 for n in model.inputs[0].shape]
+    values = onnx_si.evaluate(model, {model.inputs[0].name: rng.normal(size=shape)})[model.outputs[0].name]
+    options = {**options, "threshold": float(np.sort(values.ravel())[values.size // 2]) - 1e-12, "verify": 0}
+    result = certified(make, **options)
+    low, high = result.p_value_bounds
+    assert high - low <= 1e-4
+    request.getfixturevalue("in_double_precision")
+    for engine in ("certified", "auto"):  # chains would be a choice made by where the image is
+        with pytest.raises(UnsupportedModel, match="what rounding may do"):
+            certified(make, **{**options, "engine": engine})
+    assert certified(make, **{**options, "engine": "monte-carlo", "draws": 19}).guarantee == "monte-carlo"
+
+
+@EXTENDED
+def test_the_scan_agrees_where_every_cell_is_asked_in_long_numbers(monkeypatch):
+    plain = Polynomials.prepared
+
+    def prepared(domain, program):
+        found, made = plain(domain, program)
+        return dataclasses.replace(found, longer=True), made
+
+    monkeypatch.setattr(Polynomials, "prepared", prepared)
+    test_s_is_what_a_dense_scan_finds("squeeze and excitation, cam", monkeypatch)

@@ -71,6 +71,10 @@ WAYS = {
     "pooled norm": lambda net, d, x: net.add(
         "AveragePool", net.add("ReduceL2", d, net.ints(1), keepdims=1), kernel_shape=[2, 2], pads=[0, 0, 1, 1]
     ),
+    "LpPool": lambda net, d, x: net.add("LpPool", total(net, d), kernel_shape=[2, 2], pads=[0, 0, 1, 1], p=2),
+    "product": lambda net, d, x: net.add(
+        "ReduceProd", net.add("Add", d, number(net, 0.3)), net.ints(1), keepdims=1
+    ),
     "third power": lambda net, d, x: total(net, net.add("Pow", net.add("Abs", d), number(net, 3.0))),
     "fourth power": lambda net, d, x: total(net, net.add("Pow", d, number(net, 4.0))),
     "square of a sum": lambda net, d, x: square(

@@ -46,10 +46,11 @@ def test_no_mean_beyond_the_true_end_is_asked_about_first(monkeypatch):
 
 
 def test_an_end_far_out_is_neared_in_leaps(monkeypatch):
-    """S ends next to the statistic, so that its interval's end is far beyond, and steps there are small."""
+    """S may go on for a little, so that its interval's end is far beyond, and steps there are small."""
     known, excluded, asked = (AT - 0.01, 1.0), [-10.0], []
+    beside = (AT - 0.0101, AT - 0.01)
     stands = run(known, [])
-    stands.sets = lambda: (Intervals.of([known]), Intervals.of([(-np.inf, excluded[0])]))
+    stands.sets = lambda: (Intervals.of([known]), Intervals.of([(-np.inf, excluded[0]), beside]))
 
     def settled(run, distribution, *rest):
         asked.append(distribution.mean)
@@ -61,5 +62,70 @@ def test_an_end_far_out_is_neared_in_leaps(monkeypatch):
 
     monkeypatch.setattr(settling, "_settle", settled)
     settling.settle_interval(stands, LEVEL, None)
-    end, _ = interval_of(Intervals.of([known]))
+    end, _ = interval_of(Intervals.of([(beside[0], known[1])]))
     assert 1.01 * end < min(asked) < 1.8 * asked[0] < 0
+
+
+def places_asked(monkeypatch, stands, explores):
+    """The means that a search is settled for; `explores` gives what is then undecided, None for no change."""
+    asked = []
+
+    def settled(run, distribution, *rest):
+        asked.append(distribution.mean)
+        found = explores(distribution.mean)
+        if found is None:
+            return True
+        run.operations += 1
+        run.sets = lambda: found
+        return False
+
+    monkeypatch.setattr(settling, "_settle", settled)
+    settling.settle_interval(stands, LEVEL, None)
+    return asked
+
+
+def test_where_s_ends_around_the_statistic_its_farthest_end_is_asked_about_at_once(monkeypatch):
+    """Both ends of the part are known: no round but the first, and the ends are not sought again."""
+    known, open_ones = (-0.5, 0.6), [(-np.inf, -4.0), (4.0, np.inf)]
+    stands = run(known, open_ones)
+    stands.options.alternative = "two-sided-abs"
+    asked = places_asked(monkeypatch, stands, lambda mean: None)
+    bounds = interval_bounds(Intervals.of([known]), Intervals.of(open_ones), AT, 1.0, LEVEL)
+    assert np.allclose(sorted(asked[:2]), [bounds[0][0], bounds[1][1]], rtol=1e-2) and len(asked) == 4
+    assert all(abs(near - AT) < abs(far - AT) for near, far in zip(asked[2:], asked[:2], strict=True))
+
+
+def test_an_end_is_not_expected_far_beyond_what_is_known(monkeypatch):
+    """S is narrow and the next part of it near: an end by the narrow part alone is 300 errors away."""
+    known, seen = (AT - 0.01, AT + 0.01), [2.0]
+    stands = run(known, [(-np.inf, -2.0), (2.0, np.inf)])
+    stands.options.alternative = "two-sided-abs"
+
+    def explores(mean):
+        if seen[0] > 40 or abs(mean) < seen[0]:
+            return None
+        seen[0] = 2 * abs(mean)
+        beyond = [(-np.inf, -seen[0]), (seen[0], np.inf)]
+        return Intervals.of([known]), Intervals.of(beyond)
+
+    asked = np.abs(places_asked(monkeypatch, stands, explores))
+    assert asked[0] < 12 and max(asked) > 100  # in steps of a few times what is known
+    ahead = [b / a for a, b in zip(asked, asked[2:], strict=False)]
+    assert max(ahead) < 12
+
+
+def test_a_new_part_of_s_is_followed_by_another_look(monkeypatch):
+    known, open_ones, more = (-0.5, 0.6), [(-np.inf, -4.0), (4.0, np.inf)], []
+
+    def explores(mean):
+        if more:
+            return None
+        more.append(Intervals.of([known, (4.5, 7.0)]))
+        return more[0], Intervals.of([(-np.inf, -40.0), (40.0, np.inf)])
+
+    stands = run(known, open_ones)
+    stands.options.alternative = "two-sided-abs"
+    asked = places_asked(monkeypatch, stands, explores)
+    (low, _), (_, high) = interval_bounds(more[0], Intervals.empty(), AT, 1.0, LEVEL)
+    assert np.allclose(sorted(asked[2:4]), [low, high], rtol=1e-2)
+    assert abs(asked[2] - AT) < abs(asked[3] - AT), "the nearest first, for which less is to be examined"

@@ -80,6 +80,7 @@ def test_questions_to_the_runtime_end_too(looks):
     looks.clear()
     found = onnx_si.test(MODEL, IMAGE, time_limit=before + 20, verify=4000, **FINE)
     assert 0 < found.parity.points < 400
+    assert looks[-1] <= 1.08 * (before + 20)
 
 
 def test_enough_time_changes_nothing(whole):

@@ -254,7 +254,8 @@ def test_intervals_cover_in_random_sets(kind):
     assert low <= covered <= high
 
 
-def test_likely_ends_are_near_the_proven_ones():
+@pytest.mark.parametrize("alternative", ["two-sided-abs", "two-sided"])
+def test_likely_ends_are_near_the_proven_ones(alternative):
     """S goes on without a gap, as far as it is known and beyond: one root each, which is the hull's end."""
     rng = np.random.default_rng(3)
     for _ in range(40):
@@ -262,13 +263,23 @@ def test_likely_ends_are_near_the_proven_ones():
         statistic = float(rng.uniform(low, high))
         around = Intervals.of([(low - rng.exponential(), low), (high, high + rng.exponential())])
         known = Intervals.of([(low, high)]), around, statistic, SD, 0.9
-        (far_low, near_low), (near_high, far_high) = likely_ends(*known, 1e-4)
-        proven = interval_bounds(*known)
+        how = {"absolute": alternative == "two-sided-abs", "tolerance": 1e-4}
+        near_low, near_high = likely_ends(*known, **how)
+        far_low, far_high = likely_ends(*known, farthest=True, **how)
+        proven = interval_bounds(*known, alternative)
         for found, wanted in zip(
             (far_low, near_low, near_high, far_high), (*proven[0], *proven[1]), strict=True
         ):
             assert found == pytest.approx(wanted, abs=1e-3 * (1 + abs(wanted - statistic)))
         assert far_low <= near_low <= near_high <= far_high
+
+
+def test_a_likely_end_is_not_missed_where_p_rises_for_a_moment():
+    """What is open from 24.786 on makes means of half of that acceptable again, and no others near."""
+    inside, undecided = Intervals.of([(-0.2823, 0.1328)]), Intervals.of([(-INF, -24.786)])
+    known = inside, undecided, 0.0, 1.0, 0.95
+    low, _ = likely_ends(*known, absolute=True, tolerance=1e-3, farthest=True)
+    assert low == pytest.approx(interval_bounds(*known)[0][0], rel=1e-3) and low < -12.393
 
 
 def test_where_the_accepted_differences_lie_on_both_sides_of_a_rejected_0_there_is_no_interval():

@@ -44,9 +44,11 @@ def squeeze_excite(seed=0, size=16, width=6, classes=3):
     return net.finish(net.add("Gemm", flat, net.normal(classes, width), net.normal(classes), transB=1))
 
 
-def transformer(seed=0, size=16, patch=4, width=8, heads=2):
-    """Patches, layer normalisation, attention and Gelu by Erf; the output is a map of the patches."""
-    net = Net(seed, (1, 1, size, size))
+def transformer(seed=0, size=16, patch=4, width=8, heads=2, fused=False):
+    """Patches, layer normalisation, attention (one op of the standard's or its parts) and Gelu by Erf; the
+    output is a map of the patches.
+    """
+    net = Net(seed, (1, 1, size, size), opset=23 if fused else 17)
     side = size // patch
     tokens, each = side * side, width // heads
     patches = net.add(
@@ -73,14 +75,19 @@ def transformer(seed=0, size=16, patch=4, width=8, heads=2):
         )
 
     y = norm(x)
-    query, key, value = (split(linear(y, width, width)) for _ in range(3))
-    scores = net.add(
-        "Mul",
-        net.add("MatMul", query, net.add("Transpose", key, perm=[0, 1, 3, 2])),
-        net.const(np.array(each**-0.5)),
-    )
-    mixed = net.add("MatMul", net.add("Softmax", scores, axis=-1), value)
-    mixed = net.add("Reshape", net.add("Transpose", mixed, perm=[0, 2, 1, 3]), net.ints(1, tokens, width))
+    if fused:
+        made = [linear(y, width, width) for _ in range(3)]
+        mixed = net.add("Attention", *made, q_num_heads=heads, kv_num_heads=heads)
+    else:
+        query, key, value = (split(linear(y, width, width)) for _ in range(3))
+        scores = net.add(
+            "Mul",
+            net.add("MatMul", query, net.add("Transpose", key, perm=[0, 1, 3, 2])),
+            net.const(np.array(each**-0.5)),
+        )
+        mixed = net.add("MatMul", net.add("Softmax", scores, axis=-1), value)
+        moved = net.add("Transpose", mixed, perm=[0, 2, 1, 3])
+        mixed = net.add("Reshape", moved, net.ints(1, tokens, width))
     x = net.add("Add", x, linear(mixed, width, width))
     hidden = linear(norm(x), width, 2 * width)
     bell = net.add(

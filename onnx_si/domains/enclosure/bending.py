@@ -14,10 +14,13 @@ PRODUCT = Bilinear(product=np.multiply, elementwise=True)
 ROUNDED = (
     16 * UNIT
 )  # share of a smooth function's values, and of its slopes, that their rounding is less than
+ENOUGH = 1 + 1e-9  # a cosine, and the rounding of its sums
 
 
-def smooth(function: Reach, x: Enclosure) -> Enclosure:
-    """The line through the middle with the mean of the extreme slopes, and what the others leave it by."""
+def smooth(function: Reach, x: Enclosure, of_squares: bool = False) -> Enclosure:
+    """The line through the middle with the mean of the extreme slopes, and what the others leave it by; of a
+    root of squares, which is defined everywhere, no more than its range.
+    """
     low, high = x.bounds()
     flattest, steepest = function.slopes(low, high)
     slope = 0.5 * (flattest + steepest)
@@ -27,16 +30,20 @@ def smooth(function: Reach, x: Enclosure) -> Enclosure:
     least, most = function.values(low, high)
     size = np.maximum(np.abs(least), np.abs(most)) + np.abs(slope) * reach
     still = (x.slope == 0) & (x.radius == 0)
-    return Enclosure(
+    found = Enclosure(
         centre=centre,
         slope=slope * x.slope,
         radius=np.where(still, 0.0, radius * (1 + ROUNDED)) + ROUNDED * size + TINY,
         half_width=x.half_width,
     )
+    if not of_squares:
+        return found
+    half = 0.5 * (most - least)
+    return _or_rather(found, 0.5 * least + 0.5 * most, half * (1 + ROUNDED) + ROUNDED * most + TINY)
 
 
-def quotient(rule: Quotient, xs: Sequence[Enclosure]) -> Enclosure:
-    """The dividend times the reciprocal of the divisor."""
+def quotient(rule: Quotient, xs: Sequence[Enclosure], cosine: bool = False) -> Enclosure:
+    """The dividend times the reciprocal of the divisor; a cosine's size is at most 1."""
     divisor = xs[-1]
     given = [[getattr(x, part) for x in xs] for part in ("centre", "slope", "radius")]
     above, below = ([rule.line_up(*values)[i] for values in given] for i in (0, 1))
@@ -48,4 +55,16 @@ def quotient(rule: Quotient, xs: Sequence[Enclosure]) -> Enclosure:
         centre, slope, radius = (np.broadcast_to(part, shape) for part in parts)
         return Enclosure(centre=centre, slope=slope, radius=radius, half_width=divisor.half_width)
 
-    return bilinear(PRODUCT, [made(above), smooth(Reciprocal(), made(below))])
+    found = bilinear(PRODUCT, [made(above), smooth(Reciprocal(), made(below))])
+    return _or_rather(found, np.zeros(()), np.full((), ENOUGH)) if cosine else found
+
+
+def _or_rather(x: Enclosure, middle: Array, reach: Array) -> Enclosure:
+    """The same of numbers that are within `reach` of `middle`, where less is known of them."""
+    known = ~(x.radius > reach) & np.isfinite(x.radius + np.abs(x.centre) + np.abs(x.slope))
+    return Enclosure(
+        centre=np.where(known, x.centre, middle),
+        slope=np.where(known, x.slope, 0.0),
+        radius=np.where(known, x.radius, reach),
+        half_width=x.half_width,
+    )

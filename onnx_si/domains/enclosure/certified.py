@@ -26,6 +26,7 @@ from onnx_si.domains.enclosure.value import LEAST, UNIT, Enclosure, proven, wide
 from onnx_si.kernels.pointwise import rectified
 from onnx_si.program.program import Program
 from onnx_si.program.ranges import Limits, beyond
+from onnx_si.program.scalars import Scalars
 from onnx_si.program.ways_back import WaysBack
 from onnx_si.rules.rules import (
     Affine,
@@ -42,6 +43,7 @@ from onnx_si.rules.rules import (
     Winner,
 )
 
+NOTHING = Scalars(frozenset(), frozenset())
 MATERIAL = (
     1e-10  # share of the largest value below which an open unit is not worth a split (no bound uses it)
 )
@@ -84,9 +86,15 @@ class EnclosureDomain:
         return None if self.program is None else self.program.ways_back
 
     @property
+    def scalars(self) -> Scalars:
+        """Which of the program's tensors are lengths and cosines."""
+        return NOTHING if self.program is None else self.program.scalars
+
+    @property
     def output(self) -> str:
         """What the next instruction makes."""
-        assert self.program is not None
+        if self.program is None:
+            return ""
         return self.program.instructions[self.position].output
 
     def watch(self, x: Enclosure, limits: Limits) -> None:
@@ -111,9 +119,9 @@ class EnclosureDomain:
             case Bilinear():
                 return bilinear(rule, inputs)
             case Smooth(reach=reach) if reach is not None:
-                return smooth(reach, inputs[0])
+                return smooth(reach, inputs[0], of_squares=self.output in self.scalars.lengths)
             case Quotient():
-                return quotient(rule, inputs)
+                return quotient(rule, inputs, cosine=self.output in self.scalars.cosines)
             case Smooth() | Opaque():
                 return self._curved(rule, inputs)
 

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnx_si.kernels.balls import UNIT, UP
+from onnx_si.kernels.long import narrowed, unit_of
 from onnx_si.rules.rules import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Basis:
-    """The points of one order, and what follows from them.
+    """The points of one order, and what follows from them, in double or in longer precision.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ class Basis:
         Bounds of the Taylor coefficients of each T_k on [-1, 1]: those of power j are in row j.
     lebesgue : float
         A polynomial is at most so many times as large as its values at the points.
+    unit : float
+        Twice the rounding of one operation on values at the points.
     """
 
     order: int
@@ -42,19 +45,26 @@ class Basis:
     analysis: Array
     derivatives: Array
     lebesgue: float
+    unit: float = UNIT
 
     @property
     def count(self) -> int:
         """How many points there are."""
         return self.order + 1
 
+    @property
+    def is_long(self) -> bool:
+        """Whether values are in more than double precision."""
+        return self.unit < UNIT
+
 
 @functools.lru_cache(maxsize=32)
-def basis(order: int) -> Basis:
+def basis(order: int, longer: bool = False) -> Basis:
     """The basis of an order."""
     count = order + 1
-    angles = (np.arange(count) + 0.5) * math.pi / count
-    analysis = 2.0 / count * np.cos(np.outer(np.arange(count), angles))
+    numbers: Array = np.arange(count).astype(np.longdouble if longer else np.float64)
+    angles = (numbers + 0.5) * np.arccos(-np.ones_like(numbers)) / count
+    analysis = 2 * np.cos(np.outer(numbers, angles)) / count
     analysis[0] *= 0.5
     derivatives = np.zeros((count, count))
     for k in range(count):
@@ -67,12 +77,23 @@ def basis(order: int) -> Basis:
         analysis=analysis,
         derivatives=np.abs(derivatives) * UP,
         lebesgue=2 / math.pi * math.log(count) + 1,
+        unit=unit_of(angles),
     )
 
 
 def coefficients(of: Basis, stack: Array) -> tuple[Array, Array]:
-    """Coefficients (order + 1, ...) of values at the points, and a bound of their rounding."""
-    flat = stack.reshape(of.count, -1)
-    found = (of.analysis @ flat).reshape(stack.shape)
-    off = UNIT * (8 * of.count + 16) * np.abs(stack).max(axis=0)
-    return found, off
+    """Coefficients (order + 1, ...) of values at the points, in double precision, and a bound of the rounding
+    that went into them: what is left is no more than that of a coefficient itself.
+    """
+    if of.is_long:  # what all points share does not bend
+        first = stack[0]
+        apart = narrowed(stack - first)
+        found, off = _transformed(of, apart)
+        found[0] += narrowed(first)
+        return found, (off + 4 * of.unit * narrowed(np.abs(first)) * of.count) * UP
+    return _transformed(of, stack)
+
+
+def _transformed(of: Basis, stack: Array) -> tuple[Array, Array]:
+    found = (narrowed(of.analysis) @ stack.reshape(of.count, -1)).reshape(stack.shape)
+    return found, UNIT * (8 * of.count + 16) * np.abs(stack).max(axis=0)

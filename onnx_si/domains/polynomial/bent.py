@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.domains.polynomial.basis import coefficients
 from onnx_si.domains.polynomial.gains import Gains
 from onnx_si.domains.polynomial.gains import norm as norm_of
 from onnx_si.domains.polynomial.value import Polynomial, bounded
 from onnx_si.kernels.balls import TINY, UNIT, UP
-from onnx_si.rules.rules import Kinked, Maximum
+from onnx_si.kernels.long import narrowed
+from onnx_si.rules.rules import Array, Kinked, Maximum
 
 
 def kinked(rule: Kinked, x: Polynomial) -> Polynomial:
@@ -30,11 +32,32 @@ def kinked(rule: Kinked, x: Polynomial) -> Polynomial:
     steep, lebesgue = np.abs(chord), x.basis.lebesgue
     largest = np.maximum(np.abs(low), np.abs(high))
     rounding = 8 * UNIT * lebesgue * (steep * largest + np.abs(at_low) + np.abs(at_high))
+    values = chord * x.stack + shift
+    if x.basis.is_long:
+        whole, slope = _pieces(rule, low, high)
+        steep, spread = np.where(whole, slope, steep), np.where(whole, 0.0, spread)
+        sizes = 2 * slope * largest + np.abs(at_low) + np.abs(at_high)
+        rounding = np.where(whole, 8 * x.basis.unit * lebesgue * sizes, rounding)
+        values = np.where(whole, rule.function(x.stack), values)
     # a flat piece gives the same number to the last bit: a dead unit is exactly zero
     own = spread * UP + rounding + TINY * ((steep > 0) | (spread > 0))
-    values = (chord * x.stack + shift).reshape(x.values.shape)
     norm = (steep.reshape(x.cells, -1).max(axis=1) * x.norm + norm_of(own)) * UP
-    return bounded(x.basis, values, steep * x.radius * UP + own, norm)
+    return bounded(x.basis, values.reshape(x.values.shape), steep * x.radius * UP + own, norm)
+
+
+def _pieces(rule: Kinked, low: Array, high: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Which ranges lie on one piece, and how steep it is: by places of it that are not near each other."""
+    below, above = np.full(low.shape, -np.inf), np.full(low.shape, np.inf)
+    whole = np.isfinite(low) & np.isfinite(high)
+    for point in rule.breakpoints:
+        whole = whole & ~((low < point) & (point < high))
+        below = np.where(point <= low, np.maximum(below, point), below)
+        above = np.where(point >= high, np.minimum(above, point), above)
+    start = np.where(np.isfinite(below), below, np.minimum(low, above) - 1 - np.abs(low))
+    stop = np.where(np.isfinite(above), above, np.maximum(high, below) + 1 + np.abs(high))
+    at_start, at_stop = rule.function(start), rule.function(stop)
+    slack = 8 * UNIT * (np.abs(at_start) + np.abs(at_stop))
+    return whole, (np.abs(at_stop - at_start) * (1 + 1e-9) + slack) / (stop - start)
 
 
 def maximum(rule: Maximum, xs: Sequence[Polynomial], gains: Gains) -> Polynomial:
@@ -50,16 +73,18 @@ def maximum(rule: Maximum, xs: Sequence[Polynomial], gains: Gains) -> Polynomial
     index = stack.mean(axis=1).argmax(axis=0)[None]
     lead = np.take_along_axis(stack, index[:, None], axis=0)[0]
     lead_radius = np.take_along_axis(radius, index, axis=0)[0]
+    size_of_lead = narrowed(np.abs(lead).max(axis=0)) * UP
     ahead = np.zeros(lead.shape[1:])
     for candidate, off, lacks, i in zip(stack, radius, missing, range(len(stack)), strict=True):
         behind = np.where(lacks, 0.0, candidate - lead)
         found, rounding = coefficients(basis, behind)
-        size = np.where(lacks, 0.0, np.abs(candidate).max(axis=0)) + np.abs(lead).max(axis=0)
+        size = np.where(lacks, 0.0, narrowed(np.abs(candidate).max(axis=0))) + size_of_lead
         most = found[0] + np.abs(found[1:]).sum(axis=0) + off + lead_radius
-        most = most + basis.count * rounding + 8 * UNIT * (size + off + lead_radius)
+        most = most + basis.count * rounding + 8 * UNIT * (np.abs(found).sum(axis=0) + off + lead_radius)
+        most = most + 8 * basis.unit * size
         ahead = np.where(lacks | (index[0] == i), ahead, np.maximum(ahead, most))  # NaN stays
     shifted = lead + 0.5 * ahead
-    rounding = 4 * UNIT * basis.lebesgue * (np.abs(lead).max(axis=0) + ahead)
+    rounding = 4 * basis.unit * basis.lebesgue * (size_of_lead + ahead)
     own = 0.5 * ahead * UP + np.where(ahead > 0, rounding, 0.0)
     norms = gains.of(rule, [x.radius.shape[1:] for x in xs]).norms
     assert norms is not None, "candidates are moved"

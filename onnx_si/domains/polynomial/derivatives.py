@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.kernels.balls import UNIT, Ball
+from onnx_si.kernels.balls import UP, Ball
+from onnx_si.kernels.long import narrowed, unit_of
 from onnx_si.rules.rules import Array, Smooth
 
 Series = Callable[[Any, int], Any]
@@ -79,7 +80,7 @@ def bounds(rule: Smooth, low: Array, high: Array, order: int) -> Array:
 def value(rule: Smooth, x: Array) -> tuple[Array, Array]:
     """A function at numbers, and how far what is computed may be off."""
     (found,) = rule.series(Ball(x), 0)
-    return found.mid, found.rad + 4 * UNIT * np.abs(found.mid)
+    return found.mid, narrowed(found.rad + 4 * unit_of(x) * np.abs(found.mid)) * UP
 
 
 def reach(rule: Smooth, low: Array, high: Array) -> Array:

@@ -14,11 +14,12 @@ from onnx_si.domains.polynomial.followed import require_followed
 from onnx_si.domains.polynomial.fusing import fused
 from onnx_si.domains.polynomial.gains import Gains
 from onnx_si.domains.polynomial.remainders import PolynomialDomain
-from onnx_si.domains.polynomial.value import Polynomial, cells
+from onnx_si.domains.polynomial.value import LONGER, Polynomial, cells
 from onnx_si.domains.polynomial.verdict import OPEN, Parted, parted, signed
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.kernels.balls import UNIT
+from onnx_si.kernels.long import IS_LONGER
 from onnx_si.program.program import Program
 from onnx_si.rules.rules import Kinked, Maximum
 
@@ -29,21 +30,27 @@ MANY = 0.02
 
 @dataclass(frozen=True)
 class Polynomials:
-    """Carries values at Chebyshev points of a cell and a remainder."""
+    """Carries values at Chebyshev points of a cell and a remainder; `longer` in long numbers."""
 
     order: int = ORDER
+    longer: bool = False
     gains: Gains = field(default_factory=Gains, compare=False)
     guarantee: ClassVar[str] = CERTIFIED.name
 
     @property
     def cost(self) -> Cost:
         """An evaluation at each point, and one for the remainder."""
-        return Cost(passes=self.order + 2.0)
+        return Cost(passes=(LONGER if self.longer else 1.0) * (self.order + 1.0) + 1.0)
+
+    @property
+    def finer(self) -> "Polynomials | None":
+        """The same where rounding is smaller, if the machine has such numbers."""
+        return replace(self, longer=True) if IS_LONGER and not self.longer else None
 
     def start(self, task: Task, ends: Sequence[tuple[float, float]]) -> Polynomial:
         """The images on cells."""
         low, high = np.array(ends).T
-        return cells(basis(self.order), task.line.start, task.line.direction, low, high)
+        return cells(basis(self.order, self.longer), task.line.start, task.line.direction, low, high)
 
     def require_followed(self, program: Program) -> None:
         """Raise one `UnsupportedOp` with every node of which nothing can be proven."""

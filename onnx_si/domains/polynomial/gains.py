@@ -160,8 +160,7 @@ def _of_mean(
     linear: Any, weights: tuple[Array, ...], shapes: Sequence[tuple[int, ...]], out: tuple[int, ...]
 ) -> tuple[float, ...]:
     count = math.prod(shapes[0]) / max(1, math.prod(out))
-    share = weights[0] if isinstance(linear, MeanByAxis) else 1.0 / weights[0]
-    return (math.sqrt(count) * float(np.abs(share).max()),)
+    return (math.sqrt(count) / float(np.abs(weights[0]).min()),)
 
 
 def _of_projection(*_: Any) -> tuple[float, ...]:

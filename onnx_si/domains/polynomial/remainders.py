@@ -14,6 +14,7 @@ from onnx_si.domains.polynomial.interpolated import curved
 from onnx_si.domains.polynomial.value import Polynomial, bounded, constant, without_remainder
 from onnx_si.domains.polynomial.weighted import affine, bilinear, gated
 from onnx_si.kernels.balls import UNIT, UP
+from onnx_si.kernels.long import narrowed
 from onnx_si.program.ranges import Limits, beyond
 from onnx_si.rules.rules import (
     Affine,
@@ -94,10 +95,11 @@ class PolynomialDomain:
             self._lose((xs[gate].radius > 0) | (xs[gate].spread > 0))
         first = [x.stack[0] for x in xs]
         zero = [at if i in gates else np.zeros_like(at) for i, at in enumerate(first)]
-        base = rule.evaluate(*zero)
-        gamma = UNIT * (rule.terms + 4)
+        base = rule.evaluate(*map(narrowed, zero))
+        unit = xs[0].basis.unit
+        gamma = unit * (rule.terms + 4)
         grown = [
-            at if i in gates else x.radius * UP + gamma * x.basis.lebesgue * x.largest
+            narrowed(at) if i in gates else x.radius * UP + gamma * x.basis.lebesgue * x.largest
             for i, (at, x) in enumerate(zip(first, xs, strict=True))
         ]
         radius = np.abs(rule.evaluate(*grown) - base) * UP + 8 * UNIT * np.abs(base)
@@ -133,7 +135,7 @@ def as_line(x: Polynomial) -> Enclosure:
     low, high = x.bounds
     fixed = low == high
     slope = np.where(fixed, 0.0, x.coefficients[1])
-    centre = np.where(fixed, x.stack[0], x.coefficients[0])
+    centre = np.where(fixed, narrowed(x.stack[0]), x.coefficients[0])
     radius = (x.bends[1:].sum(axis=0) + x.radius) * UP + 4 * UNIT * (x.largest + x.basis.count * x.largest)
     return Enclosure(
         centre=centre, slope=slope, radius=np.where(fixed, 0.0, radius), half_width=np.ones(x.cells)

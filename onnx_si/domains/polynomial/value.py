@@ -9,7 +9,10 @@ from onnx_si.domains.enclosure.value import wide
 from onnx_si.domains.polynomial.basis import Basis, coefficients
 from onnx_si.domains.polynomial.gains import norm as norm_of
 from onnx_si.kernels.balls import TINY, UNIT, UP
+from onnx_si.kernels.long import narrowed
 from onnx_si.rules.rules import Array
+
+LONGER = 3  # times the work that numbers in double precision take
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,8 +33,10 @@ class Polynomial:
 
     @property
     def points(self) -> int:
-        """Forward evaluations that it stands for: one at each point, one of the remainder."""
-        return len(self.values) + self.cells
+        """Forward evaluations that it stands for: one at each point, more in long numbers, one of the
+        remainder.
+        """
+        return (LONGER if self.basis.is_long else 1) * len(self.values) + self.cells
 
     @property
     def nbytes(self) -> int:
@@ -62,8 +67,9 @@ class Polynomial:
 
     @cached_property
     def largest(self) -> Array:
-        """The largest absolute value at the points."""
-        return np.asarray(np.abs(self.stack).max(axis=0))
+        """The largest absolute value at the points, rounded up in long numbers."""
+        found = np.maximum(self.stack.max(axis=0), -self.stack.min(axis=0))
+        return np.asarray(narrowed(found) * UP if self.basis.is_long else found)
 
     @cached_property
     def bends(self) -> Array:
@@ -95,14 +101,15 @@ class Polynomial:
     def _bounds(self, reach: Array) -> tuple[Array, Array]:
         middle = self.coefficients[0]
         reach = reach * UP + 4 * UNIT * np.abs(middle)
-        constant = (self.stack == self.stack[:1]).all(axis=0) & (self.radius == 0)
-        low = np.where(constant, self.stack[0], middle - reach)
-        return low, np.where(constant, self.stack[0], middle + reach)
+        first = narrowed(self.stack[0])
+        constant = (self.stack == first).all(axis=0) & (self.radius == 0)
+        low = np.where(constant, first, middle - reach)
+        return low, np.where(constant, first, middle + reach)
 
     @property
     def spread(self) -> Array:
         """How far apart the values at the points are."""
-        return np.asarray(self.stack.max(axis=0) - self.stack.min(axis=0)) * UP
+        return np.asarray(narrowed(self.stack.max(axis=0) - self.stack.min(axis=0))) * UP
 
 
 def bounded(basis: Basis, values: Array, radius: Array, norm: Array | None = None) -> Polynomial:
@@ -121,14 +128,17 @@ def without_remainder(x: Polynomial) -> Polynomial:
 
 def constant(basis: Basis, values: Array) -> Polynomial:
     """A tensor (cells, *shape) that is known exactly and does not change on a cell."""
-    return bounded(basis, np.concatenate([values] * basis.count), np.zeros(values.shape))
+    stack = np.concatenate([values] * basis.count).astype(basis.points.dtype)
+    return bounded(basis, stack, np.zeros(values.shape))
 
 
 def cells(basis: Basis, start: Array, direction: Array, low: Array, high: Array) -> Polynomial:
     """The input start + direction * z on cells [low, high], arrays (cells,)."""
+    low, high = low.astype(basis.points.dtype), high.astype(basis.points.dtype)
     middle, half = 0.5 * low + 0.5 * high, 0.5 * (high - low)
     # the middle and the half width are rounded themselves, and so are the points
-    half = half * (1 + 8 * UNIT) + 2 * UNIT * np.abs(middle)
+    half = half * (1 + 8 * basis.unit) + 2 * basis.unit * np.abs(middle)
     places = (middle + half * basis.points[:, None]).reshape(-1, *(1,) * start.ndim)
-    size = np.abs(start) + np.abs(direction) * wide(np.abs(middle) + half, np.zeros((1, *start.shape)))
-    return bounded(basis, start + direction * places, 16 * basis.lebesgue * UNIT * size)
+    most = narrowed(np.abs(middle) + half) * UP
+    size = np.abs(start) + np.abs(direction) * wide(most, np.zeros((1, *start.shape)))
+    return bounded(basis, start + direction * places, 16 * basis.lebesgue * basis.unit * size)

@@ -8,6 +8,7 @@ from onnx_si.domains.enclosure.spreading import above_underflow
 from onnx_si.domains.enclosure.value import LEAST, wide
 from onnx_si.domains.polynomial.gains import ENOUGH, Gain, Gains
 from onnx_si.domains.polynomial.gains import norm as norm_of
+from onnx_si.domains.polynomial.longer import in_parts
 from onnx_si.domains.polynomial.value import Polynomial, bounded
 from onnx_si.kernels.arrays import align
 from onnx_si.kernels.balls import TINY, UNIT, UP
@@ -21,18 +22,26 @@ def affine(rule: Affine, xs: Sequence[Polynomial], gains: Gains) -> Polynomial:
     Stability of Numerical Algorithms", section 3.1).
     """
     basis, gamma = xs[0].basis, UNIT * (rule.terms + 4)
-    values = rule.evaluate(*(x.values for x in xs))
     gain = gains.of(rule, [x.radius.shape[1:] for x in xs])
     if only_moves(rule):
+        values = rule.evaluate(*(x.values for x in xs))
         return bounded(basis, values, rule.spread(*(x.radius for x in xs)), _normed(gain, xs))
+    apart = in_parts(rule, xs) if basis.is_long else None
+    values = rule.evaluate(*(x.values for x in xs)) if apart is None else apart.values
     pairs = []
     for x in xs:
-        rounding = 0.5 * gamma * (basis.lebesgue * x.largest + x.radius) * (1 + 1e-3)
+        if apart is None:
+            rounding = 0.5 * basis.unit * (rule.terms + 4) * (basis.lebesgue * x.largest + x.radius)
+        else:
+            rounding = basis.lebesgue * apart.rounding
+        rounding = rounding * (1 + 1e-3) * (1 + 2 * gamma)
         np.maximum(rounding, LEAST, out=rounding, where=(x.largest > 0) | (x.radius > 0))
         pairs.append(np.concatenate([x.radius * (1 + 2 * gamma), rounding]))
     radius, rounding = above_underflow(rule, rule.spread(*pairs)).reshape(2, xs[0].cells, *values.shape[1:])
+    if apart is not None:
+        rounding = rounding + basis.lebesgue * apart.of_weights
     if rule.offset is not None:
-        rounding = rounding + 4 * basis.lebesgue * UNIT * np.abs(rule.offset)
+        rounding = rounding + 4 * basis.lebesgue * basis.unit * np.abs(rule.offset)
     whole = sum(x.norm for x in xs)
     by_rows = gain.rows.reshape(gain.rows.shape if gain.rows.ndim > 1 else (1,) * radius.ndim)
     radius = np.fmin(radius, by_rows * wide(np.asarray(whole), radius)) + rounding
@@ -59,7 +68,7 @@ def bilinear(rule: Bilinear, xs: Sequence[Polynomial]) -> Polynomial:
     lower degree, or for nothing where m = K + 1: it is off by twice its size at most, or once.
     """
     a, b = xs[0], xs[-1]
-    basis, gamma = a.basis, UNIT * (rule.terms + len(rule.weights) + 8)
+    basis, gamma = a.basis, a.basis.unit * (rule.terms + len(rule.weights) + 8)
     values = rule.evaluate(a.values, b.values)
     carried = rule.spread(a.radius, b.size) + rule.spread(a.size, b.radius)
     radius = np.zeros_like(carried)
@@ -70,13 +79,14 @@ def bilinear(rule: Bilinear, xs: Sequence[Polynomial]) -> Polynomial:
             rest = rest + b.bends[first:].sum(axis=0)
         radius = radius + rule.spread(bend, rest)
     rounding = rule.spread(_largest(a), _largest(b))
-    radius = radius * (1 + 8 * gamma) + 8 * gamma * basis.lebesgue * rounding
+    of_bounds = 8 * UNIT * (rule.terms + len(rule.weights) + 8)
+    radius = radius * (1 + of_bounds) + 8 * gamma * basis.lebesgue * rounding * (1 + of_bounds)
     there = rule.spread(*(((x.largest > 0) | (x.radius > 0)).astype(np.float64) for x in (a, b)))
     radius = np.where(there == 0, radius, radius + TINY)  # NaN stays
     if rule.offset is not None:
-        radius = radius + 4 * basis.lebesgue * UNIT * np.abs(rule.offset)
+        radius = radius + 4 * basis.lebesgue * basis.unit * np.abs(rule.offset)
     norm = (_of_factors(a, b, radius.shape) + norm_of(radius)) * UP if rule.elementwise else None
-    return bounded(basis, values, (carried + radius) * UP, norm)
+    return bounded(basis, values, (carried * (1 + of_bounds) + radius) * UP, norm)
 
 
 def _of_factors(a: Polynomial, b: Polynomial, shape: tuple[int, ...]) -> Array:
@@ -108,13 +118,14 @@ def gated(rule: Gated, xs: Sequence[Polynomial]) -> Polynomial:
     values = rule.evaluate(*(x.values for x in xs))
     sizes = [x.size for x in xs]
     absolute = [np.abs(weight) for weight in rule.weights]
-    gamma = UNIT * (rule.terms + len(xs) + len(absolute) + 4)
-    radius = 8 * gamma * basis.lebesgue * rule.product(*sizes, *absolute)
+    of_bounds = UNIT * (rule.terms + len(xs) + len(absolute) + 4)
+    gamma = basis.unit * (rule.terms + len(xs) + len(absolute) + 4)
+    radius = 8 * gamma * (1 + 8 * of_bounds) * basis.lebesgue * rule.product(*sizes, *absolute)
     for i, x in enumerate(xs):
         off = x.radius + 2 * basis.lebesgue * x.spread if i in gates else x.radius
-        radius = radius + rule.product(*sizes[:i], off, *sizes[i + 1 :], *absolute) * (1 + 8 * gamma)
+        radius = radius + rule.product(*sizes[:i], off, *sizes[i + 1 :], *absolute) * (1 + 8 * of_bounds)
     there = rule.product(*((size != 0).astype(np.float64) for size in (*sizes, *absolute)))
     radius = np.where(there == 0, radius, radius + TINY)
     if rule.offset is not None:
-        radius = radius + 4 * basis.lebesgue * UNIT * np.abs(rule.offset)
+        radius = radius + 4 * basis.lebesgue * basis.unit * np.abs(rule.offset)
     return bounded(basis, values, radius)

@@ -15,7 +15,8 @@ from onnx_si.engines.montecarlo.local import Local
 from onnx_si.engines.montecarlo.proposals import Proposals, jump
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
-from onnx_si.search import Progress
+from onnx_si.search import Progress, Stop
+from onnx_si.search.stop import Stopped
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
@@ -43,9 +44,9 @@ class Drawn:
     """What the chains gave.
 
     `interval` is the central 99 % interval of the p-value that infinitely many chains from this hub would
-    give, `draws` the chains that were looked at, `passes` the places that the black box was asked about, and
-    `estimate` S as far as the grid, and the stretch around the observed place where it is asked for, tell:
-    approximate.
+    give, `draws` the chains that were looked at, fewer than planned where it was `interrupted`, `passes` the
+    places that the black box was asked about, and `estimate` S as far as the grid, and the stretch around the
+    observed place where it is asked for, tell: approximate.
     """
 
     p_value: float
@@ -54,6 +55,7 @@ class Drawn:
     passes: int
     seconds: float
     estimate: Intervals
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,20 @@ class _Chains:
             x = self.local.step(x, rng)
         return x
 
+    def ends(self, hub: Array, size: int, steps: int, rng: np.random.Generator, stop: Stop) -> Array | None:
+        """Where so many chains end; None where they were stopped on their way."""
+        found: list[Array] = []
+
+        def run() -> bool:
+            found.append(self.forward(np.repeat(hub, size), steps, rng))
+            return True
+
+        try:
+            stop.during(run)
+        except Stopped:
+            return None
+        return found[0]
+
     def backward(self, x: Array, steps: int, rng: np.random.Generator) -> Array:
         """Each part is reversible, so the reversal of a chain is its parts in the reverse order."""
         for _ in range(steps):
@@ -85,6 +101,7 @@ def monte_carlo(
     plan: Plan,
     rng: np.random.Generator,
     progress: Callable[[Progress], None] | None = None,
+    stop: Stop | None = None,
 ) -> Drawn:
     """The p-value of a line and an event.
 
@@ -96,6 +113,8 @@ def monte_carlo(
     plan : Plan
     rng : Generator
     progress : callable, optional
+    stop : Stop, optional
+        Ends it with the chains that are finished; before the first of them there is nothing to tell.
 
     Raises
     ------
@@ -112,9 +131,13 @@ def monte_carlo(
     steps = plan.steps if grid.is_well_seen(law) else max(1, plan.steps // 2)
     hub = chains.backward(np.array([observed]), steps, rng)
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
+    stop, interrupted = stop or Stop(), False
     while count.seen < plan.draws and not count.stopped:
         size = min(max(BLOCK, count.seen), plan.draws - count.seen)
-        ends = chains.forward(np.repeat(hub, size), steps, rng)
+        ends = chains.ends(hub, size, steps, rng, stop)
+        interrupted = ends is None
+        if ends is None:
+            break
         count.add(law.statistics(law.place(ends), rng), rng.uniform(size=size))
         if progress is not None:
             seconds = time.perf_counter() - started
@@ -128,6 +151,8 @@ def monte_carlo(
                     passes=ask.passes,
                 )
             )
+    if not count.seen:
+        raise Stopped
     _require_steady(ask, observed, 1)
     estimate = _seen(grid, chains.local if plan.around else None, observed, law)
     seconds = time.perf_counter() - started
@@ -138,6 +163,7 @@ def monte_carlo(
         passes=ask.passes,
         seconds=seconds,
         estimate=estimate,
+        interrupted=interrupted,
     )
 
 

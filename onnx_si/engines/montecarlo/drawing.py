@@ -13,6 +13,7 @@ from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
 from onnx_si.engines.montecarlo.asker import Outside
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
+from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.line import ImageLine
 
 Box = Callable[[ImageLine, RegionEvent], Outside]
@@ -50,14 +51,15 @@ class MonteCarlo:
             If the observed place itself does not give the observed region.
         """
         plan = replace(self.plan, alternative=how.alternative)
-        found = monte_carlo(line, self.box(line, event), plan, self.rng.spawn(1)[0], progress)
+        found = monte_carlo(line, self.box(line, event), plan, self.rng.spawn(1)[0], progress, how.stop)
         return Answer(
             guarantee=self.guarantee,
             p_value=found.p_value,
             p_value_bounds=found.interval,
             inside=found.estimate,
             undecided=Intervals.empty(),
-            complete=True,
+            complete=not found.interrupted,
+            why=INTERRUPTED if found.interrupted else None,
             approximate=True,
             costs=Spent(
                 engine=self.guarantee,
@@ -65,6 +67,6 @@ class MonteCarlo:
                 forward_passes=found.passes,
                 draws=found.draws,
                 seed=self.seed,
-                complete=True,
+                complete=not found.interrupted,
             ),
         )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,6 +60,8 @@ class Forest:
             raise malformed("a threshold that is not finite")
         own = np.flatnonzero(inner)
         ways = [zip(own.tolist(), way[own].tolist(), strict=True) for way in (self.on_true, self.on_false)]
+        import networkx as nx  # most models have no trees
+
         if not nx.is_directed_acyclic_graph(nx.DiGraph([edge for way in ways for edge in way])):
             raise malformed("a tree without an end")
         if not self.weighted[~inner].any(axis=1).all():

@@ -31,9 +31,17 @@ class Seen(Protocol):
 
     @property
     def exponential(self) -> bool:
-        """Whether T is in an exponential family. If not, only what is beyond 2 m is taken under `mean`, the
-        rest under m.
-        """
+        """Whether T is in an exponential family."""
+        ...
+
+    @property
+    def of_intervals(self) -> bool:
+        """Whether T itself lies in intervals, so that `most_tail` is known."""
+        ...
+
+    @property
+    def peaks(self) -> Floats:
+        """The means with the beginning of an interval at 2 m: p may be largest there, on a narrow stretch."""
         ...
 
     @property
@@ -44,11 +52,20 @@ class Seen(Protocol):
         ...
 
     def tail(self, m: Floats, mean: Floats) -> Pair:
-        """Mass at y < 0 or y > 2 m with the mean at `mean` >= m."""
+        """Mass at y < 0 or y > 2 m with the mean at `mean` >= m; the same as m in no exponential family."""
         ...
 
     def between(self, m: Floats, mean: Floats) -> Pair:
-        """Mass at 0 < y < 2 m with the mean at `mean` >= m."""
+        """Mass at 0 < y < 2 m, of the same means."""
+        ...
+
+    def most_tail(self, m: Floats, until: Floats) -> Floats:
+        """A bound of the mass at y < 0 or y > 2 m', with the mean at m', for every m' from m to `until`.
+
+        At y = -s and at y = 2 m' + s the density is the same, and it falls in m' for every s > 0. So the mass
+        at y < 0 falls; that of an interval from u on grows, as the density at y > 0 does, until 2 m' is u,
+        and falls from there on: it is largest at the m' that is nearest to u / 2.
+        """
         ...
 
     def most_beyond(self, m: Floats) -> Floats:
@@ -83,20 +100,36 @@ def odds_from(tail: Seen, rest: Seen, m: Floats, outwards: float) -> tuple[Float
     return _odds(tails[side], rests[1 - side], outwards), _odds(beyond, rests[0], 1.0)
 
 
-def upper_odds_until(tail: Seen, rest: Seen, m: Floats, until: Floats) -> Floats:
-    """Upper bounds of log(p / (1 - p)) for every mean from m to `until`, for each pair of them.
+def upper_odds_until(tail: Seen, rest: Seen, m: Floats, until: Floats, enough: float = -math.inf) -> Floats:
+    """Upper bounds of log(p / (1 - p)) for every mean from m to `until`, for each pair of them; no closer
+    than `enough`.
+    """
+    bounds = _odds_by_parts(tail, rest, m, until) if tail.of_intervals else np.full(len(m), math.inf)
+    open_ = ~(bounds <= enough)
+    if tail.exponential and open_.any():
+        bounds[open_] = np.minimum(bounds[open_], _odds_at_ends(tail, rest, m[open_], until[open_]))
+    return bounds
+
+
+def _odds_by_parts(tail: Seen, rest: Seen, m: Floats, until: Floats) -> Floats:
+    """By the most that each part of S adds to the tail, wherever in the stretch that is, and the least that
+    is between. Nothing of p is lost where it falls because the mass between grows: one bound may do for all
+    means beyond the end of an interval.
+    """
+    return _odds(tail.most_tail(m, until), rest.between(m, m)[0], 1.0)
+
+
+def _odds_at_ends(tail: Seen, rest: Seen, m: Floats, until: Floats) -> Floats:
+    """By p at both ends of the stretch, in an exponential family.
 
     p grows if S is cut at 2 m for all of these means. It is then (near + beyond) / between for three fixed
-    sets, one above the other. In an exponential family near + beyond - c between, with three signs in a row,
-    changes its own sign at most twice as the mean grows, in that order, whatever c is: the odds are at most
-    c on one interval of means, and so largest at an end of the stretch. Else `near` falls as the mean grows,
-    `between` grows, and what is beyond is at most its mass under the last of the means.
+    sets, one above the other; near + beyond - c between, with three signs in a row, changes its own sign at
+    most twice as the mean grows, in that order, whatever c is: the odds are at most c on one interval of
+    means, and so largest at an end of the stretch.
     """
-    if tail.exponential:
-        both = np.concatenate([m, m]), np.concatenate([m, until])
-        odds: Floats = _odds(tail.tail(*both)[1], rest.between(*both)[0], 1.0).reshape(2, -1).max(axis=0)
-        return odds
-    return _odds(tail.tail(m, until)[1], rest.between(m, until)[0], 1.0)
+    both = np.concatenate([m, m]), np.concatenate([m, until])
+    odds: Floats = _odds(tail.tail(*both)[1], rest.between(*both)[0], 1.0).reshape(2, -1).max(axis=0)
+    return odds
 
 
 def _odds(tail: Floats, rest: Floats, outwards: float) -> Floats:

@@ -13,6 +13,7 @@ from onnx_si.statistics.truncated.inversion import (
     ROOT_TOLERANCE,
     Sides,
     end_bounds,
+    equal_tailed,
     mean_bounds,
     root,
 )
@@ -72,22 +73,38 @@ def interval_bounds(
 
 
 def likely_ends(
-    inside: Intervals, undecided: Intervals, statistic: float, sd: float, level: float, tolerance: float
-) -> tuple[Pair, Pair]:
-    """Places near those that `interval_bounds` gives for the test of absolute values, by a root each.
+    inside: Intervals,
+    undecided: Intervals,
+    statistic: float,
+    sd: float,
+    level: float,
+    *,
+    absolute: bool,
+    tolerance: float,
+    farthest: bool = False,
+) -> Pair:
+    """Places near the ends that `interval_bounds` bounds, by a root each: the nearest to the statistic that
+    are possible, or the farthest.
 
     They prove nothing, but cost a small part of it: enough to know what is worth knowing of S.
 
     Parameters
     ----------
     inside, undecided, statistic, sd, level
-        As for `interval_bounds`.
+        As for `interval_bounds`; an interval with two ends.
+    absolute : bool
+        Of the test of absolute values; else of the one with equal tails.
     tolerance : float
-        By how much of its distance from the statistic a place may be off.
+        By how much of its distance from the statistic a place of the former may be off.
+    farthest : bool
     """
-    sides = _shifted(inside, undecided, statistic, sd)
-    lower, upper = roots_of_ends(*sides, float(scipy.special.logit(1.0 - level)), tolerance)
-    return _in_units(lower, statistic, sd), _in_units(upper, statistic, sd)
+    least, most = _shifted(inside, undecided, statistic, sd)
+    sets = (most, least) if farthest else (least, most)
+    if absolute:
+        lower, upper = roots_of_ends(*sets, float(scipy.special.logit(1.0 - level)), tolerance)
+    else:
+        lower, upper = equal_tailed(*sets, float(scipy.special.logit(0.5 * (1.0 - level))))
+    return statistic + sd * lower, statistic + sd * upper
 
 
 def median_unbiased(inside: Intervals, statistic: float, sd: float) -> float:

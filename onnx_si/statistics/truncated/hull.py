@@ -31,10 +31,12 @@ _SHORTEST = 1e-14
 _CLOSER = 2.0**-6  # parts of the shortest into which it is divided where it can't be cut off
 _FARTHEST = 1e100  # where the search gives up and returns infinity
 _GREATEST = 1e300  # stands for infinite log odds
-_FIRST = -2, 5  # powers of 4, in standard errors, with which the search begins
+_FIRST = -2, 5  # powers of 4, in standard errors, with which the search begins,
+_BETWEEN = 4  # and steps from each to the next
 _RUNG = 0.4  # distance of the ladder's next rung from the guess, in that of the one before
 _PARTS, _AT_ONCE, _ROUNDS = 8, 16, 100  # how stretches are divided, how many at a time, and how often
-_EVENLY, _AROUND = np.arange(1, 8) / 8, 5  # places that are tried for a root, the latter on either side
+_EVENLY = np.arange(1, 8) / 8  # places that are tried for a root,
+_AROUND = np.arange(5) / 4  # and powers of the largest distance from a guess of it, in the smallest
 
 
 def hull_bounds(least: Seen, most: Seen, log_odds: float) -> tuple[Pair, Pair]:
@@ -57,22 +59,18 @@ def hull_bounds(least: Seen, most: Seen, log_odds: float) -> tuple[Pair, Pair]:
     return (-high, -low), _end_bounds(least, most, log_odds, TOLERANCE)
 
 
-def roots_of_ends(least: Seen, most: Seen, log_odds: float, tolerance: float) -> tuple[Pair, Pair]:
-    """Roots near the ends that `hull_bounds` bounds, for a small part of its cost: they prove nothing, but
-    tell what is worth knowing of S.
+def roots_of_ends(tail: Seen, rest: Seen, log_odds: float, tolerance: float) -> Pair:
+    """Roots near the ends that `hull_bounds` bounds, with the tail of one set and the rest of another, for a
+    small part of its cost: they prove nothing, but tell what is worth knowing of S.
     """
-    low, high = _likely(least.flipped(), most.flipped(), log_odds, tolerance)
-    return (-high, -low), _likely(least, most, log_odds, tolerance)
+    low = _likely(tail.flipped(), rest.flipped(), log_odds, tolerance)
+    return -low, _likely(tail, rest, log_odds, tolerance)
 
 
-def _likely(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
-    how = {"log_odds": log_odds, "tolerance": tolerance}
-    near = far = math.inf
-    if most.has_above:
-        near = _Accepted(tail=least, rest=most, outwards=-1.0, **how).likely()
-    if least.has_above:
-        far = _Accepted(tail=most, rest=least, outwards=1.0, **how).likely()
-    return min(near, far), far
+def _likely(tail: Seen, rest: Seen, log_odds: float, tolerance: float) -> float:
+    if not rest.has_above:
+        return math.inf
+    return _Accepted(tail=tail, rest=rest, outwards=1.0, log_odds=log_odds, tolerance=tolerance).likely()
 
 
 def _end_bounds(least: Seen, most: Seen, log_odds: float, tolerance: float) -> Pair:
@@ -115,10 +113,10 @@ class _Accepted:
 
     def farthest(self) -> Pair:
         """The farthest accepted mean that was found, and one beyond which there is none."""
-        accepted, rejected, stop = self._bracket()
+        *bracket, stop = self._bracket()
         if math.isinf(stop):
-            return accepted, stop
-        accepted = self._root(accepted, rejected)
+            return stop, stop
+        accepted = self._root(*bracket)
         ladder = _ladder(accepted, stop, self._shortest(accepted))
         open_ones = self._not_cut(ladder)
         for _ in range(_ROUNDS):
@@ -141,50 +139,61 @@ class _Accepted:
 
     def likely(self) -> float:
         """An accepted mean next to one that is rejected; infinite where none is rejected far out."""
-        accepted, rejected, stop = self._bracket()
-        return stop if math.isinf(stop) else self._root(accepted, rejected)
+        *bracket, stop = self._bracket()
+        return stop if math.isinf(stop) else self._root(*bracket)
 
     def _shortest(self, m: float) -> float:
         return self.tolerance * m + _SHORTEST
 
     def _not_cut(self, stretches: NDArray[np.float64]) -> NDArray[np.float64]:
-        odds = upper_odds_until(self.tail, self.rest, stretches[:, 0], stretches[:, 1])
+        low, high = stretches.T
+        odds = upper_odds_until(self.tail, self.rest, low, high, self.log_odds)
         return stretches[~(odds <= self.log_odds)]
 
-    def _bracket(self) -> tuple[float, float, float]:
-        """A mean that is accepted, one farther out that is not, and one from which on all are rejected."""
-        low, high = _FIRST
+    def _bracket(self) -> tuple[float, float, float, float]:
+        """A mean that is accepted, one farther out that is not, where between them the first rejected one may
+        be, and one from which on all are rejected.
+        """
+        (low, high), peaks = _FIRST, self.tail.peaks
         while True:
-            places = np.ldexp(1.0, 2 * np.arange(low, high))
+            evenly = np.exp2(2.0 / _BETWEEN * np.arange(_BETWEEN * low, _BETWEEN * (high - 1) + 1))
+            places = np.unique(np.concatenate([evenly, peaks[(evenly[0] < peaks) & (peaks < evenly[-1])]]))
             odds, beyond = odds_from(self.tail, self.rest, places, self.outwards)
             far = np.flatnonzero(beyond <= self.log_odds)
             if not len(far):
                 if places[-1] > _FARTHEST:
-                    return math.inf, math.inf, math.inf
+                    return math.inf, math.inf, math.inf, math.inf
                 high *= 2
                 continue
             near = np.flatnonzero(odds[: far[0]] > self.log_odds)
             if len(near):
-                return float(places[near[-1]]), float(places[near[-1] + 1]), float(places[far[0]])
+                last = int(near[-1])
+                return (*self._next(places, odds, last), float(places[far[0]]))
             if places[0] <= _SHORTEST:
-                return 0.0, 0.0, float(places[far[0]])
+                return 0.0, 0.0, 0.0, float(places[far[0]])
             low *= 2
 
-    def _root(self, accepted: float, rejected: float) -> float:
+    def _next(self, places: Floats, odds: Floats, last: int) -> tuple[float, float, float]:
+        """The place that is accepted, the next, which is not, and a guess between them."""
+        around = slice(max(0, last - 1), last + 3)
+        excess = np.clip(odds[around] - self.log_odds, -_GREATEST, _GREATEST)
+        return float(places[last]), float(places[last + 1]), _inverse(places[around], excess)
+
+    def _root(self, low: float, high: float, guess: float = math.nan) -> float:
         """An accepted mean next to one that is rejected, between the two given."""
-        near = 0.25 * self.tolerance * accepted + _SHORTEST
-        low, high, guess = accepted, rejected, 0.5 * (accepted + rejected)
+        near = 0.25 * self.tolerance * low + _SHORTEST
         while high - low > near:
-            steps = np.geomspace(0.4 * near, 0.5 * (high - low), _AROUND)
-            tried = np.concatenate([low + (high - low) * _EVENLY, guess - steps, [guess], guess + steps])
-            places = np.unique(np.concatenate([[low], tried[(low < tried) & (tried < high)], [high]]))
-            excess = np.clip(self.odds(places) - self.log_odds, -_GREATEST, _GREATEST)
-            last = int(np.flatnonzero(excess[:-1] > 0.0).max(initial=0))
-            if places[last : last + 2].tolist() == [low, high]:
+            steps = 0.4 * near * (1.25 * (high - low) / near) ** _AROUND
+            tried = np.concatenate(
+                [[low, high, guess], low + (high - low) * _EVENLY, guess - steps, guess + steps]
+            )
+            places = np.sort(tried[(low <= tried) & (tried <= high)])
+            places = places[np.append(places[1:] > places[:-1], True)]
+            odds, before = self.odds(places), (low, high)
+            last = int(np.flatnonzero(odds[:-1] > self.log_odds).max(initial=0))
+            low, high, guess = self._next(places, odds, last)
+            if (low, high) == before:
                 break
-            around = slice(max(0, last - 1), last + 3)
-            guess = _inverse(places[around], excess[around])
-            low, high = places[last : last + 2].tolist()
         return low
 
     def _closest(self, accepted: float, start: float) -> float:

@@ -57,6 +57,22 @@ def mean_bounds(least: Sides, most: Sides, target: float) -> tuple[float, float]
     return lower, upper
 
 
+def equal_tailed(tail: Sides, rest: Sides, log_odds: float) -> tuple[float, float]:
+    """The means where the odds of the tail of one set, on one side of the statistic, and the rest of another
+    are so small, in standard deviations from the statistic; to rounding only.
+    """
+
+    def lower_excess(mean: float) -> float:
+        return rest.log_below(mean) - tail.log_above(mean) + log_odds
+
+    def upper_excess(mean: float) -> float:
+        return tail.log_below(mean) - rest.log_above(mean) - log_odds
+
+    lower = root(lower_excess) if tail.has_above and rest.has_below else -math.inf
+    upper = root(upper_excess) if tail.has_below and rest.has_above else math.inf
+    return lower, upper
+
+
 def end_bounds(
     least: Sides, most: Sides, level: float, alternative: Alternative
 ) -> tuple[tuple[float, float], tuple[float, float]]:

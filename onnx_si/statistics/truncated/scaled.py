@@ -52,6 +52,7 @@ class Scaled:
     above: tuple[Floats, Floats]
     df: int
     exponential: ClassVar[bool] = False
+    of_intervals: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.df < LEAST_DF:
@@ -74,6 +75,11 @@ class Scaled:
         return bool((self.below[1] > 0.0).any())
 
     @property
+    def peaks(self) -> Floats:
+        """See `Seen`."""
+        return 0.5 * self.above[0][:, 0]
+
+    @property
     def has_above(self) -> bool:
         return bool((self.above[1] > 0.0).any())
 
@@ -89,23 +95,30 @@ class Scaled:
         return Scaled((-above[:, ::-1], above_widths), (-below[:, ::-1], widths), self.df)
 
     def tail(self, m: Floats, mean: Floats) -> Pair:
-        near, beyond = self._mass_bounds(*self.below, m), self._beyond(m, mean)
+        near, beyond = self._mass_bounds(*self.below, mean), self._beyond(mean, mean[:, None])
         return np.logaddexp(near[0], beyond[0]), np.logaddexp(near[1], beyond[1])
 
     def between(self, m: Floats, mean: Floats) -> Pair:
         (low, high), widths = self.above[0].T, self.above[1]
-        end = 2.0 * m[:, None]
+        end = 2.0 * mean[:, None]
         inner = np.stack(np.broadcast_arrays(low, np.minimum(high, end)), axis=-1)
-        return self._mass_bounds(inner, np.where(high > end, end - low, widths), m)
+        return self._mass_bounds(inner, np.where(high > end, end - low, widths), mean)
 
-    def _beyond(self, m: Floats, mean: Floats) -> Pair:
+    def most_tail(self, m: Floats, until: Floats) -> Floats:
+        means = np.clip(0.5 * self.above[0][:, 0], m[:, None], until[:, None])
+        near, beyond = self._mass_bounds(*self.below, m)[1], self._beyond(m, means)[1]
+        most: Floats = np.logaddexp(near, beyond)
+        return most
+
+    def _beyond(self, unit: Floats, means: Floats) -> Pair:
+        """Mass of each interval beyond twice its mean, in the unit of masses under the means `unit`."""
         (low, high), widths = self.above[0].T, self.above[1]
-        start = 2.0 * m[:, None]
+        start = 2.0 * means
         outer = np.stack(np.broadcast_arrays(np.maximum(low, start), high), axis=-1)
-        least, most = self._mass_bounds(outer, np.where(low < start, high - start, widths), mean)
+        means = np.broadcast_to(means, outer.shape[:-1])
         # Masses are relative to the highest value of the density, which grows with the length of its support.
-        longer = (self.df - 1) * np.log(self._half(mean) / self._half(m))
-        return least + longer, most + longer
+        longer = (self.df - 1) * np.log(self._half(means) / self._half(unit)[:, None])
+        return self._mass_bounds(outer, np.where(low < start, high - start, widths), means, longer)
 
     def most_beyond(self, m: Floats) -> Floats:
         """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
@@ -117,14 +130,15 @@ class Scaled:
         return half
 
     def _distances(self, ends: Floats, widths: Floats, mean: Floats) -> tuple[Floats, Floats, Floats]:
-        """Distances of pieces' ends from both ends of the support, (means, n, 2), and the pieces' widths."""
+        """Distances of pieces' ends from both ends of the support, (means, n, 2), and the pieces' widths; the
+        means (means,), or (means, n)."""
+        mean = mean.reshape(len(mean), -1)
         far = self._half(mean) + np.abs(mean)
         # The density's ends are at -reach_left and reach_right, whose product is df: none is a difference.
         reach_left, reach_right = (
-            np.where(mean > 0, self.df / far, far),
-            np.where(mean > 0, far, self.df / far),
+            np.where(mean > 0, self.df / far, far)[..., None],
+            np.where(mean > 0, far, self.df / far)[..., None],
         )
-        reach_left, reach_right = reach_left[:, None, None], reach_right[:, None, None]
         length = reach_left + reach_right
         left = np.clip(ends + reach_left, 0.0, length)
         right = np.clip(reach_right - ends, 0.0, length)
@@ -138,8 +152,9 @@ class Scaled:
         masses = log_segment_integrals(self.df - 1, left[real], right[real], widths[real])
         return max(log_sum(masses), LEAST_LOG)
 
-    def _mass_bounds(self, ends: Floats, widths: Floats, mean: Floats) -> Pair:
-        """Bounds of the same, for each mean, where the places are rounded; that of the masses comes on top.
+    def _mass_bounds(self, ends: Floats, widths: Floats, mean: Floats, added: Floats | float = 0.0) -> Pair:
+        """Bounds of the same, for each mean, or row of means, one for each piece, where the places are
+        rounded; that of the masses comes on top. `added` are logs of units, for each piece.
 
         The place that carries a piece's mass is the one next to the middle of the support, whose rounding
         moves the log density by its slope times that.
@@ -147,10 +162,13 @@ class Scaled:
         left, right, widths = self._distances(ends, widths, mean)
         real = widths > 0.0
         masses = log_segment_integrals(self.df - 1, left[real], right[real], widths[real])
-        half, middle = (np.broadcast_to(each[:, None], real.shape)[real] for each in (self._half(mean), mean))
+        mean = mean.reshape(len(mean), -1)
+        half, middle, added = (
+            np.broadcast_to(each, real.shape)[real] for each in (self._half(mean), mean, added)
+        )
         step = np.clip(0.0, left[real][:, 0] - half, left[real][:, 1] - half)  # of the place from the middle
         with np.errstate(over="ignore"):  # so far out that nothing is known of the mass
             slope = (self.df - 2) * np.abs(step) / np.maximum((half - step) * (half + step), _TINY)
             error = np.minimum(4.0 * EPS * (np.abs(middle) + np.abs(step)) * slope, 1e300)
-        lowest, highest = log_sums(spread(real, masses, error), real)
+        lowest, highest = log_sums(spread(real, masses + added, error), real)
         return lowest, highest

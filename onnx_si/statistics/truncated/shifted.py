@@ -37,6 +37,7 @@ class Shifted:
     below: tuple[Floats, Floats, Floats]
     above: tuple[Floats, Floats, Floats]
     exponential: ClassVar[bool] = True
+    of_intervals: ClassVar[bool] = True
 
     @classmethod
     def of(cls, intervals: Intervals, statistic: float, sd: float) -> Shifted:
@@ -54,6 +55,11 @@ class Shifted:
     @property
     def has_below(self) -> bool:
         return bool((self.below[2] > 0.0).any())
+
+    @property
+    def peaks(self) -> Floats:
+        """See `Seen`."""
+        return 0.5 * self.above[0]
 
     @property
     def has_above(self) -> bool:
@@ -81,6 +87,14 @@ class Shifted:
         end = 2.0 * m[:, None]
         return _mass_bounds(mean, (low, np.minimum(high, end), np.where(high > end, end - low, widths)))
 
+    def most_tail(self, m: Floats, until: Floats) -> Floats:
+        low, high, widths = self.above
+        means = np.clip(0.5 * low, m[:, None], until[:, None])
+        start = 2.0 * means  # where the interval begins, or is cut
+        beyond = start, high, np.where(low < start, high - start, widths)
+        nearest = np.broadcast_to(m[:, None], (len(m), len(self.below[0])))
+        return _mass_bounds(np.concatenate([nearest, means], axis=1), self.below, beyond)[1]
+
     def most_beyond(self, m: Floats) -> Floats:
         """The mass at y < 0 if everything belonged to the set; in the mirror, beyond 2 m. It falls in m."""
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -93,11 +107,11 @@ def _mass_bounds(mean: Floats, *pieces: tuple[Floats, Floats, Floats]) -> Pair:
     that of the masses comes on top.
 
     The place that carries an interval's mass is its end next to the mean, whose rounding moves the exponent
-    by its slope times that.
+    by its slope times that. A row for each mean, or of means, one for each interval.
     """
     shape = len(mean), sum(each[0].shape[-1] for each in pieces)
     table, stop = np.empty((4, *shape)), 0
-    table[3] = mean[:, None]
+    table[3] = mean if mean.ndim == 2 else mean[:, None]
     for each in pieces:
         start, stop = stop, stop + each[0].shape[-1]
         for column, values in zip(table, each, strict=False):

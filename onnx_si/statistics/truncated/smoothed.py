@@ -97,6 +97,7 @@ class Smoothed:
     widths: Floats
     share: float
     exponential: ClassVar[bool] = True
+    of_intervals: ClassVar[bool] = False
 
     @classmethod
     def of(cls, intervals: Intervals, statistic: float, sd: float, share: float) -> Smoothed:
@@ -106,6 +107,11 @@ class Smoothed:
     @property
     def has_below(self) -> bool:
         return len(self.ends) > 0
+
+    @property
+    def peaks(self) -> Floats:
+        """None are narrow: see `Seen`."""
+        return np.empty(0)
 
     @property
     def has_above(self) -> bool:
@@ -129,6 +135,10 @@ class Smoothed:
         """The mass of T > t less that of what is beyond, with the rounding of both."""
         above, far = self._sides(mean, 0.0, 1.0), self._sides(mean, m, 1.0)
         return _log_less(above[0], far[1], -1.0), _log_less(above[1], far[0], 1.0)
+
+    def most_tail(self, m: Floats, until: Floats) -> Floats:
+        """Not known: it is the place W that lies in intervals."""
+        return np.full(len(m), math.inf)
 
     def most_beyond(self, m: Floats) -> Floats:
         """The mass at T < t if everything belonged to the set; in the mirror, beyond 2 m. It falls in m, and

@@ -72,6 +72,22 @@ SMOOTH = [
         (C(1, 1, 2, 3), level(1, 1, 2, 3), level(1, 1, 2, 2), None, C(1, 1, 1, 3), C(1, 1, 1, 2)),
         outputs=3,
     ),
+    Case(
+        "softcap, some keys barred",
+        "Attention",
+        (
+            *(level(1, 2, 2, 3), level(1, 2, 3, 3), level(1, 2, 3, 2)),
+            np.array([[0.5, -np.inf, -0.3], [-np.inf, -3e38, 0.2]]),
+        ),
+        {"softcap": 1.5, "scale": 0.7},
+    ),
+    Case(
+        "a bias of levels behind the past",
+        "Attention",
+        (*(level(1, 2, 2) for _ in range(3)), level(2, 3), level(1, 1, 1, 2), level(1, 1, 1, 2)),
+        {"q_num_heads": 1, "kv_num_heads": 1},
+        outputs=3,
+    ),
     *(
         Case(
             rule,
