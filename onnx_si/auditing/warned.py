@@ -13,7 +13,7 @@ _OF_NOISE = re.compile(r"\b(noise|sigma|p-value|level)")  # what makes a p-value
 
 def warnings_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Of one image, whatever came of it."""
-    return tuple(row["result"]["warnings"]) if row["result"] is not None else ()
+    return tuple((row.get("result") or {}).get("warnings") or ())
 
 
 def told(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

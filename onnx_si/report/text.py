@@ -224,7 +224,8 @@ def _fragility(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     seen = ", as far as the chains saw" if GUARANTEES[result["guarantee"]].drawn else ""
     end = open_end or f"the nearest end of S is {distance:.2g} standard errors away"
     if not _says_little(found):
-        yield "fragility", f"{share}; {end}{seen}"
+        both = f", and {end.removeprefix(f'{LEFT_OPEN} ')}" if open_share and open_end else f"; {end}{seen}"
+        yield "fragility", f"{share}{both}"
         return
     moving = (
         "almost nothing is left to test with"
