@@ -402,10 +402,14 @@ def test_missing_and_wrong_files_exit_4(place, call, arguments):
 
 
 def test_a_region_that_the_mask_leaves_out_is_told_as_such(place, call):
-    found = onnx_si.test("model.onnx", "image.npy", threshold=0.0)
+    image = np.random.default_rng(1).normal(size=(8, 8))
+    np.save("image.npy", image)
+    found = onnx_si.test("model.onnx", image, sigma=1.0, threshold="minmax:0.5")
+    level = str(found.saliency_map[~found.region].max())  # what the region alone exceeds
     np.save("mask.npy", ~found.region)
-    code, _, stderr = call("model.onnx", "image.npy", "--mask", "mask.npy", "--threshold", "0")
-    told = "no pixel that the mask lets count passes the threshold 0"
+    asked = ("model.onnx", "image.npy", "--sigma", "1", "--threshold", level)
+    code, _, stderr = call(*asked, "--mask", "mask.npy")
+    told = "no pixel that the mask lets count passes the threshold"
     assert code == 5 and told in stderr and f"without the mask {found.region.sum()} would" in stderr
 
 
