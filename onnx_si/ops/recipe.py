@@ -1,5 +1,6 @@
 """How a rule was made, so that it can be made again for a box of its output."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,6 +9,19 @@ from onnx_si.kernels import arrays
 from onnx_si.kernels.windows import Window, window
 from onnx_si.rules.registry import Context, Handler, Input, Variable, variable
 from onnx_si.rules.rules import Rule
+
+
+def slid_over(x: Variable, given: Mapping[str, Any], kernel: tuple[int, ...] | None = None) -> Window:
+    """The window of a node's attributes; the kernel's sides are one of them, or those of its weights."""
+    return window(
+        x,
+        tuple(given["kernel_shape"]) if kernel is None else kernel,
+        given.get("strides"),
+        given.get("dilations"),
+        given.get("pads"),
+        given.get("auto_pad", "NOTSET"),
+        given.get("ceil_mode", 0),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +43,8 @@ class Recipe:
     def window(self) -> Window:
         """What a Conv or pooling node slides over its first input."""
         data, *rest = self.inputs
-        given = self.attributes
-        return window(
-            variable(data, "X"),
-            arrays.shape_of(rest[0])[2:] if rest else tuple(given["kernel_shape"]),
-            given.get("strides"),
-            given.get("dilations"),
-            given.get("pads"),
-            given.get("auto_pad", "NOTSET"),
-            given.get("ceil_mode", 0),
-        )
+        kernel = arrays.shape_of(rest[0])[2:] if rest else None
+        return slid_over(variable(data, "X"), self.attributes, kernel)
 
     @cached_property
     def changing(self) -> tuple[Variable, ...]:

@@ -225,7 +225,7 @@ class FileMap:
         together = self._seconds.run(given)
         if together is not None:
             return together[self._tensor]
-        rows = ({name: stack[i] for name, stack in given.items()} for i in range(len(images)))
+        rows = ({name: stack[i, ...] for name, stack in given.items()} for i in range(len(images)))
         return np.stack([self._map_of(row)[self._tensor] for row in rows])
 
     def _each_by_scan(self, images: NDArray[Any]) -> Tensors | None:

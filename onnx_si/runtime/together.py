@@ -87,7 +87,7 @@ class Together:
         except Exception:  # what a Scan can't do: the images one by one say what they say
             return None
         for row in rows:
-            alone = self._one({name: stack[row] for name, stack in stacks.items()})
+            alone = self._one({name: stack[row, ...] for name, stack in stacks.items()})
             pairs = ((together[name][row], np.asarray(alone[name])) for name in self._outputs)
             if not all(same(found, wanted, self._spread) for found, wanted in pairs):
                 return None

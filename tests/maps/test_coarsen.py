@@ -65,7 +65,8 @@ def map_of(model, image):
 
 
 def asked(model, image, **options):
-    options = {"sigma": 1.0, "precision": 0.5, "saliency": "output:map", **options}
+    precision = {} if options.get("engine") == "monte-carlo" or "thin" in options else {"precision": 0.5}
+    options = {"sigma": 1.0, "saliency": "output:map", **precision, **options}
     return onnx_si.test(model, image, **options)
 
 

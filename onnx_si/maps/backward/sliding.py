@@ -7,6 +7,8 @@ from onnx_si.kernels.windows import Window
 from onnx_si.maps.backward.formula import given
 from onnx_si.maps.backward.reductions import power_of_norm
 from onnx_si.maps.backward.site import Site, backwards
+from onnx_si.ops.recipe import slid_over
+from onnx_si.rules.registry import Variable
 from onnx_si.rules.rules import Affine
 
 
@@ -44,7 +46,7 @@ def average_pool(at: Site) -> str:
 def lp_pool(at: Site) -> str:
     """Each element gets its part of every window's norm."""
     inner, outer = power_of_norm(at, float(at.attributes.get("p", 2)))
-    win, channels = at.recipe.window, at.wanted[1]
+    win, channels = slid_over(Variable(at.wanted), at.attributes), at.wanted[1]
     ones = at.constant(np.ones((channels, 1, *(axis.taps for axis in win.axes))))
     return at.add("Mul", [inner.tensor, _spread(at, (given(at) * outer).tensor, ones, win, channels)])
 
