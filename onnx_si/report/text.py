@@ -13,6 +13,7 @@ from onnx_si.statistics.hypotheses import HYPOTHESES
 WIDTH, LABEL = 100, 12
 OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 BILLION, MILLION = (1e-9, "a billion"), (1e-6, "a million")
+PLAIN = 5.0  # standard errors
 LITTLE = 0.05  # share of the information that is almost nothing
 NOTHING_KNOWN = (0.0, 1.0)  # bounds of a p-value whose search was stopped before it began
 
@@ -315,7 +316,8 @@ def in_words(result: Mapping[str, Any]) -> str:
             "selection leaves to test with"
         )
     elif low > level:
-        verdict = f"not significant at level {level:.3g}{known}: this region may well be noise"
+        real = ", or as real as it looks: the interval has both" if _has_both(result) else ""
+        verdict = f"not significant at level {level:.3g}{known}: this region may well be noise{real}"
     else:
         verdict = f"not decided at level {level:.3g}, which lies between the bounds"
     has_sign = result["hypothesis"] != "global"  # a length has no direction
@@ -325,6 +327,14 @@ def in_words(result: Mapping[str, Any]) -> str:
         f"if {HYPOTHESES[result['hypothesis']].if_true}, {_frequency(low, high, least)} images "
         f"in which the model marks this region would show {extreme}; {verdict}."
     )
+
+
+def _has_both(result: Mapping[str, Any]) -> bool:
+    """Whether no difference and all of a plain one are left possible."""
+    found, error, ends = (result[name] for name in ("statistic", "standard_error", "confidence_interval"))
+    plain = error is not None and abs(found) > PLAIN * error
+    known = plain and ends is not None and None not in ends
+    return bool(known and all(ends[0] <= x <= ends[1] for x in (0.0, found)))
 
 
 def _frequency(low: float, high: float, least: tuple[float, str]) -> str:

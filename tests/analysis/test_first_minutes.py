@@ -39,6 +39,13 @@ def test_a_large_p_value_of_a_fragile_region_is_no_verdict():
     assert "may well be noise" not in words and "neither that the region is real nor" in words
 
 
+def test_a_plain_difference_that_the_selection_explains_is_told_as_both():
+    document = {**result_with(0.5), "statistic": 1.0, "standard_error": 0.05}
+    assert "or as real as it looks" in in_words({**document, "confidence_interval": (-3.8, 1.1)})
+    assert "or as real as it looks" not in in_words({**document, "confidence_interval": (-3.8, 0.3)})
+    assert "or as real as it looks" not in in_words({**document, "confidence_interval": None})
+
+
 def test_an_audit_of_which_every_image_fails_does_not_pass(files, capsys):
     (files / "images").mkdir()
     (files / "a.png").rename(files / "images" / "a.png")
