@@ -332,8 +332,7 @@ def in_words(result: Mapping[str, Any]) -> str:
 def _has_both(result: Mapping[str, Any]) -> bool:
     """Whether no difference and all of a plain one are left possible."""
     found, error, ends = (result[name] for name in ("statistic", "standard_error", "confidence_interval"))
-    plain = error is not None and abs(found) > PLAIN * error
-    known = plain and ends is not None and None not in ends
+    known = error is not None and ends is not None and None not in ends and abs(found) > PLAIN * error
     return bool(known and all(ends[0] <= x <= ends[1] for x in (0.0, found)))
 
 
