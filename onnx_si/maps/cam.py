@@ -26,7 +26,7 @@ from onnx_si.maps.map import (
     weighted_channels,
 )
 from onnx_si.maps.reading import read_tensor
-from onnx_si.maps.scores import SeveralScores, back, behind_scores, choose_scores
+from onnx_si.maps.scores import SeveralScores, back, behind_scores, choose_scores, unnamed
 from onnx_si.maps.trace import trace
 from onnx_si.program.program import bind
 from onnx_si.rules.registry import traits_of
@@ -76,6 +76,9 @@ def _outputs(
     if view is None or (len(names) == 1 and not view.scores):
         return names, ()
     if view.scores:
+        made = {name for node in model.proto.graph.node for name in node.output}
+        if view.scores not in made:
+            raise unnamed(view.scores, made)
         return (view.scores,), ()
     try:
         chosen = choose_scores(model, image, view)

@@ -1,7 +1,7 @@
 """The scores of a classifier: one number for each class, in front of Sigmoid and Softmax."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal, SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model, nodes_between, read_by
+from onnx_si.ground.terminal import shown
+from onnx_si.ground.words import did_you_mean
 from onnx_si.maps.backward.nodes import one_hot, reshaped
 from onnx_si.maps.map import View, single_precision
 from onnx_si.program.program import Program, bind
@@ -86,9 +88,7 @@ def find_scores(model: Model, image: NDArray[np.float64], view: View) -> Scores:
         tensors, notes = {chosen.tensor: None}, chosen.notes
     (tensor,) = tensors
     if view.scores and tensor not in makers:
-        raise SaliencyUnavailable(
-            f"the model has no tensor '{view.scores}' that nodes compute from the image"
-        )
+        raise unnamed(view.scores, makers)
     program = _bound(model, image, tensor)
     program.require_values()
     problem = _problem(names[0], tensor, program, view)
@@ -96,6 +96,14 @@ def find_scores(model: Model, image: NDArray[np.float64], view: View) -> Scores:
         raise SaliencyUnavailable(f"no class scores: {problem}")
     return Scores(
         tensor=tensor, classes=max(program.values[tensor].shape, default=1), program=program, notes=notes
+    )
+
+
+def unnamed(name: str, makers: Iterable[str]) -> SaliencyUnavailable:
+    """What to raise where no node has an output of a name."""
+    near = did_you_mean(name, makers)
+    return SaliencyUnavailable(
+        f"the model has no tensor '{shown(name)}' that nodes compute from the image{near}"
     )
 
 
