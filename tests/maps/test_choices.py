@@ -223,7 +223,7 @@ def test_scores_that_can_t_be_told_are_asked_for():
     assert chosen.p_value == wanted.p_value and np.array_equal(chosen.region, wanted.region)
     assert not np.array_equal(other.saliency_map, wanted.saliency_map)
     for method in ("cam", "gradcam"):
-        with pytest.raises(onnx_si.UnsupportedModel, match="nothing"):
+        with pytest.raises(onnx_si.UnsupportedModel, match="the model has no tensor 'nothing'"):
             onnx_si.test(model, IMAGE, sigma=1.0, saliency=method, scores="nothing")
 
 
