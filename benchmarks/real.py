@@ -50,7 +50,7 @@ Written by `python -m benchmarks.real FOLDER`; drawn weights, batch normalisatio
 processor time on one core. `10 s`, `60 s` and `300 s` are the proven bounds of the exact p-value then (-:
 it had ended); `passes` are float64 forward passes of the exact engine's, runs of the model for the others.
 Randomising and thinning select on a noisier image: region and p-value are others. Measured
-beside other work on two cores, over several days of the code.
+beside other work on two cores, not all by one state of the code.
 
 | network | test | p | 10 s | 60 s | 300 s | passes | seconds | peak GB |
 |---|---|---|---|---|---|---|---|---|
