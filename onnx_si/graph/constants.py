@@ -11,7 +11,6 @@ from onnx import helper, numpy_helper
 
 from onnx_si.errors import Refusal
 from onnx_si.graph.dag import is_copy
-from onnx_si.graph.plain import plainly
 from onnx_si.graph.refused import refuse_by_name
 from onnx_si.graph.survivable import MOST_AXES, require_survivable
 from onnx_si.ground.budget import excess
@@ -124,8 +123,6 @@ def fold(node: onnx.NodeProto, inputs: Arrays, opsets: dict[str, int], no_larger
         return (held,)
     if is_copy(node):
         return inputs
-    if (moved := plainly(node, inputs)) is not None:
-        return (moved,)
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
     if not no_larger:
         for shape in inferred_shapes(node, given, opsets).values():

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
-
-from onnx_si.kernels.labels import connected
 
 Box = tuple[tuple[int, int], ...]
 
@@ -35,7 +34,9 @@ def in_millimetres(pixels: int, box: Box, spacing: tuple[float, ...] | None) -> 
 
 def component_masks(region: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], ...]:
     """Connected components as masks, the largest first."""
-    return tuple(sorted(connected(region), key=lambda mask: -int(np.count_nonzero(mask))))
+    labels, count = scipy.ndimage.label(region)
+    masks = [labels == number for number in range(1, count + 1)]
+    return tuple(sorted(masks, key=lambda mask: -int(np.count_nonzero(mask))))
 
 
 def components(region: NDArray[np.bool_]) -> tuple[Component, ...]:

@@ -13,7 +13,7 @@ MODELS = Path(__file__).parents[2] / "models"
 MODEL, IMAGE = str(MODELS / "paper_cam_8.onnx"), str(MODELS / "paper_cam_8_image.npy")
 SLOW = {"scipy.stats", "scipy.optimize", "matplotlib", "joblib", "rich", "multiprocessing", "difflib"}
 WITH_A_MODEL = {"onnx", "onnxruntime", "networkx", "scipy.special", "PIL", "onnx_si.search", "onnx_si.ops"}
-SELDOM = {"networkx", "onnx.reference", "scipy.ndimage"}  # needed by some models and hypotheses only
+SELDOM = {"networkx"}  # needed by some models only
 MOST = 420  # modules of a command that needs no model; numpy is some 200 of them
 
 

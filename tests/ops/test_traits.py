@@ -164,7 +164,6 @@ MAY_NAME = {
     "graph/fused.py": "ops and activations that onnxruntime fused, and what they are written out as",
     "graph/lift.py": "what ops of old opsets are lifted to",
     "graph/mend.py": "what runtimes run but the checker refuses",
-    "graph/plain.py": "moves of the numbers that exporters compute from shapes, before any handler is loaded",
     "graph/schema.py": "inputs on which onnx's own native inference dies",
     "graph/survivable.py": "inputs and attributes of which a runtime dies",
     "runtime/reshaping.py": "the few nodes that a map is appended by, done to a tensor of the runtime",
