@@ -10,11 +10,8 @@ drawing. So its p-values are set beside the interval that the chains state, in i
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
-import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 import onnx_si
+from benchmarks.agreement.elsewhere import answers
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "reproduction" / "attention_vit_16.onnx"
@@ -57,17 +55,6 @@ def images(count: int, seed: int) -> NDArray[np.float64]:
         image[row : row + side, column : column + side] += SIGNALS[number % len(SIGNALS)]
         found.append(image.astype(np.float32).astype(np.float64))
     return np.stack(found)
-
-
-def theirs(python: str, given: NDArray[np.float64]) -> tuple[str, list[Answer]]:
-    """The peer's answers, and what it is."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "cases.npz"
-        np.savez(file, images=given, min_width=NARROWEST, **weights())
-        worker = [python, str(Path(__file__).with_name("attention_worker.py")), str(file)]
-        done = subprocess.run(worker, stdout=subprocess.PIPE, text=True, check=True, timeout=7200)
-    first, *rest = map(json.loads, done.stdout.splitlines())
-    return first["program"], rest
 
 
 def ours(given: NDArray[np.float64]) -> list[Answer]:
@@ -125,7 +112,8 @@ def main() -> None:
     wanted = parser.parse_args()
     given = images(wanted.count, wanted.seed)
     own = ours(given)
-    program, peers = theirs(wanted.peer_python, given)
+    cases = {"images": given, "min_width": NARROWEST, **weights()}
+    program, peers = answers(wanted.peer_python, "attention_worker.py", cases)
     pairs = list(zip(peers, own, strict=True))
     inside = sum(b["p_value_bounds"][0] <= a["p_value"] <= b["p_value_bounds"][1] for a, b in pairs)
     same = sum(a["region"] == b["region"] for a, b in pairs)

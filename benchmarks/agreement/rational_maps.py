@@ -9,12 +9,9 @@ bounds don't meet or regions differ.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 import onnx_si
+from benchmarks.agreement.elsewhere import answers
 from onnx_si.graph import model_from_proto
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,13 +164,8 @@ def ours(case: Case, model: onnx.ModelProto) -> dict[str, Any]:
 
 def theirs(python: str, chosen: list[Case]) -> tuple[str, list[dict[str, Any]]]:
     """The peer's answers, and what it is."""
-    with tempfile.TemporaryDirectory() as folder:
-        arrays = {f"{i}/{name}": np.asarray(v) for i, case in enumerate(chosen) for name, v in case.items()}
-        np.savez(Path(folder) / "cases.npz", count=len(chosen), **arrays)
-        worker = [python, str(Path(__file__).with_name("autosi_worker.py")), str(Path(folder) / "cases.npz")]
-        done = subprocess.run(worker, stdout=subprocess.PIPE, text=True, check=True, timeout=3600)
-    first, *rest = map(json.loads, done.stdout.splitlines())
-    return first["program"], rest
+    arrays = {f"{i}/{name}": np.asarray(v) for i, case in enumerate(chosen) for name, v in case.items()}
+    return answers(python, "autosi_worker.py", {"count": len(chosen), **arrays})
 
 
 def gap(a: dict[str, Any], b: dict[str, Any]) -> float:
