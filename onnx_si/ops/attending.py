@@ -73,7 +73,7 @@ def softened(sketch: Sketch, scores: int, cap: float) -> int:
 def biased(sketch: Sketch, scores: int, bias: Array) -> tuple[int, NDArray[np.bool_]] | None:
     """Scores with a constant (..., queries, keys) added, and the keys that count; None where exponentials of
     what is added are too far apart to be compared. A key that is barred beside others is left out: its share
-    underflows, if scores are not as large as that.
+    underflows. Were scores as large as that, their exponentials would overflow, and nothing would be told.
     """
     bias = np.broadcast_to(bias, sketch.shapes[scores])
     seen = bias > BARRED
