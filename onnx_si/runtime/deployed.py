@@ -25,7 +25,7 @@ from onnx_si.runtime.element_types import TYPES, coarsest
 from onnx_si.runtime.providers import CPU
 from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_unit, session_of
 from onnx_si.runtime.showing import running_statistics, showing
-from onnx_si.runtime.together import FLICKER, Tensors, Together, same
+from onnx_si.runtime.together import FLICKER, Tensors, Together, one_of, same
 
 LARGEST_BATCH = 1 << 15  # values of the images of one batch: it can only be interrupted afterwards
 PATIENCE = 0.25  # seconds that a call for each of several images should take at most, for the same reason
@@ -225,8 +225,7 @@ class FileMap:
         together = self._seconds.run(given)
         if together is not None:
             return together[self._tensor]
-        rows = ({name: stack[i, ...] for name, stack in given.items()} for i in range(len(images)))
-        return np.stack([self._map_of(row)[self._tensor] for row in rows])
+        return np.stack([self._map_of(one_of(given, i))[self._tensor] for i in range(len(images))])
 
     def _each_by_scan(self, images: NDArray[Any]) -> Tensors | None:
         """What the map needs for each of the images, where the file takes one image only."""

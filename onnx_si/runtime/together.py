@@ -87,11 +87,16 @@ class Together:
         except Exception:  # what a Scan can't do: the images one by one say what they say
             return None
         for row in rows:
-            alone = self._one({name: stack[row, ...] for name, stack in stacks.items()})
+            alone = self._one(one_of(stacks, row))
             pairs = ((together[name][row], np.asarray(alone[name])) for name in self._outputs)
             if not all(same(found, wanted, self._spread) for found, wanted in pairs):
                 return None
         return session, together
+
+
+def one_of(stacks: Tensors, row: int) -> Tensors:
+    """The tensors of one image: arrays all, as the runtime takes no numbers by themselves."""
+    return {name: stack[row, ...] for name, stack in stacks.items()}
 
 
 def same(one: NDArray[Any], other: NDArray[Any], spread: float = 0.0) -> bool:

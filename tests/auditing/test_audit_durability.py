@@ -1,6 +1,7 @@
 """Killed at any moment and started again, an audit ends as if nothing had happened."""
 
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -214,6 +215,21 @@ def test_a_second_run_is_refused_while_the_first_lives(place, tmp_path):
     with journal.alone(tmp_path / "out"), pytest.raises(UsageError, match="another audit runs there"):
         run_audit(audits.wish(place), tmp_path / "out", jobs=0)
     run_audit(audits.wish(place), tmp_path / "out", jobs=0)
+
+
+def test_a_lock_that_was_taken_away_meanwhile_is_none(tmp_path, monkeypatch):
+    """A run that ends between another's opening and locking: a third has a file of its own by then."""
+    own = fcntl.flock
+
+    def late(stream, how):
+        (tmp_path / journal.RUNNING).unlink()
+        (tmp_path / journal.RUNNING).touch()
+        return own(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(UsageError, match="another audit runs there"), journal.alone(tmp_path):
+        pass
+    assert (tmp_path / journal.RUNNING).exists()  # the third's
 
 
 def test_a_full_disk_stops_it_and_loses_nothing(place, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from onnx_si.domains.polynomial import longer
 from onnx_si.domains.polynomial.basis import basis
 from onnx_si.domains.polynomial.fusing import fused
 from onnx_si.domains.polynomial.remainders import PolynomialDomain
-from onnx_si.domains.polynomial.value import cells
+from onnx_si.domains.polynomial.value import cells, without_remainder
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.kernels import long
 from onnx_si.program.program import bind
@@ -124,3 +124,24 @@ def test_a_part_that_is_left_out_is_seen(monkeypatch, in_mpmath):
     monkeypatch.setattr(longer, "_quanta", lambda largest, bits: plain(largest, bits + 20))
     with pytest.raises(AssertionError):
         assert_inside(*program_of("U-Net, tanh"), (1e-9,))
+
+
+@pytest.mark.parametrize("weight", ["of one bit", "of all bits"])
+def test_sums_of_parts_are_off_by_no_more_than_is_said(weight, in_mpmath):
+    """Each kind of error by itself: weights of one bit leave those of the values alone."""
+    rng, net = np.random.default_rng(2), nets.Net(0, (1, 64))
+    factors = rng.choice([-1.0, 1.0], (64, 40))
+    factors = factors if weight == "of one bit" else (factors * rng.uniform(1, 2, factors.shape))
+    net.add("MatMul", "x", net.const(factors), out="y")
+    start = rng.normal(size=(1, 64))
+    (step,) = bind(net.finish("y"), start, ("y",)).instructions
+    of = basis(3, longer=True)
+    given = cells(of, start, rng.normal(size=start.shape), np.array([-0.1]), np.array([0.1]))
+    exact = without_remainder(given)  # what the values are off by is not meant
+    found = longer.in_parts(step.rule, [exact])
+    (stored,) = step.rule.weights
+    wanted = OBJECTS(exact.values) @ OBJECTS(stored)
+    off = np.abs(OBJECTS(found.values) - wanted)
+    said = found.rounding @ np.abs(stored) + found.of_weights
+    assert (off <= OBJECTS(said)).all() and off.max() > 0
+    assert (weight == "of one bit") == (found.of_weights.max() == 0)

@@ -35,7 +35,7 @@ def small_proto(**options):
 
 def test_a_model_is_loaded_with_its_identity(tmp_path):
     proto = small_proto()
-    proto.producer_name, proto.producer_version = "tool", "1.2"
+    proto.producer_name, proto.producer_version = "tool", "1.2 None"
     helper.set_model_props(proto, {"onnx_si.noise_std": "0.5"})
     path = saved(tmp_path, proto)
     model = onnx_si.load(path)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from support import nets, smooth_nets
 
@@ -15,6 +16,8 @@ from onnx_si.analysis.settings import settle
 from onnx_si.errors import UnsupportedModel
 from onnx_si.runtime import deployed, together
 from onnx_si.runtime.deployed import FileMap
+from onnx_si.runtime.providers import CPU
+from onnx_si.runtime.session import session_of
 from onnx_si.runtime.together import LEAST, Together
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -251,3 +254,15 @@ def test_p_values_do_not_depend_on_it(monkeypatch):
     alone = onnx_si.test(model, image, **options)
     assert together_.p_value == alone.p_value
     assert together_.search["forward_passes"] == alone.search["forward_passes"]
+
+
+def test_numbers_of_each_image_stay_arrays():
+    """A shape that the graph computes is one whole number for each image."""
+    net = nets.Net(0, (2,))
+    net.add("Mul", "x", net.add("Cast", "n", to=onnx.TensorProto.FLOAT), out="y")
+    proto = net.proto("y")
+    proto.graph.input.append(onnx.helper.make_tensor_value_info("n", onnx.TensorProto.INT64, []))
+    alone = session_of(proto, (CPU,), 1)
+    asked = Together(proto, ["y"], lambda one: {"y": alone.run(["y"], dict(one))[0]}, (CPU,), 1)
+    stacks = {"x": np.ones((LEAST, 2), np.float32), "n": np.arange(LEAST)}
+    assert np.array_equal(asked.run(stacks)["y"], np.arange(LEAST)[:, None] * np.ones((1, 2)))

@@ -1,4 +1,4 @@
-"""Masks of large negative numbers bar a key from attention, unless scores are as large: then nothing is told."""
+"""Masks of large negative numbers bar a key from attention; scores as large are refused."""
 
 import numpy as np
 import pytest
