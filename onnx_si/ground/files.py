@@ -35,7 +35,6 @@ MEDICAL = (*nifti.SUFFIXES, dicom.SUFFIX)
 # Pillow's modes that keep a file's values: grey of 1, 8, 16 or 32 bits, float, and colour of 3 x 8 bits.
 _PLAIN_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "RGB"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
-_BITS_PER_SAMPLE = 258  # TIFF tag
 
 Shape = tuple[int, ...]
 Accept = Callable[[Shape], object]
@@ -270,8 +269,7 @@ def _read_picture(file: Path, kind: str, accept: Accept, how: How) -> NDArray[An
     from onnx_si.ground.readers import pictures
 
     with _as_input_error(shown(file), f"a {kind} picture"), Image.open(file, formats=[kind]) as picture:
-        _require_all_bits(file, picture, kind)
-        pictures.require_upright(file, picture)
+        pictures.require_as_it_is(file, picture, kind)
         pages = getattr(picture, "n_frames", 1) if kind != "JPEG" else 1
         if pages != 1 and how.page is None:
             raise InputError(
@@ -280,27 +278,20 @@ def _read_picture(file: Path, kind: str, accept: Accept, how: How) -> NDArray[An
             )
         if pages != 1 and how.page == ALL_PAGES:
             volume = pictures.stacked(
-                file, picture, lambda page: _plain(file, page, accept, how, several=True)
+                file, picture, kind, lambda page: _plain(file, page, kind, accept, how, several=True)
             )
             accept(volume.shape)
             return volume
-        return _plain(file, picture, accept, how)
-
-
-def _require_all_bits(file: Path, picture: "Image.Image", kind: str) -> None:
-    if picture.mode in ("RGB", "RGBA") and _bits(file, picture, kind) > 8:
-        raise InputError(
-            f"{shown(file)}: colour of more than 8 bits can't be read without loss; save it as .npy"
-        )
+        return _plain(file, picture, kind, accept, how)
 
 
 def _plain(
-    file: Path, opened: "Image.Image", accept: Accept, how: How, *, several: bool = False
+    file: Path, opened: "Image.Image", kind: str, accept: Accept, how: How, *, several: bool = False
 ) -> NDArray[Any]:
     """The values of one page in a plain mode, as they are stored."""
-    from onnx_si.ground.readers import pictures
+    from onnx_si.ground.readers import pictures, stored
 
-    picture = pictures.prepared(file, opened, how)
+    picture = pictures.prepared(file, opened, kind, how)
     if picture.mode == "P":
         raise InputError(
             f"{shown(file)}: a picture with a palette; its numbers are no intensities: --colours rgb looks "
@@ -321,16 +312,4 @@ def _plain(
         accept(shape)
     _require_room(shown(file), shape, 8)
     picture.load()
-    return np.asarray(picture)
-
-
-def _bits(file: Path, picture: "Image.Image", kind: str) -> int:
-    """Bits per colour value in the file; Pillow itself cuts 16-bit colour down to 8 without a word."""
-    if kind == "PNG":
-        with file.open("rb") as stream:
-            return stream.read(25)[
-                24
-            ]  # IHDR comes first: signature 8, length 4, type 4, width 4, height 4, bit depth
-    if kind == "TIFF":
-        return int(max(picture.tag_v2.get(_BITS_PER_SAMPLE, (8,))))  # type: ignore[attr-defined]
-    return 8
+    return stored.as_stored(file, opened, kind, np.asarray(picture))

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from onnx_si.errors import InputError
 from onnx_si.ground.readers import ALL_PAGES, DROP, RGB, How
+from onnx_si.ground.readers.stored import require_kept
 
 LOSSY = ("jpeg", "tiff_jpeg", "webp")  # compressions of a TIFF
 UPRIGHT = 1
@@ -17,9 +18,9 @@ WITHOUT_ALPHA = {"LA": "L", "La": "L", "RGBA": "RGB", "RGBa": "RGB", "PA": "RGB"
 MOST_PAGE_BYTES = 2**30  # of all pages together
 
 
-def prepared(file: Path, picture: Image.Image, how: How) -> Image.Image:
+def prepared(file: Path, picture: Image.Image, kind: str, how: How) -> Image.Image:
     """One picture in a plain mode, as far as the user's choices go; what is left is refused elsewhere."""
-    made = _page(file, picture, how.page)
+    made = _page(file, picture, kind, how.page)
     if how.transparency == DROP:
         made = _opaque(made)
     if how.colours == RGB and made.mode in ("P", "CMYK"):
@@ -39,18 +40,18 @@ def _opaque(picture: Image.Image) -> Image.Image:
     return copy
 
 
-def _page(file: Path, picture: Image.Image, page: str | None) -> Image.Image:
+def _page(file: Path, picture: Image.Image, kind: str, page: str | None) -> Image.Image:
     count = int(getattr(picture, "n_frames", 1))
     if page is None or page == ALL_PAGES:
         return picture
     if not 1 <= int(page) <= count:
         raise InputError(f"{file}: page {page}; it holds {count}, numbered from 1")
     picture.seek(int(page) - 1)
-    require_upright(file, picture)
+    require_as_it_is(file, picture, kind)
     return picture.copy()
 
 
-def stacked(file: Path, picture: Image.Image, read: Any) -> NDArray[Any]:
+def stacked(file: Path, picture: Image.Image, kind: str, read: Any) -> NDArray[Any]:
     """All pages as a volume (pages, height, width); `read` gives the array of one.
 
     Raises
@@ -62,8 +63,8 @@ def stacked(file: Path, picture: Image.Image, read: Any) -> NDArray[Any]:
     pages: list[NDArray[Any]] = []
     for number in range(count):
         picture.seek(number)
-        require_upright(file, picture)
-        pages.append(read(picture.copy()))
+        require_as_it_is(file, picture, kind)
+        pages.append(read(picture))
         first = pages[0]
         if pages[-1].shape != first.shape or pages[-1].dtype != first.dtype:
             raise InputError(
@@ -75,8 +76,15 @@ def stacked(file: Path, picture: Image.Image, read: Any) -> NDArray[Any]:
     return np.stack(pages)
 
 
-def require_upright(file: Path, picture: Image.Image) -> None:
-    """Refuse a TIFF that is to be turned: Pillow does that itself, and mixes up the values of some."""
+def require_as_it_is(file: Path, picture: Image.Image, kind: str) -> None:
+    """Refuse a page whose numbers would be changed, and a TIFF that is to be turned: Pillow does that itself,
+    and mixes up the values of some.
+
+    Raises
+    ------
+    InputError
+    """
+    require_kept(file, picture, kind)
     turned = getattr(picture, "tag_v2", {}).get(ExifTags.Base.Orientation, UPRIGHT)
     if turned != UPRIGHT:
         raise InputError(f"{file}: a TIFF with orientation {turned}; save it upright, or as .npy")
