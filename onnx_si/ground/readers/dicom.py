@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx_si.errors import InputError
 from onnx_si.ground.readers import ALL_PAGES, How
 from onnx_si.ground.readers.scan import Scan, as_floats, damaged, library, require_size
+from onnx_si.ground.words import so_many
 
 SUFFIX = ".dcm"
 MOST_FILES = 4096
@@ -29,7 +30,7 @@ def read(file: Path, how: How) -> Scan:
     InputError
         If it is damaged, no image, or no stack of equally spaced slices.
     """
-    return _series(file) if file.is_dir() else _single(file, how)
+    return _series(file, how) if file.is_dir() else _single(file, how)
 
 
 def _dataset(file: Path) -> Any:
@@ -38,9 +39,17 @@ def _dataset(file: Path) -> Any:
         data = pydicom.dcmread(file)
         if "PixelData" not in data:
             raise InputError(f"{file}: a DICOM file without an image ({_kind(data)})")
-        frames = int(data.get("NumberOfFrames", 1) or 1)
-        require_size(file, (frames, int(data.Rows), int(data.Columns)))
+        require_size(file, (_frames(data), int(data.Rows), int(data.Columns)))
+        if int(data.HighBit) != int(data.BitsStored) - 1:
+            raise InputError(
+                f"{file}: its values end at bit {data.HighBit} of {data.BitsAllocated}, not at the "
+                f"{data.BitsStored} that are stored, as files have it today; save it again"
+            )
     return data
+
+
+def _frames(data: Any) -> int:
+    return int(data.get("NumberOfFrames", 1) or 1)
 
 
 def _kind(data: Any) -> str:
@@ -88,18 +97,16 @@ def _rescale(file: Path, data: Any) -> tuple[float, float]:
     Raises
     ------
     InputError
-        If frames have different ones, or a slope is zero.
+        If frames have different ones, some none, one of both is missing, or a slope is zero.
     """
-    groups = [
-        *data.get("SharedFunctionalGroupsSequence", ()),
-        *data.get("PerFrameFunctionalGroupsSequence", ()),
-    ]
-    holders = [data] + [one for group in groups for one in group.get("PixelValueTransformationSequence", ())]
-    found = {
-        (float(one.RescaleSlope), float(one.get("RescaleIntercept", 0) or 0))
-        for one in holders
-        if one.get("RescaleSlope") is not None
-    }
+    each = _transformations(data, "PerFrameFunctionalGroupsSequence")
+    holders = [data, *_transformations(data, "SharedFunctionalGroupsSequence"), *each]
+    stated = [one for one in holders if "RescaleSlope" in one or "RescaleIntercept" in one]
+    if each and len(each) != _frames(data):
+        raise InputError(f"{file}: {len(each)} of {_frames(data)} frames are rescaled; all or none is needed")
+    if any(one.get("RescaleSlope") is None or one.get("RescaleIntercept") is None for one in stated):
+        raise InputError(f"{file}: of rescale slope and intercept one is missing; both are needed, or none")
+    found = {(float(one.RescaleSlope), float(one.RescaleIntercept)) for one in stated}
     if len(found) > 1 or any(not slope or not np.isfinite([slope, cut]).all() for slope, cut in found):
         raise InputError(
             f"{file}: its frames have the rescale slopes and intercepts {sorted(found)}; one is needed"
@@ -107,19 +114,24 @@ def _rescale(file: Path, data: Any) -> tuple[float, float]:
     return next(iter(found), (1.0, 0.0))
 
 
+def _transformations(data: Any, where: str) -> list[Any]:
+    """What a sequence of groups, of all frames or of each, says of its values."""
+    return [one for group in data.get(where, ()) for one in group.get("PixelValueTransformationSequence", ())]
+
+
 def _single(file: Path, how: How) -> Scan:
     data = _dataset(file)
     values, told = _values(file, data)
-    frames = int(data.get("NumberOfFrames", 1) or 1)
+    frames = _frames(data)
     spacing = _in_plane(data)
+    if how.page not in (None, ALL_PAGES) and not 1 <= int(how.page or 0) <= frames:
+        raise InputError(f"{file}: page {how.page}; it holds {so_many(frames, 'frame')}, numbered from 1")
     if frames > 1 and how.page is None:
         raise InputError(
             f"{file}: holds {frames} frames; one image is needed: --page N takes one, --page {ALL_PAGES} the "
             "stack as a volume"
         )
     if frames > 1 and how.page != ALL_PAGES:
-        if not 1 <= int(how.page or 0) <= frames:
-            raise InputError(f"{file}: page {how.page}; it holds {frames} frames, numbered from 1")
         values = values[int(how.page or 0) - 1]
     elif frames > 1:
         spacing = None  # how far frames are from each other, or whether it is time, is not looked for
@@ -156,12 +168,18 @@ def _slices(folder: Path) -> list[tuple[Path, Any]]:
     return [(file, _dataset(file)) for file in files]
 
 
-def _series(folder: Path) -> Scan:
+def _series(folder: Path, how: How) -> Scan:
     """The slices of a folder in their order in space."""
     slices = _slices(folder)
     files = [file for file, _ in slices]
     if len(slices) == 1:
         return _single(files[0], How())
+    if how.page not in (None, ALL_PAGES):
+        raise InputError(
+            f"{folder}: page {how.page} of a series, which is one volume; give that slice's file"
+        )
+    if any(_frames(data) > 1 for _, data in slices):
+        raise InputError(f"{folder}: files of several frames are no slices of one series; give one of them")
     first = slices[0][1]
     for what in ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing", "SamplesPerPixel"):
         kinds = {str(data.get(what)) for _, data in slices}
