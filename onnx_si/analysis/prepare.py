@@ -63,6 +63,7 @@ class Analysis:
         pixel_size: tuple[float, ...] | None = None,
         seed: int | None = None,
         sigma: float | None = None,
+        target: int | str | None = None,
         progress: Callable[[Progress], None] | None = None,
         stop: Stop | None = None,
         notice: Notice | None = None,
@@ -73,7 +74,7 @@ class Analysis:
         ----------
         image, reference, mask, covariance, noise_from, sigma_from, progress, stop, notice
             As for `onnx_si.test`.
-        seed, sigma, pixel_size : optional
+        seed, sigma, target, pixel_size : optional
             For this image, in place of the analysis' own.
 
         Returns
@@ -98,7 +99,7 @@ class Analysis:
             keep_freed_memory(whole.limit)
             accepts = Accepts(self._input, self._alone)
             given = told.value((inputs.given(accepts), remarks(warnings=inputs.told())))
-            settings = self._settings(bool(given.references), seed=seed, sigma=sigma)
+            settings = self._settings(bool(given.references), seed=seed, sigma=sigma, target=target)
             known = pixel_size or settings.pixel_size or inputs.spacing()
             given = replace(given, spacing=known)
             covariance = inputs.known_covariance(accepts, given.image)

@@ -5,7 +5,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,8 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     try:
         found = files.test(analysis, base).to_dict()
     except (NothingToTest, UnsupportedModel) as error:
-        found = refusal(error, analysis.model, has_reference=bool(paths), **options).to_dict()
+        refused = refusal(error, analysis.model, has_reference=bool(paths), **options)
+        found = replace(refused, reference_paths=tuple(paths)).to_dict()
     found["warnings"] = [text.replace(f"{base}{os.sep}", "") for text in found["warnings"]]
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}

@@ -129,6 +129,36 @@ def test_a_manifest_with_a_faulty_row_is_a_row(place):
     assert "no image" in second.fault and "'high' is no number" in third.fault
 
 
+def test_every_column_of_a_manifest_is_an_option_of_its_row(tmp_path):
+    place = audits.folder_of(tmp_path / "data", count=1)
+    (place / "model.onnx").write_bytes(nets.cam_nchw(seed=1, size=8, classes=3).proto.SerializeToString())
+    rng = np.random.default_rng(2)
+    np.save(place / "reference.npy", rng.normal(size=(8, 8)))
+    np.save(place / "mask.npy", np.pad(np.ones((6, 8)), ((2, 0), (0, 0))))
+    rows = ["image,reference,mask,target,sigma", "images/scan0.npy,,,,"]
+    rows += [
+        f"images/scan0.npy,{given}"
+        for given in ("reference.npy,,,", ",mask.npy,,", ",,2,", ",,,2.5", "reference.npy,mask.npy,1,0.5")
+    ]
+    (place / "list.csv").write_text("\n".join(rows) + "\n")
+    asked = {"sigma": 1.0, "saliency": "cam", "threshold": "minmax:0.4", "verify": 0}
+    found = list(run_audit(audits.wish(place, test=asked), place / "out", jobs=0).rows())
+    own = [
+        {},
+        {"reference": place / "reference.npy"},
+        {"mask": place / "mask.npy"},
+        {"target": 2},
+        {"sigma": 2.5},
+        {"reference": place / "reference.npy", "mask": place / "mask.npy", "target": 1, "sigma": 0.5},
+    ]
+    for row, given in zip(found, own, strict=True):
+        wanted = onnx_si.test(place / "model.onnx", place / "images/scan0.npy", **{**asked, **given})
+        assert row["status"] == "tested", row["reason"]
+        assert row["result"]["p_value"] == wanted.p_value
+        assert row["result"]["region"]["pixels"] == int(wanted.region.sum())
+    assert len({row["result"]["p_value"] for row in found}) == len(own)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

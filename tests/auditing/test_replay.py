@@ -40,6 +40,21 @@ def test_what_was_drawn_is_drawn_again(made, capsys):
     )
 
 
+def test_an_image_without_a_region_agrees_whatever_it_would_have_been_compared_with(tmp_path, capsys):
+    place = audits.folder_of(tmp_path / "data", count=2)
+    np.save(place / "reference.npy", np.random.default_rng(5).normal(size=(8, 8)))
+    wish = audits.wish(place, test={"sigma": 1.0, "threshold": 1e9}, reference="reference.npy")
+    found = run_audit(wish, place / "out", jobs=0)
+    assert {row["status"] for row in found.rows()} == {"no_region"}
+    code, lines = say(capsys, found.folder / "results.jsonl")
+    assert code == 0 and lines[-1] == "2 of 2 agree", lines
+    one = [str(place / name) for name in ("model.onnx", "images/scan0.npy")]
+    options = ["--reference", str(place / "reference.npy"), "--threshold", "1e9", "--output"]
+    assert main([*one, *options, str(tmp_path / "r.json")]) == 5
+    code, lines = say(capsys, tmp_path / "r.json")
+    assert code == 0 and lines[-1] == "1 of 1 agree", lines
+
+
 def test_the_record_of_a_search_that_was_stopped_is_not_run(made, tmp_path, capsys):
     rows = [json.loads(line) for line in (made.folder / "results.jsonl").read_text().splitlines()]
     result = next(row["result"] for row in rows if row["status"] == "tested")
