@@ -154,6 +154,7 @@ def test_every_method_has_a_p_value():
         ({"mean": "1"}, "mean: numbers"),
         ({"dims": 3}, "dims: "),
         ({"methods": 3}, "methods: some of"),
+        ({"memory": "much"}, "memory: a size such as 2G or 500M, not the text 'much'"),
         ({"saliency": None, "target": "cat"}, "target: a class index, predicted, or all, not the text 'cat'"),
     ],
 )
@@ -161,6 +162,12 @@ def test_wrong_types_are_told_in_words(options, words):
     with pytest.raises(UsageError, match=words) as caught:
         onnx_si.test(nets.map_net(seed=3, size=8), IMAGE, **options)
     assert isinstance(caught.value, TypeError)
+
+
+def test_memory_is_a_size_in_python_too():
+    """As the message and the page of options say."""
+    found = onnx_si.test(nets.map_net(seed=3, size=8), IMAGE, sigma=1.0, memory="2G")
+    assert found.config["memory"] == 2 << 30
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,11 @@ def _bytes(text: str) -> int:
     return _whole(int(match[1]) * UNITS[match[2].upper()])
 
 
+def _size_in_bytes(value: Any) -> int:
+    """In Python a number of bytes, or a text as on the command line."""
+    return _bytes(value) if isinstance(value, str) else _whole(value)
+
+
 def _given(value: Any) -> dict[str, Any]:
     """Values by name: texts stay as they are, numbers and arrays become plain numbers in lists."""
     if not isinstance(value, Mapping):
@@ -168,7 +173,7 @@ NUMBER = Kind(words="a number", accept=_number, read=float)
 MEASURE = Kind(words="a number", accept=_number, read=_read_factor)  # 20/255 on the command line
 FACTOR = Kind(words="a number, or a fraction such as 1/255", accept=_factor, read=_read_factor)
 WHOLE = Kind(words="a whole number", accept=_whole, read=_read_whole)
-BYTES = Kind(words="a size such as 2G or 500M", accept=_whole, read=_bytes)
+BYTES = Kind(words="a size such as 2G or 500M", accept=_size_in_bytes, read=_bytes)
 TEXT = Kind(words="a text", accept=_text, read=str)
 SWITCH = Kind(words="True or False", accept=_switch, read=str)
 TARGET = Kind(words="a class index, predicted, or all", accept=_target, read=_target)

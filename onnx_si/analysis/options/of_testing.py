@@ -188,7 +188,7 @@ class TestingOptions(TypedDict, total=False):
         ),
     ]
     memory: Annotated[
-        int | None,
+        int | str | None,
         Option(
             kind=BYTES,
             help="what the run may hold, such as 2G or 500M",
