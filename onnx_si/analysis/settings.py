@@ -10,6 +10,7 @@ from onnx_si.analysis.options.of_noise import NoiseSettings
 from onnx_si.analysis.options.of_question import QuestionSettings
 from onnx_si.analysis.options.of_testing import TestingSettings
 from onnx_si.choices.guarantees import CERTIFIED, EXACT
+from onnx_si.choices.noise_sources import FROM_MODEL, GIVEN
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES
@@ -90,7 +91,7 @@ def settle(options: Options, metadata: Mapping[str, str], has_reference: bool) -
     _require_effect(chosen, values)
     reasons = [f"{name} {_shown(value)}: the model's own metadata say so" for name, value in stored.items()]
     reasons += [f"{name} {value}: {why}" for name, (value, why) in open_ones.items() if why]
-    source = "the model's metadata" if "sigma" in stored else "given"
+    source = FROM_MODEL if "sigma" in stored else GIVEN
     return Settings(**values, sigma_source=source, left_open=frozenset(open_ones), reasons=tuple(reasons))
 
 

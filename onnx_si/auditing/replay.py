@@ -21,7 +21,7 @@ from onnx_si.ground.paths import FILE, NOTHING, what_is_at
 from onnx_si.ground.words import so_many
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
-from onnx_si.report.html.command import USUAL
+from onnx_si.report.html.command import given_again
 from onnx_si.search.stop import WHY as INTERRUPTED
 
 CLOSE = 1e-9
@@ -180,8 +180,8 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     config = document["config"]
     options = {
         name: value
-        for name, value in config.items()
-        if name in OPTIONS and name != "time_limit" and value is not None and USUAL.get(name) != value
+        for name, value in given_again(document).items()
+        if name in OPTIONS and name != "time_limit"
     }
     paths = document["reference"]["paths"] or ()
     if document["reference"]["count"] and not paths:

@@ -1,14 +1,17 @@
 """Recorded tests run again, number by number."""
 
 import json
+import shlex
 
 import numpy as np
+import onnx
 import pytest
 from support import audits
 
 from onnx_si.auditing.replay import _compared
 from onnx_si.auditing.running import run_audit
 from onnx_si.cli.main import main
+from onnx_si.report.html.command import command
 from onnx_si.search.stop import WHY
 
 
@@ -53,6 +56,47 @@ def test_an_image_without_a_region_agrees_whatever_it_would_have_been_compared_w
     assert main([*one, *options, str(tmp_path / "r.json")]) == 5
     code, lines = say(capsys, tmp_path / "r.json")
     assert code == 0 and lines[-1] == "1 of 1 agree", lines
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"threshold": "1e9"},
+        {"covariance": "cov.npy"},
+        {"covariance": "cov.npy", "threshold": "1e9"},
+        {"noise-from": "background.npy"},
+        {"sigma-from": "part.npy", "threshold": "top:0.1", "mask": "mask.npy"},
+        {"noise": "poisson:0.5,1"},
+        {"sigma": "1.0"},
+    ],
+    ids=" ".join,
+)
+def test_a_model_that_says_its_noise_is_run_again_as_it_was(tmp_path, monkeypatch, capsys, said):
+    """The standard deviation of its metadata stands in every record, also where it was not taken."""
+    place = audits.folder_of(tmp_path / "data", count=2)
+    proto = onnx.load(place / "model.onnx")
+    onnx.helper.set_model_props(proto, {"onnx_si.noise_std": "1", "onnx_si.threshold": "minmax:0.5"})
+    onnx.save(proto, place / "model.onnx")
+    np.save(place / "cov.npy", np.full((8, 8), 0.9))
+    np.save(place / "background.npy", np.random.default_rng(4).normal(size=(8, 8)))
+    part = np.pad(np.ones((2, 8), bool), ((0, 6), (0, 0)))
+    np.save(place / "part.npy", part)
+    np.save(place / "mask.npy", ~part)
+    monkeypatch.chdir(place)
+    options = [text for name, value in said.items() for text in (f"--{name}", value)]
+    one = ["model.onnx", "images/scan1.npy", *options]
+    assert main([*one, "--output", "r.json"]) == (5 if said.get("threshold") == "1e9" else 0)
+    code, lines = say(capsys, "r.json")
+    assert code == 0 and lines[-1] == "1 of 1 agree", lines
+    record = json.loads((place / "r.json").read_text())
+    again = shlex.split(command(record))
+    assert ("--sigma" in again) == ("sigma" in said)
+    assert main([*again[1:], "--output", "again.json"]) == (5 if said.get("threshold") == "1e9" else 0)
+    found = json.loads((place / "again.json").read_text())
+    assert {key: found[key] for key in ("p_value", "noise", "config")} == {
+        key: record[key] for key in ("p_value", "noise", "config")
+    }
 
 
 def test_the_record_of_a_search_that_was_stopped_is_not_run(made, tmp_path, capsys):

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from onnx_si.choices.noise_sources import ELSEWHERE, FROM_MODEL
+
 # What an option is where nobody chooses it, whatever the model says of itself; these need not be given again.
 USUAL: Mapping[str, Any] = {
     "target": "predicted",
@@ -49,12 +51,26 @@ def quoted(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
+def given_again(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a document that have to be given for the same test: what is as usual has not, nor a
+    standard deviation that the model's metadata say, or that something else was taken in place of.
+    """
+    config, noise = document["config"], document.get("noise") or {}
+    by_model = str(noise.get("source") or "").startswith(FROM_MODEL)
+    unused = {"sigma"} if by_model or any(config.get(name) for name in ELSEWHERE) else set()
+    return {
+        name: value
+        for name, value in config.items()
+        if value is not None and USUAL.get(name) != value and name not in unused
+    }
+
+
 def _options(document: Mapping[str, Any]) -> Iterator[str]:
     config = document["config"]
     for path in document["reference"]["paths"] or ():
         yield f"--reference {quoted(path)}"
-    for name, value in config.items():
-        if name in UNTOLD or value is None or USUAL.get(name) == value:
+    for name, value in given_again(document).items():
+        if name in UNTOLD:
             continue
         if isinstance(value, bool):
             if value:
