@@ -70,13 +70,22 @@ def _value(info: TensorInfo, given: Any) -> Array:
     return _shaped(info, made)
 
 
+def is_file(given: Any) -> bool:
+    """Whether an input's value is told by a file: a path, or a text that is no numbers."""
+    return isinstance(given, os.PathLike) or (isinstance(given, str) and _numbers(given) is None)
+
+
+def _numbers(text: str) -> Array | None:
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        return None
+
+
 def _array(name: str, given: Any) -> Array:
-    if isinstance(given, str):
-        try:
-            return np.array([float(part) for part in given.split(",")])
-        except ValueError:
-            pass
-    if isinstance(given, str | os.PathLike):
+    if isinstance(given, str) and (stated := _numbers(given)) is not None:
+        return stated
+    if is_file(given):
         found = read_arrays(given)
         if isinstance(found, dict):
             if len(found) != 1:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.journal import MADE, PICTURES
+from onnx_si.auditing.of_files import input_files
 from onnx_si.auditing.wish import Wish
 from onnx_si.errors import UsageError
 from onnx_si.ground.paths import resolved
@@ -38,6 +39,7 @@ def require_apart(wish: Wish, images: Iterable[Entry], folder: Path) -> None:
 
 def _read(wish: Wish, images: Iterable[Entry]) -> Iterator[tuple[str, str]]:
     files = (wish.reference, wish.mask, wish.covariance, wish.sigma_from, *wish.noise_from)
+    files += input_files(wish.options)
     yield "the model", wish.model
     yield "the folder of the configuration", "."
     yield from (("the manifest", name) for name in (wish.manifest,) if name is not None)

@@ -13,7 +13,7 @@ from onnx_si.analysis.settings import settle
 from onnx_si.auditing.apart import require_apart
 from onnx_si.auditing.gates import GATES
 from onnx_si.auditing.images import Entry, entries
-from onnx_si.auditing.of_files import Files
+from onnx_si.auditing.of_files import Files, placed
 from onnx_si.auditing.own_options import KEYS
 from onnx_si.auditing.wish import Wish
 from onnx_si.auditing.workers import processes
@@ -63,8 +63,9 @@ def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
     """
     require_apart(wish, entries(wish), folder)
     model = load(wish.place(wish.model))
-    found = inspect_model(model, layout=wish.options.get("layout"))
-    options = Options(**wish.options)
+    said = placed(wish.options, wish.base)
+    options = Options(**said)
+    found = inspect_model(model, said.get("dims"), said.get("layout"), said.get("inputs"))
     first = next(entries(wish))
     count, shapes = _shapes(wish, settle(options, model.metadata, bool(first.reference)).how)
     took, what = _first(wish, Analysis(model, options), first)

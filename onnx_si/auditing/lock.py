@@ -1,5 +1,6 @@
 """What an audit is bound to: enough to run it again, and to notice that something has changed."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -8,11 +9,14 @@ from typing import Any
 
 from onnx_si.analysis.outcome import versions
 from onnx_si.auditing.images import Entry
+from onnx_si.auditing.of_files import input_files
 from onnx_si.auditing.row import sha256_of
 from onnx_si.auditing.wish import Wish
 from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.report.documents.shape import plain
+
+SHARED = 64  # references and masks that many images share, and that are read once
 
 
 def lock_of(wish: Wish, model: Model, images: Iterable[Entry], base: str) -> dict[str, Any]:
@@ -21,12 +25,15 @@ def lock_of(wish: Wish, model: Model, images: Iterable[Entry], base: str) -> dic
     Paths are as they were given, so that a folder that moves as a whole is the same audit; `base` is where
     they start, from the audit's folder.
     """
+    content = functools.lru_cache(maxsize=SHARED)(_content)
     digest, count = hashlib.sha256(), 0
     for entry in images:
         told = (entry.number, entry.image, entry.reference, entry.mask, dict(entry.options))
-        digest.update(json.dumps([*told, entry.group, dict(entry.columns)]).encode())
+        beside = [content(wish.place(name)) for name in (*entry.reference, entry.mask) if name]
+        digest.update(json.dumps([*told, entry.group, dict(entry.columns), beside]).encode())
         count += 1
     files = (wish.reference, wish.mask, wish.covariance, wish.sigma_from, *wish.noise_from)
+    files += input_files(wish.options)
     return {
         "schema": "onnx-si/audit-lock/1",
         "model": {"path": wish.model, "sha256": model.sha256},
@@ -43,10 +50,18 @@ def lock_of(wish: Wish, model: Model, images: Iterable[Entry], base: str) -> dic
     }
 
 
+def _content(file: Path) -> str | None:
+    """A hash of a file's content; None where it can't be read, of which its row will say more."""
+    try:
+        return sha256_of(file)
+    except OSError:
+        return None
+
+
 WORDS = {
     "model": "the model's file",
-    "images": "the list of images",
-    "files": "a reference, a mask, or a file of the noise",
+    "images": "the list of images, or a reference or a mask in it",
+    "files": "a reference, a mask, or a file of the noise or of an input",
     "config": "the configuration",
     "versions": "the versions of the packages",
     "schema": "the version of this format",

@@ -1,10 +1,11 @@
 """One test of an audit or a replay: every file that a test reads, by its path."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from onnx_si.analysis.door import is_file
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.images import Entry
 from onnx_si.report import Result
@@ -21,6 +22,20 @@ class Shared(Protocol):
 
     @property
     def sigma_from(self) -> str | None: ...
+
+
+def input_files(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files that hold values of the model's other inputs."""
+    return tuple(str(value) for value in (options.get("inputs") or {}).values() if is_file(value))
+
+
+def placed(options: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Options of an audit whose files are paths from a folder, as the test takes them, wherever it runs."""
+    given = options.get("inputs")
+    if not given:
+        return dict(options)
+    values = {name: str(base / value) if is_file(value) else value for name, value in given.items()}
+    return {**options, "inputs": values}
 
 
 @dataclass(frozen=True, kw_only=True)

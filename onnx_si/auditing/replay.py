@@ -13,7 +13,7 @@ from onnx_si.analysis.options import OPTIONS, Options
 from onnx_si.analysis.outcome import refusal, versions
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.journal import LOCK, read_lines
-from onnx_si.auditing.of_files import Files
+from onnx_si.auditing.of_files import Files, placed
 from onnx_si.auditing.row import sha256_of
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
 from onnx_si.graph import Model, load
@@ -186,7 +186,7 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     paths = document["reference"]["paths"] or ()
     if document["reference"]["count"] and not paths:
         raise UsageError("the references were in memory")
-    analysis = _analysis(base / document["model"]["path"], json.dumps(options, sort_keys=True))
+    analysis = _analysis(base / document["model"]["path"], json.dumps(options, sort_keys=True), str(base))
     files = Files(
         image=document["image"]["path"],
         reference=paths,
@@ -203,7 +203,7 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     found["warnings"] = [text.replace(f"{base}{os.sep}", "") for text in found["warnings"]]
     same = {"image": {**found["image"], "path": document["image"]["path"]}}
     same["reference"] = {**found["reference"], "paths": document["reference"]["paths"]}
-    kept = ("mask", "covariance", "noise_from", "sigma_from", "time_limit")
+    kept = ("mask", "covariance", "noise_from", "sigma_from", "inputs", "time_limit")
     told = {name: config.get(name) for name in kept}
     return dict(plain({**found, **same, "config": {**found["config"], **told}}))
 
@@ -214,8 +214,8 @@ def _model(path: Path) -> Model:
 
 
 @functools.lru_cache(maxsize=2)
-def _analysis(path: Path, options: str) -> Analysis:
-    return Analysis(_model(path), Options(**json.loads(options)))
+def _analysis(path: Path, options: str, base: str) -> Analysis:
+    return Analysis(_model(path), Options(**placed(json.loads(options), Path(base))))
 
 
 def _compared(before: Any, now: Any, path: str = "") -> Iterator[str]:

@@ -16,7 +16,7 @@ from onnx_si.analysis.outcome import refusal
 from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.images import Entry
 from onnx_si.auditing.journal import STRANGE, writing
-from onnx_si.auditing.of_files import Files
+from onnx_si.auditing.of_files import Files, placed
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.machine import one_core
@@ -175,6 +175,7 @@ def _paths(job: Job, entry: Entry, found: Result | Refused) -> dict[str, Any]:
         "covariance": job.covariance,
         "noise_from": job.noise_from or None,
         "sigma_from": job.sigma_from,
+        "inputs": found.config["inputs"] and job.options["inputs"],
     }
     return {
         "image_path": entry.image,
@@ -229,4 +230,4 @@ def _analysis(job: Job) -> Analysis:
     model = load(Path(job.base) / job.model)
     if model.sha256 != job.sha256:
         raise InputError(f"{job.model} was changed while the audit ran; run it again with --restart")
-    return Analysis(model, Options(**job.options))
+    return Analysis(model, Options(**placed(job.options, Path(job.base))))

@@ -30,6 +30,7 @@ from onnx_si.auditing.journal import (
     writing,
 )
 from onnx_si.auditing.lock import lock_of, require_same
+from onnx_si.auditing.of_files import placed
 from onnx_si.auditing.page import relative, write_report
 from onnx_si.auditing.row import Job, sha256_of
 from onnx_si.auditing.summary import summarise
@@ -152,7 +153,7 @@ def run_audit(
         if restart:
             _clear(place)
         model = load(wish.place(wish.model))
-        Analysis(model, Options(**wish.options))  # what is wrong for every image is told before the first
+        Analysis(model, Options(**placed(wish.options, wish.base)))  # what is wrong for all is told first
         lock = lock_of(wish, model, entries(wish), relative(wish.base, place))
         _bind(place, lock)
         found, took = Journal(place / ROWS), Journal(place / TIMINGS, durable=False)

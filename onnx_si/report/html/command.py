@@ -23,6 +23,7 @@ USUAL: Mapping[str, Any] = {
 }
 UNTOLD = (
     "dims",
+    "inputs",
     "methods",
     "memory",
     "budget_bytes",
@@ -41,7 +42,8 @@ def command(document: Mapping[str, Any]) -> str:
 def pieces(document: Mapping[str, Any]) -> tuple[str, str]:
     """What stands before and after the image's name."""
     model = document["model"]["path"]
-    if model is None or (document["reference"]["count"] and not document["reference"]["paths"]):
+    in_memory = document["reference"]["count"] and not document["reference"]["paths"]
+    if model is None or in_memory or not all(map(_can_be_said, _inputs(document).values())):
         return "", ""
     return f"onnx-si {quoted(model)}", "".join(f" {part}" for part in _options(document))
 
@@ -82,8 +84,26 @@ def _options(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"--method {method}"
     for name, size in (config.get("dims") or {}).items():
         yield f"--dim {shlex.quote(f'{name}={size}')}"
+    for name, value in _inputs(document).items():
+        yield f"--input {shlex.quote(f'{name}={_said(value)}')}"
     if config.get("noise_from"):
         yield f"--noise-from {' '.join(map(quoted, config['noise_from']))}"
+
+
+def _inputs(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Values of the model's other inputs, by name."""
+    return document["config"].get("inputs") or {}
+
+
+def _can_be_said(value: Any) -> bool:
+    """Whether an input's value can stand on a command line: not an array of several axes."""
+    return not (isinstance(value, list) and any(isinstance(one, list) for one in value))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(repr(one) for one in value)
+    return value if isinstance(value, str) else repr(value)
 
 
 def _value(name: str, value: Any) -> str:
