@@ -15,6 +15,7 @@ from onnx_si.ground.paths import FOLDER, what_is_at
 from onnx_si.ground.readers import PLAINLY, How
 from onnx_si.ground.words import shown
 from onnx_si.report import Refused, Result
+from onnx_si.report.pieces import IN_MEMORY
 from onnx_si.statistics.noise import read_covariance
 
 Outcome = TypeVar("Outcome", Result, Refused)
@@ -88,6 +89,10 @@ class Inputs:
         }
         if not any((*files.values(), *references, _name(self.image))):
             return outcome
+        if isinstance(outcome, Result):
+            given = ((name, getattr(self, name)) for name in files if files[name] is None)
+            kept = {f"config.{name}": IN_MEMORY for name, value in given if len(several(value))}
+            outcome = replace(outcome, reasons={**outcome.reasons, **kept})
         return replace(
             outcome,
             image_path=_name(self.image),

@@ -15,13 +15,13 @@ from onnx_si.analysis.prepare import Analysis
 from onnx_si.auditing.journal import LOCK, read_lines
 from onnx_si.auditing.of_files import Files, placed
 from onnx_si.auditing.row import sha256_of
-from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel, UsageError
+from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import Model, load
 from onnx_si.ground.paths import FILE, NOTHING, what_is_at
 from onnx_si.ground.words import so_many
 from onnx_si.report.documents import AUDIT_ROW, RESULT
 from onnx_si.report.documents.shape import plain
-from onnx_si.report.html.command import given_again
+from onnx_si.report.html.command import given_again, in_memory
 from onnx_si.search.stop import WHY as INTERRUPTED
 
 CLOSE = 1e-9
@@ -137,6 +137,10 @@ def replay(record: Record, base: Path) -> Agreement:
     told = document.get("image", {}).get("path")
     if told is None or document["model"]["path"] is None:
         return Agreement(name=record.name, compared=0, skipped="model or image were in memory")
+    arrays = _in_memory(document)
+    if arrays:
+        why = f"{' and '.join(arrays)} given in memory, not as a file"
+        return Agreement(name=record.name, compared=0, skipped=why)
     try:
         if record.image_sha256 not in (None, sha256_of(base / told)):
             return Agreement(name=record.name, compared=1, differences=("the image's file has changed",))
@@ -159,6 +163,13 @@ def _ended_by_time(document: Mapping[str, Any]) -> bool:
         return document["config"]["time_limit"] is not None and document["search"]["complete"] is False
     except (KeyError, TypeError):
         return False  # of an earlier version, or no whole record
+
+
+def _in_memory(document: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return in_memory(document)
+    except (KeyError, TypeError, AttributeError):
+        return ()  # no whole record
 
 
 def _was_interrupted(document: Mapping[str, Any]) -> bool:
@@ -184,8 +195,6 @@ def _again(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
         if name in OPTIONS and name != "time_limit"
     }
     paths = document["reference"]["paths"] or ()
-    if document["reference"]["count"] and not paths:
-        raise UsageError("the references were in memory")
     analysis = _analysis(base / document["model"]["path"], json.dumps(options, sort_keys=True), str(base))
     files = Files(
         image=document["image"]["path"],

@@ -178,11 +178,9 @@ def _read(key: str, value: Any) -> Any:
     kind = OPTIONS[key].kind
     if not isinstance(value, str):
         return value
-    try:
-        kind.accept(value)
-    except (TypeError, ValueError):
+    for read in (kind.accept, kind.read):
         with contextlib.suppress(TypeError, ValueError):
-            return kind.read(value)
+            return read(value)
     return value
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from onnx_si.ground.record import Record
 
+IN_MEMORY = "was given in memory, not as a file"
 LEFT_OPEN = "the search left open"  # how the reasons begin for what one that ended early did not settle
 
 

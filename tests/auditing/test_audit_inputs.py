@@ -149,3 +149,30 @@ def test_no_command_is_printed_for_an_array_of_several_axes(place):
         **asked,
     )
     assert command(several.to_dict()) == "" and several.p_value == row.p_value
+
+
+ARRAYS = {
+    "mask": np.pad(np.ones((SIZE - 2, SIZE), bool), ((2, 0), (0, 0))),
+    "covariance": {"H": 0.5 * np.eye(SIZE), "W": np.eye(SIZE)},
+    "noise_from": [np.random.default_rng(7).normal(size=(SIZE, SIZE))],
+    "sigma_from": np.pad(np.ones((1, SIZE), bool), ((0, SIZE - 1), (0, 0))),
+    "reference": np.zeros((SIZE, SIZE)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ARRAYS))
+def test_a_test_with_an_array_beside_files_is_not_repeated_without_it(place, tmp_path, capsys, name):
+    """No command is printed, and no replay is run, that would be another test."""
+    sigma = {} if name in ("covariance", "noise_from", "sigma_from") else {"sigma": 1.0}
+    asked = {"inputs": {"gain": 1, "offset": 0}, "threshold": "top:0.1", **sigma}
+    if name == "sigma_from":
+        asked["mask"] = np.roll(ARRAYS["mask"], 0)
+    found = onnx_si.test(place / "model.onnx", place / "scan0.npy", **{name: ARRAYS[name]}, **asked)
+    document = found.to_dict()
+    assert command(document) == ""
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    main(["replay", str(tmp_path / "r.json")])
+    said = capsys.readouterr().out
+    assert name in said and "in memory" in said and "DIFFERS" not in said
+    if name != "reference":
+        assert "in memory" in document["reasons"][f"config.{name}"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onnx_si.choices.noise_sources import ELSEWHERE, FROM_MODEL
+from onnx_si.report.pieces import IN_MEMORY
 
 # What an option is where nobody chooses it, whatever the model says of itself; these need not be given again.
 USUAL: Mapping[str, Any] = {
@@ -21,6 +22,7 @@ USUAL: Mapping[str, Any] = {
     "draws": 999,
     "steps": 2,
 }
+FILES = ("mask", "covariance", "noise_from", "sigma_from")
 UNTOLD = (
     "dims",
     "inputs",
@@ -42,10 +44,17 @@ def command(document: Mapping[str, Any]) -> str:
 def pieces(document: Mapping[str, Any]) -> tuple[str, str]:
     """What stands before and after the image's name."""
     model = document["model"]["path"]
-    in_memory = document["reference"]["count"] and not document["reference"]["paths"]
-    if model is None or in_memory or not all(map(_can_be_said, _inputs(document).values())):
+    if model is None or in_memory(document) or not all(map(_can_be_said, _inputs(document).values())):
         return "", ""
     return f"onnx-si {quoted(model)}", "".join(f" {part}" for part in _options(document))
+
+
+def in_memory(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a test was given as arrays, beside its image: no record says their values."""
+    reasons = document.get("reasons") or {}
+    kept = tuple(name for name in FILES if reasons.get(f"config.{name}") == IN_MEMORY)
+    references = document["reference"]["count"] and not document["reference"]["paths"]
+    return (*kept, "reference") if references else kept
 
 
 def quoted(path: str) -> str:
