@@ -1,5 +1,6 @@
 """Sizes in mm: resampling as a part of the model, and rings; the noise stays in the file's own pixels."""
 
+import itertools
 import json
 
 import numpy as np
@@ -116,6 +117,19 @@ def test_a_ring_in_millimetres_is_as_wide_along_every_axis():
     others = {(3, 3), (5, 3), (3, 5), (5, 5)}
     wider = within_millimetres(region, 2.25, (1.0, 2.0), (2, 3))
     assert {tuple(place) for place in np.argwhere(wider[0, 0])} == wanted | others
+
+
+def test_a_pixel_at_the_very_end_of_a_ring_is_in_it():
+    """Distances of decimal sizes, as whole numbers of tenths: 0.7 and 3 x 0.8 mm are 2.5 mm."""
+    middle = np.zeros((15, 15), np.bool_)
+    middle[7, 7] = True
+    down, across = np.abs(np.indices(middle.shape) - 7)
+    for first, second, width in itertools.product(
+        (3, 5, 6, 7, 8, 10, 15), (3, 5, 6, 7, 8, 10, 15), (15, 25, 32)
+    ):
+        wanted = (down * first) ** 2 + (across * second) ** 2 <= width**2
+        found = within_millimetres(middle, width / 10, (first / 10, second / 10), (0, 1))
+        np.testing.assert_array_equal(found, wanted & ~middle)
 
 
 def test_the_statistic_compares_with_that_ring():

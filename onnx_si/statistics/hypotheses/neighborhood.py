@@ -10,6 +10,8 @@ from onnx_si.statistics.hypotheses.contrast import Data, Mask, contrast_line, di
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
 from onnx_si.statistics.line import ImageLine
 
+SAME = 1e-12  # share of a width by which a distance is as large: sizes such as 0.7 mm are rounded
+
 
 def ring_around(region: Mask, width: int, spatial_axes: tuple[int, ...]) -> Mask:
     """All values at most `width` pixels away from the region along every axis of space, without the region.
@@ -47,7 +49,7 @@ def within_millimetres(
         index = tuple(slice(None) if axis in spatial_axes else next(rest) for axis in range(region.ndim))
         if region[index].any():
             distance = scipy.ndimage.distance_transform_edt(~region[index], sampling=spacing)
-            found[index] = distance <= width
+            found[index] = distance <= width * (1 + SAME)
     return found & ~region
 
 
