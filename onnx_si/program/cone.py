@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from onnx_si.kernels.sorting import Sliced
+from onnx_si.kernels.sorting import Reshaped, Sliced
 from onnx_si.ops.crops import crop
 from onnx_si.program.instruction import Instruction, cost_of, with_deaths
 from onnx_si.program.program import Program
@@ -36,24 +36,31 @@ def cone(program: Program, output: str, box: Box) -> Cone:
     Cone
         Its program gives the same numbers up to rounding; nodes without a known part are kept whole.
     """
+    kept, reads, name = narrowed(program, output, box)
+    values = {name: program.values[output][box]}
+    small = replace(
+        program,
+        shape=shape_of(reads),
+        instructions=with_deaths(kept, (name,)),
+        outputs=(name,),
+        values=values,
+    )
+    return Cone(small, reads)
+
+
+def narrowed(program: Program, output: str, box: Box) -> tuple[list[Instruction], Box, str]:
+    """The instructions that make a box of any tensor of a program, the box of the image that they read, and
+    the name of what they make.
+    """
     parts, needed = _parts(program, output, box)
     made = {step.output: part.makes for step, part in parts}
     made[program.input] = needed.get(program.input, whole(program.shape))
     instructions: list[Instruction] = []
     for step, part in parts:
         instructions += _narrowed(step, part, made)
-    final = _slice(output, made[output], box, f"{output}@part")
+    final = sliced(output, made[output], box, f"{output}@part")
     kept = [*instructions, final] if final else instructions
-    name = final.output if final else output
-    values = {name: program.values[output][box]}
-    small = replace(
-        program,
-        shape=shape_of(made[program.input]),
-        instructions=with_deaths(kept, (name,)),
-        outputs=(name,),
-        values=values,
-    )
-    return Cone(small, made[program.input])
+    return kept, made[program.input], final.output if final else output
 
 
 def cost_of_box(program: Program, output: str, box: Box) -> int:
@@ -81,6 +88,10 @@ def _part(step: Instruction, box: Box, program: Program) -> Part:
         part = crop(step.recipe, step.rule, step.shape, box)
         if part is not None:
             return part
+    if step.recipe is None and isinstance(step.rule, Affine) and isinstance(step.rule.linear, Sliced):
+        cuts = zip(step.rule.linear.cuts[1:], box, strict=True)
+        needs = tuple(slice(cut.start + side.start, cut.start + side.stop) for cut, side in cuts)
+        return Part(box, (needs,), lambda: Affine(linear=Reshaped(shape_of(box))))
     return Part(
         whole(step.shape), tuple(whole(program.shapes[name]) for name in step.inputs), lambda: step.rule
     )
@@ -90,7 +101,7 @@ def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box]) -> list[In
     """The instruction for its part, behind slices of the inputs that were made larger for others."""
     result, names = [], []
     for position, (name, need) in enumerate(zip(step.inputs, part.needs, strict=True)):
-        cut = _slice(name, made[name], need, f"{step.output}@{position}")
+        cut = sliced(name, made[name], need, f"{step.output}@{position}")
         result += [cut] if cut else []
         names.append(cut.output if cut else name)
     rule, shape = part.build(), shape_of(part.makes)
@@ -98,7 +109,7 @@ def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box]) -> list[In
     return [*result, small]
 
 
-def _slice(name: str, has: Box, wants: Box, output: str) -> Instruction | None:
+def sliced(name: str, has: Box, wants: Box, output: str) -> Instruction | None:
     """A cut from the box that there is to the one that is wanted; None where they are the same."""
     if has == wants:
         return None

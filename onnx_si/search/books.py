@@ -86,7 +86,7 @@ class Run(Ledger):
     def _probe(self, batch: list[Cell]) -> None:
         """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
         self.policy.learn_batch(len(batch))
-        wrong = self.examiner.wrong(self.task, [cell.middle for cell in batch])
+        wrong = self.examiner.wrong(self.parts.task, [cell.middle for cell in batch])
         found = np.any(wrong.reshape(len(batch), -1), axis=1)
         for cell, success in zip(batch, found, strict=True):
             self.policy.probed.learn(cell.width, bool(success))
@@ -102,7 +102,7 @@ class Run(Ledger):
         for part, chosen in self.parts.witnesses(batch, wrong, side):
             for cell in merged(chosen):
                 for low, high in self._allowed(part, cell, cell.low, cell.high):
-                    open_ = part.taken_from(cell.open)
+                    open_ = part.taken_from(cell.open) if self.policy.settles else cell.open
                     self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
                 self.fates["sieved"] += 1
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
@@ -18,7 +19,7 @@ from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
 from onnx_si.search.leaning import settle_tipping
 from onnx_si.search.ledger import Ledger
-from onnx_si.search.parts import Parts
+from onnx_si.search.parts import Parts, over_leader
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
 from onnx_si.search.screen import Screen
 from onnx_si.search.settling import settle_interval
@@ -57,6 +58,18 @@ def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> f
         return width
     knots = max(1.0, (tuning.step_work / task.program.cost - cost.passes) / cost.per_knot)
     return float(width * min(1.0, knots / max(count, 1)))
+
+
+def _parts(task: Task, options: SearchOptions, examiner: Examiner) -> tuple[Parts, Any, bool]:
+    parts = Parts(task=task, domains=options.domains, tuning=options.tuning)
+    if not task.event.local:
+        return parts, NO_PARTS, True
+    if next(iter(parts.shares))[1] > options.tuning.worthwhile:
+        cheap = over_leader(task, options.domains, examiner.tally)
+        if cheap is not None:
+            apart = Parts(task=cheap, domains=options.domains, tuning=options.tuning)
+            return apart, apart.shares, False
+    return parts, parts.shares, True
 
 
 def search(
@@ -104,14 +117,17 @@ def search(
     if program.cost >= tuning.large:
         first = _measured(task, first, examiner, tuning)
         together = max(2, min(tuning.together, int(tuning.step_work / (tuning.few_knots * program.cost))))
-    parts, frontier = (
-        Parts(task=task, domains=options.domains, tuning=tuning),
-        Frontier(line, event.pixels, first, tuning.far),
-    )
-    shares = parts.shares if event.local else NO_PARTS
+    frontier = Frontier(line, event.pixels, first, tuning.far)
+    parts, shares, settles = _parts(task, options, examiner)
     batch = max(1, min(tuning.batch, tuning.batch_bytes // largest))
     policy = Policy(
-        domains=options.domains, overhead=overhead, batch=batch, shares=shares, costs=costs, tuning=tuning
+        domains=options.domains,
+        overhead=overhead,
+        batch=batch,
+        shares=shares,
+        settles=settles,
+        costs=costs,
+        tuning=tuning,
     )
     run = Run(
         task=task,
