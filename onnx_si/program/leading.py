@@ -1,4 +1,4 @@
-"""A margin over one value of the map in place of the largest: never below the true one, and cheap to cut down.
+"""A margin over one value of the map in place of the largest: never below the true one, and of few pixels.
 
 A threshold relative to the largest value makes every pixel depend on all of the image. Where a margin falls
 as that value rises, the margin over one pixel's value alone is at least as large: a pixel whose larger margin
@@ -13,8 +13,8 @@ import numpy as np
 
 from onnx_si.kernels.sorting import Reshaped
 from onnx_si.program.cone import narrowed, sliced
-from onnx_si.program.instruction import Instruction, needed, with_deaths
 from onnx_si.program.growth import Growth
+from onnx_si.program.instruction import Instruction, needed, with_deaths
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import whole
 from onnx_si.rules.rules import FEW_CANDIDATES, Affine, Array, Maximum

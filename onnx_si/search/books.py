@@ -9,6 +9,7 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
 from onnx_si.search.found import RESOLVED
 from onnx_si.search.frontier import Cell
+from onnx_si.search.leader import OverLeader
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import Action, Policy
@@ -17,10 +18,15 @@ from onnx_si.search.screen import Screen
 
 @dataclass(kw_only=True)
 class Run(Ledger):
-    """A search that resolves cells, or leaves some out by what is claimed of them."""
+    """A search that resolves cells, or leaves some out by what is claimed of them.
+
+    `parts` leave out what is not in S; `covers` settle what is, where `leader` leads if there is one.
+    """
 
     policy: Policy
     parts: Parts
+    covers: Parts
+    leader: OverLeader | None
     together: int
     screen: Screen
 
@@ -110,7 +116,7 @@ class Run(Ledger):
         """Settle a cell on which only few pixels are open, one box after the other."""
         side, _ = self.policy.cheapest_cover(cell)
         left = Intervals.of([(cell.low, cell.high)])
-        for part in self.parts.cover(cell.open, side):
+        for part in self.covers.cover(cell.open, side):
             allowed = [interval for ends in left for interval in self._allowed(part, cell, *ends)]
             left = Intervals.of(allowed)
         self.inside.append(left.bounds)
@@ -148,7 +154,8 @@ class Run(Ledger):
         for cell, seen in zip(
             batch, self.examiner.claim(self.task, [(c.low, c.high) for c in batch]), strict=True
         ):
-            rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open)
+            led = cell.led or (self.leader is not None and self.leader.leads(seen.leaders))
+            rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open, led=led)
             success = True
             if seen.outside:
                 self.fates["discarded"] += 1

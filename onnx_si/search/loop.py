@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
@@ -17,9 +17,10 @@ from onnx_si.search.ends import ends_of
 from onnx_si.search.examine import Examiner
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
+from onnx_si.search.leader import OverLeader, over_leader
 from onnx_si.search.leaning import settle_tipping
 from onnx_si.search.ledger import Ledger
-from onnx_si.search.parts import Parts, over_leader
+from onnx_si.search.parts import Parts
 from onnx_si.search.policy import NO_PARTS, Policy, first_width
 from onnx_si.search.screen import Screen
 from onnx_si.search.settling import settle_interval
@@ -60,16 +61,15 @@ def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> f
     return float(width * min(1.0, knots / max(count, 1)))
 
 
-def _parts(task: Task, options: SearchOptions, examiner: Examiner) -> tuple[Parts, Any, bool]:
-    parts = Parts(task=task, domains=options.domains, tuning=options.tuning)
-    if not task.event.local:
-        return parts, NO_PARTS, True
-    if next(iter(parts.shares))[1] > options.tuning.worthwhile:
-        cheap = over_leader(task, options.domains, examiner.tally)
-        if cheap is not None:
-            apart = Parts(task=cheap, domains=options.domains, tuning=options.tuning)
-            return apart, apart.shares, False
-    return parts, parts.shares, True
+def _leader(task: Task, parts: Parts, examiner: Examiner) -> OverLeader | None:
+    """Who margins are taken over for want of cheap parts, where that helps."""
+    if not task.event.local or _first_share(parts) <= parts.tuning.worthwhile:
+        return None
+    return over_leader(task, examiner.domains, examiner.tally)
+
+
+def _first_share(parts: Parts) -> float:
+    return next(iter(parts.shares))[1]
 
 
 def search(
@@ -118,14 +118,18 @@ def search(
         first = _measured(task, first, examiner, tuning)
         together = max(2, min(tuning.together, int(tuning.step_work / (tuning.few_knots * program.cost))))
     frontier = Frontier(line, event.pixels, first, tuning.far)
-    parts, shares, settles = _parts(task, options, examiner)
+    parts = covers = Parts(task=task, domains=options.domains, tuning=tuning)
+    leader = _leader(task, parts, examiner)
+    if leader is not None:
+        parts, covers = (replace(parts, task=cheap, made={}) for cheap in (leader.bounds, leader.equal))
+    shares = parts.shares if event.local else NO_PARTS
     batch = max(1, min(tuning.batch, tuning.batch_bytes // largest))
     policy = Policy(
         domains=options.domains,
         overhead=overhead,
         batch=batch,
         shares=shares,
-        settles=settles,
+        settles=leader is None,
         costs=costs,
         tuning=tuning,
     )
@@ -136,6 +140,8 @@ def search(
         frontier=frontier,
         policy=policy,
         parts=parts,
+        covers=covers,
+        leader=leader,
         together=together,
         screen=Screen(examiner=examiner, policy=policy, whole_cost=program.cost),
     )

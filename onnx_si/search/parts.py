@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from onnx_si.domains.domain import Domains
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
-from onnx_si.domains.event import RegionEvent
 from onnx_si.program.cone import cone, cost_of_box
-from onnx_si.program.instruction import needed, with_deaths
-from onnx_si.program.leading import largest_above, led
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, whole
 from onnx_si.rules.rules import Array, Step, Winner
@@ -162,21 +159,3 @@ def merged(batch: list[Cell]) -> list[Cell]:
         else:
             result.append(cell)
     return result
-
-
-def over_leader(task: Task, domains: Domains, tally: Tally) -> Task | None:
-    """A task that S is within: pixels of the region stay above their level as it is by the value alone that is
-    the largest at the image. None where margins are not relative to one largest value.
-    """
-    program, observed = task.program, task.event.observed & task.event.pixels
-    largest = largest_above(program, task.margin)
-    if largest is None or not observed.any():
-        return None
-    used = needed({step.output: step.inputs for step in program.instructions}, (largest.of,))
-    steps = [step for step in program.instructions if step.output in used]
-    inner = replace(program, instructions=with_deaths(steps, (largest.of,)), outputs=(largest.of,))
-    asked = replace(task, program=inner, margin=largest.of)
-    (values,) = domains.pointing.margins(asked, [task.line.statistic], tally)
-    cheap = led(program, task.margin, largest, int((largest.sign * values).argmax()))
-    event = RegionEvent(task.event.observed, observed)
-    return Task(program=cheap, margin=task.margin, line=task.line, event=event)

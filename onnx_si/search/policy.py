@@ -95,9 +95,9 @@ class Policy:
 
     `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
     `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what
-    their parts of the network cost, the smallest first; `settles` that pixels which such a part leaves on
-    their side are there, and not only that others are not; `credit` the forward passes that enclosures may
-    still lose; `one_knot_each` that no examination was cut short by units that jump too often.
+    their parts of the network cost, the smallest first; `settles` that parts tell everywhere which pixels are
+    on their side, and not only where it is known which value is the largest; `credit` the forward passes that
+    enclosures may still lose; `one_knot_each` that no examination was cut short by units that jump too often.
     """
 
     domains: Domains
@@ -199,7 +199,7 @@ class Policy:
         that of an exact examination.
         """
         best = (0, self.cost_of_resolving(cell))
-        if not self.sieves or not self.settles:
+        if not self.sieves or not (self.settles or cell.led):
             return best
         count = np.count_nonzero(cell.open)
         for side, share in self.shares:
