@@ -62,8 +62,10 @@ def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> f
 
 
 def _leader(task: Task, parts: Parts, examiner: Examiner) -> OverLeader | None:
-    """Who margins are taken over for want of cheap parts, where that helps."""
-    if not task.event.local or _first_share(parts) <= parts.tuning.worthwhile:
+    """Whose value margins are taken over, where no part of the network is cheap otherwise."""
+    if not task.event.local or task.program.cost < parts.tuning.relative:
+        return None
+    if _first_share(parts) <= parts.tuning.worthwhile:
         return None
     return over_leader(task, examiner.domains, examiner.tally)
 
