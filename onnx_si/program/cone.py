@@ -4,12 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from onnx_si.kernels.sorting import Reshaped, Sliced
+from onnx_si.kernels.winograd import MinimalFilter
 from onnx_si.ops.crops import crop
 from onnx_si.program.instruction import Instruction, cost_of, with_deaths
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, Part, hull, shape_of, whole
-from onnx_si.rules.rules import Affine
+from onnx_si.rules.rules import Affine, Rule
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,23 @@ def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box]) -> list[In
         cut = sliced(name, made[name], need, f"{step.output}@{position}")
         result += [cut] if cut else []
         names.append(cut.output if cut else name)
-    rule, shape = part.build(), shape_of(part.makes)
+    rule, shape = _sharing(part.build(), step.rule), shape_of(part.makes)
     small = replace(step, rule=rule, inputs=tuple(names), shape=shape, cost=cost_of(rule, shape), recipe=None)
     return [*result, small]
+
+
+def _sharing(rule: Rule, whole_rule: Rule) -> Rule:
+    """The rule with the whole tensor's weights in place of equal ones, and what is made of these."""
+    if not isinstance(rule, Affine) or not isinstance(whole_rule, Affine) or not rule.weights:
+        return rule
+    if len(rule.weights) != len(whole_rule.weights):
+        return rule
+    if not all(map(np.array_equal, rule.weights, whole_rule.weights)):
+        return rule
+    fast, other = rule.fast, whole_rule.fast
+    if isinstance(fast, MinimalFilter) and isinstance(other, MinimalFilter):
+        fast = fast.like(other)
+    return replace(rule, weights=whole_rule.weights, fast=fast)
 
 
 def sliced(name: str, has: Box, wants: Box, output: str) -> Instruction | None:

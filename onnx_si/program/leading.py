@@ -48,7 +48,7 @@ def largest_above(program: Program, margin: str) -> Largest | None:
     found = [step for step in steps if _of_all(step, program)]
     if len(found) != 1:
         return None
-    share = _share(steps, found[0], margin)
+    share = _share(program, steps, found[0], margin)
     return Largest(found[0]) if share is not None and not (share > 0).any() else None
 
 
@@ -87,17 +87,16 @@ def _of_all(step: Instruction, program: Program) -> bool:
     return math.prod(program.shapes[step.inputs[0]]) > FEW_CANDIDATES
 
 
-def _share(steps: Sequence[Instruction], largest: Instruction, margin: str) -> Array | None:
+def _share(program: Program, steps: Sequence[Instruction], largest: Instruction, margin: str) -> Array | None:
     """How fast margins change with the value, if they do so by an affine function; times its rule's sign."""
     assert isinstance(largest.rule, Maximum)
     rates: dict[str, Array] = {largest.output: np.full((1, *largest.shape), float(largest.rule.sign))}
-    shapes: Mapping[str, tuple[int, ...]] = {step.output: step.shape for step in steps}
     for step in steps:
         if not any(name in rates for name in step.inputs):
             continue
-        if not isinstance(step.rule, Affine) or any(n not in shapes for n in step.inputs if n not in rates):
+        if not isinstance(step.rule, Affine):
             return None
-        xs = [rates[n] if n in rates else np.zeros((1, *shapes[n])) for n in step.inputs]
+        xs = [rates[n] if n in rates else np.zeros((1, *program.shapes[n])) for n in step.inputs]
         rates[step.output] = step.rule.slope(*xs)
     return rates.get(margin)
 
