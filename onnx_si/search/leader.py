@@ -15,7 +15,7 @@ from onnx_si.program.instruction import needed, with_deaths
 from onnx_si.program.leading import Largest, largest_above, led
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OverLeader:
     """Margins over one element of the map: S is within what `bounds` asks for, as it leaves out pixels that
     are not in the region; `equal` asks for what the whole task does wherever the element leads.
@@ -45,4 +45,4 @@ def over_leader(task: Task, domains: Domains, tally: Tally) -> OverLeader | None
     element = int((largest.sign * values).argmax())
     equal = replace(task, program=led(program, task.margin, largest, element))
     bounds = replace(equal, event=RegionEvent(task.event.observed, observed))
-    return OverLeader(bounds, equal, largest, element)
+    return OverLeader(bounds=bounds, equal=equal, largest=largest, element=element)
