@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support import nets
-from support.scenes import draw_case
+from support.scenes import AS_LARGE, draw_case
 
 from onnx_si.domains.enclosure.domain import Enclosures
 from onnx_si.domains.standard import STANDARD
@@ -119,3 +119,13 @@ def test_who_is_claimed_to_lead_does_so_on_all_of_the_cell():
         told.append(found is not None)
         assert found is None or (values.argmax(axis=1) == found).all()
     assert any(told) and not all(told)
+
+
+@pytest.mark.parametrize(("make_model", "seed"), [(MAP, 0), (MAP, 3), (CAM, 1)])
+def test_a_share_of_the_pixels_is_searched_to_the_same_set(make_model, seed):
+    case = draw_case(make_model, seed, threshold="top:0.2")
+    assert leader_of(case) is not None
+    found, plain = (case.search(alternative="two-sided", **how) for how in (LED, AS_LARGE))
+    assert found.fates["sieved"] > 0
+    np.testing.assert_allclose(found.inside.bounds, plain.inside.bounds, atol=1e-9)
+    np.testing.assert_allclose(found.p_value_bounds, plain.p_value_bounds, atol=1e-9)
