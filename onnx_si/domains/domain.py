@@ -4,8 +4,8 @@ Each has a folder: the values that it carries, how they start on a cell, `apply`
 verdict on an event. Domains answer one of three questions, and the search asks whoever does.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -62,13 +62,15 @@ class Claim:
 
     `clear` is how far a pixel is on the wrong side in the middle of the cell, in what it can move on the way
     to its ends: the most of any pixel, above 1 where that is a proof. Where none is, it is how far the least
-    clear one is on its own side.
+    clear one is on its own side. `leaders` has the element that is proven to be the largest on all of
+    the cell, by the tensor of the one largest value of many.
     """
 
     outside: bool
     open: NDArray[np.bool_]
     undecided: int
     clear: float = 0.0
+    leaders: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Rounding grows by about fifty against the direct sum, so it serves where values 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -58,19 +58,40 @@ def _looks_trained(weight: Array) -> bool:
     return bool(weight.all()) and 10 * len(np.unique(one)) >= 9 * one.size
 
 
-@dataclass(frozen=True)
-class MinimalFilter:
-    """Calls map (..., C, H, W) to (..., O, *win.output)."""
+@dataclass(frozen=True, eq=False)
+class Transformed:
+    """The kernels of a weight, made when they are needed."""
 
     weight: Array
-    win: Window
 
     @cached_property
     def kernels(self) -> Array:
-        """The kernels at every pair of points: (36, O, C)."""
+        """At every pair of points: (36, O, C)."""
         outputs, channels = self.weight.shape[:2]
         moved = KERNEL @ self.weight @ KERNEL.T
         return np.ascontiguousarray(moved.reshape(outputs, channels, SEEN**2).transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class MinimalFilter:
+    """Calls map (..., C, H, W) to (..., O, *win.output). What `made` has is shared with others."""
+
+    weight: Array
+    win: Window
+    made: Transformed | None = None
+
+    @cached_property
+    def _made(self) -> Transformed:
+        return Transformed(self.weight) if self.made is None else self.made
+
+    @property
+    def kernels(self) -> Array:
+        """The kernels at every pair of points: (36, O, C)."""
+        return self._made.kernels
+
+    def like(self, other: "MinimalFilter") -> "MinimalFilter":
+        """The same with the kernels of another one, whose weight is equal."""
+        return replace(self, weight=other.weight, made=other._made)
 
     def __call__(self, x: Array) -> Array:
         lead, x = x.shape[:-3], x.reshape(-1, *x.shape[-3:])

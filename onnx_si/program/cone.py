@@ -4,12 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from onnx_si.kernels.sorting import Sliced
+import numpy as np
+
+from onnx_si.kernels.sorting import Reshaped, Sliced
+from onnx_si.kernels.winograd import MinimalFilter
 from onnx_si.ops.crops import crop
 from onnx_si.program.instruction import Instruction, cost_of, with_deaths
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, Part, hull, shape_of, whole
-from onnx_si.rules.rules import Affine
+from onnx_si.rules.rules import Affine, Rule
 
 
 @dataclass(frozen=True)
@@ -36,24 +39,31 @@ def cone(program: Program, output: str, box: Box) -> Cone:
     Cone
         Its program gives the same numbers up to rounding; nodes without a known part are kept whole.
     """
+    kept, reads, name = narrowed(program, output, box)
+    values = {name: program.values[output][box]}
+    small = replace(
+        program,
+        shape=shape_of(reads),
+        instructions=with_deaths(kept, (name,)),
+        outputs=(name,),
+        values=values,
+    )
+    return Cone(small, reads)
+
+
+def narrowed(program: Program, output: str, box: Box) -> tuple[list[Instruction], Box, str]:
+    """The instructions that make a box of any tensor of a program, the box of the image that they read, and
+    the name of what they make.
+    """
     parts, needed = _parts(program, output, box)
     made = {step.output: part.makes for step, part in parts}
     made[program.input] = needed.get(program.input, whole(program.shape))
     instructions: list[Instruction] = []
     for step, part in parts:
         instructions += _narrowed(step, part, made)
-    final = _slice(output, made[output], box, f"{output}@part")
+    final = sliced(output, made[output], box, f"{output}@part")
     kept = [*instructions, final] if final else instructions
-    name = final.output if final else output
-    values = {name: program.values[output][box]}
-    small = replace(
-        program,
-        shape=shape_of(made[program.input]),
-        instructions=with_deaths(kept, (name,)),
-        outputs=(name,),
-        values=values,
-    )
-    return Cone(small, made[program.input])
+    return kept, made[program.input], final.output if final else output
 
 
 def cost_of_box(program: Program, output: str, box: Box) -> int:
@@ -81,6 +91,10 @@ def _part(step: Instruction, box: Box, program: Program) -> Part:
         part = crop(step.recipe, step.rule, step.shape, box)
         if part is not None:
             return part
+    if step.recipe is None and isinstance(step.rule, Affine) and isinstance(step.rule.linear, Sliced):
+        cuts = zip(step.rule.linear.cuts[1:], box, strict=True)
+        needs = tuple(slice(cut.start + side.start, cut.start + side.stop) for cut, side in cuts)
+        return Part(box, (needs,), lambda: Affine(linear=Reshaped(shape_of(box))))
     return Part(
         whole(step.shape), tuple(whole(program.shapes[name]) for name in step.inputs), lambda: step.rule
     )
@@ -90,15 +104,29 @@ def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box]) -> list[In
     """The instruction for its part, behind slices of the inputs that were made larger for others."""
     result, names = [], []
     for position, (name, need) in enumerate(zip(step.inputs, part.needs, strict=True)):
-        cut = _slice(name, made[name], need, f"{step.output}@{position}")
+        cut = sliced(name, made[name], need, f"{step.output}@{position}")
         result += [cut] if cut else []
         names.append(cut.output if cut else name)
-    rule, shape = part.build(), shape_of(part.makes)
+    rule, shape = _sharing(part.build(), step.rule), shape_of(part.makes)
     small = replace(step, rule=rule, inputs=tuple(names), shape=shape, cost=cost_of(rule, shape), recipe=None)
     return [*result, small]
 
 
-def _slice(name: str, has: Box, wants: Box, output: str) -> Instruction | None:
+def _sharing(rule: Rule, whole_rule: Rule) -> Rule:
+    """The rule with the whole tensor's weights in place of equal ones, and what is made of these."""
+    if not isinstance(rule, Affine) or not isinstance(whole_rule, Affine) or not rule.weights:
+        return rule
+    if len(rule.weights) != len(whole_rule.weights):
+        return rule
+    if not all(map(np.array_equal, rule.weights, whole_rule.weights)):
+        return rule
+    fast, other = rule.fast, whole_rule.fast
+    if isinstance(fast, MinimalFilter) and isinstance(other, MinimalFilter):
+        fast = fast.like(other)
+    return replace(rule, weights=whole_rule.weights, fast=fast)
+
+
+def sliced(name: str, has: Box, wants: Box, output: str) -> Instruction | None:
     """A cut from the box that there is to the one that is wanted; None where they are the same."""
     if has == wants:
         return None

@@ -9,6 +9,7 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.rules.rules import Array
 from onnx_si.search.found import RESOLVED
 from onnx_si.search.frontier import Cell
+from onnx_si.search.leader import OverLeader
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import Action, Policy
@@ -17,10 +18,15 @@ from onnx_si.search.screen import Screen
 
 @dataclass(kw_only=True)
 class Run(Ledger):
-    """A search that resolves cells, or leaves some out by what is claimed of them."""
+    """A search that resolves cells, or leaves some out by what is claimed of them.
+
+    `parts` leave out what is not in S; `covers` settle what is, where `leader` leads if there is one.
+    """
 
     policy: Policy
     parts: Parts
+    covers: Parts
+    leader: OverLeader | None
     together: int
     screen: Screen
 
@@ -86,7 +92,7 @@ class Run(Ledger):
     def _probe(self, batch: list[Cell]) -> None:
         """Look at the middle of each cell; a pixel on the wrong side there cuts the cell down."""
         self.policy.learn_batch(len(batch))
-        wrong = self.examiner.wrong(self.task, [cell.middle for cell in batch])
+        wrong = self.examiner.wrong(self.parts.task, [cell.middle for cell in batch])
         found = np.any(wrong.reshape(len(batch), -1), axis=1)
         for cell, success in zip(batch, found, strict=True):
             self.policy.probed.learn(cell.width, bool(success))
@@ -102,7 +108,7 @@ class Run(Ledger):
         for part, chosen in self.parts.witnesses(batch, wrong, side):
             for cell in merged(chosen):
                 for low, high in self._allowed(part, cell, cell.low, cell.high):
-                    open_ = part.taken_from(cell.open)
+                    open_ = part.taken_from(cell.open) if self.policy.settles else cell.open
                     self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
                 self.fates["sieved"] += 1
 
@@ -110,7 +116,7 @@ class Run(Ledger):
         """Settle a cell on which only few pixels are open, one box after the other."""
         side, _ = self.policy.cheapest_cover(cell)
         left = Intervals.of([(cell.low, cell.high)])
-        for part in self.parts.cover(cell.open, side):
+        for part in self.covers.cover(cell.open, side):
             allowed = [interval for ends in left for interval in self._allowed(part, cell, *ends)]
             left = Intervals.of(allowed)
         self.inside.append(left.bounds)
@@ -148,7 +154,8 @@ class Run(Ledger):
         for cell, seen in zip(
             batch, self.examiner.claim(self.task, [(c.low, c.high) for c in batch]), strict=True
         ):
-            rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open)
+            led = cell.led or (self.leader is not None and self.leader.leads(seen.leaders))
+            rest = replace(cell, undecided=seen.undecided, open=seen.open & cell.open, led=led)
             success = True
             if seen.outside:
                 self.fates["discarded"] += 1

@@ -19,7 +19,8 @@ class Cell:
 
     `undecided` units were left open when it was enclosed (None: not tried yet); `probed` says that in its
     middle no pixel was found on the wrong side; pixels that are not `open` are known to be on their observed
-    side on all of it. `unclear` says that rounding left it open in a part of the network: the whole is asked.
+    side on all of it; `led` that the largest value is that of the same pixel there as at the image. `unclear`
+    says that rounding left it open in a part of the network: the whole is asked.
     """
 
     priority: float
@@ -29,6 +30,7 @@ class Cell:
     undecided: int | None = field(default=None, compare=False)
     probed: bool = field(default=False, compare=False)
     unclear: bool = field(default=False, compare=False)
+    led: bool = field(default=False, compare=False)
 
     @property
     def width(self) -> float:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
@@ -16,6 +17,7 @@ from onnx_si.search.ends import ends_of
 from onnx_si.search.examine import Examiner
 from onnx_si.search.found import FATES, Progress, Search, SearchOptions
 from onnx_si.search.frontier import Frontier
+from onnx_si.search.leader import OverLeader, over_leader
 from onnx_si.search.leaning import settle_tipping
 from onnx_si.search.ledger import Ledger
 from onnx_si.search.parts import Parts
@@ -57,6 +59,19 @@ def _measured(task: Task, width: float, examiner: Examiner, tuning: Tuning) -> f
         return width
     knots = max(1.0, (tuning.step_work / task.program.cost - cost.passes) / cost.per_knot)
     return float(width * min(1.0, knots / max(count, 1)))
+
+
+def _leader(task: Task, parts: Parts, examiner: Examiner) -> OverLeader | None:
+    """Whose value margins are taken over, where no part of the network is cheap otherwise."""
+    if not task.event.local or task.program.cost < parts.tuning.relative:
+        return None
+    if _first_share(parts) <= parts.tuning.worthwhile:
+        return None
+    return over_leader(task, examiner.domains, examiner.tally)
+
+
+def _first_share(parts: Parts) -> float:
+    return next(iter(parts.shares))[1]
 
 
 def search(
@@ -104,14 +119,21 @@ def search(
     if program.cost >= tuning.large:
         first = _measured(task, first, examiner, tuning)
         together = max(2, min(tuning.together, int(tuning.step_work / (tuning.few_knots * program.cost))))
-    parts, frontier = (
-        Parts(task=task, domains=options.domains, tuning=tuning),
-        Frontier(line, event.pixels, first, tuning.far),
-    )
+    frontier = Frontier(line, event.pixels, first, tuning.far)
+    parts = covers = Parts(task=task, domains=options.domains, tuning=tuning)
+    leader = _leader(task, parts, examiner)
+    if leader is not None:
+        parts, covers = (replace(parts, task=cheap, made={}) for cheap in (leader.bounds, leader.equal))
     shares = parts.shares if event.local else NO_PARTS
     batch = max(1, min(tuning.batch, tuning.batch_bytes // largest))
     policy = Policy(
-        domains=options.domains, overhead=overhead, batch=batch, shares=shares, costs=costs, tuning=tuning
+        domains=options.domains,
+        overhead=overhead,
+        batch=batch,
+        shares=shares,
+        settles=leader is None,
+        costs=costs,
+        tuning=tuning,
     )
     run = Run(
         task=task,
@@ -120,6 +142,8 @@ def search(
         frontier=frontier,
         policy=policy,
         parts=parts,
+        covers=covers,
+        leader=leader,
         together=together,
         screen=Screen(examiner=examiner, policy=policy, whole_cost=program.cost),
     )

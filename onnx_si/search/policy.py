@@ -95,14 +95,16 @@ class Policy:
 
     `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
     `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what
-    their parts of the network cost, the smallest first; `credit` the forward passes that enclosures may
-    still lose; `one_knot_each` that no examination was cut short by units that jump too often.
+    their parts of the network cost, the smallest first; `settles` that parts tell everywhere which pixels are
+    on their side, and not only where it is known which value is the largest; `credit` the forward passes that
+    enclosures may still lose; `one_knot_each` that no examination was cut short by units that jump too often.
     """
 
     domains: Domains
     overhead: float
     batch: int
     shares: Iterable[tuple[int, float]]
+    settles: bool = True
     resolved: Density = field(default_factory=Density)
     parts: Density = field(default_factory=Density)
     claimed: Chances = field(default_factory=lambda: Chances(harder=+1))
@@ -197,7 +199,7 @@ class Policy:
         that of an exact examination.
         """
         best = (0, self.cost_of_resolving(cell))
-        if not self.sieves:
+        if not self.sieves or not (self.settles or cell.led):
             return best
         count = np.count_nonzero(cell.open)
         for side, share in self.shares:

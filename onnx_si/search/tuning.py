@@ -64,6 +64,8 @@ class Tuning:
     - `almost_free`: a box grows while its part costs no more than this times that of one pixel,
     - `part_of_probe`: or no more than this many forward passes
     - `worthwhile`: parts that cost a larger share of a forward pass are not used
+    - `relative`: multiply-adds of a forward pass from which margins over one value in place of the largest
+      are asked for, where others have no parts that are used
     - `smallest_side`: of a box
     - `first_knots`: expected where a part is followed for the first time, to know how many there are
     - `first_screen_credit`: forward passes that failed claims of parts may cost before any succeeded,
@@ -139,6 +141,7 @@ class Tuning:
     almost_free: float = 1.25
     part_of_probe: float = 0.5
     worthwhile: float = 0.5
+    relative: int = 100_000_000
     smallest_side: int = 2
     first_knots: float = 16.0
     first_screen_credit: float = 6.0

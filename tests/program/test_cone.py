@@ -362,3 +362,20 @@ def test_dead_units_are_enclosed_by_exact_zeros():
     (found,) = walk(program, EnclosureDomain(1).apply, start, Tally())
     low, high = found[out].bounds()
     assert not low.any() and not high.any()
+
+
+def test_cones_share_the_weights_of_the_whole_and_what_is_made_of_them():
+    net = nets.Net(0, (1, 48, 16, 16))
+    weight = net.normal(48, 48, 3, 3, scale=0.05)
+    net.add("Conv", "x", weight, pads=[1] * 4, out="map")
+    image = np.random.default_rng(0).normal(size=(1, 48, 16, 16))
+    program = bind(net.finish("map"), image, ("map",))
+    (rule,) = (step.rule for step in program.instructions)
+    assert rule.fast is not None
+    for corner in (0, 4):
+        box = (slice(0, 1), slice(0, 48), slice(corner, corner + 8), slice(corner, corner + 8))
+        small = cone(program, "map", box)
+        (cut,) = (step.rule for step in small.program.instructions if step.rule.weights)
+        assert cut.weights[0] is rule.weights[0]
+        assert cut.fast.kernels is rule.fast.kernels
+        np.testing.assert_allclose(cut.evaluate_fast(image[small.reads][None])[0], program.values["map"][box])

@@ -44,6 +44,7 @@ from onnx_si.rules.rules import (
 )
 
 NOTHING = Scalars(frozenset(), frozenset())
+NOBODY = -1
 MATERIAL = (
     1e-10  # share of the largest value below which an open unit is not worth a split (no bound uses it)
 )
@@ -55,7 +56,8 @@ class EnclosureDomain:
 
     `lost` marks cells in which a gate is undecided: nothing is claimed of them. With the `program` whose
     rules they are, all in order, more is known of them. A `trace` is told what following single elements
-    back takes.
+    back takes. `leaders` has the element of each cell that is proven to be the one largest of many, or
+    `NOBODY`.
     """
 
     size: int = field(kw_only=False)
@@ -64,6 +66,7 @@ class EnclosureDomain:
     position: int = field(default=0, init=False)
     undecided: NDArray[np.int64] = field(init=False)
     lost: NDArray[np.bool_] = field(init=False)
+    leaders: dict[str, NDArray[np.intp]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.undecided = np.zeros(self.size, dtype=np.int64)
@@ -173,7 +176,10 @@ class EnclosureDomain:
             value, bent, excess = bends.largest_of(rule, xs, sources)
             self._note(bent)
         else:
-            _, centre, slope, radius, excess = self._leader(rule, xs)
+            index, centre, slope, radius, excess = self._leader(rule, xs)
+            if excess[0].size == 1 and self.program is not None:
+                proven_ = (excess <= 0) & np.isfinite(centre)
+                self.leaders[self.output] = np.where(proven_, index, NOBODY).reshape(-1)
             shifted = centre + 0.5 * excess
             local = 0.5 * excess + 4 * UNIT * (np.abs(shifted) + excess) + LEAST * (shifted != 0)
             value = Enclosure(

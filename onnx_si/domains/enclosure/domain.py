@@ -1,7 +1,7 @@
 """Enclosures as a domain of the search: what is proven of a cell is proven with all rounding."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx_si.choices.guarantees import CERTIFIED
 from onnx_si.domains.domain import Claim, Cost
 from onnx_si.domains.enclosure.backwards import Trace, followed_back
-from onnx_si.domains.enclosure.certified import EnclosureDomain
+from onnx_si.domains.enclosure.certified import NOBODY, EnclosureDomain
 from onnx_si.domains.enclosure.value import Enclosure, cells
 from onnx_si.domains.enclosure.verdict import certify, clarity, clearer
 from onnx_si.domains.task import Task
@@ -69,14 +69,22 @@ class Enclosures:
             flat[cell[proven], pixel[proven]] &= found[cell[proven], pixel[proven]] > 0
         wrong, right = found.max(axis=1, initial=0.0), -np.where(found == 0, -np.inf, found).max(axis=1)
         return [
-            Claim(outside=bool(out and not lost), open=pixels, undecided=int(undecided), clear=float(how))
-            for out, lost, pixels, undecided, how in zip(
-                outside,
-                values.lost,
-                open_,
-                values.undecided,
-                np.where(wrong > 0, wrong, np.where(np.isfinite(right), right, 0.0)),
-                strict=True,
+            Claim(
+                outside=bool(out and not lost),
+                open=pixels,
+                undecided=int(undecided),
+                clear=float(how),
+                leaders={} if lost else _of(values.leaders, i),
+            )
+            for i, (out, lost, pixels, undecided, how) in enumerate(
+                zip(
+                    outside,
+                    values.lost,
+                    open_,
+                    values.undecided,
+                    np.where(wrong > 0, wrong, np.where(np.isfinite(right), right, 0.0)),
+                    strict=True,
+                )
             )
         ]
 
@@ -97,3 +105,8 @@ class Enclosures:
     def _fits(self, program: Program, count: int, budget_bytes: int) -> bool:
         elements = sum(math.prod(step.shape) for step in program.instructions)
         return 8 * ARRAYS * count * elements <= min(self.trace_bytes, budget_bytes // 4)
+
+
+def _of(leaders: Mapping[str, NDArray[np.intp]], cell: int) -> dict[str, int]:
+    """The proven ones in a cell."""
+    return {name: int(found[cell]) for name, found in leaders.items() if found[cell] != NOBODY}
