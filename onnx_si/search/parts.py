@@ -154,7 +154,7 @@ def merged(batch: list[Cell]) -> list[Cell]:
     result = ordered[:1]
     for cell in ordered[1:]:
         last = result[-1]
-        if cell.low == last.high and cell.open is last.open:
+        if cell.low == last.high and cell.open is last.open and cell.led == last.led:
             result[-1] = replace(last, high=cell.high)
         else:
             result.append(cell)
