@@ -23,8 +23,8 @@ LARGEST = 1 << 22  # bytes of a graph: a larger one runs long enough that the wa
 class Together:
     """A graph as the body of a Scan: every image runs through the same nodes by itself.
 
-    A runtime may fuse nodes of a body in another way, and round otherwise. So the first images, once there were
-    many, are run both ways; where a single bit differs, or the runtime can't do it, nothing is run together.
+    A runtime may fuse nodes of a body in another way, and round otherwise. So images are run both ways once
+    there were many; where a single bit differs, or the runtime can't do it, nothing is run together.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ class Frontier:
                 return heapq.heappop(self._cells) if self._cells else None
 
     def log_within_reach(self) -> float:
-        """The most that may be settled yet: log mass of the cells, and of the ends that are not too far out."""
+        """Log mass of what may be settled yet: the cells, and ends that are not too far out."""
         at, far = self._line.statistic, self._far * self._line.standard_error
         left, right = self._left >= min(0.0, at) - far, self._right <= max(0.0, at) + far
         ends = [self._log_left] * left + [self._log_right] * right
