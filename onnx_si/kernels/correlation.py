@@ -88,8 +88,8 @@ def _by_rows(padded: Array, w: Array, win: Window, group: int, out: Array) -> No
     first, *others = win.axes
     rest = math.prod(axis.output for axis in others)
     reach, depth = (first.taps - 1) * first.dilation, padded.shape[1] * (win.taps // first.taps)
-    weights = w.reshape(len(w), padded.shape[1], first.taps, -1).transpose(2, 0, 1, 3)
-    weights = weights.reshape(first.taps, len(w), depth)
+    by_tap = w.reshape(len(w), padded.shape[1], first.taps, -1).transpose(2, 0, 1, 3)
+    weights = by_tap.reshape(first.taps, len(w), depth)
     flat, product = out.reshape(*out.shape[:2], -1), None
     for strip in blocks(first.output, 8 * depth * rest, BLOCK_BYTES):
         count = strip.stop - strip.start
