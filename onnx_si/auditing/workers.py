@@ -15,6 +15,7 @@ from onnx_si.auditing.images import Entry
 from onnx_si.auditing.row import Done, Job, do, killed
 from onnx_si.errors import UsageError
 from onnx_si.ground.budget import above, budget, share_of
+from onnx_si.ground.deaf import deaf_children
 from onnx_si.ground.machine import cores
 from onnx_si.ground.wall import hold_at_most
 
@@ -114,14 +115,19 @@ class _Pool:
         one = self.jobs == 1
         how = {"n_jobs": 2 if one else self.jobs, "pre_dispatch": 1 if one else "2*n_jobs", "batch_size": 1}
         parallel = Parallel(return_as="generator", **how, **self.options)
-        return parallel(delayed(self.work)(job, entry) for entry in entries)
+        with deaf_children():
+            return parallel(delayed(self.work)(job, entry) for entry in entries)
 
     def alone(self, job: Job, entry: Entry) -> Done:
         """One entry in a process of its own: its row says if it is the one that kills."""
         from joblib import Parallel, delayed
 
         try:
-            (done,) = Parallel(n_jobs=2, batch_size=1, **self.options)([delayed(self.work)(job, entry)])
+            with deaf_children():
+                found = Parallel(n_jobs=2, batch_size=1, return_as="generator", **self.options)(
+                    [delayed(self.work)(job, entry)]
+                )
+            (done,) = found
         except _lost():
             return killed(entry, DIED)
         return done  # type: ignore[no-any-return]

@@ -28,6 +28,8 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
         each_alone = len(w) == group == channels and all(axis.stride == 1 for axis in win.axes)
         if each_alone and 8 * win.taps * math.prod(win.output) > LARGE_WINDOWS:
             product = _by_shifts
+    elif _has_rows(len(w), channels, win):
+        product, bytes_each = _by_rows, bytes_each // win.axes[0].taps
     elif bytes_each > BLOCK_BYTES and win.taps > 1:
         product = _in_strips
     for block in blocks(images, bytes_each, BLOCK_BYTES):
@@ -69,6 +71,41 @@ def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
         part = Window((replace(first, output=count), *others))
         columns = _columns(padded[:, :, start : start + reach], part)
         _multiply(w, columns, group, flat[:, :, strip.start * rest : strip.stop * rest])
+
+
+def _has_rows(maps: int, channels: int, win: Window) -> bool:
+    """Whether less is read and written if the taps along the first axis are not gathered: what each of them
+    sees is a run of what the first one sees.
+    """
+    first = win.axes[0]
+    return first.stride == 1 < first.taps and maps < channels * (win.taps // first.taps)
+
+
+def _by_rows(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """Windows gathered along all axes but the first, and a product for each tap along that one, added up; for
+    as many of its places at a time as stay in the cache.
+    """
+    first, *others = win.axes
+    rest = math.prod(axis.output for axis in others)
+    reach, depth = (first.taps - 1) * first.dilation, padded.shape[1] * (win.taps // first.taps)
+    by_tap = w.reshape(len(w), padded.shape[1], first.taps, -1).transpose(2, 0, 1, 3)
+    weights = by_tap.reshape(first.taps, len(w), depth)
+    flat, product = out.reshape(*out.shape[:2], -1), None
+    for strip in blocks(first.output, 8 * depth * rest, BLOCK_BYTES):
+        count = strip.stop - strip.start
+        rows = Window((replace(first, taps=1, output=count + reach), *others))
+        columns = _columns(padded[:, :, strip.start : strip.stop + reach], rows)
+        columns = columns.reshape(len(padded), depth, -1)
+        total = flat[:, :, strip.start * rest : strip.stop * rest]
+        for tap, matrix in enumerate(weights):
+            start = tap * first.dilation * rest
+            seen = columns[:, :, start : start + count * rest]
+            if not tap:
+                np.matmul(matrix, seen, out=total)
+                continue
+            if product is None or product.shape != total.shape:
+                product = np.empty_like(total)
+            total += np.matmul(matrix, seen, out=product)
 
 
 def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
@@ -126,6 +163,9 @@ def _runs(padded: Array, win: Window) -> Array:
 
 def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
     """Transpose of `correlate`: x (..., C, *win.output), w (C, M/group, *kernel) -> (..., M, *spatial)."""
+    back = _the_other_way(win)
+    if back is not None:
+        return correlate(x, _turned(w, group), back, group)
     lead, channels = x.shape[: -win.rank - 1], x.shape[-win.rank - 1]
     images, maps = math.prod(lead), w.shape[1] * group
     x = x.reshape(images, group, channels // group, math.prod(win.output))
@@ -139,6 +179,25 @@ def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
             view += columns[:, :, tap]
         out[block] = padded[win.crop]
     return out.reshape(*lead, maps, *spatial)
+
+
+def _the_other_way(win: Window) -> Window | None:
+    """The window that the transpose slides, where it moves by one place; None where it leaves places out."""
+    axes = []
+    for axis in win.axes:
+        reach = (axis.taps - 1) * axis.dilation
+        begin, end = reach - axis.begin, reach - axis.end
+        whole = axis.begin + axis.length + axis.end == axis.output + reach
+        if axis.stride > 1 or min(begin, end) < 0 or not whole:
+            return None
+        axes.append(replace(axis, length=axis.output, begin=begin, end=end, output=axis.length))
+    return Window(tuple(axes))
+
+
+def _turned(w: Array, group: int) -> Array:
+    """Kernels (C, M/group, *kernel) as those of the other way (M, C/group, *kernel), back to front."""
+    parts = w.reshape(group, len(w) // group, *w.shape[1:]).swapaxes(1, 2)
+    return np.flip(parts.reshape(-1, *parts.shape[2:]), tuple(range(2, w.ndim)))
 
 
 @dataclass(frozen=True)

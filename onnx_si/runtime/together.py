@@ -13,7 +13,8 @@ from onnx_si.runtime.each import SINCE, STACK, over_each
 from onnx_si.runtime.session import session_of
 
 Tensors = Mapping[str, NDArray[Any]]
-LEAST = 8  # images from which a second session is worth making
+LEAST = 8  # images of a call from which a second session is checked,
+WORTH = 256  # and of all calls from which it is worth making: it saves some microseconds for each
 CHECKED = 6  # of the first of them, spread evenly: compared with what each gives alone
 FLICKER = 1e-5  # share of a tensor's largest value by which two runs may differ on an accelerator
 LARGEST = 1 << 22  # bytes of a graph: a larger one runs long enough that the way in and out is nothing
@@ -22,8 +23,8 @@ LARGEST = 1 << 22  # bytes of a graph: a larger one runs long enough that the wa
 class Together:
     """A graph as the body of a Scan: every image runs through the same nodes by itself.
 
-    A runtime may fuse nodes of a body in another way, and round otherwise. So the first images are run both
-    ways; where a single bit differs, or the runtime can't do it, nothing is run together.
+    A runtime may fuse nodes of a body in another way, and round otherwise. So images are run both ways once
+    there were many; where a single bit differs, or the runtime can't do it, nothing is run together.
 
     Parameters
     ----------
@@ -54,12 +55,15 @@ class Together:
         self._outputs, self._one = list(outputs), one
         self._how, self._spread = (providers, threads), spread
         self._session: onnxruntime.InferenceSession | None = None
+        self._asked = 0
 
     def run(self, stacks: Tensors) -> Tensors | None:
         """The outputs for each of several images, stacked; None where they are to be run one by one."""
         if self._session is not None:
             return self._through(self._session, stacks)
-        if self._proto is None or len(next(iter(stacks.values()))) < LEAST:
+        count = len(next(iter(stacks.values())))
+        self._asked += count
+        if self._proto is None or count < LEAST or self._asked < WORTH:
             return None
         proto, self._proto = self._proto, None
         checked = self._checked(proto, stacks)

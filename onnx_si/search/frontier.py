@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Distribution
+from onnx_si.statistics.truncated.masses import log_sum
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -128,6 +129,13 @@ class Frontier:
                 return heapq.heappop(self._cells) if self._cells else None
             if not self._reach_out(least_width):
                 return heapq.heappop(self._cells) if self._cells else None
+
+    def log_within_reach(self) -> float:
+        """Log mass of what may be settled yet: the cells, and ends that are not too far out."""
+        at, far = self._line.statistic, self._far * self._line.standard_error
+        left, right = self._left >= min(0.0, at) - far, self._right <= max(0.0, at) + far
+        ends = [self._log_left] * left + [self._log_right] * right
+        return log_sum(np.array([*ends, *(-cell.priority for cell in self._cells)]))
 
     def _reach_out(self, least_width: float) -> bool:
         """Cut a bounded cell off the more probable end; False where that end is too far away."""

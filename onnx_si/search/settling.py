@@ -103,14 +103,19 @@ def _ahead(run: Ledger, near: Ends, level: float) -> Ends:
 def _settle(
     run: Ledger, distribution: Normal, allowed: int, progress: Callable[[Progress], None] | None
 ) -> bool:
-    """Work until little is undecided under a distribution; True where nothing had to be done."""
+    """Work until little that can be settled is undecided under a distribution; True where nothing had to be
+    done.
+    """
     run.frontier.reorder(distribution)
     tuning = run.options.tuning
     run.log_left = tuning.log_negligible
     dog, settled = Watchdog(left=lambda: distribution.log_mass(run.sets()[1]), tuning=tuning), True
     while run.operations < allowed:
         inside, undecided = run.known = run.sets()
-        if distribution.log_mass(undecided) < distribution.log_mass(inside) + tuning.log_negligible:
+        known = distribution.log_mass(inside)
+        if distribution.log_mass(undecided) < known + tuning.log_negligible:
+            return settled
+        if run.frontier.log_within_reach() < known + tuning.log_nothing:
             return settled
         settled = False
         if not run.options.stop.during(run.step) or dog.barks(*run.work):

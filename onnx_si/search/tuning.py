@@ -108,7 +108,8 @@ class Tuning:
     - `small_steps`: else they move so often to the nearest possible place,
     - `leap`: then so many times as far from the statistic as that
     - `roughly`: of an end's distance, as near as it has to be known to tell what is probable under it
-    - `log_negligible`: share of undecided mass that hardly moves an end of the interval
+    - `log_negligible`: share of undecided mass that hardly moves an end of the interval,
+    - `log_nothing`: and that moves none of its digits, where what is too far out is undecided as well
     - `tipping_share`: share of the p-value's cost that the noise at which the decision turns may take,
     - `tipping_within`: known as closely as this, relatively, it is known well enough
     - `tipping_roughly`: relative distance within which its ends are found while more is examined
@@ -176,7 +177,8 @@ class Tuning:
     small_steps: int = 3
     leap: float = 2.0
     roughly: float = 1e-3
-    log_negligible: float = math.log(1e-4)
+    log_negligible: float = math.log(1e-6)
+    log_nothing: float = math.log(1e-14)
     tipping_share: float = 0.5
     tipping_within: float = 0.005
     tipping_roughly: float = 1e-4

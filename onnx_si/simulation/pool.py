@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from onnx_si.errors import NothingToTest, UsageError
 from onnx_si.ground.budget import budget, share_of
+from onnx_si.ground.deaf import deaf_children
 from onnx_si.ground.machine import cores, one_core
 from onnx_si.ground.wall import ceiling
 from onnx_si.simulation.kept_trials import Journal
@@ -108,7 +109,9 @@ def _outcomes(plan: Plan, keys: Sequence[tuple[float, int]], jobs: int) -> Gener
     with budget() as whole:
         each, most = share_of(count), whole.wall // count
     jobs_ = (delayed(_beside_others)(plan, signal, trial, each, most) for signal, trial in keys)
-    with contextlib.closing(pool(jobs_)) as found:
+    with deaf_children():
+        begun = pool(jobs_)
+    with contextlib.closing(begun) as found:
         yield from found
 
 

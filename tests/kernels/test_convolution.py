@@ -83,3 +83,46 @@ def test_transposed_is_the_transpose():
     back = rule.evaluate(y)
     assert back.shape == x.shape
     np.testing.assert_allclose(np.sum(forth * y), np.sum(x * back), rtol=1e-12)
+
+
+@pytest.mark.parametrize("strides", [[1, 1], [1, 2], [2, 1]])
+@pytest.mark.parametrize("maps", [3, 40])
+@pytest.mark.parametrize("block_bytes", [1, 3000, 1 << 22])
+def test_taps_along_the_first_axis_as_runs(monkeypatch, strides, maps, block_bytes):
+    """A product for each of them, added up, where few maps are made of many channels: never by what is
+    gathered along all axes.
+    """
+    rng = np.random.default_rng(5)
+    x, w = rng.normal(size=(3, 1, 4, 9, 8)), rng.normal(size=(maps, 4, 3, 2))
+    padded = np.pad(x, [(0, 0)] * 3 + [(1, 2), (0, 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 2), axis=(3, 4))[..., ::2, :]
+    expected = np.einsum("nbcijkl,mckl->nbmij", windows[:, :, :, :: strides[0], :: strides[1]], w)
+    monkeypatch.setattr(correlation, "BLOCK_BYTES", block_bytes)
+    by_rows, used = correlation._by_rows, []
+    monkeypatch.setattr(correlation, "_by_rows", lambda *asked: used.append(1) or by_rows(*asked))
+    y = conv(x, w, strides=strides, dilations=[2, 1], pads=[1, 0, 2, 1])
+    np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-13)
+    assert bool(used) == (strides[0] == 1 and maps == 3)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 2, 1], [2, 2, 2, 2], [3, 0, 0, 0]])
+def test_transposed_is_the_transpose_where_it_moves_by_one_place(group, pads):
+    """As a convolution with the kernel turned, or by what each place adds where more is padded than that
+    reaches.
+    """
+    rng = np.random.default_rng(6)
+    x, w = rng.normal(size=(2, 1, 4, 7, 8)), rng.normal(size=(6, 4 // group, 3, 3))
+    attributes = {"group": group, "pads": pads}
+    rule = HANDLERS["Conv"].build((Variable(x.shape[1:]), w), attributes, Context(0, 1, 22))
+    forth = rule.evaluate(x)
+    y = rng.normal(size=forth.shape)
+    (back,) = rule.linear.back(y, [x.shape[1:]], *rule.weights)
+    assert back.shape == x.shape
+    for image in range(2):
+        np.testing.assert_allclose(
+            np.sum(forth[image] * y[image]), np.sum(x[image] * back[image]), rtol=1e-11
+        )
+    place = np.zeros_like(x)
+    place[0, 0, 1, 0, 7] = 1.0  # at a corner, so that what the pads are counts
+    np.testing.assert_allclose(np.sum(rule.evaluate(place)[0] * y[0]), back[0, 0, 1, 0, 7], rtol=1e-11)

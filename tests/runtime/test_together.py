@@ -54,6 +54,12 @@ def runs(monkeypatch):
     return made
 
 
+@pytest.fixture(autouse=True)
+def worth_it(monkeypatch):
+    """From the first call on, as few images as there are here."""
+    monkeypatch.setattr(together, "WORTH", 0)
+
+
 @pytest.mark.parametrize("name", smooth_nets.ZOO)
 def test_every_architecture_is_the_same_alone_and_together(name):
     model = smooth_nets.ZOO[name]()
@@ -266,3 +272,17 @@ def test_numbers_of_each_image_stay_arrays():
     asked = Together(proto, ["y"], lambda one: {"y": alone.run(["y"], dict(one))[0]}, (CPU,), 1)
     stacks = {"x": np.ones((LEAST, 2), np.float32), "n": np.arange(LEAST)}
     assert np.array_equal(asked.run(stacks)["y"], np.arange(LEAST)[:, None] * np.ones((1, 2)))
+
+
+def test_few_images_make_no_second_session(monkeypatch):
+    """Those of one test: it is made when many were asked for, by whatever number of calls."""
+    monkeypatch.setattr(together, "WORTH", 3 * LEAST)
+    made, over = [], together.over_each
+    monkeypatch.setattr(together, "over_each", lambda *asked: made.append(1) or over(*asked))
+    model = smooth_nets.unet()
+    images = images_for(model, LEAST)
+    box = box_of(model, images[0])
+    alone = one_by_one(box, images)
+    for calls in (1, 2, 3):
+        assert np.array_equal(box.maps(images), alone)
+        assert len(made) == (calls == 3)

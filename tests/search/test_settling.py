@@ -3,11 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import settling
+from onnx_si.search.frontier import Cell, Frontier
 from onnx_si.search.tuning import Tuning
-from onnx_si.statistics.truncated import interval_bounds
+from onnx_si.statistics.truncated import Normal, interval_bounds
 
 LEVEL, AT, TRULY = 0.95, 0.1, Intervals.of([(-0.5, 2.0)])
 
@@ -129,3 +131,24 @@ def test_a_new_part_of_s_is_followed_by_another_look(monkeypatch):
     (low, _), (_, high) = interval_bounds(more[0], Intervals.empty(), AT, 1.0, LEVEL)
     assert np.allclose(sorted(asked[2:4]), [low, high], rtol=1e-2)
     assert abs(asked[2] - AT) < abs(asked[3] - AT), "the nearest first, for which less is to be examined"
+
+
+@pytest.mark.parametrize(("mean", "examined"), [(30.0, False), (4.0, True)])
+def test_what_moves_no_digit_is_not_examined(mean, examined):
+    """Under a mean far out, what lies beyond the search's reach weighs more than S and stays undecided: so do
+    cells that are within it and weigh nothing beside S.
+    """
+    stands, steps = run((-0.5, 8.0), [(-9.0, -0.5), (8.0, np.inf)]), []
+    line, pixels = (
+        SimpleNamespace(statistic=AT, standard_error=1.0, distribution=Normal(0.0, 1.0)),
+        np.ones(1),
+    )
+    stands.task.line, stands.frontier = line, Frontier(line, pixels == 1, 1.0, far=10.0)
+    stands.frontier.pop()
+    stands.frontier._left, stands.frontier._right = -9.0, 12.0
+    for low, high in [(-9.0, -0.5), (8.0, 12.0)][: 1 + examined]:
+        stands.frontier.push(Cell(priority=0.0, low=low, high=high, open=pixels == 1))
+    stands.options.stop = SimpleNamespace(during=lambda step: steps.append(step))
+    stands.step, stands.work = "step", (0.0, 0)
+    settling._settle(stands, Normal(mean, 1.0), 10**9, None)
+    assert steps == ["step"] * examined
