@@ -208,17 +208,18 @@ def _of_alike(
 ) -> Iterator[Piece]:
     """Parts that all have as many candidates (parts, candidates)."""
     parts, count = members.shape
-    found = [(np.arange(parts), np.zeros(parts)), (np.arange(parts), np.ones(parts))]
-    for a, b in combinations(range(count), 2):
-        apart = Sums((*rows.pick(members[:, a]).products, *rows.pick(members[:, b]).times(-1.0).products))
-        slack = rows.pick(members[:, a]).rounding() + rows.pick(members[:, b]).rounding()
-        found.append(signs_of(apart.merged(), slack).changes())
-    part, share = (np.concatenate(column) for column in zip(*found, strict=True))
+    every = np.arange(parts)
+    a, b = np.array(list(combinations(range(count), 2)), np.intp).reshape(-1, 2).T
+    one, other = rows.pick(members[:, a].ravel()), rows.pick(members[:, b].ravel())
+    apart = Sums((*one.products, *other.times(-1.0).products)).merged()
+    pair, share = signs_of(apart, one.rounding() + other.rounding()).changes()
+    part = np.concatenate([every, every, pair // max(1, len(a))])
+    share = np.concatenate([np.zeros(parts), np.ones(parts), share])
     order = np.lexsort((share, part))
     part, share = part[order], share[order]
     inner = np.flatnonzero((part[1:] == part[:-1]) & (share[1:] > share[:-1]))
     part, start, end = part[inner], share[inner], share[inner + 1]
-    middle = 0.5 * (start + end)
-    values = np.stack([rows.pick(members[part, i]).at(middle) for i in range(count)])
-    best = np.where(np.isnan(values), -np.inf, values).argmax(axis=0)
+    middle = np.repeat(0.5 * (start + end), count)
+    values = rows.pick(members[part].ravel()).at(middle).reshape(-1, count)
+    best = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
     yield group[part], low[part] + width * start, candidate[part, best]
