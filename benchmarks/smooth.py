@@ -29,11 +29,11 @@ PRECISIONS = (1e-3, 1e-6)
 HEAD = """\
 # Smooth networks
 
-Made by `python -m benchmarks.smooth`, on one core. Seconds are the processor's: other work on the machine makes
-them more, by up to a half, and the clock's far more. Certified
-p-values have proven bounds; the table has the widest of all images, and means of the rest. A pass is the
-arithmetic of one forward pass in float64, of chains a run in onnxruntime. A search that ended early, at its
-time limit or because only rounding was left, has true bounds that are wider than wanted. Where it is refused,
+Made by `python -m benchmarks.smooth`, on one core. Seconds are the processor's: other work on the machine
+makes them more, by up to a half, and the clock's far more. Certified p-values have proven bounds; the table
+has the widest of all images, and means of the rest. A pass is the arithmetic of one forward pass in float64,
+of chains a run in onnxruntime. A search that ended early, at its time limit or because only rounding was
+left, has true bounds that are wider than wanted. Where it is refused,
 rounding, as far as it can be bounded, may lead to another region at the image itself. The transformer is
 beside si4attention in [attention_peer.md](attention_peer.md), maps of higher degree are beside autosi in
 [rational_maps.md](rational_maps.md).

@@ -42,7 +42,7 @@ class _Near:
 
 def _signed_bounds(event: RegionEvent, margin: Curve) -> tuple[Array, Array]:
     """Of pixels that matter, and without bounds of the others (intervals, pixels)."""
-    least, most = (end.reshape(len(end), -1) for end in margin.bounds())
+    least, most = (end.reshape(len(end), -1) for end in margin.bounds)
     observed, pixels = event.observed.ravel(), event.pixels.ravel()
     low = np.where(observed, least, -most)
     high = np.where(observed, most, -least)
@@ -104,34 +104,32 @@ def blurred(event: RegionEvent, margin: Curve, inside: Array, slack: float, erro
     """
     knots, held = margin.knots, Intervals.of(inside).bounds
     rows = rows_around(knots, held.ravel())
-    around = margin.mapped(lambda c: c[:, rows], knots)
-    low, _ = _signed_bounds(event, around)
-    near = _near(event, around, low <= max(error, slack))
-    proven, count = near.within(slack), len(rows)
+    low, _ = _signed_bounds(event, margin)
+    low[~np.isin(np.arange(len(low)), rows)] = np.inf
+    near = _near(event, margin, low <= max(error, slack))
+    proven = near.within(slack)
     wrong = near.interval[proven & near.margin.nothing() & event.observed.ravel()[near.pixel]]
-    holds = held[:, 1].searchsorted(knots[rows], "right") < held[:, 0].searchsorted(knots[rows + 1], "left")
-    never = np.bincount(wrong, minlength=count) > 0
+    holds = held[:, 1].searchsorted(knots[:-1], "right") < held[:, 0].searchsorted(knots[1:], "left")
+    never = np.bincount(wrong, minlength=len(low)) > 0
     known = holds | ~never & (low <= error).any(axis=1)  # else a proof alone tells that it ends
     near = near.pick(~proven & known[near.interval])
-    found = [np.empty((0, 2)), *_between(near, knots, rows, error)]
+    found = [np.empty((0, 2)), *_between(near, knots, error)]
     pieces = np.concatenate(found)
     return widened(pieces, pieces[:, 1] - pieces[:, 0])
 
 
-def _between(near: _Near, knots: Array, rows: Index, error: float) -> Iterator[Array]:
+def _between(near: _Near, knots: Array, error: float) -> Iterator[Array]:
     """On each interval, where no margin is below zero by more than the error, and not all are above by so
     much: both are asked at once.
     """
-    count, interval = len(near.interval), rows[near.interval]
-    both = near.margin.pick(np.tile(np.arange(count), 2))
-    signs = signs_of(both.plus(np.repeat([error, -error], count)), 0.0)
-    low, high = _places(knots, np.tile(interval, 2), signs.row, signs.low, signs.high).T
-    shifted, of = signs.row >= count, np.tile(interval, 2)[signs.row]
+    count, twice = len(near.interval), np.tile(np.arange(len(near.interval)), 2)
+    signs = signs_of(near.margin.pick(twice).plus(np.repeat([error, -error], count)), 0.0)
+    interval, second = near.interval[twice][signs.row], signs.row >= count
+    parts = _places(knots, near.interval[twice], signs.row, signs.low, signs.high)
     for row in np.unique(interval):
-        part = (of == row)[:, None] & (shifted[:, None] == [False, True])
         (never, perhaps), (at_times, unclear) = (
-            [Intervals.of(np.stack([low, high], axis=1)[chosen & (signs.sign == sign)]) for sign in (-1, 0)]
-            for chosen in part.T
+            [Intervals.of(parts[(interval == row) & asked & (signs.sign == sign)]) for sign in (-1, 0)]
+            for asked in (~second, second)
         )
         may = Intervals.of(knots[None, row : row + 2]).subtract(never)
         yield may.intersect(at_times.union(unclear).union(perhaps)).bounds

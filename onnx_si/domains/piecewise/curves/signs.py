@@ -70,7 +70,7 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         found.add(above, row, low, high, 1)
         found.add(below, row, low, high, -1)
         _settle(found, part.pick(steady), row[steady], low[steady], high[steady])
-        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST)
+        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST) | part.no_numbers()
         open_ = ~(above | below | steady)
         last = open_ & within
         found.add(last, row, low, high, 0)
