@@ -112,7 +112,8 @@ def _root(part: Sums, left: Array, right: Array) -> Array:
     Alefeld, Potra and Shi, "Algorithm 748: enclosing zeros of continuous functions", ACM Transactions on
     Mathematical Software 21 (1995), 327-344.
     """
-    held = _Bracket(part, np.zeros(part.count), np.ones(part.count), left, right)
+    low, high = np.zeros(part.count), np.ones(part.count)
+    held = _Bracket(part=part, low=low, high=high, left=left, right=right)
     for _ in range(ROUNDS):
         width = held.high - held.low
         if (width <= CLOSEST).all():
@@ -128,7 +129,7 @@ def _root(part: Sums, left: Array, right: Array) -> Array:
     return np.clip(0.5 * (held.low + held.high), 0.0, 1.0)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Bracket:
     """Places between which each function has its root, and the values there."""
 
