@@ -268,7 +268,7 @@ def measured(row: Row, engine: str, precision: float, count: int, limit: float) 
 
 
 def main() -> None:
-    """Measure every row and write the page after each."""
+    """Measure every row and write the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -278,16 +278,19 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="lines so far, to go on from (JSON)")
     asked = parser.parse_args()
     lines = json.loads(asked.keep.read_text()) if asked.keep and asked.keep.exists() else {}
+    keys = list[str]()
     for row in ROWS:
         for engine, precision in (*(("certified", p) for p in row.precisions), ("monte-carlo", 0.0)):
             key = f"{row.name} {engine} {precision:g}"
+            keys.append(key)
             if asked.only not in row.name or key in lines:
                 continue
             lines[key] = measured(row, engine, precision, asked.images, asked.time_limit)
             print(lines[key], flush=True)
             if asked.keep:
                 asked.keep.write_text(json.dumps(lines))
-            RESULTS.write_text(HEAD + "\n".join(lines.values()) + "\n", encoding="utf-8")
+    made = "\n".join(lines[key] for key in keys if key in lines)
+    RESULTS.write_text(f"{HEAD}{made}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
