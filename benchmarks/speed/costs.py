@@ -72,7 +72,7 @@ def proven(side: int, channels: int, layers: int) -> tuple[float, float]:
     at, count = question.line.statistic, batch_of(domain, program, Tuning())
     cells = [(at - 1e-3, at + 1e-3)] * count
     measured = least(lambda: domain.bracket(task, cells, Tally())) / count
-    return seconds_a_cell(domain, program, Costs()), measured
+    return seconds_a_cell(domain, program, Costs(), Tuning()), measured
 
 
 def main() -> None:

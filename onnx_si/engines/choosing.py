@@ -62,7 +62,7 @@ class Either:
         try:
             domain, program = self.certified.domain.prepared(self.certified.program)
             task = Task(program=program, margin=self.certified.margin, line=line, event=event)
-            expected = forecast(domain, task, self.limit, how.costs, how.tuning)
+            expected = forecast(domain, task, self.limit, how)
         except Undefined as error:
             return self._by_chains(f"nothing can be proven on this line: {error}")
         if expected.seconds > self.limit:
@@ -94,7 +94,7 @@ def out_of_question(program: Program, margin: str, limit: float, how: SearchOpti
     """Why proven bounds are, for every image, by counted work; None where they are not."""
     try:
         certified = Certified(program, margin)
-        expected = least_cost(*certified.domain.prepared(program), how.costs, how.tuning)
+        expected = least_cost(*certified.domain.prepared(program), how)
     except UnsupportedOp as error:
         return f"nothing can be proven through '{error.findings[0].node}' ({error.findings[0].op})"
     except UnsupportedModel as error:

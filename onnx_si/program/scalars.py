@@ -13,7 +13,7 @@ from onnx_si.kernels.bounded import Root
 from onnx_si.kernels.pointwise import Bounded, Clipped, WeightedSum, rectified
 from onnx_si.kernels.pools import DividedSum
 from onnx_si.program.instruction import Instruction
-from onnx_si.rules.rules import Affine, Bilinear, Kinked, Quotient, Smooth
+from onnx_si.rules.rules import Affine, Bilinear, Kinked, Maximum, Quotient, Smooth
 
 LARGEST = float(np.finfo(np.float32).max)  # a Clip up to here has no upper limit
 
@@ -28,22 +28,42 @@ class Total:
 
 @dataclass(frozen=True)
 class Scalars:
-    """By their names: `cosines`, and parts of vectors over a length, whose size is at most 1, and whose
-    divisor is never zero; `lengths`, roots of sums of squares or of products of two, or of more than that.
+    """By their names: `cosines`, and parts of vectors over a length, whose size is at most 1; `lengths`,
+    roots of sums of squares or of products of two, or of more than that.
+
+    The divisor of a cosine is never zero but for those in `no_numbers`, which are no number there; and then
+    what is made of them is none either, so that an image of which they are read is refused.
     """
 
-    cosines: frozenset[str]
-    lengths: frozenset[str]
+    cosines: frozenset[str] = frozenset()
+    lengths: frozenset[str] = frozenset()
+    no_numbers: frozenset[str] = frozenset()
 
 
 def scalars(instructions: Sequence[Instruction], shapes: Mapping[str, tuple[int, ...]]) -> Scalars:
     """Those of a program."""
     known = _Known({step.output: step for step in instructions}, shapes)
-    quotients = [step for step in instructions if isinstance(step.rule, Quotient)]
-    return Scalars(
-        frozenset(step.output for step in quotients if known.is_cosine(step)),
-        frozenset(step.output for step in instructions if _is_root(step) and known.is_length(step)),
-    )
+    cosines = [step for step in instructions if isinstance(step.rule, Quotient) and known.is_cosine(step)]
+    above = frozenset(step.output for step in cosines if known.is_above_zero(step.inputs[1]))
+    others = (step.output for step in cosines if step.output not in above)
+    no_numbers = frozenset(name for name in others if _stays(name, instructions))
+    lengths = frozenset(step.output for step in instructions if _is_root(step) and known.is_length(step))
+    return Scalars(above | no_numbers, lengths, no_numbers)
+
+
+def _stays(name: str, instructions: Sequence[Instruction]) -> bool:
+    """Whether all that is made of what is no number is none."""
+    read = {name}
+    for step in instructions:
+        if read.isdisjoint(step.inputs):
+            continue
+        rule = step.rule
+        if not isinstance(rule, Affine | Kinked | Maximum | Bilinear | Quotient | Smooth):
+            return False
+        if isinstance(rule, Kinked) and not np.isnan(rule.function(np.full((1, *step.shape), np.nan))).all():
+            return False
+        read.add(step.output)
+    return True
 
 
 @dataclass(frozen=True)
@@ -60,14 +80,14 @@ class _Known:
         product = self.total(above)
         if product is None or self.shapes[above] != self.shapes[below]:
             return False
-        lengths = self.lengths(below) if self.is_above_zero(below) else None
+        lengths = self.lengths(below)
         if lengths is None or any(length.way != product.way for length in lengths):
             return False
         return sorted(length.factors[0] for length in lengths) == sorted(product.factors)
 
     def is_part(self, above: str, below: str) -> bool:
         """Whether each number of a tensor is divided by no less than the length of a vector that it is in."""
-        length = self.length(below) if self.is_above_zero(below) else None
+        length = self.length(below)
         if length is None or set(length.factors) != {above}:
             return False
         linear, divisors, shape = length.way

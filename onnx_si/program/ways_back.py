@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onnx_si.program.instruction import Instruction
 from onnx_si.rules.reversible import Reversible
-from onnx_si.rules.rules import FEW_CANDIDATES, Affine, Array, Kinked, Maximum
+from onnx_si.rules.rules import FEW_CANDIDATES, Affine, Array, Gated, Maximum, Opaque, Step, Winner
 
 CONSTANT = -1
 
@@ -18,8 +18,8 @@ CONSTANT = -1
 class WaysBack:
     """By the output of an instruction: `gains` of an `Affine` whose linear part can be followed back, the
     largest sum of absolute weights of one of its elements; `sources` of a `Maximum`, the element (counted
-    through all inputs) that each candidate (candidates, *shape) is, or `CONSTANT`. `plain` that there are
-    only affine rules, kinks and maxima.
+    through all inputs) that each candidate (candidates, *shape) is, or `CONSTANT`. `plain` that nothing
+    jumps: where something does, whether a number is zero to the last bit may decide.
     """
 
     gains: Mapping[str, float]
@@ -39,7 +39,7 @@ def ways_back(instructions: Sequence[Instruction], shapes: Mapping[str, tuple[in
             found = _sources(step.rule, inside)
             if found is not None:
                 sources[step.output] = found
-    plain = all(isinstance(step.rule, Affine | Kinked | Maximum) for step in instructions)
+    plain = not any(isinstance(step.rule, Step | Winner | Gated | Opaque) for step in instructions)
     return WaysBack(gains=gains, sources=sources, plain=plain)
 
 

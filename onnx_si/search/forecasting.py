@@ -15,6 +15,7 @@ from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
 from onnx_si.program.program import Program
 from onnx_si.search.bracketing import batch_of
+from onnx_si.search.found import SearchOptions
 from onnx_si.search.loop import require_room
 from onnx_si.search.tuning import Costs, Tuning
 from onnx_si.statistics.line import ImageLine
@@ -38,15 +39,15 @@ class Forecast:
         return self.cells * self.seconds_a_cell
 
 
-def seconds_a_cell(asked: Bracketing, program: Program, costs: Costs) -> float:
-    """What one cell of a prepared program takes."""
+def seconds_a_cell(asked: Bracketing, program: Program, costs: Costs, tuning: Tuning) -> float:
+    """What one cell of a prepared program takes; the cells of a batch share the calls of rules."""
     numbers = sum(math.prod(step.shape) for step in program.instructions)
-    rules = len(program.instructions)
-    once = costs.product * program.cost + costs.number * numbers + costs.rule * rules
+    calls = len(program.instructions) / batch_of(asked, program, tuning)
+    once = costs.product * program.cost + costs.number * numbers + costs.rule * calls
     return asked.cost.passes * once
 
 
-def least_cost(asked: Bracketing, program: Program, costs: Costs, tuning: Tuning) -> Forecast:
+def least_cost(asked: Bracketing, program: Program, how: SearchOptions) -> Forecast:
     """What a search costs at least, whatever the image is.
 
     Raises
@@ -55,10 +56,17 @@ def least_cost(asked: Bracketing, program: Program, costs: Costs, tuning: Tuning
         If the smallest step does not fit into memory.
     """
     require_room(program, round(asked.cost.passes) + 1)
-    return Forecast(cells=tuning.ends + tuning.span, seconds_a_cell=seconds_a_cell(asked, program, costs))
+    each = seconds_a_cell(asked, program, how.costs, how.tuning)
+    return Forecast(cells=_for_ends(how) + how.tuning.span, seconds_a_cell=each)
 
 
-def forecast(asked: Bracketing, task: Task, limit: float, costs: Costs, tuning: Tuning) -> Forecast:
+def _for_ends(how: SearchOptions) -> float:
+    """Cells that the ends of S take, those of what is asked beside the p-value among them."""
+    more = how.interval_level is not None or how.tipping_at is not None
+    return how.tuning.interval_ends if more else how.tuning.ends
+
+
+def forecast(asked: Bracketing, task: Task, limit: float, how: SearchOptions) -> Forecast:
     """What a search will cost, by cells at places that do not depend on where the image is on its line.
 
     Parameters
@@ -68,15 +76,16 @@ def forecast(asked: Bracketing, task: Task, limit: float, costs: Costs, tuning: 
         Of a prepared program.
     limit : float
         Seconds beyond which no more is to be known. Trying cells costs a small share of that.
-    costs : Costs
-    tuning : Tuning
+    how : SearchOptions
+        What it is asked for.
     """
-    each, ends = seconds_a_cell(asked, task.program, costs), tuning.ends
+    costs, tuning = how.costs, how.tuning
+    each, ends = seconds_a_cell(asked, task.program, costs, tuning), _for_ends(how)
     if _densest(limit / each - ends, tuning) < 1:
         return Forecast(cells=math.inf, seconds_a_cell=each)
     rounding = _rounding(asked, task, tuning)
     if not rounding <= tuning.most_left and asked.finer is not None:
-        fine = tuning.fine * seconds_a_cell(asked.finer, task.program, costs) / each
+        fine = tuning.fine * seconds_a_cell(asked.finer, task.program, costs, tuning) / each
         ends += tuning.fine_ends * fine
         if _densest(limit / each - ends, tuning) < 1:
             return Forecast(cells=math.inf, seconds_a_cell=each)

@@ -22,9 +22,8 @@ class Costs:
         Calls of rules that making a part of the network takes, in those of a walk that resolves a cell.
     product, number, rule : float
         Seconds of one evaluation at a point by who proves bounds: for each multiply-add, each number that is
-        made, each rule. Rates of one core of a usual machine; the same command prints what they make of a
-        cell beside what it takes: within a factor of three where tensors are large, ten times too much where
-        they are tiny, as the cells of a batch share the calls.
+        made, each call of a rule. Rates of one core of a usual machine; the same command prints what they
+        make of a cell beside what it takes, `python -m benchmarks.speed.forecasts` what all cells take.
     """
 
     per_call: int = 80_000
@@ -87,7 +86,8 @@ class Tuning:
 
     What is foretold of one, by cells at `places` (standard errors from the middle of the null law):
 
-    - `ends`: cells that the ends of S take, wherever they are
+    - `ends`: cells that the ends of S take, wherever they are, for a p-value alone,
+    - `interval_ends`: and for its interval, or the noise at which a decision turns, as well
     - `span`: standard errors of the line that have to be settled, by cells as wide as those that were tried
     - `nearer`: times as many cells take the surroundings of S as the rest, where cells have to be narrow
     - `narrower`: so many times are the cells that are tried next
@@ -159,14 +159,15 @@ class Tuning:
     often: int = 8
     caches: int = 4
     places: tuple[float, ...] = (0.0, -1.0, 1.0, -2.0, 2.0)
-    ends: float = 120.0
+    ends: float = 4.0
+    interval_ends: float = 64.0
     span: float = 16.0
     nearer: float = 6.0
     narrower: float = 4.0
     narrow: float = 2.0**-12
     narrow_places: int = 3
-    fine_ends: float = 24.0
-    fine: float = 2.0
+    fine_ends: float = 4.0
+    fine: float = 1.6
     most_left: float = 3e-6
     decided_by: float = 60.0
     slack: float = 4.0

@@ -22,15 +22,17 @@ from onnx_si.engines import choosing
 from onnx_si.engines.choosing import Either
 from onnx_si.errors import UnsupportedModel
 from onnx_si.inspection.inspector import inspect_model
+from onnx_si.search import SearchOptions
 from onnx_si.search import forecasting as foretold
-from onnx_si.search.tuning import Costs, Tuning
+from onnx_si.search.tuning import Tuning
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal
 
 TANH = functools.partial(smooth_nets.unet, size=12, width=3, act="Tanh")
 LEAKY = functools.partial(smooth_nets.unet, size=12, width=3)
 EXCITED = functools.partial(smooth_nets.squeeze_excite, size=8, width=3)
-CASES = {EXCITED: {"time_limit": 5.0, "threshold": "max:0.5"}, LEAKY: {"time_limit": 0.4, "threshold": 0.5}}
+CASES = {EXCITED: {"time_limit": 5.0, "threshold": "max:0.5"}, LEAKY: {"time_limit": 0.2, "threshold": 0.5}}
+ALONE = SearchOptions()  # the p-value, without an interval
 GELU = functools.partial(smooth_nets.one_activation, "Gelu", size=8)
 
 
@@ -62,10 +64,10 @@ def test_proven_bounds_where_they_are_cheap(make, threshold):
 
 def test_chains_where_they_are_not():
     """Many bends: it is a few cells that show it."""
-    result = asked(LEAKY, threshold=0.5, time_limit=0.4)
+    result = asked(LEAKY, threshold=0.5, time_limit=0.2)
     named = asked(LEAKY, threshold=0.5, engine="monte-carlo")
     assert result.guarantee == "monte-carlo" and result.p_value == named.p_value
-    assert told(result).startswith("engine monte-carlo: ") and "more than 0.4 " in told(result)
+    assert told(result).startswith("engine monte-carlo: ") and "more than 0.2 " in told(result)
 
 
 @pytest.mark.parametrize(
@@ -268,59 +270,86 @@ def task_of(distribution=None, **changed):
 @pytest.fixture
 def second(monkeypatch):
     """A cell takes one."""
-    monkeypatch.setattr(foretold, "seconds_a_cell", lambda asked, program, costs: 1.0)
+    monkeypatch.setattr(foretold, "seconds_a_cell", lambda asked, program, costs, tuning: 1.0)
     monkeypatch.setattr(foretold, "batch_of", lambda asked, program, tuning: 2)
 
 
 def test_wide_cells_are_few(second):
     fake = Fake({})
-    found = foretold.forecast(fake, task_of(), 1000.0, Costs(), Tuning())
+    found = foretold.forecast(fake, task_of(), 1000.0, ALONE)
     assert found.cells == found.seconds == Tuning().ends + Tuning().span and len(fake.seen) == 5
     assert sorted(0.5 * (low + high) for low, high in fake.seen) == [-2, -1, 0, 1, 2]
 
 
+@pytest.mark.parametrize("more", [{"interval_level": 0.95}, {"tipping_at": 0.05}])
+def test_what_is_asked_beside_the_p_value_takes_more_cells(second, more):
+    alone, found = (
+        foretold.forecast(Fake({}), task_of(), 1000.0, how) for how in (ALONE, SearchOptions(**more))
+    )
+    assert found.cells - alone.cells == Tuning().interval_ends - Tuning().ends > 0
+
+
+@pytest.mark.parametrize("statistic", [-40.0, 0.0, 0.3, 5.0, 1e3])
+def test_where_the_statistic_is_makes_no_difference(second, statistic):
+    """Nor to the places that are looked at: only the line's law tells them."""
+    task, fake, other = task_of(), Fake({-1.0: 0.3}), Fake({-1.0: 0.3})
+    moved = dataclasses.replace(task, line=dataclasses.replace(task.line, statistic=statistic))
+    how = SearchOptions(interval_level=0.95)
+    assert foretold.forecast(fake, task, 1e4, how) == foretold.forecast(other, moved, 1e4, how)
+    assert fake.seen == other.seen
+
+
+def test_cells_of_a_batch_share_the_calls_of_rules(monkeypatch):
+    seen = Deciding(monkeypatch)
+    asked(GELU)
+    engine, _, _, how = seen.asked[0]
+    domain, program = engine.certified.domain.prepared(engine.certified.program)
+    alone = dataclasses.replace(how.tuning, batch=1)
+    one, many = (
+        foretold.seconds_a_cell(domain, program, how.costs, tuning) for tuning in (alone, how.tuning)
+    )
+    calls = domain.cost.passes * how.costs.rule * len(program.instructions)
+    batch = foretold.batch_of(domain, program, how.tuning)
+    assert batch > 1 and one - many == pytest.approx(calls * (1 - 1 / batch))
+
+
 def test_only_what_was_not_settled_is_tried_again(second):
     fake = Fake({-1.0: 0.3, 2.0: 0.1})
-    found = foretold.forecast(fake, task_of(), 3000.0, Costs(), Tuning())
+    found = foretold.forecast(fake, task_of(), 3000.0, ALONE)
     assert len(fake.seen) == 5 + 2 + 1
     assert found.cells == pytest.approx(Tuning().ends + Tuning().span * (1 + Tuning().nearer * 18 / 5))
 
 
 def test_cells_that_are_too_narrow_are_not_tried(second):
     fake = Fake({-1.0: 1e-3})
-    assert math.isinf(
-        foretold.forecast(fake, task_of(), Tuning().ends + 100 * Tuning().span, Costs(), Tuning()).cells
-    )
+    assert math.isinf(foretold.forecast(fake, task_of(), Tuning().ends + 100 * Tuning().span, ALONE).cells)
     assert min(high - low for low, high in fake.seen) == 1 / 16
     fake = Fake({})
-    assert (
-        math.isinf(foretold.forecast(fake, task_of(), Tuning().ends, Costs(), Tuning()).cells)
-        and not fake.seen
-    )
+    assert math.isinf(foretold.forecast(fake, task_of(), Tuning().ends, ALONE).cells) and not fake.seen
 
 
 def test_where_rounding_leaves_much_open_nothing_is_tried(second):
     fake = Fake({}, rounding=Tuning().most_left * 1.01)
-    found = foretold.forecast(fake, task_of(), 1000.0, Costs(), Tuning())
+    found = foretold.forecast(fake, task_of(), 1000.0, ALONE)
     assert found.too_coarse and math.isinf(found.cells) and not fake.seen
     assert not foretold.forecast(
-        Fake({}, rounding=0.99 * Tuning().most_left), task_of(), 1000.0, Costs(), Tuning()
+        Fake({}, rounding=0.99 * Tuning().most_left), task_of(), 1000.0, ALONE
     ).too_coarse
-    assert foretold.forecast(Fake({}, rounding=math.nan), task_of(), 1000.0, Costs(), Tuning()).too_coarse
+    assert foretold.forecast(Fake({}, rounding=math.nan), task_of(), 1000.0, ALONE).too_coarse
 
 
 def test_finer_numbers_are_counted_where_rounding_asks_for_them(second):
     """One look in them takes as long as two by its counted work, and the ends of S take some."""
     fake, tuning = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-9)), Tuning()
-    found = foretold.forecast(fake, task_of(), 1000.0, Costs(), tuning)
+    found = foretold.forecast(fake, task_of(), 1000.0, ALONE)
     ends = tuning.ends + tuning.fine_ends * tuning.fine
     assert not found.too_coarse and found.rounding < 2e-9 and found.cells == ends + tuning.span
     assert len(fake.seen) == 5 and not fake.finer.seen  # but the narrow ones, for rounding
     late = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-9))
     limit = tuning.ends + tuning.span + tuning.fine_ends
-    assert math.isinf(foretold.forecast(late, task_of(), limit, Costs(), tuning).cells) and not late.seen
+    assert math.isinf(foretold.forecast(late, task_of(), limit, ALONE).cells) and not late.seen
     coarse = Fake({}, rounding=1e-3, finer=Fake({}, rounding=1e-4))
-    assert foretold.forecast(coarse, task_of(), 1000.0, Costs(), tuning).too_coarse and not coarse.seen
+    assert foretold.forecast(coarse, task_of(), 1000.0, ALONE).too_coarse and not coarse.seen
 
 
 def test_chains_where_rounding_leaves_much_open(monkeypatch):

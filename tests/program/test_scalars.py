@@ -119,9 +119,27 @@ def program_of(way, seed=0):
     return bind(model, start, (model.outputs[0].name,)), start, rng.normal(size=SHAPE)
 
 
+def behind_bends(net, a, b):
+    cosines = net.add("Clip", may_be_zero(net, a, b), number(net, -0.5), number(net, 0.5))
+    return net.add("MaxPool", net.add("Abs", net.add("Relu", cosines)), kernel_shape=[2, 2])
+
+
+def counted(net, a, b):
+    """A comparison takes what is no number for false."""
+    return net.add("Cast", net.add("Greater", may_be_zero(net, a, b), number(net, 0.5)), to=1)
+
+
+def left_out_where_zero(net, a, b):
+    lengths = net.add("Mul", norm(net, a), norm(net, b))
+    there = net.add("Greater", lengths, number(net, 0.0))
+    return net.add("Where", there, net.add("Div", dot(net, a, b), lengths), number(net, 0.0))
+
+
 COSINES = [over_both, torch_script, clipped_lengths, parts, added, means]
+NO_NUMBERS = [may_be_zero, at_least_zero, behind_bends]
 NONE = [
-    may_be_zero,
+    counted,
+    left_out_where_zero,
     other_axis,
     other_factor,
     sum_over_means,
@@ -129,7 +147,6 @@ NONE = [
     halved,
     of_another,
     over_no_squares,
-    at_least_zero,
 ]
 
 
@@ -137,6 +154,7 @@ NONE = [
 def test_it_is_a_cosine_and_no_larger_than_one(way):
     program, start, direction = program_of(way)
     assert program.scalars.cosines
+    assert not program.scalars.no_numbers
     low, high = np.array([-40.0, -3.0, -0.1]), np.array([40.0, 3.0, 0.1])
     domain, found = EnclosureDomain(3, program=program), {}
 
@@ -159,6 +177,18 @@ def test_it_is_a_cosine_and_no_larger_than_one(way):
         assert np.all(live[name] <= most + 1e-12)
 
 
+@pytest.mark.parametrize("way", NO_NUMBERS)
+def test_one_whose_divisor_may_be_zero_is_told_apart(way):
+    program, start, direction = program_of(way)
+    assert program.scalars.cosines == program.scalars.no_numbers != frozenset()
+    domain = EnclosureDomain(2, program=program)
+    wide, narrow = (-40.0, 40.0), (-1e-3, 1e-3)
+    low, high = np.array([wide, narrow]).T
+    list(walk(program, domain.apply, cells(start, direction, low, high), Tally()))
+    assert domain.no_numbers.tolist() == [True, False]
+    assert not domain.lost.any()
+
+
 @pytest.mark.parametrize("way", NONE)
 def test_it_is_none(way):
     program, *_ = program_of(way)
@@ -167,7 +197,7 @@ def test_it_is_none(way):
 
 def test_without_its_bound_nothing_is_known_of_a_wide_cell(monkeypatch):
     """A length may be zero there, and whatever is compared with the quotient is lost."""
-    monkeypatch.setattr(Program, "scalars", Scalars(frozenset(), frozenset()))
+    monkeypatch.setattr(Program, "scalars", Scalars())
     program, start, direction = program_of(over_both)
     domain = EnclosureDomain(1, program=program)
     wide = cells(start, direction, np.array([-40.0]), np.array([40.0]))

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from support import nets
 from support.errors_of_nets import error_of, members, scan
-from support.scenes import TINY, make_case
+from support.scenes import AS_LARGE, TINY, make_case
 
 import onnx_si
 from onnx_si.domains.piecewise.apply import ExactDomain
@@ -154,6 +154,53 @@ def test_every_threshold(way, threshold):
     cases = (case_of(seed, way, "nothing", threshold) for seed in range(40))
     case = next(case for case in cases if case is not None)
     assert require_scanned(case, way) > 0
+
+
+@pytest.mark.parametrize("threshold", ["0.9", "1.1", "max:0.6"])
+def test_where_a_cosine_is_no_number_the_image_is_refused(threshold):
+    """What is divided is zero on whole stretches, behind a last Relu: there is no region there, so none of
+    that is in S, and cells in which it may be so are left out for what they are elsewhere.
+    """
+    left_out, gone = 0, 0
+    for seed in range(12):
+        rng, net = np.random.default_rng([5, seed]), nets.Net(seed, (1, 2, 6, 6), opset=18)
+        hidden = net.add("Relu", net.conv("x", 2, 4))
+        again = net.add("Relu", net.conv(hidden, 4, 2))
+        model = net.finish(net.add("Identity", cosine(net, "x", again), out="map"))
+        image = rng.normal(size=net.shape)
+        case = all_numbers(model, image, threshold)
+        if case is None:
+            continue
+        assert case.program.scalars.no_numbers
+        found = case.search(precision=TINY, **AS_LARGE)
+        z = scan(case, found)
+        expected, there = np.array([holds_at(case, place) for place in z]).T
+        assert np.array_equal(members(found.inside, z), expected), seed
+        left_out, gone = left_out + found.fates["discarded"], gone + (~there).sum()
+    assert left_out > 0 and gone > 0
+
+
+def holds_at(case, place):
+    """Whether the region at a place is the observed one, and whether there is one."""
+    try:
+        with np.errstate(invalid="ignore"):
+            margin = nets.margins_on(case.program, case.margin, case.line, np.array([place]))[0]
+    except onnx_si.errors.Undefined:  # of a maximum
+        return False, False
+    there = np.isfinite(margin).all()
+    return np.array_equal(margin > 0, case.event.observed.ravel()) and there, there
+
+
+def all_numbers(model, image, threshold):
+    """The case of an image, moved until its map is all numbers and marks something."""
+    for shift in np.linspace(0.0, 3.0, 31):
+        try:
+            case = make_case(model, image + shift, threshold=threshold, saliency="output:map", layout="NCHW")
+        except onnx_si.errors.OnnxSIError:
+            continue
+        if case is not None and np.isfinite(case.program.values[case.margin]).all():
+            return case
+    return None
 
 
 def test_a_small_memory_budget_gives_the_same_set():

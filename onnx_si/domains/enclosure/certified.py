@@ -43,7 +43,7 @@ from onnx_si.rules.rules import (
     Winner,
 )
 
-NOTHING = Scalars(frozenset(), frozenset())
+NOTHING = Scalars()
 NOBODY = -1
 MATERIAL = (
     1e-10  # share of the largest value below which an open unit is not worth a split (no bound uses it)
@@ -54,7 +54,8 @@ MATERIAL = (
 class EnclosureDomain:
     """Applies rules to `Enclosure` values of one batch; counts the units that stay undecided in each cell.
 
-    `lost` marks cells in which a gate is undecided: nothing is claimed of them. With the `program` whose
+    `lost` marks cells in which a gate is undecided: nothing is claimed of them; `no_numbers` those in which
+    the margins may be no numbers somewhere, and are as told elsewhere. With the `program` whose
     rules they are, all in order, more is known of them. A `trace` is told what following single elements
     back takes. `leaders` has the element of each cell that is proven to be the one largest of many, or
     `NOBODY`.
@@ -66,11 +67,13 @@ class EnclosureDomain:
     position: int = field(default=0, init=False)
     undecided: NDArray[np.int64] = field(init=False)
     lost: NDArray[np.bool_] = field(init=False)
+    no_numbers: NDArray[np.bool_] = field(init=False)
     leaders: dict[str, NDArray[np.intp]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.undecided = np.zeros(self.size, dtype=np.int64)
         self.lost = np.zeros(self.size, dtype=bool)
+        self.no_numbers = np.zeros(self.size, dtype=bool)
 
     def apply(self, rule: Rule, inputs: list[Enclosure]) -> Enclosure:
         """The rule's output on every cell; a cell on which an input is no number is lost."""
@@ -124,9 +127,15 @@ class EnclosureDomain:
             case Smooth(reach=reach) if reach is not None:
                 return smooth(reach, inputs[0], of_squares=self.output in self.scalars.lengths)
             case Quotient():
-                return quotient(rule, inputs, cosine=self.output in self.scalars.cosines)
+                return self._quotient(rule, inputs)
             case Smooth() | Opaque():
                 return self._curved(rule, inputs)
+
+    def _quotient(self, rule: Quotient, xs: Sequence[Enclosure]) -> Enclosure:
+        if self.output in self.scalars.no_numbers:
+            least, _ = xs[-1].bounds()
+            self.no_numbers |= ~(least > 0).reshape(self.size, -1).all(axis=1)
+        return quotient(rule, xs, cosine=self.output in self.scalars.cosines)
 
     def _count(self, undecided: NDArray[np.bool_]) -> None:
         self.undecided += np.count_nonzero(undecided.reshape(self.size, -1), axis=1)

@@ -46,7 +46,11 @@ class Enclosures:
     def claim(
         self, task: Task, ends: Sequence[tuple[float, float]], budget_bytes: int, tally: Tally
     ) -> list[Claim]:
-        """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed."""
+        """Enclose cells (low, high) in one batch; of a cell in which a gate is open nothing is claimed.
+
+        An image of which a margin is no number is refused, whatever the others are. So where one may be, a
+        cell on which a pixel is on the wrong side elsewhere is not in S, but no pixel is on its own side.
+        """
         distance = task.distance
         program = task.program if distance is None else distance.program
         name = task.margin if distance is None else distance.margin
@@ -55,6 +59,8 @@ class Enclosures:
         (outputs,) = walk(program, values.apply, first, tally, values.watch)
         margin = outputs[name]
         outside, open_ = certify(task.event, margin, zero=distance is None)
+        if distance is not None:
+            values.lost |= values.no_numbers  # what it is a distance of may be a number all the same
         open_[values.lost], found = True, clarity(task.event, margin)
         flat = open_.reshape(len(ends), -1)
         if trace is not None:
@@ -67,6 +73,8 @@ class Enclosures:
             proven = clear > 1
             outside[cell[proven & (found[cell, pixel] > 0)]] = True
             flat[cell[proven], pixel[proven]] &= found[cell[proven], pixel[proven]] > 0
+        flat[values.no_numbers] = True
+        unknown = values.lost | values.no_numbers
         wrong, right = found.max(axis=1, initial=0.0), -np.where(found == 0, -np.inf, found).max(axis=1)
         return [
             Claim(
@@ -74,7 +82,7 @@ class Enclosures:
                 open=pixels,
                 undecided=int(undecided),
                 clear=float(how),
-                leaders={} if lost else _of(values.leaders, i),
+                leaders={} if unknown[i] else _of(values.leaders, i),
             )
             for i, (out, lost, pixels, undecided, how) in enumerate(
                 zip(

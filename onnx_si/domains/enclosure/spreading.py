@@ -52,8 +52,11 @@ def bilinear(rule: Bilinear, xs: Sequence[Enclosure]) -> Enclosure:
     gamma = UNIT * (rule.terms + len(rule.weights) + 8)
     radius = rule.spread(a.radius, sizes[1]) + rule.spread(sizes[0], b.radius) + np.abs(bend)
     radius = radius * (1 + 8 * gamma) + 8 * gamma * rule.spread(*sizes)
-    there = rule.spread(*((size != 0).astype(np.float64) for size in sizes))
-    radius = np.where(there > 0, radius + TINY, radius)
+    if all((size > 0).all() for size in sizes):
+        radius = radius + TINY
+    else:
+        there = rule.spread(*((size != 0).astype(np.float64) for size in sizes))
+        radius = np.where(there > 0, radius + TINY, radius)
     if rule.offset is not None:
         radius = radius + 4 * UNIT * (np.abs(rule.offset) + np.abs(centre))
     return Enclosure(centre=centre, slope=slope, radius=radius, half_width=a.half_width)

@@ -155,7 +155,7 @@ def gated(rule: Gated, xs: Sequence[Curve]) -> Curve:
 def crossings(x: Curve, level: Array) -> Crossings:
     """Where elements pass a level."""
     levels = np.broadcast_to(level, x.shape)
-    least, most = x.bounds()
+    least, most = x.bounds
     interval, element = np.nonzero(((least < levels) & (most > levels)).reshape(len(x.knots) - 1, -1))
     values, at = x.rows(interval, element), levels.ravel()[element]
     row, share = signs_of(values.plus(-at).merged(), values.rounding() + SELF * EPS * np.abs(at)).changes()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums
+from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums, product_of_ends
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.kernels import bernstein
@@ -151,6 +152,7 @@ class Curve:
         """Some elements on some intervals, as functions on [0, 1]; elements by their flat index."""
         return Sums(tuple(term.rows(interval, element) for term in self.terms))
 
+    @cached_property
     def bounds(self) -> tuple[Array, Array]:
         """The least and the largest value (intervals, *shape), or less and more."""
         least, most = self.polynomial.min(axis=0), self.polynomial.max(axis=0)
@@ -158,10 +160,8 @@ class Curve:
             for term in self.terms[1:]:
                 ends = term.over.min(axis=0), term.over.max(axis=0)
                 for f in term.factors:
-                    reach = f.function.values(*f.of.bounds())
-                    low, high = (end[:, f.place] for end in reach)
-                    corners = np.stack([x * y for x in ends for y in (low, high)])
-                    ends = corners.min(axis=0), corners.max(axis=0)
+                    low, high = f.function.values(*f.of.bounds)
+                    ends = product_of_ends(ends, (low[:, f.place], high[:, f.place]))
                 least, most = least + ends[0], most + ends[1]
         unknown = np.isnan(least) | np.isnan(most)
         return np.where(unknown, -np.inf, least), np.where(unknown, np.inf, most)

@@ -18,6 +18,9 @@ from onnx_si.kernels import bernstein
 from onnx_si.rules.curved import Ends, Reach
 from onnx_si.rules.rules import Array
 
+GENERIC = (0.137, 0.38196601125010515, 0.6909830056250526)
+"""Shares at which functions that agree are the same."""
+
 Rows = NDArray[np.intp] | NDArray[np.bool_]
 
 
@@ -129,6 +132,10 @@ class Sums:
                 kept.append(replace(new, polynomial=polynomial))
         return Sums(tuple(kept)) if kept else Sums((Product(np.zeros((1, self.count))),))
 
+    def no_numbers(self) -> NDArray[np.bool_]:
+        """Rows that are no number wherever one looks: zero over zero all along, of which nothing follows."""
+        return np.asarray(np.logical_and.reduce([np.isnan(self.at(share)) for share in GENERIC]))
+
     def nothing(self) -> NDArray[np.bool_]:
         """Rows that are zero to the last bit."""
         zero = [~one.polynomial.any(axis=0) for one in self.products]
@@ -146,11 +153,18 @@ def _times(a: tuple[Ends, Ends], b: tuple[Ends, Ends]) -> tuple[Ends, Ends]:
     return _multiplied(a[0], b[0]), _added(parts)
 
 
+def product_of_ends(a: Ends, b: Ends) -> Ends:
+    """Of products of numbers between ends; no number where zero is multiplied by what is infinite."""
+    (one, two), (three, four) = ((x * b[0], x * b[1]) for x in a)
+    least, most = (way(way(one, two), way(three, four)) for way in (np.minimum, np.maximum))
+    return least, most
+
+
 def _multiplied(a: Ends, b: Ends) -> Ends:
     """Of zero times what is infinite nothing is known."""
-    corners = np.stack([x * y for x in a for y in b])
-    unknown = np.isnan(corners).any(axis=0)
-    return np.where(unknown, -np.inf, corners.min(axis=0)), np.where(unknown, np.inf, corners.max(axis=0))
+    least, most = product_of_ends(a, b)
+    unknown = np.isnan(least)
+    return np.where(unknown, -np.inf, least), np.where(unknown, np.inf, most)
 
 
 def _added(ends: list[Ends]) -> Ends:

@@ -15,7 +15,7 @@ from onnx_si.domains.judge import SELF
 from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings
 from onnx_si.domains.piecewise.curves.arithmetic import placed
 from onnx_si.domains.piecewise.curves.curve import Curve, Index, Shared, Term
-from onnx_si.domains.piecewise.curves.expressions import Sums
+from onnx_si.domains.piecewise.curves.expressions import GENERIC, Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.errors import UnsupportedModel
 from onnx_si.kernels import bernstein
@@ -24,11 +24,6 @@ from onnx_si.rules.rules import Array, Maximum, Winner
 Bools = NDArray[np.bool_]
 FEW = 4  # candidates that are compared in pairs
 DEEPEST = 20  # times that an interval is halved to have fewer
-GENERIC = (
-    0.137,
-    0.38196601125010515,
-    0.6909830056250526,
-)  # shares at which functions that agree are the same
 
 
 def candidates_of(rule: Maximum | Winner, xs: Sequence[Curve]) -> tuple[Curve, Bools]:
@@ -97,7 +92,7 @@ def maximum(rule: Maximum, xs: Sequence[Curve]) -> Curve:
 def _handovers(every: Curve, there: Bools) -> Crossings:
     """Where the largest changes; candidates (candidates, elements) in a row."""
     count, elements = there.shape
-    least, most = (end.reshape(-1, count, elements) for end in every.bounds())
+    least, most = (end.reshape(-1, count, elements) for end in every.bounds)
     least = np.where(there, least, -np.inf)
     best = least.max(axis=1, keepdims=True)
     alive = there & ((most > best + _rounding(best)) | (least == best))
@@ -155,11 +150,21 @@ def _crest(rows: Sums, group: Index, candidate: Index) -> Iterator[Piece]:
 
 
 def _first_of_equals(rows: Sums, group: Index) -> Index:
-    """Rows without those that are the same as one before in their group."""
+    """Rows without those that are the same as one before in their group; of a group with one that is no
+    number, as the largest then is, that one.
+    """
     values = np.stack([rows.at(share) for share in GENERIC])
+    none = np.flatnonzero(np.isnan(values).all(axis=0))
+    first = none[np.unique(group[none], return_index=True)[1]]
+    kept = np.flatnonzero(~np.isin(group, group[none]))
+    return np.sort(np.concatenate([first, kept[_first_of_numbers(values[:, kept], group[kept])]]))
+
+
+def _first_of_numbers(values: Array, group: Index) -> Index:
+    """Rows that are not the same as one before in their group, by their values at a few places."""
     order = np.lexsort((np.arange(len(group)), *values, group))
     same = (np.diff(values[:, order], axis=1) == 0).all(axis=0) & (np.diff(group[order]) == 0)
-    return np.sort(order[np.append(True, ~same)])
+    return np.sort(order[np.append(True, ~same)[: len(order)]])
 
 
 def _still_alive(
@@ -208,17 +213,18 @@ def _of_alike(
 ) -> Iterator[Piece]:
     """Parts that all have as many candidates (parts, candidates)."""
     parts, count = members.shape
-    found = [(np.arange(parts), np.zeros(parts)), (np.arange(parts), np.ones(parts))]
-    for a, b in combinations(range(count), 2):
-        apart = Sums((*rows.pick(members[:, a]).products, *rows.pick(members[:, b]).times(-1.0).products))
-        slack = rows.pick(members[:, a]).rounding() + rows.pick(members[:, b]).rounding()
-        found.append(signs_of(apart.merged(), slack).changes())
-    part, share = (np.concatenate(column) for column in zip(*found, strict=True))
+    every = np.arange(parts)
+    a, b = np.array(list(combinations(range(count), 2)), np.intp).reshape(-1, 2).T
+    one, other = rows.pick(members[:, a].ravel()), rows.pick(members[:, b].ravel())
+    apart = Sums((*one.products, *other.times(-1.0).products)).merged()
+    pair, share = signs_of(apart, one.rounding() + other.rounding()).changes()
+    part = np.concatenate([every, every, pair // max(1, len(a))])
+    share = np.concatenate([np.zeros(parts), np.ones(parts), share])
     order = np.lexsort((share, part))
     part, share = part[order], share[order]
     inner = np.flatnonzero((part[1:] == part[:-1]) & (share[1:] > share[:-1]))
     part, start, end = part[inner], share[inner], share[inner + 1]
-    middle = 0.5 * (start + end)
-    values = np.stack([rows.pick(members[part, i]).at(middle) for i in range(count)])
-    best = np.where(np.isnan(values), -np.inf, values).argmax(axis=0)
+    middle = np.repeat(0.5 * (start + end), count)
+    values = rows.pick(members[part].ravel()).at(middle).reshape(-1, count)
+    best = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
     yield group[part], low[part] + width * start, candidate[part, best]

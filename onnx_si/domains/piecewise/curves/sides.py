@@ -4,6 +4,7 @@ As for polynomials of degree 2 (`bows.py`): margins are taken times -1 outside o
 where one turns back within the rounding that it carries, nobody can tell.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class _Near:
 
 def _signed_bounds(event: RegionEvent, margin: Curve) -> tuple[Array, Array]:
     """Of pixels that matter, and without bounds of the others (intervals, pixels)."""
-    least, most = (end.reshape(len(end), -1) for end in margin.bounds())
+    least, most = (end.reshape(len(end), -1) for end in margin.bounds)
     observed, pixels = event.observed.ravel(), event.pixels.ravel()
     low = np.where(observed, least, -most)
     high = np.where(observed, most, -least)
@@ -101,35 +102,37 @@ def blurred(event: RegionEvent, margin: Curve, inside: Array, slack: float, erro
     """Where it depends on an error of the margins whether all pixels are on their side, around the ends of
     what `judge` found with this slack.
     """
-    held = Intervals.of(inside).bounds
-    rows = rows_around(margin.knots, held.ravel())
-    found = [_blurred(event, margin.between(int(row)), held, slack, error) for row in rows]
-    pieces = np.concatenate([np.empty((0, 2)), *found])
+    knots, held = margin.knots, Intervals.of(inside).bounds
+    rows = rows_around(knots, held.ravel())
+    low, _ = _signed_bounds(event, margin)
+    low[~np.isin(np.arange(len(low)), rows)] = np.inf
+    near = _near(event, margin, low <= max(error, slack))
+    proven = near.within(slack)
+    wrong = near.interval[proven & near.margin.nothing() & event.observed.ravel()[near.pixel]]
+    holds = held[:, 1].searchsorted(knots[:-1], "right") < held[:, 0].searchsorted(knots[1:], "left")
+    never = np.bincount(wrong, minlength=len(low)) > 0
+    known = holds | ~never & (low <= error).any(axis=1)  # else a proof alone tells that it ends
+    near = near.pick(~proven & known[near.interval])
+    found = [np.empty((0, 2)), *_between(near, knots, error)]
+    pieces = np.concatenate(found)
     return widened(pieces, pieces[:, 1] - pieces[:, 0])
 
 
-def _blurred(event: RegionEvent, piece: Curve, held: Array, slack: float, error: float) -> Array:
-    """The same on one interval."""
-    knots = piece.knots
-    whole = Intervals.of(knots[None])
-    holds = bool(len(whole.intersect(Intervals.of(held)).bounds))
-    low, _ = _signed_bounds(event, piece)
-    near = _near(event, piece, low <= max(error, slack))
-    proven = near.within(slack)
-    wrong = proven & near.margin.nothing() & event.observed.ravel()[near.pixel]
-    if not holds and wrong.any():
-        return np.empty((0, 2))
-    near = near.pick(~proven)
-    if not holds and not (low <= error).any():
-        return np.empty((0, 2))  # else a proof alone tells that it ends
-    below = []
-    for shift in (error, -error):
-        signs = signs_of(near.margin.plus(shift), 0.0)
-        parts = (_places(knots, near.interval, *signs.where(sign)) for sign in (-1, 0))
-        below.append([Intervals.of(part) for part in parts])
-    (never, perhaps), (at_times, unclear) = below
-    may = whole.subtract(never)
-    return may.intersect(at_times.union(unclear).union(perhaps)).bounds
+def _between(near: _Near, knots: Array, error: float) -> Iterator[Array]:
+    """On each interval, where no margin is below zero by more than the error, and not all are above by so
+    much: both are asked at once.
+    """
+    count, twice = len(near.interval), np.tile(np.arange(len(near.interval)), 2)
+    signs = signs_of(near.margin.pick(twice).plus(np.repeat([error, -error], count)), 0.0)
+    interval, second = near.interval[twice][signs.row], signs.row >= count
+    parts = _places(knots, near.interval[twice], signs.row, signs.low, signs.high)
+    for row in np.unique(interval):
+        (never, perhaps), (at_times, unclear) = (
+            [Intervals.of(parts[(interval == row) & asked & (signs.sign == sign)]) for sign in (-1, 0)]
+            for asked in (~second, second)
+        )
+        may = Intervals.of(knots[None, row : row + 2]).subtract(never)
+        yield may.intersect(at_times.union(unclear).union(perhaps)).bounds
 
 
 def ties(tied: Tied | None, margin: Curve, slack: float) -> tuple[Bools, Bools]:

@@ -16,7 +16,8 @@ from onnx_si.rules.rules import Array
 Index = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 NARROWEST = 2.0**-44  # share of an interval on which no more is asked: a pole, or a root of many
-ROUNDS = 200  # of halving a bracket at most
+ROUNDS = 200  # of closing in on a root at most
+CLOSEST = 2.0**-52  # share of an interval: where a root is known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         found.add(above, row, low, high, 1)
         found.add(below, row, low, high, -1)
         _settle(found, part.pick(steady), row[steady], low[steady], high[steady])
-        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST)
+        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST) | part.no_numbers()
         open_ = ~(above | below | steady)
         last = open_ & within
         found.add(last, row, low, high, 0)
@@ -101,27 +102,56 @@ def _settle(found: _Found, part: Sums, row: Index, low: Array, high: Array) -> N
 
 
 def _root(part: Sums, left: Array, right: Array) -> Array:
-    """The root of functions with values of different sign at 0 and 1, by the secant (Illinois), and by halves
-    where that is slow.
+    """The root of functions with values of different sign at 0 and 1.
+
+    By turns a secant step, and one twice as long from the end that is nearer to the root, which lands on its
+    other side and so brings both ends close; by halves where that is slow.
+
+    Source
+    ------
+    Alefeld, Potra and Shi, "Algorithm 748: enclosing zeros of continuous functions", ACM Transactions on
+    Mathematical Software 21 (1995), 327-344.
     """
-    a, b = np.zeros(part.count), np.ones(part.count)
-    width, share = b - a, np.zeros(part.count)
-    for turn in range(ROUNDS):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = b - right * ((b - a) / (right - left))
-        halving = ~((share > a) & (share < b)) | (turn % 3 == 2) & (b - a > 0.25 * width)
-        share = np.where(halving, 0.5 * (a + b), share)
-        if turn % 3 == 2:
-            width = b - a
-        value = part.at(share)
-        same = (value > 0) == (right > 0)
-        left, right = np.where(same, 0.5 * left, value), np.where(same, value, 0.5 * right)
-        a, b = np.where(same, a, share), np.where(same, share, b)
-        hit = value == 0
-        a, b = np.where(hit, share, a), np.where(hit, share, b)
-        if ((b - a) <= 2.0**-52).all():
+    low, high = np.zeros(part.count), np.ones(part.count)
+    held = _Bracket(part=part, low=low, high=high, left=left, right=right)
+    for _ in range(ROUNDS):
+        width = held.high - held.low
+        if (width <= CLOSEST).all():
             break
-    return np.clip(share, 0.0, 1.0)
+        held.look(held.high - held.right * held.run)
+        nearer = np.abs(held.left) < np.abs(held.right)
+        end = np.where(nearer, held.low, held.high)
+        step = 2 * np.where(nearer, held.left, held.right) * held.run
+        held.look(np.where(np.abs(step) < 0.5 * (held.high - held.low), end - step, np.nan))
+        slow = (held.high - held.low > 0.5 * width) & (width > CLOSEST)
+        if slow.any():
+            held.look(np.full(part.count, np.nan))
+    return np.clip(0.5 * (held.low + held.high), 0.0, 1.0)
+
+
+@dataclass(kw_only=True)
+class _Bracket:
+    """Places between which each function has its root, and the values there."""
+
+    part: Sums
+    low: Array
+    high: Array
+    left: Array
+    right: Array
+
+    @property
+    def run(self) -> Array:
+        """How far a function goes for a rise of one."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (self.high - self.low) / (self.right - self.left)
+
+    def look(self, share: Array) -> None:
+        """Look at a place in each bracket, or in the middle where it is not inside."""
+        share = np.where((share > self.low) & (share < self.high), share, 0.5 * (self.low + self.high))
+        value = self.part.at(share)
+        hit, beyond = value == 0, (value > 0) == (self.right > 0)
+        self.low, self.left = np.where(beyond & ~hit, (self.low, self.left), (share, value))
+        self.high, self.right = np.where(beyond | hit, (share, value), (self.high, self.right))
 
 
 def _widened(signs: Signs, sums: Sums, slack: Array) -> Signs:

@@ -40,7 +40,7 @@ def step(rule: Step, xs: Sequence[Curve], slack: float) -> Jumps:
 
 def _of_switch(curve: Curve, slack: float) -> tuple[Crossings, Array]:
     """Where elements of a switch change their sign, and where nobody can tell it."""
-    least, most = (end.reshape(len(curve.knots) - 1, -1) for end in curve.bounds())
+    least, most = (end.reshape(len(curve.knots) - 1, -1) for end in curve.bounds)
     interval, element = np.nonzero((least <= slack) & (most >= -slack))
     rows = curve.rows(interval, element).merged()
     zero = rows.nothing()
