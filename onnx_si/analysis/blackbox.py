@@ -154,8 +154,8 @@ class Judge:
         self._quick = by_pixel and (marker.mask is None or not (pixels & ~marker.mask).any())
         inside, outside = pixels & event.observed, pixels & ~event.observed
         self._inside, self._outside = _apart(inside, np.inf), _apart(outside, -np.inf)
-        ranged = marker.mask is not None and marker.threshold.kind != "value"
-        self._ranged = [_apart(marker.mask, end) for end in (np.inf, -np.inf)] if ranged else None
+        mask = None if marker.threshold.kind == "value" else marker.mask
+        self._ranged = None if mask is None else [_apart(mask, end) for end in (np.inf, -np.inf)]
 
     def __call__(self, maps: NDArray[Any]) -> Array:
         """Of each of several maps (n, *space)."""

@@ -63,7 +63,7 @@ class Drawn:
 
 @dataclass
 class _Run:
-    """Chains from the observed place back to the hub, asked about with the first of those that go out of it."""
+    """Chains from the observed place back to the hub, and out of it: the first are asked about together."""
 
     chains: Chains
     start: States
@@ -123,9 +123,7 @@ def monte_carlo(
     _require_steady(ask, observed, COPIES, first_places(law))
     grid = look(law, ask)
     local = Local.of(grid, law, ask)
-    chains = Chains(
-        law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng)
-    )
+    chains = Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
     steps = plan.steps if grid.is_well_seen(law) else max(1, plan.steps // 2)
     run = _Run(chains, chains.at(np.array([observed])), chains.draws(1, steps, rng, backward=True))

@@ -1,20 +1,20 @@
 """A cell of the grid in which S begins or ends, and its bisection."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SPACING = 0.1  # of the even part of the grid, in units of the law
 HALVINGS = 6  # at least, of a cell in which S begins or ends
 AHEAD = 3  # halvings whose middles are asked about at once
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Bracket:
     """A cell with one end in S, and how far outside of S both are; `centre` is that of the law.
 
     Which middles bisection asks about follows from the answers. If the map changes about evenly within the
-    cell, its ends tell where it meets S, and so the next middles: a few of them are asked about at once. Where
-    that was wrong, those that do not belong to the bisection are not used.
+    cell, its ends tell where it meets S, and so the next middles: a few of them are asked about at once.
+    Where that was wrong, those that do not belong to the bisection are not used.
     """
 
     low: float
@@ -36,7 +36,7 @@ class Bracket:
 
     def ahead(self) -> Iterator[float]:
         """The next middle, and a few after it, if the map changes evenly."""
-        guess = Bracket(self.low, self.high, self.off_low, self.off_high, self.centre, self.halvings)
+        guess = replace(self)
         width, apart = self.high - self.low, self.off_low - self.off_high
         end, tells = self.low + width * (self.off_low / apart), min(self.off_low, self.off_high) < 0
         while guess.is_wide and guess.halvings < self.halvings + AHEAD:

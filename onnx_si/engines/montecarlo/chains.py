@@ -33,7 +33,7 @@ class States:
 
     def repeated(self, count: int) -> "States":
         """So many chains from the place of a single one."""
-        return States(*(values.repeat(count) for values in (self.x, self.likelier, self.known)))
+        return States(self.x.repeat(count), self.likelier.repeat(count), self.known.repeat(count))
 
 
 @dataclass(frozen=True, kw_only=True)

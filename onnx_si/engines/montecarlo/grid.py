@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnx_si.engines.montecarlo import tilted
 from onnx_si.engines.montecarlo.asker import Asker
-from onnx_si.engines.montecarlo.bracket import HALVINGS, SPACING, Bracket
+from onnx_si.engines.montecarlo.bracket import SPACING, Bracket
 from onnx_si.engines.montecarlo.laws import Law
 from onnx_si.ground.intervals import Intervals
 
@@ -137,14 +137,17 @@ def look(law: Law, ask: Asker) -> Grid:
 def _with_ends(grid: Grid, law: Law, ask: Asker) -> Grid:
     """The grid with the ends of S bisected."""
     edges = np.flatnonzero(grid.inside[1:] != grid.inside[:-1])
-    ends = (grid.nodes[edges], grid.nodes[edges + 1], grid.off[edges], grid.off[edges + 1])
-    brackets = [Bracket(*each, law.centre) for each in zip(*(end.tolist() for end in ends), strict=True)]
+    nodes, off = grid.nodes.tolist(), grid.off.tolist()
+    brackets = [
+        Bracket(low=nodes[i], high=nodes[i + 1], off_low=off[i], off_high=off[i + 1], centre=law.centre)
+        for i in edges.tolist()
+    ]
     left = [one for one in brackets if one.high - one.low > one.narrow]  # the others were bisected before
     asked = list[float]()
     while left:
         ahead = [x for one in left for x in one.ahead()]
-        off = dict(zip(ahead, ask(np.array(ahead)).tolist(), strict=True))
-        asked += [x for one in left for x in one.bisected(off)]
+        answers = dict(zip(ahead, ask(np.array(ahead)).tolist(), strict=True))
+        asked += [x for one in left for x in one.bisected(answers)]
         left = [one for one in left if one.is_wide]
     return grid.with_nodes(np.array(asked), ask) if asked else grid
 

@@ -61,7 +61,7 @@ class Proposals:
         return np.asarray(cumulated / cumulated[-1])
 
     def draw(self, pieces: Array, within: Array) -> Array:
-        """Proposals, whatever the states are, of two uniform numbers each: for the piece, and for where in it."""
+        """Proposals, whatever the states are: of uniform numbers for the piece, and for where in it."""
         piece = self._cumulated.searchsorted(pieces, side="right")
         low = self.nodes[piece]
         return tilted.draw(low, self.nodes[piece + 1] - low, self.tilts[piece], within)
