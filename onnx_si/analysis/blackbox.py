@@ -154,19 +154,17 @@ class Judge:
         self._quick = by_pixel and (marker.mask is None or not (pixels & ~marker.mask).any())
         inside, outside = pixels & event.observed, pixels & ~event.observed
         self._inside, self._outside = _apart(inside, np.inf), _apart(outside, -np.inf)
-        mask = None if marker.threshold.kind == "value" else marker.mask
-        self._ranged = None if mask is None else [_apart(mask, end) for end in (np.inf, -np.inf)]
+        mask = marker.mask
+        self._ranged = None if mask is None else (_apart(mask, np.inf), _apart(mask, -np.inf))
 
     def __call__(self, maps: NDArray[Any]) -> Array:
         """Of each of several maps (n, *space)."""
         shown = np.asarray(maps, maps.dtype if maps.dtype in EXTREMES else np.float64).reshape(len(maps), -1)
-        low, high = _least(shown), _most(shown)
-        if not (self._quick and np.isfinite(low).all() and np.isfinite(high).all()):
+        if not (self._quick and np.isfinite(shown).all()):
             return distances(self._marker, np.asarray(maps, np.float64), self._event, self._pixels)
-        if self._ranged is not None:
-            low, high = _least(shown + self._ranged[0]), _most(shown + self._ranged[1])
         # rounding keeps the order: the farthest pixel on either side is the one that is the farthest rounded
-        bound = self._marker.bound(low, high)
+        lowest, highest = (shown, shown) if self._ranged is None else (shown + end for end in self._ranged)
+        bound = self._marker.bound(lambda: _least(lowest), lambda: _most(highest))
         left = bound - _least(shown + self._inside)
         found = np.maximum(_most(shown + self._outside) - bound, left)
         if not found.all():  # a pixel of the region that is no more than at the threshold has left it

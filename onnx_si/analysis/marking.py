@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,15 +83,18 @@ class Marker:
         if self.threshold.kind in ("value", ARGMAX):
             return np.asarray(maps - self.threshold.level)
         chosen = (maps if self.mask is None else maps[:, self.mask]).reshape(len(maps), -1)
-        bound = np.asarray(self.bound(chosen.min(axis=1), chosen.max(axis=1)))
+        bound = np.asarray(self.bound(lambda: chosen.min(axis=1), lambda: chosen.max(axis=1)))
         return np.asarray(maps - bound.reshape(-1, *(1,) * (maps.ndim - 1)))
 
-    def bound(self, low: Array, high: Array) -> Array | float:
-        """What pixels have to exceed, of maps whose smallest and largest values these are."""
+    def bound(self, least: Callable[[], Array], most: Callable[[], Array]) -> Array | float:
+        """What pixels have to exceed, of maps whose smallest and largest values are given when asked for."""
         kind, level = self.threshold.kind, self.threshold.level
         if kind in ("value", ARGMAX):
             return level
-        bound = level * high + (0.0 if kind == "max" else (1 - level) * low)
+        if kind == "max":
+            return level * most()
+        low, high = least(), most()
+        bound = level * high + (1 - level) * low
         if self.threshold.chosen:
             bound = np.where(low > level * high, bound, low - 1.0)  # else the choice would be another one
         return bound
