@@ -1,8 +1,10 @@
 """The deployed model as a black box: whether a place of a line has the observed region."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.analysis.marking import Marker, Marking
 from onnx_si.analysis.scene import Array, Mask
@@ -13,9 +15,11 @@ from onnx_si.runtime.together import FLICKER
 from onnx_si.statistics.line import ImageLine
 
 TOGETHER = 1 << 14  # values of an image from which a batch gains nothing and costs memory: one by one
-IMAGES = 1 << 17  # values of the images that are made at once
+IMAGES = 1 << 18  # values of the images that are asked about at once
+WORKED = 1 << 14  # values of those that are worked out at once, in double precision: they stay in the cache
 NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
 CLOSE = 4  # times what two runs differ by: a value so close to the threshold may be on either side next time
+EXTREMES = (np.float32, np.float64)  # types of maps of which the extremes are taken as they are
 ELSEWHERE = {
     True: "the runtime sums in another order from run to run; export the model with ops that give the same "
     "numbers each time, or choose another map (--saliency)",
@@ -95,14 +99,12 @@ class BlackBox:
     def outside(self, line: ImageLine, event: RegionEvent) -> Callable[[Array], Array]:
         """How far places of the line are from the event: see `distance`."""
         judge = Judge(self._marker, event, counted(event, self._marker.ranked))
-        start, direction, each = line.start, line.direction, (-1, *(1,) * line.start.ndim)
-        most = max(1, IMAGES // start.size)
-        room = np.empty((most, *start.shape))  # memory that is given back is slow to get again
+        file, size = self._file, line.start.size
+        images = _images(line, file.precision)
+        most, alone = max(1, IMAGES // size), size > TOGETHER
 
         def few(places: Array) -> Array:
-            images = np.multiply(direction, places.reshape(each), out=room[: len(places)])
-            images += start
-            return judge(self.maps(images))
+            return judge(file.maps(images(places), alone=alone))
 
         def ask(places: Array) -> Array:
             if len(places) <= most:
@@ -110,6 +112,29 @@ class BlackBox:
             return np.concatenate([few(places[i : i + most]) for i in range(0, len(places), most)])
 
         return ask
+
+
+def _images(line: ImageLine, kind: type[np.floating[Any]]) -> Callable[[Array], NDArray[Any]]:
+    """The images at places of a line, worked out in double precision and then rounded to a type.
+
+    They are in memory that the next ones are in again: what is given back is slow to get.
+    """
+    start, direction, each = line.start, line.direction, (-1, *(1,) * line.start.ndim)
+    rows = max(1, WORKED // start.size)
+    wide, room = np.empty((rows, *start.shape)), np.empty((0, *start.shape), kind)
+
+    def images(places: Array) -> NDArray[Any]:
+        nonlocal room
+        if len(room) < len(places):
+            room = np.empty((len(places), *start.shape), kind)
+        column = places.reshape(each)
+        for first in range(0, len(places), rows):
+            part = column[first : first + rows]
+            made = np.multiply(direction, part, out=wide[: len(part)])
+            room[first : first + len(part)] = np.add(made, start, out=made)
+        return room[: len(places)]
+
+    return images
 
 
 class Judge:
@@ -127,24 +152,37 @@ class Judge:
         self._marker, self._event, self._pixels = marker, event, pixels
         by_pixel = marker.threshold.kind not in ("top", ARGMAX) and bool(pixels.any())
         self._quick = by_pixel and (marker.mask is None or not (pixels & ~marker.mask).any())
-        self._chosen = None if pixels.all() else np.flatnonzero(pixels)
-        self._observed = event.observed[pixels]
-        self._signs = np.where(self._observed, -1.0, 1.0)  # so that what is positive is on the wrong side
+        inside, outside = pixels & event.observed, pixels & ~event.observed
+        self._inside, self._outside = _apart(inside, np.inf), _apart(outside, -np.inf)
+        mask = marker.mask
+        self._ranged = None if mask is None else (_apart(mask, np.inf), _apart(mask, -np.inf))
 
-    def __call__(self, maps: Array) -> Array:
+    def __call__(self, maps: NDArray[Any]) -> Array:
         """Of each of several maps (n, *space)."""
-        if not self._quick or not np.isfinite(maps).all():
-            return distances(self._marker, maps, self._event, self._pixels)
-        beyond = self._marker.distances(maps).reshape(len(maps), -1)
-        if self._chosen is not None:
-            beyond = beyond[:, self._chosen]
-        beyond *= self._signs
-        found = np.asarray(beyond.max(axis=1))
-        at = found == 0
-        if at.any():  # a pixel of the region that is no more than at the threshold has left it
-            left = (beyond[at] == 0)[:, self._observed].any(axis=1)
-            found[at] = np.where(left, SMALLEST, 0.0)
+        shown = np.asarray(maps, maps.dtype if maps.dtype in EXTREMES else np.float64).reshape(len(maps), -1)
+        if not (self._quick and np.isfinite(shown).all()):
+            return distances(self._marker, np.asarray(maps, np.float64), self._event, self._pixels)
+        # rounding keeps the order: the farthest pixel on either side is the one that is the farthest rounded
+        lowest, highest = (shown, shown) if self._ranged is None else (shown + end for end in self._ranged)
+        bound = self._marker.bound(lambda: _least(lowest), lambda: _most(highest))
+        left = bound - _least(shown + self._inside)
+        found = np.maximum(_most(shown + self._outside) - bound, left)
+        if not found.all():  # a pixel of the region that is no more than at the threshold has left it
+            found[(found == 0) & (left == 0)] = SMALLEST
         return found
+
+
+def _apart(pixels: Mask, end: float) -> NDArray[np.float32]:
+    """What is added to maps so that the other pixels are at one end of all."""
+    return np.where(pixels.ravel(), 0.0, end).astype(np.float32)
+
+
+def _least(shown: NDArray[Any]) -> Array:
+    return np.asarray(np.minimum.reduce(shown, axis=1), np.float64)
+
+
+def _most(shown: NDArray[Any]) -> Array:
+    return np.asarray(np.maximum.reduce(shown, axis=1), np.float64)
 
 
 def distances(marker: Marker, maps: Array, event: RegionEvent, pixels: Mask) -> Array:

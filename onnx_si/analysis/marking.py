@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,15 +80,24 @@ class Marker:
 
     def distances(self, maps: Array) -> Array:
         """How far each of several maps (n, *space) is above the threshold, which is none of kind `top`."""
+        if self.threshold.kind in ("value", ARGMAX):
+            return np.asarray(maps - self.threshold.level)
+        chosen = (maps if self.mask is None else maps[:, self.mask]).reshape(len(maps), -1)
+        bound = np.asarray(self.bound(lambda: chosen.min(axis=1), lambda: chosen.max(axis=1)))
+        return np.asarray(maps - bound.reshape(-1, *(1,) * (maps.ndim - 1)))
+
+    def bound(self, least: Callable[[], Array], most: Callable[[], Array]) -> Array | float:
+        """What pixels have to exceed, of maps whose smallest and largest values are given when asked for."""
         kind, level = self.threshold.kind, self.threshold.level
         if kind in ("value", ARGMAX):
-            return np.asarray(maps - level)
-        chosen = (maps if self.mask is None else maps[:, self.mask]).reshape(len(maps), -1)
-        low, high = chosen.min(axis=1), chosen.max(axis=1)
-        bound = level * high + (0.0 if kind == "max" else (1 - level) * low)
+            return level
+        if kind == "max":
+            return level * most()
+        low, high = least(), most()
+        bound = level * high + (1 - level) * low
         if self.threshold.chosen:
             bound = np.where(low > level * high, bound, low - 1.0)  # else the choice would be another one
-        return np.asarray(maps - bound.reshape(-1, *(1,) * (maps.ndim - 1)))
+        return bound
 
     def region_of(self, shown: Array) -> Mask:
         """The region that the map itself means, by the threshold as it was written."""

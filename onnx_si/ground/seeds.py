@@ -31,11 +31,25 @@ def generator(seed: int, *arrays: ArrayLike) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
 
 
-def child_of(rng: np.random.Generator) -> Callable[[], np.random.Generator]:
-    """The next child of a generator, the same as `spawn` gives, but made where it is called for."""
-    seeds = rng.bit_generator.seed_seq
-    if not isinstance(seeds, np.random.SeedSequence):
-        (child,) = rng.spawn(1)
-        return lambda: child
-    (seed,) = seeds.spawn(1)
-    return lambda: np.random.Generator(type(rng.bit_generator)(seed))
+class Children:
+    """The children of a generator, the same as `spawn` gives one after the other, each made where it is used.
+
+    Parameters
+    ----------
+    rng : Generator
+        Nothing else may spawn from it.
+    """
+
+    def __init__(self, rng: np.random.Generator):
+        self._rng, self._count = rng, 0
+        self._made: list[np.random.Generator] = []
+
+    def next(self) -> Callable[[], np.random.Generator]:
+        """What makes the next child, or gives it again."""
+        number = self._count
+        self._count += 1
+        return lambda: self._numbered(number)
+
+    def _numbered(self, number: int) -> np.random.Generator:
+        self._made += self._rng.spawn(max(0, number + 1 - len(self._made)))
+        return self._made[number]

@@ -138,11 +138,14 @@ class FileMap:
         done = applied(self._steps, self.rounded(image), self._layout)
         return bool(np.array_equal(as_type(done, self._type), done))
 
-    def rounded(self, images: Array) -> NDArray[Any]:
+    @property
+    def precision(self) -> type[np.floating[Any]]:
+        """The type that the preprocessing is done in."""
+        return self._type if issubclass(self._type, np.floating) else np.float32
+
+    def rounded(self, images: NDArray[Any]) -> NDArray[Any]:
         """Images (n, *shape) in the precision that the preprocessing is done in."""
-        if np.issubdtype(self._type, np.integer):
-            return np.asarray(images.astype(np.float32))
-        return np.asarray(images.astype(self._type))
+        return np.asarray(images, self.precision)
 
     def _as_input(self, image: NDArray[Any]) -> NDArray[Any]:
         """What the file itself is given: whole numbers are rounded to, within their range."""
@@ -165,7 +168,11 @@ class FileMap:
         return as_type(images.reshape(-1, *images.shape[2:]), self._type)
 
     def run(self, images: NDArray[Any], *, alone: bool = False) -> Array:
-        """The map for each image (n, *shape), stacked, as float64.
+        """The map for each image (n, *shape), stacked, as float64: see `maps`."""
+        return np.asarray(self.maps(images, alone=alone), np.float64)
+
+    def maps(self, images: NDArray[Any], *, alone: bool = False) -> NDArray[Any]:
+        """The map for each image (n, *shape), stacked, in a type that holds the runtime's.
 
         Parameters
         ----------
@@ -185,10 +192,10 @@ class FileMap:
         self._pace = min(self._pace, (time.perf_counter() - started) / max(1, len(images)))
         return found
 
-    def _run(self, images: NDArray[Any], alone: bool) -> Array:
+    def _run(self, images: NDArray[Any], alone: bool) -> NDArray[Any]:
         stacked = None if alone or len(images) < 2 else self._stacked(images)
         if stacked is not None:
-            return np.asarray(stacked, np.float64)
+            return stacked
         found = np.empty(0)
         for number, part in enumerate(self._maps(images, alone)):
             if not number:

@@ -10,13 +10,16 @@ from scipy import stats
 from onnx_si.analysis.witness import draw
 from onnx_si.engines.montecarlo import Asker, Plan, monte_carlo
 from onnx_si.engines.montecarlo.answer import COPIES
+from onnx_si.engines.montecarlo.bracket import AHEAD, HALVINGS, Bracket
+from onnx_si.engines.montecarlo.chains import Chains
 from onnx_si.engines.montecarlo.counts import Count, Tail
 from onnx_si.engines.montecarlo.grid import look
 from onnx_si.engines.montecarlo.laws import law_of
-from onnx_si.engines.montecarlo.local import Local
-from onnx_si.engines.montecarlo.proposals import Proposals, jump
+from onnx_si.engines.montecarlo.local import Local, Lots
+from onnx_si.engines.montecarlo.proposals import Proposals
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.seeds import Children
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student, p_value_bounds
 
@@ -42,6 +45,20 @@ def line_of(law, place):
     return ImageLine(
         start=np.zeros(1), direction=np.ones(1), statistic=place, standard_error=error, distribution=law
     )
+
+
+def chains_of(grid, law, ask, rng):
+    return Chains(
+        law=law,
+        ask=ask,
+        proposals=Proposals.of(grid, law),
+        local=Local.of(grid, law, ask),
+        children=Children(rng),
+    )
+
+
+def local_step(local, x, rng):
+    return local.step(x, Lots.of(len(x), rng, Children(rng)))
 
 
 def random_set(rng, centre=0.0, count=6, width=0.1):
@@ -177,7 +194,7 @@ def test_proposals_have_the_density_that_they_say(name):
     x, widths = 0.5 * (ends[1:] + ends[:-1]), np.diff(ends)
     below = np.cumsum(np.exp(proposals.log_density(x)) * widths)
     assert below[-1] == pytest.approx(1.0, abs=2e-3)
-    drawn = proposals.draw(4000, np.random.default_rng(6))
+    drawn = proposals.draw(*np.random.default_rng(6).random((2, 4000)))
     assert stats.kstest(drawn, lambda at: np.interp(at, ends[1:], below)).pvalue > 0.001
     assert (proposals.log_density(np.array([grid.nodes[0] - 1, grid.nodes[-1] + 1])) < -1e200).all()
 
@@ -233,12 +250,107 @@ def test_a_step_leaves_the_law_as_it_is(name, step):
     x = np.array([law_of(line_of(law, at))[1] for at in start])
     x = x[ask.inside(x)]  # but for rounding of the ends
     if step == "jump":
-        moved = jump(x, Proposals.of(grid, standard), standard, ask, rng)
+        chains = chains_of(grid, standard, ask, rng)
+        draws = chains.draws(len(x), 1, rng)
+        (inside,) = chains.inside(states := chains.at(x), [draws])
+        moved = chains._jumped(states, draws, inside, 0).x
     else:
-        moved = Local.of(grid, standard, ask).step(x, rng)
+        moved = local_step(Local.of(grid, standard, ask), x, rng)
     assert np.mean(moved != x) > 0.2
     assert ask.inside(moved).all()
     assert stats.ks_2samp(moved, x).pvalue > 0.001
+
+
+class Noted(Asker):
+    """Notes how many places each question is about."""
+
+    def __init__(self, places, law):
+        self.sizes = []
+        super().__init__(outside(places), law.place, law.low, law.high)
+
+    def again(self, coordinates):
+        self.sizes.append(len(coordinates))
+        return super().again(coordinates)
+
+
+def one_by_one(chains, states, draws, backward):
+    """The chains as they are defined: each step asks when it comes."""
+    x = states.x.copy()
+    for step, lots in enumerate(draws.lots):
+        if backward:
+            x = chains.local.step(x, lots)
+        to, likelier = draws.to.x[step], chains.at(draws.to.x[step]).likelier
+        taken = (draws.log_u[step] < likelier - chains.at(x).likelier) & chains.ask.inside(to)
+        x = np.where(taken, to, x)
+        if not backward:
+            x = chains.local.step(x, lots)
+    return x
+
+
+@pytest.mark.parametrize(("known", "ahead"), [(True, True), (False, True), (False, False)])
+def test_what_is_asked_ahead_changes_no_step(known, ahead):
+    """Three steps of many chains, there and back, asked about at once; the local step leads elsewhere too.
+
+    What was not asked about ahead is asked about when a step wants it.
+    """
+    law, _ = law_of(line_of(Normal(0.0, SE), 0.0))
+    slivers = Intervals.of([(at, at + 2e-3) for at in SE * (0.03 + 0.1 * np.arange(5, 17))])
+    places = Intervals.of([(-0.6 * SE, 0.2 * SE)]).union(slivers)
+    ask = Noted(places, law)
+    grid = look(law, ask)
+    if not known:  # all of S is between the places that the grid knows
+        grid = dataclasses.replace(grid, off=np.where(grid.nodes < -0.3, grid.off, 1.0))
+    at = -0.1 if known else float(slivers.bounds[0].mean() / SE)
+    found = []
+    for stepped in (False, True):
+        rng = np.random.default_rng(2)
+        chains = chains_of(grid, law, ask, rng)
+        start = chains.at(np.array([at]))
+        back, draws = chains.draws(1, 3, rng, backward=True), chains.draws(200, 3, rng)
+        if stepped:
+            hub = chains.at(one_by_one(chains, start, back, True)).repeated(200)
+            found.append(one_by_one(chains, hub, draws, False))
+            continue
+        ask.sizes.clear()
+        before, inside = chains.inside(start, [back, draws])
+        assert len(ask.sizes) == 1 and 0 < ask.sizes[0] <= 603
+        if not ahead:
+            before[:], inside[:] = np.nan, np.nan
+        hub = chains.backward(start, back, before)
+        found.append(chains.forward(hub.repeated(200), draws, inside).x)
+        assert (len(ask.sizes) == 1) is ahead
+    assert np.array_equal(*found) and len(np.unique(found[0])) > 100
+
+
+def bracket(off_low, off_high):
+    return Bracket(low=0.0, high=1.0, off_low=off_low, off_high=off_high, centre=0.0)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_a_bisection_that_looks_ahead_is_the_same(bent):
+    """The same places are used as one by one, and few others are asked about, if the map bends."""
+    for end in np.random.default_rng(1).uniform(0.01, 0.99, 40):
+
+        def off(z, end=end):
+            return (z - end) * (40.0 if bent and z > end else 1.0)
+
+        cell, used, rounds, asked = bracket(off(0.0), off(1.0)), [], 0, 0
+        while cell.halvings < HALVINGS:
+            ahead = list(cell.ahead())
+            used += cell.bisected({z: off(z) for z in ahead})
+            rounds, asked = rounds + 1, asked + len(ahead)
+        low, high, wanted = 0.0, 1.0, []
+        while len(wanted) < len(used):
+            wanted.append(0.5 * (low + high))
+            low, high = (wanted[-1], high) if off(wanted[-1]) <= 0 else (low, wanted[-1])
+        assert used == wanted and (cell.low, cell.high) == (low, high)
+        if not bent:
+            assert rounds == math.ceil(len(used) / AHEAD) and asked == len(used)
+
+
+def test_a_bisection_of_counts_looks_no_further():
+    """Where distances in S are not told, the next middle alone is asked about."""
+    assert list(bracket(0.0, 3.0).ahead()) == [0.5]
 
 
 def test_a_place_outside_s_is_refused():
@@ -291,7 +403,7 @@ def test_where_most_of_s_was_seen():
         local = Local.of(grid, law, ask)
         x = np.array([0.5 * sum(places)])
         before = ask.passes
-        moved = [local.step(x, np.random.default_rng(seed)) for seed in range(8)]
+        moved = [local_step(local, x, np.random.default_rng(seed)) for seed in range(8)]
         assert (ask.passes == before) is well, "where S was seen well no stretch is asked for"
         assert all(ask.inside(one)[0] for one in moved)
 
@@ -322,7 +434,7 @@ def test_local_steps_beside_what_is_known_leave_the_law_as_it_is():
     assert grid.is_well_seen(standard) and np.array_equal(local.known, grid.seen)
     start = np.array([point.place for point in draw(law, ((slivers, True),), 3000, 100.0, rng)]) / SE
     start = np.concatenate([start[ask.inside(start)], rng.uniform(-0.6, 0.2, 1000)])
-    moved = local.step(start, rng)
+    moved = local_step(local, start, rng)
     known = grid.holds(start, grid.seen)
     assert np.array_equal(moved[known], start[known]) and not grid.holds(moved[~known], grid.seen).any()
     if (~known).any():

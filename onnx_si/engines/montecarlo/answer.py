@@ -8,19 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.engines.montecarlo.asker import Asker, Outside
+from onnx_si.engines.montecarlo.chains import Chains, Draws, States
 from onnx_si.engines.montecarlo.counts import Count
-from onnx_si.engines.montecarlo.grid import Grid, look
+from onnx_si.engines.montecarlo.grid import Grid, first_places, look
 from onnx_si.engines.montecarlo.laws import Law, law_of
 from onnx_si.engines.montecarlo.local import Local
-from onnx_si.engines.montecarlo.proposals import Proposals, jump
+from onnx_si.engines.montecarlo.proposals import Proposals
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.seeds import Children
 from onnx_si.search import Progress, Stop
 from onnx_si.search.stop import Stopped
 from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
 Array = NDArray[np.float64]
+NOTHING: Array = np.empty(0)
 COPIES = 4  # of the observed place that are asked about at once: its answer may not hang on its neighbours
 BLOCK = 32  # chains that run side by side, at first; then as many as ran before
 
@@ -58,27 +61,20 @@ class Drawn:
     interrupted: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Chains:
-    """A step to a proposal, then one within the stretch; backwards in the other order."""
+@dataclass
+class _Run:
+    """Chains from the observed place back to the hub, and out of it: the first are asked about together."""
 
-    law: Law
-    ask: Asker
-    proposals: Proposals
-    local: Local
+    chains: Chains
+    start: States
+    back: Draws | None
 
-    def forward(self, x: Array, steps: int, rng: np.random.Generator) -> Array:
-        for _ in range(steps):
-            x = jump(x, self.proposals, self.law, self.ask, rng)
-            x = self.local.step(x, rng)
-        return x
-
-    def ends(self, hub: Array, size: int, steps: int, rng: np.random.Generator, stop: Stop) -> Array | None:
-        """Where so many chains end; None where they were stopped on their way."""
-        found: list[Array] = []
+    def ends(self, draws: Draws, stop: Stop) -> Array | None:
+        """Where chains from the hub end; None where they were stopped on their way."""
+        found = list[Array]()
 
         def run() -> bool:
-            found.append(self.forward(np.repeat(hub, size), steps, rng))
+            found.append(self._ends(draws))
             return True
 
         try:
@@ -87,12 +83,12 @@ class _Chains:
             return None
         return found[0]
 
-    def backward(self, x: Array, steps: int, rng: np.random.Generator) -> Array:
-        """Each part is reversible, so the reversal of a chain is its parts in the reverse order."""
-        for _ in range(steps):
-            x = self.local.step(x, rng)
-            x = jump(x, self.proposals, self.law, self.ask, rng)
-        return x
+    def _ends(self, draws: Draws) -> Array:
+        chains, back = self.chains, self.back
+        *before, inside = chains.inside(self.start, (draws,) if back is None else (back, draws))
+        if back is not None:
+            self.start, self.back = chains.backward(self.start, back, before[0]), None
+        return chains.forward(self.start.repeated(draws.log_u.shape[1]), draws, inside).x
 
 
 def monte_carlo(
@@ -124,17 +120,18 @@ def monte_carlo(
     started = time.perf_counter()
     law, observed = law_of(line)
     ask = Asker(outside, law.place, law.low, law.high)
-    _require_steady(ask, observed, COPIES)
+    _require_steady(ask, observed, COPIES, first_places(law))
     grid = look(law, ask)
-    chains = _Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=Local.of(grid, law, ask))
+    local = Local.of(grid, law, ask)
+    chains = Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
     steps = plan.steps if grid.is_well_seen(law) else max(1, plan.steps // 2)
-    hub = chains.backward(np.array([observed]), steps, rng)
+    run = _Run(chains, chains.at(np.array([observed])), chains.draws(1, steps, rng, backward=True))
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
     stop, interrupted = stop or Stop(), False
     while count.seen < plan.draws and not count.stopped:
         size = min(max(BLOCK, count.seen), plan.draws - count.seen)
-        ends = chains.ends(hub, size, steps, rng, stop)
+        ends = run.ends(chains.draws(size, steps, rng), stop)
         interrupted = ends is None
         if ends is None:
             break
@@ -154,7 +151,7 @@ def monte_carlo(
     if not count.seen:
         raise Stopped
     _require_steady(ask, observed, 1)
-    estimate = _seen(grid, chains.local if plan.around else None, observed, law)
+    estimate = _seen(grid, local if plan.around else None, observed, law)
     seconds = time.perf_counter() - started
     return Drawn(
         p_value=count.p_value,
@@ -167,12 +164,13 @@ def monte_carlo(
     )
 
 
-def _require_steady(ask: Asker, observed: float, copies: int) -> None:
+def _require_steady(ask: Asker, observed: float, copies: int, others: Array = NOTHING) -> None:
     """Ask about the observed place, first and last: a network that flickers has no region to condition on.
 
-    Nothing that is told here reaches the chains.
+    Nothing that is told here of the observed place reaches the chains. What is to be asked about others is
+    asked with it.
     """
-    inside = ask.again(np.full(copies, observed))
+    inside = ask.again(np.concatenate([np.full(copies, observed), others]))[:copies]
     if inside.all():
         return
     if copies > 1 and not inside.any():

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from onnx_si.engines.montecarlo import tilted
 from onnx_si.engines.montecarlo.asker import Asker
+from onnx_si.engines.montecarlo.bracket import SPACING, Bracket
 from onnx_si.engines.montecarlo.laws import Law
 from onnx_si.ground.intervals import Intervals
 
 Array = NDArray[np.float64]
 
-REACH, SPACING = 8.0, 0.1  # of the even part of the grid, in units of the law
+REACH = 8.0  # of the even part of the grid, in units of the law
 FAR, OUTER = 1024.0, 16  # how far places lie outside it, and how many on each side
 _EVEN = np.linspace(-REACH, REACH, round(2 * REACH / SPACING) + 1)
 _BEYOND = REACH * (FAR / REACH) ** (np.arange(1, OUTER + 1) / OUTER)
 AROUND = np.concatenate([-_BEYOND[::-1], _EVEN, _BEYOND])
 DEEPEST = 1e6  # below the law's peak its logarithm counts as flat: more than at the grid's ends
-HALVINGS = 6  # at least, of a cell in which S begins or ends
 ROUNDS, SPLIT = 8, 16  # cells outside S that are looked at once more: so often, so many each time
 STEEPER = 1.5  # times what is seen around a cell, for how fast the map may change in it
 MOST = math.log(4.0)  # odds of what lies between places of S against what lies beside one
@@ -137,24 +137,19 @@ def look(law: Law, ask: Asker) -> Grid:
 def _with_ends(grid: Grid, law: Law, ask: Asker) -> Grid:
     """The grid with the ends of S bisected."""
     edges = np.flatnonzero(grid.inside[1:] != grid.inside[:-1])
-    low, high, starts_inside = grid.nodes[edges], grid.nodes[edges + 1], grid.inside[edges]
-    left = high - low > _narrow(low, law)  # the others were bisected before
-    asked = list[Array]()
-    while left.any():
-        low, high, starts_inside = low[left], high[left], starts_inside[left]
-        middle = 0.5 * (low + high)
-        same = ask.inside(middle) == starts_inside
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-        asked.append(middle)
-        left = (high - low > 1.001 * _narrow(low, law)) | (len(asked) < HALVINGS)
-    return grid.with_nodes(np.concatenate(asked), ask) if asked else grid
-
-
-def _narrow(x: Array, law: Law) -> Array:
-    """How wide a cell may be, but for rounding, in which S begins or ends: the law falls the faster, the
-    farther out it is.
-    """
-    return np.asarray(SPACING / np.maximum(2**HALVINGS, np.abs(x - law.centre)))
+    nodes, off = grid.nodes.tolist(), grid.off.tolist()
+    brackets = [
+        Bracket(low=nodes[i], high=nodes[i + 1], off_low=off[i], off_high=off[i + 1], centre=law.centre)
+        for i in edges.tolist()
+    ]
+    left = [one for one in brackets if one.high - one.low > one.narrow]  # the others were bisected before
+    asked = list[float]()
+    while left:
+        ahead = [x for one in left for x in one.ahead()]
+        answers = dict(zip(ahead, ask(np.array(ahead)).tolist(), strict=True))
+        asked += [x for one in left for x in one.bisected(answers)]
+        left = [one for one in left if one.is_wide]
+    return grid.with_nodes(np.array(asked), ask) if asked else grid
 
 
 def _promising(grid: Grid, law: Law) -> Array:

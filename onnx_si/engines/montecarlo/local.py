@@ -7,6 +7,7 @@ both), and the stretch of a state is grown from the largest cell that holds it a
 in S. That is a function of the line and the state alone, and what was asked for one state serves all others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +17,7 @@ from onnx_si.engines.montecarlo import tilted
 from onnx_si.engines.montecarlo.asker import Asker
 from onnx_si.engines.montecarlo.grid import Grid
 from onnx_si.engines.montecarlo.laws import Law
-from onnx_si.ground.seeds import child_of
+from onnx_si.ground.seeds import Children
 
 Array = NDArray[np.float64]
 Cell = tuple[int, int]
@@ -111,6 +112,20 @@ class Stretches:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lots:
+    """What a local step of each of several chains draws, whether it is taken or not."""
+
+    way: NDArray[np.integer]
+    u: Array
+    child: Callable[[], np.random.Generator]
+
+    @classmethod
+    def of(cls, count: int, rng: np.random.Generator, children: Children) -> "Lots":
+        way = rng.integers(2, size=count)
+        return cls(way=way, u=rng.random(count), child=children.next())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Local:
     """Steps within a stretch of S that the grid did not see; in `known` cells proposals from it do better."""
 
@@ -126,21 +141,23 @@ class Local:
         both = Stretches(ask, 0.0), Stretches(ask, THIRD)
         return cls(stretches=both, grid=grid, known=known, law=law, ask=ask)
 
-    def step(self, x: Array, rng: np.random.Generator) -> Array:
+    def knows(self, x: Array) -> NDArray[np.bool_]:
+        """Which states lie in cells that the grid knows: they stay."""
+        return self.grid.holds(x, self.known)
+
+    def step(self, x: Array, lots: Lots) -> Array:
         """One step of each chain (Metropolis-Hastings): a draw from its stretch.
 
         The ways to cut the line are chosen between by lot. A state in a cell that the grid knows stays, and
         no step leads into such a cell: that is as reversible as any other step that is not taken.
         """
-        way = rng.integers(2, size=len(x))
-        child, u = child_of(rng), rng.uniform(size=len(x))
-        outside = ~self.grid.holds(x, self.known)
+        outside = ~self.knows(x)
         if not outside.any():
             return x
-        drawn, log_u = child(), np.log(u)
+        drawn, log_u = lots.child(), np.log(lots.u)
         result = x.copy()
         for number, stretches in enumerate(self.stretches):
-            rows = np.flatnonzero(outside & (way == number))
+            rows = np.flatnonzero(outside & (lots.way == number))
             if len(rows):
                 result[rows] = self._moved(x[rows], stretches, drawn, log_u[rows])
         return result
@@ -171,7 +188,7 @@ def _tilts(ends: Array, law: Law) -> Array:
 
 
 def _drawn(ends: Array, law: Law, rng: np.random.Generator) -> Array:
-    return tilted.draw(ends[:, 0], ends[:, 1] - ends[:, 0], _tilts(ends, law), rng)
+    return tilted.draw(ends[:, 0], ends[:, 1] - ends[:, 0], _tilts(ends, law), rng.random(len(ends)))
 
 
 def _log_density(x: Array, ends: Array, law: Law) -> Array:

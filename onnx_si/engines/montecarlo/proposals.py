@@ -1,4 +1,4 @@
-"""Independence proposals from what the grid tells of S, and the step that takes them."""
+"""Independence proposals from what the grid tells of S."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.engines.montecarlo import tilted
-from onnx_si.engines.montecarlo.asker import Asker
 from onnx_si.engines.montecarlo.grid import DEEPEST, Grid, cell_of
 from onnx_si.engines.montecarlo.laws import LOWEST, Law
 
@@ -61,11 +60,11 @@ class Proposals:
         cumulated = (self.shares / self.shares.sum()).cumsum()
         return np.asarray(cumulated / cumulated[-1])
 
-    def draw(self, count: int, rng: np.random.Generator) -> Array:
-        """Proposals, whatever the state is."""
-        piece = self._cumulated.searchsorted(rng.random(count), side="right")
+    def draw(self, pieces: Array, within: Array) -> Array:
+        """Proposals, whatever the states are: of uniform numbers for the piece, and for where in it."""
+        piece = self._cumulated.searchsorted(pieces, side="right")
         low = self.nodes[piece]
-        return tilted.draw(low, self.nodes[piece + 1] - low, self.tilts[piece], rng)
+        return tilted.draw(low, self.nodes[piece + 1] - low, self.tilts[piece], within)
 
     def log_density(self, x: Array) -> Array:
         """Log density of a proposal; `LOWEST` outside the grid, where none falls."""
@@ -84,19 +83,6 @@ def _pieces(nodes: Array) -> tuple[Array, NDArray[np.intp]]:
     low, high = nodes[cell], nodes[cell + 1]
     cut = np.where(within == 0, low, low + (high - low) * within / counts[cell])
     return np.append(cut, nodes[-1]), cell
-
-
-def jump(x: Array, proposals: Proposals, law: Law, ask: Asker, rng: np.random.Generator) -> Array:
-    """One step of each chain to a proposal that does not depend on where it is (Metropolis-Hastings)."""
-    to = proposals.draw(len(x), rng)
-    log_u = np.log(rng.uniform(size=len(x)))
-    both = np.concatenate([to, x])  # one look at both costs what a look at one does
-    ratios = law.log_density(both) - proposals.log_density(both)
-    moves = np.flatnonzero(log_u < ratios[: len(x)] - ratios[len(x) :])
-    moves = moves[ask.inside(to[moves])]
-    result = x.copy()
-    result[moves] = to[moves]
-    return result
 
 
 def _log_sum(values: Array) -> float:

@@ -15,9 +15,8 @@ def log_mass(widths: Array, tilts: Array) -> Array:
     return np.asarray(np.log(widths) + np.where(steep < FLAT, 0.5 * tilts, integral))
 
 
-def draw(low: Array, widths: Array, tilts: Array, rng: np.random.Generator) -> Array:
-    """One draw from each interval."""
-    u = rng.uniform(size=len(low))
+def draw(low: Array, widths: Array, tilts: Array, u: Array) -> Array:
+    """One draw from each interval, of a uniform number."""
     with np.errstate(all="ignore"):
         steep = np.abs(tilts)
         share = -np.log1p(u * np.expm1(-steep)) / steep  # measured from the heavy end
