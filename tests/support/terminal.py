@@ -30,6 +30,7 @@ def interrupted(arguments: list[str], sign: str, seconds: float = 0.0, patience:
 
     process, terminal = pty.fork()
     if not process:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background ignore it
         os.execv(sys.executable, [sys.executable, "-m", *arguments])
     written, pressed, end, due = b"", None, time.monotonic() + patience, None
     while time.monotonic() < end:

@@ -50,7 +50,7 @@ class Product:
         for factor in self.factors:
             inner, steep = factor.of.bounds()
             outer = factor.function.slopes(*inner)
-            made = _times(made, (factor.function.values(*inner), _multiplied(outer, steep)))
+            made = _times(made, (factor.function.values(*inner), multiplied(outer, steep)))
         return made
 
     def at(self, share: Array | float) -> Array:
@@ -102,7 +102,7 @@ class Sums:
         with np.errstate(invalid="ignore", over="ignore"):
             found = [one.bounds() for one in self.products]
             values, slopes = ([one[i] for one in found] for i in (0, 1))
-            return _added(values), _added(slopes)
+            return added(values), added(slopes)
 
     def rounding(self) -> Array:
         """What numbers as large as the largest of each row carry at least; 0 of what has no bounds."""
@@ -149,8 +149,8 @@ def _of_polynomial(c: Array) -> tuple[Ends, Ends]:
 
 def _times(a: tuple[Ends, Ends], b: tuple[Ends, Ends]) -> tuple[Ends, Ends]:
     """Bounds of a product, and of its slope."""
-    parts = [_multiplied(a[0], b[1]), _multiplied(a[1], b[0])]
-    return _multiplied(a[0], b[0]), _added(parts)
+    parts = [multiplied(a[0], b[1]), multiplied(a[1], b[0])]
+    return multiplied(a[0], b[0]), added(parts)
 
 
 def product_of_ends(a: Ends, b: Ends) -> Ends:
@@ -160,15 +160,15 @@ def product_of_ends(a: Ends, b: Ends) -> Ends:
     return least, most
 
 
-def _multiplied(a: Ends, b: Ends) -> Ends:
-    """Of zero times what is infinite nothing is known."""
+def multiplied(a: Ends, b: Ends) -> Ends:
+    """Bounds of a product. Of zero times what is infinite nothing is known."""
     least, most = product_of_ends(a, b)
     unknown = np.isnan(least)
     return np.where(unknown, -np.inf, least), np.where(unknown, np.inf, most)
 
 
-def _added(ends: list[Ends]) -> Ends:
-    """No number where infinities cancel: nothing follows from these."""
+def added(ends: list[Ends]) -> Ends:
+    """Bounds of a sum. No number where infinities cancel: nothing follows from these."""
     return np.asarray(sum(low for low, _ in ends)), np.asarray(sum(high for _, high in ends))
 
 

@@ -11,13 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.piecewise.curves.expressions import Sums
+from onnx_si.domains.piecewise.curves.twins import closest
+from onnx_si.errors import UnsupportedModel
 from onnx_si.rules.rules import Array
 
 Index = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 NARROWEST = 2.0**-44  # share of an interval on which no more is asked: a pole, or a root of many
 ROUNDS = 200  # of closing in on a root at most
+MANY = 16  # parts of each row that are open, from which it is asked whether functions are as good as equal,
+MOST = 1 << 20  # and of all rows, at which it is given up
 CLOSEST = 2.0**-52  # share of an interval: where a root is known
+UNTOLD = (
+    "two ratios, roots or products along the line are equal but for rounding in a form in which nobody can "
+    "tell them apart; --engine monte-carlo asks the runtime alone"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +67,13 @@ class _Found:
 
 
 def signs_of(sums: Sums, slack: Array | float) -> Signs:
-    """The signs of all rows on [0, 1]; their values may be off by the slack."""
+    """The signs of all rows on [0, 1]; their values may be off by the slack.
+
+    Raises
+    ------
+    UnsupportedModel
+        If bounds can't tell a function from zero that is not zero.
+    """
     found, row, slack = _Found([]), np.arange(sums.count), np.broadcast_to(slack, sums.count)
     low, high, part = np.zeros(len(row)), np.ones(len(row)), sums
     while len(row):
@@ -72,9 +86,13 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         _settle(found, part.pick(steady), row[steady], low[steady], high[steady])
         within = (least >= -near) & (most <= near) | (high - low <= NARROWEST) | part.no_numbers()
         open_ = ~(above | below | steady)
+        if len(row) > MANY * sums.count:
+            within |= closest(part, near)
         last = open_ & within
         found.add(last, row, low, high, 0)
         rest = open_ & ~within
+        if np.count_nonzero(rest) > MOST:
+            raise UnsupportedModel(UNTOLD)
         part, middle = part.pick(rest).halves(), 0.5 * (low[rest] + high[rest])
         row = np.concatenate([row[rest]] * 2)
         low, high = np.concatenate([low[rest], middle]), np.concatenate([middle, high[rest]])
