@@ -1,6 +1,6 @@
 """A simulation as a table for a person."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -32,13 +32,18 @@ def print_table(simulation: Simulated, stream: TextIO) -> None:
 
 
 def _table(rows: Iterable[Row], alpha: float) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
     interval = f"{CONFIDENCE:.0%} interval"
     names = ("signal", "method", "trials", "tested", "no region", f"rejected at {alpha:g}", interval)
-    for name in (*names, "KS p-value"):
-        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+    return _filled((*names, "KS p-value"), "method", [_cells(row) for row in rows])
+
+
+def _filled(names: Sequence[str], words: str, rows: Sequence[Sequence[str]]) -> Table:
+    """A table, a column of which is of words; where a terminal is narrow, lines break and nothing is cut."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="left" if name == words else "right", overflow="fold")
     for row in rows:
-        table.add_row(*_cells(row))
+        table.add_row(*row)
     return table
 
 
@@ -50,17 +55,15 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _part_table(rows: Iterable[PartRow], alpha: float) -> Table:
     """Components by themselves, and images with a rejected one after Holm's adjustment."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
     interval = f"{CONFIDENCE:.0%} interval"
     counts = ("signal", "components", "tested", f"rejected at {alpha:g}", interval)
-    for name in (*counts, "images", "with a rejected one", interval):
-        table.add_column(name, justify="left" if name == "components" else "right", no_wrap=True)
+    names, lines = (*counts, "images", "with a rejected one", interval), list[tuple[str, ...]]()
     for row in rows:
         where = "on the square" if row.touches else "off the square" if row.signal else "all"
         rates = (_rate(row.reject_rate), _ends(row.reject_interval))
         images = (str(row.images), _rate(row.image_rate), _ends(row.image_interval))
-        table.add_row(f"{row.signal:g}", where, str(row.tested), *rates, *images)
-    return table
+        lines.append((f"{row.signal:g}", where, str(row.tested), *rates, *images))
+    return _filled(names, "components", lines)
 
 
 def _rate(value: float | None) -> str:
