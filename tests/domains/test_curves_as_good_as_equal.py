@@ -47,6 +47,17 @@ def test_what_is_told_is_true_and_near_to_the_truth(name, apart):
     assert closest(sums, 1e3 * true).all()
 
 
+def test_functions_may_be_steeper_at_the_other_argument():
+    weight, large = np.ones((1, 1)), np.array([[2.0], [3.0]])
+    for given in ((large, 0.1 * large), (0.1 * large, large)):
+        sums = Sums(
+            tuple(
+                product(sign * weight, (Reciprocal(),), [x]) for sign, x in zip((1, -1), given, strict=True)
+            )
+        )
+        assert not closest(sums, 0.999 * largest(sums)).any()
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_equal_but_for_rounding_is_told_without_halving(name, monkeypatch):
     monkeypatch.setattr(signs, "MOST", 4096)

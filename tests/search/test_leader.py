@@ -18,6 +18,7 @@ from onnx_si.ground.intervals import Intervals
 from onnx_si.program.instruction import with_deaths
 from onnx_si.program.leading import largest_above
 from onnx_si.program.program import bind
+from onnx_si.search.frontier import Frontier
 from onnx_si.search.leader import over_leader
 from onnx_si.search.tuning import Costs, Tuning
 
@@ -76,6 +77,20 @@ def test_both_kinds_of_parts_are_used():
     fates = [the_case(number).search(alternative="two-sided", **LED).fates for number in range(len(CASES))]
     assert sum(found["sieved"] for found in fates) > 10
     assert sum(found["in_parts"] for found in fates) > 0
+
+
+def test_pixels_are_not_settled_by_margins_that_are_only_bounds(monkeypatch):
+    """A pixel whose margin over one value is above zero may be below the largest value's level."""
+    kept, push = [], Frontier.push
+
+    def watched(self, cell, *ends, **changes):
+        if "open" in changes:
+            kept.append((changes["open"] >= cell.open).all())
+        push(self, cell, *ends, **changes)
+
+    monkeypatch.setattr(Frontier, "push", watched)
+    the_case(0).search(alternative="two-sided", **LED)
+    assert kept and all(kept)
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
