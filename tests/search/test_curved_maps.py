@@ -13,11 +13,15 @@ from support.errors_of_nets import error_of, members, scan
 from support.scenes import AS_LARGE, TINY, make_case
 
 import onnx_si
+from onnx_si.domains.enclosure.domain import Enclosures
+from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.curves.curve import image_between
+from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import UnsupportedModel
 from onnx_si.ground.intervals import Intervals
+from onnx_si.program.program import bind
 
 SEEDS = range(int(os.environ.get("ONNX_SI_CURVES", "12")))
 SETTLED = 4.0  # standard errors in which next to nothing may be left open
@@ -178,6 +182,29 @@ def test_where_a_cosine_is_no_number_the_image_is_refused(threshold):
         assert np.array_equal(members(found.inside, z), expected), seed
         left_out, gone = left_out + found.fates["discarded"], gone + (~there).sum()
     assert left_out > 0 and gone > 0
+
+
+def test_no_pixel_is_taken_for_right_where_it_may_be_no_number():
+    """Margins that are above zero wherever they are numbers: proven of a narrow cell, not of a wide one."""
+    case = next(filter(None, map(above_zero, range(12))))
+    image = case.line.start + case.line.direction * case.line.statistic
+    program = bind(case.model, image, ("map",))
+    everything = RegionEvent(np.ones((1, 1, 6, 6), np.bool_))
+    task = Task(program=program, margin="map", line=case.line, event=everything)
+    se, at = case.line.standard_error, case.line.statistic
+    ends = [(at - 1e-6 * se, at + 1e-6 * se), (-40 * se, 40 * se)]
+    narrow, wide = Enclosures().claim(task, ends, 1 << 30, Tally())
+    assert not narrow.open.any()
+    assert wide.open.all()
+    assert not wide.outside
+
+
+def above_zero(seed):
+    """A map that is above zero wherever it is a number, which is not everywhere."""
+    rng, net = np.random.default_rng([5, seed]), nets.Net(seed, (1, 2, 6, 6), opset=18)
+    again = net.add("Relu", net.conv(net.add("Relu", net.conv("x", 2, 4)), 4, 2))
+    above = net.add("Add", cosine(net, "x", again), number(net, 0.1))
+    return all_numbers(net.finish(net.add("Identity", above, out="map")), rng.normal(size=net.shape), "1.0")
 
 
 def holds_at(case, place):
