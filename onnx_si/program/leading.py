@@ -16,6 +16,7 @@ from onnx_si.program.cone import narrowed, sliced
 from onnx_si.program.growth import Growth
 from onnx_si.program.instruction import Instruction, needed, with_deaths
 from onnx_si.program.program import Program
+from onnx_si.program.ways_back import CONSTANT, element_of, numbered
 from onnx_si.rules.boxes import whole
 from onnx_si.rules.rules import FEW_CANDIDATES, Affine, Array, Maximum
 
@@ -106,12 +107,11 @@ def _traced(program: Program, name: str, element: int) -> tuple[str, int]:
     made = {step.output: step for step in program.instructions}
     for step in _moves(made, name):
         (source,) = step.inputs
-        shape = program.shapes[source]
-        numbers = np.arange(1, 1 + math.prod(shape), dtype=np.float64).reshape(1, *shape)
-        here, there = (float(step.rule.evaluate(x).ravel()[element]) for x in (numbers, numbers + 1))
-        if there - here != 1 or not 1 <= here <= numbers.size or here != int(here):
+        (numbers,) = numbered([program.shapes[source]])
+        place = element_of(*(step.rule.evaluate(x).ravel()[element] for x in (numbers, numbers + 1)))
+        if place == CONSTANT:
             break
-        name, element = source, int(here) - 1
+        name, element = source, int(place)
     return name, element
 
 

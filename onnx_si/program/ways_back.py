@@ -45,16 +45,25 @@ def ways_back(instructions: Sequence[Instruction], shapes: Mapping[str, tuple[in
 
 def _sources(rule: Maximum, shapes: Sequence[tuple[int, ...]]) -> NDArray[np.intp] | None:
     """Candidates of numbered elements; those that do not grow with the numbers are constants."""
-    sizes = [math.prod(shape) for shape in shapes]
-    first = np.cumsum([0, *sizes])
-    numbers = [
-        np.arange(start, start + size, dtype=np.float64).reshape(1, *shape)
-        for start, size, shape in zip(first, sizes, shapes, strict=False)
-    ]
+    numbers = numbered(shapes)
     here: Sequence[Array] | Array = rule.candidates(*numbers)
     if len(here) > FEW_CANDIDATES:
         return None
-    here, there = np.asarray(here)[:, 0], np.asarray(rule.candidates(*(x + 1 for x in numbers)))[:, 0]
+    return element_of(np.asarray(here), np.asarray(rule.candidates(*(x + 1 for x in numbers))))[:, 0]
+
+
+def numbered(shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Tensors (1, *shape) whose elements are numbered through all of them."""
+    sizes = [math.prod(shape) for shape in shapes]
+    first = np.cumsum([0, *sizes])
+    return [
+        np.arange(start, start + size, dtype=np.float64).reshape(1, *shape)
+        for start, size, shape in zip(first, sizes, shapes, strict=False)
+    ]
+
+
+def element_of(here: Array, there: Array) -> NDArray[np.intp]:
+    """The numbered elements that results are, by the same with all numbers one larger; else `CONSTANT`."""
     with np.errstate(invalid="ignore"):
         moved = there - here == 1
     return np.where(moved, here, CONSTANT).astype(np.intp)

@@ -187,8 +187,8 @@ class EnclosureDomain:
         else:
             index, centre, slope, radius, excess = self._leader(rule, xs)
             if excess[0].size == 1 and self.program is not None:
-                proven_ = (excess <= 0) & np.isfinite(centre)
-                self.leaders[self.output] = np.where(proven_, index, NOBODY).reshape(-1)
+                leads = (excess <= 0) & np.isfinite(centre)
+                self.leaders[self.output] = np.where(leads, index, NOBODY).reshape(-1)
             shifted = centre + 0.5 * excess
             local = 0.5 * excess + 4 * UNIT * (np.abs(shifted) + excess) + LEAST * (shifted != 0)
             value = Enclosure(

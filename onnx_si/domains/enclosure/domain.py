@@ -74,7 +74,9 @@ class Enclosures:
             outside[cell[proven & (found[cell, pixel] > 0)]] = True
             flat[cell[proven], pixel[proven]] &= found[cell[proven], pixel[proven]] > 0
         flat[values.no_numbers] = True
-        unknown = values.lost | values.no_numbers
+        leaders = [
+            {} if lost else _of(values.leaders, i) for i, lost in enumerate(values.lost | values.no_numbers)
+        ]
         wrong, right = found.max(axis=1, initial=0.0), -np.where(found == 0, -np.inf, found).max(axis=1)
         return [
             Claim(
@@ -82,17 +84,16 @@ class Enclosures:
                 open=pixels,
                 undecided=int(undecided),
                 clear=float(how),
-                leaders={} if unknown[i] else _of(values.leaders, i),
+                leaders=found_to_lead,
             )
-            for i, (out, lost, pixels, undecided, how) in enumerate(
-                zip(
-                    outside,
-                    values.lost,
-                    open_,
-                    values.undecided,
-                    np.where(wrong > 0, wrong, np.where(np.isfinite(right), right, 0.0)),
-                    strict=True,
-                )
+            for out, lost, pixels, undecided, how, found_to_lead in zip(
+                outside,
+                values.lost,
+                open_,
+                values.undecided,
+                np.where(wrong > 0, wrong, np.where(np.isfinite(right), right, 0.0)),
+                leaders,
+                strict=True,
             )
         ]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.piecewise.curves.expressions import Sums
-from onnx_si.domains.piecewise.curves.twins import closest
-from onnx_si.errors import UnsupportedModel
+from onnx_si.domains.piecewise.curves.twins import as_good_as_equal
+from onnx_si.errors import Refusal
 from onnx_si.rules.rules import Array
 
 Index = NDArray[np.intp]
@@ -23,8 +23,7 @@ MANY = 16  # parts of each row that are open, from which it is asked whether fun
 MOST = 1 << 20  # and of all rows, at which it is given up
 CLOSEST = 2.0**-52  # share of an interval: where a root is known
 UNTOLD = (
-    "two ratios, roots or products along the line are equal but for rounding in a form in which nobody can "
-    "tell them apart; --engine monte-carlo asks the runtime alone"
+    "two ratios, roots or products along the line are equal, or so nearly that bounds can't tell them apart"
 )
 
 
@@ -71,8 +70,8 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
 
     Raises
     ------
-    UnsupportedModel
-        If bounds can't tell a function from zero that is not zero.
+    Refusal
+        If bounds can tell neither that a function is zero nor that it is not.
     """
     found, row, slack = _Found([]), np.arange(sums.count), np.broadcast_to(slack, sums.count)
     low, high, part = np.zeros(len(row)), np.ones(len(row)), sums
@@ -87,12 +86,12 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         within = (least >= -near) & (most <= near) | (high - low <= NARROWEST) | part.no_numbers()
         open_ = ~(above | below | steady)
         if len(row) > MANY * sums.count:
-            within |= closest(part, near)
+            within |= as_good_as_equal(part, near)
         last = open_ & within
         found.add(last, row, low, high, 0)
         rest = open_ & ~within
         if np.count_nonzero(rest) > MOST:
-            raise UnsupportedModel(UNTOLD)
+            raise Refusal(UNTOLD, "take --engine monte-carlo, which asks the runtime alone")
         part, middle = part.pick(rest).halves(), 0.5 * (low[rest] + high[rest])
         row = np.concatenate([row[rest]] * 2)
         low, high = np.concatenate([low[rest], middle]), np.concatenate([middle, high[rest]])

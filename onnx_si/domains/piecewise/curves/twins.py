@@ -13,7 +13,7 @@ from onnx_si.rules.curved import Ends
 from onnx_si.rules.rules import Array
 
 
-def closest(sums: Sums, slack: Array) -> NDArray[np.bool_]:
+def as_good_as_equal(sums: Sums, slack: Array) -> NDArray[np.bool_]:
     """Rows on which such a difference is within the slack all along; none of a sum of another kind."""
     found = _difference(sums)
     if found is None:
