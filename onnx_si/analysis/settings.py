@@ -9,12 +9,14 @@ from onnx_si.analysis.options.of_image import ImageSettings
 from onnx_si.analysis.options.of_noise import NoiseSettings
 from onnx_si.analysis.options.of_question import QuestionSettings
 from onnx_si.analysis.options.of_testing import TestingSettings
+from onnx_si.analysis.options.option import Option
 from onnx_si.choices.guarantees import CERTIFIED, EXACT
 from onnx_si.choices.noise_sources import FROM_MODEL, GIVEN
 from onnx_si.errors import UsageError
 from onnx_si.ground.terminal import shown
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
+_READ_BY_AUTO = frozenset({"time_limit"})  # which engine it takes depends on it
 _NOT_CHOSEN = frozenset({"sigma_source", "left_open", "reasons"})
 
 
@@ -45,6 +47,16 @@ class Settings(QuestionSettings, NoiseSettings, ImageSettings, TestingSettings):
     def may_draw(self) -> bool:
         """Whether the deployed runtime is asked alone where the network can't be followed exactly."""
         return self.engine not in (EXACT.name, CERTIFIED.name)
+
+    def idle_with(self, engine: str) -> tuple[str, ...]:
+        """What is not as usual, in vain, where `auto` took this engine (beside a chosen one: refused)."""
+        values = dataclasses.asdict(self) | {"engine": engine}
+        chosen = (option for name, option in OPTIONS.items() if values[name] != option.default)
+        idle = (
+            option for option in chosen if option.name not in _READ_BY_AUTO and not option.has_effect(values)
+        )
+        where = f"with the {engine} engine"
+        return tuple(_in_vain(option, where) for option in idle if self.engine != engine)
 
     def config(self) -> dict[str, Any]:
         """The values alone: enough, with model and images, to run the same test again. What has no effect
@@ -100,7 +112,12 @@ def _require_effect(chosen: Mapping[str, Any], values: Mapping[str, Any]) -> Non
     for name in chosen:
         option = OPTIONS[name]
         if option.needs is not None and not option.has_effect(values):
-            raise UsageError(f"{option.flag} has no effect here: it needs {option.needs.words}")
+            raise UsageError(_in_vain(option))
+
+
+def _in_vain(option: Option, where: str = "here") -> str:
+    needs = "" if option.needs is None else option.needs.words
+    return f"{option.flag} has no effect {where}: it needs {needs}"
 
 
 def _default_hypothesis(has_reference: bool) -> tuple[str, str]:

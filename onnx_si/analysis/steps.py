@@ -132,11 +132,14 @@ def settled_engine(tested: Question) -> tuple[Question, Remarks]:
     selection = tested.selection
     proving = selection.marking.proving
     if proving is None or not isinstance(selection.engine, Either):
-        return tested, Remarks()
+        return tested, remarks(warnings=tested.settings.idle_with(selection.engine.guarantee))
     found = selection.engine.decided(tested.line, selection.event, tested.how)
     marking = proving if found.proven else selection.marking
     selection = replace(selection, engine=found.engine, marking=marking, why=found.why)
-    told = remarks(defaults=(f"engine {found.engine.guarantee}: {found.why}",))
+    told = remarks(
+        defaults=(f"engine {found.engine.guarantee}: {found.why}",),
+        warnings=tested.settings.idle_with(found.engine.guarantee),
+    )
     return replace(tested, selection=selection, how=found.asking(tested.how)), told
 
 

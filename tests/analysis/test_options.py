@@ -272,6 +272,34 @@ def test_options_that_have_an_effect_are_taken(tmp_path):
     assert onnx_si.test(model, IMAGE, mask=mask, sigma=1.0, threshold="minmax:0.5", exif=True).config["exif"]
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"draws": 19, "steps": 1}, ["--draws", "--steps"]),
+        ({"draws": 19, "methods": ["monte-carlo"]}, []),
+        ({"precision": 0.01, "time_limit": 100.0}, []),
+        ({}, []),
+    ],
+)
+def test_what_the_engine_that_auto_takes_leaves_without_effect_is_told(how, told):
+    said = onnx_si.test(nets.map_net(seed=3, size=8), IMAGE, sigma=1.0, verify=0, **how).warnings
+    assert [text.split()[0] for text in said if "no effect with the exact engine" in text] == told
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [({"draws": 19}, []), ({"draws": 19, "precision": 0.01, "time_limit": 9.0}, ["--precision"])],
+)
+def test_what_chains_leave_without_effect_is_told(how, told):
+    """A limit of time is no such option: whether proven bounds are expected within it decides."""
+    net = nets.Net(0, (1, 1, 8, 8))
+    net.add("Conv", "x", net.const(np.ones((1, 1, 1, 1))), out="inner")
+    net.add("Sin", "inner", out="map")
+    result = onnx_si.test(net.finish("map"), IMAGE, sigma=1.0, threshold="minmax:0.5", verify=0, **how)
+    said = [text.split()[0] for text in result.warnings if "no effect with the monte-carlo engine" in text]
+    assert result.guarantee == "monte-carlo" and said == told
+
+
 # ------------------------------------------------------------------------------------ one spelling, files
 
 
