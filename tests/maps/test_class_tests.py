@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import scipy
+from support import nets
 from test_class_maps import CLASSES, SHAPE, images, labels, segmenter
 
 import onnx_si
@@ -128,3 +129,23 @@ def test_other_verbs_follow_one_class(tmp_path, capsys):
     assert cli.main(arguments) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["classes"]) > 2 and found["config"]["target"] == "all"
+
+
+def test_under_a_mask_every_class_is_tested_given_the_class_of_every_pixel():
+    """The class that the model was asked for has the most pixels of all: where it has none under the mask
+    there is no test, so that a class' own region says nothing of the images that are tested.
+
+    The pixel on the right, which may not count, is in another class where the first is 1 above the second.
+    """
+    net = nets.Net(0, (1, 1, 1, 3))
+    rise = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+    scores = net.add("MatMul", "x", net.const(rise))
+    factors = np.array([[0.0], [1.0], [2.0]]).reshape(1, 3, 1, 1)
+    offsets = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, -1.0]]).reshape(1, 3, 1, 3)
+    net.add("Add", net.add("Mul", scores, net.const(factors)), net.const(offsets), out="map")
+    image = np.array([1.4, -0.8, 0.0]).reshape(net.shape)
+    options = {"saliency": "output:map", "threshold": "argmax", "target": "all", "layout": "NCHW"}
+    result = onnx_si.test(net.finish("map"), image, mask=[[1, 1, 0]], sigma=1.0, verify=0, **options)
+    p_values = [one.p_value for one in result.class_tests]
+    assert len(p_values) == 2
+    assert holm(p_values) == [one.p_value_adjusted for one in result.class_tests]
