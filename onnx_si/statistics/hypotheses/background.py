@@ -25,8 +25,8 @@ def background(data: Data, region: Mask) -> ImageLine:
     others = data.outside(region)
     if not others.any():
         raise NothingToTest(
-            "no pixel outside of the region may count (those that the noise is estimated from enter no mean); "
-            "widen the mask, or name fewer pixels in --sigma-from",
+            "no pixel outside of the region may count: those that the noise is estimated from enter no mean; "
+            "name fewer pixels in --sigma-from, or widen the mask",
             pixels=int(np.count_nonzero(region)),
             size=region.size,
         )
