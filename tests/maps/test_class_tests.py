@@ -135,8 +135,8 @@ def test_under_a_mask_every_class_is_tested_given_the_class_of_every_pixel():
     """The class that the model was asked for has the most pixels of all: where it has none under the mask
     there is no test, so that a class' own region says nothing of the images that are tested.
 
-    The pixel on the right, which may not count, holds the difference of the other two, z. Below 1 it is of class
-    1, which then has as many pixels as class 2 and comes first.
+    The pixel on the right, which may not count, holds the difference of the other two, z. Below 1 it is of
+    class 1, which then has as many pixels as class 2 and comes first.
     """
     net = nets.Net(0, (1, 1, 1, 3))
     rise = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
