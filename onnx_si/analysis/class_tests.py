@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.analysis.blackbox import BlackBox
-from onnx_si.analysis.components import with_holm
+from onnx_si.analysis.components import rings_are_sure, with_holm
 from onnx_si.analysis.marking import Marker, Marking, marked
 from onnx_si.analysis.question import Question, test_line
 from onnx_si.analysis.scene import Scene
@@ -35,7 +35,8 @@ def test_classes(
     `p_value` conditions on the region of the class itself. `p_value_adjusted` is Holm's, on p-values that
     condition on the class of every pixel: how many classes there are is known only given these, and given
     these the family is fixed, each p-value is uniform under its null hypothesis, and Holm's procedure holds
-    for any dependence between them.
+    for any dependence between them. `p_value` does so too where not every image with a region of the class is
+    tested: the class that the model was asked for may have no pixel under the mask.
 
     Parameters
     ----------
@@ -99,16 +100,18 @@ def _labels(test: Question) -> Labels:
 
 
 def _given_labels(test: Question, labels: Labels) -> tuple[Engine, RegionEvent]:
-    """What follows that every pixel that may count has its class, and that event."""
+    """What follows that every pixel has its class, those too that may not count: the class that the model was
+    asked for is chosen among all; and that event.
+    """
     scene, settings = test.scene, test.settings
     frame = scene.frame
     found = agreement_map(frame.model, scene.seen, _name(test), frame.view, labels)
-    marking = marked(frame, found, scene.seen, scene.mask, dataclasses.replace(settings, threshold=None))
-    region = np.ones(labels.shape, np.bool_) if scene.mask is None else scene.mask
+    marking = marked(frame, found, scene.seen, None, dataclasses.replace(settings, threshold=None))
+    event = RegionEvent(np.ones(labels.shape, np.bool_))
     if marking.bound is None:
-        return engine_of(scene, settings, BlackBox(marking)), RegionEvent(region, scene.mask)
+        return engine_of(scene, settings, BlackBox(marking)), event
     program = marking.at(scene.seen)
-    return marking.follow(program, marking.marker.tensor), RegionEvent(region, scene.mask)
+    return marking.follow(program, marking.marker.tensor), event
 
 
 def _tested(
@@ -135,16 +138,24 @@ def _tested(
     if witness is not None:
         witness.of_part(line, selection.event, found)
     strict = _answer(own, line, given_labels, progress)
+    taken = found if _is_tested(test) else strict
     return (
         dataclasses.replace(
             one,
-            p_value=found.p_value,
-            p_value_bounds=found.p_value_bounds,
+            p_value=taken.p_value,
+            p_value_bounds=taken.p_value_bounds,
             statistic=line.observed,
             standard_error=line.error,
         ),
         strict,
     )
+
+
+def _is_tested(test: Question) -> bool:
+    """Whether any image on which a class has some pixels, and not all, is tested: then another class than 0
+    has some, and the one that the model was asked for, and not all.
+    """
+    return rings_are_sure(test) and test.scene.mask is None and test.scene.background is None
 
 
 def _answer(test: Question, line: ImageLine, asked: tuple[Engine, RegionEvent], progress: Watch) -> Answer:

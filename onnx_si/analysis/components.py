@@ -46,11 +46,33 @@ def component_event(component: Mask, mask: Mask | None) -> RegionEvent:
     return RegionEvent(component, touching if mask is None else touching & mask)
 
 
+def is_tested_with(test: Question, component: Mask) -> bool:
+    """Whether any image of which this is a component is tested, whatever else is in its region.
+
+    It is if a pixel that touches the component may count: then the region is not everything, and its ring is
+    not empty. Else whether there is a test depends on other pixels; these may move with the component's
+    statistic, so that p-values given the component alone are not uniform among those that are reported. Nor
+    are they where a region on the pixels of --sigma-from has no test.
+    """
+    if not rings_are_sure(test) or test.scene.background is not None:
+        return False
+    counts = test.selection.mask
+    touching = scipy.ndimage.binary_dilation(component) & ~component
+    return bool(np.any(touching if counts is None else touching & counts))
+
+
+def rings_are_sure(test: Question) -> bool:
+    """Whether the ring of a neighbourhood holds every pixel that touches the region."""
+    width, spacing = test.settings.ring_mm, test.scene.spacing
+    return width is None or spacing is None or width >= max(spacing)
+
+
 def test_components(test: Question, progress: Watch = None, ask: Ask = None) -> tuple[ComponentTest, ...]:
     """Test every component of the region, the largest first.
 
-    `p_value` conditions on the component being one (see `component_event`), except for a threshold of kind
-    `top`, where one component's pixels compete with all others and the whole region is conditioned on.
+    `p_value` conditions on the component being one (see `component_event`), except where the whole region is
+    conditioned on: with a threshold of kind `top`, where one component's pixels compete with all others, and
+    where that it is one does not tell that the image is tested at all (see `is_tested_with`).
 
     `p_value_adjusted` is Holm's, on p-values that condition on the whole region. That is needed: how many
     components there are is known only given the region. With the wider event, a component that suppresses
@@ -114,9 +136,9 @@ def _tested(
     except NothingToTest as error:
         return ComponentTest(reason=str(error)), None
     given_region = _answer(test, line, region_event, progress, ask)
-    top = isinstance(region_event, TopEvent)
-    event = region_event if top else component_event(component, selection.mask)
-    found = given_region if top else _answer(test, line, event, progress, ask)
+    whole = isinstance(region_event, TopEvent) or not is_tested_with(test, component)
+    event = region_event if whole else component_event(component, selection.mask)
+    found = given_region if whole else _answer(test, line, event, progress, ask)
     one = ComponentTest(
         p_value=found.p_value,
         p_value_bounds=found.p_value_bounds,

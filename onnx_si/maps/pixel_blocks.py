@@ -56,8 +56,10 @@ class Blocks:
         shape (1, channels, *space).
 
         The average is taken once for a block and copied to its pixels, which so are equal to the last bit.
-        A block without a pixel that counts, which is in no region, is averaged over all of its pixels.
+        A block without a pixel that counts, which is in no region, is averaged over all of its pixels. Only
+        whole numbers are multiplied or divided by: blocks of equal pixels have equal averages.
         """
+        every = np.ones(self.space, np.bool_)
         shape = np.array([1, channels, *self.space], np.int64)
         row = editor.add("Reshape", [tensor, editor.constant(shape)])
         if self.counts is not None:
@@ -73,7 +75,10 @@ class Blocks:
             count_include_pad=0,
         )
         if self.counts is not None:
-            mean = editor.add("Mul", [mean, editor.constant(self._missing().astype(np.float32))])
+            sizes, counted = (
+                editor.constant(self._sums(chosen).astype(np.float32)) for chosen in (every, self._counted)
+            )
+            mean = editor.add("Div", [editor.add("Mul", [mean, sizes]), counted])
         for axis, places in enumerate(self._places(), start=2):
             mean = editor.add("Gather", [mean, editor.constant(places.astype(np.int64))], axis=axis)
         return mean
@@ -92,17 +97,12 @@ class Blocks:
         """Pixels that are averaged."""
         counts = np.ones(self.space, np.bool_) if self.counts is None else self.counts
         empty: Mask = self._sums(counts) == 0
-        return np.asarray(counts | empty[self.numbers])
+        return np.asarray(counts | empty.ravel()[self.numbers])
 
-    def _sums(self, counts: Mask) -> NDArray[np.float64]:
+    def _sums(self, counts: Mask) -> NDArray[np.intp]:
         """How many of these pixels each block has."""
         chosen = self.numbers.ravel()[counts.ravel()]
-        return np.bincount(chosen, minlength=math.prod(self.grid)).astype(np.float64)
-
-    def _missing(self) -> NDArray[np.float64]:
-        """Pixels of each block over those that are averaged: what a mean of zeros and these is short of."""
-        every = self._sums(np.ones(self.space, np.bool_))
-        return np.asarray(every / self._sums(self._counted)).reshape(self.grid)
+        return np.bincount(chosen, minlength=math.prod(self.grid)).reshape(self.grid)
 
 
 def blocks_of(side: int, space: tuple[int, ...], counts: Mask | None) -> Blocks | None:

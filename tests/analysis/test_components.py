@@ -184,3 +184,33 @@ def test_a_component_without_a_ring_has_a_reason():
     assert [part["p_value"] is None for part in parts] == [True, False]
     assert "ring" in result.to_dict()["reasons"]["region.components.0.*"]
     assert parts[1]["p_value_adjusted"] is not None
+
+
+@pytest.mark.parametrize("threshold, shift", [(0.0, 0.0), (None, 3.0)])
+def test_a_component_that_touches_nothing_that_may_count_is_tested_given_the_region(threshold, shift):
+    """Two pixels, neither of which is the other's neighbour: if both are marked there is no test at all, or
+    another threshold, so that one of them says nothing of the images that are tested.
+    """
+    net = nets.Net(0, (1, 1, 1, 4))
+    net.add("Identity", "x", out="map")
+    model, rng, seen = net.finish("map"), np.random.default_rng(3), []
+    options = {"threshold": threshold, "saliency": "output:map", "layout": "NCHW", "hypothesis": "background"}
+    for _ in range(60):
+        image = shift + rng.normal(size=net.shape)
+        try:
+            result = onnx_si.test(
+                model,
+                image,
+                mask=[[1, 0, 0, 1]],
+                sigma=1.0,
+                components=True,
+                alternative="greater",
+                p_value_only=True,
+                **options,
+            )
+        except onnx_si.NothingToTest:
+            continue
+        (one,) = result.component_tests
+        assert one.p_value_bounds == pytest.approx(result.p_value_bounds, abs=1e-12)
+        seen.append(one.p_value)
+    assert len(seen) > 20 and stats.kstest(seen, "uniform").pvalue > 0.01

@@ -136,3 +136,15 @@ def test_on_the_command_line_in_an_audit_and_again(tmp_path, capsys):
     rows = [json.loads(line) for line in (tmp_path / "folder" / "results.jsonl").read_text().splitlines()]
     assert [row["result"]["noise"]["degrees_of_freedom"] for row in rows] == [47, 47]
     assert rows[0]["result"]["p_value"] == document["p_value"]
+
+
+@pytest.mark.parametrize("mask", [None, np.array([[1, 1, 1, 1], [0, 0, 0, 1]])])
+def test_a_region_of_all_that_is_no_background_has_nothing_to_be_compared_with(mask):
+    """The pixels of the estimate enter no mean, so that no other pixel is left."""
+    net = nets.Net(0, (1, 1, 2, 4))
+    net.add("Identity", "x", out="map")
+    image = np.array([[1.0, 1.1, 0.9, 1.0], [-1.0, -1.1, -0.9, -1.2]]).reshape(net.shape)
+    box = np.array([[0, 0, 0, 0], [1, 1, 1, 1]])
+    options = {"threshold": 0.0, "saliency": "output:map", "layout": "NCHW", "hypothesis": "background"}
+    with pytest.raises(onnx_si.NothingToTest, match="no pixel outside of the region"):
+        onnx_si.test(net.finish("map"), image, mask=mask, sigma_from=box, **options)

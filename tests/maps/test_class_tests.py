@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import scipy
+from support import nets
 from test_class_maps import CLASSES, SHAPE, images, labels, segmenter
 
 import onnx_si
@@ -128,3 +129,26 @@ def test_other_verbs_follow_one_class(tmp_path, capsys):
     assert cli.main(arguments) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["classes"]) > 2 and found["config"]["target"] == "all"
+
+
+def test_under_a_mask_every_class_is_tested_given_the_class_of_every_pixel():
+    """The class that the model was asked for has the most pixels of all: where it has none under the mask
+    there is no test, so that a class' own region says nothing of the images that are tested.
+
+    The pixel on the right, which may not count, holds the difference of the other two, z. Below 1 it is of
+    class 1, which then has as many pixels as class 2 and comes first.
+    """
+    net = nets.Net(0, (1, 1, 1, 3))
+    rise = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+    scores = net.add("MatMul", "x", net.const(rise))
+    factors = np.array([[0.0], [1.0], [2.0]]).reshape(1, 3, 1, 1)
+    offsets = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, -1.0]]).reshape(1, 3, 1, 3)
+    net.add("Add", net.add("Mul", scores, net.const(factors)), net.const(offsets), out="map")
+    image = np.array([1.4, -0.8, 0.0]).reshape(net.shape)
+    options = {"saliency": "output:map", "threshold": "argmax", "target": "all", "layout": "NCHW"}
+    result = onnx_si.test(net.finish("map"), image, mask=[[1, 1, 0]], sigma=1.0, verify=0, **options)
+    right = scipy.stats.norm.sf(2.2 / np.sqrt(2)) / scipy.stats.norm.sf(1 / np.sqrt(2))
+    assert [one.target for one in result.class_tests] == [0, 2]
+    for one in result.class_tests:
+        assert one.p_value == pytest.approx(right, abs=2e-4)
+        assert one.p_value_adjusted == pytest.approx(2 * right, abs=4e-4)

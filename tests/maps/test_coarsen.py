@@ -270,3 +270,19 @@ def test_null_p_values_are_uniform():
     assert low <= np.count_nonzero(np.array(found) <= 0.05) <= high
     assert stats.kstest(found, "uniform").pvalue > 1e-3
     assert np.count_nonzero(np.array(naive) <= 0.05) > high
+
+
+def test_blocks_of_equal_pixels_are_equal_whatever_part_of_them_may_count():
+    """Three pixels or four of one value have that average, so that neither is above the other."""
+    net = nets.Net(0, (1, 1, 2, 8), dtype=np.float64)
+    net.add("Clip", "x", net.const(np.array(-1.0)), net.const(np.array(0.7)), out="map")
+    image = np.random.default_rng(0).normal(size=net.shape)
+    image[..., :6] = 2.0 + 0.1 * image[..., :6]
+    image[..., 6:] = -0.5 + 0.1 * image[..., 6:]
+    mask = np.ones((2, 8), bool)
+    mask[0, 0] = mask[0, 7] = mask[1, 2] = mask[1, 3] = False
+    options = {"coarsen": 2, "mask": mask, "sigma": 1.0, "saliency": "output:map", "layout": "NCHW"}
+    found = onnx_si.test(net.finish("map"), image, threshold=0.5, **options)
+    assert found.saliency_map[:, :6] == pytest.approx(0.7, abs=1e-15)
+    with pytest.raises(onnx_si.NothingToTest, match="no pixel"):  # three of four blocks tie for two places
+        onnx_si.test(net.finish("map"), image, threshold="top:0.5", **options)

@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 from support import nets
 from support.errors_of_nets import error_of, members, scan
 from support.scenes import TINY, make_case
@@ -248,3 +248,27 @@ def test_p_values_of_a_squared_error_are_uniform():
         naive.append(2 * stats.norm.sf(abs(case.line.statistic / case.line.standard_error)))
     assert stats.kstest(selective, "uniform").pvalue > 0.01
     assert stats.kstest(naive, "uniform").pvalue < 1e-4
+
+
+@pytest.mark.parametrize("threshold", (0.0, 0.2))
+def test_pixels_that_are_zero_all_along_are_told_among_those_that_may_count(threshold):
+    """Peaks have a squared distance of zero from the largest of their neighbours: by the judge alone."""
+    net = nets.Net(0, (1, 1, 4, 4))
+    distance = net.add("Sub", "x", net.add("MaxPool", "x", kernel_shape=[3, 3], pads=[1] * 4))
+    squared = net.add("Mul", distance, distance)
+    image, mask = np.random.default_rng(0).normal(size=net.shape), np.ones((4, 4), np.bool_)
+    mask[0] = False
+
+    def marked(picture):
+        peaks = ndimage.maximum_filter(picture[0, 0], 3, mode="constant", cval=-np.inf)
+        return ((picture[0, 0] - peaks) ** 2 > threshold) & mask
+
+    options = {"threshold": threshold, "saliency": f"output:{squared}", "layout": "NCHW", "verify": 0}
+    result = onnx_si.test(net.finish(squared), image, mask=mask, sigma=1.0, p_value_only=True, **options)
+    region = marked(image)
+    eta = (region / region.sum() - (mask & ~region) / (mask & ~region).sum())[None, None]
+    direction = eta / np.sum(eta**2)
+    assert np.array_equal(result.region, region)
+    for z in np.linspace(-4.0, 4.0, 401):
+        holds = np.array_equal(marked(image + direction * (z - result.statistic)), region)
+        assert holds == result.truncation.contains(z) or any(a <= z <= b for a, b in result.undecided)

@@ -277,3 +277,13 @@ def test_beside_the_end_of_its_set_the_ends_of_the_hull_are_far_and_right():
     for mean, accepted in ((inner, True), (outer * 1.001, False), (outer * 100.0, False)):
         below, above = true_sides(pairs, statistic, 1.0, 3, mean)  # the mirror image of t is not in the set
         assert (above > 0.01 * (below + above)) == accepted
+
+
+def test_where_the_hull_is_at_one_place_nothing_is_left_to_be_cut():
+    """The farthest accepted mean is next to the first that is rejected, so that no stretch lies between."""
+    inside = Intervals.of([(-1.312006952059836, -0.28095792136993397)])
+    undecided = Intervals.of([(-INF, -175.5062716041295), (12.08479938809037, INF)])
+    statistic, se, df = -1.3069173563803946, 0.7439842635817093, 2
+    _, lower, upper = truncated.scaled_bounds(inside, undecided, statistic, se, df, 0.95, "two-sided-abs")
+    _, known, _ = truncated.scaled_bounds(inside, NOTHING, statistic, se, df, 0.95, "two-sided-abs")
+    assert lower[0] <= known[0] <= known[1] <= lower[1] < statistic <= upper[0] <= upper[1]

@@ -168,11 +168,23 @@ def _judge_bows(event: RegionEvent, margin: PiecewiseQuadratic, arbiter: Arbiter
     """The same of margins of degree 2."""
     *_, slack = (0.0,) if arbiter is None else arbiter.slacks(margin)
     tied, nearly = ties.of_bows(event.tied, margin, slack)
-    zeros = bows.Zeros() if arbiter is None else bows.Zeros(arbiter.zeros, arbiter.zeros_need_proof)
+    zeros = bows.Zeros() if arbiter is None else _zeros_that_matter(event, arbiter)
     inside, unclear = bows.judge(_bows(event, margin).pick(nearly), slack, zeros)
     doubts = np.stack([margin.knots[:-1], margin.knots[1:]], axis=1)[nearly & ~tied]
     unclear = unclear.union(inside.intersect(Intervals.of(doubts)))
     return Verdict(inside.subtract(unclear).bounds, unclear.bounds, slack)
+
+
+def _zeros_that_matter(event: RegionEvent, arbiter: Arbiter) -> bows.Zeros:
+    """The arbiter, asked about the pixels that matter alone."""
+    matter = event.pixels.ravel()
+
+    def settle(low: Array, high: Array, pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        every = np.zeros((len(pixels), matter.size), np.bool_)
+        every[:, matter] = pixels
+        return arbiter.zeros(low, high, every)[:, matter]
+
+    return bows.Zeros(settle, arbiter.zeros_need_proof)
 
 
 def _judge_curves(event: RegionEvent, margin: Curve, arbiter: Arbiter | None) -> Verdict:

@@ -1,5 +1,8 @@
 """Hypothesis `background`: the region's mean equals the mean of everything else in the image."""
 
+import numpy as np
+
+from onnx_si.errors import NothingToTest
 from onnx_si.statistics.hypotheses.contrast import Data, Mask, contrast_line, difference_of_means
 from onnx_si.statistics.hypotheses.hypothesis import Hypothesis
 from onnx_si.statistics.line import ImageLine
@@ -12,9 +15,22 @@ def background(data: Data, region: Mask) -> ImageLine:
     ----------
     data : Data
     region : boolean array
-        In the image's shape; neither empty nor all that may enter the test.
+        In the image's shape, not empty.
+
+    Raises
+    ------
+    NothingToTest
+        If no other value may enter the test.
     """
-    return contrast_line(data, difference_of_means(region, data.outside(region)))
+    others = data.outside(region)
+    if not others.any():
+        raise NothingToTest(
+            "no pixel outside of the region may count: those that the noise is estimated from enter no mean; "
+            "name fewer pixels in --sigma-from, or widen the mask",
+            pixels=int(np.count_nonzero(region)),
+            size=region.size,
+        )
+    return contrast_line(data, difference_of_means(region, others))
 
 
 BACKGROUND = Hypothesis(

@@ -146,6 +146,8 @@ class _Accepted:
         return self.tolerance * m + _SHORTEST
 
     def _not_cut(self, stretches: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not len(stretches):
+            return stretches
         low, high = stretches.T
         odds = upper_odds_until(self.tail, self.rest, low, high, self.log_odds)
         return stretches[~(odds <= self.log_odds)]
