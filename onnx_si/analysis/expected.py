@@ -43,8 +43,10 @@ class Expected:
 
     @property
     def told(self) -> str:
-        """Where, as a range."""
-        return f"{self.middle - self.spread:.3g} to {self.middle + self.spread:.3g}"
+        """Where: from 0 on, or around what was subtracted."""
+        if self.middle == self.spread:
+            return f"from 0 to {2 * self.middle:.3g}"
+        return f"around {self.middle:.3g} +- {self.spread:.3g}"
 
 
 def expected(model: Model, settings: Settings) -> Expected | None:
@@ -83,9 +85,9 @@ def warning_of(found: Expected | None, sigma: float) -> str | None:
     if found is None or abs(found.middle) <= max(0.5 * found.spread, sigma):
         return None
     return (
-        f"images of mean 0 are drawn, and {found.why} show that the model takes values of about "
-        f"{found.told}: it may behave otherwise there; give --base VALUE, or --base FILE... with images of "
-        "yours"
+        f"images of mean 0 are drawn, and {found.why} show images around {found.middle:.3g} +- "
+        f"{found.spread:.3g}: the model may behave otherwise there; give --base VALUE, or --base FILE... "
+        "with images of yours"
     )
 
 
@@ -105,7 +107,7 @@ def doubt_of(found: Expected | None, image: Array) -> str | None:
         return None
     return (
         f"the image's values lie in {low:.4g} to {high:.4g}, and {found.why} show that the model takes "
-        f"values of about {found.told}: {TWICE if found.twice else ONCE}"
+        f"values {found.told}: {TWICE if found.twice else ONCE}"
     )
 
 
