@@ -24,17 +24,29 @@ MOST_NODES = 12  # at a model's start
 BYTES = 255.0
 NEXT_TO_NOTHING = 0.02  # share of the usual range: 5 of 255
 BEYOND = 20.0  # times half the usual range
+TWICE = "is the image scaled twice, by an option and inside the model? --scale 1 leaves it to the model"
+ONCE = "is that --scale one for such a file (1/255 for 8 bits, 1/65535 for 16), or was it scaled before?"
 Array = NDArray[np.float64]
 Constants = dict[str, NDArray[np.generic] | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Expected:
-    """Where images lie: their middle, how far they spread around it, and what says so."""
+    """Where images lie: their middle, how far they spread around it, what says so, and whether both an option
+    (or metadata) and the model itself change their range.
+    """
 
     middle: float
     spread: float
     why: str
+    twice: bool = False
+
+    @property
+    def told(self) -> str:
+        """Where: from 0 on, or around what was subtracted."""
+        if self.middle == self.spread:
+            return f"from 0 to {2 * self.middle:.3g}"
+        return f"around {self.middle:.3g} +- {self.spread:.3g}"
 
 
 def expected(model: Model, settings: Settings) -> Expected | None:
@@ -50,19 +62,22 @@ def expected(model: Model, settings: Settings) -> Expected | None:
         factor, offset = factor / np.array(settings.std), offset / np.array(settings.std)
     why = "scale, mean and std" if (factor != 1).any() or (offset != 0).any() else ""
     if settings.window is not None:
-        return Expected(settings.window[0], settings.window[1] / 2, "the window")
+        return Expected(middle=settings.window[0], spread=settings.window[1] / 2, why="the window")
     factor, offset, nodes = _through_first_nodes(model, factor, offset)
+    twice = bool(why and nodes)
     if nodes:
         why = " and ".join(filter(None, (why, f"the model's first nodes ({', '.join(nodes)})")))
     if not why:
         whole = model.inputs[0].type == "uint8"
-        return Expected(BYTES / 2, BYTES / 2, "the model's input of type uint8") if whole else None
+        told = "the model's input of type uint8"
+        return Expected(middle=BYTES / 2, spread=BYTES / 2, why=told) if whole else None
     size, shift = float(np.abs(factor).mean()), float(offset.mean())
     if not (np.isfinite([size, shift]).all() and np.all(factor) and np.isfinite(1 / size)):
         return None  # numbers of which nothing is left of an image
     if abs(shift) >= AWAY / 2:
-        return Expected(float((-offset / factor).mean()), 1 / size, why)
-    return Expected(0.5 / size, 0.5 / size, why) if size <= SMALL else None
+        middle = float((-offset / factor).mean())
+        return Expected(middle=middle, spread=1 / size, why=why, twice=twice)
+    return Expected(middle=0.5 / size, spread=0.5 / size, why=why, twice=twice) if size <= SMALL else None
 
 
 def warning_of(found: Expected | None, sigma: float) -> str | None:
@@ -91,9 +106,8 @@ def doubt_of(found: Expected | None, image: Array) -> str | None:
     if not (nothing or (beyond and (low > end or high < start))):
         return None
     return (
-        f"the image's values lie in {low:.4g} to {high:.4g}, and {found.why} show images around "
-        f"{found.middle:.4g} +- {found.spread:.4g}: is --scale missing, or is the image scaled twice, by an "
-        "option and inside the model?"
+        f"the image's values lie in {low:.4g} to {high:.4g}, and {found.why} show that the model takes "
+        f"values {found.told}: {TWICE if found.twice else ONCE}"
     )
 
 

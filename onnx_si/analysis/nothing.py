@@ -34,8 +34,9 @@ def nothing_to_test(marking: Marking, shown: Array, count: int, chosen: MapChose
         )
     if negative:
         advice = (
-            "are the values those that the model was made for (--scale)? If so, --threshold minmax:0.5 suits "
-            "a map without positive values"
+            "are the values those that the model was made for (--scale)? If so, and if the map holds scores "
+            "that a Sigmoid would follow, the model marks nothing here: --threshold 0 is where it says yes. "
+            "Any other map without positive values takes --threshold minmax:0.5"
         )
     if hidden and not count:
         what = "no pixel that the mask lets count passes"

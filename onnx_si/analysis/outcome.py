@@ -20,6 +20,7 @@ from onnx_si.engines.engine import Answer
 from onnx_si.errors import NothingToTest, UnsupportedModel, UnsupportedOp
 from onnx_si.graph import Model
 from onnx_si.ground.intervals import Intervals
+from onnx_si.ground.words import so_many
 from onnx_si.report import (
     ClassTest,
     Comparison,
@@ -58,7 +59,13 @@ ESTIMATE_TOLERANCE = 0.01  # standard errors by which undecided parts of the lin
 
 
 def search_warnings(found: Answer, settings: Settings) -> Iterator[str]:
-    """What the user should know about a search that ended early."""
+    """What the user should know about a search that ended early, or drew too little to decide anything."""
+    rarest = 1 / (settings.draws + 1)
+    if found.costs.draws is not None and rarest > settings.alpha:
+        yield (
+            f"{so_many(settings.draws, 'chain')} can give no p-value below {rarest:.3g}, which is above the "
+            f"level {settings.alpha:g}, whatever the image shows: take more --draws"
+        )
     if found.why == INTERRUPTED and found.approximate:
         yield (
             f"{INTERRUPTED} after {found.costs.draws} of {settings.draws} chains: the level holds if what "

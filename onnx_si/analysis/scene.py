@@ -93,7 +93,7 @@ def numbers(values: ArrayLike, what: str) -> Array:
         unit = f"--scale 1/{top} maps 0..{top} to 0..1, " if low >= 0 else ""
         raise InputError(
             f"{what} holds integers ({array.dtype}, {low} to {high}); say how they become the model's input: "
-            f"{unit}--scale 1 takes them as they are"
+            f"{unit}--scale 1 takes them as they are, for a model that was given such numbers"
         )
     if array.size == 0:
         raise InputError(f"{what} is empty: its shape is {array.shape}")

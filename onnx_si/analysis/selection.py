@@ -25,6 +25,10 @@ from onnx_si.program.program import Program
 from onnx_si.report import MapChosen, Parity
 from onnx_si.runtime.session import RUNTIME
 
+NO_SCALE = "half of the maximum, as the map has no fixed scale"
+SCORES = (
+    "(scores that a Sigmoid would follow: --threshold 0; a reconstruction: give the model's error as a map)"
+)
 NOT_ASKED = "only the p-value was asked for"
 NEARLY_ALL = 0.9  # share of the image from which a region is more likely a wrong scale or threshold
 
@@ -265,7 +269,9 @@ def reasons_of(saliency: SaliencyMap, threshold: Threshold, settings: Settings) 
         yield f"target predicted: the class with the {which}; its choice is part of the selection event"
     if settings.threshold is None:
         ends = "what splits yes from no on this map"
-        why = ends if saliency.split is not None else "half of the maximum, as the map has no fixed scale"
+        why = ends if saliency.split is not None else NO_SCALE
+        if saliency.split is None and saliency.method.startswith("output:"):
+            why = f"{NO_SCALE} {SCORES}"
         if saliency.chooses_class:
             why = "the map has a channel for each class"
         if threshold.chosen:

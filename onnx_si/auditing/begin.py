@@ -3,9 +3,10 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from onnx_si.analysis.options import Options
 from onnx_si.analysis.prepare import Analysis
@@ -28,10 +29,17 @@ from onnx_si.report.figures import inside
 MOST_SHAPES = 8  # that are told
 
 
-def commented(model: str, images: Sequence[str]) -> str:
-    """A TOML file with every key, those that are not needed commented out."""
+def commented(
+    model: str,
+    images: Sequence[str],
+    keys: Mapping[str, Any] | None = None,
+    test: Mapping[str, Any] | None = None,
+) -> str:
+    """A TOML file with every key, those that are not needed commented out; what is given, of the audit and of
+    the test, is written in.
+    """
     manifest = next((name for name in images if name.endswith((".csv", ".parquet"))), None)
-    given = {"model": json.dumps(model)}
+    given = {"model": json.dumps(model), **{key: _toml(value) for key, value in (keys or {}).items()}}
     if manifest is None:
         given["images"] = json.dumps(list(images) or ["images"])
     else:
@@ -43,7 +51,11 @@ def commented(model: str, images: Sequence[str]) -> str:
         choices = f": {', '.join(one.kind.choices)}" if one.kind.choices else ""
         lines += [f"# {one.help}{choices}", f"{key} = {value}" if value else f"# {key} = {example}", ""]
     lines += ["# options of the test, the same for every image: see onnx-si --help", "[test]"]
-    lines += ["# sigma = 1.0", '# threshold = "max:0.5"', '# hypothesis = "background"', ""]
+    examples = {"sigma": 1.0, "threshold": "max:0.5", "hypothesis": "background"}
+    lines += [f"{key} = {_toml(value)}" for key, value in (test or {}).items()]
+    lines += [f"# {key} = {_toml(value)}" for key, value in examples.items() if key not in (test or {})] + [
+        ""
+    ]
     lines += [
         "# what must hold; exit code 1 where it does not. A number is for all images, a table for groups",
         "[gates]",
@@ -53,7 +65,16 @@ def commented(model: str, images: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
+def _toml(value: Any) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value if isinstance(value, bool | int | float) else str(value))
+
+
+def plan(wish: Wish, folder: Path | None, jobs: int = -1) -> str:
     """What would be done: the images, the model's guarantee, and the time by the first image.
 
     Raises
@@ -61,7 +82,8 @@ def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
     UsageError, InputError
         If there are no images, or the model can't be read.
     """
-    require_apart(wish, entries(wish), folder)
+    if folder is not None:
+        require_apart(wish, entries(wish), folder)
     model = load(wish.place(wish.model))
     said = placed(wish.options, wish.base)
     options = Options(**said)
@@ -81,7 +103,7 @@ def plan(wish: Wish, folder: Path, jobs: int = -1) -> str:
             f"{workers} worker{'s' * (workers > 1)}",
             f"control    {wish.control} at {wish.rate:g}",
             f"gates      {', '.join(gates) or 'none'}",
-            f"output     {folder}",
+            f"output     {folder or 'not said yet: --output DIR'}",
         ]
     )
 

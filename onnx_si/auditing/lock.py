@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from onnx_si.errors import UsageError
 from onnx_si.graph import Model
 from onnx_si.report.documents.shape import plain
 
+HASH = "sha256"
 SHARED = 64  # references and masks that many images share, and that are read once
 
 
@@ -77,7 +78,7 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path
         With everything that has changed.
     """
     changed = [
-        f"{WORDS.get(key, key)} ({_short(before.get(key))}, now {_short(now[key])})"
+        f"{WORDS.get(key, key)} ({'; '.join(_differences(before.get(key), now[key]))})"
         for key in now
         if key != "base" and before.get(key) != now[key]
     ]
@@ -88,6 +89,20 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path
         )
 
 
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """What was one thing and is another, by its name, as deep as they are alike; of hashes only that."""
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        known = before is not None or now is not None
+        yield f"{name} {_short(before)}, now {_short(now)}".strip() if known else name
+        return
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    for key in keys:
+        if key != HASH:
+            yield from _differences(before.get(key), now.get(key), f"{name} {key}".strip())
+        elif len(keys) == 1:
+            yield "what is in it is another"
+
+
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = "none" if value is None else json.dumps(value)
     return text if len(text) <= 160 else f"{text[:160]}..."

@@ -20,6 +20,7 @@ from onnx_si.auditing.of_files import Files, placed
 from onnx_si.errors import InputError, NothingToTest, OnnxSIError, UnsupportedModel
 from onnx_si.graph import load
 from onnx_si.ground.machine import one_core
+from onnx_si.ground.paths import OTHER, what_is_at
 from onnx_si.ground.wall import starved
 from onnx_si.report import Refused, Result
 from onnx_si.report.documents import AUDIT_ROW
@@ -213,8 +214,16 @@ def _picture(job: Job, entry: Entry, result: Result) -> str | None:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Of a file's bytes, read in pieces; of a folder's files, by their names."""
+    """Of a file's bytes, read in pieces; of a folder's files, by their names.
+
+    Raises
+    ------
+    OSError
+        If there is neither: a pipe that no one writes to would be waited for without an end.
+    """
     place, digest = Path(path), hashlib.sha256()
+    if what_is_at(place) == OTHER:
+        raise OSError(f"{place} is neither a file nor a folder")
     if place.is_dir():
         for file in sorted(one for one in place.iterdir() if one.is_file()):
             digest.update(f"{file.name}\0{sha256_of(file)}\n".encode("utf-8", STRANGE))

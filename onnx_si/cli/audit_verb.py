@@ -18,11 +18,13 @@ from onnx_si.errors import UsageError
 from onnx_si.ground.machine import fewer_jobs
 from onnx_si.ground.paths import resolved
 from onnx_si.ground.terminal import shown, shown_line
+from onnx_si.ground.words import so_many
 
 if TYPE_CHECKING:
     from onnx_si.auditing.running import Audit
 
 GATE_FAILED = 1
+MOST_REASONS = 5  # for which images were not tested
 
 
 def audit_parser() -> Parser:
@@ -69,14 +71,17 @@ def audit(arguments: argparse.Namespace) -> int:
     if arguments.init:
         if arguments.what.endswith(".toml"):
             raise UsageError("--init takes a MODEL and IMAGES, and writes a configuration for them")
-        print(commented(arguments.what, arguments.images), end="")
+        of_all = given_options(arguments, FOR_ALL) | given_options(arguments, JUDGED)
+        test = given_options(arguments, OPTIONS)
+        print(commented(arguments.what, arguments.images, of_all, test), end="")
         return 0
-    wish, folder = _wish(arguments), _folder(arguments)
+    wish = _wish(arguments)
+    folder = None if _nowhere(arguments) and arguments.dry_run else _folder(arguments)
     if arguments.isolate:
         model = str(wish.place(wish.model))
         isolated(try_out, model, what=model)
     how = {name: one.default for name, one in WORK.items()} | given_options(arguments, WORK)
-    if arguments.dry_run:
+    if folder is None or arguments.dry_run:
         print("\n".join(map(shown_line, plan(wish, folder, how["jobs"]).split("\n"))))
         return 0
     if arguments.mlflow:
@@ -116,12 +121,17 @@ def _wish(arguments: argparse.Namespace) -> Wish:
     return wish_of(asked, base=Path(), where="the command line")
 
 
+def _nowhere(arguments: argparse.Namespace) -> bool:
+    """Whether nothing says what folder is written to."""
+    return arguments.output is None and not arguments.what.endswith(".toml")
+
+
 def _folder(arguments: argparse.Namespace) -> Path:
     if arguments.output is not None:
         if resolved(arguments.output) is None:
             raise UsageError(f"--output {shown(arguments.output)}: there can be no such folder; give another")
         return Path(arguments.output)
-    if not arguments.what.endswith(".toml"):
+    if _nowhere(arguments):
         raise UsageError("--output DIR is missing: the folder that everything is written to")
     return Path(arguments.what).with_suffix("")
 
@@ -144,8 +154,10 @@ def _write(found: "Audit", arguments: argparse.Namespace) -> None:
 
 
 def _why(found: "Audit") -> Iterator[str]:
-    """The commonest reason for which images were not tested."""
+    """The commonest reasons for which images were not tested, and how many others there are."""
     bad = ("failed", "refused")
     counts: Counter[str] = Counter(str(row["reason"]) for row in found.rows() if row["status"] in bad)
-    for reason, count in counts.most_common(1):
+    for reason, count in counts.most_common(MOST_REASONS):
         yield f"{count} of them: {reason}" if len(counts) > 1 else f"why: {reason}"
+    if len(counts) > MOST_REASONS:
+        yield f"and {so_many(len(counts) - MOST_REASONS, 'other reason')}; results.csv has all"

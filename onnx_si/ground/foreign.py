@@ -18,6 +18,8 @@ _CONVERTED = {
     ".pth": _TORCH,
     ".ts": _TORCH,
 }
+_PICKLES = (".pt", ".pth")
+_SCRIPTS = (*_PICKLES, ".ts")
 _WEIGHTS = (
     "; what torch.save wrote is a pickle, which runs code when it is loaded: save the model with "
     "torch.export.save (.pt2) or torch.jit.save where it is made"
@@ -45,7 +47,12 @@ def not_a_model(file: Path) -> str | None:
     if suffix not in _CONVERTED:
         return None
     what, script = _CONVERTED[suffix]
-    return f"is {what}; convert it: {_command(script, file)}{_WEIGHTS if suffix in ('.pt', '.pth') else ''}"
+    if suffix in _SCRIPTS:
+        return (
+            f"is {what}; convert what torch.jit.save wrote, with the shape of an image: "
+            f"{_command(script, file, ' --input-shape 1,C,H,W')}{_WEIGHTS if suffix in _PICKLES else ''}"
+        )
+    return f"is {what}; convert it: {_command(script, file)}"
 
 
 def not_an_image(file: Path) -> str | None:
@@ -57,6 +64,6 @@ def not_an_image(file: Path) -> str | None:
     return None
 
 
-def _command(script: str, file: Path) -> str:
+def _command(script: str, file: Path, more: str = "") -> str:
     made = shown(file.with_suffix(".onnx").name)
-    return f"uv run converters/{script} {shown(file)} -o {made} (without uv: python in place of uv run)"
+    return f"uv run converters/{script} {shown(file)} -o {made}{more} (without uv: python in place of uv run)"

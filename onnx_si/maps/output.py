@@ -8,6 +8,7 @@ from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model
 from onnx_si.maps.map import LINKS, ROOT, SaliencyMap, View, name_map, to_map
 from onnx_si.maps.monotone import (
+    LOGISTIC,
     Tail,
     find_labels,
     find_root,
@@ -83,14 +84,16 @@ def output_map(
     editor = Editor(model)
     public = name_map(editor, to_map(editor, name, shape, layout, channel, view))
     margin, link = public, ""
-    unmixed = channel is not None or not _many_channels(shape, layout.channel_axis)
-    unmixed &= reading.size == view.space  # means and resizes mix values behind the Sigmoid
+    of_one = channel is not None or not _many_channels(shape, layout.channel_axis)
+    unmixed = of_one and reading.size == view.space  # means and resizes mix values behind the Sigmoid
     if tail is not None and unmixed:
         margin = to_map(editor, logit_tensor(editor, tail, axis), shape, layout, channel, view)
         link = "log-probability" if tail.link is Increasing.LOG_SOFTMAX else "probability"
     if root is not None and unmixed and _of_squares(program, root):
         margin, link = to_map(editor, squared_tensor(editor, root), shape, layout, channel, view), ROOT
     split = LINKS.get(link)
+    if of_one and tail is not None and tail.link in LOGISTIC:
+        split = LINKS["probability"]  # a mean of neighbours by a resize is a probability, too
     if split is None and (scale := middle(model, program, name)) is not None:
         split, told = scale
         notes += told

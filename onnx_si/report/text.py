@@ -7,14 +7,14 @@ from typing import Any
 from onnx_si.choices.guarantees import EXACT, GUARANTEES
 from onnx_si.ground.words import so_many
 from onnx_si.report.figures import DIGITS, inside, p_value_of, p_value_text
-from onnx_si.report.pieces import LEFT_OPEN
+from onnx_si.report.fragile import fragility_text, left_open, says_little
 from onnx_si.statistics.hypotheses import HYPOTHESES
 
 WIDTH, LABEL = 100, 12
 OWN_REGION = "the region is the runtime's own: nothing was computed beside it"
 BILLION, MILLION = (1e-9, "a billion"), (1e-6, "a million")
 PLAIN = 5.0  # standard errors
-LITTLE = 0.05  # share of the information that is almost nothing
+MORE_DIGITS = 4  # of a share, where two would not tell it from the level
 NOTHING_KNOWN = (0.0, 1.0)  # bounds of a p-value whose search was stopped before it began
 
 _TEST = {
@@ -50,7 +50,7 @@ def summary(result: Mapping[str, Any], *, warnings: bool = True) -> str:
         *_components(result["region"]["components"], drawn),
         *_classes(result["classes"] or (), drawn),
         *_comparison(result["comparison"]),
-        *_fragility(result),
+        *(("fragility", text) for text in fragility_text(result)),
         ("noise", noise_text(result)),
         *((("warning", text) for text in result["warnings"]) if warnings else ()),
         ("guarantee", _guarantee(result)),
@@ -200,49 +200,6 @@ def interval_text(result: Mapping[str, Any]) -> str:
     return f"{start} to {end} at confidence {result['confidence_level']:g}{about}{estimate}"
 
 
-def _says_little(fragility: Mapping[str, Any]) -> bool:
-    """Whether the selection leaves so little that a large p-value is what must be expected."""
-    left = fragility["information"]
-    return left is not None and left < LITTLE
-
-
-def _left_open(result: Mapping[str, Any], name: str) -> str | None:
-    """What a search that ended early left open of the fragility; None where it did not."""
-    reason = str(result["reasons"].get(f"fragility.{name}", ""))
-    return reason if reason.startswith(LEFT_OPEN) else None
-
-
-def _fragility(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """How much the selection leaves to test with, as far as that is proven."""
-    found, side = result["fragility"], result["saliency"]["coarsen"]
-    distance, left = found["distance"], found["information"]
-    open_end, open_share = _left_open(result, "distance"), _left_open(result, "information")
-    share = open_share or (
-        "" if left is None else f"{left:.2g} of the information on the difference is left by the selection"
-    )
-    if not share or (distance is None and open_end is None):
-        return
-    seen = ", as far as the chains saw" if GUARANTEES[result["guarantee"]].drawn else ""
-    end = open_end or f"the nearest end of S is {distance:.2g} standard errors away"
-    if not _says_little(found):
-        both = f", and {end.removeprefix(f'{LEFT_OPEN} ')}" if open_share and open_end else f"; {end}{seen}"
-        yield "fragility", f"{share}{both}"
-        return
-    moving = (
-        "almost nothing is left to test with"
-        if distance is None or seen
-        else f"moving the difference by {distance:.2g} standard errors changes the region, so that almost "
-        "nothing is left to test with"
-    )
-    more = f"; {end}{seen}" if distance is None or seen else ""
-    yield (
-        "fragility",
-        f"{moving} ({share}{more}): a large p-value says little here. --randomise 0.2 (its p-value "
-        "keeps its meaning) and --thin 0.2 (one forward pass) select on a slightly noisier image; "
-        f"--coarsen {4 if side == 1 else 2 * side} makes the region of blocks, which hold fewer edges fixed",
-    )
-
-
 def noise_text(result: Mapping[str, Any]) -> str:
     """What is taken for the noise, and where from."""
     noise, level = result["noise"], 1 - result["confidence_level"]
@@ -305,12 +262,12 @@ def in_words(result: Mapping[str, Any]) -> str:
     known = "" if result["noise"]["level"] == "exact" else " (approximately: the noise is only estimated)"
     if high <= level:
         verdict = f"significant at level {level:.3g}{known}"
-    elif low > level and _says_little(result["fragility"]):
+    elif low > level and says_little(result["fragility"]):
         verdict = (
             f"not significant at level {level:.3g}{known}, but the selection leaves almost nothing to test "
             "with: this says neither that the region is real nor that it is noise (see fragility)"
         )
-    elif low > level and _left_open(result, "information"):
+    elif low > level and left_open(result, "information"):
         verdict = (
             f"not significant at level {level:.3g}{known}; the search ended before it was known how much the "
             "selection leaves to test with"
@@ -324,7 +281,7 @@ def in_words(result: Mapping[str, Any]) -> str:
     extreme = _EXTREME[result["alternative"]] if has_sign else "a difference this large"
     least = BILLION if result["noise"]["level"] == "exact" else MILLION
     return (
-        f"if {HYPOTHESES[result['hypothesis']].if_true}, {_frequency(low, high, least)} images "
+        f"if {HYPOTHESES[result['hypothesis']].if_true}, {_frequency(low, high, level, least)} images "
         f"in which the model marks this region would show {extreme}; {verdict}."
     )
 
@@ -336,15 +293,19 @@ def _has_both(result: Mapping[str, Any]) -> bool:
     return bool(known and all(ends[0] <= x <= ends[1] for x in (0.0, found)))
 
 
-def _frequency(low: float, high: float, least: tuple[float, str]) -> str:
+def _frequency(low: float, high: float, level: float, least: tuple[float, str]) -> str:
     """In so many words; what is rarer than `least` is not told to the last digit."""
     if high >= 0.02:
-        return (
-            f"about {100 * high:.0f} of 100"
-            if low >= 0.9 * high
-            else f"{100 * low:.0f} to {100 * high:.0f} of 100"
-        )
+        ends = [_of_100(p, level) for p in (low, high)]
+        return f"about {ends[1]} of 100" if low >= 0.9 * high else f"{ends[0]} to {ends[1]} of 100"
     if high < least[0]:
         return f"fewer than one in {least[1]}"
     about = "about" if low >= 0.9 * high else "at most"
     return f"{about} one in {float(f'{1 / high:.2g}'):,.0f}"
+
+
+def _of_100(p: float, level: float) -> str:
+    """A share of 100 to two digits, and to more where two would give the level itself, or all."""
+    told = f"{100 * p:.2g}"
+    more = float(told) == 100 > 100 * p or float(told) == float(f"{100 * level:.2g}") != 100 * p
+    return f"{100 * p:.{MORE_DIGITS}g}" if more else f"{float(told):g}"

@@ -133,7 +133,15 @@ def test_an_image_scaled_twice_is_told(files, scale, told):
     net.add("Conv", "inner", net.const(np.ones((1, 1, 1, 1))), out="map")
     (files / "m.onnx").write_bytes(net.finish("map").proto.SerializeToString())
     said = warnings_of(files, sigma=20.0, scale=scale, threshold="max:0.7")
-    assert any("scaled twice" in text for text in said) == told
+    assert any("scaled twice" in text and "--scale 1 leaves it" in text for text in said) == told
+
+
+def test_sixteen_bits_with_the_scale_of_eight_are_told(files):
+    """The model rescales nothing, so nothing is scaled twice: the scale is that of another file."""
+    Image.fromarray((np.arange(64).reshape(8, 8) * 400 + 12000).astype(np.uint16)).save(files / "deep.png")
+    how = {"sigma": 3000.0, "scale": 1 / 255, "threshold": "max:0.7"}
+    said = onnx_si.test(str(files / "m.onnx"), files / "deep.png", **how).warnings
+    assert any("takes values from 0 to 255: is that --scale one for such a file" in text for text in said)
 
 
 def test_a_method_written_otherwise(files):

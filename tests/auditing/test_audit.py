@@ -72,6 +72,36 @@ def test_init_writes_a_configuration_that_runs(place, capsys, monkeypatch):
         assert f"# {gate} = " in text
 
 
+def test_init_writes_what_it_is_given(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    how = ["--sigma", "2", "--threshold", "minmax:0.5", "--channels", "0", "--rate", "0.1"]
+    assert main(["audit", "--init", "model.onnx", "images", *how]) == 0
+    (place / "audit.toml").write_text(capsys.readouterr().out)
+    found = read_wish(place / "audit.toml")
+    assert dict(found.options) == {"sigma": 2.0, "threshold": "minmax:0.5", "channels": [0]}
+    assert found.rate == 0.1
+
+
+def test_a_dry_run_needs_no_folder(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    before = sorted(place.iterdir())
+    asked = ["audit", "model.onnx", "images", "--sigma", "1"]
+    assert main([*asked, "--dry-run"]) == 0
+    assert "not said yet: --output DIR" in capsys.readouterr().out and sorted(place.iterdir()) == before
+    assert main(asked) == 2
+    assert "--output DIR is missing" in capsys.readouterr().err
+
+
+def test_each_reason_for_which_images_failed_is_told(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "images" / "bad.npy").write_bytes(b"nothing")
+    for size in range(9, 15):
+        np.save(place / "images" / f"size{size}.npy", np.zeros((size, size)))
+    main(["audit", "model.onnx", "images", "--sigma", "1", "--output", "out", "--jobs", "0", "--no-pictures"])
+    said = capsys.readouterr().out
+    assert said.count("1 of them: ") == 5 and "and 2 other reasons; results.csv has all" in said
+
+
 def test_every_commented_example_is_valid(place, capsys, monkeypatch):
     monkeypatch.chdir(place)
     main(["audit", "--init", "model.onnx", "list.csv"])

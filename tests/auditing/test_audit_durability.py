@@ -183,7 +183,7 @@ def test_half_a_line_is_cut_off(place, tmp_path):
         ),
         (lambda p: np.save(p / "images" / "scan1.npy", np.zeros((8, 8))), "scan1.npy: has changed"),
         (lambda p: (p / "images" / "scan1.npy").unlink(), "gone"),
-        (lambda p: (p / "list.csv").write_text("image\nimages/scan1.npy\n"), "list of images"),
+        (lambda p: (p / "list.csv").write_text("image\nimages/scan1.npy\n"), r"\(count 6, now 1\)"),
     ],
     ids=["model", "image", "gone", "manifest"],
 )
@@ -199,7 +199,7 @@ def test_what_has_changed_is_noticed(place, tmp_path, change, said):
 def test_another_configuration_is_noticed(place, tmp_path):
     run_audit(audits.wish(place), tmp_path / "out", jobs=0)
     other = audits.wish(place, test={"sigma": 2.0, "threshold": "minmax:0.5", "verify": 0})
-    with pytest.raises(UsageError, match="the configuration"):
+    with pytest.raises(UsageError, match=r"the configuration \(test sigma 1.0, now 2.0\) changed"):
         run_audit(other, tmp_path / "out", jobs=0)
     assert run_audit(other, tmp_path / "out", jobs=0, restart=True).document["config"]["test"]["sigma"] == 2.0
 

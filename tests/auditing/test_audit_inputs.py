@@ -1,6 +1,7 @@
 """Audits and records of models that take more than an image: values in files, and what is bound to them."""
 
 import json
+import os
 import shlex
 
 import numpy as np
@@ -176,3 +177,14 @@ def test_a_test_with_an_array_beside_files_is_not_repeated_without_it(place, tmp
     assert name in said and "in memory" in said and "DIFFERS" not in said
     if name != "reference":
         assert "in memory" in document["reasons"][f"config.{name}"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_a_pipe_among_the_images_is_a_row_and_not_waited_for(place):
+    (place / "scans").mkdir()
+    os.mkfifo(place / "scans" / "pipe.npy")
+    options = {"sigma": 1.0, "inputs": {"gain": "gain.npy", "offset": 0.5}}
+    asked = {"model": "model.onnx", "images": ["scans"], "test": options}
+    run_audit(wish_of(asked, base=place, where="here"), place / "out", jobs=0)
+    (row,) = rows(place / "out")
+    assert row["status"] == "failed" and "pipe.npy: is no file" in row["reason"]

@@ -54,3 +54,11 @@ def test_a_block_that_is_cut_short_is_not_counted():
     stop.during = during
     result = onnx_si.test(MODEL, IMAGE, progress=watch, stop=stop, **HOW)
     assert len(seen) == 2 and result.search.draws == seen[-1].chains
+
+
+@pytest.mark.parametrize(("chains", "told"), [(5, True), (18, True), (19, False)])
+def test_chains_that_can_decide_nothing_are_told(chains, told):
+    """Of B chains the rarest outcome has a chance of 1 in B + 1."""
+    how = {**HOW, "draws": chains, "steps": 1}
+    said = onnx_si.test(MODEL, IMAGE, **how).warnings
+    assert any("can give no p-value below" in text and "--draws" in text for text in said) is told

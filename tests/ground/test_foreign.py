@@ -24,6 +24,8 @@ IMAGE = np.random.default_rng(5).normal(size=(8, 8))
         ("net.h5", "a Keras model; convert it: uv run converters/keras_to_onnx.py {} -o net.onnx"),
         ("net.pt2", "a PyTorch model; convert it: uv run converters/torch_to_onnx.py {} -o net.onnx"),
         ("net.pt", "what torch.save wrote is a pickle"),
+        ("net.pt", "{} -o net.onnx --input-shape 1,C,H,W (without uv"),
+        ("net.ts", "{} -o net.onnx --input-shape 1,C,H,W (without uv"),
         ("net.pth", "what torch.save wrote is a pickle"),
         ("net.tflite", "python -m tf2onnx.convert --tflite {} --output net.onnx"),
     ],

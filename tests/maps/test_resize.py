@@ -134,3 +134,23 @@ def test_channels_and_other_preprocessing_go_with_it(tmp_path):
     coarse = nets.value_of(model, shifted, "map")[0, 0]
     back = resize_matrix(4, 8, "linear")
     np.testing.assert_allclose(result.saliency_map, back @ coarse @ back.T, atol=1e-5)
+
+
+def test_a_resized_probability_keeps_its_threshold():
+    """A Sigmoid's map says yes above 0.5, whatever the size of the image."""
+    model = nets.map_net(seed=3, size=6, last="Sigmoid")
+    image = np.random.default_rng(2).normal(size=(12, 12))
+    found = onnx_si.prepare(model, sigma=1.0, resize_input="linear").test(image)
+    assert found.saliency.threshold == "0.5" and (found.saliency_map[found.region] > 0.5).all()
+    scores = nets.map_net(seed=3, size=6)
+    half = onnx_si.test(scores, image, sigma=1.0, resize_input="linear")
+    assert half.saliency.threshold == "max:0.5"
+    (why,) = (text for text in half.to_dict()["defaults"] if text.startswith("threshold"))
+    assert "scores that a Sigmoid would follow: --threshold 0" in why
+
+
+def test_scores_below_zero_are_told_for_what_they_are():
+    net = nets.Net(3, (1, 1, 6, 6))
+    below = net.add("Sub", net.add("Neg", net.add("Abs", "x")), net.const(1.0), out="map")
+    with pytest.raises(onnx_si.NothingToTest, match="marks nothing here: --threshold 0"):
+        onnx_si.test(net.finish(below), np.random.default_rng(2).normal(size=(6, 6)), sigma=1.0)

@@ -22,6 +22,7 @@ from onnx_si.report.as_shown import outline
 from onnx_si.report.documents import RESULT
 from onnx_si.report.documents.shape import has_reason, nulls
 from onnx_si.report.figures import inside, p_value_text
+from onnx_si.report.html.pages import result_page
 from onnx_si.report.picture import save_png
 from onnx_si.report.pieces import LEFT_OPEN
 from onnx_si.report.region import bounding_box, components
@@ -278,6 +279,37 @@ def test_the_last_sentence_says_how_to_read_the_p_value(result):
     assert "about one in 100,000,000 images" in words(result, 1e-8, 1e-8)
     assert "a difference this large; " in words(result, 0.5, 0.5, hypothesis="global", alternative="greater")
     assert "this far upwards; " in words(result, 0.5, 0.5, alternative="greater")
+
+
+def test_a_p_value_beside_the_level_is_not_rounded_to_it(result):
+    assert "about 5.2 of 100 images" in words(result, 0.05241, 0.05241)
+    assert "about 5.004 of 100 images" in words(result, 0.05004, 0.05004)
+    assert "about 4.96 of 100 images" in words(result, 0.0496, 0.0496)
+    assert "about 5 of 100 images" in words(result, 0.05, 0.05)
+    assert "about 5.7 of 100 images" in words(result, 0.057, 0.057)
+    assert "about 99.62 of 100 images" in words(result, 0.99625, 0.99625)
+
+
+def test_a_small_p_value_is_not_talked_down(result):
+    """Fragility tells why a p-value may be large: of one that is small it gives no advice."""
+    little = {"distance": 0.01, "information": 0.001}
+    for p, advised in ((0.001, False), (0.3, True)):
+        content = result.to_dict() | {"fragility": little, "p_value_bounds": [p, p], "p_value": p}
+        text = " ".join(summary(content).split())
+        assert ("--randomise 0.2" in text) is advised
+        assert ("a small one is as good as any" in text) is not advised
+    assert "changes the region" in text
+
+
+def test_a_page_says_what_the_summary_says(result):
+    """Warnings stand with the verdict, fragility and the level of the guarantee among the numbers."""
+    content = result.to_dict()
+    content["noise"] |= {"known": False, "level": "approximate"}
+    content["warnings"] = ["sigma is off"]
+    page = result_page(content, b"")
+    assert page.index("sigma is off") < page.index("<figure>")
+    assert guarantee_text("exact", "approximate") in page
+    assert "<dt>fragility</dt>" in page and "of the information on the difference is left" in page
 
 
 def test_the_guarantee_says_what_is_given(result):

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from onnx_si.report.audited import allowed
 from onnx_si.report.figures import p_value_of
+from onnx_si.report.fragile import fragility_text
 from onnx_si.report.html.charts import bar, histogram, quantiles
 from onnx_si.report.html.command import command
 from onnx_si.report.html.sentences import control, gate_text, headline, sentences
 from onnx_si.report.html.sortable import lines, safe_json
-from onnx_si.report.text import in_words, interval_text, noise_text, parity_text, region_text
+from onnx_si.report.text import guarantee_text, in_words, interval_text, noise_text, parity_text, region_text
 
 
 def audit_page(
@@ -89,6 +90,8 @@ def _of_result(document: Mapping[str, Any], picture: bytes) -> dict[str, Any]:
         "words": in_words(document),
         "region": region_text(document["region"]),
         "interval": interval_text(document),
+        "fragility": next(fragility_text(document), None),
+        "guarantee": guarantee_text(document["guarantee"], document["noise"]["level"]),
         "noise": noise_text(document),
         "parity": parity_text(document),
         "command": command(document),

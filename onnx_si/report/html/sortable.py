@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from onnx_si.report.figures import p_value_of
 from onnx_si.report.html.command import pieces, quoted
-from onnx_si.report.text import interval_text, noise_text, region_text
+from onnx_si.report.text import guarantee_text, interval_text, noise_text, region_text
 
 MOST_TEXTS = 10_000  # that are kept to be told once; what is new after them is told in full
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -90,7 +90,7 @@ def _tested(document: Mapping[str, Any], texts: _Texts) -> dict[str, Any]:
         "ci": interval_text(document),
         "px": document["region"]["pixels"],
         "r": region_text(document["region"]),
-        "gu": texts.of(document["guarantee"]),
+        "gu": texts.of(guarantee_text(document["guarantee"], document["noise"]["level"])),
         "no": texts.of(noise_text(document)),
         "h": texts.of(document["hypothesis"]),
         "d": None if pixels is None else len(pixels),
