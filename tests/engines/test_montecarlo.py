@@ -251,9 +251,8 @@ def test_a_step_leaves_the_law_as_it_is(name, step):
     x = x[ask.inside(x)]  # but for rounding of the ends
     if step == "jump":
         chains = chains_of(grid, standard, ask, rng)
-        draws = chains.draws(len(x), 1, rng)
-        (inside,) = chains.inside(states := chains.at(x), [draws])
-        moved = chains._jumped(states, draws, inside, 0).x
+        (draws,) = chains.draws(states := chains.at(x), [chains.rolls(len(x), 1, rng)])
+        moved = chains._jumped(states, draws, 0).x
     else:
         moved = local_step(Local.of(grid, standard, ask), x, rng)
     assert np.mean(moved != x) > 0.2
@@ -306,18 +305,18 @@ def test_what_is_asked_ahead_changes_no_step(known, ahead):
         rng = np.random.default_rng(2)
         chains = chains_of(grid, law, ask, rng)
         start = chains.at(np.array([at]))
-        back, draws = chains.draws(1, 3, rng, backward=True), chains.draws(200, 3, rng)
-        if stepped:
-            hub = chains.at(one_by_one(chains, start, back, True)).repeated(200)
-            found.append(one_by_one(chains, hub, draws, False))
-            continue
+        rolls = [chains.rolls(1, 3, rng, backward=True), *(chains.rolls(100, 3, rng) for _ in range(2))]
         ask.sizes.clear()
-        before, inside = chains.inside(start, [back, draws])
+        back, *blocks = chains.draws(start, rolls)
         assert len(ask.sizes) == 1 and 0 < ask.sizes[0] <= 603
-        if not ahead:
-            before[:], inside[:] = np.nan, np.nan
-        hub = chains.backward(start, back, before)
-        found.append(chains.forward(hub.repeated(200), draws, inside).x)
+        if stepped:
+            hub = chains.at(one_by_one(chains, start, back, True)).repeated(100)
+            found.append(np.concatenate([one_by_one(chains, hub, draws, False) for draws in blocks]))
+            continue
+        for draws in () if ahead else (back, *blocks):
+            draws.inside[:] = np.nan
+        hub = chains.backward(start, back).repeated(100)
+        found.append(np.concatenate([chains.forward(hub, draws).x for draws in blocks]))
         assert (len(ask.sizes) == 1) is ahead
     assert np.array_equal(*found) and len(np.unique(found[0])) > 100
 

@@ -41,6 +41,8 @@ class Asker:
 
     def again(self, coordinates: Array) -> NDArray[np.bool_]:
         """Whether each coordinate is in S, asked about whatever is known of it."""
+        if not len(coordinates):
+            return np.zeros(0, np.bool_)
         answers = np.asarray(self._outside(self._place(coordinates)))
         self.passes += len(coordinates)
         self._known.update(zip(coordinates.tolist(), answers.tolist(), strict=True))

@@ -101,6 +101,11 @@ class Count:
         return max(tail.seen for tail in self.tails)
 
     @property
+    def surely(self) -> int:
+        """Chains that are looked at, however the next ones end: each is as extreme on one side at most."""
+        return self.seen + sum(max(0, tail.stop - tail.extreme) for tail in self.tails)
+
+    @property
     def stopped(self) -> bool:
         return all(tail.stopped for tail in self.tails)
 
