@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.engines.montecarlo.asker import Asker, Outside
+from onnx_si.engines.montecarlo.asker import Asker, Inside, Outside
 from onnx_si.engines.montecarlo.chains import Chains, Draws, Rolls, States
 from onnx_si.engines.montecarlo.counts import Count
 from onnx_si.engines.montecarlo.grid import Grid, first_places, look
@@ -23,7 +23,6 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
 Array = NDArray[np.float64]
-NOTHING: Array = np.empty(0)
 COPIES = 4  # of the observed place that are asked about at once: its answer may not hang on its neighbours
 BLOCK = 32  # chains that run side by side, at first; then as many as ran before
 FEW = 64  # chains up to which several blocks are asked about together
@@ -114,6 +113,7 @@ def monte_carlo(
     rng: np.random.Generator,
     progress: Callable[[Progress], None] | None = None,
     stop: Stop | None = None,
+    inside: Inside | None = None,
 ) -> Drawn:
     """The p-value of a line and an event.
 
@@ -127,6 +127,8 @@ def monte_carlo(
     progress : callable, optional
     stop : Stop, optional
         Ends it with the chains that are finished; before the first of them there is nothing to tell.
+    inside : callable, optional
+        Places -> whether each is in S, as `Asker` wants it.
 
     Raises
     ------
@@ -135,8 +137,8 @@ def monte_carlo(
     """
     started = time.perf_counter()
     law, observed = law_of(line)
-    ask = Asker(outside, law.place, law.low, law.high)
-    _require_steady(ask, observed, COPIES, first_places(law))
+    ask = Asker(outside, law.place, law.low, law.high, inside)
+    _require_steady(ask.beside(np.full(COPIES, observed), first_places(law)))
     grid = look(law, ask)
     local = Local.of(grid, law, ask)
     chains = Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng))
@@ -159,7 +161,7 @@ def monte_carlo(
                 progress(_progress(count, ask, seconds))
     if not count.seen:
         raise Stopped
-    _require_steady(ask, observed, 1)
+    _require_steady(ask.again(np.array([observed])))
     estimate = _seen(grid, local if plan.around else None, observed, law)
     seconds = time.perf_counter() - started
     return Drawn(
@@ -190,16 +192,13 @@ def _progress(count: Count, ask: Asker, seconds: float) -> Progress:
     )
 
 
-def _require_steady(ask: Asker, observed: float, copies: int, others: Array = NOTHING) -> None:
-    """Ask about the observed place, first and last: a network that flickers has no region to condition on.
-
-    Nothing that is told here of the observed place reaches the chains. What is to be asked about others is
-    asked with it.
+def _require_steady(inside: NDArray[np.bool_]) -> None:
+    """Whether copies of the observed place, which is asked about first and last, are all in S: a network that
+    flickers has no region to condition on. Nothing that is told here of it reaches the chains.
     """
-    inside = ask.again(np.concatenate([np.full(copies, observed), others]))[:copies]
     if inside.all():
         return
-    if copies > 1 and not inside.any():
+    if len(inside) > 1 and not inside.any():
         raise UnsupportedModel(
             "nothing but rounding decides the region of this image: computed again from the line it is "
             "another one; choose another map (--saliency) or threshold"
