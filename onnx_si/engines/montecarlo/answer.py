@@ -143,7 +143,7 @@ def monte_carlo(
     local = Local.of(grid, law, ask)
     chains = Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
-    steps = plan.steps if grid.is_well_seen(law) else max(1, plan.steps // 2)
+    steps = plan.steps if local.well_seen else max(1, plan.steps // 2)
     run = _Run(chains, chains.at(np.array([observed])), [chains.rolls(1, steps, rng, backward=True)])
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
     stop, interrupted = stop or Stop(), False
