@@ -19,6 +19,7 @@ T = TypeVar("T", np.float64, np.bool_)
 TOGETHER = 1 << 14  # values of an image from which a batch gains nothing and costs memory: one by one
 IMAGES = 1 << 18  # values of the images that are asked about at once
 WORKED = 1 << 14  # values of those that are worked out at once, in double precision: they stay in the cache
+MANY = 4  # part of the pixels from which it takes longer to pick them than to leave out the others
 NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
 CLOSE = 4  # times what two runs differ by: a value so close to the threshold may be on either side next time
 EXTREMES = (np.float32, np.float64)  # types of maps of which the extremes are taken as they are
@@ -128,7 +129,8 @@ def _images(line: ImageLine, kind: type[np.floating[Any]]) -> Callable[[Array], 
     """
     start, direction, each = line.start, line.direction, (-1, *(1,) * line.start.ndim)
     rows = max(1, WORKED // start.size)
-    wide, room = np.empty((rows, *start.shape)), np.empty((0, *start.shape), kind)
+    starts = np.repeat(start[None], rows, axis=0)  # added to as many in one stretch of memory
+    wide, room = np.empty(starts.shape), np.empty((0, *start.shape), kind)
 
     def images(places: Array) -> NDArray[Any]:
         nonlocal room
@@ -138,7 +140,7 @@ def _images(line: ImageLine, kind: type[np.floating[Any]]) -> Callable[[Array], 
         for first in range(0, len(places), rows):
             part = column[first : first + rows]
             made = np.multiply(direction, part, out=wide[: len(part)])
-            room[first : first + len(part)] = np.add(made, start, out=made)
+            room[first : first + len(part)] = np.add(made, starts[: len(part)], out=made)
         return room[: len(places)]
 
     return images
@@ -160,7 +162,8 @@ class Judge:
         by_pixel = marker.threshold.kind not in ("top", ARGMAX) and bool(pixels.any())
         self._quick = by_pixel and (marker.mask is None or not (pixels & ~marker.mask).any())
         inside, outside = pixels & event.observed, pixels & ~event.observed
-        self._inside, self._outside = _apart(inside, np.inf), _apart(outside, -np.inf)
+        self._least_inside = _extreme(inside, np.minimum, np.inf)
+        self._most_outside = _extreme(outside, np.maximum, -np.inf)
         self._observed, self._counts = event.observed.ravel(), None if pixels.all() else pixels.ravel()
         mask, level = marker.mask, marker.threshold.level
         fixed = marker.threshold.kind == "value"
@@ -174,8 +177,8 @@ class Judge:
             return distances(self._marker, np.asarray(maps, np.float64), self._event, self._pixels)
         # rounding keeps the order: the farthest pixel on either side is the one that is the farthest rounded
         bound = self._bound(shown)
-        left = bound - _least(shown + self._inside)
-        found = np.maximum(_most(shown + self._outside) - bound, left)
+        left = bound - self._least_inside(shown)
+        found = np.maximum(self._most_outside(shown) - bound, left)
         if not found.all():  # a pixel of the region that is no more than at the threshold has left it
             found[(found == 0) & (left == 0)] = SMALLEST
         return found
@@ -217,6 +220,14 @@ def _below(bound: Array | float, kind: type[np.floating[Any]]) -> NDArray[Any]:
 def _apart(pixels: Mask, end: float) -> NDArray[np.float32]:
     """What is added to maps so that the other pixels are at one end of all."""
     return np.where(pixels.ravel(), 0.0, end).astype(np.float32)
+
+
+def _extreme(pixels: Mask, of: np.ufunc, end: float) -> Callable[[NDArray[Any]], Array]:
+    """From maps to the least or the largest of some pixels in each; `end` where there are none."""
+    places, apart = np.flatnonzero(pixels), _apart(pixels, end)
+    if 0 < len(places) <= pixels.size // MANY:
+        return lambda shown: np.asarray(of.reduce(shown.take(places, axis=1), axis=1), np.float64)
+    return lambda shown: np.asarray(of.reduce(shown + apart, axis=1), np.float64)
 
 
 def _least(shown: NDArray[Any]) -> Array:

@@ -117,6 +117,8 @@ def cell_of(x: Array, nodes: Array) -> NDArray[np.intp]:
 def first_places(law: Law) -> Array:
     """An even grid around the centre of a law and a few places farther out."""
     places = law.centre + AROUND
+    if law.low < places[0] and places[-1] < law.high:
+        return places
     inner = places[(places > law.low) & (places < law.high)]
     bounds = [bound for bound in (law.low, law.high) if np.isfinite(bound) and abs(bound - law.centre) < FAR]
     return np.unique(np.concatenate([inner, bounds]))
