@@ -215,7 +215,7 @@ def _seen(grid: Grid, local: Local | None, observed: float, law: Law) -> Interva
 
     This looks at where the observed place is, and so comes after the chains, not before them.
     """
-    seen = [tuple(ends) for ends in grid.estimate.bounds.tolist()]
+    seen = [tuple(ends) for ends in grid.estimate.tolist()]
     for stretches in local.stretches if local else ():
         ((low, high),) = stretches.of(np.array([observed])).tolist()
         if low <= observed <= high and low < high:

@@ -7,7 +7,7 @@ that is drawn or decided is another thing than if the chains had asked step by s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,7 @@ class Chains:
         """
         uniform = np.concatenate([row.uniform for row in rows], axis=2)
         to, log_u = self.at(self.proposals.draw(uniform[:, 0], uniform[:, 1])), np.log(uniform[:, 2])
-        ends = np.cumsum([0, *(row.uniform.shape[2] for row in rows)]).tolist()
+        ends = list(accumulate((row.uniform.shape[2] for row in rows), initial=0))
         least = np.full(ends[-1], start.likelier.min())
         if rows[0].backward:
             least[ends[1] :] = min(least[0], to.likelier[:, : ends[1]].min())

@@ -36,10 +36,10 @@ class Tail:
         """Go on counting, up to the stop."""
         if self.stopped:
             return
-        reached = np.flatnonzero(np.cumsum(flags) + self.extreme >= self.stop)
-        used = int(reached[0]) + 1 if len(reached) else len(flags)
-        self.seen += used
-        self.extreme += int(np.count_nonzero(flags[:used]))
+        wanted = self.stop - self.extreme
+        found = int(np.count_nonzero(flags))
+        self.seen += len(flags) if found < wanted else int(np.flatnonzero(flags)[wanted - 1]) + 1
+        self.extreme += min(found, wanted)
 
     @property
     def p_value(self) -> float:
