@@ -212,9 +212,10 @@ class Judge:
 
 def _below(bound: Array | float, kind: type[np.floating[Any]]) -> NDArray[Any]:
     """The largest numbers of a type that are not above others: what exceeds the ones exceeds the others."""
+    exact = np.asarray(bound, np.float64)
     with np.errstate(over="ignore"):
-        rounded = np.array(bound, kind)
-    return np.nextafter(rounded, kind(-np.inf), out=rounded, where=rounded > bound)
+        rounded = np.array(exact, kind)
+    return np.nextafter(rounded, kind(-np.inf), out=rounded, where=rounded > exact)
 
 
 def _apart(pixels: Mask, end: float) -> NDArray[np.float32]:
