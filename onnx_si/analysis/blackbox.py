@@ -1,7 +1,7 @@
 """The deployed model as a black box: whether a place of a line has the observed region."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,12 @@ from onnx_si.maps import ARGMAX
 from onnx_si.runtime.together import FLICKER
 from onnx_si.statistics.line import ImageLine
 
+Flags = NDArray[np.bool_]
+T = TypeVar("T", np.float64, np.bool_)
 TOGETHER = 1 << 14  # values of an image from which a batch gains nothing and costs memory: one by one
 IMAGES = 1 << 18  # values of the images that are asked about at once
 WORKED = 1 << 14  # values of those that are worked out at once, in double precision: they stay in the cache
+MANY = 4  # part of the pixels from which it takes longer to pick them than to leave out the others
 NOWHERE, SMALLEST = 1e300, 1e-300  # distances of a map that is not finite, and of one at the threshold
 CLOSE = 4  # times what two runs differ by: a value so close to the threshold may be on either side next time
 EXTREMES = (np.float32, np.float64)  # types of maps of which the extremes are taken as they are
@@ -96,22 +99,27 @@ class BlackBox:
                 f"farther from the threshold than {CLOSE} times that; {ELSEWHERE[on_cpu]}"
             )
 
-    def outside(self, line: ImageLine, event: RegionEvent) -> Callable[[Array], Array]:
-        """How far places of the line are from the event: see `distance`."""
+    def line(
+        self, line: ImageLine, event: RegionEvent
+    ) -> tuple[Callable[[Array], Array], Callable[[Array], Flags]]:
+        """How far places of the line are from the event, see `distances`, and whether it holds there."""
         judge = Judge(self._marker, event, counted(event, self._marker.ranked))
         file, size = self._file, line.start.size
         images = _images(line, file.precision)
         most, alone = max(1, IMAGES // size), size > TOGETHER
 
-        def few(places: Array) -> Array:
-            return judge(file.maps(images(places), alone=alone))
+        def asking(told: Callable[[NDArray[Any]], NDArray[T]]) -> Callable[[Array], NDArray[T]]:
+            def few(places: Array) -> NDArray[T]:
+                return told(file.maps(images(places), alone=alone))
 
-        def ask(places: Array) -> Array:
-            if len(places) <= most:
-                return few(places)
-            return np.concatenate([few(places[i : i + most]) for i in range(0, len(places), most)])
+            def ask(places: Array) -> NDArray[T]:
+                if len(places) <= most:
+                    return few(places)
+                return np.concatenate([few(places[i : i + most]) for i in range(0, len(places), most)])
 
-        return ask
+            return ask
+
+        return asking(judge), asking(judge.holds)
 
 
 def _images(line: ImageLine, kind: type[np.floating[Any]]) -> Callable[[Array], NDArray[Any]]:
@@ -121,7 +129,8 @@ def _images(line: ImageLine, kind: type[np.floating[Any]]) -> Callable[[Array], 
     """
     start, direction, each = line.start, line.direction, (-1, *(1,) * line.start.ndim)
     rows = max(1, WORKED // start.size)
-    wide, room = np.empty((rows, *start.shape)), np.empty((0, *start.shape), kind)
+    starts = np.repeat(start[None], rows, axis=0)  # added to as many in one stretch of memory
+    wide, room = np.empty(starts.shape), np.empty((0, *start.shape), kind)
 
     def images(places: Array) -> NDArray[Any]:
         nonlocal room
@@ -131,7 +140,7 @@ def _images(line: ImageLine, kind: type[np.floating[Any]]) -> Callable[[Array], 
         for first in range(0, len(places), rows):
             part = column[first : first + rows]
             made = np.multiply(direction, part, out=wide[: len(part)])
-            room[first : first + len(part)] = np.add(made, start, out=made)
+            room[first : first + len(part)] = np.add(made, starts[: len(part)], out=made)
         return room[: len(places)]
 
     return images
@@ -153,28 +162,73 @@ class Judge:
         by_pixel = marker.threshold.kind not in ("top", ARGMAX) and bool(pixels.any())
         self._quick = by_pixel and (marker.mask is None or not (pixels & ~marker.mask).any())
         inside, outside = pixels & event.observed, pixels & ~event.observed
-        self._inside, self._outside = _apart(inside, np.inf), _apart(outside, -np.inf)
-        mask = marker.mask
+        self._least_inside = _extreme(inside, np.minimum, np.inf)
+        self._most_outside = _extreme(outside, np.maximum, -np.inf)
+        self._observed, self._counts = event.observed.ravel(), None if pixels.all() else pixels.ravel()
+        mask, level = marker.mask, marker.threshold.level
+        fixed = marker.threshold.kind == "value"
+        self._levels = {kind: _below(level, kind) for kind in EXTREMES} if fixed else {}
         self._ranged = None if mask is None else (_apart(mask, np.inf), _apart(mask, -np.inf))
 
     def __call__(self, maps: NDArray[Any]) -> Array:
-        """Of each of several maps (n, *space)."""
-        shown = np.asarray(maps, maps.dtype if maps.dtype in EXTREMES else np.float64).reshape(len(maps), -1)
-        if not (self._quick and np.isfinite(shown).all()):
+        """How far each of several maps (n, *space) is."""
+        shown = self._rows(maps)
+        if shown is None:
             return distances(self._marker, np.asarray(maps, np.float64), self._event, self._pixels)
         # rounding keeps the order: the farthest pixel on either side is the one that is the farthest rounded
-        lowest, highest = (shown, shown) if self._ranged is None else (shown + end for end in self._ranged)
-        bound = self._marker.bound(lambda: _least(lowest), lambda: _most(highest))
-        left = bound - _least(shown + self._inside)
-        found = np.maximum(_most(shown + self._outside) - bound, left)
+        bound = self._bound(shown)
+        left = bound - self._least_inside(shown)
+        found = np.maximum(self._most_outside(shown) - bound, left)
         if not found.all():  # a pixel of the region that is no more than at the threshold has left it
             found[(found == 0) & (left == 0)] = SMALLEST
         return found
+
+    def holds(self, maps: NDArray[Any]) -> Flags:
+        """Whether the event holds in each of several maps: that they are not far, told by the side that each
+        pixel is on.
+        """
+        shown = self._rows(maps)
+        if shown is None:
+            return np.asarray(self(maps) <= 0)
+        bound = self._levels.get(shown.dtype.type)
+        if bound is None:
+            bound = _below(self._bound(shown), shown.dtype.type)[:, None]
+        wrong = (shown > bound) != self._observed
+        if self._counts is not None:
+            wrong &= self._counts
+        return np.asarray(~np.logical_or.reduce(wrong, axis=1))
+
+    def _rows(self, maps: NDArray[Any]) -> NDArray[Any] | None:
+        """A row of pixels for each map; None where their extremes do not tell everything."""
+        if not self._quick:
+            return None
+        shown = np.asarray(maps, maps.dtype if maps.dtype in EXTREMES else np.float64).reshape(len(maps), -1)
+        return shown if np.isfinite(shown).all() else None
+
+    def _bound(self, shown: NDArray[Any]) -> Array | float:
+        lowest, highest = (shown, shown) if self._ranged is None else (shown + end for end in self._ranged)
+        return self._marker.bound(lambda: _least(lowest), lambda: _most(highest))
+
+
+def _below(bound: Array | float, kind: type[np.floating[Any]]) -> NDArray[Any]:
+    """The largest numbers of a type that are not above others: what exceeds the ones exceeds the others."""
+    exact = np.asarray(bound, np.float64)
+    with np.errstate(over="ignore"):
+        rounded = np.array(exact, kind)
+    return np.nextafter(rounded, kind(-np.inf), out=rounded, where=rounded > exact)
 
 
 def _apart(pixels: Mask, end: float) -> NDArray[np.float32]:
     """What is added to maps so that the other pixels are at one end of all."""
     return np.where(pixels.ravel(), 0.0, end).astype(np.float32)
+
+
+def _extreme(pixels: Mask, of: np.ufunc, end: float) -> Callable[[NDArray[Any]], Array]:
+    """From maps to the least or the largest of some pixels in each; `end` where there are none."""
+    places, apart = np.flatnonzero(pixels), _apart(pixels, end)
+    if 0 < len(places) <= pixels.size // MANY:
+        return lambda shown: np.asarray(of.reduce(shown.take(places, axis=1), axis=1), np.float64)
+    return lambda shown: np.asarray(of.reduce(shown + apart, axis=1), np.float64)
 
 
 def _least(shown: NDArray[Any]) -> Array:

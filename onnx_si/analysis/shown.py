@@ -33,7 +33,7 @@ def chains_of(scene: Scene, settings: Settings, box: BlackBox) -> MonteCarlo:
     """The Monte-Carlo engine of a scene, with draws of its own."""
     rng = generator(settings.seed, scene.image, *scene.references).spawn(STREAM + 1)[STREAM]
     return MonteCarlo(
-        box=box.outside,
+        box=box.line,
         plan=Plan(
             draws=settings.draws,
             steps=settings.steps,

@@ -27,7 +27,7 @@ from onnx_si.runtime.session import as_type, as_unsupported, input_type, input_u
 from onnx_si.runtime.showing import running_statistics, showing
 from onnx_si.runtime.together import FLICKER, Tensors, Together, one_of, same
 
-LARGEST_BATCH = 1 << 15  # values of the images of one batch: it can only be interrupted afterwards
+LARGEST_BATCH = 1 << 16  # values of the images of one batch: it can only be interrupted afterwards
 PATIENCE = 0.25  # seconds that a call for each of several images should take at most, for the same reason
 BATCHES = (3, 33)  # sizes of batches in which an image has to get the same bits
 ALIKE = 1e-3  # share of its largest value by which an output may differ from what an image by itself gives

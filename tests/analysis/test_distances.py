@@ -84,4 +84,38 @@ def test_what_is_made_once_for_a_line_changes_no_distance(threshold, matters):
     wanted = distances(marker, maps, event, counted(event, mask))
     np.testing.assert_array_equal(judge(maps), wanted)
     np.testing.assert_array_equal(judge(maps[10:]), wanted[10:])  # all of them finite
+    np.testing.assert_array_equal(judge.holds(maps), wanted <= 0)
+    np.testing.assert_array_equal(judge.holds(maps[10:]), wanted[10:] <= 0)
     assert wanted[0] <= 0 < wanted.max()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("level", [0.3, 0.7, 1 / 3])
+@pytest.mark.parametrize("threshold", ["value", "max", "minmax"])
+def test_pixels_next_to_a_threshold_that_their_type_does_not_hold(threshold, level, kind):
+    """The numbers of a map's type around the threshold are each on their own side of it."""
+    maps = np.tile(np.linspace(-1, 1, 12, dtype=kind).reshape(1, *SHAPE), (7, 1, 1))
+    marker = Marker(model=None, tensor="", threshold=Threshold(threshold, level), mask=None, is_map=True)
+    near = kind(bound_of(maps[0].astype(float), marker.threshold))
+    for number, step in enumerate((-2, -1, 0, 1, 2)):
+        value = near
+        for _ in range(abs(step)):
+            value = np.nextafter(value, kind(np.sign(step) * np.inf))
+        maps[number, 1, 1] = value
+    observed = marker.region_of(maps[4].astype(float))
+    event = RegionEvent(observed)
+    judge, wanted = (
+        Judge(marker, event, counted(event, None)),
+        distances(marker, maps.astype(float), event, counted(event, None)),
+    )
+    np.testing.assert_array_equal(judge.holds(maps), wanted <= 0)
+    np.testing.assert_array_equal(judge.holds(maps), judge(maps) <= 0)
+    assert judge.holds(maps)[4] and not judge.holds(maps)[0]
+
+
+def test_a_threshold_beyond_the_largest_number_of_a_type():
+    """A share above one of a large value: nothing exceeds it, and no warning is given."""
+    maps = np.full((1, *SHAPE), 3e38, np.float32)
+    marker = Marker(model=None, tensor="", threshold=Threshold("value", 1e39), mask=None, is_map=True)
+    event = RegionEvent(np.zeros(SHAPE, bool))
+    assert Judge(marker, event, counted(event, None)).holds(maps).tolist() == [True]

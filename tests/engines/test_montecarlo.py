@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from onnx_si.analysis.witness import draw
-from onnx_si.engines.montecarlo import Asker, Plan, monte_carlo
+from onnx_si.engines.montecarlo import Asker, Plan, answer, monte_carlo, proposals
 from onnx_si.engines.montecarlo.answer import COPIES
 from onnx_si.engines.montecarlo.bracket import AHEAD, HALVINGS, Bracket
 from onnx_si.engines.montecarlo.chains import Chains
@@ -251,9 +251,8 @@ def test_a_step_leaves_the_law_as_it_is(name, step):
     x = x[ask.inside(x)]  # but for rounding of the ends
     if step == "jump":
         chains = chains_of(grid, standard, ask, rng)
-        draws = chains.draws(len(x), 1, rng)
-        (inside,) = chains.inside(states := chains.at(x), [draws])
-        moved = chains._jumped(states, draws, inside, 0).x
+        (draws,) = chains.draws(states := chains.at(x), [chains.rolls(len(x), 1, rng)])
+        moved = chains._jumped(states, draws, 0).x
     else:
         moved = local_step(Local.of(grid, standard, ask), x, rng)
     assert np.mean(moved != x) > 0.2
@@ -306,18 +305,18 @@ def test_what_is_asked_ahead_changes_no_step(known, ahead):
         rng = np.random.default_rng(2)
         chains = chains_of(grid, law, ask, rng)
         start = chains.at(np.array([at]))
-        back, draws = chains.draws(1, 3, rng, backward=True), chains.draws(200, 3, rng)
-        if stepped:
-            hub = chains.at(one_by_one(chains, start, back, True)).repeated(200)
-            found.append(one_by_one(chains, hub, draws, False))
-            continue
+        rolls = [chains.rolls(1, 3, rng, backward=True), *(chains.rolls(100, 3, rng) for _ in range(2))]
         ask.sizes.clear()
-        before, inside = chains.inside(start, [back, draws])
+        back, *blocks = chains.draws(start, rolls)
         assert len(ask.sizes) == 1 and 0 < ask.sizes[0] <= 603
-        if not ahead:
-            before[:], inside[:] = np.nan, np.nan
-        hub = chains.backward(start, back, before)
-        found.append(chains.forward(hub.repeated(200), draws, inside).x)
+        if stepped:
+            hub = chains.at(one_by_one(chains, start, back, True)).repeated(100)
+            found.append(np.concatenate([one_by_one(chains, hub, draws, False) for draws in blocks]))
+            continue
+        for draws in () if ahead else (back, *blocks):
+            draws.inside[:] = np.nan
+        hub = chains.backward(start, back).repeated(100)
+        found.append(np.concatenate([chains.forward(hub, draws).x for draws in blocks]))
         assert (len(ask.sizes) == 1) is ahead
     assert np.array_equal(*found) and len(np.unique(found[0])) > 100
 
@@ -440,6 +439,109 @@ def test_local_steps_beside_what_is_known_leave_the_law_as_it_is():
     if (~known).any():
         assert np.mean(moved[~known] != start[~known]) > 0.2
         assert stats.ks_2samp(moved[~known], start[~known]).pvalue > 0.001
+
+
+@pytest.mark.parametrize("name", [*LAWS, "randomised"])
+def test_blocks_that_are_asked_about_together_change_nothing(name, monkeypatch):
+    """The same p-value in fewer questions: of slivers too, where chains ask on their way."""
+    for trial in range(6):
+        law, centre = LAWS.get(name, LAWS["normal"])
+        rng = np.random.default_rng(trial)
+        places = random_set(rng, centre, width=(0.1, 0.001)[trial % 2])
+        at = observed(law, places, rng)
+        if at is None:
+            continue
+        line = line_of(law, at)
+        if name == "randomised":
+            law = Randomised(SE, 0.5, at / 1.5)
+            line = dataclasses.replace(line_of(law, at), tested=(at / 1.5, SE))
+        found, questions = [], []
+        for few in (0, answer.FEW):
+            monkeypatch.setattr(answer, "FEW", few)
+            sizes = []
+
+            def ask(z, sizes=sizes, places=places):
+                sizes.append(len(z))
+                return outside(places)(z)
+
+            found.append(monte_carlo(line, ask, Plan(draws=199, steps=2), np.random.default_rng(trial)))
+            questions.append(len(sizes))
+        one, other = found
+        assert (one.p_value, one.interval, one.draws) == (other.p_value, other.interval, other.draws)
+        assert questions[1] < questions[0] and other.passes <= 1.1 * one.passes
+
+
+def test_chains_that_are_surely_looked_at():
+    """However they end, the count does not stop before; and it may stop right then."""
+    rng = np.random.default_rng(0)
+    for alternative in ("two-sided", "greater", "two-sided-abs"):
+        for share in (0.0, 0.5, 1.0):
+            count = Count.of(0.5, 0.5, alternative, 99, 0.05)
+            first = count.surely
+            while not count.stopped and count.seen < 99:
+                least = count.surely
+                count.add((rng.uniform(size=1) < share).astype(float), np.zeros(1))
+                assert count.seen <= least <= count.surely
+            assert count.seen >= min(first, 99)
+    count = Count.of(0.5, 0.5, "two-sided", 99, 0.05)
+    count.add(np.repeat([0.0, 1.0], count.surely // 2), np.zeros(count.surely))
+    assert count.stopped and count.seen == 20
+
+
+def test_nothing_is_asked_about_no_place():
+    """Not even where none of the proposals may be taken."""
+
+    def ask(z):
+        raise AssertionError("asked")
+
+    asker = Asker(ask, lambda x: x)
+    assert asker.again(np.empty(0)).tolist() == [] and asker.passes == 0
+
+
+def test_chains_ask_only_whether_a_place_is_in_s():
+    """What tells more is asked by the grid; the answers are the same."""
+    places = random_set(np.random.default_rng(1))
+    line = line_of(Normal(0.0, SE), observed(Normal(0.0, SE), places, np.random.default_rng(2)))
+    far, near = [], []
+
+    def distance(z):
+        far.extend(z.tolist())
+        return outside(places)(z)
+
+    def inside(z):
+        near.extend(z.tolist())
+        return outside(places)(z) <= 0
+
+    found, plain = (
+        monte_carlo(line, distance, Plan(draws=99), np.random.default_rng(0), inside=way)
+        for way in (inside, None)
+    )
+    assert found == dataclasses.replace(plain, seconds=found.seconds) and len(near) > 100
+    assert near[-1] == pytest.approx(line.statistic), "asked once more when all is done"
+
+
+@pytest.mark.parametrize("start", [None, 9.1, 60.0, 300.0])
+@pytest.mark.parametrize("name", LAWS)
+def test_pieces_that_are_not_made_have_no_share(name, start, monkeypatch):
+    """Where proposals are never drawn their density is looked up when a chain is there, and is the same."""
+    law, centre = LAWS[name]
+    places = random_set(np.random.default_rng(4), centre)
+    if start is not None:
+        places = Intervals.of([(start * SE, (start + 14) * SE)])
+    standard, _ = law_of(line_of(law, 0.5 * SE))
+    grid = look(standard, Asker(outside(places), standard.place, standard.low, standard.high))
+    near = Proposals.of(grid, standard)
+    monkeypatch.setattr(proposals, "NOTHING", math.inf)
+    whole = Proposals.of(grid, standard)
+    assert len(whole.near.nodes) == len(proposals._pieces(grid.nodes)[0])
+    assert (
+        len(near.near.nodes) < 0.5 * len(whole.near.nodes) or name not in ("normal", "chi") or start == 300.0
+    )
+    ends = np.interp(np.arange(20 * len(grid.nodes)) / 20, np.arange(len(grid.nodes)), grid.nodes)
+    for x in (ends, near.near.nodes, np.array([grid.nodes[0] - 1, grid.nodes[-1] + 1])):
+        np.testing.assert_allclose(near.log_density(x), whole.log_density(x), rtol=1e-12, atol=1e-9)
+    u = np.random.default_rng(6).random((2, 4000))
+    np.testing.assert_array_equal(near.draw(*u), whole.draw(*u))
 
 
 def test_the_same_place_is_asked_once():

@@ -1,14 +1,14 @@
 """The p-value of a line and an event, by chains that ask a black box."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.engines.montecarlo.asker import Asker, Outside
-from onnx_si.engines.montecarlo.chains import Chains, Draws, States
+from onnx_si.engines.montecarlo.asker import Asker, Inside, Outside
+from onnx_si.engines.montecarlo.chains import Chains, Draws, Rolls, States
 from onnx_si.engines.montecarlo.counts import Count
 from onnx_si.engines.montecarlo.grid import Grid, first_places, look
 from onnx_si.engines.montecarlo.laws import Law, law_of
@@ -23,9 +23,9 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Alternative
 
 Array = NDArray[np.float64]
-NOTHING: Array = np.empty(0)
 COPIES = 4  # of the observed place that are asked about at once: its answer may not hang on its neighbours
 BLOCK = 32  # chains that run side by side, at first; then as many as ran before
+FEW = 64  # chains up to which several blocks are asked about together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +61,35 @@ class Drawn:
     interrupted: bool = False
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Chains that are counted together: what they and the lots of their ends draw."""
+
+    rolls: Rolls
+    statistics: Callable[[Array], Array]
+    lots: Array
+
+
 @dataclass
 class _Run:
     """Chains from the observed place back to the hub, and out of it: the first are asked about together."""
 
     chains: Chains
     start: States
-    back: Draws | None
+    back: list[Rolls]
+    asked: list[Draws] = field(default_factory=list)
 
-    def ends(self, draws: Draws, stop: Stop) -> Array | None:
-        """Where chains from the hub end; None where they were stopped on their way."""
+    def ends(self, blocks: Sequence[_Block], stop: Stop) -> Array | None:
+        """Where the chains of the first of some blocks that are asked about together end; None where they
+        were stopped on their way.
+        """
         found = list[Array]()
 
         def run() -> bool:
-            found.append(self._ends(draws))
+            if not self.asked:
+                self._ask(blocks)
+            draws, chains = self.asked.pop(0), self.chains
+            found.append(chains.forward(self.start.repeated(draws.log_u.shape[1]), draws).x)
             return True
 
         try:
@@ -83,12 +98,12 @@ class _Run:
             return None
         return found[0]
 
-    def _ends(self, draws: Draws) -> Array:
+    def _ask(self, blocks: Sequence[_Block]) -> None:
         chains, back = self.chains, self.back
-        *before, inside = chains.inside(self.start, (draws,) if back is None else (back, draws))
-        if back is not None:
-            self.start, self.back = chains.backward(self.start, back, before[0]), None
-        return chains.forward(self.start.repeated(draws.log_u.shape[1]), draws, inside).x
+        draws = chains.draws(self.start, [*back, *(block.rolls for block in blocks)])
+        if back:
+            self.start, self.back = chains.backward(self.start, draws.pop(0)), []
+        self.asked = draws
 
 
 def monte_carlo(
@@ -98,6 +113,7 @@ def monte_carlo(
     rng: np.random.Generator,
     progress: Callable[[Progress], None] | None = None,
     stop: Stop | None = None,
+    inside: Inside | None = None,
 ) -> Drawn:
     """The p-value of a line and an event.
 
@@ -111,6 +127,8 @@ def monte_carlo(
     progress : callable, optional
     stop : Stop, optional
         Ends it with the chains that are finished; before the first of them there is nothing to tell.
+    inside : callable, optional
+        Places -> whether each is in S, as `Asker` wants it.
 
     Raises
     ------
@@ -119,38 +137,31 @@ def monte_carlo(
     """
     started = time.perf_counter()
     law, observed = law_of(line)
-    ask = Asker(outside, law.place, law.low, law.high)
-    _require_steady(ask, observed, COPIES, first_places(law))
+    ask = Asker(outside, law.place, law.low, law.high, inside)
+    _require_steady(ask.beside(np.full(COPIES, observed), first_places(law)))
     grid = look(law, ask)
     local = Local.of(grid, law, ask)
     chains = Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
-    steps = plan.steps if grid.is_well_seen(law) else max(1, plan.steps // 2)
-    run = _Run(chains, chains.at(np.array([observed])), chains.draws(1, steps, rng, backward=True))
+    steps = plan.steps if local.well_seen else max(1, plan.steps // 2)
+    run = _Run(chains, chains.at(np.array([observed])), [chains.rolls(1, steps, rng, backward=True)])
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
     stop, interrupted = stop or Stop(), False
-    while count.seen < plan.draws and not count.stopped:
-        size = min(max(BLOCK, count.seen), plan.draws - count.seen)
-        ends = run.ends(chains.draws(size, steps, rng), stop)
-        interrupted = ends is None
-        if ends is None:
-            break
-        count.add(law.statistics(law.place(ends), rng), rng.uniform(size=size))
-        if progress is not None:
-            seconds = time.perf_counter() - started
-            progress(
-                Progress(
-                    bounds=count.interval,
-                    cells=0,
-                    pieces=0,
-                    seconds=seconds,
-                    chains=count.seen,
-                    passes=ask.passes,
-                )
-            )
+    while count.seen < plan.draws and not count.stopped and not interrupted:
+        blocks = _blocks(count, chains, plan, steps, rng)
+        while blocks and not interrupted:
+            ends = run.ends(blocks, stop)
+            interrupted = ends is None
+            if ends is None:
+                break
+            block = blocks.pop(0)
+            count.add(block.statistics(law.place(ends)), block.lots)
+            if progress is not None:
+                seconds = time.perf_counter() - started
+                progress(_progress(count, ask, seconds))
     if not count.seen:
         raise Stopped
-    _require_steady(ask, observed, 1)
+    _require_steady(ask.again(np.array([observed])))
     estimate = _seen(grid, local if plan.around else None, observed, law)
     seconds = time.perf_counter() - started
     return Drawn(
@@ -164,16 +175,30 @@ def monte_carlo(
     )
 
 
-def _require_steady(ask: Asker, observed: float, copies: int, others: Array = NOTHING) -> None:
-    """Ask about the observed place, first and last: a network that flickers has no region to condition on.
+def _blocks(count: Count, chains: Chains, plan: Plan, steps: int, rng: np.random.Generator) -> list[_Block]:
+    """The next chains, and while those are few the ones after them as well, if they will surely be wanted."""
+    blocks, seen = list[_Block](), count.seen
+    while not blocks or seen < min(FEW, plan.draws, count.surely):
+        size = min(max(BLOCK, seen), plan.draws - seen)
+        rolls = chains.rolls(size, steps, rng)
+        blocks.append(_Block(rolls, chains.law.statistics(size, rng), rng.uniform(size=size)))
+        seen += size
+    return blocks
 
-    Nothing that is told here of the observed place reaches the chains. What is to be asked about others is
-    asked with it.
+
+def _progress(count: Count, ask: Asker, seconds: float) -> Progress:
+    return Progress(
+        bounds=count.interval, cells=0, pieces=0, seconds=seconds, chains=count.seen, passes=ask.passes
+    )
+
+
+def _require_steady(inside: NDArray[np.bool_]) -> None:
+    """Whether copies of the observed place, which is asked about first and last, are all in S: a network that
+    flickers has no region to condition on. Nothing that is told here of it reaches the chains.
     """
-    inside = ask.again(np.concatenate([np.full(copies, observed), others]))[:copies]
     if inside.all():
         return
-    if copies > 1 and not inside.any():
+    if len(inside) > 1 and not inside.any():
         raise UnsupportedModel(
             "nothing but rounding decides the region of this image: computed again from the line it is "
             "another one; choose another map (--saliency) or threshold"
@@ -190,7 +215,7 @@ def _seen(grid: Grid, local: Local | None, observed: float, law: Law) -> Interva
 
     This looks at where the observed place is, and so comes after the chains, not before them.
     """
-    seen = [tuple(ends) for ends in grid.estimate.bounds.tolist()]
+    seen = [tuple(ends) for ends in grid.estimate.tolist()]
     for stretches in local.stretches if local else ():
         ((low, high),) = stretches.of(np.array([observed])).tolist()
         if low <= observed <= high and low < high:

@@ -36,10 +36,10 @@ class Tail:
         """Go on counting, up to the stop."""
         if self.stopped:
             return
-        reached = np.flatnonzero(np.cumsum(flags) + self.extreme >= self.stop)
-        used = int(reached[0]) + 1 if len(reached) else len(flags)
-        self.seen += used
-        self.extreme += int(np.count_nonzero(flags[:used]))
+        wanted = self.stop - self.extreme
+        found = int(np.count_nonzero(flags))
+        self.seen += len(flags) if found < wanted else int(np.flatnonzero(flags)[wanted - 1]) + 1
+        self.extreme += min(found, wanted)
 
     @property
     def p_value(self) -> float:
@@ -99,6 +99,11 @@ class Count:
     def seen(self) -> int:
         """Chains that were looked at."""
         return max(tail.seen for tail in self.tails)
+
+    @property
+    def surely(self) -> int:
+        """Chains that are looked at, however the next ones end: each is as extreme on one side at most."""
+        return self.seen + sum(max(0, tail.stop - tail.extreme) for tail in self.tails)
 
     @property
     def stopped(self) -> bool:

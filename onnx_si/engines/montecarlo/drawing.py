@@ -10,13 +10,13 @@ from onnx_si.choices.guarantees import DRAWN
 from onnx_si.domains.event import RegionEvent
 from onnx_si.engines.engine import Answer, Spent, Watch
 from onnx_si.engines.montecarlo.answer import Plan, monte_carlo
-from onnx_si.engines.montecarlo.asker import Outside
+from onnx_si.engines.montecarlo.asker import Inside, Outside
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions
 from onnx_si.search.stop import WHY as INTERRUPTED
 from onnx_si.statistics.line import ImageLine
 
-Box = Callable[[ImageLine, RegionEvent], Outside]
+Box = Callable[[ImageLine, RegionEvent], tuple[Outside, Inside]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class MonteCarlo:
     Parameters
     ----------
     box : callable
-        (line, event) -> how far outside of S places of the line are.
+        (line, event) -> how far outside of S places of the line are, and whether they are in it.
     plan : Plan
     seed : int
         What the generator was made of, to be told.
@@ -51,7 +51,9 @@ class MonteCarlo:
             If the observed place itself does not give the observed region.
         """
         plan = replace(self.plan, alternative=how.alternative)
-        found = monte_carlo(line, self.box(line, event), plan, self.rng.spawn(1)[0], progress, how.stop)
+        outside, inside = self.box(line, event)
+        rng = self.rng.spawn(1)[0]
+        found = monte_carlo(line, outside, plan, rng, progress, how.stop, inside)
         return Answer(
             guarantee=self.guarantee,
             p_value=found.p_value,

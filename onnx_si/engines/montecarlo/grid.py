@@ -15,7 +15,6 @@ from onnx_si.engines.montecarlo import tilted
 from onnx_si.engines.montecarlo.asker import Asker
 from onnx_si.engines.montecarlo.bracket import SPACING, Bracket
 from onnx_si.engines.montecarlo.laws import Law
-from onnx_si.ground.intervals import Intervals
 
 Array = NDArray[np.float64]
 
@@ -49,8 +48,8 @@ class Grid:
         return self.inside[:-1] & self.inside[1:]
 
     @property
-    def estimate(self) -> Intervals:
-        """S as far as the grid tells, its ends halfway between a place in S and the next one outside."""
+    def estimate(self) -> Array:
+        """S as far as the grid tells: ends (n, 2), halfway between a place in S and the next one outside."""
         nodes, inside = self.nodes, self.inside
         middles = 0.5 * (nodes[:-1] + nodes[1:])
         ends = middles[inside[1:] != inside[:-1]].tolist()
@@ -58,7 +57,7 @@ class Grid:
             ends.insert(0, nodes[0])
         if inside[-1]:
             ends.append(nodes[-1])
-        return Intervals.of(np.array(ends, dtype=np.float64).reshape(-1, 2))
+        return np.array(ends, dtype=np.float64).reshape(-1, 2)
 
     @cached_property
     def room(self) -> Array:
@@ -117,6 +116,8 @@ def cell_of(x: Array, nodes: Array) -> NDArray[np.intp]:
 def first_places(law: Law) -> Array:
     """An even grid around the centre of a law and a few places farther out."""
     places = law.centre + AROUND
+    if law.low < places[0] and places[-1] < law.high:
+        return places
     inner = places[(places > law.low) & (places < law.high)]
     bounds = [bound for bound in (law.low, law.high) if np.isfinite(bound) and abs(bound - law.centre) < FAR]
     return np.unique(np.concatenate([inner, bounds]))

@@ -12,6 +12,7 @@ from onnx_si.statistics.line import ImageLine
 from onnx_si.statistics.truncated import Chi, Normal, Randomised, Ratio, Student
 
 Array = NDArray[np.float64]
+Statistics = Callable[[int, np.random.Generator], Callable[[Array], Array]]
 LOWEST = -1e300  # stands for the logarithm of nothing, which must not become NaN in a difference
 
 
@@ -30,8 +31,9 @@ class Law:
     low, high : float
         Its support.
     statistics : callable
-        (places, generator): the tested statistics at the places. They are the places themselves, but after a
-        randomised selection they are drawn: the state of the chain is then the pair of statistic and noise.
+        (count, generator): from so many places to the tested statistics there. They are the places
+        themselves, but after a randomised selection they are drawn, first: the state of the chain is then
+        the pair of statistic and noise.
     """
 
     log_density: Callable[[Array], Array]
@@ -39,7 +41,7 @@ class Law:
     centre: float
     low: float
     high: float
-    statistics: Callable[[Array, np.random.Generator], Array]
+    statistics: Statistics
 
 
 def law_of(line: ImageLine) -> tuple[Law, float]:
@@ -63,17 +65,22 @@ def law_of(line: ImageLine) -> tuple[Law, float]:
     raise TypeError(f"no law for {type(law).__name__}")
 
 
-def _as_they_are(places: Array, rng: np.random.Generator) -> Array:
-    return places
+def _as_they_are(count: int, rng: np.random.Generator) -> Callable[[Array], Array]:
+    return lambda places: places
 
 
-def _tested(sd: float, share: float) -> Callable[[Array, np.random.Generator], Array]:
+def _tested(sd: float, share: float) -> Statistics:
     """Statistic T given the place W = T + U: normal around W / (1 + share), whatever S is."""
     spread = sd * math.sqrt(share / (1.0 + share))
-    return lambda places, rng: places / (1.0 + share) + spread * rng.standard_normal(len(places))
+
+    def statistics(count: int, rng: np.random.Generator) -> Callable[[Array], Array]:
+        noise = spread * rng.standard_normal(count)
+        return lambda places: places / (1.0 + share) + noise
+
+    return statistics
 
 
-def _normal(sd: float, statistics: Callable[[Array, np.random.Generator], Array]) -> Law:
+def _normal(sd: float, statistics: Statistics) -> Law:
     return Law(
         log_density=lambda x: -0.5 * x * x,
         place=lambda x: x * sd,

@@ -132,14 +132,16 @@ class Local:
     stretches: tuple[Stretches, Stretches]
     grid: Grid
     known: NDArray[np.bool_]
+    well_seen: bool
     law: Law
     ask: Asker
 
     @classmethod
     def of(cls, grid: Grid, law: Law, ask: Asker) -> "Local":
-        known = grid.seen if grid.is_well_seen(law) else grid.certain
+        well_seen = grid.is_well_seen(law)
+        known = grid.seen if well_seen else grid.certain
         both = Stretches(ask, 0.0), Stretches(ask, THIRD)
-        return cls(stretches=both, grid=grid, known=known, law=law, ask=ask)
+        return cls(stretches=both, grid=grid, known=known, well_seen=well_seen, law=law, ask=ask)
 
     def knows(self, x: Array) -> NDArray[np.bool_]:
         """Which states lie in cells that the grid knows: they stay."""
