@@ -149,7 +149,7 @@ class Tuning:
     at_stake: float = 0.15
     screen_tries: int = 6
     first_screen: float = 4.0
-    screened_first: int = 2
+    screened_first: int = 4
     grows: float = 0.3
     close: float = 0.3
     likely: float = 0.5
