@@ -216,9 +216,8 @@ class Policy:
             best = boxes_of(cell.open, side_of_best), best[1]
         if self.share_of is not None and count and len(best[0]) != 1:
             around = bounding(cell.open)
-            share = self.share_of(around)
-            cost = self._cost_of_part(share, cell.width) + self.costs.making * self.overhead
-            if share <= self.tuning.worthwhile and cost < best[1]:
+            cost = self._cost_of_part(self.share_of(around), cell.width) + self.costs.making * self.overhead
+            if cost < best[1]:
                 best = [around], cost
         return best
 

@@ -70,16 +70,16 @@ class Screen:
                 )
                 if settles and not seen.outside:
                     inside.append((start, end))
-                elif not settles and end - start > 2 * least:
+                elif not settles and end - start > (1 if 2 * fits >= end - start else 2) * least:
                     todo += _pieces(start, end, max(fits, least))
                 elif not settles:
                     left.append(Left(start, end, seen.open))
                 self.credit += settles * saved * (end - start) - price
                 wide.append(fits)
-            self.width = width = max(least, sorted(wide)[len(wide) // 4])
             count = 2 * count if self.credit > known else tuning.screened_first
             if width == least and len(cells) > 1 and self.credit < known:
                 break  # cells so narrow that they are worth next to nothing fail as often
+            self.width = width = max(least, sorted(wide)[len(wide) // 4])
         left = _joined(left + [Left(*stretch) for stretch in todo])
         self.credit -= max(0, len(left) - 1) * self._apart(share)
         return inside, left
