@@ -115,9 +115,8 @@ class Run(Ledger):
 
     def _in_parts(self, cell: Cell) -> None:
         """Settle a cell on which only few pixels are open, one box after the other."""
-        boxes, _ = self.policy.cheapest_cover(cell)
         left = Intervals.of([(cell.low, cell.high)])
-        for part in map(self.covers.of, boxes):
+        for part in map(self.covers.of, self.policy.cheapest_cover(cell).boxes):
             known = [self._allowed(part, cell, *ends, self.covers, self.covering).bounds for ends in left.bounds]
             left = Intervals.of(np.concatenate([NOTHING, *known]))
         self.inside.append(left.bounds)
@@ -170,7 +169,7 @@ class Run(Ledger):
                 self.inside.append(np.array([[cell.low, cell.high]]))
                 self.fates["accepted"] += 1
             else:
-                success = bool(self.policy.cheapest_cover(rest)[0])
+                success = bool(self.policy.cheapest_cover(rest).boxes)
                 self.frontier.push(rest)
                 self.fates["undecided"] += 1
             self.policy.learn_claimed(cell, success)

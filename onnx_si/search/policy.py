@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,16 @@ from onnx_si.search.frontier import Cell
 from onnx_si.search.tuning import Costs, Tuning
 
 NO_PARTS = ((1, 1.0),)  # where a pixel needs the whole network
+
+
+class Cover(NamedTuple):
+    """Boxes of the map that hold the open pixels, what it costs to settle them, and the share of the network
+    that theirs are together.
+    """
+
+    boxes: list[Box]
+    cost: float
+    share: float
 
 
 class Action(Enum):
@@ -189,37 +200,43 @@ class Policy:
         gain = self.claimed.of(cell.width) * exact - self.cost_of_claim
         if cell.undecided is None and self.credit > 0 and gain > 0:
             return Action.CLAIM
-        if self.cheapest_cover(cell)[0]:
-            return Action.PARTS
         gain = self.claimed.of(0.5 * cell.width) * exact - 2 * self.cost_of_claim - self.overhead
-        if (self.credit > 0 and gain > 0) or self._knots(cell) > self.tuning.largest_resolved:
+        halved, cover = self.credit > 0 and gain > 0, self.cheapest_cover(cell)
+        if cover.boxes and (cover.share <= self.tuning.worthwhile or not halved):
+            return Action.PARTS
+        if halved or self._knots(cell) > self.tuning.largest_resolved:
             return Action.SPLIT
         return Action.RESOLVE
 
-    def cheapest_cover(self, cell: Cell) -> tuple[list[Box], float]:
-        """Boxes that hold the open pixels at the least cost, those of a grid or one around all, and that cost;
-        none where an exact examination costs less.
+    def cheapest_cover(self, cell: Cell) -> Cover:
+        """Boxes that hold the open pixels at the least cost, those of a grid or one around all; none where an
+        exact examination costs less.
         """
-        best: tuple[list[Box], float] = [], self.cost_of_resolving(cell)
+        best = Cover([], self.cost_of_resolving(cell), 0.0)
         if not self.sieves or not (self.settles or cell.led):
             return best
         count, side_of_best = np.count_nonzero(cell.open), 0
         for side, share in self.shares:
-            each = self._cost_of_part(share, cell.width) + self.costs.making * self.overhead
-            if each >= best[1]:
+            each = self._cost_of_cut(share, cell.width)
+            if each >= best.cost:
                 break  # larger boxes cost more
-            if each * math.ceil(count / side**cell.open.ndim) < best[1]:
-                cost = each * len(blocks(cell.open, side))
-                if cost < best[1]:
-                    best, side_of_best = ([], cost), side
+            if each * math.ceil(count / side**cell.open.ndim) < best.cost:
+                number = len(blocks(cell.open, side))
+                if each * number < best.cost:
+                    best, side_of_best = Cover([], each * number, share * number), side
         if side_of_best:
-            best = boxes_of(cell.open, side_of_best), best[1]
-        if self.share_of is not None and count and len(best[0]) != 1:
+            best = best._replace(boxes=boxes_of(cell.open, side_of_best))
+        if self.share_of is not None and count and len(best.boxes) != 1:
             around = bounding(cell.open)
-            cost = self._cost_of_part(self.share_of(around), cell.width) + self.costs.making * self.overhead
-            if cost < best[1]:
-                best = [around], cost
+            share = self.share_of(around)
+            cost = self._cost_of_cut(share, cell.width)
+            if cost < best.cost:
+                best = Cover([around], cost, share)
         return best
+
+    def _cost_of_cut(self, share: float, width: float) -> float:
+        """Of a part that has to be made."""
+        return self._cost_of_part(share, width) + self.costs.making * self.overhead
 
     def side_of_part(self, width: float) -> int:
         """The largest side of a box whose part costs little more than one pixel's, or than the probe that
