@@ -64,10 +64,10 @@ class Screen:
             cells = _next_cells(todo, width, min(count, batch))
             wide, known = list[float](), self.credit
             for (start, end), seen in zip(cells, self.examiner.claim(part.task, cells), strict=True):
-                settles, fits = (
-                    seen.outside or not seen.open.any(),
-                    _that_fits(end - start, seen.clear, tuning),
-                )
+                settles = seen.outside or not seen.open.any()
+                fits = _that_fits(end - start, seen.clear, tuning)
+                if np.count_nonzero(seen.open) <= tuning.mostly * seen.open.size:
+                    fits = max(fits, 0.5 * (end - start))
                 if settles and not seen.outside:
                     inside.append((start, end))
                 elif not settles and end - start > (1 if 2 * fits >= end - start else 2) * least:

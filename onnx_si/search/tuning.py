@@ -73,7 +73,8 @@ class Tuning:
     - `first_screen`: width of the first such cell, in those of the narrowest that is worth a claim
     - `screened_first`: cells that are looked at together before any were settled
     - `grows`: power of how clear a cell is by which the width grows
-    - `close`: a cell that clear was far too wide
+    - `close`: a cell that clear was far too wide,
+    - `mostly`: unless so small a share of its pixels was left open
 
     A search by brackets:
 
@@ -152,6 +153,7 @@ class Tuning:
     screened_first: int = 4
     grows: float = 0.3
     close: float = 0.3
+    mostly: float = 0.25
     likely: float = 0.5
     narrowed: float = 0.6
     shrinks: float = 0.75
