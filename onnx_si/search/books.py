@@ -117,7 +117,10 @@ class Run(Ledger):
         """Settle a cell on which only few pixels are open, one box after the other."""
         left = Intervals.of([(cell.low, cell.high)])
         for part in map(self.covers.of, self.policy.cheapest_cover(cell).boxes):
-            known = [self._allowed(part, cell, *ends, self.covers, self.covering).bounds for ends in left.bounds]
+            known = [
+                self._allowed(part, cell, low, high, self.covers, self.covering).bounds
+                for low, high in left.bounds.tolist()
+            ]
             left = Intervals.of(np.concatenate([NOTHING, *known]))
         self.inside.append(left.bounds)
         self.fates["in_parts"] += 1

@@ -107,9 +107,10 @@ class Policy:
 
     `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
     `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what
-    their parts of the network cost, the smallest first, `share_of` what that of any box costs; `settles` that parts tell everywhere which pixels are
-    on their side, and not only where it is known which value is the largest; `credit` the forward passes that
-    enclosures may still lose; `one_knot_each` that no examination was cut short by units that jump too often.
+    their parts of the network cost, the smallest first, `share_of` what that of any box costs; `settles` that
+    parts tell everywhere which pixels are on their side, and not only where it is known which value is the
+    largest; `credit` the forward passes that enclosures may still lose; `one_knot_each` that no examination
+    was cut short by units that jump too often.
     """
 
     domains: Domains
