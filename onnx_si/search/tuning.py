@@ -175,7 +175,7 @@ class Tuning:
     slack: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12
-    outlook: float = 5.0
+    outlook: float = 12.0
     nearest_end: float = 0.8
     small_steps: int = 3
     leap: float = 2.0
