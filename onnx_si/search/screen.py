@@ -148,7 +148,7 @@ def _that_fits(width: float, clear: float, tuning: Tuning) -> float:
     grows with a power of the width.
     """
     if clear >= 1:
-        return width * float(min(4.0, clear**tuning.grows))
+        return width * float(min(16.0, clear**tuning.grows))
     return width * (max(0.25, (clear - tuning.close) / (1 - tuning.close)) if clear > 0 else 0.5)
 
 
