@@ -185,7 +185,7 @@ def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
 
 
 def _side_by_side(columns: Array, win: Window) -> Array:
-    """What windows that tile the padded input (images, maps, taps, *places) put there: nothing is added up."""
+    """What windows (images, maps, taps, *places) that tile the padded input put there: no sums."""
     shape, rank = columns.shape[:2], win.rank
     apart = columns.reshape(*shape, *(axis.taps for axis in win.axes), *win.output)
     woven = [axis + shift for axis in range(2, 2 + rank) for shift in (rank, 0)]
