@@ -11,6 +11,7 @@ from support.scenes import AS_LARGE, make_case
 
 from onnx_si.domains.domain import Claim, Cost
 from onnx_si.domains.standard import RESOLVING_ONLY
+from onnx_si.search.parts import Parts
 from onnx_si.search.screen import Left, Screen
 from onnx_si.search.tuning import Tuning
 
@@ -136,3 +137,33 @@ def test_s_is_that_of_a_search_without_enclosures(monkeypatch):
         done += 1
         break
     assert done == 1 and sum(settled) > 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 9])
+def test_what_an_enclosure_leaves_open_is_settled_by_a_smaller_part(monkeypatch, seed):
+    """S is that of a search without enclosures, and boxes within boxes were asked for some of it."""
+    inner = []
+    own = Parts.within
+
+    def watched(self, part, pixels):
+        found = own(self, part, pixels)
+        if found is not None:
+            holds = np.zeros(self.shape, dtype=bool)
+            holds[part.box] = pixels
+            assert not found.taken_from(holds).any()
+            inner.append(found)
+        return found
+
+    monkeypatch.setattr(Parts, "within", watched)
+    image = np.random.default_rng(seed).normal(size=(1, 1, 40, 40))
+    image[..., 12:22, 14:24] += 2.0
+    model = deep_net(seed)
+    (shown,) = run_onnx(model, image, "map")
+    case = make_case(model, image, threshold=float(0.5 * shown.max()))
+    tuning = replace(AS_LARGE["tuning"], first_screen=0.05)
+    fast = case.search(1e-6, interval_level=0.95, costs=AS_LARGE["costs"], tuning=tuning)
+    plain = case.search(1e-6, interval_level=0.95, domains=RESOLVING_ONLY)
+    assert inner and fast.p_value_bounds == pytest.approx(plain.p_value_bounds, abs=2e-6)
+    both = fast.undecided.union(plain.undecided)
+    for one, other in ((fast, plain), (plain, fast)):
+        assert np.diff(one.inside.subtract(other.inside).subtract(both).bounds, axis=1).sum() < 1e-9
