@@ -120,14 +120,17 @@ class Parts:
         return self.of(box_around(pixel, side, self.shape))
 
     def within(self, part: Part, pixels: NDArray[np.bool_] | None) -> Part | None:
-        """The part of some pixels of a part's box, where it costs so much less that it is worth making."""
+        """The part of some pixels of a part's box, where it costs so much less that it is worth making; None
+        where the whole network stands for it, too.
+        """
         if pixels is None:
             return None
         inner = zip(bounding(pixels), part.box, strict=True)
         box = tuple(slice(side.start + edge.start, side.stop + edge.start) for side, edge in inner)
         if self.shares.of(box) > self.tuning.worthwhile * self.shares.of(part.box):
             return None
-        return self.of(box)
+        found = self.of(box)
+        return found if found.box == box else None
 
     def of(self, box: Box) -> Part:
         """The part of a box of the map."""

@@ -127,8 +127,7 @@ def largest_of(rule: Maximum, xs: Sequence[Enclosure], sources: Index) -> tuple[
         ahead = [np.where(source == CONSTANT, 0.0, part) for part in ahead]
     room = best - ahead[1] - np.abs(ahead[0]) * half_width[:, None]
     room -= (64 * UNIT * np.sum([x.size for x in xs], axis=0))[:, None] + 64 * UNIT * np.abs(best)
-    moved += centre
-    near = moved > room
+    near = centre + moved > room
     np.put_along_axis(near, leader[None], False, axis=0)
     which, cell, element = np.nonzero(near)
     own, half = flat[which, 0, element], half_width[cell]
