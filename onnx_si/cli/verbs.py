@@ -20,8 +20,6 @@ from onnx_si.cli.signals import INTERRUPTED, on_end
 from onnx_si.errors import InputError, NothingToTest, UnsupportedModel, UsageError
 from onnx_si.graph import load
 from onnx_si.ground.terminal import shown_line
-from onnx_si.inspection.extension import extend
-from onnx_si.inspection.inspector import inspect_model
 from onnx_si.report import Refused, Result, segmentation, to_json
 from onnx_si.report import nifti_files as nifti
 from onnx_si.report.progress import Watch
@@ -96,6 +94,8 @@ def _save(path: str, content: bytes) -> None:
 
 
 def inspect_verb(arguments: argparse.Namespace) -> int:
+    from onnx_si.inspection.inspector import inspect_model
+
     options = given_options(arguments, options_of(INSPECT))
     wanted = options.get("dims"), options.get("layout"), options.get("inputs")
     content = inspect_model(arguments.model, *wanted, tensors=arguments.tensors).to_dict()
@@ -109,6 +109,8 @@ def inspect_verb(arguments: argparse.Namespace) -> int:
 
 
 def saliency_verb(arguments: argparse.Namespace) -> int:
+    from onnx_si.inspection.extension import extend
+
     require_outputs(arguments, options_of(SALIENCY).values())
     options = given_options(arguments, options_of(SALIENCY))
     options.pop("memory", None)  # the whole run's, set already

@@ -174,11 +174,22 @@ def spread_out(x: Array, w: Array, win: Window, group: int) -> Array:
     out = np.empty((images, maps, *spatial), x.dtype)
     for block in blocks(images, 8 * maps * win.taps * math.prod(win.output), BLOCK_BYTES):
         columns = np.matmul(matrices, x[block]).reshape(-1, maps, win.taps, *win.output)
+        if win.tiles:
+            out[block] = _side_by_side(columns, win)[win.crop]
+            continue
         padded = np.zeros((columns.shape[0], maps, *win.padded), x.dtype)
         for tap, view in enumerate(win.taps_of(padded)):
             view += columns[:, :, tap]
         out[block] = padded[win.crop]
     return out.reshape(*lead, maps, *spatial)
+
+
+def _side_by_side(columns: Array, win: Window) -> Array:
+    """What windows (images, maps, taps, *places) that tile the padded input put there: no sums."""
+    shape, rank = columns.shape[:2], win.rank
+    apart = columns.reshape(*shape, *(axis.taps for axis in win.axes), *win.output)
+    woven = [axis + shift for axis in range(2, 2 + rank) for shift in (rank, 0)]
+    return apart.transpose(0, 1, *woven).reshape(*shape, *win.padded)
 
 
 def _the_other_way(win: Window) -> Window | None:

@@ -85,6 +85,16 @@ class Window:
         """Positions in one window."""
         return math.prod(axis.taps for axis in self.axes)
 
+    @cached_property
+    def tiles(self) -> bool:
+        """Whether every place of the padded input is seen by one tap of one window."""
+        return all(
+            axis.stride == axis.taps
+            and (axis.taps == 1 or axis.dilation == 1)
+            and axis.padded == axis.output * axis.taps
+            for axis in self.axes
+        )
+
     def pad(self, x: Array, fill: float) -> Array:
         """Pad the trailing (spatial) axes."""
         if all(axis.padded == axis.length for axis in self.axes):

@@ -1,7 +1,7 @@
 """Which saliency methods there are, which of them fit a model, and the automatic choice."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,17 +11,14 @@ from onnx_si.choices import saliency as choices
 from onnx_si.errors import SaliencyUnavailable, UnsupportedModel, UsageError
 from onnx_si.graph import Model
 from onnx_si.ground.once import asking
-from onnx_si.maps.cam import cam, find_head
+from onnx_si.maps.cam import find_head
 from onnx_si.maps.classes import class_map, is_class_map
 from onnx_si.maps.coarse import in_blocks
-from onnx_si.maps.gradcam import gradcam
-from onnx_si.maps.gradients import grad_input, gradient
+from onnx_si.maps.making import MADE_BY
 from onnx_si.maps.map import SaliencyMap, View
 from onnx_si.maps.monotone import on_scores
-from onnx_si.maps.occlusion import occlusion
 from onnx_si.maps.output import output_map
 from onnx_si.maps.reading import read_tensor
-from onnx_si.maps.rollout import rollout
 from onnx_si.maps.scale import is_truth
 from onnx_si.maps.scores import Undecided
 from onnx_si.maps.trace import trace
@@ -29,17 +26,6 @@ from onnx_si.program.program import Program, bind
 
 PREDICTED, EACH = "predicted", "all"
 MOST_CHANNELS = 2  # of an output that is a map without being told which channel
-Make = Callable[..., SaliencyMap]
-MADE_BY: dict[str, Make] = {
-    choices.OUTPUT.name: output_map,
-    choices.CAM.name: cam,
-    choices.GRADCAM.name: gradcam,
-    choices.GRADIENT.name: gradient,
-    choices.GRAD_INPUT.name: grad_input,
-    choices.OCCLUSION.name: occlusion,
-    choices.ROLLOUT.name: rollout,
-}
-"""What makes the map of each record: (model, image, target, view), and what follows the name."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model, read_by
 from onnx_si.ground.layout import Layout
+from onnx_si.maps.appended import reshaped
 from onnx_si.maps.backward import differentiate, has_gradient, reached
-from onnx_si.maps.backward.nodes import reshaped
 from onnx_si.maps.map import (
     SaliencyMap,
     View,

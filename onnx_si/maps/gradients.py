@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.graph import Editor, Model
+from onnx_si.maps.appended import reshaped
 from onnx_si.maps.backward import differentiate
-from onnx_si.maps.backward.nodes import reshaped
 from onnx_si.maps.map import SaliencyMap, View, name_map, single_precision, weighted_channels
 from onnx_si.maps.scores import Scores, find_scores, seed
 

@@ -15,7 +15,7 @@ from onnx import helper
 from onnx_si.errors import SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model, nodes_between, renamed
 from onnx_si.graph.dag import read_by
-from onnx_si.maps.backward.nodes import reshaped
+from onnx_si.maps.appended import reshaped
 from onnx_si.maps.map import SaliencyMap, View, name_map, single_precision
 from onnx_si.maps.scores import Scores, find_scores, seed
 

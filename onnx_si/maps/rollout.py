@@ -11,7 +11,7 @@ from onnx import helper
 
 from onnx_si.errors import SaliencyUnavailable
 from onnx_si.graph import Editor, Model, function_body, nodes_between, read_by, renamed
-from onnx_si.maps.backward.nodes import reshaped, row_sums
+from onnx_si.maps.appended import reshaped, row_sums
 from onnx_si.maps.map import SaliencyMap, View, name_map, resize_map, single_precision
 from onnx_si.maps.token_layer import is_plain_product
 from onnx_si.maps.tokens import Row, on_grid, row_of

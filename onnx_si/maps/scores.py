@@ -12,7 +12,7 @@ from onnx_si.errors import Refusal, SaliencyUnavailable, UsageError
 from onnx_si.graph import Editor, Model, nodes_between, read_by
 from onnx_si.ground.terminal import shown
 from onnx_si.ground.words import did_you_mean
-from onnx_si.maps.backward.nodes import one_hot, reshaped
+from onnx_si.maps.appended import one_hot, reshaped
 from onnx_si.maps.map import View, single_precision
 from onnx_si.program.program import Program, bind
 from onnx_si.rules.registry import traits_of

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.graph import Editor
-from onnx_si.maps.backward.nodes import reshaped
+from onnx_si.maps.appended import reshaped
 from onnx_si.maps.map import View
 from onnx_si.rules.axes import Axes, is_fresh, size_of
 from onnx_si.rules.token_rows import inside_of

@@ -10,10 +10,10 @@ from onnx_si.rules.rules import Array
 from onnx_si.search.found import RESOLVED
 from onnx_si.search.frontier import Cell
 from onnx_si.search.leader import OverLeader
-from onnx_si.search.ledger import Ledger
+from onnx_si.search.ledger import NOTHING, Ledger
 from onnx_si.search.parts import Part, Parts, merged
 from onnx_si.search.policy import Action, Policy
-from onnx_si.search.screen import Screen
+from onnx_si.search.screen import Left, Screen
 
 
 @dataclass(kw_only=True)
@@ -29,6 +29,7 @@ class Run(Ledger):
     leader: OverLeader | None
     together: int
     screen: Screen
+    covering: Screen
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left."""
@@ -107,41 +108,49 @@ class Run(Ledger):
         side = self.policy.side_of_part(max(cell.width for cell in batch))
         for part, chosen in self.parts.witnesses(batch, wrong, side):
             for cell in merged(chosen):
-                for low, high in self._allowed(part, cell, cell.low, cell.high):
+                for low, high in self._allowed(part, cell, cell.low, cell.high, self.parts, self.screen):
                     open_ = part.taken_from(cell.open) if self.policy.settles else cell.open
                     self.frontier.push(cell, low, high, open=open_, probed=False, undecided=None)
                 self.fates["sieved"] += 1
 
     def _in_parts(self, cell: Cell) -> None:
         """Settle a cell on which only few pixels are open, one box after the other."""
-        side, _ = self.policy.cheapest_cover(cell)
         left = Intervals.of([(cell.low, cell.high)])
-        for part in self.covers.cover(cell.open, side):
-            allowed = [interval for ends in left for interval in self._allowed(part, cell, *ends)]
-            left = Intervals.of(allowed)
+        for part in map(self.covers.of, self.policy.cheapest_cover(cell).boxes):
+            known = [
+                self._allowed(part, cell, low, high, self.covers, self.covering).bounds
+                for low, high in left.bounds.tolist()
+            ]
+            left = Intervals.of(np.concatenate([NOTHING, *known]))
         self.inside.append(left.bounds)
         self.fates["in_parts"] += 1
 
-    def _allowed(self, part: Part, cell: Cell, low: float, high: float) -> Intervals:
+    def _allowed(
+        self, part: Part, cell: Cell, low: float, high: float, parts: Parts, screen: Screen
+    ) -> Intervals:
         """Where a part's pixels are on their observed side; what is unclear is left to the whole network."""
         found, policy = list[Array](), self.policy
-        inside, left = list[tuple[float, float]](), [(low, high)]
+        inside, left = list[tuple[float, float]](), [Left(low, high)]
         if self.options.domains.claiming and policy.resolved.length:
             guessed = not policy.parts.length  # how many knots a part has
-            if guessed and self.screen.is_worth(part, low, high):
+            if guessed and screen.is_worth(part, low, high):
                 start = min(low + policy.tuning.first_knots / policy.part_density, high)
-                found.append(self._followed(part, cell, low, start))
+                found.append(self._followed(part, cell, low, start, screen))
                 low = start
-            inside, left = self.screen(part, low, high)
+            inside, left = screen(part, low, high)
         found.append(np.array(inside).reshape(-1, 2))
-        for start, end in Intervals.of(left).bounds:
-            found.append(self._followed(part, cell, float(start), float(end)))
+        for stretch in left:
+            smaller = parts.within(part, stretch.open)
+            if smaller is not None:
+                found.append(self._allowed(smaller, cell, stretch.low, stretch.high, parts, screen).bounds)
+            elif stretch.low < stretch.high:
+                found.append(self._followed(part, cell, stretch.low, stretch.high, screen))
         return Intervals.of(np.concatenate(found))
 
-    def _followed(self, part: Part, cell: Cell, low: float, high: float) -> Array:
+    def _followed(self, part: Part, cell: Cell, low: float, high: float, screen: Screen) -> Array:
         seen = self.examiner.resolve(part.task, low, high)
         self.policy.parts.learn(seen.cost_in_knots, seen.reached - low)
-        self.screen.learn(part, seen.cost_in_knots)
+        screen.learn(part, seen.cost_in_knots)
         if seen.reached < high:
             self.frontier.push(cell, seen.reached, high, open=self.frontier.everything, undecided=None)
         for start, end in seen.unclear:
@@ -163,7 +172,7 @@ class Run(Ledger):
                 self.inside.append(np.array([[cell.low, cell.high]]))
                 self.fates["accepted"] += 1
             else:
-                success = bool(self.policy.cheapest_cover(rest)[0])
+                success = bool(self.policy.cheapest_cover(rest).boxes)
                 self.frontier.push(rest)
                 self.fates["undecided"] += 1
             self.policy.learn_claimed(cell, success)

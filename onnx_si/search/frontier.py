@@ -105,13 +105,10 @@ class Frontier:
     def reorder(self, distribution: Distribution) -> None:
         """Rank everything undecided by its probability under another distribution."""
         self._distribution = distribution
-        waiting, self._cells = self._cells, []
-        for cell in waiting:
-            self.push(cell)
-        self._log_left, self._log_right = (
-            self._log_mass(-math.inf, self._left),
-            self._log_mass(self._right, math.inf),
-        )
+        masses = distribution.log_masses(np.array(self.undecided())).tolist()
+        *cells, self._log_left, self._log_right = masses
+        self._cells = [replace(cell, priority=-mass) for cell, mass in zip(self._cells, cells, strict=True)]
+        heapq.heapify(self._cells)
 
     def split(self, cell: Cell) -> None:
         """Add both halves of a cell."""

@@ -131,6 +131,7 @@ def search(
         overhead=overhead,
         batch=batch,
         shares=shares,
+        share_of=covers.shares.of if event.local else None,
         settles=leader is None,
         costs=costs,
         tuning=tuning,
@@ -146,6 +147,7 @@ def search(
         leader=leader,
         together=together,
         screen=Screen(examiner=examiner, policy=policy, whole_cost=program.cost),
+        covering=Screen(examiner=examiner, policy=policy, whole_cost=program.cost),
     )
     return carried_out(run, progress)
 

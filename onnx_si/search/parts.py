@@ -17,7 +17,7 @@ from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, whole
 from onnx_si.rules.rules import Array, Step, Winner
 from onnx_si.search.frontier import Cell
-from onnx_si.search.policy import blocks
+from onnx_si.search.policy import bounding, box_around
 from onnx_si.search.tuning import Tuning
 
 AGREEMENT = 1e-9  # share of the largest margin by which a cone may differ from the whole network
@@ -48,18 +48,27 @@ class Shares:
     shape: tuple[int, ...]
     tuning: Tuning
     known: list[tuple[int, float]] = field(default_factory=list)
+    boxes: dict[tuple[tuple[int, int], ...], float] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         smallest = self.tuning.smallest_side
         side, share = smallest, 0.0
         while side == smallest or (side < max(self.shape) and share <= self.tuning.worthwhile):
             if not self.known or self.known[-1][0] < side:
-                box = _around([n // 2 for n in self.shape], side, self.shape)
+                box = box_around([n // 2 for n in self.shape], side, self.shape)
                 cost = cost_of_box(self.program, self.margin, box)
                 self.known.append((side, cost / max(1, self.program.cost)))
             share = self.known[side.bit_length() - smallest.bit_length()][1]
             yield side, share
             side *= 2
+
+    def of(self, box: Box) -> float:
+        """What the cone of one box costs, in forward passes."""
+        key = tuple((edge.start, edge.stop) for edge in box)
+        if key not in self.boxes:
+            cost = cost_of_box(self.program, self.margin, box)
+            self.boxes[key] = cost / max(1, self.program.cost)
+        return self.boxes[key]
 
 
 @dataclass(kw_only=True)
@@ -106,13 +115,25 @@ class Parts:
             yield part, [cells[i] for i in left if seen[i]]
             left = [i for i in left if not seen[i]]
 
-    def cover(self, pixels: NDArray[np.bool_], side: int) -> list[Part]:
-        """The parts on an aligned grid that hold the given pixels."""
-        return [self.around(place, side) for place in (blocks(pixels, side) * side).tolist()]
-
     def around(self, pixel: list[int], side: int) -> Part:
         """The part of the aligned grid that holds a pixel."""
-        box = _around(pixel, side, self.shape)
+        return self.of(box_around(pixel, side, self.shape))
+
+    def within(self, part: Part, pixels: NDArray[np.bool_] | None) -> Part | None:
+        """The part of some pixels of a part's box, where it costs so much less that it is worth making; None
+        where the whole network stands for it, too.
+        """
+        if pixels is None:
+            return None
+        inner = zip(bounding(pixels), part.box, strict=True)
+        box = tuple(slice(side.start + edge.start, side.stop + edge.start) for side, edge in inner)
+        if self.shares.of(box) > self.tuning.worthwhile * self.shares.of(part.box):
+            return None
+        found = self.of(box)
+        return found if found.box == box else None
+
+    def of(self, box: Box) -> Part:
+        """The part of a box of the map."""
         key = tuple((edge.start, edge.stop) for edge in box)
         if key not in self.made:
             self.made[key] = self._cut(box)
@@ -140,12 +161,6 @@ class Parts:
         if differs or event.wrong(found[None]).any():
             return Part(whole(self.shape), task)
         return Part(box, cut)
-
-
-def _around(pixel: list[int], side: int, shape: tuple[int, ...]) -> Box:
-    """The box of an aligned grid that holds a pixel."""
-    starts = [p // side * side for p in pixel]
-    return tuple(slice(start, min(start + side, n)) for start, n in zip(starts, shape, strict=True))
 
 
 def merged(batch: list[Cell]) -> list[Cell]:

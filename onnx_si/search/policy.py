@@ -7,22 +7,34 @@ been seen so far tells how many knots a stretch of line holds and how often each
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.domains.domain import Cost, Domains
 from onnx_si.program.program import Program
+from onnx_si.rules.boxes import Box
 from onnx_si.rules.rules import Kinked, Maximum, Step
 from onnx_si.search.frontier import Cell
 from onnx_si.search.tuning import Costs, Tuning
 
 NO_PARTS = ((1, 1.0),)  # where a pixel needs the whole network
+
+
+class Cover(NamedTuple):
+    """Boxes of the map that hold the open pixels, what it costs to settle them, and the share of the network
+    that theirs are together.
+    """
+
+    boxes: list[Box]
+    cost: float
+    share: float
 
 
 class Action(Enum):
@@ -95,15 +107,17 @@ class Policy:
 
     `overhead` is the cost of one walk through the program besides its arithmetic, in forward passes;
     `batch` how many cells are examined together at most; `shares` the sides of boxes of the map and what
-    their parts of the network cost, the smallest first; `settles` that parts tell everywhere which pixels are
-    on their side, and not only where it is known which value is the largest; `credit` the forward passes that
-    enclosures may still lose; `one_knot_each` that no examination was cut short by units that jump too often.
+    their parts of the network cost, the smallest first, `share_of` what that of any box costs; `settles` that
+    parts tell everywhere which pixels are on their side, and not only where it is known which value is the
+    largest; `credit` the forward passes that enclosures may still lose; `one_knot_each` that no examination
+    was cut short by units that jump too often.
     """
 
     domains: Domains
     overhead: float
     batch: int
     shares: Iterable[tuple[int, float]]
+    share_of: Callable[[Box], float] | None = None
     settles: bool = True
     resolved: Density = field(default_factory=Density)
     parts: Density = field(default_factory=Density)
@@ -187,28 +201,43 @@ class Policy:
         gain = self.claimed.of(cell.width) * exact - self.cost_of_claim
         if cell.undecided is None and self.credit > 0 and gain > 0:
             return Action.CLAIM
-        if self.cheapest_cover(cell)[0]:
-            return Action.PARTS
         gain = self.claimed.of(0.5 * cell.width) * exact - 2 * self.cost_of_claim - self.overhead
-        if (self.credit > 0 and gain > 0) or self._knots(cell) > self.tuning.largest_resolved:
+        halved, cover = self.credit > 0 and gain > 0, self.cheapest_cover(cell)
+        if cover.boxes and (cover.share <= self.tuning.worthwhile or not halved):
+            return Action.PARTS
+        if halved or self._knots(cell) > self.tuning.largest_resolved:
             return Action.SPLIT
         return Action.RESOLVE
 
-    def cheapest_cover(self, cell: Cell) -> tuple[int, float]:
-        """The side of boxes that cover the open pixels at the least cost, and that cost, if it is less than
-        that of an exact examination.
+    def cheapest_cover(self, cell: Cell) -> Cover:
+        """Boxes that hold the open pixels at the least cost, those of a grid or one around all; none where an
+        exact examination costs less.
         """
-        best = (0, self.cost_of_resolving(cell))
+        best = Cover([], self.cost_of_resolving(cell), 0.0)
         if not self.sieves or not (self.settles or cell.led):
             return best
-        count = np.count_nonzero(cell.open)
+        count, side_of_best = np.count_nonzero(cell.open), 0
         for side, share in self.shares:
-            each = self._cost_of_part(share, cell.width) + self.costs.making * self.overhead
-            if each >= best[1]:
+            each = self._cost_of_cut(share, cell.width)
+            if each >= best.cost:
                 break  # larger boxes cost more
-            if each * math.ceil(count / side**cell.open.ndim) < best[1]:
-                best = min(best, (side, each * len(blocks(cell.open, side))), key=lambda found: found[1])
+            if each * math.ceil(count / side**cell.open.ndim) < best.cost:
+                number = len(blocks(cell.open, side))
+                if each * number < best.cost:
+                    best, side_of_best = Cover([], each * number, share * number), side
+        if side_of_best:
+            best = best._replace(boxes=boxes_of(cell.open, side_of_best))
+        if self.share_of is not None and count and len(best.boxes) != 1:
+            around = bounding(cell.open)
+            share = self.share_of(around)
+            cost = self._cost_of_cut(share, cell.width)
+            if cost < best.cost:
+                best = Cover([around], cost, share)
         return best
+
+    def _cost_of_cut(self, share: float, width: float) -> float:
+        """Of a part that has to be made."""
+        return self._cost_of_part(share, width) + self.costs.making * self.overhead
 
     def side_of_part(self, width: float) -> int:
         """The largest side of a box whose part costs little more than one pixel's, or than the probe that
@@ -243,6 +272,23 @@ def blocks(pixels: NDArray[np.bool_], side: int) -> NDArray[np.intp]:
     grid = np.zeros([-(-n // side) for n in pixels.shape], dtype=bool)
     grid[tuple(place // side for place in np.nonzero(pixels))] = True
     return np.argwhere(grid)
+
+
+def boxes_of(pixels: NDArray[np.bool_], side: int) -> list[Box]:
+    """Those blocks."""
+    return [box_around(place, side, pixels.shape) for place in (blocks(pixels, side) * side).tolist()]
+
+
+def box_around(pixel: list[int], side: int, shape: tuple[int, ...]) -> Box:
+    """The box of an aligned grid that holds a pixel."""
+    starts = [p // side * side for p in pixel]
+    return tuple(slice(start, min(start + side, n)) for start, n in zip(starts, shape, strict=True))
+
+
+def bounding(pixels: NDArray[np.bool_]) -> Box:
+    """The smallest box that holds some pixels."""
+    places = np.nonzero(pixels)
+    return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
 
 
 def _level(width: float) -> int:

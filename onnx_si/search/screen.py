@@ -8,6 +8,10 @@ some tens of knots it says all that is asked, at a tenth of the price of followi
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onnx_si.search.examine import Examiner
 from onnx_si.search.parts import Part
@@ -15,6 +19,14 @@ from onnx_si.search.policy import Policy
 from onnx_si.search.tuning import Tuning
 
 Stretch = tuple[float, float]
+
+
+class Left(NamedTuple):
+    """A stretch that is open, and which pixels of the part are so there; None: all of them."""
+
+    low: float
+    high: float
+    open: NDArray[np.bool_] | None = None
 
 
 @dataclass(kw_only=True)
@@ -34,15 +46,15 @@ class Screen:
     def __post_init__(self) -> None:
         self.credit = self.policy.tuning.first_screen_credit
 
-    def __call__(self, part: Part, low: float, high: float) -> tuple[list[Stretch], list[Stretch]]:
+    def __call__(self, part: Part, low: float, high: float) -> tuple[list[Stretch], list[Left]]:
         """Stretches on all of which the part's pixels are on their observed side, and those that are open;
         on the others one of its pixels is on the wrong side.
         """
         tuning, share, batch = self.policy.tuning, self._share(part), self._batch(part)
         price, saved = self._price(part), self._saved(part)
-        inside, left, todo = list[Stretch](), list[Stretch](), [(low, high)]
+        inside, left, todo = list[Stretch](), list[Left](), [(low, high)]
         if not self.is_worth(part, low, high):
-            return inside, todo
+            return inside, [Left(low, high)]
         least = 2 * price / saved
         width = max(least, tuning.first_screen * least if self.width is None else self.width)
         allowed = max(tuning.at_stake * saved * (high - low), tuning.screen_tries * price)
@@ -52,23 +64,23 @@ class Screen:
             cells = _next_cells(todo, width, min(count, batch))
             wide, known = list[float](), self.credit
             for (start, end), seen in zip(cells, self.examiner.claim(part.task, cells), strict=True):
-                settles, fits = (
-                    seen.outside or not seen.open.any(),
-                    _that_fits(end - start, seen.clear, tuning),
-                )
+                settles = seen.outside or not seen.open.any()
+                fits = _that_fits(end - start, seen.clear, tuning)
+                if np.count_nonzero(seen.open) <= tuning.mostly * seen.open.size:
+                    fits = max(fits, 0.5 * (end - start))
                 if settles and not seen.outside:
                     inside.append((start, end))
-                elif not settles and end - start > 2 * least:
+                elif not settles and end - start > (1 if 2 * fits >= end - start else 2) * least:
                     todo += _pieces(start, end, max(fits, least))
                 elif not settles:
-                    left.append((start, end))
+                    left.append(Left(start, end, seen.open))
                 self.credit += settles * saved * (end - start) - price
                 wide.append(fits)
-            self.width = width = max(least, sorted(wide)[len(wide) // 4])
             count = 2 * count if self.credit > known else tuning.screened_first
             if width == least and len(cells) > 1 and self.credit < known:
                 break  # cells so narrow that they are worth next to nothing fail as often
-        left = _joined(left + todo)
+            self.width = width = max(least, sorted(wide)[len(wide) // 4])
+        left = _joined(left + [Left(*stretch) for stretch in todo])
         self.credit -= max(0, len(left) - 1) * self._apart(share)
         return inside, left
 
@@ -107,13 +119,14 @@ class Screen:
         return max(1, min(tuning.batch, tuning.batch_bytes // (8 * largest)))
 
 
-def _joined(stretches: list[Stretch]) -> list[Stretch]:
+def _joined(stretches: list[Left]) -> list[Left]:
     """In order, neighbours as one."""
-    found = list[Stretch]()
-    for low, high in sorted(stretches):
-        if found and found[-1][1] == low:
-            low = found.pop()[0]
-        found.append((low, high))
+    found = list[Left]()
+    for low, high, open_ in sorted(stretches, key=lambda stretch: stretch.low):
+        if found and found[-1].high == low:
+            low, _, before = found.pop()
+            open_ = None if open_ is None or before is None else open_ | before
+        found.append(Left(low, high, open_))
     return found
 
 
@@ -135,7 +148,7 @@ def _that_fits(width: float, clear: float, tuning: Tuning) -> float:
     grows with a power of the width.
     """
     if clear >= 1:
-        return width * float(min(4.0, clear**tuning.grows))
+        return width * float(min(16.0, clear**tuning.grows))
     return width * (max(0.25, (clear - tuning.close) / (1 - tuning.close)) if clear > 0 else 0.5)
 
 

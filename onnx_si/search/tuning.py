@@ -73,7 +73,8 @@ class Tuning:
     - `first_screen`: width of the first such cell, in those of the narrowest that is worth a claim
     - `screened_first`: cells that are looked at together before any were settled
     - `grows`: power of how clear a cell is by which the width grows
-    - `close`: a cell that clear was far too wide
+    - `close`: a cell that clear was far too wide,
+    - `mostly`: unless so small a share of its pixels was left open
 
     A search by brackets:
 
@@ -149,9 +150,10 @@ class Tuning:
     at_stake: float = 0.15
     screen_tries: int = 6
     first_screen: float = 4.0
-    screened_first: int = 2
+    screened_first: int = 4
     grows: float = 0.3
     close: float = 0.3
+    mostly: float = 0.25
     likely: float = 0.5
     narrowed: float = 0.6
     shrinks: float = 0.75
@@ -173,7 +175,7 @@ class Tuning:
     slack: float = 4.0
     interval_passes: int = 200
     interval_rounds: int = 12
-    outlook: float = 5.0
+    outlook: float = 12.0
     nearest_end: float = 0.8
     small_steps: int = 3
     leap: float = 2.0

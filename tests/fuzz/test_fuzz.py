@@ -63,5 +63,5 @@ def test_a_fault_of_ours_is_seen(monkeypatch, tmp_path):
     def faulty(*_, **__):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("onnx_si.cli.verbs.inspect_model", faulty)
+    monkeypatch.setattr("onnx_si.inspection.inspector.inspect_model", faulty)
     assert any("exit code 70" in fault for fault in run(["inspect", "m.onnx"], tmp_path).faults())

@@ -13,7 +13,16 @@ MODELS = Path(__file__).parents[2] / "models"
 MODEL, IMAGE = str(MODELS / "paper_cam_8.onnx"), str(MODELS / "paper_cam_8_image.npy")
 SLOW = {"scipy.stats", "scipy.optimize", "matplotlib", "joblib", "rich", "multiprocessing", "difflib"}
 WITH_A_MODEL = {"onnx", "onnxruntime", "networkx", "scipy.special", "PIL", "onnx_si.search", "onnx_si.ops"}
-SELDOM = {"networkx"}  # needed by some models only
+SELDOM = {  # needed by some models and options only
+    "networkx",
+    "onnx_si.domains.polynomial",
+    "onnx_si.engines.montecarlo",
+    "onnx_si.inspection",
+    "onnx_si.maps.backward",
+    "onnx_si.maps.occlusion",
+    "onnx_si.maps.rollout",
+}
+MOST_OWN = 370  # modules of this project that an exact p-value of a plain network loads
 MOST = 420  # modules of a command that needs no model; numpy is some 200 of them
 
 
@@ -53,6 +62,7 @@ def test_words_need_no_model(arguments, code):
 def test_a_p_value_loads_no_more_than_it_needs():
     ended, modules = loaded(MODEL, IMAGE, "--quiet")
     assert ended == 0 and not modules & (SLOW - {"multiprocessing", "difflib"} | SELDOM)
+    assert sum(name.partition(".")[0] == "onnx_si" for name in modules) < MOST_OWN
 
 
 def test_a_worker_loads_no_more_than_it_needs():

@@ -126,3 +126,26 @@ def test_transposed_is_the_transpose_where_it_moves_by_one_place(group, pads):
     place = np.zeros_like(x)
     place[0, 0, 1, 0, 7] = 1.0  # at a corner, so that what the pads are counts
     np.testing.assert_allclose(np.sum(rule.evaluate(place)[0] * y[0]), back[0, 0, 1, 0, 7], rtol=1e-11)
+
+
+@pytest.mark.parametrize("taps", [(2,), (3, 2), (2, 1, 3)])
+@pytest.mark.parametrize("cut", [0, 1])
+@pytest.mark.parametrize("group", [1, 2])
+def test_a_transposed_convolution_whose_windows_do_not_overlap(taps, cut, group):
+    """Each window's products stand side by side, as sums written out."""
+    rng = np.random.default_rng(6)
+    places = (4, 3, 5)[: len(taps)]
+    x, w = rng.normal(size=(2, 1, 4, *places)), rng.normal(size=(4, 3, *taps))
+    attributes = {"group": group, "strides": list(taps), "pads": [cut and n // 2 for n in taps] * 2}
+    rule = HANDLERS["ConvTranspose"].build((Variable(x.shape[1:]), w), attributes, Context(0, 1, 22))
+    assert rule.linear.win.tiles
+    wanted = np.zeros((2, 1, 3 * group, *(n * m for n, m in zip(places, taps, strict=True))))
+    for place in np.ndindex(*places):
+        box = tuple(slice(p * n, (p + 1) * n) for p, n in zip(place, taps, strict=True))
+        for channel in range(4):
+            maps = slice(3 * (channel * group // 4), 3 * (channel * group // 4 + 1))
+            wanted[(slice(None), slice(None), maps, *box)] += np.multiply.outer(
+                x[(slice(None), slice(None), channel, *place)], w[channel]
+            )
+    inside = tuple(slice(cut and n // 2, m * n - (cut and n // 2)) for m, n in zip(places, taps, strict=True))
+    np.testing.assert_allclose(rule.evaluate(x), wanted[(..., *inside)], rtol=1e-12, atol=1e-12)

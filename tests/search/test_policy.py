@@ -1,12 +1,14 @@
 """How a cell is examined follows from counted work alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.scenes import LARGER, draw_case
 
 from onnx_si.domains.standard import STANDARD
 from onnx_si.search.frontier import Cell
-from onnx_si.search.policy import NO_PARTS, Action, Chances, Policy, blocks
+from onnx_si.search.policy import NO_PARTS, Action, Chances, Density, Policy, blocks
 
 PIXELS = np.ones((16, 16), dtype=bool)
 
@@ -71,11 +73,37 @@ def test_few_open_pixels_are_settled_in_parts_by_the_cheapest_boxes():
     few = np.zeros_like(PIXELS)
     few[3, 3] = few[5, 5] = True
     made = policy(shares=((2, 0.01), (8, 0.015)), overhead=0.001)
-    assert made.cheapest_cover(cell(1.0, open=few))[0] == 8  # one box of eight holds both
+    assert made.cheapest_cover(cell(1.0, open=few)).boxes == [np.s_[0:8, 0:8]]  # one of eight holds both
     known = cell(1.0, open=few, undecided=40, probed=True)
     assert made.decide(known) is Action.PARTS
     costly = policy(shares=((2, 0.2), (8, 0.4)), overhead=0.001)
-    assert costly.cheapest_cover(cell(0.01))[0] == 0  # four boxes of 0.4 cost more than one network
+    assert not costly.cheapest_cover(cell(0.01)).boxes  # four boxes of 0.4 cost more than one network
+
+
+def test_open_pixels_are_settled_by_the_one_box_around_them_where_that_costs_less():
+    few = np.zeros_like(PIXELS)
+    few[7:9, 3] = few[7:9, 11] = True
+    asked = []
+
+    def share_of(box):
+        asked.append(box)
+        return 0.03
+
+    grid = replace(policy(shares=((2, 0.01), (8, 0.02)), overhead=0.001), share_of=share_of)
+    known = cell(1.0, open=few)
+    assert grid.cheapest_cover(known).boxes == [np.s_[7:9, 3:12]] and asked == [np.s_[7:9, 3:12]]
+    dear = replace(grid, share_of=lambda box: 0.2)
+    assert len(dear.cheapest_cover(known).boxes) == 4
+
+
+def test_a_cell_whose_cover_is_most_of_the_network_is_halved():
+    made = policy(shares=((2, 0.2), (8, 0.3)), overhead=0.001)
+    made = replace(made, share_of=lambda box: 0.6, parts=Density(knots=10, length=1.0))
+    made.learn_resolved(cell(1.0), 1000, 1.0)
+    wide = cell(1.0, probed=True, undecided=10_000, open=PIXELS)
+    assert made.cheapest_cover(wide).share == 0.6
+    assert made.decide(wide) is Action.SPLIT
+    assert replace(made, share_of=lambda box: 0.4).decide(wide) is Action.PARTS
 
 
 def test_what_a_part_left_unclear_is_never_given_to_parts_again():

@@ -11,7 +11,8 @@ from support.scenes import AS_LARGE, make_case
 
 from onnx_si.domains.domain import Claim, Cost
 from onnx_si.domains.standard import RESOLVING_ONLY
-from onnx_si.search.screen import Screen
+from onnx_si.search.parts import Parts
+from onnx_si.search.screen import Left, Screen
 from onnx_si.search.tuning import Tuning
 
 SHARE, PER_LENGTH = 0.2, 500.0
@@ -59,11 +60,11 @@ def test_what_is_claimed_is_so_and_the_rest_is_left(right, sees):
         assert any(a <= low < high <= b for a, b in right)
     places = np.random.default_rng(0).uniform(0, 10, 2000)
     for place in places:
-        is_in, is_left = (any(low <= place <= high for low, high in part) for part in (inside, left))
+        is_in, is_left = (any(ends[0] <= place <= ends[1] for ends in part) for part in (inside, left))
         truly = any(a <= place <= b for a, b in right)
         assert is_in + is_left == 1 if truly else not is_in
     ends = [end for pair in right for end in pair]
-    assert all(any(abs(end - place) < 5 * least for end in ends for place in pair) for pair in left)
+    assert all(any(abs(end - place) < 5 * least for end in ends for place in pair[:2]) for pair in left)
 
 
 def test_cells_grow_as_wide_as_they_succeed_and_what_is_learned_stays():
@@ -80,17 +81,17 @@ def test_enclosures_that_never_succeed_lose_no_more_than_their_credit():
     examiner = Line([], 0.0)
     screened = screen(examiner)
     inside, left = screened(PART, 0.0, 100.0)
-    assert inside == [] and sum(high - low for low, high in left) == pytest.approx(100.0)
+    assert inside == [] and sum(high - low for low, high, _ in left) == pytest.approx(100.0)
     spent = 3.0 * SHARE * sum(map(len, examiner.asked))
     assert spent <= Tuning().first_screen_credit + 3.0 * SHARE * Tuning().batch
-    assert screened(PART, 0.0, 100.0) == ([], [(0.0, 100.0)])
+    assert screened(PART, 0.0, 100.0) == ([], [Left(0.0, 100.0)])
     screened.learn(PART, 10_000)
     assert screened.credit > 0
 
 
 def test_a_stretch_of_few_knots_is_followed():
     examiner = Line([], 1.0)
-    assert screen(examiner)(PART, 0.0, 0.05) == ([], [(0.0, 0.05)]) and not examiner.asked
+    assert screen(examiner)(PART, 0.0, 0.05) == ([], [Left(0.0, 0.05)]) and not examiner.asked
 
 
 def deep_net(seed, size=40):
@@ -111,7 +112,7 @@ def test_s_is_that_of_a_search_without_enclosures(monkeypatch):
 
     def watched(self, part, low, high):
         inside, left = own(self, part, low, high)
-        settled.append(high - low - sum(b - a for a, b in left))
+        settled.append(high - low - sum(b - a for a, b, _ in left))
         return inside, left
 
     monkeypatch.setattr(Screen, "__call__", watched)
@@ -136,3 +137,33 @@ def test_s_is_that_of_a_search_without_enclosures(monkeypatch):
         done += 1
         break
     assert done == 1 and sum(settled) > 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 9])
+def test_what_an_enclosure_leaves_open_is_settled_by_a_smaller_part(monkeypatch, seed):
+    """S is that of a search without enclosures, and boxes within boxes were asked for some of it."""
+    inner = []
+    own = Parts.within
+
+    def watched(self, part, pixels):
+        found = own(self, part, pixels)
+        if found is not None:
+            holds = np.zeros(self.shape, dtype=bool)
+            holds[part.box] = pixels
+            assert not found.taken_from(holds).any()
+            inner.append(found)
+        return found
+
+    monkeypatch.setattr(Parts, "within", watched)
+    image = np.random.default_rng(seed).normal(size=(1, 1, 40, 40))
+    image[..., 12:22, 14:24] += 2.0
+    model = deep_net(seed)
+    (shown,) = run_onnx(model, image, "map")
+    case = make_case(model, image, threshold=float(0.5 * shown.max()))
+    tuning = replace(AS_LARGE["tuning"], first_screen=0.05)
+    fast = case.search(1e-6, interval_level=0.95, costs=AS_LARGE["costs"], tuning=tuning)
+    plain = case.search(1e-6, interval_level=0.95, domains=RESOLVING_ONLY)
+    assert inner and fast.p_value_bounds == pytest.approx(plain.p_value_bounds, abs=2e-6)
+    both = fast.undecided.union(plain.undecided)
+    for one, other in ((fast, plain), (plain, fast)):
+        assert np.diff(one.inside.subtract(other.inside).subtract(both).bounds, axis=1).sum() < 1e-9

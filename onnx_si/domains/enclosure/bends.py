@@ -107,18 +107,24 @@ def largest_of(rule: Maximum, xs: Sequence[Enclosure], sources: Index) -> tuple[
     count, half_width, sign = len(xs[0].half_width), xs[0].half_width, rule.sign
     flat = sources.reshape(len(sources), 1, -1)
     still, rows = flat == CONSTANT, np.arange(count)[:, None]
-    slope = sign * _joined([x.slope for x in xs])
+    padded = bool(still.any())
+    slope = _joined([x.slope for x in xs])
     radius = _joined([x.radius for x in xs])
     found = np.asarray(rule.candidates(*(x.centre for x in xs)))
-    centre = sign * found.reshape(len(found), count, -1)
+    centre = found.reshape(len(found), count, -1)
+    if sign != 1:
+        slope, centre = sign * slope, sign * centre
     moved = np.asarray(rule.candidates(*(x.reach for x in xs))).reshape(centre.shape)
-    moved[np.broadcast_to(still, moved.shape)] = 0.0
+    if padded:
+        np.copyto(moved, 0.0, where=still)
     best, leader = centre[0].copy(), np.zeros(centre.shape[1:], dtype=np.intp)
     for i, values in enumerate(centre[1:], start=1):
         np.copyto(leader, i, where=values > best)
         np.maximum(best, values, out=best)
     source = np.take_along_axis(flat, leader[None], axis=0)[0]
-    ahead = [np.where(source == CONSTANT, 0.0, part[rows, source]) for part in (slope, radius)]
+    ahead = [part[rows, source] for part in (slope, radius)]
+    if padded:
+        ahead = [np.where(source == CONSTANT, 0.0, part) for part in ahead]
     room = best - ahead[1] - np.abs(ahead[0]) * half_width[:, None]
     room -= (64 * UNIT * np.sum([x.size for x in xs], axis=0))[:, None] + 64 * UNIT * np.abs(best)
     near = centre + moved > room

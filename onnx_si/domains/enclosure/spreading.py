@@ -87,10 +87,13 @@ def affine_by_gain(rule: Affine, xs: Sequence[Enclosure], gain: float) -> Enclos
     """The same by the largest sum of absolute weights of one output, where a radius is zero only of what is
     zero to the last bit: the rounding is that of the largest input.
     """
-    centre = rule.evaluate(*(x.centre for x in xs))
-    slope = rule.slope(*(x.slope for x in xs))
-    radius = rule.spread(*(x.radius for x in xs))
-    if not moves(rule):
+    if moves(rule):
+        centre = rule.evaluate(*(x.centre for x in xs))
+        slope = rule.slope(*(x.slope for x in xs))
+        radius = rule.spread(*(x.radius for x in xs))
+    else:
+        centre, slope = _centre_and_slope(rule, xs)
+        radius = rule.spread(*(x.radius for x in xs))
         size = np.max([x.size for x in xs], axis=0)
         error = wide(8 * UNIT * (rule.terms + 4) * gain * size + LEAST, radius)
         fresh = radius.flags.writeable and not any(np.may_share_memory(radius, x.radius) for x in xs)
@@ -102,6 +105,13 @@ def affine_by_gain(rule: Affine, xs: Sequence[Enclosure], gain: float) -> Enclos
         else:
             radius = np.where(radius == 0, 0.0, radius + error)  # NaN stays
     return Enclosure(centre=centre, slope=slope, radius=radius, half_width=xs[0].half_width)
+
+
+def _centre_and_slope(rule: Affine, xs: Sequence[Enclosure]) -> tuple[Array, Array]:
+    """Both by one call: of small tensors most of the time is the call's."""
+    both = rule.slope(*(np.concatenate([x.centre, x.slope]) for x in xs))
+    centre, slope = both[: len(xs[0].centre)], both[len(xs[0].centre) :]
+    return centre if rule.offset is None else centre + rule.offset, slope
 
 
 def grown(x: Enclosure, gamma: float) -> Array:

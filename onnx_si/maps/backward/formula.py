@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnx_si.maps.backward.nodes import reshaped, summed_to
+from onnx_si.maps.appended import reshaped
+from onnx_si.maps.backward.nodes import summed_to
 from onnx_si.maps.backward.site import Shape, Site
 
 Number = float | NDArray[np.float64]

@@ -3,7 +3,8 @@
 import numpy as np
 
 from onnx_si.errors import Refusal
-from onnx_si.maps.backward.nodes import reshaped, summed_to
+from onnx_si.maps.appended import reshaped
+from onnx_si.maps.backward.nodes import summed_to
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards
 from onnx_si.ops.einsum import spelled_out
 

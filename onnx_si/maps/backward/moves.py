@@ -6,7 +6,8 @@ import numpy as np
 
 from onnx_si.errors import Refusal
 from onnx_si.kernels.interpolation import AlongAxes
-from onnx_si.maps.backward.nodes import gathered_back, reshaped
+from onnx_si.maps.appended import reshaped
+from onnx_si.maps.backward.nodes import gathered_back
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards
 from onnx_si.rules.registry import with_gradient
 from onnx_si.rules.rules import Affine

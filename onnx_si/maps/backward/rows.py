@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onnx_si.maps.appended import reshaped, row_sums
 from onnx_si.maps.backward.formula import Term
-from onnx_si.maps.backward.nodes import reshaped, row_sums
 from onnx_si.maps.backward.site import Shape, Site
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from onnx_si.maps.backward.nodes import reshaped, summed_to
+from onnx_si.maps.appended import reshaped
+from onnx_si.maps.backward.nodes import summed_to
 from onnx_si.maps.backward.site import Site, backwards
 
 

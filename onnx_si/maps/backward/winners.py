@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.errors import Refusal
+from onnx_si.maps.appended import one_hot, reshaped
 from onnx_si.maps.backward.gating import above, below, number, times
 from onnx_si.maps.backward.moves import identity
-from onnx_si.maps.backward.nodes import gathered_back, one_hot, reshaped
+from onnx_si.maps.backward.nodes import gathered_back
 from onnx_si.maps.backward.site import OTHER_LAYER, Site, backwards
 from onnx_si.rules.registry import with_gradient
 from onnx_si.rules.rules import Affine, Kinked, Maximum
