@@ -51,7 +51,8 @@ class Term:
         """Some elements on some intervals; elements by their flat index."""
         flat = self.over.reshape(*self.over.shape[:2], -1)
         factors = tuple(
-            Factor(f.function, f.of.rows(interval, f.place.ravel()[element])) for f in self.factors
+            Factor(f.function, f.of.rows(interval, f.place.ravel()[element]).without_zeros())
+            for f in self.factors
         )
         return Product(flat[:, interval, element], factors)
 

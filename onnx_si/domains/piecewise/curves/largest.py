@@ -176,7 +176,7 @@ def _still_alive(
     order = np.lexsort((candidate, low, group))
     rows, group, candidate, low = rows.pick(order), group[order], candidate[order], low[order]
     item = _numbered(group, low)
-    (least, most), _ = rows.bounds()
+    least, most = rows.ends()
     best = np.full(item[-1] + 1 if len(item) else 0, -np.inf)
     np.maximum.at(best, item, np.where(np.isnan(least), -np.inf, least))
     best = best[item]
@@ -198,33 +198,42 @@ def _numbered(group: Index, low: Array) -> Index:
 def _in_pairs(
     rows: Sums, group: Index, candidate: Index, low: Array, item: Index, width: float
 ) -> Iterator[Piece]:
-    """The same of parts with few candidates."""
+    """The same of parts with few candidates: between the roots of the differences of any two of these."""
     if not len(item):
         return
-    _, first, size = np.unique(item, return_index=True, return_counts=True)
-    for count in np.unique(size):
-        starts = first[size == count]
-        members = starts[:, None] + np.arange(count)
-        yield from _of_alike(rows, group[starts], candidate[members], members, low[starts], width)
-
-
-def _of_alike(
-    rows: Sums, group: Index, candidate: Index, members: Index, low: Array, width: float
-) -> Iterator[Piece]:
-    """Parts that all have as many candidates (parts, candidates)."""
-    parts, count = members.shape
-    every = np.arange(parts)
-    a, b = np.array(list(combinations(range(count), 2)), np.intp).reshape(-1, 2).T
-    one, other = rows.pick(members[:, a].ravel()), rows.pick(members[:, b].ravel())
+    _, first, of, size = np.unique(item, return_index=True, return_inverse=True, return_counts=True)
+    a, b = _pairs(first, size)
+    one, other = rows.pick(a), rows.pick(b)
     apart = Sums((*one.products, *other.times(-1.0).products)).merged()
     pair, share = signs_of(apart, one.rounding() + other.rounding()).changes()
-    part = np.concatenate([every, every, pair // max(1, len(a))])
-    share = np.concatenate([np.zeros(parts), np.ones(parts), share])
+    parts = np.arange(len(first))
+    part = np.concatenate([parts, parts, of[a[pair]]])
+    share = np.concatenate([np.zeros(len(first)), np.ones(len(first)), share])
     order = np.lexsort((share, part))
     part, share = part[order], share[order]
     inner = np.flatnonzero((part[1:] == part[:-1]) & (share[1:] > share[:-1]))
     part, start, end = part[inner], share[inner], share[inner + 1]
-    middle = np.repeat(0.5 * (start + end), count)
-    values = rows.pick(members[part].ravel()).at(middle).reshape(-1, count)
-    best = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
-    yield group[part], low[part] + width * start, candidate[part, best]
+    count = size[part]
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    member = np.repeat(first[part], count) + within
+    values = rows.pick(member).at(np.repeat(0.5 * (start + end), count))
+    best = member[_first_of_largest(values, np.cumsum(count) - count)]
+    yield group[best], low[best] + width * start, candidate[best]
+
+
+def _pairs(first: Index, size: Index) -> tuple[Index, Index]:
+    """Any two of the rows of each part, of which so many are in a row from the first one on."""
+    found = [np.empty((2, 0), np.intp)]
+    for count in np.unique(size):
+        two = np.array(list(combinations(range(count), 2)), np.intp).reshape(-1, 2).T
+        found.append((first[size == count][:, None] + two[:, None]).reshape(2, -1))
+    a, b = np.concatenate(found, axis=1)
+    return a, b
+
+
+def _first_of_largest(values: Array, starts: Index) -> Index:
+    """Where the first of the largest numbers is in each stretch of an array; of none, the first place."""
+    values = np.where(np.isnan(values), -np.inf, values)
+    length = np.diff(np.append(starts, len(values)))
+    largest = np.flatnonzero(values == np.repeat(np.maximum.reduceat(values, starts), length))
+    return largest[np.searchsorted(largest, starts)]

@@ -36,7 +36,7 @@ class _Near:
 
     def within(self, slack: float) -> Bools:
         """Which are no farther than this from zero on all of the interval."""
-        (least, most), _ = self.margin.bounds()
+        least, most = self.margin.ends()
         return np.asarray((least >= -slack) & (most <= slack))
 
 

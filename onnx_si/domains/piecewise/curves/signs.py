@@ -74,7 +74,7 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         If bounds can tell neither that a function is zero nor that it is not.
     """
     found, row, slack = _Found([]), np.arange(sums.count), np.broadcast_to(slack, sums.count)
-    low, high, part = np.zeros(len(row)), np.ones(len(row)), sums
+    low, high, part = np.zeros(len(row)), np.ones(len(row)), sums.grouped()
     while len(row):
         (least, most), (flattest, steepest) = part.bounds()
         near = slack[row]
@@ -83,10 +83,12 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         found.add(above, row, low, high, 1)
         found.add(below, row, low, high, -1)
         _settle(found, part.pick(steady), row[steady], low[steady], high[steady])
-        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST) | part.no_numbers()
+        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST)
         open_ = ~(above | below | steady)
+        unknown = np.flatnonzero(open_ & ~np.isfinite([least, most, flattest, steepest]).all(axis=0))
+        within[unknown] |= part.pick(unknown).no_numbers()
         if len(row) > MANY * sums.count:
-            within |= as_good_as_equal(part, near)
+            within |= as_good_as_equal(part.apart(), near)
         last = open_ & within
         found.add(last, row, low, high, 0)
         rest = open_ & ~within
