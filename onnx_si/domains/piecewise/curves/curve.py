@@ -107,13 +107,15 @@ class Curve:
         )
         return Curve(self.knots, tuple(terms))
 
-    def gathered(self, index: Index) -> Curve:
-        """Of elements in a row, some on each interval: index (knots - 1, chosen)."""
+    def gathered(self, interval: Index, index: Index) -> Curve:
+        """Of elements in a row, some (n, chosen) on each of n intervals, still on the knots that are given
+        there.
+        """
         terms = (
             Term(
-                np.take_along_axis(t.over, index[None], axis=2),
+                t.over[:, interval[:, None], index],
                 tuple(
-                    Shared(f.function, f.of.gathered(f.place[index]), np.arange(index.shape[1]))
+                    Shared(f.function, f.of.gathered(interval, f.place[index]), np.arange(index.shape[1]))
                     for f in t.factors
                 ),
             )
@@ -200,19 +202,33 @@ def resampled(x: Curve, knots: Array) -> Curve:
     """The tensor on more knots."""
     if len(knots) == len(x.knots):
         return x
-    interval = x.knots.searchsorted(knots[:-1], "right") - 1
-    start, length = x.knots[interval], x.knots[interval + 1] - x.knots[interval]
-    low, high = (knots[:-1] - start) / length, (knots[1:] - start) / length
-    high[knots[1:] == x.knots[interval + 1]] = 1.0
+    interval, cut = restriction(x.knots, knots)
+    return x.mapped(lambda c: cut(c[:, interval]), knots)
+
+
+def shares(old: Array, knots: Array) -> tuple[Array, Array]:
+    """Where each interval between knots starts and ends, as shares of the old interval that it is in."""
+    interval = _intervals(old, knots)
+    start, length = old[interval], old[interval + 1] - old[interval]
+    high = np.where(knots[1:] == old[interval + 1], 1.0, (knots[1:] - start) / length)
+    return (knots[:-1] - start) / length, high
+
+
+def restriction(old: Array, knots: Array) -> tuple[Index, Callable[[Array], Array]]:
+    """The old interval that each is in, and what makes polynomials on old ones those on parts of them."""
+    low, high = shares(old, knots)
     late, early = np.flatnonzero(low > 0), np.flatnonzero(high < 1)
     ends = high[early] - low[early], 1 - low[early]
 
-    def change(c: Array) -> Array:
-        made = c[:, interval]
+    def cut(c: Array) -> Array:
         if len(c) > 1:
             wide = (-1, *(1,) * (c.ndim - 2))
-            made[:, late] = bernstein.halved(made[:, late], low[late].reshape(wide))[1]
-            made[:, early] = bernstein.halved(made[:, early], (ends[0] / ends[1]).reshape(wide))[0]
-        return made
+            c[:, late] = bernstein.halved(c[:, late], low[late].reshape(wide))[1]
+            c[:, early] = bernstein.halved(c[:, early], (ends[0] / ends[1]).reshape(wide))[0]
+        return c
 
-    return x.mapped(change, knots)
+    return _intervals(old, knots), cut
+
+
+def _intervals(old: Array, knots: Array) -> Index:
+    return old.searchsorted(knots[:-1], "right") - 1
