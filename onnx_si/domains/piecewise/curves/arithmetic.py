@@ -194,10 +194,11 @@ def kinked(rule: Kinked, x: Curve) -> Curve:
 
 def _two_values(rule: Kinked, x: Curve) -> Ends:
     """Two numbers for each element of each interval, with no breakpoint between them and all its values: its
-    bounds if these have none between them, else two of its values.
+    bounds if these have none between them and are no larger than about its values, else two of its values.
     """
     low, high = (end.copy() for end in x.bounds)
-    unknown = ~(np.isfinite(low) & np.isfinite(high))
+    with np.errstate(invalid="ignore"):
+        unknown = ~(high - low <= np.minimum(np.abs(low), np.abs(high)))
     for level in rule.breakpoints:
         unknown |= (low < level) & (high > level)
     interval, element = np.nonzero(unknown.reshape(len(low), -1))

@@ -13,11 +13,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums, product_of_ends
+from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums, ends_of, product_of_ends
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.kernels import bernstein
-from onnx_si.rules.curved import Reach
+from onnx_si.rules.curved import Ends, Reach
 from onnx_si.rules.rules import Array
 
 Index = NDArray[np.intp]
@@ -43,9 +43,10 @@ class Term:
     def nbytes(self) -> int:
         return self.over.nbytes + sum(f.of.nbytes + f.place.nbytes for f in self.factors)
 
-    def mapped(self, change: Callable[[Array], Array], knots: Array) -> Term:
+    def mapped(self, change: Callable[[Array], Array], knots: Array, parts: Index | None = None) -> Term:
         """On other knots, with all polynomials changed in what they are along the line."""
-        return Term(change(self.over), tuple(replace(f, of=f.of.mapped(change, knots)) for f in self.factors))
+        factors = (replace(f, of=f.of.mapped(change, knots, parts)) for f in self.factors)
+        return Term(change(self.over), tuple(factors))
 
     def rows(self, interval: Index, element: Index) -> Product:
         """Some elements on some intervals; elements by their flat index."""
@@ -59,10 +60,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Curve:
-    """Strictly increasing knots (K,), and terms of which the first has no factors."""
+    """Strictly increasing knots (K,), and terms of which the first has no factors; `known` are bounds of the
+    tensor, where some are known already.
+    """
 
     knots: Array
     terms: tuple[Term, ...]
+    known: Ends | None = None
 
     @property
     def polynomial(self) -> Array:
@@ -87,9 +91,12 @@ class Curve:
         """Numbers as large as any of the tensor's."""
         return [self.at_share(0.0), self.at_share(1.0), self.polynomial]
 
-    def mapped(self, change: Callable[[Array], Array], knots: Array) -> Curve:
-        """On other knots, with all polynomials changed in what they are along the line."""
-        return Curve(knots, tuple(term.mapped(change, knots) for term in self.terms))
+    def mapped(self, change: Callable[[Array], Array], knots: Array, parts: Index | None = None) -> Curve:
+        """On other knots, with all polynomials changed in what they are along the line; `parts` tells of
+        which interval each is a part, if all are.
+        """
+        known = None if self.told is None or parts is None else (self.told[0][parts], self.told[1][parts])
+        return Curve(knots, tuple(term.mapped(change, knots, parts) for term in self.terms), known)
 
     def between(self, first: int, last: int | None = None) -> Curve:
         """The tensor on one interval, or on some in a row."""
@@ -98,6 +105,8 @@ class Curve:
 
     def flat(self) -> Curve:
         """The same elements in a row."""
+        if len(self.shape) == 1:
+            return self
         terms = (
             Term(
                 t.over.reshape(*t.over.shape[:2], -1),
@@ -105,7 +114,8 @@ class Curve:
             )
             for t in self.terms
         )
-        return Curve(self.knots, tuple(terms))
+        least, most = (end.reshape(len(end), -1) for end in self.bounds)
+        return Curve(self.knots, tuple(terms), (least, most))
 
     def gathered(self, interval: Index, index: Index) -> Curve:
         """Of elements in a row, some (n, chosen) on each of n intervals, still on the knots that are given
@@ -156,18 +166,45 @@ class Curve:
         return Sums(tuple(term.rows(interval, element) for term in self.terms))
 
     @cached_property
-    def bounds(self) -> tuple[Array, Array]:
+    def bounds(self) -> Ends:
         """The least and the largest value (intervals, *shape), or less and more."""
-        least, most = self.polynomial.min(axis=0), self.polynomial.max(axis=0)
+        if self.known is not None:
+            return self.known
+        least, most = ends_of(self.polynomial)
         with np.errstate(invalid="ignore", over="ignore"):
             for term in self.terms[1:]:
-                ends = term.over.min(axis=0), term.over.max(axis=0)
+                ends = ends_of(term.over)
                 for f in term.factors:
-                    low, high = f.function.values(*f.of.bounds)
-                    ends = product_of_ends(ends, (low[:, f.place], high[:, f.place]))
+                    low, high = f.of.bounds_of(f.function)
+                    ends = _product(ends, (low.take(f.place, axis=1), high.take(f.place, axis=1)))
                 least, most = least + ends[0], most + ends[1]
         unknown = np.isnan(least) | np.isnan(most)
+        if not unknown.any():
+            return least, most
         return np.where(unknown, -np.inf, least), np.where(unknown, np.inf, most)
+
+    @cached_property
+    def _of_functions(self) -> dict[Reach, Ends]:
+        return {}
+
+    def bounds_of(self, function: Reach) -> Ends:
+        """Bounds of a function of the tensor; found once."""
+        if function not in self._of_functions:
+            self._of_functions[function] = function.values(*self.bounds)
+        return self._of_functions[function]
+
+    @property
+    def told(self) -> Ends | None:
+        """Bounds, if they have been found."""
+        return self.__dict__.get("bounds", self.known)
+
+
+def _product(a: Ends, b: Ends) -> Ends:
+    """Bounds of products, with less work where all are finite and one number is never below zero."""
+    finite = a[0].min() > -np.inf and a[1].max() < np.inf and b[1].max() < np.inf
+    if not (finite and b[0].min() >= 0):
+        return product_of_ends(a, b)
+    return np.minimum(a[0] * b[0], a[0] * b[1]), np.maximum(a[1] * b[0], a[1] * b[1])
 
 
 Shape = Pieces | Curve
@@ -203,7 +240,7 @@ def resampled(x: Curve, knots: Array) -> Curve:
     if len(knots) == len(x.knots):
         return x
     interval, cut = restriction(x.knots, knots)
-    return x.mapped(lambda c: cut(c[:, interval]), knots)
+    return x.mapped(lambda c: cut(c[:, interval]), knots, interval)
 
 
 def shares(old: Array, knots: Array) -> tuple[Array, Array]:

@@ -53,14 +53,14 @@ class Product:
 
     def ends(self) -> Ends:
         """Bounds of values."""
-        made = _ends(self.polynomial)
+        made = ends_of(self.polynomial)
         for factor in self.factors:
             made = multiplied(made, factor.function.values(*factor.of.ends()))
         return made
 
     def bounds(self) -> tuple[Ends, Ends]:
         """Of values and of slopes."""
-        made = _ends(self.polynomial), _ends(bernstein.derivative(self.polynomial))
+        made = ends_of(self.polynomial), ends_of(bernstein.derivative(self.polynomial))
         for factor in self.factors:
             inner, steep = factor.of.bounds()
             outer = factor.function.slopes(*inner)
@@ -193,7 +193,7 @@ def _together(products: Sequence[Product]) -> Product:
     return Product(np.stack([one.polynomial for one in products], axis=1), tuple(factors))
 
 
-def _ends(c: Array) -> Ends:
+def ends_of(c: Array) -> Ends:
     """Bounds of polynomials; twice the same array where they are constant."""
     return (c[0], c[0]) if len(c) == 1 else (c.min(axis=0), c.max(axis=0))
 
