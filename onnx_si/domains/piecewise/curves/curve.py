@@ -82,7 +82,7 @@ class Curve:
     def points(self) -> int:
         return sum(len(term.over) * term.over.shape[1] for term in self.terms)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         return sum(term.nbytes for term in self.terms)
 
@@ -231,6 +231,8 @@ def curved(x: Shape) -> Curve:
 def together(tensors: Sequence[Shape]) -> list[Curve]:
     """The same tensors on common knots."""
     curves = [curved(x) for x in tensors]
+    if all(x.knots is curves[0].knots for x in curves):
+        return curves
     knots = np.unique(np.concatenate([x.knots for x in curves]))
     return [resampled(x, knots) for x in curves]
 

@@ -142,8 +142,9 @@ class Sums:
         with np.errstate(invalid="ignore", over="ignore"):
             return self._added([one.ends() for one in self.products])
 
-    def _added(self, ends: list[Ends]) -> Ends:
-        return added([(low.sum(axis=0), high.sum(axis=0)) for low, high in ends] if self.in_groups else ends)
+    def _added(self, ends: Sequence[Ends]) -> Ends:
+        low, high = zip(*ends, strict=True)
+        return self._total(low), self._total(high)
 
     def rounding(self) -> Array:
         """What numbers as large as the largest of each row carry at least; 0 of what has no bounds."""
@@ -155,7 +156,15 @@ class Sums:
         """Values at shares (rows)."""
         with np.errstate(invalid="ignore"):
             found = [one.at(share) for one in self.products]
-        return np.asarray(sum(one.sum(axis=0) for one in found) if self.in_groups else sum(found))
+        return self._total(found)
+
+    def size_at(self, share: float) -> Array:
+        """Absolute values of the products, added up."""
+        with np.errstate(invalid="ignore"):
+            return self._total([np.abs(one.at(share)) for one in self.products])
+
+    def _total(self, values: Sequence[Array]) -> Array:
+        return np.asarray(sum(one.sum(axis=0) for one in values) if self.in_groups else sum(values))
 
     def merged(self) -> Sums:
         """Products with the same factors become one: what cancels is zero to the last bit."""
