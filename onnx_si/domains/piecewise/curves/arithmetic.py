@@ -186,6 +186,8 @@ def kinked(rule: Kinked, x: Curve) -> Curve:
     with np.errstate(invalid="ignore", divide="ignore"):
         slope = np.where(low != high, (at_high - at_low) / (high - low), 0.0)
     shift = at_low - slope * low
+    if (slope == 1).all() and not shift.any():
+        return x
     first, *rest = x.terms
     made = [Term(slope * first.over + shift)]
     made += [Term(slope * term.over, term.factors) for term in rest]

@@ -89,7 +89,7 @@ class Curve:
     @property
     def sizes(self) -> list[Array]:
         """Numbers as large as any of the tensor's."""
-        return [self.at_share(0.0), self.at_share(1.0), self.polynomial]
+        return [self.at_share(0.0), self.between(len(self.knots) - 2).at_share(1.0), self.polynomial]
 
     def mapped(self, change: Callable[[Array], Array], knots: Array, parts: Index | None = None) -> Curve:
         """On other knots, with all polynomials changed in what they are along the line; `parts` tells of
@@ -157,7 +157,7 @@ class Curve:
             for term in self.terms[1:]:
                 value = bernstein.value(term.over, share)
                 for f in term.factors:
-                    value = value * f.function(f.of.at_share(share))[:, f.place]
+                    value = value * f.function(f.of.at_share(share)).take(f.place, axis=1)
                 made = made + value
         return made
 
@@ -242,7 +242,7 @@ def resampled(x: Curve, knots: Array) -> Curve:
     if len(knots) == len(x.knots):
         return x
     interval, cut = restriction(x.knots, knots)
-    return x.mapped(lambda c: cut(c[:, interval]), knots, interval)
+    return x.mapped(lambda c: cut(c.take(interval, axis=1)), knots, interval)
 
 
 def shares(old: Array, knots: Array) -> tuple[Array, Array]:

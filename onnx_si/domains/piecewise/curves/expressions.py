@@ -112,7 +112,9 @@ class Sums:
 
     def pick(self, rows: Rows) -> Sums:
         """Some of the rows."""
-        return self.mapped(lambda c: c[..., rows])
+        if rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        return self.mapped(lambda c: c.take(rows, axis=-1))
 
     def halves(self) -> Sums:
         """All rows on the first half of the interval, then all on the second one."""

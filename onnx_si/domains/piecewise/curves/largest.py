@@ -60,7 +60,8 @@ def candidates_of(rule: Maximum | Winner, xs: Sequence[Curve]) -> tuple[Curve, B
                 for f in term.factors
             )
             terms.append(Term(np.stack(over), factors))
-    return Curve(xs[0].knots, tuple(terms)), there
+    ends = moved([x.bounds[0] for x in xs]), moved([x.bounds[1] for x in xs])
+    return Curve(xs[0].knots, tuple(terms), ends[:: rule.sign]), there
 
 
 def _places(
