@@ -261,9 +261,10 @@ def restriction(old: Array, knots: Array) -> tuple[Index, Callable[[Array], Arra
 
     def cut(c: Array) -> Array:
         if len(c) > 1:
-            wide = (-1, *(1,) * (c.ndim - 2))
-            c[:, late] = bernstein.halved(c[:, late], low[late].reshape(wide))[1]
-            c[:, early] = bernstein.halved(c[:, early], (ends[0] / ends[1]).reshape(wide))[0]
+            wide, rows = (-1, *(1,) * (c.ndim - 2)), c.swapaxes(0, 1)
+            for chosen, share, side in ((late, low[late], 1), (early, ends[0] / ends[1], 0)):
+                whole = c.take(chosen, axis=1)
+                rows[chosen] = bernstein.halved(whole, share.reshape(wide))[side].swapaxes(0, 1)
         return c
 
     return _intervals(old, knots), cut

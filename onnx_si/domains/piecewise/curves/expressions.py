@@ -71,7 +71,7 @@ class Product:
         """Values at shares (rows)."""
         made = bernstein.value(self.polynomial, share)
         for factor in self.factors:
-            made = made * factor.function(factor.of.at(share))
+            made = made * factor.function(factor.of.watched_at(share))
         return made
 
 
@@ -107,12 +107,14 @@ class Sums:
 
     def apart(self) -> Sums:
         """The same with every product for itself."""
-        found = ((one, range(one.polynomial.shape[1])) for one in self.products)
-        return Sums(tuple(one.mapped(partial(np.take, indices=i, axis=1)) for one, some in found for i in some))
+        found = ((one, i) for one in self.products for i in range(one.polynomial.shape[1]))
+        return Sums(tuple(one.mapped(partial(np.take, indices=i, axis=1)) for one, i in found))
 
     def pick(self, rows: Rows) -> Sums:
         """Some of the rows."""
         if rows.dtype == np.bool_:
+            if rows.all():
+                return self
             rows = np.flatnonzero(rows)
         return self.mapped(lambda c: c.take(rows, axis=-1))
 
@@ -157,8 +159,11 @@ class Sums:
     def at(self, share: Array | float) -> Array:
         """Values at shares (rows)."""
         with np.errstate(invalid="ignore"):
-            found = [one.at(share) for one in self.products]
-        return self._total(found)
+            return self.watched_at(share)
+
+    def watched_at(self, share: Array | float) -> Array:
+        """The same for who sees to it that numpy warns of nothing."""
+        return self._total([one.at(share) for one in self.products])
 
     def size_at(self, share: float) -> Array:
         """Absolute values of the products, added up."""

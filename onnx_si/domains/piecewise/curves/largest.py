@@ -60,8 +60,8 @@ def candidates_of(rule: Maximum | Winner, xs: Sequence[Curve]) -> tuple[Curve, B
                 for f in term.factors
             )
             terms.append(Term(np.stack(over), factors))
-    ends = moved([x.bounds[0] for x in xs]), moved([x.bounds[1] for x in xs])
-    return Curve(xs[0].knots, tuple(terms), ends[:: rule.sign]), there
+    one, other = (moved([x.bounds[i] for x in xs]) for i in (0, 1))
+    return Curve(xs[0].knots, tuple(terms), (one, other) if rule.sign > 0 else (other, one)), there
 
 
 def _places(
@@ -115,9 +115,7 @@ class Contest:
         group, candidate = self.group[self.contested], self.candidate[self.contested]
         rows = self._rows(self.interval[self.contested], self.contested)
         pieces = [
-            piece
-            for some in _some(group)
-            for piece in _crest(rows.pick(some), group[some], candidate[some])
+            piece for some in _some(group) for piece in _crest(rows.pick(some), group[some], candidate[some])
         ]
         if not pieces:
             return NO_CROSSINGS
@@ -146,7 +144,9 @@ class Contest:
         start = np.searchsorted(self.interval[self.contested], [interval, interval + 1])
         count = start[1] - start[0]
         part = np.repeat(np.arange(len(interval)), count)
-        chosen = self.contested[np.arange(count.sum()) + np.repeat(start[0] - np.cumsum(count) + count, count)]
+        chosen = self.contested[
+            np.arange(count.sum()) + np.repeat(start[0] - np.cumsum(count) + count, count)
+        ]
         values = self._rows(interval[part], chosen).at(0.5 * (low + high)[part])
         item = part * self.elements + self.element[chosen]
         starts = np.flatnonzero(np.diff(item, prepend=-1))

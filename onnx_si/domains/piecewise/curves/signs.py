@@ -140,7 +140,9 @@ def _root(part: Sums, left: Array, right: Array) -> Array:
     rounding = EPS * np.maximum(part.size_at(0.0), part.size_at(1.0))
     for _ in range(ROUNDS):
         width = held.high - held.low
-        if ((width <= CLOSEST) | (held.right - held.left <= rounding) & (held.left - held.right <= rounding)).all():
+        if (
+            (width <= CLOSEST) | (held.right - held.left <= rounding) & (held.left - held.right <= rounding)
+        ).all():
             break
         held.look(held.high - held.right * held.run)
         nearer = np.abs(held.left) < np.abs(held.right)
