@@ -59,6 +59,8 @@ def restricted(c: Array, low: Array, high: Array) -> Array:
 
 def value(c: Array, at: Array | float) -> Array:
     """Polynomials at shares that broadcast against one coefficient."""
+    if isinstance(at, float) and at in (0.0, 1.0):
+        return np.asarray(c[int(at) * (len(c) - 1)])
     while len(c) > 1:
         c = c[:-1] + at * (c[1:] - c[:-1])
     return np.asarray(c[0])

@@ -21,21 +21,21 @@ def smooth(function: Reach, x: Enclosure, of_squares: bool = False) -> Enclosure
     """The line through the middle with the mean of the extreme slopes, and what the others leave it by; of a
     root of squares, which is defined everywhere, no more than its range.
     """
-    low, high = x.bounds()
+    reach = x.reach
+    low, high = x.around(reach)
     flattest, steepest = function.slopes(low, high)
     slope = 0.5 * (flattest + steepest)
     spread = 0.5 * (steepest - flattest) + ROUNDED * (np.abs(flattest) + np.abs(steepest))
-    centre, reach = function(x.centre), x.reach
-    radius = np.abs(slope) * x.radius + spread * reach
+    steep = np.abs(slope)
+    radius = steep * x.radius + spread * reach
+    radius *= 1 + ROUNDED
     least, most = function.values(low, high)
-    size = np.maximum(np.abs(least), np.abs(most)) + np.abs(slope) * reach
-    still = (x.slope == 0) & (x.radius == 0)
-    found = Enclosure(
-        centre=centre,
-        slope=slope * x.slope,
-        radius=np.where(still, 0.0, radius * (1 + ROUNDED)) + ROUNDED * size + TINY,
-        half_width=x.half_width,
-    )
+    size = np.maximum(np.abs(least), np.abs(most)) + steep * reach
+    if not x.radius.all():
+        radius[(x.slope == 0) & (x.radius == 0)] = 0.0
+    radius += ROUNDED * size + TINY
+    centre = function(x.centre)
+    found = Enclosure(centre=centre, slope=slope * x.slope, radius=radius, half_width=x.half_width)
     if not of_squares:
         return found
     half = 0.5 * (most - least)
@@ -62,6 +62,8 @@ def quotient(rule: Quotient, xs: Sequence[Enclosure], cosine: bool = False) -> E
 def _or_rather(x: Enclosure, middle: Array, reach: Array) -> Enclosure:
     """The same of numbers that are within `reach` of `middle`, where less is known of them."""
     known = ~(x.radius > reach) & np.isfinite(x.radius + np.abs(x.centre) + np.abs(x.slope))
+    if known.all():
+        return x
     return Enclosure(
         centre=np.where(known, x.centre, middle),
         slope=np.where(known, x.slope, 0.0),

@@ -47,13 +47,18 @@ def bilinear(rule: Bilinear, xs: Sequence[Enclosure]) -> Enclosure:
     square = rule.of(a.slope, b.slope)
     bend = 0.5 * wide(a.half_width, square) ** 2 * square  # t * t is half of the largest, give or take that
     centre = rule.evaluate(a.centre, b.centre) + bend
-    slope = rule.of(a.slope, b.centre) + rule.of(a.centre, b.slope)
-    sizes = [np.abs(x.centre) + x.reach for x in (a, b)]
+    twice = a is b and rule.elementwise
+    slope, size = rule.of(a.slope, b.centre), np.abs(a.centre) + a.reach
+    slope += slope if twice else rule.of(a.centre, b.slope)
+    sizes = [size, size if a is b else np.abs(b.centre) + b.reach]
     gamma = UNIT * (rule.terms + len(rule.weights) + 8)
-    radius = rule.spread(a.radius, sizes[1]) + rule.spread(sizes[0], b.radius) + np.abs(bend)
-    radius = radius * (1 + 8 * gamma) + 8 * gamma * rule.spread(*sizes)
-    if all((size > 0).all() for size in sizes):
-        radius = radius + TINY
+    radius = rule.spread(a.radius, sizes[1])
+    radius += radius if twice else rule.spread(sizes[0], b.radius)
+    radius += np.abs(bend)
+    radius *= 1 + 8 * gamma
+    radius += 8 * gamma * rule.spread(*sizes)
+    if all(size.min(initial=np.inf) > 0 for size in sizes):
+        radius += TINY
     else:
         there = rule.spread(*((size != 0).astype(np.float64) for size in sizes))
         radius = np.where(there > 0, radius + TINY, radius)

@@ -72,9 +72,12 @@ class Enclosure:
     def bounds(self) -> tuple[Array, Array]:
         """Lowest and highest value on each cell, rounded outwards."""
         with np.errstate(over="ignore", invalid="ignore"):  # what is no number proves nothing: `proven`
-            reach = self.reach
-            slack = 4 * UNIT * (np.abs(self.centre) + reach)
-            return self.centre - reach - slack, self.centre + reach + slack
+            return self.around(self.reach)
+
+    def around(self, reach: Array) -> tuple[Array, Array]:
+        """The same by how far it can be from its centre."""
+        wide = reach + 4 * UNIT * (np.abs(self.centre) + reach)
+        return self.centre - wide, self.centre + wide
 
 
 def largest(values: Array) -> Array:

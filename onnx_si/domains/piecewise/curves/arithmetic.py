@@ -12,7 +12,7 @@ from onnx_si.domains.piecewise.curves.curve import Curve, Shared, Term, resample
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.errors import Undefined
 from onnx_si.kernels import bernstein
-from onnx_si.kernels.bounded import Reciprocal
+from onnx_si.kernels.bounded import Reciprocal, Root
 from onnx_si.program.forms import (
     MOST_TERMS,
     Index,
@@ -23,7 +23,7 @@ from onnx_si.program.forms import (
     quotient_place,
 )
 from onnx_si.program.layers import layers_of
-from onnx_si.rules.curved import Reach
+from onnx_si.rules.curved import Ends, Reach
 from onnx_si.rules.rules import Affine, Array, Bilinear, Gated, Kinked, Quotient
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of an interval, at which it is looked at
@@ -89,9 +89,17 @@ def product(rule: Bilinear, a: Curve, b: Curve) -> Curve:
 
 
 def smooth(function: Reach, x: Curve) -> Curve:
-    """A smooth function of every element."""
-    ones = np.ones((1, len(x.knots) - 1, *x.shape))
-    factor = Shared(function, x.flat(), places_of(x.shape))
+    """A smooth function of every element.
+
+    Raises
+    ------
+    Undefined
+        Of the root of a negative number.
+    """
+    ones, of = np.ones((1, len(x.knots) - 1, *x.shape)), x.flat()
+    if isinstance(function, Root):
+        require_root(of)
+    factor = Shared(function, of, places_of(x.shape))
     return Curve(x.knots, (Term(np.zeros_like(ones)), Term(ones, (factor,))))
 
 
@@ -103,6 +111,8 @@ def require_root(x: Curve) -> None:
     Undefined
         Parts on which it is so elsewhere are undecided.
     """
+    if (x.bounds[0] >= 0).all():
+        return
     values = np.stack([x.at_share(share) for share in SHARES])
     negative = values < -SELF * EPS * np.abs(x.polynomial).max(axis=0)
     if negative.any():
@@ -171,18 +181,38 @@ def placed(knots: Array, interval: Index, element: Index, share: Array) -> Cross
 
 def kinked(rule: Kinked, x: Curve) -> Curve:
     """The function on knots between which no element passes a breakpoint: it is affine there."""
-    middle, others = x.at_share(0.5), [x.at_share(share) for share in SHARES]
-    far = others[0]
-    for other in others[1:]:
-        far = np.where(np.abs(other - middle) > np.abs(far - middle), other, far)
-    there = rule.evaluate(middle)
+    low, high = _two_values(rule, x)
+    at_low, at_high = rule.evaluate(low), rule.evaluate(high)
     with np.errstate(invalid="ignore", divide="ignore"):
-        slope = np.where(far != middle, (rule.evaluate(far) - there) / (far - middle), 0.0)
+        slope = np.where(low != high, (at_high - at_low) / (high - low), 0.0)
+    shift = at_low - slope * low
+    if (slope == 1).all() and not shift.any():
+        return x
     first, *rest = x.terms
-    shift = there - slope * middle
     made = [Term(slope * first.over + shift)]
     made += [Term(slope * term.over, term.factors) for term in rest]
     return Curve(x.knots, tuple(made))
+
+
+def _two_values(rule: Kinked, x: Curve) -> Ends:
+    """Two numbers for each element of each interval, with no breakpoint between them and all its values: its
+    bounds if these have none between them and are no larger than about its values, else two of its values.
+    """
+    low, high = (end.copy() for end in x.bounds)
+    with np.errstate(invalid="ignore"):
+        unknown = ~(high - low <= np.minimum(np.abs(low), np.abs(high)))
+    for level in rule.breakpoints:
+        unknown |= (low < level) & (high > level)
+    interval, element = np.nonzero(unknown.reshape(len(low), -1))
+    if len(interval):
+        rows = x.rows(interval, element)
+        middle, others = rows.at(0.5), [rows.at(share) for share in SHARES]
+        far = others[0]
+        for other in others[1:]:
+            far = np.where(np.abs(other - middle) > np.abs(far - middle), other, far)
+        low.reshape(len(low), -1)[interval, element] = middle
+        high.reshape(len(high), -1)[interval, element] = far
+    return low, high
 
 
 def changes(rule: Kinked, x: Curve) -> Crossings:

@@ -13,11 +13,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums, product_of_ends
+from onnx_si.domains.piecewise.curves.expressions import Factor, Product, Sums, ends_of, product_of_ends
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic
 from onnx_si.domains.piecewise.value import line_segment
 from onnx_si.kernels import bernstein
-from onnx_si.rules.curved import Reach
+from onnx_si.rules.curved import Ends, Reach
 from onnx_si.rules.rules import Array
 
 Index = NDArray[np.intp]
@@ -43,25 +43,30 @@ class Term:
     def nbytes(self) -> int:
         return self.over.nbytes + sum(f.of.nbytes + f.place.nbytes for f in self.factors)
 
-    def mapped(self, change: Callable[[Array], Array], knots: Array) -> Term:
+    def mapped(self, change: Callable[[Array], Array], knots: Array, parts: Index | None = None) -> Term:
         """On other knots, with all polynomials changed in what they are along the line."""
-        return Term(change(self.over), tuple(replace(f, of=f.of.mapped(change, knots)) for f in self.factors))
+        factors = (replace(f, of=f.of.mapped(change, knots, parts)) for f in self.factors)
+        return Term(change(self.over), tuple(factors))
 
     def rows(self, interval: Index, element: Index) -> Product:
         """Some elements on some intervals; elements by their flat index."""
         flat = self.over.reshape(*self.over.shape[:2], -1)
         factors = tuple(
-            Factor(f.function, f.of.rows(interval, f.place.ravel()[element])) for f in self.factors
+            Factor(f.function, f.of.rows(interval, f.place.ravel()[element]).without_zeros())
+            for f in self.factors
         )
         return Product(flat[:, interval, element], factors)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Strictly increasing knots (K,), and terms of which the first has no factors."""
+    """Strictly increasing knots (K,), and terms of which the first has no factors; `known` are bounds of the
+    tensor, where some are known already.
+    """
 
     knots: Array
     terms: tuple[Term, ...]
+    known: Ends | None = None
 
     @property
     def polynomial(self) -> Array:
@@ -77,18 +82,21 @@ class Curve:
     def points(self) -> int:
         return sum(len(term.over) * term.over.shape[1] for term in self.terms)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         return sum(term.nbytes for term in self.terms)
 
     @property
     def sizes(self) -> list[Array]:
         """Numbers as large as any of the tensor's."""
-        return [self.at_share(0.0), self.at_share(1.0), self.polynomial]
+        return [self.at_share(0.0), self.between(len(self.knots) - 2).at_share(1.0), self.polynomial]
 
-    def mapped(self, change: Callable[[Array], Array], knots: Array) -> Curve:
-        """On other knots, with all polynomials changed in what they are along the line."""
-        return Curve(knots, tuple(term.mapped(change, knots) for term in self.terms))
+    def mapped(self, change: Callable[[Array], Array], knots: Array, parts: Index | None = None) -> Curve:
+        """On other knots, with all polynomials changed in what they are along the line; `parts` tells of
+        which interval each is a part, if all are.
+        """
+        known = None if self.told is None or parts is None else (self.told[0][parts], self.told[1][parts])
+        return Curve(knots, tuple(term.mapped(change, knots, parts) for term in self.terms), known)
 
     def between(self, first: int, last: int | None = None) -> Curve:
         """The tensor on one interval, or on some in a row."""
@@ -97,6 +105,8 @@ class Curve:
 
     def flat(self) -> Curve:
         """The same elements in a row."""
+        if len(self.shape) == 1:
+            return self
         terms = (
             Term(
                 t.over.reshape(*t.over.shape[:2], -1),
@@ -104,15 +114,18 @@ class Curve:
             )
             for t in self.terms
         )
-        return Curve(self.knots, tuple(terms))
+        least, most = (end.reshape(len(end), -1) for end in self.bounds)
+        return Curve(self.knots, tuple(terms), (least, most))
 
-    def gathered(self, index: Index) -> Curve:
-        """Of elements in a row, some on each interval: index (knots - 1, chosen)."""
+    def gathered(self, interval: Index, index: Index) -> Curve:
+        """Of elements in a row, some (n, chosen) on each of n intervals, still on the knots that are given
+        there.
+        """
         terms = (
             Term(
-                np.take_along_axis(t.over, index[None], axis=2),
+                t.over[:, interval[:, None], index],
                 tuple(
-                    Shared(f.function, f.of.gathered(f.place[index]), np.arange(index.shape[1]))
+                    Shared(f.function, f.of.gathered(interval, f.place[index]), np.arange(index.shape[1]))
                     for f in t.factors
                 ),
             )
@@ -144,7 +157,7 @@ class Curve:
             for term in self.terms[1:]:
                 value = bernstein.value(term.over, share)
                 for f in term.factors:
-                    value = value * f.function(f.of.at_share(share))[:, f.place]
+                    value = value * f.function(f.of.at_share(share)).take(f.place, axis=1)
                 made = made + value
         return made
 
@@ -153,18 +166,45 @@ class Curve:
         return Sums(tuple(term.rows(interval, element) for term in self.terms))
 
     @cached_property
-    def bounds(self) -> tuple[Array, Array]:
+    def bounds(self) -> Ends:
         """The least and the largest value (intervals, *shape), or less and more."""
-        least, most = self.polynomial.min(axis=0), self.polynomial.max(axis=0)
+        if self.known is not None:
+            return self.known
+        least, most = ends_of(self.polynomial)
         with np.errstate(invalid="ignore", over="ignore"):
             for term in self.terms[1:]:
-                ends = term.over.min(axis=0), term.over.max(axis=0)
+                ends = ends_of(term.over)
                 for f in term.factors:
-                    low, high = f.function.values(*f.of.bounds)
-                    ends = product_of_ends(ends, (low[:, f.place], high[:, f.place]))
+                    low, high = f.of.bounds_of(f.function)
+                    ends = _product(ends, (low.take(f.place, axis=1), high.take(f.place, axis=1)))
                 least, most = least + ends[0], most + ends[1]
         unknown = np.isnan(least) | np.isnan(most)
+        if not unknown.any():
+            return least, most
         return np.where(unknown, -np.inf, least), np.where(unknown, np.inf, most)
+
+    @cached_property
+    def _of_functions(self) -> dict[Reach, Ends]:
+        return {}
+
+    def bounds_of(self, function: Reach) -> Ends:
+        """Bounds of a function of the tensor; found once."""
+        if function not in self._of_functions:
+            self._of_functions[function] = function.values(*self.bounds)
+        return self._of_functions[function]
+
+    @property
+    def told(self) -> Ends | None:
+        """Bounds, if they have been found."""
+        return self.__dict__.get("bounds", self.known)
+
+
+def _product(a: Ends, b: Ends) -> Ends:
+    """Bounds of products, with less work where all are finite and one number is never below zero."""
+    finite = a[0].min() > -np.inf and a[1].max() < np.inf and b[1].max() < np.inf
+    if not (finite and b[0].min() >= 0):
+        return product_of_ends(a, b)
+    return np.minimum(a[0] * b[0], a[0] * b[1]), np.maximum(a[1] * b[0], a[1] * b[1])
 
 
 Shape = Pieces | Curve
@@ -191,6 +231,8 @@ def curved(x: Shape) -> Curve:
 def together(tensors: Sequence[Shape]) -> list[Curve]:
     """The same tensors on common knots."""
     curves = [curved(x) for x in tensors]
+    if all(x.knots is curves[0].knots for x in curves):
+        return curves
     knots = np.unique(np.concatenate([x.knots for x in curves]))
     return [resampled(x, knots) for x in curves]
 
@@ -199,19 +241,34 @@ def resampled(x: Curve, knots: Array) -> Curve:
     """The tensor on more knots."""
     if len(knots) == len(x.knots):
         return x
-    interval = x.knots.searchsorted(knots[:-1], "right") - 1
-    start, length = x.knots[interval], x.knots[interval + 1] - x.knots[interval]
-    low, high = (knots[:-1] - start) / length, (knots[1:] - start) / length
-    high[knots[1:] == x.knots[interval + 1]] = 1.0
+    interval, cut = restriction(x.knots, knots)
+    return x.mapped(lambda c: cut(c.take(interval, axis=1)), knots, interval)
+
+
+def shares(old: Array, knots: Array) -> tuple[Array, Array]:
+    """Where each interval between knots starts and ends, as shares of the old interval that it is in."""
+    interval = _intervals(old, knots)
+    start, length = old[interval], old[interval + 1] - old[interval]
+    high = np.where(knots[1:] == old[interval + 1], 1.0, (knots[1:] - start) / length)
+    return (knots[:-1] - start) / length, high
+
+
+def restriction(old: Array, knots: Array) -> tuple[Index, Callable[[Array], Array]]:
+    """The old interval that each is in, and what makes polynomials on old ones those on parts of them."""
+    low, high = shares(old, knots)
     late, early = np.flatnonzero(low > 0), np.flatnonzero(high < 1)
     ends = high[early] - low[early], 1 - low[early]
 
-    def change(c: Array) -> Array:
-        made = c[:, interval]
+    def cut(c: Array) -> Array:
         if len(c) > 1:
-            wide = (-1, *(1,) * (c.ndim - 2))
-            made[:, late] = bernstein.halved(made[:, late], low[late].reshape(wide))[1]
-            made[:, early] = bernstein.halved(made[:, early], (ends[0] / ends[1]).reshape(wide))[0]
-        return made
+            wide, rows = (-1, *(1,) * (c.ndim - 2)), c.swapaxes(0, 1)
+            for chosen, share, side in ((late, low[late], 1), (early, ends[0] / ends[1], 0)):
+                whole = c.take(chosen, axis=1)
+                rows[chosen] = bernstein.halved(whole, share.reshape(wide))[side].swapaxes(0, 1)
+        return c
 
-    return x.mapped(change, knots)
+    return _intervals(old, knots), cut
+
+
+def _intervals(old: Array, knots: Array) -> Index:
+    return old.searchsorted(knots[:-1], "right") - 1

@@ -7,7 +7,6 @@ from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings, afford
 from onnx_si.domains.piecewise.curves import arithmetic, largest, switching
 from onnx_si.domains.piecewise.curves.curve import Curve, Shape, together
 from onnx_si.domains.piecewise.curves.switching import Jumps
-from onnx_si.kernels.bounded import Root
 from onnx_si.rules.rules import Affine, Bilinear, Gated, Kinked, Maximum, Quotient, Rule, Smooth, Step, Winner
 
 
@@ -38,17 +37,16 @@ def apply(rule: Rule, inputs: Sequence[Shape], budget: int) -> Curve:
         case Quotient():
             return arithmetic.quotient(rule, xs)
         case Smooth(reach=reach) if reach is not None:
-            if isinstance(reach, Root):
-                arithmetic.require_root(xs[0])
             return arithmetic.smooth(reach, xs[0])
         case Kinked():
             found = arithmetic.changes(rule, xs[0])
             _afford(xs, found, budget)
             return arithmetic.kinked(rule, arithmetic.refined(xs[0], found))
         case Maximum():
-            found = largest.handovers(rule, xs)
+            contest = largest.contest(rule, xs)
+            found = contest.handovers()
             _afford(xs, found, budget)
-            return largest.maximum(rule, [arithmetic.refined(x, found) for x in xs])
+            return contest.largest(found)
     raise AssertionError(f"{type(rule).__name__} of a curve")  # the binder let it through
 
 

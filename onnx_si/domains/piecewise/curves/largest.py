@@ -4,7 +4,10 @@ An interval is halved until few candidates are left that bounds don't exclude; b
 of their differences the order of these does not change.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -12,9 +15,9 @@ from numpy.typing import NDArray
 
 from onnx_si.domains.carried import EPS
 from onnx_si.domains.judge import SELF
-from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings
+from onnx_si.domains.piecewise.crossings import NO_CROSSINGS, Crossings, refine
 from onnx_si.domains.piecewise.curves.arithmetic import placed
-from onnx_si.domains.piecewise.curves.curve import Curve, Index, Shared, Term
+from onnx_si.domains.piecewise.curves.curve import Curve, Index, Shared, Term, restriction, shares
 from onnx_si.domains.piecewise.curves.expressions import GENERIC, Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.errors import UnsupportedModel
@@ -39,11 +42,11 @@ def candidates_of(rule: Maximum | Winner, xs: Sequence[Curve]) -> tuple[Curve, B
     there = ~(still == -rule.sign * np.inf)
     if not np.isfinite(still[there]).all():
         raise UnsupportedModel("a maximum is taken over constants that are infinite or not a number")
-    still = np.where(there, still, 0.0)
+    still, all_there = np.where(there, still, 0.0), bool(there.all())
 
     def moved(coefficients: Sequence[Array]) -> Array:
         made = np.asarray(rule.candidates(*coefficients))
-        return rule.sign * np.moveaxis(np.where(there[:, None], made, 0.0), 0, 1)
+        return rule.sign * np.moveaxis(made if all_there else np.where(there[:, None], made, 0.0), 0, 1)
 
     degree = max(len(x.polynomial) for x in xs)
     raised = [bernstein.elevated(x.polynomial, degree - 1) for x in xs]
@@ -57,7 +60,8 @@ def candidates_of(rule: Maximum | Winner, xs: Sequence[Curve]) -> tuple[Curve, B
                 for f in term.factors
             )
             terms.append(Term(np.stack(over), factors))
-    return Curve(xs[0].knots, tuple(terms)), there
+    one, other = (moved([x.bounds[i] for x in xs]) for i in (0, 1))
+    return Curve(xs[0].knots, tuple(terms), (one, other) if rule.sign > 0 else (other, one)), there
 
 
 def _places(
@@ -69,51 +73,108 @@ def _places(
     return np.where(there, np.where(there, made, 0.0) - still, 0.0).astype(np.intp)
 
 
-def handovers(rule: Maximum | Winner, xs: Sequence[Curve]) -> Crossings:
+def handovers(rule: Winner, xs: Sequence[Curve]) -> Crossings:
     """Where the largest candidate changes."""
+    return contest(rule, xs).handovers()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """Candidates in a row, times a sign, and the shape of what is chosen from them; those that may be the
+    largest on an interval, by intervals and elements.
+    """
+
+    every: Curve
+    shape: tuple[int, ...]
+    sign: int
+    interval: Index
+    element: Index
+    candidate: Index
+
+    @property
+    def elements(self) -> int:
+        """Of what is chosen."""
+        return math.prod(self.shape)
+
+    @cached_property
+    def group(self) -> Index:
+        """The number of each one's element on its interval, counted by intervals."""
+        return self.interval * self.elements + self.element
+
+    @cached_property
+    def contested(self) -> Index:
+        """Which of them are not alone."""
+        same = self.group[1:] == self.group[:-1]
+        return np.flatnonzero(np.append(same, False) | np.append(False, same)[: len(self.group)])
+
+    def _rows(self, interval: Index, chosen: Index) -> Sums:
+        return self.every.rows(interval, self.candidate[chosen] * self.elements + self.element[chosen])
+
+    def handovers(self) -> Crossings:
+        """Where the largest changes."""
+        group, candidate = self.group[self.contested], self.candidate[self.contested]
+        rows = self._rows(self.interval[self.contested], self.contested)
+        pieces = [
+            piece for some in _some(group) for piece in _crest(rows.pick(some), group[some], candidate[some])
+        ]
+        if not pieces:
+            return NO_CROSSINGS
+        group, start, winner = (np.concatenate(column) for column in zip(*pieces, strict=True))
+        order = np.lexsort((start, group))
+        group, start, winner = group[order], start[order], winner[order]
+        change = np.flatnonzero((group[1:] == group[:-1]) & (winner[1:] != winner[:-1])) + 1
+        interval, element = np.divmod(group[change], max(1, self.elements))
+        return placed(self.every.knots, interval, element, start[change])
+
+    def largest(self, found: Crossings) -> Curve:
+        """The largest candidate, whose terms it has, on knots between which none overtakes another."""
+        knots = refine(self.every.knots, found).knots
+        interval, cut = restriction(self.every.knots, knots)
+        winner = self._winners(interval, *shares(self.every.knots, knots))
+        made = self.every.gathered(interval, winner * self.elements + np.arange(self.elements))
+        made = made.mapped(cut, knots).reshaped(self.shape)
+        return Curve(knots, tuple(Term(self.sign * term.over, term.factors) for term in made.terms))
+
+    def _winners(self, interval: Index, low: Array, high: Array) -> Index:
+        """The largest candidate in the middle of parts of intervals (parts, elements)."""
+        first = np.flatnonzero(np.diff(self.group, prepend=-1))
+        alone = np.zeros((len(self.every.knots) - 1, self.elements), np.intp)
+        alone.ravel()[self.group[first]] = self.candidate[first]
+        winner = alone[interval]
+        start = np.searchsorted(self.interval[self.contested], [interval, interval + 1])
+        count = start[1] - start[0]
+        part = np.repeat(np.arange(len(interval)), count)
+        chosen = self.contested[
+            np.arange(count.sum()) + np.repeat(start[0] - np.cumsum(count) + count, count)
+        ]
+        values = self._rows(interval[part], chosen).at(0.5 * (low + high)[part])
+        item = part * self.elements + self.element[chosen]
+        starts = np.flatnonzero(np.diff(item, prepend=-1))
+        best = first_of_largest(values, starts)
+        winner.ravel()[item[starts]] = self.candidate[chosen[best]]
+        return winner
+
+
+def contest(rule: Maximum | Winner, xs: Sequence[Curve]) -> Contest:
+    """Candidates, and those that bounds don't exclude."""
     every, there = candidates_of(rule, xs)
-    return _handovers(every.flat(), there.reshape(len(there), -1))
-
-
-def maximum(rule: Maximum, xs: Sequence[Curve]) -> Curve:
-    """The largest candidate, whose terms it has, on knots between which none overtakes another."""
-    every, there = candidates_of(rule, xs)
-    flat = every.flat()
-    middles = flat.at_share(0.5).reshape(len(flat.knots) - 1, len(there), -1)
-    with np.errstate(invalid="ignore"):
-        winner = np.where(there.reshape(len(there), -1), middles, -np.inf).argmax(axis=1)
-    elements = winner.shape[1]
-    made = flat.gathered(winner * elements + np.arange(elements)).reshaped(there.shape[1:])
-    first, *rest = made.terms
-    signed = [Term(rule.sign * term.over, term.factors) for term in (first, *rest)]
-    return Curve(made.knots, tuple(signed))
-
-
-def _handovers(every: Curve, there: Bools) -> Crossings:
-    """Where the largest changes; candidates (candidates, elements) in a row."""
-    count, elements = there.shape
-    least, most = (end.reshape(-1, count, elements) for end in every.bounds)
-    least = np.where(there, least, -np.inf)
+    shape, every = there.shape[1:], every.flat()
+    there = there.reshape(len(there), -1)
+    least, most = (end.reshape(-1, *there.shape) for end in every.bounds)
+    if not there.all():
+        least = np.where(there, least, -np.inf)
     best = least.max(axis=1, keepdims=True)
     alive = there & ((most > best + _rounding(best)) | (least == best))
-    interval, candidate, element = np.nonzero(alive & (alive.sum(axis=1, keepdims=True) > 1))
+    interval, candidate, element = np.unravel_index(np.flatnonzero(alive), alive.shape)
     order = np.lexsort((candidate, element, interval))
-    interval, candidate, element = interval[order], candidate[order], element[order]
-    group = (
-        np.cumsum(np.append(True, (np.diff(interval) != 0) | (np.diff(element) != 0))[: len(interval)]) - 1
+    return Contest(
+        every=every,
+        shape=shape,
+        sign=rule.sign,
+        interval=interval[order],
+        element=element[order],
+        candidate=candidate[order],
     )
-    rows = every.rows(interval, candidate * elements + element)
-    pieces = [
-        piece for some in _some(group) for piece in _crest(rows.pick(some), group[some], candidate[some])
-    ]
-    if not pieces:
-        return NO_CROSSINGS
-    at_group, start, winner = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    order = np.lexsort((start, at_group))
-    at_group, start, winner = at_group[order], start[order], winner[order]
-    change = np.flatnonzero((at_group[1:] == at_group[:-1]) & (winner[1:] != winner[:-1])) + 1
-    first = np.searchsorted(group, at_group[change])
-    return placed(every.knots, interval[first], element[first], start[change])
 
 
 def _some(group: Index) -> Iterator[Index]:
@@ -176,7 +237,7 @@ def _still_alive(
     order = np.lexsort((candidate, low, group))
     rows, group, candidate, low = rows.pick(order), group[order], candidate[order], low[order]
     item = _numbered(group, low)
-    (least, most), _ = rows.bounds()
+    least, most = rows.ends()
     best = np.full(item[-1] + 1 if len(item) else 0, -np.inf)
     np.maximum.at(best, item, np.where(np.isnan(least), -np.inf, least))
     best = best[item]
@@ -198,33 +259,42 @@ def _numbered(group: Index, low: Array) -> Index:
 def _in_pairs(
     rows: Sums, group: Index, candidate: Index, low: Array, item: Index, width: float
 ) -> Iterator[Piece]:
-    """The same of parts with few candidates."""
+    """The same of parts with few candidates: between the roots of the differences of any two of these."""
     if not len(item):
         return
-    _, first, size = np.unique(item, return_index=True, return_counts=True)
-    for count in np.unique(size):
-        starts = first[size == count]
-        members = starts[:, None] + np.arange(count)
-        yield from _of_alike(rows, group[starts], candidate[members], members, low[starts], width)
-
-
-def _of_alike(
-    rows: Sums, group: Index, candidate: Index, members: Index, low: Array, width: float
-) -> Iterator[Piece]:
-    """Parts that all have as many candidates (parts, candidates)."""
-    parts, count = members.shape
-    every = np.arange(parts)
-    a, b = np.array(list(combinations(range(count), 2)), np.intp).reshape(-1, 2).T
-    one, other = rows.pick(members[:, a].ravel()), rows.pick(members[:, b].ravel())
+    _, first, of, size = np.unique(item, return_index=True, return_inverse=True, return_counts=True)
+    a, b = _pairs(first, size)
+    one, other = rows.pick(a), rows.pick(b)
     apart = Sums((*one.products, *other.times(-1.0).products)).merged()
     pair, share = signs_of(apart, one.rounding() + other.rounding()).changes()
-    part = np.concatenate([every, every, pair // max(1, len(a))])
-    share = np.concatenate([np.zeros(parts), np.ones(parts), share])
+    parts = np.arange(len(first))
+    part = np.concatenate([parts, parts, of[a[pair]]])
+    share = np.concatenate([np.zeros(len(first)), np.ones(len(first)), share])
     order = np.lexsort((share, part))
     part, share = part[order], share[order]
     inner = np.flatnonzero((part[1:] == part[:-1]) & (share[1:] > share[:-1]))
     part, start, end = part[inner], share[inner], share[inner + 1]
-    middle = np.repeat(0.5 * (start + end), count)
-    values = rows.pick(members[part].ravel()).at(middle).reshape(-1, count)
-    best = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
-    yield group[part], low[part] + width * start, candidate[part, best]
+    count = size[part]
+    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    member = np.repeat(first[part], count) + within
+    values = rows.pick(member).at(np.repeat(0.5 * (start + end), count))
+    best = member[first_of_largest(values, np.cumsum(count) - count)]
+    yield group[best], low[best] + width * start, candidate[best]
+
+
+def _pairs(first: Index, size: Index) -> tuple[Index, Index]:
+    """Any two of the rows of each part, of which so many are in a row from the first one on."""
+    found = [np.empty((2, 0), np.intp)]
+    for count in np.unique(size):
+        two = np.array(list(combinations(range(count), 2)), np.intp).reshape(-1, 2).T
+        found.append((first[size == count][:, None] + two[:, None]).reshape(2, -1))
+    a, b = np.concatenate(found, axis=1)
+    return a, b
+
+
+def first_of_largest(values: Array, starts: Index) -> Index:
+    """Where the first of the largest numbers is in each stretch of an array; of none, the first place."""
+    values = np.where(np.isnan(values), -np.inf, values)
+    length = np.diff(np.append(starts, len(values)))
+    largest = np.flatnonzero(values == np.repeat(np.maximum.reduceat(values, starts), length))
+    return largest[np.searchsorted(largest, starts)]

@@ -17,6 +17,7 @@ from onnx_si.domains.piecewise.curves.curve import Curve, Index
 from onnx_si.domains.piecewise.curves.expressions import Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.ground.intervals import Intervals
+from onnx_si.rules.curved import Ends
 from onnx_si.rules.rules import Array
 
 Bools = NDArray[np.bool_]
@@ -36,13 +37,13 @@ class _Near:
 
     def within(self, slack: float) -> Bools:
         """Which are no farther than this from zero on all of the interval."""
-        (least, most), _ = self.margin.bounds()
+        least, most = self.margin.ends()
         return np.asarray((least >= -slack) & (most <= slack))
 
 
-def _signed_bounds(event: RegionEvent, margin: Curve) -> tuple[Array, Array]:
+def _signed_bounds(event: RegionEvent, ends: Ends) -> Ends:
     """Of pixels that matter, and without bounds of the others (intervals, pixels)."""
-    least, most = (end.reshape(len(end), -1) for end in margin.bounds)
+    least, most = (end.reshape(len(end), -1) for end in ends)
     observed, pixels = event.observed.ravel(), event.pixels.ravel()
     low = np.where(observed, least, -most)
     high = np.where(observed, most, -least)
@@ -58,7 +59,7 @@ def _near(event: RegionEvent, margin: Curve, chosen: Bools) -> _Near:
 def judge(event: RegionEvent, margin: Curve, slack: float, zeros: Zeros) -> tuple[Intervals, Intervals]:
     """Where all pixels are on their side, for all that is known; and where only rounding tells, of that."""
     knots, observed = margin.knots, event.observed.ravel()
-    low, high = _signed_bounds(event, margin)
+    low, high = _signed_bounds(event, margin.bounds)
     tied, nearly = ties(event.tied, margin, slack)
     possible = ~(high < -slack).any(axis=1) & nearly
     near = _near(event, margin, (low <= slack) & possible[:, None])
@@ -104,8 +105,8 @@ def blurred(event: RegionEvent, margin: Curve, inside: Array, slack: float, erro
     """
     knots, held = margin.knots, Intervals.of(inside).bounds
     rows = rows_around(knots, held.ravel())
-    low, _ = _signed_bounds(event, margin)
-    low[~np.isin(np.arange(len(low)), rows)] = np.inf
+    low = np.full((len(knots) - 1, event.observed.size), np.inf)
+    low[rows], _ = _signed_bounds(event, (margin.bounds[0][rows], margin.bounds[1][rows]))
     near = _near(event, margin, low <= max(error, slack))
     proven = near.within(slack)
     wrong = near.interval[proven & near.margin.nothing() & event.observed.ravel()[near.pixel]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnx_si.domains.carried import EPS
 from onnx_si.domains.piecewise.curves.expressions import Sums
 from onnx_si.domains.piecewise.curves.twins import as_good_as_equal
 from onnx_si.errors import Refusal
@@ -74,7 +75,7 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         If bounds can tell neither that a function is zero nor that it is not.
     """
     found, row, slack = _Found([]), np.arange(sums.count), np.broadcast_to(slack, sums.count)
-    low, high, part = np.zeros(len(row)), np.ones(len(row)), sums
+    low, high, part = np.zeros(len(row)), np.ones(len(row)), sums.grouped()
     while len(row):
         (least, most), (flattest, steepest) = part.bounds()
         near = slack[row]
@@ -83,15 +84,20 @@ def signs_of(sums: Sums, slack: Array | float) -> Signs:
         found.add(above, row, low, high, 1)
         found.add(below, row, low, high, -1)
         _settle(found, part.pick(steady), row[steady], low[steady], high[steady])
-        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST) | part.no_numbers()
+        within = (least >= -near) & (most <= near) | (high - low <= NARROWEST)
         open_ = ~(above | below | steady)
+        unknown = np.flatnonzero(open_ & ~np.isfinite([least, most, flattest, steepest]).all(axis=0))
+        if len(unknown):
+            within[unknown] |= part.pick(unknown).no_numbers()
         if len(row) > MANY * sums.count:
-            within |= as_good_as_equal(part, near)
+            within |= as_good_as_equal(part.apart(), near)
         last = open_ & within
         found.add(last, row, low, high, 0)
-        rest = open_ & ~within
-        if np.count_nonzero(rest) > MOST:
+        rest = np.flatnonzero(open_ & ~within)
+        if len(rest) > MOST:
             raise Refusal(UNTOLD, "take --engine monte-carlo, which asks the runtime alone")
+        if not len(rest):
+            break
         part, middle = part.pick(rest).halves(), 0.5 * (low[rest] + high[rest])
         row = np.concatenate([row[rest]] * 2)
         low, high = np.concatenate([low[rest], middle]), np.concatenate([middle, high[rest]])
@@ -131,9 +137,12 @@ def _root(part: Sums, left: Array, right: Array) -> Array:
     """
     low, high = np.zeros(part.count), np.ones(part.count)
     held = _Bracket(part=part, low=low, high=high, left=left, right=right)
+    rounding = EPS * np.maximum(part.size_at(0.0), part.size_at(1.0))
     for _ in range(ROUNDS):
         width = held.high - held.low
-        if (width <= CLOSEST).all():
+        if (
+            (width <= CLOSEST) | (held.right - held.left <= rounding) & (held.left - held.right <= rounding)
+        ).all():
             break
         held.look(held.high - held.right * held.run)
         nearer = np.abs(held.left) < np.abs(held.right)

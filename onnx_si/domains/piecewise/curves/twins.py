@@ -33,9 +33,9 @@ def _difference(sums: Sums) -> Ends | None:
     degree = max(len(one.polynomial), len(other.polynomial)) - 1
     p, q = (bernstein.elevated(product.polynomial, degree) for product in (one, other))
     with np.errstate(invalid="ignore", over="ignore"):
-        first = Product(p + q, one.factors).bounds()[0]
+        first = Product(p + q, one.factors).ends()
         steps = [_step(pairs, i) for i in range(len(pairs))]
-        minus_q = Product(-q).bounds()[0]
+        minus_q = Product(-q).ends()
         return added([first, *(multiplied(minus_q, step) for step in steps)])
 
 
@@ -43,9 +43,9 @@ def _step(pairs: list[tuple[Factor, Factor]], i: int) -> Ends:
     """What it makes that one argument is the other's, of those before it the other's already."""
     f, g = pairs[i]
     apart = Sums((*f.of.products, *g.of.times(-1.0).products)).merged()
-    (low, high), (lower, higher) = f.of.bounds()[0], g.of.bounds()[0]
+    (low, high), (lower, higher) = f.of.ends(), g.of.ends()
     steep = f.function.slopes(np.minimum(low, lower), np.maximum(high, higher))
-    made = multiplied(steep, apart.bounds()[0])
+    made = multiplied(steep, apart.ends())
     for factor in [*(h for _, h in pairs[:i]), *(h for h, _ in pairs[i + 1 :])]:
-        made = multiplied(made, factor.function.values(*factor.of.bounds()[0]))
+        made = multiplied(made, factor.function.values(*factor.of.ends()))
     return made
