@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnx_si.analysis.blackbox import BlackBox
-from onnx_si.analysis.components import rings_are_sure, with_holm
+from onnx_si.analysis.components import has_any_line, with_holm
 from onnx_si.analysis.marking import Marker, Marking, marked
 from onnx_si.analysis.question import Question, test_line
 from onnx_si.analysis.scene import Scene
@@ -155,7 +155,7 @@ def _is_tested(test: Question) -> bool:
     """Whether any image on which a class has some pixels, and not all, is tested: then another class than 0
     has some, and the one that the model was asked for, and not all.
     """
-    return rings_are_sure(test) and test.scene.mask is None and test.scene.background is None
+    return has_any_line(test) and test.scene.mask is None and test.scene.background is None
 
 
 def _answer(test: Question, line: ImageLine, asked: tuple[Engine, RegionEvent], progress: Watch) -> Answer:

@@ -14,6 +14,7 @@ from onnx_si.engines.engine import Answer, Watch
 from onnx_si.errors import NothingToTest
 from onnx_si.report import ComponentTest, PartTest
 from onnx_si.report.region import component_masks
+from onnx_si.statistics.hypotheses import HYPOTHESES
 from onnx_si.statistics.line import ImageLine
 
 Ask = Callable[[ImageLine, RegionEvent, Answer], None] | None
@@ -54,17 +55,20 @@ def is_tested_with(test: Question, component: Mask) -> bool:
     statistic, so that p-values given the component alone are not uniform among those that are reported. Nor
     are they where a region on the pixels of --sigma-from has no test.
     """
-    if not rings_are_sure(test) or test.scene.background is not None:
+    if not has_any_line(test) or test.scene.background is not None:
         return False
     counts = test.selection.mask
     touching = scipy.ndimage.binary_dilation(component) & ~component
     return bool(np.any(touching if counts is None else touching & counts))
 
 
-def rings_are_sure(test: Question) -> bool:
-    """Whether the ring of a neighbourhood holds every pixel that touches the region."""
+def has_any_line(test: Question) -> bool:
+    """Whether every region has a line: a neighbourhood's ring holds all pixels that touch it, and none is too
+    large for the hypothesis.
+    """
     width, spacing = test.settings.ring_mm, test.scene.spacing
-    return width is None or spacing is None or width >= max(spacing)
+    largest = HYPOTHESES[test.settings.hypothesis].largest(test.noise.covariance)
+    return (width is None or spacing is None or width >= max(spacing)) and test.scene.image.size <= largest
 
 
 def test_components(test: Question, progress: Watch = None, ask: Ask = None) -> tuple[ComponentTest, ...]:

@@ -10,7 +10,7 @@ import onnx_si
 from onnx_si.analysis.components import component_event, holm
 from onnx_si.report.region import component_masks
 from onnx_si.search import SearchOptions, search
-from onnx_si.statistics.hypotheses import HYPOTHESES, Data
+from onnx_si.statistics.hypotheses import HYPOTHESES, Data, all_pixels
 from onnx_si.statistics.noise import Noise
 
 KNOWN = Noise.scalar(1.0, "given", known=True)
@@ -214,3 +214,29 @@ def test_a_component_that_touches_nothing_that_may_count_is_tested_given_the_reg
         assert one.p_value_bounds == pytest.approx(result.p_value_bounds, abs=1e-12)
         seen.append(one.p_value)
     assert len(seen) > 20 and stats.kstest(seen, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("largest, alike", [(3, True), (100, False)])
+def test_where_a_region_may_be_too_large_for_a_test_components_are_tested_given_the_region(
+    monkeypatch, largest, alike
+):
+    """Whether other pixels make the region too large decides whether the component's p-value is told."""
+    monkeypatch.setattr(all_pixels, "LARGEST_BLOCK", largest)
+    net = nets.Net(0, (1, 1, 1, 6))
+    net.add("Identity", "x", out="map")
+    image = np.array([2.0, 1.5, -3.0, -0.01, -1.0, -3.0]).reshape(net.shape)
+    covariance = 0.3 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    result = onnx_si.test(
+        net.finish("map"),
+        image,
+        np.zeros(net.shape),
+        hypothesis="global",
+        covariance=covariance,
+        threshold=0.0,
+        saliency="output:map",
+        layout="NCHW",
+        components=True,
+        verify=0,
+    )
+    (one,) = result.component_tests
+    assert (one.p_value_bounds == pytest.approx(result.p_value_bounds, abs=1e-12)) == alike

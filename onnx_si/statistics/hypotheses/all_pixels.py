@@ -77,13 +77,18 @@ def all_pixels(data: Data, region: Mask) -> ImageLine:
     )
 
 
+def _largest(covariance: Covariance) -> float:
+    """Values of a region whose block of a covariance is not too large."""
+    return math.inf if isinstance(covariance, Scalar | Diagonal) else LARGEST_BLOCK
+
+
 def _solve(covariance: Covariance, region: Mask, values: Array) -> Array:
     """The inverse of the covariance's block on the region, times values there."""
     if isinstance(covariance, Scalar):
         return values / covariance.std**2
     if isinstance(covariance, Diagonal):
         return values / covariance.variances[region]
-    if values.size > LARGEST_BLOCK:
+    if values.size > _largest(covariance):
         raise UsageError(
             f"hypothesis 'global' with correlated noise needs a dense matrix of the region's {values.size} "
             f"values, and at most {LARGEST_BLOCK} are allowed; use --hypothesis mean, a higher --threshold "
@@ -107,4 +112,5 @@ GLOBAL = Hypothesis(
     if_true="image and reference differed in the region by noise alone",
     needs_reference=True,
     alternatives=("greater",),
+    largest=_largest,
 )
