@@ -12,7 +12,7 @@ from onnx_si.domains.enclosure.certified import EnclosureDomain
 from onnx_si.domains.enclosure.value import Enclosure
 from onnx_si.domains.event import RegionEvent, TopEvent
 from onnx_si.domains.piecewise.apply import ExactDomain
-from onnx_si.domains.piecewise.curves.curve import Curve, Term, curved
+from onnx_si.domains.piecewise.curves.curve import Curve, Term, curved, resampled
 from onnx_si.domains.piecewise.curves.expressions import Product, Sums
 from onnx_si.domains.piecewise.curves.signs import signs_of
 from onnx_si.domains.piecewise.value import PiecewiseLinear
@@ -393,3 +393,38 @@ def test_curves_for_which_there_is_room_are_made_at_once():
     domain = ExactDomain(rooms=lambda position, waiting: 10_000.0)
     domain.enter(0, 0)
     assert len(domain.apply(RATIO, curve_and_line()).knots) > 300
+
+
+def test_products_of_one_kind_are_computed_together():
+    root = squares(lines(1, count=1)[0])
+    curve = apply(PRODUCT, lines(2, count=1)[0], apply(ROOT, apply(ABOVE, root)))
+    intervals = np.arange(len(curve.knots) - 1)
+    rows = [curve.rows(intervals, np.full(len(intervals), element)) for element in (0, 1)]
+    both = Sums((*rows[0].products, *rows[1].times(-1.0).products)).merged()
+    together = both.grouped()
+    assert len(together.products) < len(both.products)
+    np.testing.assert_allclose(together.at(0.3), both.at(0.3), rtol=1e-14)
+    for made, wanted in zip(together.bounds(), both.bounds(), strict=True):
+        np.testing.assert_allclose(made, wanted, rtol=1e-14)
+    kept = {one.polynomial.tobytes() for one in both.products}
+    assert {one.polynomial.tobytes() for one in together.apart().products} == kept
+
+
+def test_parts_of_an_interval_keep_its_bounds():
+    curve = apply(ROOT, apply(ABOVE, squares(lines(1, count=1)[0])))
+    least, _ = curve.bounds
+    middles = 0.5 * (curve.knots[1:] + curve.knots[:-1])
+    finer = resampled(curve, np.sort(np.concatenate([curve.knots, middles])))
+    assert np.array_equal(finer.bounds[0], np.repeat(least, 2, axis=0))
+    for share in np.linspace(0, 1, 9):
+        values = finer.at_share(share)
+        assert ((values >= finer.bounds[0] - 1e-12) & (values <= finer.bounds[1] + 1e-12)).all()
+
+
+def test_a_kink_is_exact_where_bounds_are_far_too_large():
+    """What is added beside a bound of 1e30 would be lost."""
+    knots, ones = np.array([0.0, 1.0]), np.ones((1, 1, 1))
+    known = np.full((1, 1), 1.5), np.full((1, 1), 1e30)
+    x = Curve(knots, (Term(np.array([2.0, 3.0]).reshape(2, 1, 1) * ones),), known)
+    shrunk = Kinked(function=lambda v: np.where(v > 1, v - 0.5, 0.5 * v), breakpoints=(np.array(1.0),))
+    np.testing.assert_allclose(apply(shrunk, x).at_share(0.5), 2.0, rtol=1e-15)
