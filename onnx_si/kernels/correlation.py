@@ -11,7 +11,9 @@ from onnx_si.kernels.windows import Window, blocks
 from onnx_si.rules.rules import Array
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
-SHIFT_BYTES = 256 << 10  # of what is shifted and added at a time; the cache next to the core
+CACHED_BYTES = 1 << 20  # of channels that are read once, and of what is made of them
+SHIFT_BYTES = 512 << 10  # of what is shifted and added at a time; the cache next to the core
+FEW_PLACES = 64  # of an image: a product for each image would be slower than one for all
 LARGE_WINDOWS = 160 << 10  # windows of one channel that are not worth gathering for one product each
 
 
@@ -28,6 +30,10 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
         each_alone = len(w) == group == channels and all(axis.stride == 1 for axis in win.axes)
         if each_alone and 8 * win.taps * math.prod(win.output) > LARGE_WINDOWS:
             product = _by_shifts
+    elif group == 1 < win.taps and math.prod(win.output) <= FEW_PLACES:
+        product = _together
+    elif bytes_each > BLOCK_BYTES and _has_few_maps(len(w), channels, win):
+        product = _by_maps
     elif _has_rows(len(w), channels, win):
         product, bytes_each = _by_rows, bytes_each // win.axes[0].taps
     elif bytes_each > BLOCK_BYTES and win.taps > 1:
@@ -58,6 +64,34 @@ def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:
 
 def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
     _multiply(w, _columns(padded, win), group, out.reshape(*out.shape[:2], -1))
+
+
+def _together(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """One product for all images: of a few places each it would be small."""
+    columns = win.gathered(padded.swapaxes(0, 1), 1).reshape(padded.shape[1] * win.taps, -1)
+    product = w.reshape(len(w), -1) @ columns
+    out[...] = product.reshape(len(w), len(padded), *win.output).swapaxes(0, 1)
+
+
+def _has_few_maps(maps: int, channels: int, win: Window) -> bool:
+    """Whether what the channels give to each tap of all maps is less than what is gathered for one tap."""
+    return win.taps * maps <= channels and all(axis.stride == 1 for axis in win.axes)
+
+
+def _by_maps(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """What the channels give to each tap, for some places of the first axis at a time; shifted and added up."""
+    first, *others = win.axes
+    reach, rest = (first.taps - 1) * first.dilation, math.prod(win.padded[1:])
+    weights = np.moveaxis(w.reshape(len(w), padded.shape[1], -1), 2, 0).reshape(-1, padded.shape[1])
+    for image, made in zip(padded, out, strict=True):
+        for strip in blocks(first.output, 8 * padded.shape[1] * rest, CACHED_BYTES):
+            count = strip.stop - strip.start
+            seen = image[:, strip.start : strip.start + count + reach]
+            given = (weights @ seen.reshape(len(seen), -1)).reshape(win.taps, len(w), *seen.shape[1:])
+            part = Window((replace(first, output=count), *others))
+            made[:, strip] = given[0][part.views[0]]
+            for tap, view in zip(given[1:], part.views[1:], strict=True):
+                made[:, strip] += tap[view]
 
 
 def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
@@ -132,14 +166,20 @@ def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
 def _by_shifts(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
     """The image shifted by each tap, times the tap's weights, added up: one channel is seen by one map."""
     rows, weights = (win.output[0], *win.padded[1:]), w.reshape(group, win.taps, 1)
-    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
-    for some in blocks(group, 8 * len(padded) * math.prod(rows), SHIFT_BYTES):
-        total = np.zeros((len(padded), some.stop - some.start, math.prod(rows)), padded.dtype)
-        product: Array | None = None
-        for tap, shifted in enumerate(_shifted(padded[:, some], win)):
-            product = np.multiply(shifted, weights[some, tap], out=product)
-            total[..., : shifted.shape[-1]] += product
-        out[:, some] = total.reshape(len(padded), -1, *rows)[inside]
+    inside = (slice(None), *(slice(n) for n in win.output))
+    some = list(blocks(group, 8 * math.prod(rows), SHIFT_BYTES))
+    largest = some[0].stop if some else 0
+    total = np.empty((largest, math.prod(rows)), padded.dtype)
+    product = np.empty_like(total)
+    for image, made in zip(padded, out, strict=True):
+        for block in some:
+            first, *others = _shifted(image[None, block], win)
+            count, length = first.shape[1:]
+            added, more = total[:count, :length], product[:count, :length]
+            np.multiply(first[0], weights[block, 0], out=added)
+            for tap, shifted in enumerate(others, start=1):
+                added += np.multiply(shifted[0], weights[block, tap], out=more)
+            made[block] = total[:count].reshape(count, *rows)[inside]
 
 
 def _shifted(padded: Array, win: Window) -> Iterator[Array]:

@@ -12,7 +12,7 @@ from onnx_si.ops.crops import crop
 from onnx_si.program.instruction import Instruction, cost_of, with_deaths
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, Part, hull, shape_of, whole
-from onnx_si.rules.rules import Affine, Rule
+from onnx_si.rules.rules import Affine, Array, Rule
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,16 @@ def _sharing(rule: Rule, whole_rule: Rule) -> Rule:
         return rule
     if len(rule.weights) != len(whole_rule.weights):
         return rule
-    if not all(map(np.array_equal, rule.weights, whole_rule.weights)):
+    if not all(map(_equal, rule.weights, whole_rule.weights)):
         return rule
     fast, other = rule.fast, whole_rule.fast
     if isinstance(fast, MinimalFilter) and isinstance(other, MinimalFilter):
         fast = fast.like(other)
     return replace(rule, weights=whole_rule.weights, fast=fast)
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return a is b or np.array_equal(a, b)
 
 
 def sliced(name: str, has: Box, wants: Box, output: str) -> Instruction | None:

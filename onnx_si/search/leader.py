@@ -44,5 +44,5 @@ def over_leader(task: Task, domains: Domains, tally: Tally) -> OverLeader | None
     (values,) = domains.pointing.margins(asked, [task.line.statistic], tally)
     element = int((largest.sign * values).argmax())
     equal = replace(task, program=led(program, task.margin, largest, element))
-    bounds = replace(equal, event=RegionEvent(task.event.observed, observed))
+    bounds = replace(equal, event=RegionEvent(task.event.observed, observed), like=equal)
     return OverLeader(bounds=bounds, equal=equal, largest=largest, element=element)
