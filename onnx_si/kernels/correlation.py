@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from onnx_si.kernels.windows import Window, blocks
 from onnx_si.rules.rules import Array
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
 CACHED_BYTES = 1 << 20  # of channels that are read once, and of what is made of them
+TAPS_BYTES = 2 << 20  # of channels that are read once for each tap
 SHIFT_BYTES = 512 << 10  # of what is shifted and added at a time; the cache next to the core
+SMALL_IMAGES, MANY_CHANNELS = 256, 64  # places and channels of which the latter are better in a row
 FEW_PLACES = 64  # of an image: a product for each image would be slower than one for all
 LARGE_WINDOWS = 160 << 10  # windows of one channel that are not worth gathering for one product each
 
@@ -27,13 +30,17 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     product = _gathered
     if group > 1 and win.taps > 1:
         product = _by_groups
-        each_alone = len(w) == group == channels and all(axis.stride == 1 for axis in win.axes)
-        if each_alone and 8 * win.taps * math.prod(win.output) > LARGE_WINDOWS:
+        each_alone, places = len(w) == group == channels, math.prod(win.output)
+        if each_alone and places <= SMALL_IMAGES and channels >= MANY_CHANNELS:
+            product = _by_channels
+        elif each_alone and _moves_by_one(win) and 8 * win.taps * places > LARGE_WINDOWS:
             product = _by_shifts
     elif group == 1 < win.taps and math.prod(win.output) <= FEW_PLACES:
         product = _together
     elif bytes_each > BLOCK_BYTES and _has_few_maps(len(w), channels, win):
         product = _by_maps
+    elif bytes_each > BLOCK_BYTES and 2 * len(w) <= channels and _moves_by_one(win) and group == 1:
+        product = _by_taps
     elif _has_rows(len(w), channels, win):
         product, bytes_each = _by_rows, bytes_each // win.axes[0].taps
     elif bytes_each > BLOCK_BYTES and win.taps > 1:
@@ -75,7 +82,11 @@ def _together(padded: Array, w: Array, win: Window, group: int, out: Array) -> N
 
 def _has_few_maps(maps: int, channels: int, win: Window) -> bool:
     """Whether what the channels give to each tap of all maps is less than what is gathered for one tap."""
-    return win.taps * maps <= channels and all(axis.stride == 1 for axis in win.axes)
+    return win.taps * maps <= channels and _moves_by_one(win)
+
+
+def _moves_by_one(win: Window) -> bool:
+    return win.taps > 1 and all(axis.stride == 1 for axis in win.axes)
 
 
 def _by_maps(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
@@ -92,6 +103,26 @@ def _by_maps(padded: Array, w: Array, win: Window, group: int, out: Array) -> No
             made[:, strip] = given[0][part.views[0]]
             for tap, view in zip(given[1:], part.views[1:], strict=True):
                 made[:, strip] += tap[view]
+
+
+def _by_taps(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """A product with what each tap sees, none of which is gathered, for some places of the first axis at a
+    time; added up.
+    """
+    rows, rest = (-1, *win.padded[1:]), math.prod(win.padded[1:])
+    weights = np.ascontiguousarray(np.moveaxis(w.reshape(len(w), padded.shape[1], -1), 2, 0))
+    inside = (slice(None), slice(None), *(slice(n) for n in win.output[1:]))
+    for image, made in zip(padded, out, strict=True):
+        seen = [shifted[0] for shifted in _shifted(image[None], win)]
+        for strip in blocks(win.output[0], 8 * len(image) * rest, TAPS_BYTES):
+            start, stop = strip.start * rest, min(strip.stop * rest, seen[0].shape[1])
+            total = np.empty((len(w), (strip.stop - strip.start) * rest), padded.dtype)
+            added = total[:, : stop - start]
+            np.matmul(weights[0], seen[0][:, start:stop], out=added)
+            product = np.empty_like(added)
+            for matrix, shifted in zip(weights[1:], seen[1:], strict=True):
+                added += np.matmul(matrix, shifted[:, start:stop], out=product)
+            made[:, strip] = total.reshape(len(w), *rows)[inside]
 
 
 def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
@@ -180,6 +211,23 @@ def _by_shifts(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
             for tap, shifted in enumerate(others, start=1):
                 added += np.multiply(shifted[0], weights[block, tap], out=more)
             made[block] = total[:count].reshape(count, *rows)[inside]
+
+
+def _by_channels(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """Channels side by side: where images are small there are more of them in a row than places."""
+    taps, places, rank = [axis.taps for axis in win.axes], list(win.output), win.rank
+    channels, tap, place = 2 * rank, list(range(rank)), list(range(rank, 2 * rank))
+    weights = np.ascontiguousarray(np.moveaxis(w.reshape(group, *taps), 0, -1))
+    for image, made in zip(padded, out, strict=True):
+        for some in blocks(group, 8 * math.prod(win.padded), SHIFT_BYTES):
+            last = np.ascontiguousarray(np.moveaxis(image[some], 0, -1))
+            along = list(zip(win.axes, last.strides, strict=False))
+            steps = [step * axis.dilation for axis, step in along], [step * axis.stride for axis, step in along]
+            seen = as_strided(
+                last, (*taps, *places, last.shape[-1]), (*steps[0], *steps[1], last.itemsize), writeable=False
+            )
+            terms = (seen, [*tap, *place, channels], weights[..., some], [*tap, channels])
+            made[some] = np.moveaxis(np.einsum(*terms, [*place, channels]), -1, 0)
 
 
 def _shifted(padded: Array, win: Window) -> Iterator[Array]:
