@@ -90,7 +90,7 @@ def _moves_by_one(win: Window) -> bool:
 
 
 def _by_maps(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
-    """What the channels give to each tap, for some places of the first axis at a time; shifted and added up."""
+    """What the channels give to each tap, for some places of the first axis at a time; shifted and added."""
     first, *others = win.axes
     reach, rest = (first.taps - 1) * first.dilation, math.prod(win.padded[1:])
     weights = np.moveaxis(w.reshape(len(w), padded.shape[1], -1), 2, 0).reshape(-1, padded.shape[1])
@@ -215,19 +215,22 @@ def _by_shifts(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
 
 def _by_channels(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
     """Channels side by side: where images are small there are more of them in a row than places."""
-    taps, places, rank = [axis.taps for axis in win.axes], list(win.output), win.rank
-    channels, tap, place = 2 * rank, list(range(rank)), list(range(rank, 2 * rank))
-    weights = np.ascontiguousarray(np.moveaxis(w.reshape(group, *taps), 0, -1))
+    rank = win.rank
+    tap, place, channels = [*range(rank)], [*range(rank, 2 * rank)], [2 * rank]
+    last, first = (*range(1, rank + 1), 0), (rank, *range(rank))
+    taps = [axis.taps for axis in win.axes]
+    weights = np.ascontiguousarray(w.reshape(group, *taps).transpose(last))
     for image, made in zip(padded, out, strict=True):
-        for some in blocks(group, 8 * math.prod(win.padded), SHIFT_BYTES):
-            last = np.ascontiguousarray(np.moveaxis(image[some], 0, -1))
-            along = list(zip(win.axes, last.strides, strict=False))
-            steps = [step * axis.dilation for axis, step in along], [step * axis.stride for axis, step in along]
-            seen = as_strided(
-                last, (*taps, *places, last.shape[-1]), (*steps[0], *steps[1], last.itemsize), writeable=False
-            )
-            terms = (seen, [*tap, *place, channels], weights[..., some], [*tap, channels])
-            made[some] = np.moveaxis(np.einsum(*terms, [*place, channels]), -1, 0)
+        for some in blocks(group, 8 * math.prod(win.padded), CACHED_BYTES):
+            moved = np.ascontiguousarray(image[some].transpose(last))
+            along = list(zip(win.axes, moved.strides[:rank], strict=True))
+            steps = [step * axis.dilation for axis, step in along] + [
+                step * axis.stride for axis, step in along
+            ]
+            shape, strides = (*taps, *win.output, moved.shape[-1]), (*steps, moved.itemsize)
+            seen = as_strided(moved, shape, strides, writeable=False)
+            terms = (seen, tap + place + channels, weights[..., some], tap + channels)
+            made[some] = np.einsum(*terms, place + channels).transpose(first)
 
 
 def _shifted(padded: Array, win: Window) -> Iterator[Array]:

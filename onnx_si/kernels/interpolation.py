@@ -79,7 +79,9 @@ class Taken:
     indices: Mapping[int, NDArray[np.intp]]
 
     def __call__(self, x: Array) -> Array:
-        for axis in sorted(self.indices, reverse=True):  # whole rows move fast: those last, when there are more
+        for axis in sorted(
+            self.indices, reverse=True
+        ):  # whole rows move fast: those last, when there are more
             x = np.take(x, self.indices[axis], axis=axis + 1)
         return x
 

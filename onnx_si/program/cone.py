@@ -14,7 +14,6 @@ from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, Part, hull, shape_of, whole
 from onnx_si.rules.rules import Affine, Array, Rule
 
-
 Rules = dict[tuple[Hashable, ...], Rule]
 """Rules for boxes of tensors: by name and box of what they make, and the boxes of what they read."""
 

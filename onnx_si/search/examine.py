@@ -9,7 +9,7 @@ from onnx_si.domains.domain import Claim, Domains, Seen
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
 from onnx_si.ground.budget import LEAST
-from onnx_si.ground.deadline import Deadline
+from onnx_si.ground.deadline import Deadline, TimeUp
 from onnx_si.ground.machine import cores
 from onnx_si.rules.rules import Array
 
@@ -39,9 +39,7 @@ class Examiner:
         self.tally.peak_bytes = max(self.tally.peak_bytes, other.tally.peak_bytes)
         other.tally.operations = 0
 
-    def resolve(
-        self, task: Task, low: float, high: float, known: Mapping[str, Any] | None = None
-    ) -> Seen:
+    def resolve(self, task: Task, low: float, high: float, known: Mapping[str, Any] | None = None) -> Seen:
         """Where the event holds between two points of the line; some tensors may be known there."""
         (seen,) = self.resolve_each(task, [(low, high)], known)
         return seen

@@ -95,9 +95,7 @@ class Piecewise:
         # the event refuses a margin that is not a number
         with np.errstate(invalid="ignore"), contextlib.suppress(TimeUp):
             start = self.start(task, ends)
-            for outputs in walk(
-                task.program, values.apply, start, tally, values.watch, values.enter, known
-            ):
+            for outputs in walk(task.program, values.apply, start, tally, values.watch, values.enter, known):
                 margin = outputs[task.margin]
                 verdict = verdict_on(task.event, margin, arbiter)
                 pieces += len(margin.knots) - 1

@@ -3,8 +3,7 @@
 Tensors of large networks do not stay in the cache: here each value is read twice and written once.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,16 +27,18 @@ def bent(
     levels : list of arrays
         The breakpoints, one for all elements or (n,).
     """
-    exact = [np.broadcast_to(level, x.values[0].size)[c.element] for level, c in zip(levels, found, strict=True)]
-    on_breakpoint, element = np.concatenate(exact), np.concatenate([c.element for c in found])
-    if rule.uniform and x.values[0].size >= LEAST_ROW:
+    size = x.values[0].size
+    exact = np.concatenate(
+        [np.broadcast_to(level, size)[c.element] for level, c in zip(levels, found, strict=True)]
+    )
+    element = np.concatenate([c.element for c in found])
+    if rule.uniform and size >= LEAST_ROW:
         values = _by_rows(rule, x, refinement)
-        on_breakpoint = rule.function(on_breakpoint)
-        values.reshape(len(values), -1)[refinement.position, element] = on_breakpoint
+        values.reshape(len(values), -1)[refinement.position, element] = rule.function(exact)
         return PiecewiseLinear(refinement.knots, values)
     values = refinement(x).values
     values = values.copy() if values is x.values else values
-    values.reshape(len(values), -1)[refinement.position, element] = on_breakpoint
+    values.reshape(len(values), -1)[refinement.position, element] = exact
     if rule.uniform:
         return PiecewiseLinear(refinement.knots, rule.function(values, out=values))
     return PiecewiseLinear(refinement.knots, rule.evaluate(values))
