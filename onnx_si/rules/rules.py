@@ -89,7 +89,7 @@ class Kinked:
     """y = function(x) element by element, continuous, affine between the breakpoints.
 
     `breakpoints` broadcast against the tensor's shape (without the batch axis). Where it is `uniform` the
-    function is the same for every element, takes them in any shape, and writes into an `out` that it is given.
+    function is the same for every element, takes any shape, and writes into an `out` that it is given.
     """
 
     function: Callable[..., Array]
