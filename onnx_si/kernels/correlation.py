@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,9 @@ SMALL_IMAGES, MANY_CHANNELS = 256, 64  # places and channels of which the latter
 FEW_PLACES = 64  # of an image: a product for each image would be slower than one for all
 LARGE_WINDOWS = 160 << 10  # windows of one channel that are not worth gathering for one product each
 
+Product = Callable[[Array, Array, Window, int, Array], None]
+"""(padded, w, window, group, out), which it fills."""
+
 
 def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     """Cross-correlation; x (..., C, *spatial), w (O, C/group, *kernel) -> (..., O, *output)."""
@@ -27,27 +30,36 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     x = x.reshape(images, channels, *x.shape[-win.rank :])
     out = np.empty((images, w.shape[0], *win.output), x.dtype)
     bytes_each = 8 * channels * win.taps * math.prod(win.output)
-    product = _gathered
-    if group > 1 and win.taps > 1:
-        product = _by_groups
-        each_alone, places = len(w) == group == channels, math.prod(win.output)
-        if each_alone and places <= SMALL_IMAGES and channels >= MANY_CHANNELS:
-            product = _by_channels
-        elif each_alone and _moves_by_one(win) and 8 * win.taps * places > LARGE_WINDOWS:
-            product = _by_shifts
-    elif group == 1 < win.taps and math.prod(win.output) <= FEW_PLACES:
-        product = _together
-    elif bytes_each > BLOCK_BYTES and _has_few_maps(len(w), channels, win):
-        product = _by_maps
-    elif bytes_each > BLOCK_BYTES and 2 * len(w) <= channels and _moves_by_one(win) and group == 1:
-        product = _by_taps
-    elif _has_rows(len(w), channels, win):
-        product, bytes_each = _by_rows, bytes_each // win.axes[0].taps
-    elif bytes_each > BLOCK_BYTES and win.taps > 1:
-        product = _in_strips
+    product = _way(len(w), channels, win, group, bytes_each)
+    if product is _by_rows:
+        bytes_each //= win.axes[0].taps
     for block in blocks(images, bytes_each, BLOCK_BYTES):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
+
+
+def _way(maps: int, channels: int, win: Window, group: int, bytes_each: int) -> Product:
+    """How products are taken, by what was the fastest at such sizes; `bytes_each` are those of an image's
+    windows.
+    """
+    places, large = math.prod(win.output), bytes_each > BLOCK_BYTES
+    if win.taps == 1:
+        return _gathered
+    if group > 1:
+        each_alone = maps == group == channels
+        if each_alone and places <= SMALL_IMAGES and channels >= MANY_CHANNELS:
+            return _by_channels
+        shifts = each_alone and _moves_by_one(win) and 8 * win.taps * places > LARGE_WINDOWS
+        return _by_shifts if shifts else _by_groups
+    if places <= FEW_PLACES:
+        return _together
+    if large and _moves_by_one(win) and win.taps * maps <= channels:
+        return _by_maps
+    if large and _moves_by_one(win) and 2 * maps <= channels:
+        return _by_taps
+    if _has_rows(maps, channels, win):
+        return _by_rows
+    return _in_strips if large else _gathered
 
 
 def _columns(padded: Array, win: Window) -> Array:
@@ -80,13 +92,8 @@ def _together(padded: Array, w: Array, win: Window, group: int, out: Array) -> N
     out[...] = product.reshape(len(w), len(padded), *win.output).swapaxes(0, 1)
 
 
-def _has_few_maps(maps: int, channels: int, win: Window) -> bool:
-    """Whether what the channels give to each tap of all maps is less than what is gathered for one tap."""
-    return win.taps * maps <= channels and _moves_by_one(win)
-
-
 def _moves_by_one(win: Window) -> bool:
-    return win.taps > 1 and all(axis.stride == 1 for axis in win.axes)
+    return all(axis.stride == 1 for axis in win.axes)
 
 
 def _by_maps(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
