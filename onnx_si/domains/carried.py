@@ -16,7 +16,7 @@ from onnx_si.domains.points.value import Points
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.errors import Undefined
 from onnx_si.program.program import Program
-from onnx_si.rules.rules import Array, Gated, Kinked, Maximum, Rule, Step, Winner
+from onnx_si.rules.rules import Affine, Array, Gated, Kinked, Maximum, Rule, Step, Winner
 
 SHARE = 2.0**-30  # relative error that is made in every number
 SAFETY = 2.0**12  # times the error found: sums of many terms, fast products, values elsewhere on the line
@@ -55,7 +55,7 @@ class Carried:
 
     def between(self, names: tuple[str, ...], low: float, high: float) -> float:
         """An estimate of the same that leaves less room, for what is measured and not only asked about."""
-        near = sum(float(self._seen[name][0]) if name in self._seen else math.inf for name in names)
+        near = sum(float(self._near[name][0]) if name in self._near else math.inf for name in names)
         return ENOUGH / SAFETY * (1 + self._distance(low, high) / GROWTH) ** self.degree * near
 
     def _distance(self, low: float, high: float) -> float:
@@ -75,24 +75,45 @@ class Carried:
         return {name: float(found.max()) for name, found in self._seen.items()}
 
     @cached_property
+    def _near(self) -> Mapping[str, Array]:
+        """What is guessed at the nearest image first; of a large network, at that one only."""
+        return self._nearest[1] if self._is_large else self._seen
+
+    @cached_property
     def _seen(self) -> Mapping[str, Array]:
         """What is guessed at each image, the nearest first; nothing where none of them is defined."""
-        images = np.stack([self.start + self.direction * (self.at + n * self.scale) for n in LOOKS])
-        alone = images[:, None]
-        if 16 * len(images) * max(self.program.held, default=0) > ROOM:
-            return self._one_by_one(alone)
-        for some in (images, *alone):
+        if self._is_large:
+            return self._one_by_one()
+        for some in (self._images, *self._images[:, None]):
             with suppress(Undefined):
                 return disturbed(self.program, some)
         return {}
 
-    def _one_by_one(self, alone: Array) -> Mapping[str, Array]:
-        """The same for a large network, whose tensors of several images are not held at the same time."""
-        found = list[Mapping[str, Array]]()
-        for image in alone:
+    @cached_property
+    def _images(self) -> Array:
+        return np.stack([self.start + self.direction * (self.at + n * self.scale) for n in LOOKS])
+
+    @cached_property
+    def _is_large(self) -> bool:
+        """Whether tensors of several images are not held at the same time."""
+        return 16 * len(LOOKS) * max(self.program.held, default=0) > ROOM
+
+    @cached_property
+    def _nearest(self) -> tuple[int, Mapping[str, Array]]:
+        """The number of the nearest image that is defined, and what is guessed there."""
+        for number, image in enumerate(self._images[:, None]):
+            with suppress(Undefined):
+                return number, disturbed(self.program, image)
+        return len(LOOKS), {}
+
+    def _one_by_one(self) -> Mapping[str, Array]:
+        """What is guessed at each image of a large network."""
+        number, nearest = self._nearest
+        found = [nearest]
+        for image in self._images[number + 1 :, None]:
             with suppress(Undefined):
                 found.append(disturbed(self.program, image))
-        return {name: np.concatenate([seen[name] for seen in found]) for name in (found[0] if found else ())}
+        return {name: np.concatenate([seen[name] for seen in found]) for name in nearest}
 
     @cached_property
     def _sizes(self) -> tuple[float, float]:
@@ -158,7 +179,7 @@ def disturbed(program: Program, images: Array) -> Mapping[str, Array]:
         xs = [
             np.concatenate([x.values[:count]] * 2) if i in steady else x.values for i, x in enumerate(inputs)
         ]
-        made = np.array(rule.evaluate(*xs))
+        made = np.array(rule.evaluate_fast(*xs) if isinstance(rule, Affine) else rule.evaluate(*xs))
         made[count:] = shaken(made[count:])
         data = [x for i, x in enumerate(xs) if i not in steady]
         if data and isinstance(rule, Gated | Kinked | Maximum) and step.output in behind_jumps:

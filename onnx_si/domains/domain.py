@@ -6,7 +6,7 @@ verdict on an event. Domains answer one of three questions, and the search asks 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,8 +98,25 @@ class Domain(Protocol):
 class Resolving(Domain, Protocol):
     """Tells where in a cell the event holds."""
 
-    def resolve(self, task: Task, ends: tuple[float, float], budget_bytes: int, tally: Tally) -> Seen:
-        """Examine a part of the line; its tensors together stay within the budget while it can be split."""
+    def resolve(
+        self,
+        task: Task,
+        ends: tuple[float, float],
+        budget_bytes: int,
+        tally: Tally,
+        known: Mapping[str, Any] | None = None,
+    ) -> Seen:
+        """Examine a part of the line; its tensors together stay within the budget while it can be split.
+        Values of some tensors there may be known, by `carried`.
+        """
+        ...
+
+    def carried(
+        self, task: Task, ends: tuple[float, float], budget_bytes: int, tally: Tally
+    ) -> Mapping[str, Any]:
+        """The values of a task's margin on a part of the line, for other tasks that compute the same tensor;
+        nothing where the part has to be split.
+        """
         ...
 
     def piece(self, task: Task, reach: float, budget_bytes: int) -> Intervals:

@@ -15,7 +15,8 @@ from onnx_si.statistics.line import ImageLine
 class Task:
     """An event on the margins that a program computes along a line of images.
 
-    `whole` is the task that this one is a part of: it knows the rounding that tensors carry.
+    `whole` is the task that this one is a part of: it knows the rounding that tensors carry. So does `like`,
+    one of the same program and line.
     """
 
     program: Program
@@ -23,17 +24,19 @@ class Task:
     line: ImageLine
     event: RegionEvent
     whole: "Task | None" = None
+    like: "Task | None" = None
 
     @cached_property
     def judge(self) -> Judge:
         """Who decides where rounding may not."""
         line = self.line
-        if self.whole is not None:
+        known = self.whole or self.like
+        if known is not None:
             return Judge(
                 program=self.program,
                 start=line.start,
                 direction=line.direction,
-                carried=self.whole.judge.carried,
+                carried=known.judge.carried,
             )
         return Judge.of(self.program, line.start, line.direction, line.statistic, line.standard_error)
 

@@ -1,11 +1,12 @@
 """The one walker: carries a value of any domain through a bound program, in pieces that fit into memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from onnx_si.errors import Undefined
 from onnx_si.program.gate import as_refusal
+from onnx_si.program.instruction import needed
 from onnx_si.program.program import Program
 from onnx_si.program.ranges import Limits
 from onnx_si.rules.rules import Rule
@@ -70,6 +71,7 @@ def walk(
     tally: Tally,
     watch: Callable[[V, Limits], None] | None = None,
     enter: Callable[[int, int], None] | None = None,
+    known: Mapping[str, V] | None = None,
 ) -> Iterator[dict[str, V]]:
     """Carry `start` (the image on a part of the line) through the program.
 
@@ -86,6 +88,9 @@ def walk(
     enter : callable, optional
         Called with the number of an instruction before its rule is applied, and with the memory of the parts
         of the line that wait.
+    known : mapping of str to Value, optional
+        Tensors whose values on all of that part of the line are known already; what only they are made of is
+        not computed.
 
     Yields
     ------
@@ -98,10 +103,15 @@ def walk(
         If an op is not defined somewhere on the line; it names the node.
     """
 
+    given = dict(known or {})
+    wanted = _wanted(program, given)
+
     def run(position: int, live: dict[str, V], waiting: int) -> Iterator[dict[str, V]]:
         alive = sum(value.nbytes for value in live.values())
         for index in range(position, len(program.instructions)):
             step = program.instructions[index]
+            if wanted is not None and step.output not in wanted:
+                continue
             if enter is not None:
                 enter(index, waiting)
             try:
@@ -129,4 +139,12 @@ def walk(
                     alive -= live.pop(name).nbytes
         yield {name: live[name] for name in program.outputs if name in live}
 
-    yield from run(0, {program.input: start}, 0)
+    yield from run(0, {program.input: start} | given, 0)
+
+
+def _wanted(program: Program, known: Mapping[str, object]) -> set[str] | None:
+    """What has to be computed beside what is known; None where that is all of it."""
+    if not known:
+        return None
+    sources = {step.output: step.inputs for step in program.instructions if step.output not in known}
+    return needed(sources, program.outputs) - known.keys()

@@ -2,17 +2,25 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from onnx_si.kernels.windows import Window, blocks
 from onnx_si.rules.rules import Array
 
 BLOCK_BYTES = 4 << 20  # gathered windows of one matrix product; about what a core's cache holds
-SHIFT_BYTES = 256 << 10  # of what is shifted and added at a time; the cache next to the core
+CACHED_BYTES = 1 << 20  # of channels that are read once, and of what is made of them
+TAPS_BYTES = 2 << 20  # of channels that are read once for each tap
+SHIFT_BYTES = 512 << 10  # of what is shifted and added at a time; the cache next to the core
+SMALL_IMAGES, MANY_CHANNELS = 256, 64  # places and channels of which the latter are better in a row
+FEW_PLACES = 64  # of an image: a product for each image would be slower than one for all
 LARGE_WINDOWS = 160 << 10  # windows of one channel that are not worth gathering for one product each
+
+Product = Callable[[Array, Array, Window, int, Array], None]
+"""(padded, w, window, group, out), which it fills."""
 
 
 def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
@@ -22,19 +30,36 @@ def correlate(x: Array, w: Array, win: Window, group: int) -> Array:
     x = x.reshape(images, channels, *x.shape[-win.rank :])
     out = np.empty((images, w.shape[0], *win.output), x.dtype)
     bytes_each = 8 * channels * win.taps * math.prod(win.output)
-    product = _gathered
-    if group > 1 and win.taps > 1:
-        product = _by_groups
-        each_alone = len(w) == group == channels and all(axis.stride == 1 for axis in win.axes)
-        if each_alone and 8 * win.taps * math.prod(win.output) > LARGE_WINDOWS:
-            product = _by_shifts
-    elif _has_rows(len(w), channels, win):
-        product, bytes_each = _by_rows, bytes_each // win.axes[0].taps
-    elif bytes_each > BLOCK_BYTES and win.taps > 1:
-        product = _in_strips
+    product = _way(len(w), channels, win, group, bytes_each)
+    if product is _by_rows:
+        bytes_each //= win.axes[0].taps
     for block in blocks(images, bytes_each, BLOCK_BYTES):
         product(win.pad(x[block], 0.0), w, win, group, out[block])
     return out.reshape(*lead, w.shape[0], *win.output)
+
+
+def _way(maps: int, channels: int, win: Window, group: int, bytes_each: int) -> Product:
+    """How products are taken, by what was the fastest at such sizes; `bytes_each` are those of an image's
+    windows.
+    """
+    places, large = math.prod(win.output), bytes_each > BLOCK_BYTES
+    if win.taps == 1:
+        return _gathered
+    if group > 1:
+        each_alone = maps == group == channels
+        if each_alone and places <= SMALL_IMAGES and channels >= MANY_CHANNELS:
+            return _by_channels
+        shifts = each_alone and _moves_by_one(win) and 8 * win.taps * places > LARGE_WINDOWS
+        return _by_shifts if shifts else _by_groups
+    if places <= FEW_PLACES:
+        return _together
+    if large and _moves_by_one(win) and win.taps * maps <= channels:
+        return _by_maps
+    if large and _moves_by_one(win) and 2 * maps <= channels:
+        return _by_taps
+    if _has_rows(maps, channels, win):
+        return _by_rows
+    return _in_strips if large else _gathered
 
 
 def _columns(padded: Array, win: Window) -> Array:
@@ -58,6 +83,53 @@ def _multiply(w: Array, columns: Array, group: int, out: Array) -> None:
 
 def _gathered(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
     _multiply(w, _columns(padded, win), group, out.reshape(*out.shape[:2], -1))
+
+
+def _together(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """One product for all images: of a few places each it would be small."""
+    columns = win.gathered(padded.swapaxes(0, 1), 1).reshape(padded.shape[1] * win.taps, -1)
+    product = w.reshape(len(w), -1) @ columns
+    out[...] = product.reshape(len(w), len(padded), *win.output).swapaxes(0, 1)
+
+
+def _moves_by_one(win: Window) -> bool:
+    return all(axis.stride == 1 for axis in win.axes)
+
+
+def _by_maps(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """What the channels give to each tap, for some places of the first axis at a time; shifted and added."""
+    first, *others = win.axes
+    reach, rest = (first.taps - 1) * first.dilation, math.prod(win.padded[1:])
+    weights = np.moveaxis(w.reshape(len(w), padded.shape[1], -1), 2, 0).reshape(-1, padded.shape[1])
+    for image, made in zip(padded, out, strict=True):
+        for strip in blocks(first.output, 8 * padded.shape[1] * rest, CACHED_BYTES):
+            count = strip.stop - strip.start
+            seen = image[:, strip.start : strip.start + count + reach]
+            given = (weights @ seen.reshape(len(seen), -1)).reshape(win.taps, len(w), *seen.shape[1:])
+            part = Window((replace(first, output=count), *others))
+            made[:, strip] = given[0][part.views[0]]
+            for tap, view in zip(given[1:], part.views[1:], strict=True):
+                made[:, strip] += tap[view]
+
+
+def _by_taps(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """A product with what each tap sees, none of which is gathered, for some places of the first axis at a
+    time; added up.
+    """
+    rows, rest = (-1, *win.padded[1:]), math.prod(win.padded[1:])
+    weights = np.ascontiguousarray(np.moveaxis(w.reshape(len(w), padded.shape[1], -1), 2, 0))
+    inside = (slice(None), slice(None), *(slice(n) for n in win.output[1:]))
+    for image, made in zip(padded, out, strict=True):
+        seen = [shifted[0] for shifted in _shifted(image[None], win)]
+        for strip in blocks(win.output[0], 8 * len(image) * rest, TAPS_BYTES):
+            start, stop = strip.start * rest, min(strip.stop * rest, seen[0].shape[1])
+            total = np.empty((len(w), (strip.stop - strip.start) * rest), padded.dtype)
+            added = total[:, : stop - start]
+            np.matmul(weights[0], seen[0][:, start:stop], out=added)
+            product = np.empty_like(added)
+            for matrix, shifted in zip(weights[1:], seen[1:], strict=True):
+                added += np.matmul(matrix, shifted[:, start:stop], out=product)
+            made[:, strip] = total.reshape(len(w), *rows)[inside]
 
 
 def _in_strips(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
@@ -132,14 +204,40 @@ def _by_groups(padded: Array, w: Array, win: Window, group: int, out: Array) -> 
 def _by_shifts(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
     """The image shifted by each tap, times the tap's weights, added up: one channel is seen by one map."""
     rows, weights = (win.output[0], *win.padded[1:]), w.reshape(group, win.taps, 1)
-    inside = (slice(None), slice(None), *(slice(n) for n in win.output))
-    for some in blocks(group, 8 * len(padded) * math.prod(rows), SHIFT_BYTES):
-        total = np.zeros((len(padded), some.stop - some.start, math.prod(rows)), padded.dtype)
-        product: Array | None = None
-        for tap, shifted in enumerate(_shifted(padded[:, some], win)):
-            product = np.multiply(shifted, weights[some, tap], out=product)
-            total[..., : shifted.shape[-1]] += product
-        out[:, some] = total.reshape(len(padded), -1, *rows)[inside]
+    inside = (slice(None), *(slice(n) for n in win.output))
+    some = list(blocks(group, 8 * math.prod(rows), SHIFT_BYTES))
+    largest = some[0].stop if some else 0
+    total = np.empty((largest, math.prod(rows)), padded.dtype)
+    product = np.empty_like(total)
+    for image, made in zip(padded, out, strict=True):
+        for block in some:
+            first, *others = _shifted(image[None, block], win)
+            count, length = first.shape[1:]
+            added, more = total[:count, :length], product[:count, :length]
+            np.multiply(first[0], weights[block, 0], out=added)
+            for tap, shifted in enumerate(others, start=1):
+                added += np.multiply(shifted[0], weights[block, tap], out=more)
+            made[block] = total[:count].reshape(count, *rows)[inside]
+
+
+def _by_channels(padded: Array, w: Array, win: Window, group: int, out: Array) -> None:
+    """Channels side by side: where images are small there are more of them in a row than places."""
+    rank = win.rank
+    tap, place, channels = [*range(rank)], [*range(rank, 2 * rank)], [2 * rank]
+    last, first = (*range(1, rank + 1), 0), (rank, *range(rank))
+    taps = [axis.taps for axis in win.axes]
+    weights = np.ascontiguousarray(w.reshape(group, *taps).transpose(last))
+    for image, made in zip(padded, out, strict=True):
+        for some in blocks(group, 8 * math.prod(win.padded), CACHED_BYTES):
+            moved = np.ascontiguousarray(image[some].transpose(last))
+            along = list(zip(win.axes, moved.strides[:rank], strict=True))
+            steps = [step * axis.dilation for axis, step in along] + [
+                step * axis.stride for axis, step in along
+            ]
+            shape, strides = (*taps, *win.output, moved.shape[-1]), (*steps, moved.itemsize)
+            seen = as_strided(moved, shape, strides, writeable=False)
+            terms = (seen, tap + place + channels, weights[..., some], tap + channels)
+            made[some] = np.einsum(*terms, place + channels).transpose(first)
 
 
 def _shifted(padded: Array, win: Window) -> Iterator[Array]:

@@ -79,8 +79,10 @@ class Taken:
     indices: Mapping[int, NDArray[np.intp]]
 
     def __call__(self, x: Array) -> Array:
-        for axis, index in self.indices.items():
-            x = np.take(x, index, axis=axis + 1)
+        for axis in sorted(
+            self.indices, reverse=True
+        ):  # whole rows move fast: those last, when there are more
+            x = np.take(x, self.indices[axis], axis=axis + 1)
         return x
 
     def back(self, y: Array, shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:

@@ -55,9 +55,9 @@ class Divided:
         return (folded(y / w, shapes[0]),)
 
 
-def rectified(x: Array) -> Array:
+def rectified(x: Array, out: Array | None = None) -> Array:
     """The larger one of x and 0."""
-    return np.maximum(x, 0.0)
+    return np.maximum(x, 0.0, out=out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,8 @@ class Clipped:
     low: Array
     high: Array
 
-    def __call__(self, x: Array) -> Array:
-        return np.clip(x, self.low, self.high)
+    def __call__(self, x: Array, out: Array | None = None) -> Array:
+        return np.clip(x, self.low, self.high, out=out)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @handles("Relu", since=(6, 13, 14), axes=axis_rules.elementwise, crop=crops.elementwise)
 def relu(x: Input) -> Rule:
-    return Kinked(rectified, (ZERO,))
+    return Kinked(rectified, (ZERO,), uniform=True)
 
 
 @handles("LeakyRelu", since=(6, 16), axes=axis_rules.elementwise, crop=crops.elementwise)
@@ -66,7 +66,7 @@ def clip(
     breakpoints = (lower,) * bool(lower > -LARGEST) + (upper,) * bool(upper < LARGEST)
     if not breakpoints:
         return identity(x)
-    return Kinked(Clipped(lower, upper), breakpoints)
+    return Kinked(Clipped(lower, upper), breakpoints, uniform=True)
 
 
 def _limit(value: Input, name: str, attribute: float) -> Array:

@@ -12,7 +12,7 @@ from onnx_si.kernels.windows import Axis
 from onnx_si.ops.recipe import Recipe
 from onnx_si.rules.boxes import Box, Part, shape_of, whole
 from onnx_si.rules.registry import Input, Variable
-from onnx_si.rules.rules import Rule
+from onnx_si.rules.rules import Affine, Rule
 
 
 def crop(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Part | None:
@@ -64,8 +64,17 @@ def windowed(recipe: Recipe, rule: Rule, shape: tuple[int, ...], box: Box) -> Pa
     return Part(
         (*whole(shape[:2]), *box[2:]),
         (need,),
-        lambda: recipe.again(cut(recipe, (need,)), pads=pads, auto_pad="NOTSET"),
+        lambda: recipe.again(_known(cut(recipe, (need,)), rule), pads=pads, auto_pad="NOTSET"),
     )
+
+
+def _known(inputs: tuple[Input, ...], rule: Rule) -> tuple[Input, ...]:
+    """Inputs, the kernel as the rule has it: in float64."""
+    if len(inputs) < 2 or not isinstance(rule, Affine) or len(rule.weights) != 1:
+        return inputs
+    (weight,), (data, kernel, *rest) = rule.weights, inputs
+    same = isinstance(kernel, np.ndarray) and kernel.shape == weight.shape
+    return (data, weight, *rest) if same else inputs
 
 
 def _seen(axis: Axis, side: slice) -> tuple[slice, int, int]:

@@ -1,7 +1,7 @@
 """The part of a program that a box of its output needs: less to compute, fewer breakpoints to meet."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,10 @@ from onnx_si.ops.crops import crop
 from onnx_si.program.instruction import Instruction, cost_of, with_deaths
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, Part, hull, shape_of, whole
-from onnx_si.rules.rules import Affine, Rule
+from onnx_si.rules.rules import Affine, Array, Rule
+
+Rules = dict[tuple[Hashable, ...], Rule]
+"""Rules for boxes of tensors: by name and box of what they make, and the boxes of what they read."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Cone:
     reads: Box
 
 
-def cone(program: Program, output: str, box: Box) -> Cone:
+def cone(program: Program, output: str, box: Box, known: Rules | None = None) -> Cone:
     """Cut a program down to what a box of one of its outputs needs.
 
     Parameters
@@ -33,13 +36,15 @@ def cone(program: Program, output: str, box: Box) -> Cone:
     output : str
     box : Box
         Within the output's shape.
+    known : Rules, optional
+        Rules for boxes of the program's tensors; those that are made are added.
 
     Returns
     -------
     Cone
         Its program gives the same numbers up to rounding; nodes without a known part are kept whole.
     """
-    kept, reads, name = narrowed(program, output, box)
+    kept, reads, name = narrowed(program, output, box, known)
     values = {name: program.values[output][box]}
     small = replace(
         program,
@@ -51,7 +56,9 @@ def cone(program: Program, output: str, box: Box) -> Cone:
     return Cone(small, reads)
 
 
-def narrowed(program: Program, output: str, box: Box) -> tuple[list[Instruction], Box, str]:
+def narrowed(
+    program: Program, output: str, box: Box, known: Rules | None = None
+) -> tuple[list[Instruction], Box, str]:
     """The instructions that make a box of any tensor of a program, the box of the image that they read, and
     the name of what they make.
     """
@@ -60,7 +67,7 @@ def narrowed(program: Program, output: str, box: Box) -> tuple[list[Instruction]
     made[program.input] = needed.get(program.input, whole(program.shape))
     instructions: list[Instruction] = []
     for step, part in parts:
-        instructions += _narrowed(step, part, made)
+        instructions += _narrowed(step, part, made, {} if known is None else known)
     final = sliced(output, made[output], box, f"{output}@part")
     kept = [*instructions, final] if final else instructions
     return kept, made[program.input], final.output if final else output
@@ -100,16 +107,23 @@ def _part(step: Instruction, box: Box, program: Program) -> Part:
     )
 
 
-def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box]) -> list[Instruction]:
+def _narrowed(step: Instruction, part: Part, made: Mapping[str, Box], known: Rules) -> list[Instruction]:
     """The instruction for its part, behind slices of the inputs that were made larger for others."""
     result, names = [], []
     for position, (name, need) in enumerate(zip(step.inputs, part.needs, strict=True)):
         cut = sliced(name, made[name], need, f"{step.output}@{position}")
         result += [cut] if cut else []
         names.append(cut.output if cut else name)
-    rule, shape = _sharing(part.build(), step.rule), shape_of(part.makes)
+    asked = step.output, _ends(part.makes), *map(_ends, part.needs)
+    if asked not in known:
+        known[asked] = _sharing(part.build(), step.rule)
+    rule, shape = known[asked], shape_of(part.makes)
     small = replace(step, rule=rule, inputs=tuple(names), shape=shape, cost=cost_of(rule, shape), recipe=None)
     return [*result, small]
+
+
+def _ends(box: Box) -> tuple[tuple[int, int], ...]:
+    return tuple((side.start, side.stop) for side in box)
 
 
 def _sharing(rule: Rule, whole_rule: Rule) -> Rule:
@@ -118,12 +132,16 @@ def _sharing(rule: Rule, whole_rule: Rule) -> Rule:
         return rule
     if len(rule.weights) != len(whole_rule.weights):
         return rule
-    if not all(map(np.array_equal, rule.weights, whole_rule.weights)):
+    if not all(map(_equal, rule.weights, whole_rule.weights)):
         return rule
     fast, other = rule.fast, whole_rule.fast
     if isinstance(fast, MinimalFilter) and isinstance(other, MinimalFilter):
         fast = fast.like(other)
     return replace(rule, weights=whole_rule.weights, fast=fast)
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return a is b or np.array_equal(a, b)
 
 
 def sliced(name: str, has: Box, wants: Box, output: str) -> Instruction | None:

@@ -89,5 +89,5 @@ def with_deaths(instructions: Iterable[Instruction], outputs: Iterable[str]) -> 
     for step in reversed(tuple(instructions)):
         dead = tuple(name for name in dict.fromkeys((*step.inputs, step.output)) if name not in seen)
         seen.update(dead)
-        result.append(dataclasses.replace(step, dead=dead))
+        result.append(step if dead == step.dead else dataclasses.replace(step, dead=dead))
     return tuple(reversed(result))

@@ -88,11 +88,13 @@ SAME = Affine(linear=lambda x: x)
 class Kinked:
     """y = function(x) element by element, continuous, affine between the breakpoints.
 
-    `breakpoints` broadcast against the tensor's shape (without the batch axis).
+    `breakpoints` broadcast against the tensor's shape (without the batch axis). Where it is `uniform` the
+    function is the same for every element, takes any shape, and writes into an `out` that it is given.
     """
 
-    function: Callable[[Array], Array]
+    function: Callable[..., Array]
     breakpoints: tuple[Array, ...]
+    uniform: bool = False
     kind: ClassVar[str] = "piecewise-linear"
 
     def evaluate(self, x: Array) -> Array:

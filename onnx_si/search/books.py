@@ -1,7 +1,9 @@
 """The search of whoever resolves cells: one step."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,7 @@ class Run(Ledger):
     together: int
     screen: Screen
     covering: Screen
+    led_between: tuple[tuple[float, float], Mapping[str, Any]] | None = None
 
     def step(self) -> bool:
         """Examine the most probable cells; False when nothing is left."""
@@ -148,7 +151,7 @@ class Run(Ledger):
         return Intervals.of(np.concatenate(found))
 
     def _followed(self, part: Part, cell: Cell, low: float, high: float, screen: Screen) -> Array:
-        seen = self.examiner.resolve(part.task, low, high)
+        seen = self.examiner.resolve(part.task, low, high, self._shared(part, low, high))
         self.policy.parts.learn(seen.cost_in_knots, seen.reached - low)
         screen.learn(part, seen.cost_in_knots)
         if seen.reached < high:
@@ -156,6 +159,15 @@ class Run(Ledger):
         for start, end in seen.unclear:
             self.frontier.push(cell, start, end, open=self.frontier.everything, unclear=True)
         return seen.inside
+
+    def _shared(self, part: Part, low: float, high: float) -> Mapping[str, Any]:
+        """What the leader is between two places, which the parts of a cover all ask."""
+        alone = None if self.leader is None else self.leader.alone
+        if alone is None or part.task.whole is None:
+            return {}
+        if self.led_between is None or self.led_between[0] != (low, high):
+            self.led_between = (low, high), self.examiner.carried(alone, low, high)
+        return self.led_between[1]
 
     def _claim(self, batch: list[Cell]) -> None:
         """Discard or accept cells as a whole, or learn which pixels and units are open."""

@@ -1,14 +1,15 @@
 """The ways to look at the line: resolved, claimed, at single points; by the whole network or a part of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from onnx_si.domains.domain import Claim, Domains, Seen
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
 from onnx_si.ground.budget import LEAST
-from onnx_si.ground.deadline import Deadline
+from onnx_si.ground.deadline import Deadline, TimeUp
 from onnx_si.ground.machine import cores
 from onnx_si.rules.rules import Array
 
@@ -38,30 +39,44 @@ class Examiner:
         self.tally.peak_bytes = max(self.tally.peak_bytes, other.tally.peak_bytes)
         other.tally.operations = 0
 
-    def resolve(self, task: Task, low: float, high: float) -> Seen:
-        """Where the event holds between two points of the line."""
-        (seen,) = self.resolve_each(task, [(low, high)])
+    def resolve(self, task: Task, low: float, high: float, known: Mapping[str, Any] | None = None) -> Seen:
+        """Where the event holds between two points of the line; some tensors may be known there."""
+        (seen,) = self.resolve_each(task, [(low, high)], known)
         return seen
 
-    def resolve_each(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
+    def carried(self, task: Task, low: float, high: float) -> Mapping[str, Any]:
+        """The values of a task's margin between two points of the line, for others that compute the same."""
+        try:
+            return self.domains.resolving.carried(task, (low, high), self.budget_bytes, self.tally)
+        except (MemoryError, TimeUp):
+            return {}
+
+    def resolve_each(
+        self,
+        task: Task,
+        parts: Sequence[tuple[float, float]],
+        known: Mapping[str, Any] | None = None,
+    ) -> list[Seen]:
         """The same for several parts of the line, at the same time where there are cores for it; in smaller
         pieces where memory runs out."""
         while True:
             try:
-                return self._resolved(task, parts)
+                return self._resolved(task, parts, known)
             except MemoryError:
                 if self.budget_bytes <= LEAST:
                     raise
             self.budget_bytes //= 2  # here, where what was made is free again
 
-    def _resolved(self, task: Task, parts: Sequence[tuple[float, float]]) -> list[Seen]:
+    def _resolved(
+        self, task: Task, parts: Sequence[tuple[float, float]], known: Mapping[str, Any] | None
+    ) -> list[Seen]:
         tallies = [self._new_tally() for _ in parts]
         judged = task.judge.tally.operations
 
         at_once = min(len(parts), cores())
 
         def one(ends: tuple[float, float], tally: Tally) -> Seen:
-            return self.domains.resolving.resolve(task, ends, self.budget_bytes // at_once, tally)
+            return self.domains.resolving.resolve(task, ends, self.budget_bytes // at_once, tally, known)
 
         if len(parts) == 1:
             found = [one(parts[0], tallies[0])]

@@ -11,18 +11,22 @@ from onnx_si.domains.domain import Domains
 from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
+from onnx_si.program.cone import narrowed
 from onnx_si.program.instruction import needed, with_deaths
 from onnx_si.program.leading import Largest, largest_above, led
+from onnx_si.rules.boxes import shape_of, whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class OverLeader:
     """Margins over one element of the map: S is within what `bounds` asks for, as it leaves out pixels that
-    are not in the region; `equal` asks for what the whole task does wherever the element leads.
+    are not in the region; `equal` asks for what the whole task does wherever the element leads. `alone` is
+    the element itself, which all parts of both compute.
     """
 
     bounds: Task
     equal: Task
+    alone: Task | None
     largest: Largest
     element: int
 
@@ -44,5 +48,20 @@ def over_leader(task: Task, domains: Domains, tally: Tally) -> OverLeader | None
     (values,) = domains.pointing.margins(asked, [task.line.statistic], tally)
     element = int((largest.sign * values).argmax())
     equal = replace(task, program=led(program, task.margin, largest, element))
-    bounds = replace(equal, event=RegionEvent(task.event.observed, observed))
-    return OverLeader(bounds=bounds, equal=equal, largest=largest, element=element)
+    bounds = replace(equal, event=RegionEvent(task.event.observed, observed), like=equal)
+    return OverLeader(
+        bounds=bounds, equal=equal, alone=_alone(equal, largest), largest=largest, element=element
+    )
+
+
+def _alone(task: Task, largest: Largest) -> Task | None:
+    """The tensor with the one element; None where it is told with what jumps, which leaves traces."""
+    program = task.program
+    (name,) = next(step.inputs for step in program.instructions if step.output == largest.step.output)
+    if name == program.input or task.jumps:
+        return None
+    steps, reads, made = narrowed(program, name, whole(program.shapes[name]))
+    chain = replace(
+        program, shape=shape_of(reads), instructions=with_deaths(steps, (made,)), outputs=(made,), values={}
+    )
+    return replace(task, program=chain, margin=made, line=task.line.part(reads), whole=task)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx_si.domains.domain import Domains
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally
-from onnx_si.program.cone import cone, cost_of_box
+from onnx_si.program.cone import Rules, cone, cost_of_box
 from onnx_si.program.program import Program
 from onnx_si.rules.boxes import Box, whole
 from onnx_si.rules.rules import Array, Step, Winner
@@ -79,6 +79,7 @@ class Parts:
     domains: Domains
     tuning: Tuning
     made: dict[tuple[tuple[int, int], ...], Part] = field(default_factory=dict)
+    rules: Rules = field(default_factory=dict, init=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -149,7 +150,7 @@ class Parts:
             If the cone does not agree with the whole network at the image: a fault in `ops/crops.py`.
         """
         task = self.task
-        small = cone(task.program, task.margin, box)
+        small = cone(task.program, task.margin, box, self.rules)
         line, (margin,) = task.line.part(small.reads), small.program.outputs
         event = task.event.part(box)
         cut = Task(program=small.program, margin=margin, line=line, event=event, whole=task)

@@ -1,5 +1,7 @@
 """The exact domain: knots, jumps, merging, splitting, refining, handovers, against values at points."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,11 +10,13 @@ from hypothesis.extra import numpy as hnp
 from support import nets
 from support.scenes import draw_case
 
-from onnx_si.domains.piecewise import envelope
+from onnx_si.domains.piecewise import crossings, envelope, kinks
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.crossings import Crossings, refine, zero_crossings
 from onnx_si.domains.piecewise.value import PiecewiseLinear, from_pieces, interpolate, line_segment, merge
 from onnx_si.domains.walker import NeedsSplit, Tally, walk
+from onnx_si.ops.activation import clip, relu
+from onnx_si.rules.registry import Variable
 from onnx_si.rules.rules import Affine, Gated, Kinked, Maximum, Step, Winner
 
 ZERO = (np.zeros(()),)
@@ -264,6 +268,32 @@ def test_a_plateau_is_exactly_flat_after_knots_of_other_elements():
     refined, _ = merge([z, function([-3, -1.7, 0.1, 3], np.zeros(4))])
     truth = f.values[0] + (f.values[1] - f.values[0]) * ((refined.knots - f.knots[0]) / 6)[:, None]
     assert np.all(refined.values[truth < -1e-12] == 0)
+
+
+@pytest.mark.parametrize("rule", [relu(None), clip(Variable((70, 80)), np.asarray(-0.3), np.asarray(0.7))])
+def test_large_rows_get_the_same_bits_one_by_one(rule, monkeypatch):
+    """With infinite elements among them, jumps, and the columns looked at in blocks."""
+    rng, knots = np.random.default_rng(2), np.array([-1.0, 0.25, 0.25, 2.0, 3.0])
+    values = np.repeat(rng.normal(size=(1, 70, 80)), 5, axis=0)
+    values[:, ::7, ::5] = rng.normal(size=(5, 10, 16))  # the others stay what they are
+    values[:, 3, 4], values[:, 5, 6] = np.inf, -np.inf
+    monkeypatch.setattr(crossings, "BLOCK_BYTES", 1000)
+    ours = ExactDomain().apply(rule, [PiecewiseLinear(knots, values)])
+    monkeypatch.setattr(crossings, "BLOCK_BYTES", 1 << 30)
+    plain = replace(rule, uniform=False)
+    expected = ExactDomain().apply(plain, [PiecewiseLinear(knots, values)])
+    assert rule.uniform and values[0].size > kinks.LEAST_ROW and len(ours.knots) > 100
+    np.testing.assert_array_equal(ours.knots, expected.knots)
+    np.testing.assert_array_equal(ours.values, expected.values)
+
+
+def test_no_kink_writes_into_what_it_is_given():
+    values = np.array([[-1.0, 2.0], [1.0, 3.0]])
+    for size in (2, 2 * kinks.LEAST_ROW):
+        given_ = np.repeat(values, size // 2, axis=1)
+        before = given_.copy()
+        ExactDomain().apply(relu(None), [PiecewiseLinear(np.array([0.0, 1.0]), given_)])
+        np.testing.assert_array_equal(given_, before)
 
 
 def test_interpolation_of_a_constant_is_that_constant():

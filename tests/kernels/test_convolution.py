@@ -24,6 +24,7 @@ def test_blocks_and_strips(monkeypatch, group, block_bytes):
     attributes = {"group": group, "strides": [2, 1], "dilations": [1, 2], "pads": [1, 0, 0, 1]}
     whole = conv(x, w, **attributes)
     monkeypatch.setattr(correlation, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(correlation, "FEW_PLACES", 0)
     np.testing.assert_allclose(conv(x, w, **attributes), whole, rtol=1e-13, atol=1e-13)
 
 
@@ -98,11 +99,53 @@ def test_taps_along_the_first_axis_as_runs(monkeypatch, strides, maps, block_byt
     windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 2), axis=(3, 4))[..., ::2, :]
     expected = np.einsum("nbcijkl,mckl->nbmij", windows[:, :, :, :: strides[0], :: strides[1]], w)
     monkeypatch.setattr(correlation, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(correlation, "FEW_PLACES", 0)
     by_rows, used = correlation._by_rows, []
     monkeypatch.setattr(correlation, "_by_rows", lambda *asked: used.append(1) or by_rows(*asked))
     y = conv(x, w, strides=strides, dilations=[2, 1], pads=[1, 0, 2, 1])
     np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-13)
     assert bool(used) == (strides[0] == 1 and maps == 3)
+
+
+WAYS = {  # the sizes at which one is taken, and what has to be small for images that a test can write out
+    "_together": (5, 8, {}),
+    "_by_maps": (1, 8, {"FEW_PLACES": 0, "BLOCK_BYTES": 1, "CACHED_BYTES": 1}),
+    "_by_taps": (3, 8, {"FEW_PLACES": 0, "BLOCK_BYTES": 1, "TAPS_BYTES": 1}),
+    "_by_rows": (3, 5, {"FEW_PLACES": 0}),
+    "_in_strips": (40, 5, {"FEW_PLACES": 0, "BLOCK_BYTES": 1}),
+    "_gathered": (40, 5, {"FEW_PLACES": 0}),
+    "_by_channels": (6, 6, {"MANY_CHANNELS": 6, "CACHED_BYTES": 1}),
+    "_by_shifts": (6, 6, {"LARGE_WINDOWS": 0, "SHIFT_BYTES": 1}),
+    "_by_groups": (6, 6, {}),
+}
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("name", WAYS)
+def test_every_way_gives_the_sums_written_out(monkeypatch, name, small, dilation):
+    """In one piece and in as many as there can be; of several images."""
+    maps, channels, sizes = WAYS[name]
+    group = channels if maps == channels else 1
+    rng = np.random.default_rng(7)
+    x, w = rng.normal(size=(3, 1, channels, 7, 6)), rng.normal(size=(maps, channels // group, 3, 2))
+    padded = np.pad(x, [(0, 0)] * 3 + [(1, 2), (0, 1)])
+    reach = 2 * dilation + 1, dilation + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(3, 4))
+    windows = windows[..., ::dilation, ::dilation]
+    expected = (
+        np.einsum("nbcijkl,mckl->nbmij", windows, w)
+        if group == 1
+        else np.einsum("nbcijkl,ckl->nbcij", windows, w[:, 0])
+    )
+    for size, value in sizes.items():
+        if small or not size.endswith("_BYTES") or size == "BLOCK_BYTES":
+            monkeypatch.setattr(correlation, size, value)
+    way, used = getattr(correlation, name), []
+    monkeypatch.setattr(correlation, name, lambda *asked: used.append(1) or way(*asked))
+    y = conv(x, w, group=group, dilations=[dilation] * 2, pads=[1, 0, 2, 1])
+    np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-13)
+    assert used
 
 
 @pytest.mark.parametrize("group", [1, 2])

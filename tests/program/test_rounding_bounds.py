@@ -13,6 +13,7 @@ from random_graphs.sample import sample_of
 from support import nets
 
 import onnx_si
+from onnx_si.domains import carried
 from onnx_si.domains.carried import LOOKS, SAFETY, Carried
 from onnx_si.domains.judge import Judge
 from onnx_si.domains.piecewise.apply import ExactDomain
@@ -264,6 +265,26 @@ def test_units_that_are_off_carry_what_they_are_made_of():
     program = bind(net.finish("map"), start, ("map",))
     errors = Carried(program=program, start=start, direction=direction, at=0.0, scale=1.0).errors
     assert all(errors[name] > 100 * SAFETY * EPS for name in (moved, on, "map"))
+
+
+def test_of_a_large_network_the_nearest_image_is_looked_at_first(monkeypatch):
+    """Ends of S ask for that one only; the estimate is the same as of all images at the same time."""
+    net = nets.Net(0, (1, 1, 4, 4))
+    net.add("MatMul", net.add("Relu", "x"), net.const(np.eye(4)), out="map")
+    start, direction = np.ones((1, 1, 4, 4)), np.ones((1, 1, 4, 4))
+    program = bind(net.finish("map"), start, ("map",))
+    line = {"program": program, "start": start, "direction": direction, "at": 0.0, "scale": 1.0}
+    asked, disturbed = [], carried.disturbed
+    monkeypatch.setattr(carried, "disturbed", lambda *args: asked.append(1) or disturbed(*args))
+    monkeypatch.setattr(carried, "ROOM", 0)
+    ours = Carried(**line)
+    near = ours.between(("map",), 0.0, 0.0)
+    assert len(asked) == 1
+    one_by_one = ours.errors
+    assert len(asked) == len(LOOKS)
+    alone = [disturbed(program, start[None] + place * direction)["map"][0] for place in LOOKS]
+    assert one_by_one["map"] == max(alone)
+    assert near == carried.ENOUGH / SAFETY * alone[0]
 
 
 def rounded_zero_behind_a_gate(way, seed):

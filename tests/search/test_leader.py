@@ -21,6 +21,7 @@ from onnx_si.program.program import bind
 from onnx_si.search.books import Run
 from onnx_si.search.frontier import Frontier
 from onnx_si.search.leader import over_leader
+from onnx_si.search.parts import Parts
 from onnx_si.search.tuning import Costs, Tuning
 
 LED = {
@@ -152,3 +153,38 @@ def test_a_share_of_the_pixels_is_searched_to_the_same_set(make_model, seed):
     assert found.fates["sieved"] > 0
     np.testing.assert_allclose(found.inside.bounds, plain.inside.bounds, atol=1e-9)
     np.testing.assert_allclose(found.p_value_bounds, plain.p_value_bounds, atol=1e-9)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_parts_that_know_the_leader_find_the_same(number):
+    """To the last bit, with less work."""
+    case = the_case(number)
+    leader, resolving = leader_of(case), STANDARD.resolving
+    part = Parts(task=leader.equal, domains=STANDARD, tuning=Tuning()).around([3, 3], 1)
+    if part.task.whole is None:  # the pixel is on the other side by rounding
+        pytest.skip("no part")
+    ends = (-1.5 * case.line.standard_error, 2.0 * case.line.standard_error)
+    known = resolving.carried(leader.alone, ends, 1 << 30, Tally())
+    assert set(known) < {step.output for step in part.task.program.instructions}
+    work = Tally(), Tally()
+    plain = resolving.resolve(part.task, ends, 1 << 30, work[0])
+    ours = resolving.resolve(part.task, ends, 1 << 30, work[1], known)
+    assert known and work[1].operations < work[0].operations
+    for a, b in ((plain.inside, ours.inside), (plain.unclear, ours.unclear)):
+        np.testing.assert_array_equal(a, b)
+    assert (plain.knots, plain.reached) == (ours.knots, ours.reached)
+
+
+def test_of_a_stretch_that_has_to_be_split_nothing_is_known():
+    found = []
+    for number in range(len(CASES)):
+        alone, reach = leader_of(the_case(number)).alone, 2.0 * the_case(number).line.standard_error
+        known = STANDARD.resolving.carried(alone, (-reach, reach), 1 << 10, Tally())
+        assert all(one.knots[[0, -1]].tolist() == [-reach, reach] for one in known.values())
+        found.append(bool(known))
+    assert len(set(found)) == 2
+
+
+def test_both_tasks_of_a_leader_share_the_estimate_of_rounding():
+    leader = leader_of(the_case(0))
+    assert leader.bounds.judge.carried is leader.equal.judge.carried

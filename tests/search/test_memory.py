@@ -102,7 +102,7 @@ TASK = SimpleNamespace(judge=SimpleNamespace(tally=SimpleNamespace(operations=0)
 def examiner(most_bytes, most_cells=1):
     """One of whose domains no memory is left for more than so many bytes, or cells at a time."""
 
-    def resolve(task, ends, budget_bytes, tally):
+    def resolve(task, ends, budget_bytes, tally, known=None):
         if budget_bytes > most_bytes:
             raise MemoryError
         return Seen(inside=NOTHING, unclear=NOTHING, blurred=NOTHING, knots=0, reached=ends[1])

@@ -20,12 +20,14 @@ from onnx_si.domains.piecewise.crossings import (
     Refinement,
     afford,
     concatenate,
+    crossings_of,
     level_crossings,
     refine,
     zero_crossings,
 )
 from onnx_si.domains.piecewise.curves import following as curves
 from onnx_si.domains.piecewise.curves.curve import Curve, Shape
+from onnx_si.domains.piecewise.kinks import bent
 from onnx_si.domains.piecewise.quadratic import Pieces, PiecewiseQuadratic, resampled, together
 from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, between_jumps, from_pieces, merge
 from onnx_si.errors import Undefined
@@ -194,24 +196,17 @@ class ExactDomain:
 
     def _kinked(self, rule: Kinked, x: PiecewiseLinear) -> PiecewiseLinear:
         shape = x.values.shape[1:]
-        flat = x.values.reshape(len(x.knots), -1)
-        levels = [np.broadcast_to(level, shape).reshape(-1) for level in rule.breakpoints]
-        found = [
-            zero_crossings(x.knots, flat - values if level.any() else flat)
-            for level, values in zip(rule.breakpoints, levels, strict=True)
+        levels = [
+            level if level.ndim == 0 else np.broadcast_to(level, shape).reshape(-1)
+            for level in rule.breakpoints
         ]
+        found = crossings_of(x.knots, x.values.reshape(len(x.knots), -1), levels)
         crossings = concatenate(found)
         if not len(crossings.at):
             return PiecewiseLinear(x.knots, rule.evaluate(x.values))
         self._afford(x.knots, crossings, x.values[0].nbytes)
         self._note(rule, crossings)
-        refinement = refine(x.knots, crossings)
-        refined = refinement(x)
-        values = refined.values if refined is not x else refined.values.copy()
-        # the element that changes its piece stands exactly on the breakpoint
-        exact = np.concatenate([level[c.element] for level, c in zip(levels, found, strict=True)])
-        values.reshape(len(refined.knots), -1)[refinement.position, crossings.element] = exact
-        return PiecewiseLinear(refined.knots, rule.evaluate(values))
+        return bent(rule, x, refine(x.knots, crossings), found, levels)
 
     def _envelope(
         self, rule: Maximum | Winner, xs: list[PiecewiseLinear]

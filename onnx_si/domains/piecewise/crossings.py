@@ -1,14 +1,16 @@
 """Where elements of a tensor change their piece, and the knots that this needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, interpolate
+from onnx_si.domains.piecewise.value import Index, PiecewiseLinear, interpolate, interpolated_rows
 from onnx_si.domains.walker import NeedsSplit
+from onnx_si.kernels.windows import blocks
 from onnx_si.rules.rules import Array
 
+BLOCK_BYTES = 512 << 10  # of values whose extremes are looked for at a time; they stay in the cache
 MAX_CROSSINGS = 1 << 21  # of whole levels in one part of the line; it is halved where there are more
 
 
@@ -24,6 +26,7 @@ class Crossings:
     slope: Array
 
 
+_NOTHING = np.empty(0, np.intp)
 NO_CROSSINGS = Crossings(
     interval=np.empty(0, np.intp), element=np.empty(0, np.intp), at=np.empty(0), slope=np.empty(0)
 )
@@ -31,10 +34,30 @@ NO_CROSSINGS = Crossings(
 
 def zero_crossings(knots: Array, switch: Array) -> Crossings:
     """Where elements of `switch` (K, n) change sign strictly inside an interval of positive length."""
-    columns = np.flatnonzero((switch.max(axis=0) > 0) & (switch.min(axis=0) < 0))  # most never change
+    (found,) = crossings_of(knots, switch, (np.zeros(()),))
+    return found
+
+
+def crossings_of(knots: Array, values: Array, levels: Sequence[Array]) -> list[Crossings]:
+    """Where elements of `values` (K, n) pass each of some levels, one for all of them or (n,)."""
+    moving = [list[Index]() for _ in levels]
+    for block in blocks(values.shape[1], values.itemsize * len(values), BLOCK_BYTES):
+        part = values[:, block]
+        low, high = part.min(axis=0), part.max(axis=0)
+        for columns, level in zip(moving, levels, strict=True):
+            own = level[block] if level.ndim else level
+            columns.append(np.flatnonzero((low < own) & (high > own)) + block.start)  # most never change
+    return [
+        _passing(knots, values, np.concatenate(columns) if columns else _NOTHING, level)
+        for columns, level in zip(moving, levels, strict=True)
+    ]
+
+
+def _passing(knots: Array, values: Array, columns: Index, level: Array) -> Crossings:
+    """The crossings of elements that are on both sides of a level."""
     if not len(columns):
         return NO_CROSSINGS
-    switch = switch[:, columns]
+    switch = values[:, columns] - (level[columns] if level.ndim else level)
     positive, negative = switch > 0, switch < 0
     changes = (positive[:-1] & negative[1:]) | (negative[:-1] & positive[1:])
     changes[knots[1:] <= knots[:-1]] = False
@@ -101,6 +124,10 @@ class Refinement:
     def at_new(self, f: PiecewiseLinear) -> Array:
         """Values at the new knots only."""
         return interpolate(f, self.interval, self.knots[self.new])
+
+    def rows_at_new(self, f: PiecewiseLinear) -> Iterator[Array]:
+        """The same one by one, each only until the next."""
+        return interpolated_rows(f, self.interval, self.knots[self.new])
 
 
 def refine(knots: Array, crossings: Crossings) -> Refinement:

@@ -2,8 +2,9 @@
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -58,7 +59,28 @@ class Piecewise:
         """The images between two points."""
         return image_between(task.line.start, task.line.direction, *ends)
 
-    def resolve(self, task: Task, ends: tuple[float, float], budget_bytes: int, tally: Tally) -> Seen:
+    def carried(
+        self, task: Task, ends: tuple[float, float], budget_bytes: int, tally: Tally
+    ) -> Mapping[str, Shape]:
+        """The margin on a part of the line, by its name; nothing where the part has to be split."""
+        values = ExactDomain(
+            budget=budget_bytes, judge=task.judge, rooms=rooms(task.program, budget_bytes, self.most_work)
+        )
+        with np.errstate(invalid="ignore"):
+            first = self.start(task, ends)
+            found = list(
+                islice(walk(task.program, values.apply, first, tally, values.watch, values.enter), 2)
+            )
+        return {task.margin: found[0][task.margin]} if len(found) == 1 and not values.undecided else {}
+
+    def resolve(
+        self,
+        task: Task,
+        ends: tuple[float, float],
+        budget_bytes: int,
+        tally: Tally,
+        known: Mapping[str, Shape] | None = None,
+    ) -> Seen:
         """Go through a part of the line as far as time and work allow."""
         low, high = ends
         values = ExactDomain(
@@ -72,9 +94,8 @@ class Piecewise:
         verdicts, around, pieces = [Verdict(NOTHING, NOTHING)], [NOTHING], 0
         # the event refuses a margin that is not a number
         with np.errstate(invalid="ignore"), contextlib.suppress(TimeUp):
-            for outputs in walk(
-                task.program, values.apply, self.start(task, ends), tally, values.watch, values.enter
-            ):
+            start = self.start(task, ends)
+            for outputs in walk(task.program, values.apply, start, tally, values.watch, values.enter, known):
                 margin = outputs[task.margin]
                 verdict = verdict_on(task.event, margin, arbiter)
                 pieces += len(margin.knots) - 1

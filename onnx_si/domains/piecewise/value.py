@@ -1,7 +1,7 @@
 """A tensor on a part of the line as knots and its values there: the exact domain's value."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +70,22 @@ def interpolate(f: PiecewiseLinear, interval: Index, at: Array) -> Array:
         constant = np.isinf(start) & (start == f.values[interval + 1])
         result[constant] = start[constant]
     return result
+
+
+def interpolated_rows(f: PiecewiseLinear, interval: Index, at: Array) -> Iterator[Array]:
+    """What `interpolate` gives, one by one in the same array: tensors that are larger than the cache."""
+    low, high = f.knots[interval], f.knots[interval + 1]
+    result = np.empty_like(f.values[0])
+    for left, share in zip(interval, (at - low) / (high - low), strict=True):
+        start, end = f.values[left], f.values[left + 1]
+        with np.errstate(invalid="ignore"):
+            np.subtract(end, start, out=result)
+            result *= share
+            result += start
+        if math.isnan(np.vdot(result, result)):
+            constant = np.isinf(start) & (start == end)
+            result[constant] = start[constant]
+        yield result
 
 
 def merge(tensors: Sequence[PiecewiseLinear]) -> list[PiecewiseLinear]:

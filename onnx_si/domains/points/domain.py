@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from onnx_si.domains.domain import Cost
-from onnx_si.domains.points.value import Points, evaluate
+from onnx_si.domains.points.value import Points, evaluate, evaluate_fast
 from onnx_si.domains.task import Task
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.rules.rules import Array, Kinked, Maximum, Rule
@@ -28,7 +28,7 @@ class AtPoints:
 
     def margins(self, task: Task, places: Sequence[float], tally: Tally) -> Array:
         """The margins (places, *map)."""
-        (outputs,) = walk(task.program, evaluate, self.start(task, places), tally)
+        (outputs,) = walk(task.program, evaluate_fast, self.start(task, places), tally)
         return outputs[task.margin].values
 
     def changes(self, task: Task, places: tuple[float, float], tally: Tally) -> int:

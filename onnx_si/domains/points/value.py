@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from onnx_si.rules.rules import Array, Rule, loosely
+from onnx_si.rules.rules import Affine, Array, Rule, loosely
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,10 @@ class Points:
 def evaluate(rule: Rule, inputs: list[Points]) -> Points:
     """The rule's output at every point."""
     return Points(loosely(rule, *(x.values for x in inputs)))
+
+
+def evaluate_fast(rule: Rule, inputs: list[Points]) -> Points:
+    """The same in the fastest way, for what proves nothing."""
+    if isinstance(rule, Affine):
+        return Points(rule.evaluate_fast(*(x.values for x in inputs)))
+    return evaluate(rule, inputs)
