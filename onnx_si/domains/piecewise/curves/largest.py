@@ -156,11 +156,12 @@ class Contest:
 
 
 def contest(rule: Maximum | Winner, xs: Sequence[Curve]) -> Contest:
-    """Candidates, and those that bounds don't exclude."""
+    """Candidates, and those that bounds don't exclude; what has no bounds may be no number, and then wins."""
     every, there = candidates_of(rule, xs)
     shape, every = there.shape[1:], every.flat()
     there = there.reshape(len(there), -1)
     least, most = (end.reshape(-1, *there.shape) for end in every.bounds)
+    least, most = np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
     if not there.all():
         least = np.where(there, least, -np.inf)
     best = least.max(axis=1, keepdims=True)
@@ -278,6 +279,7 @@ def _in_pairs(
     within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     member = np.repeat(first[part], count) + within
     values = rows.pick(member).at(np.repeat(0.5 * (start + end), count))
+    values = np.where(np.isnan(values), -np.inf, values)
     best = member[first_of_largest(values, np.cumsum(count) - count)]
     yield group[best], low[best] + width * start, candidate[best]
 
@@ -293,8 +295,8 @@ def _pairs(first: Index, size: Index) -> tuple[Index, Index]:
 
 
 def first_of_largest(values: Array, starts: Index) -> Index:
-    """Where the first of the largest numbers is in each stretch of an array; of none, the first place."""
-    values = np.where(np.isnan(values), -np.inf, values)
+    """Where the first of the largest values is in each stretch of an array: what is no number, if any is."""
     length = np.diff(np.append(starts, len(values)))
-    largest = np.flatnonzero(values == np.repeat(np.maximum.reduceat(values, starts), length))
-    return largest[np.searchsorted(largest, starts)]
+    largest = np.repeat(np.maximum.reduceat(values, starts), length)
+    places = np.flatnonzero((values == largest) | np.isnan(values))
+    return places[np.searchsorted(places, starts)]
