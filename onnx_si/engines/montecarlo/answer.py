@@ -32,6 +32,7 @@ FEW = 64  # chains up to which several blocks are asked about together
 class Plan:
     """How many chains, of how many steps each, and what is asked of their ends.
 
+    Blocks of chains are asked about `together` up to so many chains.
     `around`: whether the estimate of S is to hold the stretch around the observed place, wherever that is.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     alternative: Alternative = "two-sided"
     alpha: float = 0.05
     around: bool = True
+    together: int = FEW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +180,7 @@ def monte_carlo(
 def _blocks(count: Count, chains: Chains, plan: Plan, steps: int, rng: np.random.Generator) -> list[_Block]:
     """The next chains, and while those are few the ones after them as well, if they will surely be wanted."""
     blocks, seen = list[_Block](), count.seen
-    while not blocks or seen < min(FEW, plan.draws, count.surely):
+    while not blocks or seen < min(plan.together, plan.draws, count.surely):
         size = min(max(BLOCK, seen), plan.draws - seen)
         rolls = chains.rolls(size, steps, rng)
         blocks.append(_Block(rolls, chains.law.statistics(size, rng), rng.uniform(size=size)))
