@@ -19,7 +19,7 @@ NOTHING = 746.0  # exp of less than minus this is zero
 WIDEST = 0.25  # units of the law over which its logarithm is as good as straight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pieces:
     """A density piece by piece, log-linear in each, from a law and a weight for each cell of a grid.
 
@@ -38,7 +38,7 @@ class Pieces:
         nodes, cell = _pieces(nodes)
         heights = law.log_density(nodes)
         heights = np.maximum(heights, heights.max() - DEEPEST)
-        return cls(nodes, np.diff(heights), heights[:-1], cell)
+        return cls(nodes=nodes, tilts=np.diff(heights), log_heights=heights[:-1], cell=cell)
 
     def masses(self) -> Array:
         """Logarithm of the mass of each."""
