@@ -72,7 +72,7 @@ class _Block:
     lots: Array
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Run:
     """Chains from the observed place back to the hub, and out of it: the first are asked about together."""
 
@@ -146,7 +146,8 @@ def monte_carlo(
     chains = Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
     steps = plan.steps if local.well_seen else max(1, plan.steps // 2)
-    run = _Run(chains, chains.at(np.array([observed])), [chains.rolls(1, steps, rng, backward=True)])
+    back = [chains.rolls(1, steps, rng, backward=True)]
+    run = _Run(chains=chains, start=chains.at(np.array([observed])), back=back)
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
     stop, interrupted = stop or Stop(), False
     while count.seen < plan.draws and not count.stopped and not interrupted:
