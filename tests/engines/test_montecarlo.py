@@ -442,7 +442,7 @@ def test_local_steps_beside_what_is_known_leave_the_law_as_it_is():
 
 
 @pytest.mark.parametrize("name", [*LAWS, "randomised"])
-def test_blocks_that_are_asked_about_together_change_nothing(name, monkeypatch):
+def test_blocks_that_are_asked_about_together_change_nothing(name):
     """The same p-value in fewer questions: of slivers too, where chains ask on their way."""
     for trial in range(6):
         law, centre = LAWS.get(name, LAWS["normal"])
@@ -457,14 +457,13 @@ def test_blocks_that_are_asked_about_together_change_nothing(name, monkeypatch):
             line = dataclasses.replace(line_of(law, at), tested=(at / 1.5, SE))
         found, questions = [], []
         for few in (0, answer.FEW):
-            monkeypatch.setattr(answer, "FEW", few)
-            sizes = []
+            sizes, plan = [], Plan(draws=199, steps=2, together=few)
 
             def ask(z, sizes=sizes, places=places):
                 sizes.append(len(z))
                 return outside(places)(z)
 
-            found.append(monte_carlo(line, ask, Plan(draws=199, steps=2), np.random.default_rng(trial)))
+            found.append(monte_carlo(line, ask, plan, np.random.default_rng(trial)))
             questions.append(len(sizes))
         one, other = found
         assert (one.p_value, one.interval, one.draws) == (other.p_value, other.interval, other.draws)
@@ -522,7 +521,7 @@ def test_chains_ask_only_whether_a_place_is_in_s():
 
 @pytest.mark.parametrize("start", [None, 9.1, 60.0, 300.0])
 @pytest.mark.parametrize("name", LAWS)
-def test_pieces_that_are_not_made_have_no_share(name, start, monkeypatch):
+def test_pieces_that_are_not_made_have_no_share(name, start):
     """Where proposals are never drawn their density is looked up when a chain is there, and is the same."""
     law, centre = LAWS[name]
     places = random_set(np.random.default_rng(4), centre)
@@ -531,8 +530,7 @@ def test_pieces_that_are_not_made_have_no_share(name, start, monkeypatch):
     standard, _ = law_of(line_of(law, 0.5 * SE))
     grid = look(standard, Asker(outside(places), standard.place, standard.low, standard.high))
     near = Proposals.of(grid, standard)
-    monkeypatch.setattr(proposals, "NOTHING", math.inf)
-    whole = Proposals.of(grid, standard)
+    whole = Proposals.of(grid, standard, nothing=math.inf)
     assert len(whole.near.nodes) == len(proposals._pieces(grid.nodes)[0])
     assert (
         len(near.near.nodes) < 0.5 * len(whole.near.nodes) or name not in ("normal", "chi") or start == 300.0

@@ -32,6 +32,7 @@ FEW = 64  # chains up to which several blocks are asked about together
 class Plan:
     """How many chains, of how many steps each, and what is asked of their ends.
 
+    Blocks of chains are asked about `together` up to so many chains.
     `around`: whether the estimate of S is to hold the stretch around the observed place, wherever that is.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     alternative: Alternative = "two-sided"
     alpha: float = 0.05
     around: bool = True
+    together: int = FEW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class _Block:
     lots: Array
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Run:
     """Chains from the observed place back to the hub, and out of it: the first are asked about together."""
 
@@ -144,7 +146,8 @@ def monte_carlo(
     chains = Chains(law=law, ask=ask, proposals=Proposals.of(grid, law), local=local, children=Children(rng))
     # a draw from a stretch of S is as good as two: where the grid saw little, half of the steps will do
     steps = plan.steps if local.well_seen else max(1, plan.steps // 2)
-    run = _Run(chains, chains.at(np.array([observed])), [chains.rolls(1, steps, rng, backward=True)])
+    back = [chains.rolls(1, steps, rng, backward=True)]
+    run = _Run(chains=chains, start=chains.at(np.array([observed])), back=back)
     count = Count.of(line.observed, float(rng.uniform()), plan.alternative, plan.draws, plan.alpha)
     stop, interrupted = stop or Stop(), False
     while count.seen < plan.draws and not count.stopped and not interrupted:
@@ -178,7 +181,7 @@ def monte_carlo(
 def _blocks(count: Count, chains: Chains, plan: Plan, steps: int, rng: np.random.Generator) -> list[_Block]:
     """The next chains, and while those are few the ones after them as well, if they will surely be wanted."""
     blocks, seen = list[_Block](), count.seen
-    while not blocks or seen < min(FEW, plan.draws, count.surely):
+    while not blocks or seen < min(plan.together, plan.draws, count.surely):
         size = min(max(BLOCK, seen), plan.draws - seen)
         rolls = chains.rolls(size, steps, rng)
         blocks.append(_Block(rolls, chains.law.statistics(size, rng), rng.uniform(size=size)))

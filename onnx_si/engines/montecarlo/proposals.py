@@ -19,7 +19,7 @@ NOTHING = 746.0  # exp of less than minus this is zero
 WIDEST = 0.25  # units of the law over which its logarithm is as good as straight
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pieces:
     """A density piece by piece, log-linear in each, from a law and a weight for each cell of a grid.
 
@@ -38,7 +38,7 @@ class Pieces:
         nodes, cell = _pieces(nodes)
         heights = law.log_density(nodes)
         heights = np.maximum(heights, heights.max() - DEEPEST)
-        return cls(nodes, np.diff(heights), heights[:-1], cell)
+        return cls(nodes=nodes, tilts=np.diff(heights), log_heights=heights[:-1], cell=cell)
 
     def masses(self) -> Array:
         """Logarithm of the mass of each."""
@@ -80,11 +80,12 @@ class Proposals:
     weights: Array
 
     @classmethod
-    def of(cls, grid: Grid, law: Law) -> "Proposals":
+    def of(cls, grid: Grid, law: Law, nothing: float = NOTHING) -> "Proposals":
+        """`nothing`: minus the logarithm of a share that is none."""
         seen = grid.seen
         elsewhere = np.log(np.maximum(grid.room / np.diff(grid.nodes), LEAST))
         weights = np.where(grid.certain, 0.0, np.where(seen, math.log(AT_END), elsewhere))
-        cells = _likely(grid, law, weights)
+        cells = _likely(grid, law, weights, nothing)
         near = Pieces.of(law, grid.nodes[cells.start : cells.stop + 1])
         masses, seen_near = near.masses(), seen[cells][near.cell]
         weighted = masses + weights[cells][near.cell]
@@ -125,7 +126,7 @@ class Proposals:
         return self.near.log_density(x) if near else self._all.log_density(x)
 
 
-def _likely(grid: Grid, law: Law, weights: Array) -> slice:
+def _likely(grid: Grid, law: Law, weights: Array, nothing: float) -> slice:
     """The cells between the first and the last that has a share of the proposals, if a law falls off to both
     sides of its centre: those in S have one part of them, the others the rest.
     """
@@ -135,7 +136,7 @@ def _likely(grid: Grid, law: Law, weights: Array) -> slice:
     most = np.maximum(heights[:-1], heights[1:]) + widths
     likely = (nodes[:-1] <= law.centre) & (law.centre <= nodes[1:])
     for part in (grid.seen, ~grid.seen):
-        likely |= part & (most > least.max(where=part, initial=-np.inf) - NOTHING)
+        likely |= part & (most > least.max(where=part, initial=-np.inf) - nothing)
     found = np.flatnonzero(likely)
     return slice(int(found[0]), int(found[-1]) + 1)
 
