@@ -372,3 +372,22 @@ def test_dequantised_steps_of_a_changing_width_stay_inside(zero):
     steps = net.add("QuantizeLinear", "x", net.const(0.05), none)
     width = net.add("ReduceSum", net.add("Relu", "x"), keepdims=0)
     assert_inside_near_zero(net.finish(net.add("DequantizeLinear", steps, width, point, out="map")), (1, 4))
+
+
+@pytest.mark.parametrize("perm", [(0, 2, 3, 1), (0, 3, 1, 2), (0, 1, 3, 2)])
+def test_relu_behind_a_transpose_whatever_the_order_of_its_numbers_in_memory(perm):
+    net = nets.Net(0, (1, 3, 4, 5), dtype=np.float64)
+    out = net.add("Relu", net.add("Transpose", net.conv("x", 3, 3), perm=list(perm)))
+    rng = np.random.default_rng(1)
+    start, direction = rng.normal(size=(2, 1, 3, 4, 5))
+    program = bind(net.finish(out), start, (out,))
+    low = np.array([-1.0, 0.2, 0.4])
+    made, _ = enclosed(program, start, direction, low, low + 0.9)
+    enclosure, t = made[program.outputs[0]], np.linspace(-0.45, 0.45, 21).reshape(-1, 1, 1, 1, 1)
+    for cell, middle in enumerate(low + 0.45):
+        values = start + direction * (middle + t)
+        for step in program.instructions:
+            values = step.rule.evaluate(values)
+        apart = np.abs(values - enclosure.centre[cell] - enclosure.slope[cell] * t)
+        assert (apart <= enclosure.radius[cell]).all()
+        assert enclosure.radius[cell].any()

@@ -49,9 +49,9 @@ def rectified(x: Enclosure) -> tuple[Enclosure, Bent, Array]:
     spread = 0.5 * chord * -low
     rounding = 16 * UNIT * (chord * np.maximum(np.abs(low), high) + high)
     local = spread * (1 + 4 * UNIT) + rounding + LEAST
-    factor = on.astype(np.float64)
+    factor = on.astype(np.float64, order="C")  # what is written below reaches no copy
     factor.reshape(len(reach), -1)[cell, element] = chord
-    made = [factor * x.centre, factor * x.slope, factor * x.radius]
+    made = [np.ascontiguousarray(factor * part) for part in (x.centre, x.slope, x.radius)]
     made[0].reshape(len(reach), -1)[cell, element] += spread
     radius = made[2].reshape(len(reach), -1)
     radius[cell, element] = radius[cell, element] * (1 + 4 * UNIT) + local
