@@ -15,6 +15,7 @@ from onnx_si.domains.event import RegionEvent
 from onnx_si.domains.piecewise.apply import ExactDomain
 from onnx_si.domains.piecewise.value import PiecewiseLinear, line_segment
 from onnx_si.domains.piecewise.verdict import verdict_on
+from onnx_si.domains.standard import RESOLVING_ONLY
 from onnx_si.domains.walker import Tally, walk
 from onnx_si.ground.intervals import Intervals
 from onnx_si.search import SearchOptions, linear_piece
@@ -458,3 +459,17 @@ def test_a_dead_pixel_is_on_the_side_of_zero_to_the_last_bit():
     assert verdict_on(RegionEvent(np.array([False])), PiecewiseLinear(knots, dead)).inside.tolist() == [
         [0.0, 1.0]
     ]
+
+
+def test_a_relu_behind_a_transpose_is_enclosed_truly():
+    """Its open units were taken for ones that are off: p in (.0090, .0134), right .0137."""
+
+    def make(seed):
+        net = nets.Net(seed, (1, 1, 6, 6))
+        x = net.add("Transpose", net.conv("x", 1, 1), perm=[0, 1, 3, 2])
+        x = net.add("Transpose", net.add("Relu", x), perm=[0, 1, 3, 2])
+        return net.finish(net.add("Identity", net.conv(x, 1, 1), out="map"))
+
+    case = draw_case(make, 33, threshold="max:0.5", saliency="output:map")
+    found = case.search(1e-6, **AS_LARGE).p_value_bounds
+    assert found == pytest.approx(case.search(1e-6, domains=RESOLVING_ONLY).p_value_bounds, abs=2e-6)

@@ -18,7 +18,7 @@ def certify(
     below = high <= 0 if zero else high < 0
     wrong = proven(low, high, np.where(event.observed, below, low > 0)) & event.pixels
     open_ = ~proven(low, high, np.where(event.observed, low > 0, below)) & event.pixels
-    return np.any(wrong.reshape(len(wrong), -1), axis=1), open_
+    return np.any(wrong.reshape(len(wrong), -1), axis=1), np.ascontiguousarray(open_)  # it is written to
 
 
 def clarity(event: RegionEvent, margin: Enclosure) -> Array:
